@@ -1,0 +1,9 @@
+//! Signet: a token-issuing identity service.
+
+pub mod keys;
+pub mod secret;
+pub mod sessions;
+pub mod storage;
+pub mod time;
+pub mod tokens;
+pub mod users;

@@ -1,0 +1,255 @@
+//! Secrets as types: they do not print, they are wiped, and they are compared in constant time.
+//! Also their making (random bytes), their recognising (fingerprints) and their keeping (sealing).
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::{constant_time, digest};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use zeroize::{Zeroize, Zeroizing};
+
+/// A value that must not be seen: it shows as `[redacted]` and is wiped when dropped.
+#[derive(Clone, Default)]
+pub struct Secret<T: Zeroize>(Zeroizing<T>);
+
+impl<T: Zeroize> Secret<T> {
+    /// Takes `value` into custody.
+    pub fn new(value: T) -> Self {
+        Self(Zeroizing::new(value))
+    }
+
+    /// The value itself. Every call is a place a reviewer looks at.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Secret<String> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// The source of random values, passed to whatever makes a secret or an identifier.
+#[derive(Clone, Debug)]
+pub struct Random(SystemRandom);
+
+impl Random {
+    /// The operating system's cryptographic generator.
+    pub fn system() -> Self {
+        Self(SystemRandom::new())
+    }
+
+    /// `N` fresh random bytes.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        // Without randomness nothing here is safe, and the system's generator does not fail
+        // once it has been seeded: stopping is the only sound answer.
+        self.0.fill(&mut bytes).expect("the system's random generator answers");
+        bytes
+    }
+
+    /// A fresh opaque secret of 256 random bits, base64url without padding (43 characters).
+    pub fn token(&self) -> Secret<String> {
+        let bytes = Zeroizing::new(self.bytes::<32>());
+        Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
+    }
+
+    /// A random identifier (RFC 9562, version 4).
+    pub fn uuid(&self) -> uuid::Uuid {
+        uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
+    }
+
+    /// A random identifier that sorts by the time it was made (RFC 9562, version 7).
+    pub fn uuid_at(&self, now: crate::time::Timestamp) -> uuid::Uuid {
+        let milliseconds = now.as_unix().max(0) as u64 * 1000;
+        uuid::Builder::from_unix_timestamp_millis(milliseconds, &self.bytes()).into_uuid()
+    }
+}
+
+/// The SHA-256 of an opaque secret of high entropy: enough to recognise it, useless to present.
+#[derive(Clone, Copy, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of `secret`.
+    pub fn of(secret: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
+        Self(bytes)
+    }
+
+    /// Reads the form that `Display` writes; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+/// In constant time, so that a stored fingerprint cannot be guessed byte by byte.
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[fingerprint]")
+    }
+}
+
+/// Why something sealed did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It was sealed under another key.
+    #[error("sealed under the key-encryption key {needed}, but the key at hand is {at_hand}")]
+    OtherKey {
+        /// The id of the key that sealed it.
+        needed: String,
+        /// The id of the key that was tried.
+        at_hand: String,
+    },
+    /// It is not in the sealed form, or was altered or moved.
+    #[error("the sealed value is damaged or was not sealed for this purpose")]
+    Damaged,
+}
+
+/// The key-encryption key: seals private keys for the database (AES-256-GCM, NIST SP 800-38D).
+pub struct SealingKey {
+    id: String,
+    key: RandomizedNonceKey,
+}
+
+impl SealingKey {
+    /// Length of the key in bytes.
+    pub const LENGTH: usize = 32;
+
+    /// A key of 32 bytes.
+    pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
+        // The id names the key in messages; 48 bits of its hash reveal nothing of it.
+        let hash = digest::digest(&digest::SHA256, bytes);
+        let key = RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("the length is right");
+        Self { id: URL_SAFE_NO_PAD.encode(&hash.as_ref()[..6]), key }
+    }
+
+    /// Reads a key written as base64 (standard or URL alphabet) of 32 bytes; `None` otherwise.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let unpadded = text.trim_end_matches('=');
+        let bytes = Zeroizing::new(
+            STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(unpadded)).ok()?,
+        );
+        Some(Self::new(bytes.as_slice().try_into().ok()?))
+    }
+
+    /// Text for a new random key, in the form that [`SealingKey::parse`] reads.
+    pub fn generate(random: &Random) -> Secret<String> {
+        let bytes = Zeroizing::new(random.bytes::<{ Self::LENGTH }>());
+        Secret::new(STANDARD.encode(bytes.as_slice()))
+    }
+
+    /// The short public name of this key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Encrypts `plaintext` for the purpose `context`, which must be given again to open it.
+    pub fn seal(&self, plaintext: &[u8], context: &str) -> String {
+        let mut bytes = plaintext.to_vec();
+        let nonce = self
+            .key
+            .seal_in_place_append_tag(Aad::from(context), &mut bytes)
+            .expect("AES-GCM takes any message of this size");
+        let sealed = [nonce.as_ref().as_slice(), &bytes].concat();
+        format!("v1.{}.{}", self.id, URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// Decrypts what [`SealingKey::seal`] made under this key and for the same `context`.
+    pub fn open(&self, sealed: &str, context: &str) -> Result<Secret<Vec<u8>>, OpenError> {
+        let mut parts = sealed.split('.');
+        let (Some("v1"), Some(id), Some(body), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(OpenError::Damaged);
+        };
+        if id != self.id {
+            return Err(OpenError::OtherKey { needed: id.to_owned(), at_hand: self.id.clone() });
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|_| OpenError::Damaged)?;
+        let (nonce, ciphertext) = bytes.split_at_checked(12).ok_or(OpenError::Damaged)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError::Damaged)?;
+        let mut buffer = Zeroizing::new(ciphertext.to_vec());
+        let plaintext = self
+            .key
+            .open_in_place(nonce, Aad::from(context), &mut buffer)
+            .map_err(|_| OpenError::Damaged)?;
+        Ok(Secret::new(plaintext.to_vec()))
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealingKey({})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_print() {
+        let secret = Secret::new("hunter2".to_owned());
+        assert_eq!(format!("{secret:?}"), "[redacted]");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn fingerprints_recognise_and_round_trip() {
+        let one = Fingerprint::of(b"one");
+        assert_eq!(Fingerprint::parse(&one.to_string()), Some(one));
+        assert_ne!(one, Fingerprint::of(b"two"));
+        assert_eq!(Fingerprint::parse("AAAA"), None);
+    }
+
+    #[test]
+    fn sealed_values_open_only_with_their_key_and_context() {
+        let random = Random::system();
+        let key = SealingKey::parse(SealingKey::generate(&random).expose()).unwrap();
+        let other = SealingKey::parse(SealingKey::generate(&random).expose()).unwrap();
+        let sealed = key.seal(b"private", "kid-1");
+
+        assert_eq!(key.open(&sealed, "kid-1").unwrap().expose(), b"private");
+        assert!(matches!(key.open(&sealed, "kid-2"), Err(OpenError::Damaged)));
+        assert!(matches!(other.open(&sealed, "kid-1"), Err(OpenError::OtherKey { .. })));
+        for damaged in ["", "v1", "v1..", "v2.a.b", "v1.x.AAAA", "v1.a.b.c"] {
+            assert!(key.open(damaged, "kid-1").is_err(), "{damaged}");
+        }
+        let short = format!("v1.{}.AAAA", key.id());
+        assert!(matches!(key.open(&short, "kid-1"), Err(OpenError::Damaged)));
+        assert_ne!(sealed, key.seal(b"private", "kid-1"), "a fresh nonce each time");
+    }
+
+    #[test]
+    fn sealing_keys_are_32_bytes_of_base64() {
+        assert!(SealingKey::parse(&STANDARD.encode([7; 32])).is_some());
+        assert!(SealingKey::parse(&format!(" {}\n", URL_SAFE_NO_PAD.encode([255; 32]))).is_some());
+        assert!(SealingKey::parse(&STANDARD.encode([7; 31])).is_none());
+        assert!(SealingKey::parse("not base64").is_none());
+    }
+}

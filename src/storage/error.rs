@@ -1,0 +1,65 @@
+//! What can go wrong in a store, told apart only as far as callers act differently.
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// It does not answer now; the same request may succeed later. Never proof of absence.
+    #[error("the store does not answer")]
+    Unavailable(#[source] Cause),
+    /// A row with the same unique value is already there.
+    #[error("the value is already taken")]
+    Conflict,
+    /// Anything else: a bug, or data that this version cannot read.
+    #[error("the store failed")]
+    Internal(#[source] Cause),
+}
+
+impl StorageError {
+    /// Data in the store that this version of Signet cannot read.
+    pub fn corrupt(what: &str) -> Self {
+        Self::Internal(format!("unreadable {what}").into())
+    }
+}
+
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::*;
+        match &error {
+            Database(cause) if cause.is_unique_violation() => Self::Conflict,
+            Database(cause) if cause.code().is_some_and(|code| is_passing(&code)) => {
+                Self::Unavailable(error.into())
+            }
+            Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed => {
+                Self::Unavailable(error.into())
+            }
+            _ => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// Codes of a database that is stopping, starting, full, locked or read-only: PostgreSQL's
+/// SQLSTATE classes 08, 53, 57P and 25006; SQLite's BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN
+/// (the low byte of its extended codes).
+fn is_passing(code: &str) -> bool {
+    if code.len() == 5 {
+        return ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) || code == "25006";
+    }
+    code.parse::<u32>().is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passing_troubles_are_told_from_bugs() {
+        for code in ["57P01", "57P03", "53300", "08006", "25006", "5", "6", "261", "10", "13"] {
+            assert!(is_passing(code), "{code}");
+        }
+        for code in ["23505", "42601", "42P01", "1", "19", "2067", ""] {
+            assert!(!is_passing(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The numbered migrations, compiled in. They only go forward, by expand and contract, so that two
+//! neighbouring versions of Signet can run on one database.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, Migration, MigrationSource, MigrationType, Migrator};
+
+use super::{Db, StorageError};
+
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "initial", include_str!("../../migrations/0001_initial.sql"))];
+
+#[derive(Debug)]
+struct Embedded;
+
+impl MigrationSource<'static> for Embedded {
+    fn resolve(
+        self,
+    ) -> BoxFuture<'static, Result<Vec<Migration>, Box<dyn std::error::Error + Send + Sync>>> {
+        let migrations = MIGRATIONS
+            .iter()
+            .map(|&(version, name, sql)| {
+                Migration::new(
+                    version,
+                    name.into(),
+                    MigrationType::Simple,
+                    sql.into_sql_str(),
+                    false,
+                )
+            })
+            .collect();
+        async { Ok(migrations) }.boxed()
+    }
+}
+
+/// Applies what is missing, all or nothing, in one transaction.
+pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
+    let mut migrator = Migrator::new(Embedded).await.map_err(internal)?;
+    // A newer neighbour may already have added its own.
+    migrator.set_ignore_missing(true);
+    // The lock is held by the transaction on SQLite and taken by sqlx on PostgreSQL.
+    let mut transaction = db.begin_write().await?;
+    migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
+    Ok(transaction.commit().await?)
+}
+
+pub(super) fn known() -> usize {
+    MIGRATIONS.len()
+}
+
+pub(super) async fn applied(db: &Db) -> Result<usize, StorageError> {
+    let mut connection = db.pool.acquire().await?;
+    connection.ensure_migrations_table("_sqlx_migrations").await.map_err(internal)?;
+    let applied = connection.list_applied_migrations("_sqlx_migrations").await.map_err(internal)?;
+    Ok(applied.iter().filter(|a| MIGRATIONS.iter().any(|m| m.0 == a.version)).count())
+}
+
+fn internal(error: sqlx::migrate::MigrateError) -> StorageError {
+    match error {
+        sqlx::migrate::MigrateError::Execute(error) => error.into(),
+        other => StorageError::Internal(other.into()),
+    }
+}

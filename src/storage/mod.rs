@@ -1,0 +1,171 @@
+//! The SQL database, one face for SQLite and PostgreSQL. Stores write one SQL text in the portable
+//! subset (TEXT and BIGINT, `$n`, bound times) and run it here, where every statement has a time
+//! limit and every failure is classified. Invariant: an unanswered statement is `Unavailable`,
+//! never an empty result.
+
+pub mod error;
+mod migrate;
+pub mod redis;
+
+use std::time::Duration;
+
+use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
+use sqlx::{Any, AnyPool, Transaction};
+
+pub use error::StorageError;
+
+/// A statement with its bound values.
+pub type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
+
+/// How long one statement, waiting for a connection included, may take before it counts as
+/// unanswered. Below the two seconds within which a caller is told to come back.
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// How long a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1200);
+
+/// SQLite takes one writer at a time and reads from its page cache: more connections only wait.
+const SQLITE_CONNECTIONS: u32 = 4;
+
+/// Which of the two databases this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// The database: a pool of connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: AnyPool,
+    engine: Engine,
+}
+
+impl Db {
+    /// Prepares a pool for `url` (`sqlite://…` or `postgres://…`) of at most `max_connections`.
+    /// Connects on first use, except that a SQLite file is created with its folder.
+    pub async fn connect(url: &str, max_connections: u32) -> Result<Self, StorageError> {
+        sqlx::any::install_default_drivers();
+        match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("sqlite") => Self::connect_sqlite(url).await,
+            _ => Self::connect_postgres(url, max_connections),
+        }
+    }
+
+    async fn connect_sqlite(url: &str) -> Result<Self, StorageError> {
+        let path = url.trim_start_matches("sqlite://").split('?').next().unwrap_or_default();
+        create_sqlite_file(path).map_err(|error| {
+            let message = format!("cannot create the database file {path}: {error}");
+            StorageError::Unavailable(message.into())
+        })?;
+        let pool = pool_options(SQLITE_CONNECTIONS)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // WAL lets readers and the writer work side by side. NORMAL flushes at
+                    // checkpoints: a power cut may lose the newest commits, a crash does not.
+                    for pragma in [
+                        "PRAGMA busy_timeout = 1000",
+                        "PRAGMA journal_mode = WAL",
+                        "PRAGMA synchronous = NORMAL",
+                        "PRAGMA foreign_keys = ON",
+                    ] {
+                        sqlx::query(pragma).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy(url)?;
+        Ok(Self { pool, engine: Engine::Sqlite })
+    }
+
+    fn connect_postgres(url: &str, max_connections: u32) -> Result<Self, StorageError> {
+        let pool = pool_options(max_connections).connect_lazy(url)?;
+        Ok(Self { pool, engine: Engine::Postgres })
+    }
+
+    /// Applies the migrations that are missing. Safe to run by many processes at once.
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        migrate::run(self).await
+    }
+
+    /// How many migrations this version has, and how many of them are applied.
+    pub async fn migrations(&self) -> Result<(usize, usize), StorageError> {
+        Ok((migrate::known(), migrate::applied(self).await?))
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    pub async fn execute(&self, statement: Statement<'_>) -> Result<u64, StorageError> {
+        within_time(async { Ok(statement.execute(&self.pool).await?.rows_affected()) }).await
+    }
+
+    /// Runs a query for at most one row.
+    pub async fn fetch_optional(
+        &self,
+        statement: Statement<'_>,
+    ) -> Result<Option<AnyRow>, StorageError> {
+        within_time(async { Ok(statement.fetch_optional(&self.pool).await?) }).await
+    }
+
+    /// Runs a query for all of its rows. The statement itself must carry a LIMIT.
+    pub async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StorageError> {
+        within_time(async { Ok(statement.fetch_all(&self.pool).await?) }).await
+    }
+
+    /// Begins a transaction that will write. On SQLite it takes the write lock at once, since a
+    /// transaction that reads first and then writes fails as locked beside another writer.
+    pub async fn begin_write(&self) -> Result<Transaction<'static, Any>, StorageError> {
+        let begin = match self.engine {
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+            Engine::Postgres => "BEGIN",
+        };
+        within_time(async { Ok(self.pool.begin_with(begin).await?) }).await
+    }
+
+    /// Whether the database answers now.
+    pub async fn check_health(&self) -> Result<(), StorageError> {
+        self.fetch_optional(sqlx::query("SELECT 1")).await.map(drop)
+    }
+
+    /// Closes all connections; on SQLite this also folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn pool_options(max_connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                // A busy connection proves itself by use; one that has rested may have lost its
+                // server meanwhile, and a request should not be what finds out.
+                if meta.idle_for > Duration::from_millis(500) {
+                    sqlx::Connection::ping(connection).await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+async fn within_time<T>(
+    work: impl Future<Output = Result<T, StorageError>>,
+) -> Result<T, StorageError> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(StorageError::Unavailable(elapsed.into())),
+    }
+}
+
+/// Creates the file readable by its owner alone: it holds password hashes.
+fn create_sqlite_file(path: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    if path.is_empty() || path == ":memory:" {
+        return Err(std::io::Error::other("a file path is needed"));
+    }
+    if let Some(folder) = std::path::Path::new(path).parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}

@@ -1,0 +1,128 @@
+//! Time as a value. The clock is read once, at the edge, and travels inwards as
+//! `now: Timestamp`; nothing below the edge asks the system what time it is.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment in whole seconds since the Unix epoch, UTC (RFC 7519 section 2, `NumericDate`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `seconds` after the Unix epoch.
+    pub const fn from_unix(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since the Unix epoch.
+    pub const fn as_unix(self) -> i64 {
+        self.0
+    }
+
+    /// This moment moved forward by `duration`, whole seconds, never overflowing.
+    pub const fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_seconds(duration)))
+    }
+
+    /// This moment moved back by `duration`, whole seconds, never overflowing.
+    pub const fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_seconds(duration)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub const fn since(self, earlier: Self) -> Duration {
+        let seconds = self.0.saturating_sub(earlier.0);
+        Duration::from_secs(if seconds > 0 { seconds as u64 } else { 0 })
+    }
+}
+
+const fn saturating_seconds(duration: Duration) -> i64 {
+    let seconds = duration.as_secs();
+    if seconds > i64::MAX as u64 { i64::MAX } else { seconds as i64 }
+}
+
+/// RFC 3339 in UTC, such as `2026-01-31T09:30:00Z`; the form of every time shown to people.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // humantime formats the years 1970 to 9999; what lies outside is no date that we made.
+        let seconds = self.0.clamp(0, 253_402_300_799) as u64;
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        humantime::format_rfc3339_seconds(time).fmt(f)
+    }
+}
+
+/// Where `now` comes from: the system, or a hand that a test turns.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands at `start` until it is advanced. Clones show the same time.
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Source::Manual(Arc::new(AtomicI64::new(start.as_unix()))))
+    }
+
+    /// The present moment.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::Manual(seconds) => Timestamp(seconds.load(Ordering::SeqCst)),
+            Source::System => {
+                // A system clock before 1970 is shown as 1970: tokens then fail to verify, loudly.
+                let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_unix(0).plus(elapsed)
+            }
+        }
+    }
+
+    /// Moves a manual clock by `seconds`, which may be negative; a system clock does not listen.
+    pub fn advance(&self, seconds: i64) {
+        if let Source::Manual(now) = &self.0 {
+            now.fetch_add(seconds, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_and_never_goes_negative() {
+        let t = Timestamp::from_unix(100);
+        assert_eq!(t.plus(Duration::from_secs(5)).as_unix(), 105);
+        assert_eq!(t.since(Timestamp::from_unix(40)), Duration::from_secs(60));
+        assert_eq!(t.since(Timestamp::from_unix(140)), Duration::ZERO);
+        assert_eq!(Timestamp::from_unix(i64::MAX).plus(Duration::MAX).as_unix(), i64::MAX);
+    }
+
+    #[test]
+    fn shows_rfc_3339() {
+        assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_unix(1_764_547_200).to_string(), "2025-12-01T00:00:00Z");
+        assert_eq!(Timestamp::from_unix(i64::MAX).to_string(), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand() {
+        let clock = Clock::manual(Timestamp::from_unix(10));
+        let same = clock.clone();
+        clock.advance(-4);
+        assert_eq!(same.now().as_unix(), 6);
+    }
+}

@@ -1,0 +1,33 @@
+//! Tokens as clients and siblings see them: access tokens (RFC 9068) and the wire form of refresh
+//! tokens, with scopes. Signing and verifying happen here; rotation is decided in `sessions`.
+
+use std::time::Duration;
+
+/// What every access token carries and how long it lives.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The `iss` claim: the issuer's address without a trailing slash.
+    pub issuer: String,
+    /// The `aud` claim of tokens for which the request named no resource.
+    pub audience: String,
+    /// Lifetime unless the client has its own.
+    pub access_token_lifetime: Duration,
+}
+
+impl Policy {
+    /// Longer ones would outlive every revocation that matters.
+    pub const MAX_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
+
+    /// Checks the lifetime; the error is the sentence for the operator, with the setting's name.
+    pub fn new(
+        issuer: String,
+        audience: String,
+        access_token_lifetime: Duration,
+    ) -> Result<Self, (&'static str, String)> {
+        let lifetime = access_token_lifetime;
+        if lifetime < Duration::from_secs(10) || lifetime > Self::MAX_ACCESS_TOKEN_LIFETIME {
+            return Err(("access_token_lifetime", "must be from 10s to 1d".into()));
+        }
+        Ok(Self { issuer, audience, access_token_lifetime })
+    }
+}
