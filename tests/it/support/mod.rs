@@ -3,7 +3,10 @@
 //! Not every helper is used by every state of the tree.
 #![allow(dead_code)]
 
+pub mod client;
+pub mod jwt;
 pub mod postgres;
 pub mod process;
 pub mod reaper;
 pub mod redis;
+pub mod signet;
