@@ -1,4 +1,5 @@
 //! The integration tests: the real binary, real PostgreSQL and Redis, real clients, from outside.
 
+mod api;
 mod spec;
 mod support;
