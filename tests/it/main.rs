@@ -1,5 +1,6 @@
 //! The integration tests: the real binary, real PostgreSQL and Redis, real clients, from outside.
 
 mod api;
+mod interop;
 mod spec;
 mod support;
