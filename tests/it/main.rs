@@ -2,5 +2,7 @@
 
 mod api;
 mod interop;
+mod resilience;
+mod secrecy;
 mod spec;
 mod support;

@@ -95,7 +95,6 @@ impl Builder {
         let base = format!("http://127.0.0.1:{}", self.port);
         Signet {
             folder: self.folder,
-            port: self.port,
             base,
             settings: self.settings,
             process: None,
@@ -114,7 +113,6 @@ impl Builder {
 /// A running instance; ends with this value.
 pub struct Signet {
     folder: Arc<TempDir>,
-    port: u16,
     base: String,
     settings: Vec<(String, String)>,
     process: Option<Process>,
@@ -152,6 +150,11 @@ impl Signet {
     /// Where it listens, without a trailing slash.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The same as host and port.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
     }
 
     /// The issuer it was configured with.
@@ -198,14 +201,14 @@ impl Signet {
     }
 
     pub fn wait_until_ready(&mut self) {
-        let port = self.port;
+        let address = self.address().to_owned();
         let process = self.process.as_mut().expect("it was started");
         // Making an RSA key in an unoptimised build on a busy machine takes its time.
         let ready = poll(Duration::from_secs(60), || {
             if let Some(status) = process.ended() {
                 return Some(Err(format!("it ended with {status}")));
             }
-            (status_of(port, "/health/ready") == Some(200)).then_some(Ok(()))
+            (status_of(&address, "/health/ready") == Some(200)).then_some(Ok(()))
         });
         if ready != Some(Ok(())) {
             panic!("Signet does not become ready: {ready:?}\n{}", self.output());
@@ -291,8 +294,8 @@ fn collect(pipe: impl Read + Send + 'static, output: &Arc<Mutex<String>>) {
 }
 
 /// The status of one GET, without an HTTP client: starting a server needs no runtime.
-fn status_of(port: u16, path: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+pub fn status_of(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
