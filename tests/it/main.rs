@@ -1,7 +1,9 @@
 //! The integration tests: the real binary, real PostgreSQL and Redis, real clients, from outside.
 
 mod api;
+mod cli;
 mod interop;
+mod openapi;
 mod resilience;
 mod secrecy;
 mod spec;
