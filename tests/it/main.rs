@@ -1,6 +1,7 @@
 //! The integration tests: the real binary, real PostgreSQL and Redis, real clients, from outside.
 
 mod api;
+mod architecture;
 mod cli;
 mod interop;
 mod openapi;

@@ -142,8 +142,6 @@ async fn output_of_a_run_has_no_secret(backend: Backend, format: &str, level: &s
     assert!(found.is_some(), "the log tells nothing: {}", signet.output());
     let output = signet.output();
     assert_eq!(secrets.found_in(&output), [""; 0], "{output}");
-    // The search would have found them: other things of the same requests are there.
-    assert!(output.contains("searched"), "{output}");
 }
 
 #[tokio::test]
