@@ -1,5 +1,6 @@
 //! Signet: a token-issuing identity service.
 
+pub mod clients;
 pub mod keys;
 pub mod secret;
 pub mod sessions;
