@@ -111,14 +111,16 @@ impl Check<'_> {
 
     fn backend(&mut self) -> Option<SessionBackend> {
         let key = "sessions.store";
+        let redis_settings = self.redis_settings();
         self.required(key, "redis or sql")?;
         match self.choice(key, &[("sql", false), ("redis", true)])? {
             false => Some(SessionBackend::Sql),
-            true => self.redis().map(SessionBackend::Redis),
+            true => self.redis(redis_settings?).map(SessionBackend::Redis),
         }
     }
 
-    fn redis(&mut self) -> Option<RedisConfig> {
+    /// Read also where they are not needed, so that a mistake shows before they are.
+    fn redis_settings(&mut self) -> Option<RedisSettings> {
         let url = self.text("redis.url").and_then(|url| match url.as_str() {
             "" => Some(None),
             _ => self.accept("redis.url", check_redis_url(&url)).map(Some),
@@ -126,7 +128,11 @@ impl Check<'_> {
         let nodes = self.items("redis.cluster", check_redis_url);
         let sentinels = self.items("redis.sentinel", check_redis_url);
         let master = self.text("redis.sentinel_master");
-        let (url, nodes, sentinels, master) = (url?, nodes?, sentinels?, master?);
+        Some(RedisSettings { url: url?, nodes: nodes?, sentinels: sentinels?, master: master? })
+    }
+
+    fn redis(&mut self, settings: RedisSettings) -> Option<RedisConfig> {
+        let RedisSettings { url, nodes, sentinels, master } = settings;
         let (key, problem) = match url {
             url if !nodes.is_empty() => {
                 if url.is_none() && sentinels.is_empty() {
@@ -220,6 +226,14 @@ impl Check<'_> {
         self.accept("log.level", crate::telemetry::check_level(&level))?;
         Some(LogConfig { format: format?, level })
     }
+}
+
+/// The section `redis`, each setting good by itself.
+struct RedisSettings {
+    url: Option<Secret<String>>,
+    nodes: Vec<Secret<String>>,
+    sentinels: Vec<Secret<String>>,
+    master: String,
 }
 
 /// Zero stands for the number of cores.

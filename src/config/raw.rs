@@ -155,6 +155,10 @@ impl<'a> Reader<'a> {
             let message = format!("is unknown; the nearest known key is {}", self.nearest(&key));
             self.problems.push(Problem::new(&key, message).from(&value));
         }
+        // No value is no value: a copy of default.toml must not hide what other layers say.
+        if origin != DEFAULT_ORIGIN {
+            layer.0.retain(|_, value| value.kind != ValueKind::String(String::new()));
+        }
         layer
     }
 

@@ -95,7 +95,7 @@ mod tests {
             ("redis://:pw@cache:6379/0", "redis://:********@cache:6379/0"),
             (
                 "postgres://db/x?password=pw&sslmode=require",
-                concat!("postgres://db/x?password=********&sslmode=require"),
+                "postgres://db/x?password=********&sslmode=require",
             ),
             ("sqlite://data/signet.db", "sqlite://data/signet.db"),
             ("sqlite:///var/lib/signet.db", "sqlite:///var/lib/signet.db"),
