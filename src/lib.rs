@@ -1,8 +1,11 @@
 //! Signet: a token-issuing identity service.
 
+pub mod accounts;
+pub mod audit;
 pub mod clients;
 pub mod config;
 pub mod keys;
+pub mod oauth;
 pub mod secret;
 pub mod sessions;
 pub mod storage;
