@@ -1,1 +1,3 @@
+//! The integration tests: the real binary, real PostgreSQL and Redis, real clients, from outside.
 
+mod support;
