@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod interop;
 mod openapi;
+mod readme;
 mod resilience;
 mod secrecy;
 mod spec;

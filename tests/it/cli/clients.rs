@@ -68,9 +68,9 @@ fn a_list_tells_what_each_may_do() {
     signet.add_public("app", &["--grants", "password,refresh_token", "--scopes", "read"]);
     let list = signet.cli_json(&["clients", "list"], "");
     let app = items(&list).iter().find(|client| client["client_id"] == "app").expect("listed");
-    assert_eq!(app["grant_types"], json!(["password", "refresh_token"]), "{app}");
+    assert_eq!(app["grants"], json!(["password", "refresh_token"]), "{app}");
     assert_eq!(app["scope"], "read", "{app}");
-    assert_eq!(app["client_type"], "public", "{app}");
+    assert_eq!(app["type"], "public", "{app}");
     assert!(app.get("client_secret").is_none(), "{app}");
 }
 

@@ -5,17 +5,17 @@ mod verifiers;
 
 use std::path::{Path, PathBuf};
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/interop")
 }
 
 /// Python with the packages of requirements.txt.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     installed(".venv/bin/python")
 }
 
 /// A file that scripts/test installs; the test fails where it is missing.
-fn installed(path: &str) -> PathBuf {
+pub fn installed(path: &str) -> PathBuf {
     let file = folder().join(path);
     assert!(file.exists(), "{} is missing: run scripts/test --setup", file.display());
     file

@@ -166,6 +166,11 @@ impl Signet {
         self.settings.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
     }
 
+    /// Its settings, as the environment of a process.
+    pub fn environment(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.settings.iter().map(|(name, value)| (name, value))
+    }
+
     /// Its working folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -179,7 +184,7 @@ impl Signet {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.envs(self.environment());
         command
     }
 
