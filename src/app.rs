@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
 use crate::secret::{Random, SealingKey};
 use crate::sessions::Sessions;
-use crate::storage::redis::{Redis, RedisConfig, Topology};
+use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 use crate::time::{Clock, Timestamp};
 use crate::tokens::{AccessTokens, LEEWAY, RefreshTokenKey, Scope, scope};
@@ -74,9 +74,7 @@ impl Stores {
         let sessions = match &config.sessions.backend {
             SessionBackend::Sql => Sessions::in_sql(db.clone(), policy),
             SessionBackend::Redis(redis) => {
-                let redis = Redis::connect(&redis_config(redis))
-                    .await
-                    .map_err(StartError::SessionStore)?;
+                let redis = Redis::connect(redis).await.map_err(StartError::SessionStore)?;
                 Sessions::in_redis(redis, policy)
             }
         };
@@ -92,24 +90,10 @@ impl Stores {
 /// Connects the database and applies the migrations that are missing.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     let url = config.database.url.expose();
-    let db = Db::connect(url, config.database.max_connections)
-        .await
-        .map_err(StartError::Database)?;
+    let db =
+        Db::connect(url, config.database.max_connections).await.map_err(StartError::Database)?;
     db.migrate().await.map_err(StartError::Database)?;
     Ok(db)
-}
-
-fn redis_config(config: &crate::config::RedisConfig) -> RedisConfig {
-    use crate::config::RedisConfig as Given;
-    RedisConfig {
-        topology: match config.clone() {
-            Given::Single { url } => Topology::Single { url },
-            Given::Cluster { nodes } => Topology::Cluster { nodes },
-            Given::Sentinel { sentinels, master, login } => {
-                Topology::Sentinel { sentinels, master, login }
-            }
-        },
-    }
 }
 
 /// Opens the signing keys, making the key-encryption key and the first signing key where this is
