@@ -108,6 +108,15 @@ async fn troubles_that_pass_are_told_from_bugs() {
     let lonely = set(&redis, "more").await.unwrap_err();
     assert!(matches!(lonely, StorageError::Unavailable(_)), "{lonely:?}");
     configure("min-replicas-to-write", "0").await;
+    configure("replica-serve-stale-data", "yes").await;
+    let replicate = async |host: &str, port: &str| {
+        redis.query::<()>(cmd("REPLICAOF").arg(host).arg(port)).await.unwrap();
+    };
+    replicate("127.0.0.1", &free_port().to_string()).await;
+    let demoted = set(&redis, "more").await.unwrap_err();
+    assert!(matches!(demoted, StorageError::Unavailable(_)), "{demoted:?}");
+    replicate("no", "one").await;
+    set(&redis, "more").await.unwrap();
     let bug = redis.query::<()>(&cmd("NONSENSE")).await.unwrap_err();
     assert!(matches!(bug, StorageError::Internal(_)), "{bug:?}");
 }

@@ -146,3 +146,16 @@ async fn a_redis_that_forgets_or_evicts_is_not_healthy() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_redis_that_hides_its_settings_is_asked_otherwise() {
+    for (policy_name, is_healthy) in [("noeviction", true), ("allkeys-lfu", false)] {
+        let server = Server::start_with(&[("maxmemory-policy", policy_name)]);
+        let redis = connect(&server.url()).await;
+        let mut forbid = redis::cmd("ACL");
+        forbid.arg(&["SETUSER", "default", "-config"]);
+        redis.query::<()>(&forbid).await.unwrap();
+        let health = redis.check_keeps_data().await;
+        assert_eq!(health.is_ok(), is_healthy, "{policy_name}: {health:?}");
+    }
+}
