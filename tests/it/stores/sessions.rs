@@ -251,8 +251,10 @@ async fn parallel_logins_keep_to_the_limit(Opened { sessions, .. }: &Opened) {
     for login in logins {
         login.await.unwrap().unwrap();
     }
-    assert_eq!(sessions.list(user_id, at(40)).await.unwrap().len(), 3);
-    assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 3);
+    let listed = sessions.list(user_id, at(40)).await.unwrap();
+    // Each login spares itself, so PostgreSQL may end one more where several run at once.
+    assert!((2..=3).contains(&listed.len()), "{listed:?}");
+    assert_eq!([listed[0].started_at, listed[1].started_at], [at(29), at(28)]);
 }
 
 async fn sessions_that_ended_do_not_count_against_the_limit(opened: &Opened) {
@@ -269,6 +271,8 @@ async fn sessions_that_ended_do_not_count_against_the_limit(opened: &Opened) {
 
     // Past their absolute end, a login clears away what is left of them.
     sessions.start(new_session(user_id), at(ABSOLUTE + 10)).await.unwrap();
+    let found = sessions.find(user_id, kept, at(5)).await.unwrap();
+    assert_eq!(found, None, "nor does a clock set back bring them to life again");
     assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 1);
 }
 

@@ -88,6 +88,30 @@ async fn records_live_until_the_session_ends() {
 }
 
 #[tokio::test]
+async fn sessions_that_ended_by_idleness_do_not_count_against_the_limit() {
+    let url = Server::shared().fresh_database();
+    let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 3));
+    let user_id = new_id();
+    let kept = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
+    let mut connection = look(&url).await;
+    let records = keys(&mut connection).await;
+    for seconds in [1, 2] {
+        sessions.start(new_session(user_id), at(seconds)).await.unwrap();
+    }
+    // What Redis does by itself once they have been idle for long enough.
+    for key in keys(&mut connection).await.iter().filter(|key| !records.contains(key)) {
+        let _: () = redis::cmd("DEL").arg(key).query_async(&mut connection).await.unwrap();
+    }
+    for seconds in [3, 4] {
+        sessions.start(new_session(user_id), at(seconds)).await.unwrap();
+    }
+    assert!(sessions.find(user_id, kept, at(5)).await.unwrap().is_some());
+    assert_eq!(sessions.list(user_id, at(5)).await.unwrap().len(), 3);
+    sessions.start(new_session(user_id), at(5)).await.unwrap();
+    assert_eq!(sessions.find(user_id, kept, at(5)).await.unwrap(), None, "now it is the oldest");
+}
+
+#[tokio::test]
 async fn a_server_that_forgot_the_scripts_is_given_them_again() {
     let server = Server::start();
     let sessions = Sessions::in_redis(connect(&server.url()).await, policy(Recovery::Recover, 10));
