@@ -9,7 +9,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin signet && cp target/release/signet /signet
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/signet --create-home signet
+# The certificates are for rediss:// addresses.
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/signet --create-home signet
 COPY --from=build /signet /usr/local/bin/signet
 USER 10001:10001
 WORKDIR /var/lib/signet
