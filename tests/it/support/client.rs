@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use super::signet::Signet;
+
 /// The client that every installation has.
 pub const FIRST_PARTY: &str = "signet-first-party";
 
@@ -162,6 +164,11 @@ impl Client {
         Self { base: base.to_owned(), http }
     }
 
+    /// Talks to the instance that tests share.
+    pub fn shared() -> Self {
+        Self::new(Signet::shared().base())
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
     }
@@ -241,6 +248,18 @@ impl Client {
     pub async fn is_active(&self, credentials: (&str, &str), token: &str) -> bool {
         let answer = self.introspect(credentials, token).await.expect(200);
         answer.json()["active"].as_bool().expect("active is a boolean")
+    }
+
+    /// The token endpoint, as a client that authenticates by HTTP Basic.
+    pub async fn token_as(&self, (id, secret): (&str, &str), fields: &[(&str, &str)]) -> Answer {
+        self.post("/oauth2/token").basic_auth(id, Some(secret)).form(fields).answer().await
+    }
+
+    /// An access token of a confidential client's own.
+    pub async fn client_token(&self, credentials: (&str, &str)) -> String {
+        let fields = [("grant_type", "client_credentials")];
+        let answer = self.token_as(credentials, &fields).await.expect(200).json();
+        answer["access_token"].as_str().expect("an access token").to_owned()
     }
 
     pub async fn jwks(&self) -> Value {

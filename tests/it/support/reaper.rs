@@ -30,6 +30,7 @@ for entry in $entries; do kill -KILL "${entry#*:}"; done
 for folder in $folders; do rm -rf "$folder"; done
 "#;
 
+#[expect(clippy::zombie_processes, reason = "it outlives this process")]
 static REAPER: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
     let mut child = Command::new("sh")
         .args(["-c", SCRIPT])

@@ -95,7 +95,6 @@ impl Builder {
         let base = format!("http://127.0.0.1:{}", self.port);
         Signet {
             folder: self.folder,
-            port: self.port,
             base,
             settings: self.settings,
             process: None,
@@ -114,7 +113,6 @@ impl Builder {
 /// A running instance; ends with this value.
 pub struct Signet {
     folder: Arc<TempDir>,
-    port: u16,
     base: String,
     settings: Vec<(String, String)>,
     process: Option<Process>,
@@ -154,6 +152,11 @@ impl Signet {
         &self.base
     }
 
+    /// The same as host and port.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// The issuer it was configured with.
     pub fn issuer(&self) -> &str {
         self.setting("SIGNET__ISSUER").expect("it is always set")
@@ -161,6 +164,11 @@ impl Signet {
 
     fn setting(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Its settings, as the environment of a process.
+    pub fn environment(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.settings.iter().map(|(name, value)| (name, value))
     }
 
     /// Its working folder.
@@ -176,7 +184,7 @@ impl Signet {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.envs(self.environment());
         command
     }
 
@@ -198,14 +206,14 @@ impl Signet {
     }
 
     pub fn wait_until_ready(&mut self) {
-        let port = self.port;
+        let address = self.address().to_owned();
         let process = self.process.as_mut().expect("it was started");
         // Making an RSA key in an unoptimised build on a busy machine takes its time.
         let ready = poll(Duration::from_secs(60), || {
             if let Some(status) = process.ended() {
                 return Some(Err(format!("it ended with {status}")));
             }
-            (status_of(port, "/health/ready") == Some(200)).then_some(Ok(()))
+            (status_of(&address, "/health/ready") == Some(200)).then_some(Ok(()))
         });
         if ready != Some(Ok(())) {
             panic!("Signet does not become ready: {ready:?}\n{}", self.output());
@@ -291,8 +299,8 @@ fn collect(pipe: impl Read + Send + 'static, output: &Arc<Mutex<String>>) {
 }
 
 /// The status of one GET, without an HTTP client: starting a server needs no runtime.
-fn status_of(port: u16, path: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+pub fn status_of(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
