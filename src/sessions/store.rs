@@ -44,7 +44,7 @@ pub trait SessionStore: Send + Sync {
     fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<'_, Vec<Session>>;
 
     /// Adds a session with a new `sid`. When all calls have answered, the user has at most
-    /// `policy.max_per_user` live sessions: the oldest others have been deleted, never this one.
+    /// `policy.max_per_user` live sessions: each call deletes the oldest others, never its own.
     fn insert<'a>(
         &'a self,
         session: &'a Session,

@@ -99,14 +99,15 @@ impl SessionStore for SqlStore {
             // transactions would not see each other. Cut off in between, the session is one that
             // nobody holds a token of, and the next login ends it.
             let end_the_oldest = sqlx::query(
-                "DELETE FROM sessions WHERE user_id = $1 AND sid <> $2 AND sid NOT IN \
-                 (SELECT sid FROM sessions WHERE user_id = $1 AND sid <> $2 AND expires_at > $3 \
-                 ORDER BY started_at DESC, sid DESC LIMIT $4)",
+                "DELETE FROM sessions WHERE user_id = $1 AND sid NOT IN \
+                 (SELECT sid FROM sessions WHERE user_id = $1 AND expires_at > $2 \
+                 ORDER BY CASE WHEN sid = $3 THEN 0 ELSE 1 END, started_at DESC, sid DESC \
+                 LIMIT $4)",
             )
             .bind(user_id)
-            .bind(sid)
             .bind(now.as_unix())
-            .bind(i64::from(policy.max_per_user) - 1);
+            .bind(sid)
+            .bind(i64::from(policy.max_per_user));
             self.0.execute(end_the_oldest).await.map(drop)
         }
         .boxed()

@@ -5,35 +5,25 @@
 //! A command whose connection breaks is sent once more and may then have been done twice; all of
 //! Signet's commands bear that.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod connection;
 
-use arc_swap::ArcSwapOption;
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::cluster::ClusterClientBuilder;
-use redis::cluster_async::ClusterConnection;
+use std::time::Duration;
+
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, ScriptInvocation,
-    ServerErrorKind, TlsMode, Value,
+    Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ScriptInvocation,
+    ServerErrorKind, Value,
 };
-use tokio::sync::Mutex;
+
+use connection::Link;
 
 use super::StorageError;
 use crate::secret::Secret;
 
 /// How long one call may take, whatever it has to wait for.
 const CALL_TIMEOUT: Duration = Duration::from_millis(1000);
-/// How long the server may take to answer a command.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the first connection may take, to find the master or the cluster's nodes included.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// Commands under way on one connection before callers wait; the default of 50 holds them up.
-const PIPELINE_BUFFER: usize = 1024;
 
 /// How Redis is reached. The URLs may carry passwords.
 #[derive(Clone, Debug)]
@@ -95,32 +85,43 @@ impl Redis {
     }
 
     /// Whether Redis answers, writes to disk what it is told, and never drops it to make room. The
-    /// error says which setting of which server is wrong.
+    /// error says which setting is wrong.
     pub async fn check_keeps_data(&self) -> Result<(), StorageError> {
-        let mut settings = redis::cmd("CONFIG");
-        settings.arg("GET").arg("maxmemory-policy").arg("appendonly").arg("save");
-        for settings in self.query_masters(&settings).await? {
-            let settings: Vec<(String, String)> =
-                redis::from_redis_value(settings).map_err(|error| classify(error.into()))?;
-            if let Some(problem) = find_problem(&settings) {
-                return Err(StorageError::Unavailable(problem.into()));
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg("maxmemory-policy").arg("appendonly").arg("save");
+        let problem = match self.query_masters::<Vec<(String, String)>>(&command).await {
+            Ok(servers) => servers.iter().find_map(|settings| find_problem(settings)),
+            // A hosted Redis may keep its settings to itself. It still tells whether it evicts;
+            // that it persists is then its operator's word.
+            Err(StorageError::Internal(_)) => {
+                let servers: Vec<String> =
+                    self.query_masters(redis::cmd("INFO").arg("memory")).await?;
+                let told = |info: &String| {
+                    let line = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+                    find_eviction(line.unwrap_or_default())
+                };
+                servers.iter().find_map(told)
             }
-        }
-        Ok(())
+            Err(error) => return Err(error),
+        };
+        problem.map_or(Ok(()), |problem| Err(StorageError::Unavailable(problem.into())))
     }
 
     /// Runs a command on every server that holds data.
-    async fn query_masters(&self, command: &Cmd) -> Result<Vec<Value>, StorageError> {
+    async fn query_masters<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+    ) -> Result<Vec<T>, StorageError> {
         let Link::Cluster(cluster) = &self.0 else {
             return Ok(vec![self.query(command).await?]);
         };
         let masters = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special));
         let mut cluster = cluster.clone();
         let answers = cluster.route_command(command.clone(), RoutingInfo::MultiNode(masters));
-        match within_time(answers).await? {
-            Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
-            other => Ok(vec![other]),
-        }
+        let answers: Vec<(String, Value)> =
+            within_time(async { Ok(redis::from_redis_value(answers.await?)?) }).await?;
+        let read = |(_, answer)| redis::from_redis_value(answer).map_err(|e| classify(e.into()));
+        answers.into_iter().map(read).collect()
     }
 }
 
@@ -128,16 +129,20 @@ fn find_problem(settings: &[(String, String)]) -> Option<String> {
     let find = |name: &str| {
         settings.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     };
-    let policy = find("maxmemory-policy");
-    if policy != "noeviction" {
-        return Some(format!(
+    find_eviction(find("maxmemory-policy")).or_else(|| {
+        (find("appendonly") != "yes" && find("save").is_empty()).then(|| {
+            "Redis forgets all sessions when it restarts: set appendonly to 'yes', or save points"
+                .to_owned()
+        })
+    })
+}
+
+fn find_eviction(policy: &str) -> Option<String> {
+    (policy != "noeviction").then(|| {
+        format!(
             "Redis may drop sessions when its memory is full: maxmemory-policy is '{policy}', \
              and must be 'noeviction'"
-        ));
-    }
-    (find("appendonly") != "yes" && find("save").is_empty()).then(|| {
-        "Redis forgets all sessions when it restarts: set appendonly to 'yes' (or save points)"
-            .to_owned()
+        )
     })
 }
 
@@ -191,209 +196,4 @@ fn addresses(config: &RedisConfig) -> String {
         Err(_) => "an address that cannot be read".to_owned(),
     };
     urls.iter().map(address).collect::<Vec<_>>().join(", ")
-}
-
-/// What commands go through.
-#[derive(Clone)]
-enum Link {
-    Direct(Arc<Direct>),
-    /// It finds its nodes again by itself.
-    Cluster(ClusterConnection),
-}
-
-impl Link {
-    async fn new(config: &RedisConfig) -> RedisResult<Self> {
-        let source = match config {
-            RedisConfig::Single { url } => Source::Server(Client::open(url.expose().as_str())?),
-            RedisConfig::Sentinel { sentinels, master, login } => {
-                let client = sentinel_client(sentinels, master, login.as_ref())?;
-                Source::Sentinel(Mutex::new(client))
-            }
-            RedisConfig::Cluster { nodes } => {
-                let client =
-                    ClusterClientBuilder::new(nodes.iter().map(|url| url.expose().as_str()))
-                        .connection_timeout(CONNECT_TIMEOUT)
-                        .response_timeout(RESPONSE_TIMEOUT)
-                        .overall_response_timeout(Some(CALL_TIMEOUT))
-                        .max_retry_wait(200)
-                        .build()?;
-                return Ok(Self::Cluster(client.get_async_connection().await?));
-            }
-        };
-        Ok(Self::Direct(Arc::new(Direct {
-            source,
-            connection: ArcSwapOption::empty(),
-            last_failure: Mutex::new(None),
-        })))
-    }
-}
-
-impl ConnectionLike for Link {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Direct(direct) => Box::pin(direct.send(command)),
-            Self::Cluster(cluster) => cluster.req_packed_command(command),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Direct(direct) => Box::pin(direct.send_pipeline(pipeline, offset, count)),
-            Self::Cluster(cluster) => cluster.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
-}
-
-/// One multiplexed connection to a server that is asked for again whenever the connection fails:
-/// a sentinel may then name another. (The client library's own sentinel client keeps a demoted
-/// master, and its connection manager fails the first call after an outage.)
-struct Direct {
-    source: Source,
-    connection: ArcSwapOption<MultiplexedConnection>,
-    /// Held while connecting, so that many callers make one connection and share one failure.
-    last_failure: Mutex<Option<(Instant, RedisError)>>,
-}
-
-enum Source {
-    Server(Client),
-    Sentinel(Mutex<SentinelClient>),
-}
-
-impl Direct {
-    async fn send(self: &Arc<Self>, command: &Cmd) -> RedisResult<Value> {
-        let called = Instant::now();
-        let mut is_retry = false;
-        loop {
-            let connection = self.connection(called).await?;
-            let mut sender = MultiplexedConnection::clone(&connection);
-            match sender.send_packed_command(command).await {
-                Err(error) => {
-                    self.drop_if_broken(&connection, &error);
-                    if is_retry || !error.is_connection_dropped() {
-                        return Err(error);
-                    }
-                    is_retry = true;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn send_pipeline(
-        self: &Arc<Self>,
-        pipeline: &Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisResult<Vec<Value>> {
-        let connection = self.connection(Instant::now()).await?;
-        let mut sender = MultiplexedConnection::clone(&connection);
-        let answer = sender.send_packed_commands(pipeline, offset, count).await;
-        answer.inspect_err(|error| self.drop_if_broken(&connection, error))
-    }
-
-    async fn connection(
-        self: &Arc<Self>,
-        called: Instant,
-    ) -> RedisResult<Arc<MultiplexedConnection>> {
-        match self.connection.load_full() {
-            Some(connection) => Ok(connection),
-            None => self.reconnect(called).await,
-        }
-    }
-
-    /// Of many callers that see the same connection fail, one drops it.
-    fn drop_if_broken(&self, connection: &Arc<MultiplexedConnection>, error: &RedisError) {
-        if is_broken(error) {
-            self.connection.compare_and_swap(connection, None);
-        }
-    }
-
-    /// Connects in a task of its own: a caller that gives up does not undo the others' progress.
-    async fn reconnect(
-        self: &Arc<Self>,
-        called: Instant,
-    ) -> RedisResult<Arc<MultiplexedConnection>> {
-        let direct = Arc::clone(self);
-        let attempt = async move {
-            let mut last_failure = direct.last_failure.lock().await;
-            if let Some(connection) = direct.connection.load_full() {
-                return Ok(connection);
-            }
-            // An attempt that began after this call has failed for this call too.
-            if let Some((_, error)) = last_failure.as_ref().filter(|(began, _)| *began >= called) {
-                return Err(error.clone());
-            }
-            let began = Instant::now();
-            match direct.source.connect().await {
-                Ok(connection) => {
-                    let connection = Arc::new(connection);
-                    direct.connection.store(Some(Arc::clone(&connection)));
-                    Ok(connection)
-                }
-                Err(error) => {
-                    *last_failure = Some((began, error.clone()));
-                    Err(error)
-                }
-            }
-        };
-        match tokio::spawn(attempt).await {
-            Ok(result) => result,
-            Err(_) => Err((ErrorKind::Io, "the connection attempt was cut off").into()),
-        }
-    }
-}
-
-impl Source {
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_pipeline_buffer_size(PIPELINE_BUFFER);
-        match self {
-            Self::Server(client) => {
-                client.get_multiplexed_async_connection_with_config(&config).await
-            }
-            Self::Sentinel(client) => {
-                client.lock().await.get_async_connection_with_config(&config).await
-            }
-        }
-    }
-}
-
-/// Whether the connection, or the server behind it, is of no more use.
-fn is_broken(error: &RedisError) -> bool {
-    error.is_unrecoverable_error()
-        || error.is_timeout()
-        || matches!(
-            error.kind(),
-            // A master that has become a replica; the sentinels know the new one.
-            ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
-        )
-}
-
-fn sentinel_client(
-    sentinels: &[Secret<String>],
-    master: &str,
-    login: Option<&Secret<String>>,
-) -> RedisResult<SentinelClient> {
-    let mut node = SentinelNodeConnectionInfo::default();
-    if let Some(login) = login {
-        let info = login.expose().as_str().into_connection_info()?;
-        if let ConnectionAddr::TcpTls { insecure, .. } = info.addr() {
-            let mode = if *insecure { TlsMode::Insecure } else { TlsMode::Secure };
-            node = node.set_tls_mode(mode);
-        }
-        node = node.set_redis_connection_info(info.redis_settings().clone());
-    }
-    let urls = sentinels.iter().map(|url| url.expose().as_str()).collect();
-    SentinelClient::build(urls, master, Some(node), SentinelServerType::Master)
 }

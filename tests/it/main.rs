@@ -9,4 +9,5 @@ mod readme;
 mod resilience;
 mod secrecy;
 mod spec;
+mod stores;
 mod support;
