@@ -57,5 +57,5 @@ fn config_is_checked_and_shown_without_secrets() {
         }
     }
     let shown = signet.cli_json(&["config", "show"], "");
-    assert_eq!(shown["issuer"], signet.issuer());
+    assert_eq!(shown["issuer"]["value"], signet.issuer());
 }
