@@ -104,7 +104,7 @@ fn parse_basic(header: &str) -> Result<Option<Credentials>, MalformedCredentials
     let (id, secret) = (form_decode(id)?, form_decode(secret)?);
     match (id.is_empty(), secret.is_empty()) {
         (true, true) => Ok(None),
-        (true, false) => Err(MalformedCredentials::NoId),
+        (true, false) => Err(MalformedCredentials::Header),
         (false, empty) => Ok(Some(Credentials {
             client_id: id,
             secret: (!empty).then(|| Secret::new(secret)),

@@ -9,12 +9,16 @@ use url::{Host, Url};
 
 use super::raw::Values;
 use super::{
-    Config, DatabaseConfig, HttpConfig, KeysConfig, LogConfig, LogFormat, Network, Problem,
-    Profile, RedisConfig, SessionBackend, SessionsConfig, show,
+    Config, DatabaseConfig, HttpConfig, KeysConfig, Network, Problem, Profile, RedisConfig,
+    SessionBackend, SessionsConfig, show,
 };
+use crate::keys;
 use crate::secret::{SealingKey, Secret};
+use crate::sessions;
 use crate::sessions::Recovery;
-use crate::{keys, sessions, tokens, users};
+use crate::telemetry::{LogConfig, LogFormat};
+use crate::tokens;
+use crate::users;
 
 /// Checks everything; `None` when there is a problem.
 pub(super) fn check(

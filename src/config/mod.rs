@@ -20,9 +20,13 @@ use std::time::Duration;
 pub use network::Network;
 pub use show::Setting;
 
+use crate::keys;
 use crate::secret::Secret;
+use crate::sessions;
 use crate::storage::redis::RedisConfig;
-use crate::{keys, sessions, tokens, users};
+use crate::telemetry::LogConfig;
+use crate::tokens;
+use crate::users;
 
 /// What the defaults are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,24 +131,6 @@ pub struct KeysConfig {
     pub directory: PathBuf,
     /// The rules of their life.
     pub policy: keys::Policy,
-}
-
-/// Logging.
-#[derive(Clone, Debug)]
-pub struct LogConfig {
-    /// The form of a line.
-    pub format: LogFormat,
-    /// A level, or directives such as `info,signet=debug`.
-    pub level: String,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
 }
 
 impl Config {

@@ -1,6 +1,8 @@
 //! The settings in effect, for `signet config show`: each with its value and where it came from.
 //! Invariant: a secret is never among them; what can hold one is masked here, by its key.
 
+use std::collections::BTreeMap;
+
 use config::{Value, ValueKind};
 use serde::Serialize;
 use url::Url;
@@ -13,6 +15,7 @@ const MASK: &str = "********";
 #[derive(Clone, Debug, Serialize)]
 pub struct Setting {
     /// The dotted key.
+    #[serde(skip)]
     pub key: String,
     /// The value as configured.
     pub value: serde_json::Value,
@@ -71,8 +74,9 @@ fn mask_url(text: &str) -> String {
 
 pub(super) fn render(settings: &[Setting], json: bool) -> String {
     if json {
+        let members: BTreeMap<_, _> = settings.iter().map(|s| (s.key.as_str(), s)).collect();
         // Strings, numbers and lists of them always serialise.
-        return serde_json::to_string_pretty(settings).unwrap_or_default();
+        return serde_json::to_string_pretty(&members).unwrap_or_default();
     }
     let lines: Vec<_> = settings
         .iter()

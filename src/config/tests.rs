@@ -1,6 +1,7 @@
 //! What configuration accepts, refuses and shows, over all layers. Each test has a folder of its
 //! own as the working directory and passes its variables, so they run side by side.
 
+use crate::telemetry::LogFormat;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -185,7 +186,7 @@ fn bad_values_are_refused_with_a_reason() {
         ("SESSIONS__STORE", "redis", "redis.url is required, since sessions.store is redis"),
         ("SESSIONS__RETRY_WINDOW", "1h", "sessions.retry_window must be at most 5m"),
         ("SESSIONS__RECOVERY", "maybe", "must be recover or revoke"),
-        ("TOKENS__ACCESS_TOKEN_LIFETIME", "1s", "tokens.access_token_lifetime must be from"),
+        ("TOKENS__ACCESS_TOKEN_LIFETIME", "0s", "tokens.access_token_lifetime must be from"),
         ("TOKENS__AUDIENCE", "a b", "must be one name or URL, without spaces"),
         ("KEYS__ENCRYPTION_KEY", "short", "keys.encryption_key must be 32 bytes in base64"),
         ("KEYS__DIRECTORY", " ", "must name a folder"),

@@ -69,10 +69,10 @@ pub struct Docs {
 }
 
 impl Docs {
-    /// Made once at the start.
-    pub fn new() -> Self {
+    /// Made once at the start; `prefix` is the path of the issuer, empty for the root.
+    pub fn new(prefix: &str) -> Self {
         let oauth = oauth::Config::new().client_id(FIRST_PARTY).app_name("Signet");
-        let config = Config::with_oauth_config(["../openapi.json"], oauth);
+        let config = Config::with_oauth_config([format!("{prefix}/openapi.json")], oauth);
         Self { document: openapi().to_json().unwrap_or_default().into(), config: Arc::new(config) }
     }
 }
@@ -102,15 +102,14 @@ const PAGE: &str = r#"<!doctype html>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>Signet</title>
-  <base href="{base}">
-  <link rel="stylesheet" href="swagger-ui.css">
-  <link rel="icon" href="favicon-32x32.png">
+  <link rel="stylesheet" href="{base}swagger-ui.css">
+  <link rel="icon" href="{base}favicon-32x32.png">
 </head>
 <body>
   <div id="swagger-ui"></div>
-  <script src="swagger-ui-bundle.js"></script>
-  <script src="swagger-ui-standalone-preset.js"></script>
-  <script src="swagger-initializer.js"></script>
+  <script src="{base}swagger-ui-bundle.js"></script>
+  <script src="{base}swagger-ui-standalone-preset.js"></script>
+  <script src="{base}swagger-initializer.js"></script>
 </body>
 </html>
 "#;

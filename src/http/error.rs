@@ -225,8 +225,10 @@ pub enum BearerError {
     Missing,
     /// It is not good.
     Invalid,
-    /// It is good, but does not reach this far.
-    InsufficientScope,
+    /// It is good, but was not issued to a user.
+    NotAUser,
+    /// It is good, but lacks the scope `openid`.
+    NotOpenId,
 }
 
 impl BearerError {
@@ -242,12 +244,19 @@ impl BearerError {
                 "Bearer error=\"invalid_token\", \
                  error_description=\"the access token is not valid\"",
             ),
-            Self::InsufficientScope => (
+            Self::NotAUser => (
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
-                "the access token does not reach this far",
+                "the access token was not issued to a user",
                 "Bearer error=\"insufficient_scope\", \
-                 error_description=\"the access token does not reach this far\"",
+                 error_description=\"the access token was not issued to a user\"",
+            ),
+            Self::NotOpenId => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "the access token lacks the scope openid",
+                "Bearer error=\"insufficient_scope\", \
+                 error_description=\"the access token lacks the scope openid\", scope=\"openid\"",
             ),
         };
         let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };

@@ -8,6 +8,7 @@ use super::error::OAuthError;
 use super::extract::{self, Form};
 use super::token::ErrorBody;
 use crate::app::App;
+use crate::oauth::TokenError;
 
 /// The form of revocation and introspection.
 #[derive(ToSchema)]
@@ -37,7 +38,7 @@ pub struct TokenQuestion {
         (status = 400, description = "RFC 6749 section 5.2", body = ErrorBody),
         (status = 401, description = "`invalid_client`", body = ErrorBody),
     ),
-    security((), ("client" = []))
+    security(("client" = []))
 )]
 pub async fn revoke(
     app: Data<App>,
@@ -46,9 +47,13 @@ pub async fn revoke(
 ) -> Result<HttpResponse, OAuthError> {
     let form = Form::read(&request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+    let token = form.required("token")?;
     let credentials = form.credentials(&request)?;
+    if credentials.is_none() {
+        return Err(TokenError::InvalidClient { basic: false }.into());
+    }
     let server = &app.authorization_server;
     let client = server.authenticate(credentials, &origin, now).await?;
-    server.revoke(&client, form.required("token")?, &origin, now).await?;
+    server.revoke(&client, token, &origin, now).await?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish())
 }

@@ -33,17 +33,23 @@ pub struct Routes {
     metadata: Data<discovery::MetadataBody>,
     cache_control: Data<discovery::CacheControl>,
     docs: Data<docs::Docs>,
+    /// The path of the issuer, empty for the root.
+    prefix: String,
 }
 
 impl Routes {
     /// What all workers share.
     pub fn new(app: Arc<App>) -> Self {
         let random = &app.authorization_server.random;
+        let issuer = url::Url::parse(&app.config.issuer).ok();
+        let prefix =
+            issuer.as_ref().map_or("", |issuer| issuer.path()).trim_end_matches('/').to_owned();
         Self {
             ids: Arc::new(RequestIds::new(u64::from_be_bytes(random.bytes()))),
             metadata: Data::new(discovery::MetadataBody::new(&app)),
             cache_control: Data::new(discovery::CacheControl::new(&app)),
-            docs: Data::new(docs::Docs::new()),
+            docs: Data::new(docs::Docs::new(&prefix)),
+            prefix,
             app: Data::from(app),
         }
     }
@@ -55,8 +61,7 @@ impl Routes {
         service.app_data(self.cache_control.clone());
         service.app_data(self.docs.clone());
         self.table(service);
-        let issuer = url::Url::parse(&self.app.config.issuer).ok();
-        let prefix = issuer.as_ref().map_or("/", |issuer| issuer.path()).trim_end_matches('/');
+        let prefix = &self.prefix;
         if !prefix.is_empty() {
             // RFC 8414 section 3.1 puts the well-known part before the issuer's path.
             for well_known in [path::AUTHORIZATION_SERVER, path::OPENID_CONFIGURATION] {

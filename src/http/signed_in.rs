@@ -73,7 +73,7 @@ pub async fn user(
 ) -> Result<(User, Claims), NotSignedIn> {
     let claims = claims(app, request, now).await?;
     if claims.sid.is_none() {
-        return Err(BearerError::InsufficientScope.into());
+        return Err(BearerError::NotAUser.into());
     }
     let Ok(id) = claims.sub.parse() else {
         log_cause(&StorageError::corrupt("sub of our own token"));

@@ -116,6 +116,7 @@ pub async fn token(
     if grant == GrantType::ClientCredentials && credentials.is_none() {
         return Err(TokenError::InvalidClient { basic: false }.into());
     }
+    let identified = credentials.is_some();
     let server = &app.authorization_server;
     let client = server.authenticate(credentials, &origin, now).await?;
     let response = match grant {
@@ -127,7 +128,7 @@ pub async fn token(
         }
         GrantType::RefreshToken => {
             let refresh_token = form.required("refresh_token")?.to_owned();
-            let request = RefreshRequest { refresh_token, wish };
+            let request = RefreshRequest { refresh_token, identified, wish };
             server.refresh(&client, request, &origin, now).await?
         }
         GrantType::ClientCredentials => server.client_credentials(&client, wish, now)?,

@@ -40,7 +40,7 @@ pub async fn userinfo(app: Data<App>, request: HttpRequest) -> Result<HttpRespon
     let (user, claims) = signed_in::user(&app, &request, app.clock.now()).await?;
     let scope = Scope::parse(&claims.scope).unwrap_or_default();
     if !scope.contains(scope::OPENID) {
-        return Err(BearerError::InsufficientScope.into());
+        return Err(BearerError::NotOpenId.into());
     }
     let (profile, email) = (scope.contains(scope::PROFILE), scope.contains(scope::EMAIL));
     let body = UserInfo {

@@ -5,7 +5,7 @@
 use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::{Client, GrantType};
-use crate::sessions::{CommitError, Rotation, RotationError, Session};
+use crate::sessions::{CommitError, Refusal, Rotation, RotationError, Session};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::{Grant, RefreshToken, Scope, UserSession};
@@ -20,6 +20,9 @@ const MOST_ATTEMPTS: usize = 8;
 pub struct RefreshRequest {
     /// The token as it was presented.
     pub refresh_token: String,
+    /// Whether the request said which client it comes from. Without it the bundled client stands
+    /// in, and a token of another client asks for that one's authentication.
+    pub identified: bool,
     /// Scope and resources.
     pub wish: Wish,
 }
@@ -38,7 +41,7 @@ impl AuthorizationServer {
             return Err(self.refuse(client, None, "not a token of ours", origin, now).await);
         };
         for _ in 0..MOST_ATTEMPTS {
-            let rotation = self.open(client, presented, origin, now).await?;
+            let rotation = self.open(client, request.identified, presented, origin, now).await?;
             let user = self.active_user(client, rotation.session(), origin, now).await?;
             let response = self.respond(client, &user, &rotation, &request.wish, now)?;
             match self.sessions.commit(rotation, now).await {
@@ -53,6 +56,7 @@ impl AuthorizationServer {
     async fn open(
         &self,
         client: &Client,
+        identified: bool,
         presented: RefreshToken,
         origin: &Origin,
         now: Timestamp,
@@ -63,6 +67,9 @@ impl AuthorizationServer {
         match opened {
             Ok(rotation) => Ok(rotation),
             Err(RotationError::Storage(error)) => Err(error.into()),
+            Err(RotationError::Invalid(Refusal::OtherClient)) if !identified => {
+                Err(TokenError::InvalidClient { basic: false })
+            }
             Err(RotationError::Invalid(reason)) => {
                 Err(self.refuse(client, Some(presented), reason.as_str(), origin, now).await)
             }

@@ -55,7 +55,7 @@ fn a_key_cannot_sign_before_verifiers_know_it() {
     signet.cli_ok(&["migrate"], "");
     let output = signet.cli(&["keys", "rotate", "--activate-in", "1s"], "");
     let error = assert_fails(&output);
-    assert!(error.contains("published"), "{error}");
+    assert!(error.contains("published for at least 10m"), "{error}");
     assert_misused(&signet.cli(&["keys", "rotate", "--activate-in", "soon"], ""));
 }
 

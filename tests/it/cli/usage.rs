@@ -68,7 +68,7 @@ fn a_database_that_does_not_answer_is_a_failure() {
 
 #[test]
 fn bad_configuration_is_a_failure_that_names_the_key() {
-    let signet = Signet::builder().set("tokens.access_token_lifetime", "2d").prepare();
+    let signet = Signet::builder().set("tokens.access_token_lifetime", "0s").prepare();
     for arguments in [&["serve"][..], &["migrate"], &["config", "check"]] {
         let output = signet.cli(arguments, "");
         assert_eq!(output.status.code(), Some(1), "{output:?}");

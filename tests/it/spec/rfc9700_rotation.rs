@@ -161,13 +161,18 @@ async fn another_clients_token_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_refresh_needs_its_client() {
+async fn a_refresh_without_a_client_is_the_bundled_clients() {
     let client = Client::shared();
-    let User { tokens, .. } = client.new_user().await;
+    // Who signed in by a plain password form, without a client, refreshes as plainly.
+    let User { tokens, email, .. } = client.new_user().await;
     let fields = [("grant_type", "refresh_token"), ("refresh_token", &tokens.refresh_token)];
-    // The bundled client stands in for a password request only.
+    client.token(&fields).await.tokens();
+    // Another client's token asks for that client, and is left alone.
+    let fields = [("grant_type", "password"), ("username", &*email), ("password", PASSWORD)];
+    let tokens = client.token_as(confidential(), &fields).await.tokens();
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", &*tokens.refresh_token)];
     client.token(&fields).await.expect_oauth_error(401, "invalid_client");
-    client.refresh(&tokens.refresh_token).await.tokens();
+    client.token_as(confidential(), &fields).await.tokens();
 }
 
 #[tokio::test]
