@@ -1,7 +1,4 @@
 //! What the tests stand on: servers started on free ports and ended with the test, and thin clients.
-//!
-//! Not every helper is used by every state of the tree.
-#![allow(dead_code)]
 
 pub mod client;
 pub mod fixtures;

@@ -31,16 +31,13 @@ impl Postgres {
 
     /// One server for all tests that only need a database: making one takes seconds.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| {
-            let server = Postgres::create(false);
-            reaper::remove_at_exit(server.folder.path());
-            server
-        });
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::create(false));
         &SHARED
     }
 
     fn create(durable: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("signet-pg-").tempdir().expect("a folder");
+        reaper::remove_at_exit(folder.path());
         if let Some((uid, gid)) = unprivileged_user() {
             chown(folder.path(), Some(uid), Some(gid)).expect("root can give folders away");
         }

@@ -59,7 +59,7 @@ pub fn forget(pid: u32) {
     tell(&format!("forget {pid}\n"));
 }
 
-/// Removes the folder of a server that lives as long as the tests.
+/// Removes the folder of a server, if the tests do not.
 pub fn remove_at_exit(folder: &Path) {
     tell(&format!("folder {}\n", folder.display()));
 }

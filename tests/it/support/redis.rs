@@ -33,6 +33,7 @@ impl Redis {
     /// The same with settings of redis.conf added or replaced, such as `("appendfsync", "always")`.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("signet-redis-").tempdir().expect("a folder");
+        reaper::remove_at_exit(folder.path());
         let mut all = vec![
             ("appendonly", "yes"),
             ("appendfsync", "everysec"),
@@ -51,11 +52,8 @@ impl Redis {
 
     /// One server for all tests that only need a database and leave the others' alone.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Redis> = LazyLock::new(|| {
-            let server = Redis::start_with(&[("databases", &DATABASES.to_string())]);
-            reaper::remove_at_exit(server.folder.path());
-            server
-        });
+        static SHARED: LazyLock<Redis> =
+            LazyLock::new(|| Redis::start_with(&[("databases", &DATABASES.to_string())]));
         &SHARED
     }
 

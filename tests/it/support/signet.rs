@@ -26,10 +26,6 @@ pub enum Backend {
     PostgresSql,
 }
 
-impl Backend {
-    pub const ALL: [Self; 3] = [Self::Sqlite, Self::PostgresRedis, Self::PostgresSql];
-}
-
 /// Settings of an instance to be started.
 pub struct Builder {
     folder: Arc<TempDir>,
@@ -40,6 +36,7 @@ pub struct Builder {
 impl Builder {
     fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("signet-it-").tempdir().expect("a folder");
+        reaper::remove_at_exit(folder.path());
         let port = free_port();
         let builder = Self { folder: Arc::new(folder), port, settings: Vec::new() };
         let address = format!("127.0.0.1:{port}");
@@ -131,11 +128,7 @@ impl Signet {
 
     /// One instance for all tests that neither change it nor mind other tests' users.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Signet> = LazyLock::new(|| {
-            let signet = Signet::start();
-            reaper::remove_at_exit(signet.folder());
-            signet
-        });
+        static SHARED: LazyLock<Signet> = LazyLock::new(Signet::start);
         &SHARED
     }
 
