@@ -79,19 +79,27 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// The words after each place where `prefix` begins a path in the code of `lines`, comments aside.
+/// The paths that begin with `prefix` in the code of `lines`, without it; comments aside. Of a
+/// group in braces, every member.
 fn paths_after(lines: &[String], prefix: &str) -> Vec<String> {
+    let code: Vec<_> =
+        lines.iter().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join(" ");
+    let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();
-    for line in lines {
-        let code = line.split("//").next().unwrap_or_default();
-        for (position, _) in code.match_indices(prefix) {
-            let before = code[..position].chars().next_back().unwrap_or(' ');
-            if !(before.is_alphanumeric() || before == '_' || before == ':') {
-                let rest = &code[position + prefix.len()..];
-                let end = |c: char| !(c.is_alphanumeric() || c == '_' || c == ':');
-                found.push(rest.split(end).next().unwrap_or_default().to_owned());
-            }
+    for (position, _) in code.match_indices(prefix) {
+        if code[..position].ends_with(in_name) {
+            continue;
         }
+        let rest = &code[position + prefix.len()..];
+        let members = match rest.strip_prefix('{') {
+            Some(group) => group.split('}').next().unwrap_or_default().split(',').collect(),
+            None => vec![rest],
+        };
+        let names = members.into_iter().map(str::trim_start).filter(|name| !name.is_empty());
+        found.extend(
+            names.map(|name| name.split(|c| !in_name(c)).next().unwrap_or(name).to_owned()),
+        );
     }
     found
 }
@@ -188,6 +196,8 @@ fn every_file_begins_with_what_it_is_for() {
 fn the_rules_catch_what_breaks_them() {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(paths_after(&lines("use crate::http::error;"), "crate::"), ["http::error"]);
+    let group = lines("use crate::{\n    http::error, time::Clock,\n};");
+    assert_eq!(paths_after(&group, "crate::"), ["http::error", "time::Clock"]);
     assert_eq!(paths_after(&lines("// use crate::http"), "crate::"), [""; 0]);
     assert_eq!(paths_after(&lines("crate::storage::redis::Redis"), "redis::"), [""; 0]);
     assert_eq!(paths_after(&lines("fn f(c: redis::Client)"), "redis::"), ["Client"]);

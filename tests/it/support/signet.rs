@@ -224,12 +224,24 @@ impl Signet {
     pub fn cli(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary runs");
-        let mut pipe = child.stdin.take().expect("a pipe");
+        let mut process = Process::spawn(&mut command, "KILL");
+        let mut pipe = process.child().stdin.take().expect("a pipe");
         // A command that reads nothing may have closed its end.
         let _ = pipe.write_all(input.as_bytes());
         drop(pipe);
-        child.wait_with_output().expect("it ends")
+        let read = |mut pipe: Box<dyn Read + Send>| {
+            std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                pipe.read_to_end(&mut bytes).map(|_| bytes).expect("a pipe can be read")
+            })
+        };
+        let stdout = read(Box::new(process.child().stdout.take().expect("a pipe")));
+        let stderr = read(Box::new(process.child().stderr.take().expect("a pipe")));
+        let status = process.wait(Duration::from_secs(60));
+        process.kill();
+        let [stdout, stderr] = [stdout, stderr].map(|thread| thread.join().expect("a reader"));
+        let status = status.unwrap_or_else(|| panic!("signet {arguments:?} does not end"));
+        Output { status, stdout, stderr }
     }
 
     /// The same for a command that must succeed; returns its standard output.
