@@ -74,7 +74,11 @@ impl Docs {
     pub fn new(prefix: &str) -> Self {
         let oauth = oauth::Config::new().client_id(FIRST_PARTY).app_name("Signet");
         let config = Config::with_oauth_config([format!("{prefix}/openapi.json")], oauth);
-        Self { document: openapi().to_json().unwrap_or_default().into(), config: Arc::new(config) }
+        Self {
+            document: openapi().to_json().unwrap_or_default().into(),
+            page: PAGE.replace("{base}", &format!("{prefix}/docs/")).into(),
+            config: Arc::new(config),
+        }
     }
 }
 

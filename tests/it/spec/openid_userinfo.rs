@@ -70,5 +70,6 @@ async fn without_openid_the_scope_does_not_suffice() {
         let challenge = answer.header("www-authenticate").expect("a challenge");
         assert!(challenge.starts_with("Bearer "), "{challenge}");
         assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
+        assert!(challenge.contains("scope=\"openid\""), "{challenge}");
     }
 }
