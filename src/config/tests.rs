@@ -304,7 +304,7 @@ fn nothing_that_is_shown_holds_a_secret() {
         assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
     }
     assert!(text.contains("database.url = \"postgres://signet:********@db/signet\""), "{text}");
-    let settings: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let settings: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(settings.len(), config.settings().len());
 
     let mut bad = production();

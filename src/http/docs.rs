@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
 use utoipa::openapi::security::{
     Flow, Http, HttpAuthScheme, OAuth2, Password, Scopes, SecurityScheme,
 };
@@ -62,9 +62,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 
-/// The document, serialised once, and Swagger UI's configuration.
+/// The document and the page, made once, and Swagger UI's configuration.
 pub struct Docs {
     document: Bytes,
+    page: Bytes,
     config: Arc<Config<'static>>,
 }
 
@@ -73,7 +74,11 @@ impl Docs {
     pub fn new(prefix: &str) -> Self {
         let oauth = oauth::Config::new().client_id(FIRST_PARTY).app_name("Signet");
         let config = Config::with_oauth_config([format!("{prefix}/openapi.json")], oauth);
-        Self { document: openapi().to_json().unwrap_or_default().into(), config: Arc::new(config) }
+        Self {
+            document: openapi().to_json().unwrap_or_default().into(),
+            page: PAGE.replace("{base}", &format!("{prefix}/docs/")).into(),
+            config: Arc::new(config),
+        }
     }
 }
 
@@ -91,9 +96,8 @@ pub async fn document(docs: Data<Docs>) -> HttpResponse {
     get, path = "/docs", tag = "Documentation",
     responses((status = 200, description = "A page", content_type = "text/html"))
 )]
-pub async fn page(request: HttpRequest) -> HttpResponse {
-    // Relative addresses, so that it also works below a path prefix of a proxy.
-    html(PAGE.replace("{base}", if request.path().ends_with('/') { "./" } else { "docs/" }))
+pub async fn page(docs: Data<Docs>) -> HttpResponse {
+    html(docs.page.clone())
 }
 
 const PAGE: &str = r#"<!doctype html>
@@ -119,7 +123,7 @@ const PAGE: &str = r#"<!doctype html>
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'";
 
-fn html(text: String) -> HttpResponse {
+fn html(text: Bytes) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
@@ -129,7 +133,7 @@ fn html(text: String) -> HttpResponse {
 /// A file of Swagger UI.
 pub async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse, Problem> {
     if name.is_empty() {
-        return Ok(html(PAGE.replace("{base}", "./")));
+        return Ok(html(docs.page.clone()));
     }
     let found = utoipa_swagger_ui::serve(&name, docs.config.clone());
     let file = found.ok().flatten().ok_or_else(Problem::not_found)?;

@@ -45,6 +45,8 @@ impl Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Threads at work.
+    busy: usize,
     closed: bool,
 }
 
@@ -108,7 +110,9 @@ impl Hashing {
 
     fn submit(&self, job: Job) -> Result<(), HashingError> {
         let mut queue = self.shared.lock();
-        if queue.jobs.len() >= self.shared.policy.queue {
+        // A job that a thread is about to take up does not wait in anybody's way.
+        let PasswordPolicy { threads, queue: waiting, .. } = self.shared.policy;
+        if queue.jobs.len() + queue.busy >= waiting + threads {
             return Err(HashingError::Overloaded);
         }
         queue.jobs.push_back(job);
@@ -130,10 +134,8 @@ fn work(shared: &Shared) {
     let _ = rustix::process::setpriority_process(None, 19);
     let mut memory = HashMemory::default();
     while let Some(job) = next(shared, &mut memory) {
-        if job.is_abandoned() {
-            continue;
-        }
         match job {
+            job if job.is_abandoned() => {}
             Job::Hash(password, reply) => {
                 let hash = password::hash(&password, &shared.policy, &shared.random, &mut memory);
                 // The caller may be gone by now, which is no concern of ours.
@@ -145,6 +147,7 @@ fn work(shared: &Shared) {
                 let _ = reply.send(verdict);
             }
         }
+        shared.lock().busy -= 1;
     }
 }
 
@@ -156,6 +159,7 @@ fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
             return None;
         }
         if let Some(job) = queue.jobs.pop_front() {
+            queue.busy += 1;
             return Some(job);
         }
         let (guard, waited) =

@@ -74,6 +74,7 @@ async fn failures_look_the_same_and_name_basic_where_it_was_tried() {
         ("nobody", secret),
         ("nobody", ""),
         (public(), secret),
+        ("", secret),
     ] {
         let answer = with_header(&client, &basic(&format!("{id}:{secret}")), &[]).await;
         let answer = answer.expect_oauth_error(401, "invalid_client");
