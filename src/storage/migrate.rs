@@ -6,10 +6,13 @@ use futures_util::future::BoxFuture;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, Migration, MigrationSource, MigrationType, Migrator};
 
-use super::{Db, StorageError};
+use super::{Db, Engine, StorageError};
 
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "initial", include_str!("../../migrations/0001_initial.sql"))];
+
+/// The advisory lock that keeps PostgreSQL's migrations apart; on SQLite the transaction does.
+const MIGRATION_LOCK: i64 = 0x7369_676e_6574; // "signet"
 
 #[derive(Debug)]
 struct Embedded;
@@ -39,8 +42,13 @@ pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
     let mut migrator = Migrator::new(Embedded).await.map_err(internal)?;
     // A newer neighbour may already have added its own.
     migrator.set_ignore_missing(true);
-    // The lock is held by the transaction on SQLite and taken by sqlx on PostgreSQL.
+    // sqlx would give its lock back before the transaction has committed.
+    migrator.set_locking(false);
     let mut transaction = db.begin_write().await?;
+    if db.engine == Engine::Postgres {
+        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK);
+        lock.fetch_one(&mut *transaction).await?;
+    }
     migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
     Ok(transaction.commit().await?)
 }
