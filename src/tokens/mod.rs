@@ -1,7 +1,19 @@
 //! Tokens as clients and siblings see them: access tokens (RFC 9068) and the wire form of refresh
 //! tokens, with scopes. Signing and verifying happen here; rotation is decided in `sessions`.
 
+pub mod access_token;
+pub mod refresh_token;
+pub mod scope;
+
 use std::time::Duration;
+
+pub use access_token::{AccessToken, AccessTokens, Audience, Claims, Grant, UserSession};
+pub use refresh_token::{RefreshToken, RefreshTokenKey};
+pub use scope::Scope;
+
+/// How long after a token's end other parties' clocks may still take it for alive: keys stay
+/// published and revocations remembered for this much longer.
+pub const LEEWAY: Duration = Duration::from_secs(60);
 
 /// What every access token carries and how long it lives.
 #[derive(Clone, Debug)]
@@ -25,8 +37,8 @@ impl Policy {
         access_token_lifetime: Duration,
     ) -> Result<Self, (&'static str, String)> {
         let lifetime = access_token_lifetime;
-        if lifetime < Duration::from_secs(10) || lifetime > Self::MAX_ACCESS_TOKEN_LIFETIME {
-            return Err(("access_token_lifetime", "must be from 10s to 1d".into()));
+        if lifetime < Duration::from_secs(1) || lifetime > Self::MAX_ACCESS_TOKEN_LIFETIME {
+            return Err(("access_token_lifetime", "must be from 1s to 1d".into()));
         }
         Ok(Self { issuer, audience, access_token_lifetime })
     }

@@ -1,6 +1,83 @@
 //! Users: sign-up, the e-mail address as the login name, passwords (NIST SP 800-63B, OWASP ASVS).
 //! Invariant: hashing runs on its own threads and nothing else ever waits behind it.
 
+pub mod email;
+pub mod hashing;
+pub mod password;
+pub mod store;
+
+use uuid::Uuid;
+
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+pub use email::Email;
+pub use hashing::{Hashing, HashingError};
+pub use password::{Password, Verdict};
+pub use store::UserStore;
+
+/// The role that may administer Signet.
+pub const ADMIN_ROLE: &str = "admin";
+
+/// A user's account.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The `sub` of tokens; never reused.
+    pub id: Uuid,
+    /// The address as it was written.
+    pub email: String,
+    /// The display name.
+    pub name: Option<String>,
+    /// A PHC string.
+    pub password_hash: Secret<String>,
+    /// Role names.
+    pub roles: Vec<String>,
+    /// Sessions of an older epoch are dead.
+    pub session_epoch: i64,
+    /// When the address was proven to be the user's.
+    pub email_verified_at: Option<Timestamp>,
+    /// Since when the user may not sign in.
+    pub disabled_at: Option<Timestamp>,
+    /// When the account was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl User {
+    /// Whether the user may sign in and stay signed in.
+    pub fn is_active(&self) -> bool {
+        self.disabled_at.is_none()
+    }
+
+    /// Whether the user has `role`.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|known| known == role)
+    }
+}
+
+/// Checks a display name: trimmed, at most 200 characters, none of them control characters; an
+/// empty one is none. The error is a sentence for people.
+pub fn check_name(name: &str) -> Result<Option<String>, &'static str> {
+    let name = name.trim();
+    if name.chars().count() > 200 {
+        return Err("must have at most 200 characters");
+    }
+    if name.chars().any(char::is_control) {
+        return Err("must not contain control characters");
+    }
+    Ok((!name.is_empty()).then(|| name.to_owned()))
+}
+
+/// Checks a role's name: 1 to 64 characters of `a-z 0-9 _ - . :`.
+pub fn check_role(role: &str) -> Result<(), &'static str> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.:".contains(c);
+    if role.is_empty() || role.len() > 64 || !role.chars().all(allowed) {
+        return Err("a role is 1 to 64 characters of a-z, 0-9, _, -, . and :");
+    }
+    Ok(())
+}
+
 /// How passwords are hashed (Argon2id, RFC 9106), and on how many threads.
 #[derive(Clone, Debug)]
 pub struct PasswordPolicy {

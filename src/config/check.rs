@@ -1,0 +1,316 @@
+//! From the merged values to a checked [`Config`]: types, bounds, and what a profile requires.
+//! Every reader notes what is wrong and goes on, so that one run tells all problems. Messages
+//! repeat a value only where it cannot be a secret.
+
+use std::num::NonZero;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+use super::raw::Values;
+use super::{
+    Config, DatabaseConfig, HttpConfig, KeysConfig, LogConfig, LogFormat, Network, Problem,
+    Profile, RedisConfig, SessionBackend, SessionsConfig, show,
+};
+use crate::secret::{SealingKey, Secret};
+use crate::sessions::Recovery;
+use crate::{keys, sessions, tokens, users};
+
+/// Checks everything; `None` when there is a problem.
+pub(super) fn check(
+    profile: Profile,
+    values: &Values,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
+    let mut check = Check { profile, values, problems };
+    let issuer = check.issuer();
+    let http = check.http();
+    let database = check.database();
+    let sessions = check.sessions();
+    let tokens = check.tokens(issuer.as_deref());
+    let keys = check.keys();
+    let passwords = check.passwords();
+    let signup_enabled = check.flag("signup.enabled");
+    let docs_enabled = check.flag("docs.enabled");
+    let log = check.log();
+    Some(Config {
+        profile,
+        issuer: issuer?,
+        http: http?,
+        database: database?,
+        sessions: sessions?,
+        tokens: tokens?,
+        keys: keys?,
+        passwords: passwords?,
+        signup_enabled: signup_enabled?,
+        docs_enabled: docs_enabled?,
+        log: log?,
+        settings: show::settings(values),
+    })
+}
+
+/// Reads what it needs by the readers of `typed`.
+pub(super) struct Check<'a> {
+    pub(super) profile: Profile,
+    pub(super) values: &'a Values,
+    pub(super) problems: &'a mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn issuer(&mut self) -> Option<String> {
+        let text = self.required("issuer", "the https address that clients know")?;
+        let text = text.strip_suffix('/').unwrap_or(&text).to_owned();
+        self.accept("issuer", check_issuer(&text, self.profile))?;
+        Some(text)
+    }
+
+    fn http(&mut self) -> Option<HttpConfig> {
+        let listen = self.parsed("http.listen", "an address and a port such as 127.0.0.1:8080");
+        let workers = self.number("http.workers", 0, 1024);
+        let trusted_proxies = self.items("http.trusted_proxies", Network::from_str);
+        let cors_origins = self.items("http.cors_origins", check_origin);
+        let shutdown_timeout = self.duration_below("http.shutdown_timeout", 600);
+        let drain_delay = self.duration_below("http.drain_delay", 600);
+        Some(HttpConfig {
+            listen: listen?,
+            workers: or_cores(workers?),
+            trusted_proxies: trusted_proxies?,
+            cors_origins: cors_origins?,
+            shutdown_timeout: shutdown_timeout?,
+            drain_delay: drain_delay?,
+        })
+    }
+
+    fn database(&mut self) -> Option<DatabaseConfig> {
+        let max_connections = self.number("database.max_connections", 1, 1000);
+        let url = self.required("database.url", "postgres://… or sqlite://…")?;
+        self.accept("database.url", check_database_url(&url))?;
+        Some(DatabaseConfig { url: Secret::new(url), max_connections: max_connections? })
+    }
+
+    fn sessions(&mut self) -> Option<SessionsConfig> {
+        let backend = self.backend();
+        let retry_window = self.duration("sessions.retry_window");
+        let recovery = self.choice(
+            "sessions.recovery",
+            &[("recover", Recovery::Recover), ("revoke", Recovery::Revoke)],
+        );
+        let idle_lifetime = self.duration("sessions.idle_lifetime");
+        let absolute_lifetime = self.duration("sessions.absolute_lifetime");
+        let max_per_user = self.number("sessions.max_per_user", 1, u32::MAX);
+        let policy = sessions::Policy::new(
+            retry_window?,
+            recovery?,
+            idle_lifetime?,
+            absolute_lifetime?,
+            max_per_user?,
+        );
+        let policy = self.accept_policy("sessions", policy);
+        Some(SessionsConfig { backend: backend?, policy: policy? })
+    }
+
+    fn backend(&mut self) -> Option<SessionBackend> {
+        let key = "sessions.store";
+        let redis_settings = self.redis_settings();
+        self.required(key, "redis or sql")?;
+        match self.choice(key, &[("sql", false), ("redis", true)])? {
+            false => Some(SessionBackend::Sql),
+            true => self.redis(redis_settings?).map(SessionBackend::Redis),
+        }
+    }
+
+    /// Read also where they are not needed, so that a mistake shows before they are.
+    fn redis_settings(&mut self) -> Option<RedisSettings> {
+        let url = self.text("redis.url").and_then(|url| match url.as_str() {
+            "" => Some(None),
+            _ => self.accept("redis.url", check_redis_url(&url)).map(Some),
+        });
+        let nodes = self.items("redis.cluster", check_redis_url);
+        let sentinels = self.items("redis.sentinel", check_redis_url);
+        let master = self.text("redis.sentinel_master");
+        Some(RedisSettings { url: url?, nodes: nodes?, sentinels: sentinels?, master: master? })
+    }
+
+    fn redis(&mut self, settings: RedisSettings) -> Option<RedisConfig> {
+        let RedisSettings { url, nodes, sentinels, master } = settings;
+        let (key, problem) = match url {
+            url if !nodes.is_empty() => {
+                if url.is_none() && sentinels.is_empty() {
+                    return Some(RedisConfig::Cluster { nodes });
+                }
+                ("redis.cluster", "cannot be given together with redis.url or redis.sentinel")
+            }
+            login if !sentinels.is_empty() => {
+                if !master.is_empty() {
+                    return Some(RedisConfig::Sentinel { sentinels, master, login });
+                }
+                ("redis.sentinel_master", "is required with redis.sentinel")
+            }
+            Some(url) => return Some(RedisConfig::Single { url }),
+            None => ("redis.url", "is required, since sessions.store is redis"),
+        };
+        self.problem(key, problem);
+        None
+    }
+
+    fn tokens(&mut self, issuer: Option<&str>) -> Option<tokens::Policy> {
+        let lifetime = self.duration("tokens.access_token_lifetime");
+        let audience = self.text("tokens.audience");
+        let (lifetime, audience, issuer) = (lifetime?, audience?, issuer?.to_owned());
+        if audience.contains(char::is_whitespace) {
+            self.problem("tokens.audience", "must be one name or URL, without spaces");
+            return None;
+        }
+        let audience = if audience.is_empty() { issuer.clone() } else { audience };
+        self.accept_policy("tokens", tokens::Policy::new(issuer, audience, lifetime))
+    }
+
+    fn keys(&mut self) -> Option<KeysConfig> {
+        let encryption_key = self.encryption_key();
+        let directory = self.text("keys.directory").filter(|directory| {
+            let named = !directory.is_empty();
+            if !named {
+                self.problem("keys.directory", "must name a folder");
+            }
+            named
+        });
+        let algorithm = self.choice("keys.algorithm", &[("RS256", ())]);
+        let rsa_bits = self.number("keys.rsa_bits", 0, u32::MAX);
+        let rotate_every = self.duration_or_off("keys.rotate_every");
+        let publish_ahead = self.duration("keys.publish_ahead");
+        let jwks_max_age = self.duration("keys.jwks_max_age");
+        let policy = keys::Policy::new(rsa_bits?, rotate_every?, publish_ahead?, jwks_max_age?);
+        let policy = self.accept_policy("keys", policy);
+        algorithm?;
+        Some(KeysConfig {
+            encryption_key: encryption_key?,
+            directory: directory?.into(),
+            policy: policy?,
+        })
+    }
+
+    fn encryption_key(&mut self) -> Option<Option<Secret<String>>> {
+        let key = "keys.encryption_key";
+        let hint = "32 bytes in base64, as made by `openssl rand -base64 32`";
+        let text = match self.profile {
+            Profile::Development => self.text(key)?,
+            Profile::Production => self.required(key, hint)?,
+        };
+        if text.is_empty() {
+            return Some(None);
+        }
+        if SealingKey::parse(&text).is_none() {
+            self.problem(key, format!("must be {hint}"));
+            return None;
+        }
+        Some(Some(Secret::new(text)))
+    }
+
+    fn passwords(&mut self) -> Option<users::PasswordPolicy> {
+        let memory_kib = self.number("passwords.memory_kib", 0, u32::MAX);
+        let iterations = self.number("passwords.iterations", 0, u32::MAX);
+        let parallelism = self.number("passwords.parallelism", 0, u32::MAX);
+        let threads = self.number("passwords.threads", 0, usize::MAX);
+        let queue = self.number("passwords.queue", 0, usize::MAX);
+        let threads = or_cores(threads?);
+        let queue = if queue? == 0 { threads.saturating_mul(64) } else { queue? };
+        let policy =
+            users::PasswordPolicy::new(memory_kib?, iterations?, parallelism?, threads, queue);
+        self.accept_policy("passwords", policy)
+    }
+
+    fn log(&mut self) -> Option<LogConfig> {
+        let format =
+            self.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let level = self.text("log.level")?;
+        self.accept("log.level", crate::telemetry::check_level(&level))?;
+        Some(LogConfig { format: format?, level })
+    }
+}
+
+/// The section `redis`, each setting good by itself.
+struct RedisSettings {
+    url: Option<Secret<String>>,
+    nodes: Vec<Secret<String>>,
+    sentinels: Vec<Secret<String>>,
+    master: String,
+}
+
+/// Zero stands for the number of cores.
+fn or_cores(count: usize) -> usize {
+    match count {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        count => count,
+    }
+}
+
+/// Verifiers compare the issuer as text, so only one way of writing it is good.
+fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
+    let url = Url::parse(text).ok().filter(Url::has_host);
+    let url = url.ok_or("must be an absolute URL such as https://id.example.com")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not carry a user or a password".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must have neither a query nor a fragment".into());
+    }
+    match (url.scheme(), profile) {
+        ("https", _) => {}
+        ("http", Profile::Development) if is_loopback(&url) => {}
+        ("http", Profile::Development) => {
+            return Err("must be https: plain http is only for loopback hosts such as 127.0.0.1, \
+                        since passwords and tokens travel to it"
+                .into());
+        }
+        _ => return Err("must be an https URL".into()),
+    }
+    let canonical = url.as_str().trim_end_matches('/');
+    if canonical != text {
+        return Err(format!("must be written as {canonical}, since verifiers compare it as text"));
+    }
+    Ok(())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// A web origin as browsers send it (RFC 6454 section 6.2).
+fn check_origin(text: &str) -> Result<String, String> {
+    let origin = Url::parse(text).ok().filter(Url::has_host).map(|url| url.origin());
+    match origin {
+        Some(origin) if origin.ascii_serialization() == text => Ok(text.to_owned()),
+        Some(origin) if origin.is_tuple() => {
+            Err(format!("must hold origins only, such as {}", origin.ascii_serialization()))
+        }
+        _ => Err("must hold web origins such as https://app.example.com".into()),
+    }
+}
+
+/// Says nothing of the URL itself, which may carry a password.
+fn check_database_url(text: &str) -> Result<(), String> {
+    match text.split_once("://") {
+        Some(("sqlite", path)) if !path.is_empty() && !path.starts_with('?') => Ok(()),
+        Some(("postgres" | "postgresql", _)) if Url::parse(text).is_ok() => Ok(()),
+        _ => Err("must be sqlite://path/to/file or postgres://user:password@host/name \
+                  (special characters in the password as %XX)"
+            .into()),
+    }
+}
+
+/// Says nothing of the URL itself, which may carry a password.
+fn check_redis_url(text: &str) -> Result<Secret<String>, String> {
+    let good = Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
+    if !good {
+        return Err("must be redis://host:6379 or rediss://host:6379, with user:password@ before \
+                    the host where needed (special characters in the password as %XX)"
+            .into());
+    }
+    Ok(Secret::new(text.to_owned()))
+}

@@ -1,0 +1,273 @@
+//! Configuration: layers of files and environment variables in, one checked [`Config`] out.
+//! Later layers win: built-in defaults, `config/default.toml`, `config/<profile>.toml`, the file
+//! given by `--config`, `SIGNET__SECTION__KEY` (or `SIGNET__SECTION__KEY_FILE` for a secret kept in
+//! a file). Invariants: nothing starts on a configuration with a problem in it, all problems are
+//! told at once, and no secret is ever shown.
+
+mod check;
+mod network;
+mod raw;
+mod show;
+#[cfg(test)]
+mod tests;
+mod typed;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use network::Network;
+pub use show::Setting;
+
+use crate::secret::Secret;
+use crate::{keys, sessions, tokens, users};
+
+/// What the defaults are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Needs nothing and listens on loopback.
+    Development,
+    /// Starts only when everything that matters was named.
+    Production,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Development, Self::Production];
+
+    /// The name that configuration knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// The whole configuration, checked. Each part goes to the module that it is for.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the defaults were made for.
+    pub profile: Profile,
+    /// The `iss` claim: an absolute URL without a trailing slash.
+    pub issuer: String,
+    /// The HTTP server.
+    pub http: HttpConfig,
+    /// The SQL database.
+    pub database: DatabaseConfig,
+    /// Where sessions live and how refresh tokens rotate.
+    pub sessions: SessionsConfig,
+    /// What access tokens carry.
+    pub tokens: tokens::Policy,
+    /// Signing keys.
+    pub keys: KeysConfig,
+    /// How passwords are hashed.
+    pub passwords: users::PasswordPolicy,
+    /// Whether anyone may make an account.
+    pub signup_enabled: bool,
+    /// Whether the documentation is served.
+    pub docs_enabled: bool,
+    /// Logging.
+    pub log: LogConfig,
+    settings: Vec<Setting>,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Worker threads, at least one.
+    pub workers: usize,
+    /// Whose forwarded addresses count.
+    pub trusted_proxies: Vec<Network>,
+    /// Web origins that may call the token and account endpoints.
+    pub cors_origins: Vec<String>,
+    /// How long requests in flight may take after SIGTERM.
+    pub shutdown_timeout: Duration,
+    /// How long readiness is false before the listener closes.
+    pub drain_delay: Duration,
+}
+
+/// The SQL database.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// `sqlite://…` or `postgres://…`.
+    pub url: Secret<String>,
+    /// Most connections of this process.
+    pub max_connections: u32,
+}
+
+/// Where sessions live and how refresh tokens rotate.
+#[derive(Clone, Debug)]
+pub struct SessionsConfig {
+    /// The store.
+    pub backend: SessionBackend,
+    /// The rules.
+    pub policy: sessions::Policy,
+}
+
+/// The store of sessions.
+#[derive(Clone, Debug)]
+pub enum SessionBackend {
+    /// The SQL database.
+    Sql,
+    /// Redis.
+    Redis(RedisConfig),
+}
+
+/// How Redis is reached. The URLs may carry passwords.
+#[derive(Clone, Debug)]
+pub enum RedisConfig {
+    /// One server.
+    Single {
+        /// `redis://…` or `rediss://…`.
+        url: Secret<String>,
+    },
+    /// Redis Cluster.
+    Cluster {
+        /// Some of its nodes; the others are found from them.
+        nodes: Vec<Secret<String>>,
+    },
+    /// A master that sentinels watch.
+    Sentinel {
+        /// The sentinels.
+        sentinels: Vec<Secret<String>>,
+        /// The name that they know the master by.
+        master: String,
+        /// User, password, database number and TLS of the master; the host does not count.
+        login: Option<Secret<String>>,
+    },
+}
+
+/// Signing keys.
+#[derive(Clone, Debug)]
+pub struct KeysConfig {
+    /// The key-encryption key, 32 bytes in base64. Never absent in production.
+    pub encryption_key: Option<Secret<String>>,
+    /// Where development keeps the one it made.
+    pub directory: PathBuf,
+    /// The rules of their life.
+    pub policy: keys::Policy,
+}
+
+/// Logging.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A level, or directives such as `info,signet=debug`.
+    pub level: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads all layers and checks the result. Paths are relative to the working directory.
+    /// `profile` and `file` are what the command line said; `environment` is usually
+    /// [`environment`]'s.
+    pub fn load(
+        profile: Option<&str>,
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::load_in(Path::new(""), profile, file, environment)
+    }
+
+    /// The same with paths relative to `folder`.
+    fn load_in(
+        folder: &Path,
+        profile: Option<&str>,
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let (profile, values) =
+            raw::Reader::new(&mut problems).read(profile, folder, file, environment);
+        let config = profile.and_then(|profile| check::check(profile, &values, &mut problems));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError { problems }),
+        }
+    }
+
+    /// Every setting in effect, sorted by key, with its origin; secrets are masked.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// The settings as text for people or as JSON for scripts; secrets are masked.
+    pub fn show(&self, json: bool) -> String {
+        show::render(&self.settings, json)
+    }
+}
+
+/// The environment variables of this process that are Signet's.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    // `std::env::vars` would panic on a variable of somebody else that is not UTF-8.
+    std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        Some((name, value.to_string_lossy().into_owned()))
+    })
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, or the file or variable where there is no key.
+    pub key: String,
+    /// What is wrong and what would be right. Never a secret.
+    pub message: String,
+    /// Where the value came from, if it is known.
+    pub origin: Option<String>,
+}
+
+impl Problem {
+    fn new(key: &str, message: impl Into<String>) -> Self {
+        Self { key: key.to_owned(), message: message.into(), origin: None }
+    }
+
+    fn from(self, value: &config::Value) -> Self {
+        Self { origin: Some(raw::origin(value).to_owned()), ..self }
+    }
+}
+
+/// `issuer must be … (from SIGNET__ISSUER)`
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.key, self.message)?;
+        match &self.origin {
+            Some(origin) => write!(f, " (from {origin})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that is wrong with the configuration.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.as_slice() {
+            [problem] => write!(f, "the configuration is wrong: {problem}"),
+            problems => {
+                write!(f, "the configuration is wrong in {} places:", problems.len())?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

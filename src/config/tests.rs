@@ -1,0 +1,316 @@
+//! What configuration accepts, refuses and shows, over all layers. Each test has a folder of its
+//! own as the working directory and passes its variables, so they run side by side.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const KEY: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
+
+/// Loads with these variables in an empty folder.
+fn load(profile: Option<&str>, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let folder = TempDir::new().unwrap();
+    load_in(folder.path(), profile, None, variables)
+}
+
+fn load_in(
+    folder: &Path,
+    profile: Option<&str>,
+    file: Option<&str>,
+    variables: &[(&str, &str)],
+) -> Result<Config, ConfigError> {
+    let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    Config::load_in(folder, profile, file.map(Path::new), variables)
+}
+
+fn messages(result: Result<Config, ConfigError>) -> Vec<String> {
+    match result {
+        Ok(_) => vec![],
+        Err(error) => error.problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn setting<'c>(config: &'c Config, key: &str) -> &'c Setting {
+    config.settings().iter().find(|setting| setting.key == key).unwrap()
+}
+
+fn production() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("SIGNET__PROFILE", "production"),
+        ("SIGNET__ISSUER", "https://id.example.com/"),
+        ("SIGNET__DATABASE__URL", "postgres://signet:hunter2@db/signet"),
+        ("SIGNET__SESSIONS__STORE", "redis"),
+        ("SIGNET__REDIS__URL", "redis://:hunter2@cache:6379"),
+        ("SIGNET__KEYS__ENCRYPTION_KEY", KEY),
+    ]
+}
+
+#[test]
+fn development_needs_nothing() {
+    let config = load(None, &[]).unwrap();
+    assert_eq!(config.profile, Profile::Development);
+    assert_eq!(config.issuer, "http://127.0.0.1:8080");
+    assert_eq!(config.tokens.audience, config.issuer);
+    assert_eq!(config.database.url.expose(), "sqlite://data/signet.db");
+    assert!(matches!(config.sessions.backend, SessionBackend::Sql));
+    assert!(config.keys.encryption_key.is_none());
+    assert_eq!(config.keys.policy.rotate_every, Some(Duration::from_secs(90 * 86_400)));
+    assert!(config.http.workers >= 1);
+    assert_eq!(config.passwords.queue, 64 * config.passwords.threads);
+    assert!(config.signup_enabled && config.docs_enabled);
+    assert_eq!(config.log.format, LogFormat::Text);
+}
+
+#[test]
+fn production_says_at_once_all_that_is_missing() {
+    assert_eq!(
+        messages(load(Some("production"), &[])),
+        [
+            "issuer is required in the production profile: the https address that clients know",
+            "database.url is required in the production profile: postgres://… or sqlite://…",
+            "sessions.store is required in the production profile: redis or sql",
+            "keys.encryption_key is required in the production profile: 32 bytes in base64, as \
+             made by `openssl rand -base64 32`",
+        ]
+    );
+}
+
+#[test]
+fn production_starts_when_all_is_named() {
+    let config = load(None, &production()).unwrap();
+    assert_eq!(config.profile, Profile::Production);
+    assert_eq!(config.issuer, "https://id.example.com", "one trailing slash is trimmed");
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.http.drain_delay, Duration::from_secs(5));
+    assert!(matches!(config.sessions.backend, SessionBackend::Redis(RedisConfig::Single { .. })));
+}
+
+#[test]
+fn every_file_that_is_shipped_loads() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for entry in fs::read_dir(root.join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        // production.toml names nothing by itself; the variables do.
+        for variables in [vec![], production()] {
+            let is_production = path.ends_with("production.toml");
+            if !is_production || !variables.is_empty() {
+                load_in(root, None, path.to_str(), &variables).unwrap();
+            }
+        }
+        seen += 1;
+    }
+    assert!(seen >= 3);
+}
+
+#[test]
+fn later_layers_win_and_tell_their_origin() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("config")).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("config/default.toml", "[http]\nworkers = 2\nlisten = \"127.0.0.1:1\"");
+    write("config/development.toml", "[http]\nlisten = \"127.0.0.1:2\"\ndrain_delay = \"1s\"");
+    write("my.toml", "[http]\ndrain_delay = \"2s\"\nshutdown_timeout = \"3s\"");
+    write("origins", "https://a.example.com, https://b.example.com\n");
+    let variables = [
+        ("SIGNET__HTTP__SHUTDOWN_TIMEOUT", "4s"),
+        ("SIGNET__HTTP__CORS_ORIGINS_FILE", "origins"),
+        ("SIGNET__LOG__LEVEL", ""),
+        ("SIGNET__HTTP__TRUSTED_PROXIES", "10.0.0.0/8,::1"),
+        ("PATH", "/bin"),
+    ];
+    let config = load_in(folder.path(), None, Some("my.toml"), &variables).unwrap();
+    for (key, value, origin) in [
+        ("database.max_connections", "10", "default"),
+        ("log.level", "\"info\"", "default"),
+        ("issuer", "\"http://127.0.0.1:8080\"", "config/development.toml (built in)"),
+        ("http.workers", "2", "config/default.toml"),
+        ("http.listen", "\"127.0.0.1:2\"", "config/development.toml"),
+        ("http.drain_delay", "\"2s\"", "my.toml"),
+        ("http.shutdown_timeout", "\"4s\"", "SIGNET__HTTP__SHUTDOWN_TIMEOUT"),
+    ] {
+        let setting = setting(&config, key);
+        assert_eq!((setting.value.to_string().as_str(), setting.origin.as_str()), (value, origin));
+    }
+    assert_eq!(config.http.cors_origins, ["https://a.example.com", "https://b.example.com"]);
+    assert_eq!(config.http.trusted_proxies.len(), 2);
+    assert_eq!(config.http.shutdown_timeout, Duration::from_secs(4));
+}
+
+#[test]
+fn the_profile_is_taken_from_the_nearest() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("my.toml"), "profile = \"production\"").unwrap();
+    let profile = |argument, variables: &[(&str, &str)]| {
+        let mut all = production();
+        all.remove(0);
+        all.extend(variables);
+        load_in(folder.path(), argument, Some("my.toml"), &all).unwrap().profile
+    };
+    assert_eq!(profile(None, &[]), Profile::Production);
+    assert_eq!(profile(None, &[("SIGNET__PROFILE", "development")]), Profile::Development);
+    let production = [("SIGNET__PROFILE", "production")];
+    assert_eq!(profile(Some("development"), &production), Profile::Development);
+}
+
+/// Variable, value, and what is said.
+#[test]
+fn bad_values_are_refused_with_a_reason() {
+    let long = "must be redis://host:6379 or rediss://host:6379, with user:password@ before the \
+                host where needed (special characters in the password as %XX)";
+    for (name, value, message) in [
+        ("PROFILE", "prod", "profile must be development or production, not \"prod\""),
+        ("ISSUER", "id.example.com", "must be an absolute URL such as https://id.example.com"),
+        ("ISSUER", "https://a:b@id.example.com", "must not carry a user or a password"),
+        ("ISSUER", "https://id.example.com/?a", "must have neither a query nor a fragment"),
+        ("ISSUER", "http://id.example.com", "plain http is only for loopback hosts"),
+        ("ISSUER", "ftp://id.example.com", "issuer must be an https URL"),
+        ("ISSUER", "https://ID.example.com:443", "must be written as https://id.example.com,"),
+        ("HTTP__LISTEN", "8080", "must be an address and a port such as 127.0.0.1:8080"),
+        ("HTTP__WORKERS", "many", "http.workers must be a whole number, not \"many\""),
+        ("HTTP__WORKERS", "-1", "http.workers must be from 0 to 1024, not -1"),
+        ("HTTP__TRUSTED_PROXIES", "proxy", "\"proxy\" is not an address or a network"),
+        ("HTTP__CORS_ORIGINS", "https://a.example.com/", "such as https://a.example.com"),
+        ("HTTP__CORS_ORIGINS", "*", "must hold web origins such as https://app.example.com"),
+        ("HTTP__DRAIN_DELAY", "1h", "http.drain_delay must be at most 10m"),
+        ("HTTP__DRAIN_DELAY", "500ms", "must be a duration in whole seconds"),
+        ("HTTP__DRAIN_DELAY", "5", "must be a duration in whole seconds"),
+        ("DATABASE__URL", "mysql://a", "must be sqlite://path/to/file or postgres://"),
+        ("DATABASE__MAX_CONNECTIONS", "0", "must be from 1 to 1000, not 0"),
+        ("SESSIONS__STORE", "memory", "must be sql or redis, not \"memory\""),
+        ("SESSIONS__STORE", "redis", "redis.url is required, since sessions.store is redis"),
+        ("SESSIONS__RETRY_WINDOW", "1h", "sessions.retry_window must be at most 5m"),
+        ("SESSIONS__RECOVERY", "maybe", "must be recover or revoke"),
+        ("TOKENS__ACCESS_TOKEN_LIFETIME", "1s", "tokens.access_token_lifetime must be from"),
+        ("TOKENS__AUDIENCE", "a b", "must be one name or URL, without spaces"),
+        ("KEYS__ENCRYPTION_KEY", "short", "keys.encryption_key must be 32 bytes in base64"),
+        ("KEYS__DIRECTORY", " ", "must name a folder"),
+        ("KEYS__ALGORITHM", "HS256", "keys.algorithm must be RS256, not \"HS256\""),
+        ("KEYS__RSA_BITS", "1024", "keys.rsa_bits must be 2048, 3072 or 4096"),
+        ("KEYS__ROTATE_EVERY", "never", "keys.rotate_every must be a duration"),
+        ("KEYS__PUBLISH_AHEAD", "1m", "keys.publish_ahead must be at least"),
+        ("PASSWORDS__MEMORY_KIB", "4", "passwords.memory_kib must be from 8 times"),
+        ("SIGNUP__ENABLED", "yes", "signup.enabled must be true or false, not \"yes\""),
+        ("LOG__FORMAT", "xml", "log.format must be text or json, not \"xml\""),
+        ("LOG__LEVEL", "inof", "log.level must be error, warn, info"),
+        (
+            "HTTP__LISTN",
+            "x",
+            "SIGNET__HTTP__LISTN is unknown; the nearest known variable is \
+                              SIGNET__HTTP__LISTEN",
+        ),
+        ("http__listen", "x", "is unknown; the nearest known variable is SIGNET__HTTP__LISTEN"),
+        ("ISSUER_FILE", "/nowhere", "issuer the file /nowhere cannot be read"),
+        ("REDIS__URL", "http://a", long),
+    ] {
+        let name = format!("SIGNET__{name}");
+        let mut variables = vec![(name.as_str(), value)];
+        if name == "SIGNET__REDIS__URL" {
+            variables.push(("SIGNET__SESSIONS__STORE", "redis"));
+        }
+        let said = messages(load(None, &variables));
+        assert_eq!(said.len(), 1, "{name}={value}: {said:?}");
+        assert!(said[0].contains(message), "{name}={value}: {said:?}");
+        let known = !message.contains("unknown") && !message.contains("is required");
+        assert!(!known || said[0].ends_with(&format!("(from {name})")), "{said:?}");
+    }
+}
+
+#[test]
+fn bad_files_are_refused_without_showing_them() {
+    let folder = TempDir::new().unwrap();
+    for (text, message) in [
+        ("[http]\nlistn = 1", "http.listn is unknown; the nearest known key is http.listen"),
+        ("[redis.url]", "redis.url must be text in quotes"),
+        ("[keys]\nencryption_key = 'hunter2", "my.toml line 2 is not TOML: "),
+        ("[keys]\nencryption_key = 12345", "keys.encryption_key must be text in quotes (from my"),
+        ("[database]\nurl = ['hunter2']", "database.url must be text in quotes (from my"),
+        ("[http]\ncors_origins = [1]", "http.cors_origins must be a list of texts in quotes"),
+    ] {
+        fs::write(folder.path().join("my.toml"), text).unwrap();
+        let said = messages(load_in(folder.path(), None, Some("my.toml"), &[]));
+        assert_eq!(said.len(), 1, "{text}: {said:?}");
+        assert!(said[0].contains(message), "{text}: {said:?}");
+        assert!(!said[0].contains("hunter2") && !said[0].contains("12345"), "{said:?}");
+    }
+    let said = messages(load_in(folder.path(), None, Some("absent.toml"), &[]));
+    assert!(said[0].starts_with("absent.toml cannot be read"), "{said:?}");
+
+    fs::create_dir(folder.path().join("config")).unwrap();
+    let path = folder.path().join("config/development.toml");
+    fs::write(path, "profile = \"production\"").unwrap();
+    let said = messages(load_in(folder.path(), None, None, &[]));
+    assert_eq!(
+        said,
+        ["profile cannot be set in a profile's own file (from config/development.toml)"]
+    );
+}
+
+#[test]
+fn a_secret_comes_from_a_file_but_not_from_both() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("kek"), format!("{KEY}\n")).unwrap();
+    fs::write(folder.path().join("empty"), "\n").unwrap();
+    let file = ("SIGNET__KEYS__ENCRYPTION_KEY_FILE", "kek");
+    let config = load_in(folder.path(), None, None, &[file]).unwrap();
+    assert_eq!(config.keys.encryption_key.unwrap().expose(), KEY);
+
+    let both = [file, ("SIGNET__KEYS__ENCRYPTION_KEY", KEY)];
+    let said = messages(load_in(folder.path(), None, None, &both));
+    assert_eq!(
+        said,
+        ["keys.encryption_key is given twice, by SIGNET__KEYS__ENCRYPTION_KEY and \
+          SIGNET__KEYS__ENCRYPTION_KEY_FILE"]
+    );
+    let empty = [("SIGNET__KEYS__ENCRYPTION_KEY_FILE", "empty")];
+    let said = messages(load_in(folder.path(), None, None, &empty));
+    assert!(said[0].contains("the file empty is empty"), "{said:?}");
+}
+
+#[test]
+fn redis_is_single_or_cluster_or_watched_by_sentinels() {
+    let redis = |variables: &[(&str, &str)]| {
+        let mut all = vec![("SIGNET__SESSIONS__STORE", "redis")];
+        all.extend(variables);
+        load(None, &all).map(|config| config.sessions.backend)
+    };
+    let url = ("SIGNET__REDIS__URL", "redis://:p,w@a");
+    let cluster = ("SIGNET__REDIS__CLUSTER", "redis://a, redis://b");
+    let sentinel = ("SIGNET__REDIS__SENTINEL", "redis://a:26379,redis://b:26379");
+    let master = ("SIGNET__REDIS__SENTINEL_MASTER", "signet");
+
+    assert!(matches!(redis(&[url]), Ok(SessionBackend::Redis(RedisConfig::Single { .. }))));
+    assert!(matches!(redis(&[cluster]),
+        Ok(SessionBackend::Redis(RedisConfig::Cluster { nodes })) if nodes.len() == 2));
+    assert!(matches!(redis(&[sentinel, master, url]),
+        Ok(SessionBackend::Redis(RedisConfig::Sentinel { sentinels, login: Some(_), .. }))
+            if sentinels.len() == 2));
+    for bad in [vec![sentinel], vec![url, cluster], vec![cluster, sentinel, master]] {
+        assert!(redis(&bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn nothing_that_is_shown_holds_a_secret() {
+    let config = load(None, &production()).unwrap();
+    let text = config.show(false);
+    let json = config.show(true);
+    for shown in [&text, &json, &format!("{config:?}")] {
+        assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
+    }
+    assert!(text.contains("database.url = \"postgres://signet:********@db/signet\""), "{text}");
+    let settings: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(settings.len(), config.settings().len());
+
+    let mut bad = production();
+    bad[2].1 = "hunter2";
+    bad[4].1 = "hunter2";
+    bad[5].1 = "hunter2";
+    let said = messages(load(None, &bad)).join("\n");
+    assert!(said.contains("database.url") && said.contains("keys.encryption_key"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}

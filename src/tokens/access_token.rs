@@ -1,0 +1,252 @@
+//! Access tokens: JWTs by RFC 9068, signed with the active key, verified here for Signet's own
+//! endpoints with the algorithm pinned to the key.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::Policy;
+use crate::keys::Keys;
+use crate::secret::Random;
+use crate::time::Timestamp;
+
+/// The media type in the header (RFC 9068 section 2.1).
+const TYPE: &str = "at+jwt";
+/// Longer text is no token of ours.
+const LONGEST: usize = 8 * 1024;
+
+/// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// A single audience.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// The audience of `resources`, or `default` where there are none.
+    pub fn new(resources: &[String], default: &str) -> Self {
+        match resources {
+            [] => Self::One(default.to_owned()),
+            [one] => Self::One(one.clone()),
+            many => Self::Many(many.to_vec()),
+        }
+    }
+
+    /// Whether `audience` is among them.
+    pub fn contains(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => many.iter().any(|one| one == audience),
+        }
+    }
+}
+
+/// The claims, RFC 9068 section 2.2; the last three only in tokens of users.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// The issuer.
+    pub iss: String,
+    /// The user's id, or the client's for `client_credentials`.
+    pub sub: String,
+    /// Who the token is for.
+    pub aud: Audience,
+    /// When it ends.
+    pub exp: Timestamp,
+    /// When it was issued.
+    pub iat: Timestamp,
+    /// Its own id.
+    pub jti: String,
+    /// The client that it was issued to.
+    pub client_id: String,
+    /// What it allows.
+    pub scope: String,
+    /// When the user last gave a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<Timestamp>,
+    /// The session that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<uuid::Uuid>,
+    /// The user's roles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+}
+
+/// What a token is issued about.
+pub struct Grant<'a> {
+    /// The user or client.
+    pub sub: String,
+    /// The client.
+    pub client_id: &'a str,
+    /// What is allowed.
+    pub scope: String,
+    /// The resources that were asked for; none for the default audience.
+    pub resources: &'a [String],
+    /// The client's own lifetime, where it has one.
+    pub lifetime: Option<Duration>,
+    /// The session, for users.
+    pub session: Option<UserSession>,
+}
+
+/// The part of a grant that only users have.
+pub struct UserSession {
+    /// The session's id.
+    pub sid: uuid::Uuid,
+    /// When the user gave the password.
+    pub auth_time: Timestamp,
+    /// The user's roles.
+    pub roles: Vec<String>,
+}
+
+/// A signed token and how long it lives.
+pub struct AccessToken {
+    /// The compact JWS.
+    pub token: String,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+}
+
+/// No key could sign.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// There is no active key.
+    #[error("no signing key is active")]
+    NoKey,
+    /// The key refused.
+    #[error("signing failed")]
+    Failed(#[from] jsonwebtoken::errors::Error),
+}
+
+/// Why a token is not accepted. One reason for callers: it is not good.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the access token is not valid: {0}")]
+pub struct InvalidToken(&'static str);
+
+/// Issues and verifies access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct AccessTokens {
+    keys: Keys,
+    policy: std::sync::Arc<Policy>,
+    validation: std::sync::Arc<Validation>,
+}
+
+impl AccessTokens {
+    /// Tokens signed by `keys` under `policy`.
+    pub fn new(keys: Keys, policy: Policy) -> Self {
+        let mut validation = Validation::new(Algorithm::RS256);
+        // Times are compared with the `now` of the request, below; issuer and audience too, so
+        // that every refusal is decided in one place.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        Self { keys, policy: policy.into(), validation: validation.into() }
+    }
+
+    /// The rules that tokens follow.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Signs a token for `grant`.
+    pub fn issue(
+        &self,
+        grant: Grant<'_>,
+        random: &Random,
+        now: Timestamp,
+    ) -> Result<AccessToken, SignError> {
+        let lifetime = grant.lifetime.unwrap_or(self.policy.access_token_lifetime);
+        let (auth_time, sid, roles) = match grant.session {
+            Some(session) => (Some(session.auth_time), Some(session.sid), Some(session.roles)),
+            None => (None, None, None),
+        };
+        let claims = Claims {
+            iss: self.policy.issuer.clone(),
+            sub: grant.sub,
+            aud: Audience::new(grant.resources, &self.policy.audience),
+            exp: now.plus(lifetime),
+            iat: now,
+            jti: random.uuid().simple().to_string(),
+            client_id: grant.client_id.to_owned(),
+            scope: grant.scope,
+            auth_time,
+            sid,
+            roles,
+        };
+        let ring = self.keys.ring();
+        let key = ring.active(now).ok_or(SignError::NoKey)?;
+        let mut header = Header::new(Algorithm::RS256);
+        header.typ = Some(TYPE.into());
+        header.kid = Some(key.key.public.kid.clone());
+        let token = jsonwebtoken::encode(&header, &claims, key.handle())?;
+        Ok(AccessToken { token, expires_in: lifetime.as_secs() })
+    }
+
+    /// Checks everything that the token alone can tell: type, key, algorithm, signature, issuer
+    /// and times. Whether it was revoked, only the session store knows; whether its audience
+    /// suits, the caller (RFC 9068 section 4). There is no leeway: the verifier is the issuer.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
+        if token.len() > LONGEST {
+            return Err(InvalidToken("too long"));
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken("malformed"))?;
+        if !header.typ.as_deref().is_some_and(is_access_token_type) {
+            return Err(InvalidToken("not an access token"));
+        }
+        if header.crit.is_some() {
+            return Err(InvalidToken("critical header that is not understood"));
+        }
+        let kid = header.kid.ok_or(InvalidToken("no kid"))?;
+        let ring = self.keys.ring();
+        let key = ring.find(&kid, now).ok_or(InvalidToken("unknown key"))?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding_key, &self.validation)
+            .map_err(|_| InvalidToken("signature or claims"))?
+            .claims;
+        if claims.iss != self.policy.issuer {
+            return Err(InvalidToken("other issuer"));
+        }
+        if claims.exp <= now {
+            return Err(InvalidToken("expired"));
+        }
+        Ok(claims)
+    }
+
+    /// Whether `audience` is meant for Signet's own endpoints: by its default or its issuer name.
+    pub fn is_for_signet(&self, audience: &Audience) -> bool {
+        audience.contains(&self.policy.audience) || audience.contains(&self.policy.issuer)
+    }
+}
+
+/// RFC 9068 section 4: `at+jwt` or its full media type, compared without case.
+fn is_access_token_type(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case(TYPE) || typ.eq_ignore_ascii_case("application/at+jwt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_audience_is_a_string_and_many_an_array() {
+        let json = |resources: &[&str]| {
+            let resources: Vec<_> = resources.iter().map(|r| (*r).to_owned()).collect();
+            serde_json::to_string(&Audience::new(&resources, "default")).unwrap()
+        };
+        assert_eq!(json(&[]), r#""default""#);
+        assert_eq!(json(&["a"]), r#""a""#);
+        assert_eq!(json(&["a", "b"]), r#"["a","b"]"#);
+    }
+
+    #[test]
+    fn the_type_is_pinned() {
+        for good in ["at+jwt", "AT+JWT", "application/at+jwt"] {
+            assert!(is_access_token_type(good));
+        }
+        for bad in ["JWT", "jwt", "revocations+jwt", ""] {
+            assert!(!is_access_token_type(bad));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The hashing pool: password hashes on threads of their own, at the lowest priority, behind a
+//! bounded queue. A hash takes milliseconds of a core by design; here that time is taken from
+//! nobody but other hashes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::PasswordPolicy;
+use super::password::{self, HashMemory, Password, Verdict};
+use crate::secret::{Random, Secret};
+
+/// A thread without work for this long gives its memory back.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The pool does not take the work.
+#[derive(Debug, thiserror::Error)]
+pub enum HashingError {
+    /// As many hashes wait as may: come back later.
+    #[error("the password hashing queue is full")]
+    Overloaded,
+    /// The pool was shut down.
+    #[error("password hashing has stopped")]
+    Stopped,
+}
+
+enum Job {
+    Hash(Password, oneshot::Sender<Secret<String>>),
+    Verify(Password, Secret<String>, oneshot::Sender<Verdict>),
+}
+
+impl Job {
+    /// Whether the caller has gone away meanwhile, so that the work would be for nothing.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Hash(_, reply) => reply.is_closed(),
+            Self::Verify(_, _, reply) => reply.is_closed(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    policy: PasswordPolicy,
+    random: Random,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A panic elsewhere leaves the queue itself whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handle to the pool; the threads end when it is dropped.
+pub struct Hashing {
+    shared: Arc<Shared>,
+    unmatchable: Secret<String>,
+}
+
+impl Hashing {
+    /// Starts the threads of `policy`.
+    pub fn start(policy: PasswordPolicy, random: Random) -> std::io::Result<Self> {
+        let unmatchable = password::unmatchable(&policy, &random);
+        let shared =
+            Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), policy, random });
+        for number in 0..shared.policy.threads {
+            let shared = shared.clone();
+            thread::Builder::new().name(format!("hash-{number}")).spawn(move || work(&shared))?;
+        }
+        Ok(Self { shared, unmatchable })
+    }
+
+    /// Hashes a new password; the result is a PHC string.
+    pub async fn hash(&self, password: Password) -> Result<Secret<String>, HashingError> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Job::Hash(password, reply))?;
+        answer.await.map_err(|_| HashingError::Stopped)
+    }
+
+    /// Checks a password against `stored`, or, where there is no such user, against a hash that
+    /// nothing matches: both take the same time.
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<&Secret<String>>,
+    ) -> Result<Verdict, HashingError> {
+        let (reply, answer) = oneshot::channel();
+        let stored = stored.unwrap_or(&self.unmatchable).clone();
+        self.submit(Job::Verify(password, stored, reply))?;
+        answer.await.map_err(|_| HashingError::Stopped)
+    }
+
+    /// How many hashes wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().jobs.len()
+    }
+
+    fn submit(&self, job: Job) -> Result<(), HashingError> {
+        let mut queue = self.shared.lock();
+        if queue.jobs.len() >= self.shared.policy.queue {
+            return Err(HashingError::Overloaded);
+        }
+        queue.jobs.push_back(job);
+        self.shared.ready.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.ready.notify_all();
+    }
+}
+
+fn work(shared: &Shared) {
+    // Requests are worth more than hashes whenever both want the core. On Linux this lowers the
+    // calling thread alone; where it is refused, hashing still works, only less politely.
+    let _ = rustix::process::setpriority_process(None, 19);
+    let mut memory = HashMemory::default();
+    while let Some(job) = next(shared, &mut memory) {
+        if job.is_abandoned() {
+            continue;
+        }
+        match job {
+            Job::Hash(password, reply) => {
+                let hash = password::hash(&password, &shared.policy, &shared.random, &mut memory);
+                // The caller may be gone by now, which is no concern of ours.
+                let _ = reply.send(hash);
+            }
+            Job::Verify(password, stored, reply) => {
+                let verdict =
+                    password::verify(&password, stored.expose(), &shared.policy, &mut memory);
+                let _ = reply.send(verdict);
+            }
+        }
+    }
+}
+
+/// The next job; `None` when the pool has closed.
+fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
+    let mut queue = shared.lock();
+    loop {
+        if queue.closed {
+            return None;
+        }
+        if let Some(job) = queue.jobs.pop_front() {
+            return Some(job);
+        }
+        let (guard, waited) =
+            shared.ready.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+        queue = guard;
+        if waited.timed_out() {
+            *memory = HashMemory::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(threads: usize, queue: usize) -> Hashing {
+        let policy = PasswordPolicy::new(64, 1, 1, threads, queue).unwrap();
+        Hashing::start(policy, Random::system()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn hashes_and_verifies() {
+        let pool = pool(2, 8);
+        let stored = pool.hash(Password::new("correct horse")).await.unwrap();
+        let verify = |typed, stored| pool.verify(Password::new(typed), stored);
+        assert_eq!(verify("correct horse", Some(&stored)).await.unwrap(), Verdict::Right);
+        assert_eq!(verify("wrong horse", Some(&stored)).await.unwrap(), Verdict::Wrong);
+        assert_eq!(verify("correct horse", None).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_callers_are_told_to_come_back() {
+        let policy = PasswordPolicy::new(64 * 1024, 4, 1, 1, 2).unwrap();
+        let pool = Hashing::start(policy, Random::system()).unwrap();
+        let hash = || pool.hash(Password::new("correct horse"));
+        let results = futures_util::future::join_all((0..10).map(|_| hash())).await;
+        let refused = results.iter().filter(|r| matches!(r, Err(HashingError::Overloaded))).count();
+        let done = results.iter().filter(|r| r.is_ok()).count();
+        assert!(refused >= 6 && done >= 2, "{refused} refused, {done} done");
+        assert!(hash().await.is_ok(), "it recovers");
+    }
+
+    #[tokio::test]
+    async fn work_for_callers_who_left_is_skipped() {
+        let policy = PasswordPolicy::new(64 * 1024, 8, 1, 1, 64).unwrap();
+        let pool = Hashing::start(policy, Random::system()).unwrap();
+        let one = async || pool.hash(Password::new("correct horse")).await.unwrap();
+        let start = std::time::Instant::now();
+        one().await;
+        let alone = start.elapsed();
+        for _ in 0..40 {
+            // Polled once, so that it is queued, and dropped.
+            let abandoned = pool.hash(Password::new("correct horse"));
+            let _ = futures_util::FutureExt::now_or_never(abandoned);
+        }
+        let start = std::time::Instant::now();
+        one().await;
+        assert!(start.elapsed() < alone * 20, "forty abandoned hashes were not computed");
+    }
+}
