@@ -61,6 +61,15 @@ impl ClientRegistry {
         self.load(&credentials.client_id).await?.filter(good).ok_or(AuthenticationError::Invalid)
     }
 
+    /// The client of this id, unless it is unknown or disabled.
+    pub async fn find_enabled(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
+        let client = match self.recall(client_id) {
+            Some(client) => Some(client),
+            None => self.load(client_id).await?,
+        };
+        Ok(client.filter(|client| client.disabled_at.is_none()))
+    }
+
     async fn load(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
         // Taken before the read: what is read is at least as new as this moment.
         let since = Instant::now();

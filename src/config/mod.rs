@@ -21,6 +21,7 @@ pub use network::Network;
 pub use show::Setting;
 
 use crate::secret::Secret;
+use crate::storage::redis::RedisConfig;
 use crate::{keys, sessions, tokens, users};
 
 /// What the defaults are made for.
@@ -115,30 +116,6 @@ pub enum SessionBackend {
     Sql,
     /// Redis.
     Redis(RedisConfig),
-}
-
-/// How Redis is reached. The URLs may carry passwords.
-#[derive(Clone, Debug)]
-pub enum RedisConfig {
-    /// One server.
-    Single {
-        /// `redis://…` or `rediss://…`.
-        url: Secret<String>,
-    },
-    /// Redis Cluster.
-    Cluster {
-        /// Some of its nodes; the others are found from them.
-        nodes: Vec<Secret<String>>,
-    },
-    /// A master that sentinels watch.
-    Sentinel {
-        /// The sentinels.
-        sentinels: Vec<Secret<String>>,
-        /// The name that they know the master by.
-        master: String,
-        /// User, password, database number and TLS of the master; the host does not count.
-        login: Option<Secret<String>>,
-    },
 }
 
 /// Signing keys.

@@ -1,56 +1,226 @@
 //! Sessions: one login, one family of refresh tokens, one small record (RFC 6749 section 6,
-//! RFC 9700 section 4.14). Invariant: whatever runs side by side or is cut off, the current
-//! generation is advanced once, and a revoked session has no live successor.
+//! RFC 9700 section 4.14), and the access tokens revoked before their time (RFC 7009).
+//!
+//! A refresh is two calls: `open_rotation` decides, and `commit` makes the decision true in one
+//! compare-and-swap after everything that can fail has been done. Invariant: whatever runs side by
+//! side or is cut off, the current generation is advanced once, and a revoked session, which is
+//! one that is deleted, has no live successor.
 
-use std::time::Duration;
+mod policy;
+mod rotation;
+mod session;
+mod store;
+mod store_redis;
+mod store_sql;
 
-/// What happens when a redeemed token comes back after the retry window and its successor has
-/// never been redeemed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
-    /// Its holder never received the successor: issue a new one and displace the lost one.
-    Recover,
-    /// Treat it as reuse and end the session.
-    Revoke,
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+pub use policy::{Policy, Recovery};
+pub use rotation::Refusal;
+pub use session::{NewSession, Session};
+
+use crate::storage::redis::Redis;
+use crate::storage::{Db, StorageError};
+use crate::time::Timestamp;
+use rotation::{Advance, Decision};
+use store::{Held, SessionStore};
+
+/// All sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    store: Arc<dyn SessionStore>,
+    policy: Arc<Policy>,
 }
 
-/// The rules of refresh-token rotation.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    retry_window: Duration,
-    recovery: Recovery,
-    idle_lifetime: Duration,
-    absolute_lifetime: Duration,
-    max_per_user: u32,
+/// A decision to answer a refresh token with its successor. Made by [`Sessions::open_rotation`]
+/// alone, and true only once [`Sessions::commit`] has taken it.
+#[must_use = "nothing is rotated before the commit"]
+#[derive(Debug)]
+pub struct Rotation {
+    held: Held,
+    /// `None` for a replay, which changes nothing.
+    change: Option<(Session, Advance)>,
 }
 
-impl Policy {
-    /// The longest retry window: beyond it a stolen token would be good for too long.
-    const MAX_RETRY_WINDOW: Duration = Duration::from_secs(300);
-    /// The longest that any session may live.
-    const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
+impl Rotation {
+    /// The session as it will be after the commit.
+    pub fn session(&self) -> &Session {
+        self.change.as_ref().map_or(&self.held.session, |(next, _)| next)
+    }
 
-    /// Checks that the values make sense together; the error is the sentence for the operator,
-    /// with the name of the setting that is wrong.
-    pub fn new(
-        retry_window: Duration,
-        recovery: Recovery,
-        idle_lifetime: Duration,
-        absolute_lifetime: Duration,
-        max_per_user: u32,
-    ) -> Result<Self, (&'static str, String)> {
-        if retry_window > Self::MAX_RETRY_WINDOW {
-            return Err(("retry_window", "must be at most 5m".into()));
+    /// The generation of the refresh token to give out.
+    pub fn next_generation(&self) -> u64 {
+        self.session().current
+    }
+
+    /// Whether the store had lost its last writes to this session, which is worth counting.
+    pub fn is_healed(&self) -> bool {
+        matches!(self.change, Some((_, Advance::Healed)))
+    }
+}
+
+/// Why a refresh token is not exchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// It is not good; the session, if there is one, is as before.
+    #[error("the refresh token is not good: {}", .0.as_str())]
+    Invalid(Refusal),
+    /// It had been displaced, so somebody else may hold its family; this session has been ended.
+    #[error("a displaced refresh token was presented")]
+    Reuse(Box<Session>),
+    /// The store failed; the token may still be good.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a rotation did not become true.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The session was changed or ended meanwhile: open the rotation once more.
+    #[error("the session changed meanwhile")]
+    LostRace,
+    /// The store failed; the token may still be good.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Sessions {
+    /// Sessions in the SQL database.
+    pub fn in_sql(db: Db, policy: Policy) -> Self {
+        Self::new(Arc::new(store_sql::SqlStore(db)), policy)
+    }
+
+    /// Sessions in Redis.
+    pub fn in_redis(redis: Redis, policy: Policy) -> Self {
+        Self::new(Arc::new(store_redis::RedisStore::new(redis)), policy)
+    }
+
+    fn new(store: Arc<dyn SessionStore>, policy: Policy) -> Self {
+        Self { store, policy: Arc::new(policy) }
+    }
+
+    /// The rules.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Begins a session, and ends the user's oldest ones beyond the limit. Its first refresh token
+    /// has the generation [`NewSession::FIRST_GENERATION`].
+    pub async fn start(&self, new: NewSession, now: Timestamp) -> Result<Session, StorageError> {
+        let session = new.begin(now);
+        self.store.insert(&session, &self.policy, now).await?;
+        Ok(session)
+    }
+
+    /// Decides what a genuine refresh token of that session and generation is worth. Reuse ends the
+    /// session before this returns. The user's account and epoch are the caller's to check.
+    pub async fn open_rotation(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        generation: u64,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Rotation, RotationError> {
+        let Some(held) = self.store.load(user_id, sid).await? else {
+            return Err(RotationError::Invalid(Refusal::Unknown));
+        };
+        match rotation::decide(&held.session, generation, client_id, now, &self.policy) {
+            Decision::Advance { next, advance } => {
+                Ok(Rotation { held, change: Some((next, advance)) })
+            }
+            Decision::Replay => Ok(Rotation { held, change: None }),
+            Decision::Refuse(refusal) => Err(RotationError::Invalid(refusal)),
+            Decision::Reuse => {
+                // However far others have taken the session meanwhile, this token stays displaced.
+                self.store.delete(user_id, sid).await?;
+                Err(RotationError::Reuse(Box::new(held.session)))
+            }
         }
-        if idle_lifetime <= retry_window || idle_lifetime < Duration::from_secs(60) {
-            return Err(("idle_lifetime", "must be at least 1m and above retry_window".into()));
+    }
+
+    /// Makes `rotation` true. The last step of a refresh: only the answer can be lost after it.
+    pub async fn commit(&self, rotation: Rotation, now: Timestamp) -> Result<(), CommitError> {
+        let Rotation { held, change: Some((next, _)) } = rotation else { return Ok(()) };
+        let expires_at = next.expires_at(&self.policy);
+        if self.store.compare_and_swap(&held, &next, expires_at, now).await? {
+            Ok(())
+        } else {
+            Err(CommitError::LostRace)
         }
-        if absolute_lifetime < idle_lifetime || absolute_lifetime > Self::MAX_LIFETIME {
-            return Err(("absolute_lifetime", "must be from idle_lifetime to 10y".into()));
+    }
+
+    /// The session, if it is live.
+    pub async fn find(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StorageError> {
+        let session = self.store.load(user_id, sid).await?.map(|held| held.session);
+        Ok(session.filter(|session| !session.is_expired(&self.policy, now)))
+    }
+
+    /// The user's live sessions, newest first.
+    pub async fn list(&self, user_id: Uuid, now: Timestamp) -> Result<Vec<Session>, StorageError> {
+        let mut sessions = self.store.list(user_id, now).await?;
+        sessions.retain(|session| !session.is_expired(&self.policy, now));
+        Ok(sessions)
+    }
+
+    /// Ends a session; whether there was one.
+    pub async fn revoke(&self, user_id: Uuid, sid: Uuid) -> Result<bool, StorageError> {
+        self.store.delete(user_id, sid).await
+    }
+
+    /// Ends all sessions of a user; how many there were. A login under way may still begin one:
+    /// raise the user's epoch first, which makes it useless.
+    pub async fn revoke_all(&self, user_id: Uuid) -> Result<u64, StorageError> {
+        self.store.delete_all(user_id).await
+    }
+
+    /// Ends one access token, and with it nothing else. It is remembered until `expires_at`, which
+    /// is to lie past the last moment at which anybody accepts the token.
+    pub async fn revoke_token(
+        &self,
+        subject: &str,
+        jti: &str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        if expires_at <= now {
+            return Ok(());
         }
-        if !(1..=10_000).contains(&max_per_user) {
-            return Err(("max_per_user", "must be from 1 to 10000".into()));
-        }
-        Ok(Self { retry_window, recovery, idle_lifetime, absolute_lifetime, max_per_user })
+        self.store.revoke_token(subject, jti, expires_at, now).await
+    }
+
+    /// Whether an access token, otherwise good, still counts: it has not been revoked, and the
+    /// session that it belongs to, if any, is live. One round trip to the store.
+    pub async fn is_live(
+        &self,
+        subject: &str,
+        sid: Option<Uuid>,
+        jti: &str,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let Some(sid) = sid else {
+            return Ok(!self.store.is_token_revoked(subject, jti).await?);
+        };
+        // Only users have sessions, and a user's subject is their id.
+        let Ok(user_id) = Uuid::parse_str(subject) else { return Ok(false) };
+        let session = self.store.load_for_token(user_id, sid, jti).await?;
+        Ok(session.is_some_and(|session| !session.is_expired(&self.policy, now)))
+    }
+
+    /// Removes at most `limit` expired records; how many. When it is `limit`, there may be more.
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.store.purge(now, limit).await
+    }
+
+    /// Whether the store answers and can be relied on to keep what it is given.
+    pub async fn check_health(&self) -> Result<(), StorageError> {
+        self.store.check_health().await
     }
 }

@@ -1,1 +1,13 @@
+//! The integration tests: the real binary, real PostgreSQL and Redis, real clients, from outside.
 
+mod api;
+mod architecture;
+mod cli;
+mod interop;
+mod openapi;
+mod readme;
+mod resilience;
+mod secrecy;
+mod spec;
+mod stores;
+mod support;

@@ -1,0 +1,168 @@
+//! What happens to a whole account, across users, sessions and audit: sign-up, a new password,
+//! disabling, removal. Invariant: the change in the users' table raises the session epoch in the
+//! same step, so no session of before it is ever refreshed again; the sessions' records go before
+//! and after it, so that introspection knows at once as well.
+
+use uuid::Uuid;
+
+use crate::audit::{Actor, Audit, Event, Kind, Origin};
+use crate::secret::{Random, Secret};
+use crate::sessions::Sessions;
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+use crate::users::{Email, User, UserStore};
+
+/// The accounts of this service. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts {
+    users: UserStore,
+    sessions: Sessions,
+    audit: Audit,
+    random: Random,
+}
+
+/// Who does something, and from where.
+#[derive(Clone, Debug)]
+pub struct By<'a> {
+    /// Who.
+    pub actor: Actor,
+    /// From where.
+    pub origin: &'a Origin,
+}
+
+/// A checked request for an account.
+pub struct NewAccount {
+    /// The login name.
+    pub email: Email,
+    /// The display name.
+    pub name: Option<String>,
+    /// A PHC string.
+    pub password_hash: Secret<String>,
+    /// Role names.
+    pub roles: Vec<String>,
+}
+
+impl Accounts {
+    /// Accounts over these stores.
+    pub fn new(users: UserStore, sessions: Sessions, audit: Audit, random: Random) -> Self {
+        Self { users, sessions, audit, random }
+    }
+
+    /// Makes an account; `Conflict` when the address is taken, also by somebody a moment faster.
+    pub async fn create(
+        &self,
+        new: NewAccount,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<User, StorageError> {
+        let NewAccount { email, name, password_hash, roles } = new;
+        let id = self.random.uuid_at(now);
+        let user = User::new(id, &email, name, password_hash, roles, now);
+        self.users.create(&user).await?;
+        self.record(Kind::UserCreated, id, by, now).await;
+        Ok(user)
+    }
+
+    /// Sets a new password and ends all sessions. `false` when there is no such user.
+    pub async fn set_password(
+        &self,
+        id: Uuid,
+        hash: &Secret<String>,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.ending_sessions(
+            self.users.set_password(id, hash, now),
+            Kind::PasswordChanged,
+            id,
+            by,
+            now,
+        )
+        .await
+    }
+
+    /// Disables the user and ends all sessions. `false` when there is nobody to disable.
+    pub async fn disable(
+        &self,
+        id: Uuid,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.ending_sessions(self.users.disable(id, now), Kind::UserDisabled, id, by, now).await
+    }
+
+    /// Lets the user sign in again. `false` when nobody by that id was disabled.
+    pub async fn enable(&self, id: Uuid, by: By<'_>, now: Timestamp) -> Result<bool, StorageError> {
+        let done = self.users.enable(id, now).await?;
+        if done {
+            self.record(Kind::UserEnabled, id, by, now).await;
+        }
+        Ok(done)
+    }
+
+    /// Ends all sessions of the user. `false` when there is no such user.
+    pub async fn end_sessions(
+        &self,
+        id: Uuid,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.ending_sessions(self.users.end_sessions(id), Kind::SessionsRevoked, id, by, now).await
+    }
+
+    /// Ends one session of the user. `false` when there is none such.
+    pub async fn end_session(
+        &self,
+        id: Uuid,
+        sid: Uuid,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let done = self.sessions.revoke(id, sid).await?;
+        if done {
+            self.record(Kind::SessionRevoked, id, by, now).await;
+        }
+        Ok(done)
+    }
+
+    /// Removes the user and ends all sessions. `false` when there is no such user.
+    pub async fn delete(&self, id: Uuid, by: By<'_>, now: Timestamp) -> Result<bool, StorageError> {
+        self.ending_sessions(self.users.delete(id), Kind::UserDeleted, id, by, now).await
+    }
+
+    /// Makes `change`, which raises the epoch, between two removals of the sessions' records. The
+    /// first finds out whether the session store answers while nothing has happened yet; the
+    /// second takes what a login under way has begun in between.
+    async fn ending_sessions(
+        &self,
+        change: impl Future<Output = Result<bool, StorageError>>,
+        kind: Kind,
+        id: Uuid,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.sessions.revoke_all(id).await?;
+        if !change.await? {
+            return Ok(false);
+        }
+        self.record(kind, id, by, now).await;
+        if let Err(error) = self.sessions.revoke_all(id).await {
+            // The change stands and refreshing is over; at worst an access token of a moment ago
+            // looks alive to introspection until it ends by itself.
+            tracing::error!(user = %id, %error, "sessions begun meanwhile were not removed");
+        }
+        Ok(true)
+    }
+
+    async fn record(&self, kind: Kind, subject: Uuid, by: By<'_>, now: Timestamp) {
+        let event = Event {
+            kind,
+            actor: by.actor,
+            subject: Some(subject.to_string()),
+            client_id: None,
+            detail: None,
+            origin: by.origin,
+        };
+        self.audit.record(event, now).await;
+    }
+}

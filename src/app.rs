@@ -1,0 +1,218 @@
+//! The composition root: an [`App`] from a [`Config`]. The only place that picks engines.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::accounts::Accounts;
+use crate::audit::Audit;
+use crate::clients::store::ClientStore;
+use crate::clients::{Client, ClientRegistry, ClientType, FIRST_PARTY, GrantType};
+use crate::config::{Config, SessionBackend};
+use crate::keys::encryption_key::{self, EncryptionKeyError};
+use crate::keys::{Keys, KeysError};
+use crate::metrics::Metrics;
+use crate::oauth::AuthorizationServer;
+use crate::secret::{Random, SealingKey};
+use crate::sessions::Sessions;
+use crate::storage::redis::Redis;
+use crate::storage::{Db, StorageError};
+use crate::time::{Clock, Timestamp};
+use crate::tokens::{AccessTokens, LEEWAY, RefreshTokenKey, Scope, scope};
+use crate::users::{Hashing, UserStore};
+
+/// Why the service cannot be composed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error("the database cannot be used")]
+    Database(#[source] StorageError),
+    /// The session store.
+    #[error("the session store cannot be used")]
+    SessionStore(#[source] StorageError),
+    /// The key-encryption key.
+    #[error(transparent)]
+    EncryptionKey(#[from] EncryptionKeyError),
+    /// There are keys, but nothing to open them with.
+    #[error(
+        "the database holds signing keys, but there is no key-encryption key: give the one they \
+         were sealed under in keys.encryption_key, or its file in {0}"
+    )]
+    EncryptionKeyMissing(String),
+    /// The signing keys.
+    #[error("the signing keys cannot be used")]
+    Keys(#[from] KeysError),
+    /// Threads or metrics.
+    #[error("the process cannot be set up")]
+    Process(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The stores and domains that both the service and the command line work on.
+pub struct Stores {
+    /// The database.
+    pub db: Db,
+    /// The users.
+    pub users: UserStore,
+    /// The clients.
+    pub clients: ClientStore,
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The audit trail.
+    pub audit: Audit,
+    /// Whole accounts.
+    pub accounts: Accounts,
+    /// The source of secrets and identifiers.
+    pub random: Random,
+}
+
+impl Stores {
+    /// Connects everything that `config` names, with the database migrated and the bundled client
+    /// in place.
+    pub async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {
+        let db = open_database(config).await?;
+        let random = Random::system();
+        let policy = config.sessions.policy.clone();
+        let sessions = match &config.sessions.backend {
+            SessionBackend::Sql => Sessions::in_sql(db.clone(), policy),
+            SessionBackend::Redis(redis) => {
+                let redis = Redis::connect(redis).await.map_err(StartError::SessionStore)?;
+                Sessions::in_redis(redis, policy)
+            }
+        };
+        let (users, clients) = (UserStore::new(db.clone()), ClientStore::new(db.clone()));
+        let audit = Audit::new(db.clone(), random.clone());
+        let accounts =
+            Accounts::new(users.clone(), sessions.clone(), audit.clone(), random.clone());
+        ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
+        Ok(Self { db, users, clients, sessions, audit, accounts, random })
+    }
+}
+
+/// Connects the database and applies the migrations that are missing.
+pub async fn open_database(config: &Config) -> Result<Db, StartError> {
+    let url = config.database.url.expose();
+    let db =
+        Db::connect(url, config.database.max_connections).await.map_err(StartError::Database)?;
+    db.migrate().await.map_err(StartError::Database)?;
+    Ok(db)
+}
+
+/// Opens the signing keys, making the key-encryption key and the first signing key where this is
+/// the very first start.
+pub async fn open_keys(
+    config: &Config,
+    stores: &Stores,
+    now: Timestamp,
+) -> Result<Keys, StartError> {
+    let sealing = sealing_key(config, stores).await?;
+    Ok(Keys::open(&stores.db, sealing, config.keys.policy.clone(), now).await?)
+}
+
+async fn sealing_key(config: &Config, stores: &Stores) -> Result<SealingKey, StartError> {
+    let directory = &config.keys.directory;
+    if let Some(given) = &config.keys.encryption_key {
+        return Ok(encryption_key::parse(given)?);
+    }
+    if let Some(found) = encryption_key::find(directory)? {
+        return Ok(found);
+    }
+    if !Keys::is_empty(&stores.db).await.map_err(StartError::Database)? {
+        return Err(StartError::EncryptionKeyMissing(directory.display().to_string()));
+    }
+    Ok(encryption_key::create(directory, &stores.random)?)
+}
+
+/// The lifetime of the longest-lived access token there can be, with the leeway after which
+/// nobody takes it for alive.
+pub async fn longest_token_life(
+    config: &Config,
+    clients: &ClientStore,
+) -> Result<std::time::Duration, StorageError> {
+    let own = clients.longest_access_token_lifetime().await?.unwrap_or(0);
+    let own = std::time::Duration::from_secs(own.max(0).unsigned_abs());
+    Ok(config.tokens.access_token_lifetime.max(own) + LEEWAY)
+}
+
+/// Registers the bundled client of `/login` and of the docs page, unless it is there.
+async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(), StorageError> {
+    if clients.find(FIRST_PARTY).await?.is_some() {
+        return Ok(());
+    }
+    let words = [scope::OPENID, scope::PROFILE, scope::EMAIL, scope::ADMIN].join(" ");
+    let client = Client {
+        client_id: FIRST_PARTY.into(),
+        name: Some("Bundled first-party client".into()),
+        client_type: ClientType::Public,
+        grant_types: vec![GrantType::Password, GrantType::RefreshToken],
+        scope: Scope::parse(&words).unwrap_or_default(),
+        audiences: Vec::new(),
+        access_token_lifetime: None,
+        disabled_at: None,
+        secrets: Vec::new(),
+        created_at: now,
+    };
+    match clients.create(&client).await {
+        Err(StorageError::Conflict) => Ok(()),
+        result => result,
+    }
+}
+
+/// The running service.
+pub struct App {
+    /// Its configuration.
+    pub config: Config,
+    /// Where `now` comes from.
+    pub clock: Clock,
+    /// The database.
+    pub db: Db,
+    /// The signing keys.
+    pub keys: Keys,
+    /// The grants.
+    pub authorization_server: AuthorizationServer,
+    /// Whole accounts.
+    pub accounts: Accounts,
+    /// What is counted.
+    pub metrics: Metrics,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Composes the service over `stores`.
+    pub async fn new(config: Config, stores: Stores, clock: Clock) -> Result<Self, StartError> {
+        let now = clock.now();
+        let keys = open_keys(&config, &stores, now).await?;
+        let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
+        let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
+            .map_err(|error| StartError::Process(error.into()))?;
+        let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
+        let authorization_server = AuthorizationServer {
+            clients: ClientRegistry::new(stores.clients),
+            users: stores.users,
+            hashing: Arc::new(hashing),
+            sessions: stores.sessions,
+            access_tokens: AccessTokens::new(keys.clone(), config.tokens.clone()),
+            refresh_tokens: RefreshTokenKey::new(&refresh_token_key),
+            audit: stores.audit,
+            random: stores.random,
+        };
+        Ok(Self {
+            config,
+            clock,
+            db: stores.db,
+            keys,
+            authorization_server,
+            accounts: stores.accounts,
+            metrics,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// From here on readiness is false.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the service is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,167 @@
+//! The audit trail: who did what to whom, from where (OWASP ASVS chapter 16). Every event is a log
+//! line; those that change something are also kept in the database. An event never holds a secret.
+
+mod store;
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::secret::Random;
+use crate::storage::Db;
+use crate::time::Timestamp;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An account was made.
+    UserCreated,
+    /// A user may not sign in any more.
+    UserDisabled,
+    /// A user may sign in again.
+    UserEnabled,
+    /// An account was removed.
+    UserDeleted,
+    /// A password was changed, and all sessions of the user ended.
+    PasswordChanged,
+    /// A session began.
+    LoggedIn,
+    /// A login was refused; the reason is in the detail.
+    LoginRefused,
+    /// A session was ended by its user, client or an operator.
+    SessionRevoked,
+    /// All sessions of a user were ended.
+    SessionsRevoked,
+    /// An access token was revoked.
+    TokenRevoked,
+    /// A refresh token was refused; the reason is in the detail.
+    RefreshRefused,
+    /// A displaced refresh token came back: the session was ended.
+    RefreshTokenReused,
+    /// A client was registered.
+    ClientCreated,
+    /// A client got a new secret.
+    ClientSecretRotated,
+    /// A client was removed.
+    ClientDeleted,
+    /// A client failed to authenticate.
+    ClientRefused,
+    /// The next signing key was made.
+    KeyRotated,
+}
+
+impl Kind {
+    /// Its name in the log and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UserCreated => "user.created",
+            Self::UserDisabled => "user.disabled",
+            Self::UserEnabled => "user.enabled",
+            Self::UserDeleted => "user.deleted",
+            Self::PasswordChanged => "password.changed",
+            Self::LoggedIn => "login.succeeded",
+            Self::LoginRefused => "login.refused",
+            Self::SessionRevoked => "session.revoked",
+            Self::SessionsRevoked => "sessions.revoked",
+            Self::TokenRevoked => "token.revoked",
+            Self::RefreshRefused => "refresh.refused",
+            Self::RefreshTokenReused => "refresh.reused",
+            Self::ClientCreated => "client.created",
+            Self::ClientSecretRotated => "client.secret_rotated",
+            Self::ClientDeleted => "client.deleted",
+            Self::ClientRefused => "client.refused",
+            Self::KeyRotated => "key.rotated",
+        }
+    }
+
+    /// Refusals change nothing and anybody can cause them at will: they are logged only, so that
+    /// nobody can fill the database.
+    fn is_kept(self) -> bool {
+        !matches!(self, Self::LoginRefused | Self::RefreshRefused | Self::ClientRefused)
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug)]
+pub enum Actor {
+    /// A signed-in user, or one who proved to be.
+    User(Uuid),
+    /// A client by its credentials.
+    Client(String),
+    /// An operator at the command line.
+    CommandLine,
+    /// Nobody known.
+    Anonymous,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(f),
+            Self::Client(id) => f.write_str(id),
+            Self::CommandLine => f.write_str("command-line"),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The network address of the caller.
+    pub address: Option<String>,
+    /// The request's id, as in its log line and answer.
+    pub request_id: Option<String>,
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: Kind,
+    /// Who did it.
+    pub actor: Actor,
+    /// To whom or what: a user's id, a key's `kid`.
+    pub subject: Option<String>,
+    /// By which client.
+    pub client_id: Option<&'a str>,
+    /// Anything more, for people; never a secret.
+    pub detail: Option<String>,
+    /// From where.
+    pub origin: &'a Origin,
+}
+
+/// The trail. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit {
+    db: Db,
+    random: Random,
+}
+
+impl Audit {
+    /// A trail kept in `db`.
+    pub fn new(db: Db, random: Random) -> Self {
+        Self { db, random }
+    }
+
+    /// Records `event`. What it tells of has happened, so a failure to keep it is logged loudly
+    /// and does not fail the request.
+    pub async fn record(&self, event: Event<'_>, now: Timestamp) {
+        tracing::info!(
+            target: "audit",
+            event = event.kind.as_str(),
+            actor = %event.actor,
+            subject = event.subject.as_deref(),
+            client_id = event.client_id,
+            detail = event.detail.as_deref(),
+            address = event.origin.address.as_deref(),
+            request_id = event.origin.request_id.as_deref(),
+        );
+        if event.kind.is_kept()
+            && let Err(error) = store::insert(&self.db, self.random.uuid_at(now), &event, now).await
+        {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(target: "audit", event = event.kind.as_str(), %error, cause, "not kept");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! `signet clients`. A change is acknowledged only once every instance has taken it over.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::output;
+use crate::app::Stores;
+use crate::audit::{Actor, Event, Kind, Origin};
+use crate::clients::registry::STALENESS;
+use crate::clients::{Client, ClientType, FIRST_PARTY, Registration};
+use crate::config::Config;
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Register a client. The secret of a confidential one is shown once.
+    #[command(group(clap::ArgGroup::new("kind").required(true).args(["public", "confidential"])))]
+    Add {
+        /// Its public name.
+        client_id: String,
+        /// It cannot keep a secret: a browser or mobile app.
+        #[arg(long)]
+        public: bool,
+        /// It keeps a secret: a service.
+        #[arg(long)]
+        confidential: bool,
+        /// Grants, separated by commas: password, refresh_token, client_credentials.
+        #[arg(long, value_delimiter = ',')]
+        grants: Vec<String>,
+        /// What it may ask for, separated by spaces.
+        #[arg(long, default_value = "")]
+        scopes: String,
+        /// The resources it may name (RFC 8707), separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        audiences: Vec<String>,
+        /// A name for people.
+        #[arg(long)]
+        name: Option<String>,
+        /// How long its access tokens live; tokens.access_token_lifetime if absent.
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        access_token_lifetime: Option<Duration>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List clients.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new secret, shown once. The present one stays valid for a while.
+    RotateSecret {
+        /// The client.
+        client_id: String,
+        /// How long the present secret stays valid; 0s ends it at once.
+        #[arg(long, value_name = "DURATION", default_value = "24h",
+              value_parser = humantime::parse_duration)]
+        overlap: Duration,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a client. Its tokens are refused from then on.
+    Remove {
+        /// The client.
+        client_id: String,
+    },
+}
+
+#[derive(Serialize)]
+struct ClientRow {
+    client_id: String,
+    name: Option<String>,
+    #[serde(rename = "type")]
+    client_type: ClientType,
+    grants: Vec<&'static str>,
+    scope: String,
+    audiences: Vec<String>,
+    access_token_lifetime: Option<u64>,
+    disabled: bool,
+    secrets: usize,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+}
+
+impl ClientRow {
+    fn new(client: &Client, client_secret: Option<String>) -> Self {
+        Self {
+            client_id: client.client_id.clone(),
+            name: client.name.clone(),
+            client_type: client.client_type,
+            grants: client.grant_types.iter().map(|grant| grant.as_str()).collect(),
+            scope: client.scope.to_string(),
+            audiences: client.audiences.clone(),
+            access_token_lifetime: client.access_token_lifetime.map(|l| l.as_secs()),
+            disabled: client.disabled_at.is_some(),
+            secrets: client.secrets.len(),
+            created_at: client.created_at.to_string(),
+            client_secret,
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(command: Command, config: &Config) -> Result<()> {
+    let (now, stores) = super::open(config).await?;
+    match command {
+        Command::Add {
+            client_id,
+            public: _,
+            confidential,
+            grants,
+            scopes: scope,
+            audiences,
+            name,
+            access_token_lifetime,
+            json,
+        } => {
+            let not_empty = |words: Vec<String>| {
+                words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>()
+            };
+            let registration = Registration {
+                client_id,
+                name,
+                confidential,
+                grants: not_empty(grants),
+                scope,
+                audiences: not_empty(audiences),
+                access_token_lifetime,
+            };
+            add(&stores, registration.check(now).map_err(anyhow::Error::msg)?, json, now).await
+        }
+        Command::List { json } => list(&stores, json).await,
+        Command::RotateSecret { client_id, overlap, json } => {
+            rotate_secret(&stores, &client_id, overlap, json, now).await
+        }
+        Command::Remove { client_id } => remove(&stores, &client_id, now).await,
+    }
+}
+
+async fn add(stores: &Stores, mut client: Client, json: bool, now: Timestamp) -> Result<()> {
+    let mut secret = None;
+    if client.client_type == ClientType::Confidential {
+        let (text, kept) = Client::new_secret(&stores.random, now);
+        client.secrets.push(kept);
+        secret = Some(text);
+    }
+    match stores.clients.create(&client).await {
+        Err(StorageError::Conflict) => bail!("there is a client {} already", client.client_id),
+        result => result.context("the client cannot be added")?,
+    }
+    record(stores, Kind::ClientCreated, &client.client_id, now).await;
+    let secret = secret.map(|secret| secret.expose().clone());
+    if json {
+        return output::json(&ClientRow::new(&client, secret));
+    }
+    output::print(&format!("added {}", client.client_id))?;
+    show_secret(secret)
+}
+
+fn show_secret(secret: Option<String>) -> Result<()> {
+    match secret {
+        Some(secret) => output::print(&format!("client_secret (shown this once): {secret}")),
+        None => Ok(()),
+    }
+}
+
+async fn list(stores: &Stores, json: bool) -> Result<()> {
+    let clients = stores.clients.list().await.context("the clients cannot be read")?;
+    let rows: Vec<_> = clients.iter().map(|client| ClientRow::new(client, None)).collect();
+    if json {
+        return output::json(&rows);
+    }
+    let cells = |row: &ClientRow| {
+        [
+            row.client_id.clone(),
+            row.client_type_name(),
+            row.grants.join(","),
+            if row.scope.is_empty() { "-".into() } else { row.scope.clone() },
+            row.secrets.to_string(),
+            output::cell(row.name.as_ref()),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    output::table(["client_id", "type", "grants", "scope", "secrets", "name"], &rows)
+}
+
+impl ClientRow {
+    fn client_type_name(&self) -> String {
+        self.client_type.as_str().to_owned()
+    }
+}
+
+async fn rotate_secret(
+    stores: &Stores,
+    client_id: &str,
+    overlap: Duration,
+    json: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let client = find(stores, client_id).await?;
+    if client.client_type == ClientType::Public {
+        bail!("{client_id} is a public client: it has no secret");
+    }
+    let (secret, kept) = Client::new_secret(&stores.random, now);
+    let until = now.plus(overlap);
+    if !stores.clients.add_secret(client_id, &kept, until, now).await? {
+        bail!("there is no client {client_id}");
+    }
+    record(stores, Kind::ClientSecretRotated, client_id, now).await;
+    // Instances go on with the present secret for a moment; then it ends when it should.
+    tokio::time::sleep(STALENESS).await;
+    let client = find(stores, client_id).await?;
+    let secret = Some(secret.expose().clone());
+    if json {
+        return output::json(&ClientRow::new(&client, secret));
+    }
+    output::print(&format!("made a new secret for {client_id}; the present one ends at {until}"))?;
+    show_secret(secret)
+}
+
+async fn remove(stores: &Stores, client_id: &str, now: Timestamp) -> Result<()> {
+    if client_id == FIRST_PARTY {
+        bail!("{FIRST_PARTY} is part of Signet and cannot be removed");
+    }
+    if !stores.clients.delete(client_id).await.context("the client cannot be removed")? {
+        bail!("there is no client {client_id}");
+    }
+    record(stores, Kind::ClientDeleted, client_id, now).await;
+    tokio::time::sleep(STALENESS).await;
+    output::print(&format!("removed {client_id}"))
+}
+
+async fn find(stores: &Stores, client_id: &str) -> Result<Client> {
+    let client = stores.clients.find(client_id).await.context("the clients cannot be read")?;
+    client.with_context(|| format!("there is no client {client_id}"))
+}
+
+async fn record(stores: &Stores, kind: Kind, client_id: &str, now: Timestamp) {
+    let origin = Origin::default();
+    let event = Event {
+        kind,
+        actor: Actor::CommandLine,
+        subject: None,
+        client_id: Some(client_id),
+        detail: None,
+        origin: &origin,
+    };
+    stores.audit.record(event, now).await;
+}

@@ -1,0 +1,27 @@
+//! `signet config`: check it, and show what is in effect and where it comes from.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::output;
+use crate::config::Config;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say whether the configuration is sound; exit 1 with everything that is wrong if not.
+    Check,
+    /// Show every setting in effect and its origin, secrets masked.
+    Show {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The configuration was loaded, so it is sound.
+pub fn run(command: Command, config: &Config) -> Result<()> {
+    match command {
+        Command::Check => output::print("the configuration is sound"),
+        Command::Show { json } => output::print(config.show(json).trim_end()),
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line. Tables for people, `--json` for scripts, logs and errors to stderr. Exit code
+//! 0 done, 1 failed with one clear line, 2 wrong usage. A password never comes as an argument,
+//! where every user of the machine could read it.
+
+mod clients;
+mod config;
+mod database;
+mod keys;
+mod output;
+mod serve;
+mod users;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::app::Stores;
+use crate::config::Config;
+use crate::time::{Clock, Timestamp};
+
+/// A token-issuing identity service.
+#[derive(Parser)]
+#[command(name = "signet", version, about, max_term_width = 100)]
+struct Arguments {
+    /// The profile whose defaults apply: development or production.
+    #[arg(long, global = true)]
+    profile: Option<String>,
+    /// A configuration file, applied over the profile's.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service (also without any command).
+    Serve,
+    /// Apply the database migrations that are missing, and say how many there are.
+    Migrate,
+    /// Signing keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Users.
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Clients.
+    #[command(subcommand)]
+    Clients(clients::Command),
+    /// The configuration in effect.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// Runs the command of this process's arguments.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match execute(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("signet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> Result<()> {
+    let Arguments { profile, config: file, command } = arguments;
+    if let Some(Command::Openapi) = command {
+        return output::print(&crate::http::docs::openapi().to_pretty_json()?);
+    }
+    let config = Config::load(profile.as_deref(), file.as_deref(), crate::config::environment())?;
+    // Redis and PostgreSQL over TLS take whatever provider the process has installed; an error
+    // means that there is one already, which serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(config),
+        Command::Config(command) => config::run(command, &config),
+        Command::Openapi => Ok(()),
+        Command::Migrate => block_on(database::migrate(&config)),
+        Command::Keys(command) => block_on(keys::run(command, &config)),
+        Command::Users(command) => block_on(users::run(command, &config)),
+        Command::Clients(command) => block_on(clients::run(command, &config)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(command)
+}
+
+/// The moment a command acts at, and the stores it acts on.
+async fn open(config: &Config) -> Result<(Timestamp, Stores)> {
+    let now = Clock::system().now();
+    Ok((now, Stores::open(config, now).await?))
+}
+
+/// `signet … | head` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,106 @@
+//! `signet serve`: compose, say where to look, serve, and do the housekeeping meanwhile.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::users::bootstrap_administrator;
+use crate::app::{App, Stores};
+use crate::config::{Config, Profile};
+use crate::http;
+use crate::secret::Secret;
+use crate::telemetry;
+use crate::time::Clock;
+
+/// How often an instance looks for what others did to the keys.
+const KEYS_EVERY: Duration = Duration::from_secs(2);
+/// How often expired sessions are removed from the SQL store, and how many at once.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+const PURGE_BATCH: u32 = 1000;
+
+/// Runs the service until it is told to stop.
+pub fn run(config: Config) -> Result<()> {
+    telemetry::init(&config.log).map_err(anyhow::Error::msg)?;
+    actix_web::rt::System::new().block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let clock = Clock::system();
+    let now = clock.now();
+    let stores = Stores::open(&config, now).await?;
+    let administrator = match config.profile {
+        Profile::Development => bootstrap_administrator(&config, &stores, now).await?,
+        Profile::Production => None,
+    };
+    let app = Arc::new(App::new(config, stores, clock).await?);
+    let listen = app.config.http.listen;
+    let listener =
+        TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    listener.set_nonblocking(true).context("the listener cannot be set up")?;
+    announce(&app, &listener, administrator)?;
+
+    let housekeeping = [tokio::spawn(follow_keys(app.clone())), tokio::spawn(purge(app.clone()))];
+    http::serve(app.clone(), listener).await.context("the server failed")?;
+    for task in housekeeping {
+        task.abort();
+    }
+    app.db.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A few lines at the start. The administrator's password is shown to the terminal, never logged.
+fn announce(
+    app: &App,
+    listener: &TcpListener,
+    administrator: Option<(String, Secret<String>)>,
+) -> Result<()> {
+    let address = listener.local_addr().context("the listener has no address")?;
+    let (config, profile) = (&app.config, app.config.profile.name());
+    tracing::info!(%address, issuer = config.issuer, profile, "listening");
+    if config.profile == Profile::Development {
+        eprintln!("Signet listens on http://{address} as {}", config.issuer);
+        if config.docs_enabled {
+            eprintln!("  documentation   http://{address}/docs");
+        }
+    }
+    if let Some((email, password)) = administrator {
+        eprintln!("  administrator   {email}");
+        eprintln!("  password        {}   (shown this once)", password.expose());
+    }
+    Ok(())
+}
+
+async fn follow_keys(app: Arc<App>) {
+    let mut interval = tokio::time::interval(KEYS_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = app.keys.reload(app.clock.now()).await {
+            // The present ring goes on serving.
+            tracing::warn!(%error, "the signing keys were not reloaded");
+        }
+    }
+}
+
+async fn purge(app: Arc<App>) {
+    let mut interval = tokio::time::interval(PURGE_EVERY);
+    loop {
+        interval.tick().await;
+        let sessions = &app.authorization_server.sessions;
+        loop {
+            match sessions.purge(app.clock.now(), PURGE_BATCH).await {
+                Ok(removed) if removed >= u64::from(PURGE_BATCH) => {
+                    tokio::task::yield_now().await;
+                }
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "expired sessions were not removed");
+                    break;
+                }
+            }
+        }
+    }
+}

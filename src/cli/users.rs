@@ -1,0 +1,247 @@
+//! `signet users`.
+
+use std::io::{BufRead, IsTerminal, Read};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::output;
+use crate::accounts::{By, NewAccount};
+use crate::app::Stores;
+use crate::audit::{Actor, Origin};
+use crate::config::Config;
+use crate::secret::Secret;
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+use crate::users::password::{self, HashMemory};
+use crate::users::{Email, Password, User, check_name, check_role, email};
+
+/// Longer input is no password.
+const LONGEST_INPUT: u64 = 4096;
+/// How many users one page of the store has.
+const PAGE: i64 = 500;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Add a user. The password is asked for, or read from standard input.
+    Add {
+        /// The e-mail address.
+        email: String,
+        /// Read the password from standard input, one line.
+        #[arg(long)]
+        password_stdin: bool,
+        /// A display name.
+        #[arg(long)]
+        name: Option<String>,
+        /// Roles, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        roles: Vec<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List users by address.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bar a user from signing in, and end all sessions.
+    Disable {
+        /// The e-mail address or id.
+        user: String,
+    },
+    /// Let a user sign in again.
+    Enable {
+        /// The e-mail address or id.
+        user: String,
+    },
+    /// Give a user a new password, and end all sessions.
+    SetPassword {
+        /// The e-mail address or id.
+        user: String,
+        /// Read the password from standard input, one line.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct UserRow {
+    id: String,
+    email: String,
+    name: Option<String>,
+    roles: Vec<String>,
+    disabled: bool,
+    created_at: String,
+}
+
+impl From<User> for UserRow {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            disabled: !user.is_active(),
+            created_at: user.created_at.to_string(),
+            email: user.email,
+            name: user.name,
+            roles: user.roles,
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(command: Command, config: &Config) -> Result<()> {
+    let (now, stores) = super::open(config).await?;
+    let origin = Origin::default();
+    let by = By { actor: Actor::CommandLine, origin: &origin };
+    match command {
+        Command::Add { email, password_stdin, name, roles, json } => {
+            let email =
+                Email::parse(&email).map_err(|problem| anyhow::anyhow!("EMAIL {problem}"))?;
+            let name = check_name(name.as_deref().unwrap_or_default())
+                .map_err(|problem| anyhow::anyhow!("--name {problem}"))?;
+            let roles: Vec<_> = roles.into_iter().filter(|role| !role.is_empty()).collect();
+            for role in &roles {
+                check_role(role).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
+            }
+            let password = read_password(password_stdin, email.address())?;
+            let password_hash = hash(config, &stores, &password);
+            let new = NewAccount { email, name, password_hash, roles };
+            let user = match stores.accounts.create(new, by, now).await {
+                Err(StorageError::Conflict) => {
+                    bail!("a user with this e-mail address exists already")
+                }
+                result => result.context("the user cannot be added")?,
+            };
+            if json {
+                output::json(&UserRow::from(user))
+            } else {
+                output::print(&format!("added {} ({})", user.email, user.id))
+            }
+        }
+        Command::List { json } => list(&stores, json).await,
+        Command::Disable { user } => {
+            let user = find(&stores, &user).await?;
+            let done = stores.accounts.disable(user.id, by, now).await?;
+            say(done, "disabled", "was disabled already", &user)
+        }
+        Command::Enable { user } => {
+            let user = find(&stores, &user).await?;
+            let done = stores.accounts.enable(user.id, by, now).await?;
+            say(done, "enabled", "was not disabled", &user)
+        }
+        Command::SetPassword { user, password_stdin } => {
+            let user = find(&stores, &user).await?;
+            let password = read_password(password_stdin, &user.email)?;
+            let hash = hash(config, &stores, &password);
+            stores.accounts.set_password(user.id, &hash, by, now).await?;
+            output::print(&format!("set a new password for {}; all sessions ended", user.email))
+        }
+    }
+}
+
+/// One hash, in memory that is given back at once.
+fn hash(config: &Config, stores: &Stores, password: &Password) -> Secret<String> {
+    password::hash(password, &config.passwords, &stores.random, &mut HashMemory::default())
+}
+
+async fn list(stores: &Stores, json: bool) -> Result<()> {
+    let mut rows: Vec<UserRow> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = stores.users.list(&after, PAGE).await.context("the users cannot be read")?;
+        let Some(last) = page.last() else { break };
+        after = email::key_of(&last.email);
+        rows.extend(page.into_iter().map(UserRow::from));
+    }
+    if json {
+        return output::json(&rows);
+    }
+    let cells = |row: &UserRow| {
+        [
+            row.email.clone(),
+            output::cell(row.name.as_ref()),
+            if row.roles.is_empty() { "-".into() } else { row.roles.join(",") },
+            if row.disabled { "disabled" } else { "active" }.into(),
+            row.created_at.clone(),
+            row.id.clone(),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    output::table(["email", "name", "roles", "state", "created", "id"], &rows)
+}
+
+async fn find(stores: &Stores, user: &str) -> Result<User> {
+    let found = match user.parse() {
+        Ok(id) => stores.users.find(id).await,
+        Err(_) => stores.users.find_by_email_key(&email::key_of(user)).await,
+    };
+    found.context("the users cannot be read")?.with_context(|| format!("there is no user {user}"))
+}
+
+fn say(done: bool, did: &str, already: &str, user: &User) -> Result<()> {
+    if done {
+        output::print(&format!("{did} {}", user.email))
+    } else {
+        output::print(&format!("{} {already}", user.email))
+    }
+}
+
+/// A password that may be chosen for `login`, from standard input or, at a terminal, asked twice.
+fn read_password(from_stdin: bool, login: &str) -> Result<Password> {
+    let text = if from_stdin {
+        read_line()?
+    } else if std::io::stdin().is_terminal() {
+        let first = Secret::new(rpassword::prompt_password("Password: ")?);
+        let second = Secret::new(rpassword::prompt_password("Once more: ")?);
+        if first.expose() != second.expose() {
+            bail!("the two passwords differ");
+        }
+        first
+    } else {
+        bail!("there is no terminal to ask for the password: use --password-stdin");
+    };
+    let password = Password::new(text.expose());
+    password.check_new(login).map_err(|problem| anyhow::anyhow!("the password {problem}"))?;
+    Ok(password)
+}
+
+fn read_line() -> Result<Secret<String>> {
+    let mut line = String::with_capacity(LONGEST_INPUT as usize);
+    std::io::stdin()
+        .lock()
+        .take(LONGEST_INPUT)
+        .read_line(&mut line)
+        .context("the password cannot be read from standard input")?;
+    let line = Secret::new(line);
+    let text = line.expose().trim_end_matches(['\n', '\r']);
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// Makes the first administrator, for a development start; the password to show once.
+pub async fn bootstrap_administrator(
+    config: &Config,
+    stores: &Stores,
+    now: Timestamp,
+) -> Result<Option<(String, Secret<String>)>> {
+    if !stores.users.is_empty().await? {
+        return Ok(None);
+    }
+    let text = stores.random.token();
+    let email = Email::parse("admin@example.com").map_err(anyhow::Error::msg)?;
+    let origin = Origin::default();
+    let new = NewAccount {
+        name: Some("Administrator".into()),
+        password_hash: hash(config, stores, &Password::new(text.expose())),
+        roles: vec![crate::users::ADMIN_ROLE.into()],
+        email,
+    };
+    let by = By { actor: Actor::CommandLine, origin: &origin };
+    match stores.accounts.create(new, by, now).await {
+        Ok(user) => Ok(Some((user.email, text))),
+        // Another instance made it a moment ago, and has shown its password.
+        Err(StorageError::Conflict) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

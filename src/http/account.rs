@@ -1,0 +1,303 @@
+//! Making an account and changing one's own: `/signup`, `/logout`, `/users/me`.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{FieldError, Problem};
+use super::extract::{self, Fields};
+use super::signed_in;
+use crate::accounts::{By, NewAccount};
+use crate::app::App;
+use crate::audit::Actor;
+use crate::storage::StorageError;
+use crate::tokens::LEEWAY;
+use crate::users::{Email, Password, User, Verdict, check_name};
+
+/// A user, as the user may see it.
+#[derive(Serialize, ToSchema)]
+pub struct UserBody {
+    /// The `sub` of the user's tokens.
+    id: String,
+    /// The address as it was written.
+    email: String,
+    /// The display name.
+    name: Option<String>,
+    /// Role names.
+    roles: Vec<String>,
+    /// Whether the address was proven to be the user's.
+    email_verified: bool,
+    /// Whether the user is barred from signing in.
+    disabled: bool,
+    /// RFC 3339.
+    created_at: String,
+    /// RFC 3339.
+    updated_at: String,
+}
+
+impl From<User> for UserBody {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            email_verified: user.email_verified_at.is_some(),
+            disabled: !user.is_active(),
+            email: user.email,
+            name: user.name,
+            roles: user.roles,
+            created_at: user.created_at.to_string(),
+            updated_at: user.updated_at.to_string(),
+        }
+    }
+}
+
+/// A problem (RFC 9457), `application/problem+json`.
+#[derive(Serialize, ToSchema)]
+pub struct ProblemBody {
+    #[schema(example = "about:blank")]
+    r#type: String,
+    #[schema(example = "Bad Request")]
+    title: String,
+    #[schema(example = 400)]
+    status: u16,
+    /// What went wrong here.
+    detail: String,
+    /// What is wrong in each field.
+    errors: Option<Vec<FieldError>>,
+}
+
+/// A request for an account.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct SignupBody {
+    /// The login name.
+    email: String,
+    /// 8 to 256 characters, none of the commonest.
+    #[schema(format = Password)]
+    password: String,
+    /// A display name.
+    name: Option<String>,
+}
+
+/// Make an account
+#[utoipa::path(
+    post, path = "/signup", tag = "Account",
+    request_body(content = inline(SignupBody)),
+    responses(
+        (status = 201, body = UserBody),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The address is taken", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn signup(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    if !app.config.signup_enabled {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "sign-up is closed"));
+    }
+    let mut fields = Fields::read(&request, payload).await?;
+    let address = fields.required("email");
+    let password = fields.required("password").map(|text| Password::new(&text));
+    let name = fields.optional("name").unwrap_or_default();
+
+    let email = address.as_deref().and_then(|address| {
+        Email::parse(address).map_err(|problem| fields.reject("email", problem)).ok()
+    });
+    if let Some(password) = &password
+        && let Err(problem) = password.check_new(address.as_deref().unwrap_or_default())
+    {
+        fields.reject("password", problem);
+    }
+    let name = check_name(&name).map_err(|problem| fields.reject("name", problem));
+    fields.finish()?;
+    let (Some(email), Some(password), Ok(name)) = (email, password, name) else {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete"));
+    };
+
+    let now = app.clock.now();
+    let server = &app.authorization_server;
+    // Looked up before the hash, which is dear; the insert decides, should two come at once.
+    if server.users.find_by_email_key(email.key()).await?.is_some() {
+        return Err(taken());
+    }
+    let password_hash = server.hashing.hash(password).await?;
+    let new = NewAccount { email, name, password_hash, roles: Vec::new() };
+    let origin = extract::origin(&request, &app);
+    let by = By { actor: Actor::Anonymous, origin: &origin };
+    match app.accounts.create(new, by, now).await {
+        Ok(user) => Ok(HttpResponse::Created()
+            .insert_header(("Cache-Control", "no-store"))
+            .json(UserBody::from(user))),
+        Err(StorageError::Conflict) => Err(taken()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn taken() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "an account with this e-mail address exists already")
+}
+
+/// Sign out
+///
+/// Ends the session that the token belongs to, or the token where it belongs to none.
+#[utoipa::path(
+    post, path = "/logout", tag = "Account",
+    responses(
+        (status = 204, description = "Signed out"),
+        (status = 401, description = "The token is not valid", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+    security(("user" = []))
+)]
+pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let claims = signed_in::claims(&app, &request, now).await?;
+    match (claims.sid, claims.sub.parse()) {
+        (Some(sid), Ok(user)) => {
+            let origin = extract::origin(&request, &app);
+            let by = By { actor: Actor::User(user), origin: &origin };
+            app.accounts.end_session(user, sid, by, now).await?;
+        }
+        _ => {
+            let until = claims.exp.plus(LEEWAY);
+            let sessions = &app.authorization_server.sessions;
+            sessions.revoke_token(&claims.sub, &claims.jti, until, now).await?;
+        }
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Read one's own account
+#[utoipa::path(
+    get, path = "/users/me", tag = "Account",
+    responses(
+        (status = 200, body = UserBody),
+        (status = 401, description = "The token is not valid", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+    security(("user" = []))
+)]
+pub async fn read_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let (user, _) = signed_in::user(&app, &request, app.clock.now()).await?;
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
+}
+
+/// What may be changed of an account.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct ChangeBody {
+    /// A new display name; null or empty removes it.
+    name: Option<String>,
+}
+
+/// Change one's own account
+#[utoipa::path(
+    patch, path = "/users/me", tag = "Account",
+    request_body(content = inline(ChangeBody)),
+    responses(
+        (status = 200, body = UserBody),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+    security(("user" = []))
+)]
+pub async fn change_me(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let mut fields = Fields::read(&request, payload).await?;
+    for fixed in ["id", "email", "password", "roles", "disabled", "email_verified"] {
+        if fields.has(fixed) {
+            fields.reject(fixed, "cannot be changed here");
+        }
+    }
+    let given = fields.has("name");
+    let name = fields.optional("name").unwrap_or_default();
+    let name = check_name(&name).map_err(|problem| fields.reject("name", problem));
+    fields.finish()?;
+    let users = &app.authorization_server.users;
+    if given && let Ok(name) = name {
+        users.set_name(user.id, name.as_deref(), now).await?;
+    }
+    let user = users.find(user.id).await?.ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
+}
+
+/// Remove one's own account
+#[utoipa::path(
+    delete, path = "/users/me", tag = "Account",
+    responses((status = 204, description = "The account and all its sessions are gone")),
+    security(("user" = []))
+)]
+pub async fn delete_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let origin = extract::origin(&request, &app);
+    let by = By { actor: Actor::User(user.id), origin: &origin };
+    app.accounts.delete(user.id, by, now).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A change of password.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct PasswordChangeBody {
+    /// The present password.
+    #[schema(format = Password)]
+    current_password: String,
+    /// The new one.
+    #[schema(format = Password)]
+    new_password: String,
+}
+
+/// Change one's own password
+///
+/// Ends all sessions of the user, this one included.
+#[utoipa::path(
+    post, path = "/users/me/password", tag = "Account",
+    request_body(content = inline(PasswordChangeBody)),
+    responses(
+        (status = 204, description = "Changed; sign in again"),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+    security(("user" = []))
+)]
+pub async fn change_password(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let mut fields = Fields::read(&request, payload).await?;
+    let current = fields.required("current_password").map(|text| Password::new(&text));
+    let new = fields.required("new_password").map(|text| Password::new(&text));
+    if let Some(new) = &new
+        && let Err(problem) = new.check_new(&user.email)
+    {
+        fields.reject("new_password", problem);
+    }
+    let hashing = &app.authorization_server.hashing;
+    if let Some(current) = current
+        && hashing.verify(current, Some(&user.password_hash)).await? == Verdict::Wrong
+    {
+        fields.reject("current_password", "is not the present password");
+    }
+    fields.finish()?;
+    if let Some(new) = new {
+        let hash = hashing.hash(new).await?;
+        let origin = extract::origin(&request, &app);
+        let by = By { actor: Actor::User(user.id), origin: &origin };
+        app.accounts.set_password(user.id, &hash, by, now).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
+}

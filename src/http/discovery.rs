@@ -1,0 +1,98 @@
+//! What verifiers and clients read to find their way: metadata (RFC 8414, OpenID Connect Discovery
+//! 1.0) and the key set (RFC 7517), both ready-made.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::error::Problem;
+use crate::app::App;
+use crate::oauth::metadata::Metadata;
+
+/// The metadata document, serialised once.
+pub struct MetadataBody(Bytes);
+
+impl MetadataBody {
+    /// The document of `app`.
+    pub fn new(app: &App) -> Self {
+        let metadata = Metadata::new(&app.config.issuer, app.config.docs_enabled);
+        Self(serde_json::to_vec(&metadata).unwrap_or_default().into())
+    }
+}
+
+/// Read the authorization server's metadata
+///
+/// RFC 8414.
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", tag = "Discovery",
+    responses((status = 200, body = Object))
+)]
+pub async fn metadata(body: Data<MetadataBody>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=600"))
+        .body(body.0.clone())
+}
+
+/// Read the OpenID provider's metadata
+///
+/// OpenID Connect Discovery 1.0; the same document.
+#[utoipa::path(
+    get, path = "/.well-known/openid-configuration", tag = "Discovery",
+    responses((status = 200, body = Object))
+)]
+#[allow(dead_code, reason = "describes the second path for the documentation")]
+pub async fn openid_configuration() {}
+
+/// Read the public keys that verify access tokens
+///
+/// Cache it for its `max-age`; a new key is published long before it signs.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "Discovery",
+    responses(
+        (status = 200, description = "A JWK Set (RFC 7517)", body = Object),
+        (status = 304, description = "The set whose `ETag` came in `If-None-Match`"),
+    )
+)]
+pub async fn jwks(
+    app: Data<App>,
+    cache_control: Data<CacheControl>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let ring = app.keys.ring();
+    let jwks = ring.jwks();
+    let mut response = if is_known(&request, &jwks.etag) {
+        HttpResponse::NotModified()
+    } else {
+        let mut response = HttpResponse::Ok();
+        // The type of RFC 7517 section 8.5.2; every client also takes it as JSON.
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(JWK_SET)));
+        response
+    };
+    response.insert_header((header::CACHE_CONTROL, cache_control.0.clone()));
+    response.insert_header((header::ETAG, jwks.etag.as_str()));
+    Ok(response.body(jwks.body.clone()))
+}
+
+const JWK_SET: &str = "application/json";
+
+/// The `Cache-Control` of the key set.
+pub struct CacheControl(HeaderValue);
+
+impl CacheControl {
+    /// By the policy of `app`'s keys.
+    pub fn new(app: &App) -> Self {
+        let seconds = app.keys.policy().jwks_max_age.as_secs();
+        let value = HeaderValue::from_str(&format!("public, max-age={seconds}"));
+        Self(value.unwrap_or(HeaderValue::from_static("public, max-age=60")))
+    }
+}
+
+/// RFC 9110 section 13.1.2: weak comparison against a list, or `*`.
+fn is_known(request: &HttpRequest, etag: &str) -> bool {
+    let values = request.headers().get_all(header::IF_NONE_MATCH);
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+    })
+}

@@ -1,0 +1,145 @@
+//! The documentation: the OpenAPI 3.1 document, and Swagger UI from inside the binary.
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use utoipa::openapi::security::{
+    Flow, Http, HttpAuthScheme, OAuth2, Password, Scopes, SecurityScheme,
+};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::{Config, oauth};
+
+use super::error::Problem;
+use super::{account, discovery, health, introspect, my_sessions, revoke, token, userinfo};
+use crate::clients::FIRST_PARTY;
+use crate::oauth::metadata::path;
+use crate::tokens::scope;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Signet",
+        description = "A token-issuing identity service: signs RS256 access tokens (RFC 9068), \
+            publishes their keys, rotates and revokes refresh tokens.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    paths(
+        discovery::metadata, discovery::openid_configuration, discovery::jwks,
+        token::token, revoke::revoke, introspect::introspect,
+        userinfo::userinfo, userinfo::userinfo_by_post,
+        account::signup, token::login, account::logout,
+        account::read_me, account::change_me, account::delete_me, account::change_password,
+        my_sessions::list, my_sessions::end_one, my_sessions::end_all,
+        health::live, health::ready, health::metrics,
+        page, document,
+    ),
+    modifiers(&Security)
+)]
+struct Api;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scopes = Scopes::from_iter([
+            (scope::OPENID, "read claims about the user"),
+            (scope::PROFILE, "the name"),
+            (scope::EMAIL, "the e-mail address"),
+            (scope::ADMIN, "administration, for the role admin"),
+        ]);
+        let flow = Flow::Password(Password::with_refresh_url(path::TOKEN, scopes, path::TOKEN));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("user", SecurityScheme::OAuth2(OAuth2::new([flow])));
+        let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
+        components.add_security_scheme("client", basic);
+    }
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+/// The document, serialised once, and Swagger UI's configuration.
+pub struct Docs {
+    document: Bytes,
+    config: Arc<Config<'static>>,
+}
+
+impl Docs {
+    /// Made once at the start.
+    pub fn new() -> Self {
+        let oauth = oauth::Config::new().client_id(FIRST_PARTY).app_name("Signet");
+        let config = Config::with_oauth_config(["../openapi.json"], oauth);
+        Self { document: openapi().to_json().unwrap_or_default().into(), config: Arc::new(config) }
+    }
+}
+
+/// The OpenAPI document
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "Documentation",
+    responses((status = 200, body = Object))
+)]
+pub async fn document(docs: Data<Docs>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(docs.document.clone())
+}
+
+/// This documentation
+#[utoipa::path(
+    get, path = "/docs", tag = "Documentation",
+    responses((status = 200, description = "A page", content_type = "text/html"))
+)]
+pub async fn page(request: HttpRequest) -> HttpResponse {
+    // Relative addresses, so that it also works below a path prefix of a proxy.
+    html(PAGE.replace("{base}", if request.path().ends_with('/') { "./" } else { "docs/" }))
+}
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>Signet</title>
+  <base href="{base}">
+  <link rel="stylesheet" href="swagger-ui.css">
+  <link rel="icon" href="favicon-32x32.png">
+</head>
+<body>
+  <div id="swagger-ui"></div>
+  <script src="swagger-ui-bundle.js"></script>
+  <script src="swagger-ui-standalone-preset.js"></script>
+  <script src="swagger-initializer.js"></script>
+</body>
+</html>
+"#;
+
+/// Swagger UI styles its elements inline and shows icons from data addresses; everything else
+/// comes from here.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'";
+
+fn html(text: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .body(text)
+}
+
+/// A file of Swagger UI.
+pub async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse, Problem> {
+    if name.is_empty() {
+        return Ok(html(PAGE.replace("{base}", "./")));
+    }
+    let found = utoipa_swagger_ui::serve(&name, docs.config.clone());
+    let file = found.ok().flatten().ok_or_else(Problem::not_found)?;
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    Ok(response
+        .content_type(file.content_type)
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .body(file.bytes.into_owned()))
+}

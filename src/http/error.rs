@@ -1,0 +1,365 @@
+//! What the wire hears of a failure: the two forms (RFC 6749 section 5.2 under `/oauth2/` and at
+//! `/login`; RFC 9457 elsewhere) and every conversion into them. A cause is logged here, once, and
+//! never told.
+
+use std::error::Error;
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+
+use super::extract::BodyError;
+use crate::clients::MalformedCredentials;
+use crate::oauth::TokenError;
+use crate::storage::StorageError;
+use crate::users::HashingError;
+
+/// Seconds after which a caller who met a passing trouble may try again.
+const RETRY_AFTER: &str = "1";
+const UNAVAILABLE: &str = "temporarily unable to answer: try again";
+
+/// What both forms have in common.
+#[derive(Clone, Debug)]
+struct Headers {
+    www_authenticate: Option<&'static str>,
+    retry_after: bool,
+    allow: Option<&'static str>,
+}
+
+impl Headers {
+    const NONE: Self = Self { www_authenticate: None, retry_after: false, allow: None };
+    const RETRY: Self = Self { retry_after: true, ..Self::NONE };
+
+    fn put_on(&self, response: &mut HttpResponseBuilder) {
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(challenge) = self.www_authenticate {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+        }
+        if self.retry_after {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
+        }
+        if let Some(methods) = self.allow {
+            response.insert_header((header::ALLOW, methods));
+        }
+    }
+}
+
+/// An error of the OAuth endpoints.
+#[derive(Clone, Debug)]
+pub struct OAuthError {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+    headers: Headers,
+    with_detail: bool,
+}
+
+impl OAuthError {
+    fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
+        let description = description.into();
+        Self { status, error, description, headers: Headers::NONE, with_detail: false }
+    }
+
+    /// 400 `invalid_request`.
+    pub fn invalid_request(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
+    }
+
+    /// 400 `unsupported_grant_type`.
+    pub fn unsupported_grant_type() -> Self {
+        let description = "the grants are password, refresh_token and client_credentials";
+        Self::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", description)
+    }
+
+    /// 405 with the methods that are allowed.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let description = format!("the method is not allowed here; use {allow}");
+        let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", description);
+        Self { headers: Headers { allow: Some(allow), ..Headers::NONE }, ..error }
+    }
+
+    /// 404 below `/oauth2/`.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "invalid_request", "there is no such endpoint")
+    }
+
+    /// The same with its description once more as `detail`, which `/login` promises.
+    pub fn with_detail(self) -> Self {
+        Self { with_detail: true, ..self }
+    }
+
+    fn unavailable() -> Self {
+        let error =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", UNAVAILABLE);
+        Self { headers: Headers::RETRY, ..error }
+    }
+
+    fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "something went wrong here")
+    }
+}
+
+#[derive(Serialize)]
+struct OAuthBody<'a> {
+    error: &'a str,
+    error_description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+impl fmt::Display for OAuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.error, self.description)
+    }
+}
+
+impl ResponseError for OAuthError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        self.headers.put_on(&mut response);
+        response.json(OAuthBody {
+            error: self.error,
+            error_description: &self.description,
+            detail: self.with_detail.then_some(&self.description),
+        })
+    }
+}
+
+/// One wrong field of a request body.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it, for people.
+    pub message: String,
+}
+
+/// An error in the form of RFC 9457.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    errors: Vec<FieldError>,
+    headers: Headers,
+}
+
+impl Problem {
+    /// A problem of this status.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), errors: Vec::new(), headers: Headers::NONE }
+    }
+
+    /// 400 with what is wrong in each field.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let described: Vec<_> =
+            errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, described.join("; ")) }
+    }
+
+    /// 404.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is nothing here")
+    }
+
+    /// 405 with the methods that are allowed.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("the method is not allowed here; use {allow}");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+        Self { headers: Headers { allow: Some(allow), ..Headers::NONE }, ..problem }
+    }
+
+    /// 503 with `Retry-After`.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        Self { headers: Headers::RETRY, ..problem }
+    }
+}
+
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        self.headers.put_on(&mut response);
+        response.content_type("application/problem+json").body(
+            serde_json::to_vec(&ProblemBody {
+                r#type: "about:blank",
+                title: self.status.canonical_reason().unwrap_or("Error"),
+                status: self.status.as_u16(),
+                detail: &self.detail,
+                errors: &self.errors,
+            })
+            .unwrap_or_default(),
+        )
+    }
+}
+
+/// Why a bearer token does not open an endpoint (RFC 6750 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BearerError {
+    /// None was presented, or not by the Bearer scheme.
+    Missing,
+    /// It is not good.
+    Invalid,
+    /// It is good, but does not reach this far.
+    InsufficientScope,
+}
+
+impl BearerError {
+    fn parts(self) -> (StatusCode, &'static str, &'static str, Headers) {
+        let (status, error, description, challenge) = match self {
+            Self::Missing => {
+                (StatusCode::UNAUTHORIZED, "invalid_token", "a bearer token is needed", "Bearer")
+            }
+            Self::Invalid => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "the access token is not valid",
+                "Bearer error=\"invalid_token\", \
+                 error_description=\"the access token is not valid\"",
+            ),
+            Self::InsufficientScope => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "the access token does not reach this far",
+                "Bearer error=\"insufficient_scope\", \
+                 error_description=\"the access token does not reach this far\"",
+            ),
+        };
+        let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
+        (status, error, description, headers)
+    }
+}
+
+impl From<BearerError> for OAuthError {
+    fn from(error: BearerError) -> Self {
+        let (status, error, description, headers) = error.parts();
+        Self { headers, ..Self::new(status, error, description) }
+    }
+}
+
+impl From<BearerError> for Problem {
+    fn from(error: BearerError) -> Self {
+        let (status, _, detail, headers) = error.parts();
+        Self { headers, ..Self::new(status, detail) }
+    }
+}
+
+impl From<TokenError> for OAuthError {
+    fn from(error: TokenError) -> Self {
+        let description = error.to_string();
+        let bad_request = |error| Self::new(StatusCode::BAD_REQUEST, error, &*description);
+        match error {
+            TokenError::InvalidRequest(_) => bad_request("invalid_request"),
+            TokenError::UnauthorizedClient => bad_request("unauthorized_client"),
+            TokenError::InvalidGrant(_) => bad_request("invalid_grant"),
+            TokenError::InvalidScope(_) => bad_request("invalid_scope"),
+            TokenError::InvalidTarget => bad_request("invalid_target"),
+            TokenError::InvalidClient { basic } => {
+                // RFC 6749 section 5.2 asks for the challenge where the header was tried.
+                let www_authenticate = basic.then_some("Basic realm=\"signet\"");
+                let headers = Headers { www_authenticate, ..Headers::NONE };
+                Self {
+                    headers,
+                    ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
+                }
+            }
+            TokenError::Hashing(error) => error.into(),
+            TokenError::Storage(error) => error.into(),
+            TokenError::Sign(error) => {
+                log_cause(&error);
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<MalformedCredentials> for OAuthError {
+    fn from(error: MalformedCredentials) -> Self {
+        match error {
+            MalformedCredentials::Header => TokenError::InvalidClient { basic: true }.into(),
+            other => Self::invalid_request(other.to_string()),
+        }
+    }
+}
+
+impl From<StorageError> for OAuthError {
+    fn from(error: StorageError) -> Self {
+        log_cause(&error);
+        match error {
+            StorageError::Unavailable(_) => Self::unavailable(),
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        log_cause(&error);
+        match error {
+            StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
+            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here"),
+        }
+    }
+}
+
+impl From<HashingError> for OAuthError {
+    fn from(error: HashingError) -> Self {
+        tracing::warn!(%error, "a password was not checked");
+        Self::unavailable()
+    }
+}
+
+impl From<HashingError> for Problem {
+    fn from(error: HashingError) -> Self {
+        tracing::warn!(%error, "a password was not hashed");
+        Self::unavailable(UNAVAILABLE)
+    }
+}
+
+impl From<BodyError> for OAuthError {
+    fn from(error: BodyError) -> Self {
+        Self::new(error.status(), "invalid_request", error.to_string())
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        Self::new(error.status(), error.to_string())
+    }
+}
+
+/// Logs a failure with everything that caused it.
+pub fn log_cause(error: &dyn Error) {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    tracing::error!(%error, cause = causes.join(": "), "a request failed");
+}

@@ -1,0 +1,307 @@
+//! What a request says, read strictly and within bounds: form and JSON bodies, bearer tokens,
+//! client credentials, where it comes from.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{BytesMut, Payload};
+use actix_web::{HttpMessage, HttpRequest};
+use futures_util::StreamExt;
+use zeroize::Zeroize;
+
+use super::error::{BearerError, FieldError, OAuthError, Problem};
+use super::observe::RequestId;
+use crate::app::App;
+use crate::audit::Origin;
+use crate::clients::Credentials;
+use crate::secret::Secret;
+
+/// The most bytes that any body may have.
+const LONGEST_BODY: usize = 16 * 1024;
+/// How long a client may take to send one.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// More parameters than this are refused.
+const MOST_PARAMETERS: usize = 64;
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// More than the limit.
+    #[error("the body is larger than 16 KiB")]
+    TooLarge,
+    /// Not the media type of this endpoint.
+    #[error("the body must be {0}")]
+    WrongType(&'static str),
+    /// It did not arrive in time.
+    #[error("the body did not arrive in time")]
+    TimedOut,
+    /// It broke off, or is not what its type says.
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+impl BodyError {
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::WrongType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// The media types that bodies come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+impl MediaType {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Json => "application/json",
+        }
+    }
+
+    /// The type that `request` says its body has, without parameters and without case.
+    pub fn of(request: &HttpRequest) -> Option<Self> {
+        let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        [Self::Form, Self::Json].into_iter().find(|t| essence.eq_ignore_ascii_case(t.as_str()))
+    }
+}
+
+/// Reads a body of `media_type`. Bodies hold passwords and tokens, so the text is a secret.
+async fn body(
+    request: &HttpRequest,
+    mut payload: Payload,
+    media_type: MediaType,
+) -> Result<Secret<String>, BodyError> {
+    if MediaType::of(request) != Some(media_type) {
+        return Err(BodyError::WrongType(media_type.as_str()));
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > LONGEST_BODY) {
+        return Err(BodyError::TooLarge);
+    }
+    let read = async {
+        let mut bytes = BytesMut::with_capacity(announced.unwrap_or(512));
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| BodyError::Malformed("the body broke off"))?;
+            if bytes.len() + chunk.len() > LONGEST_BODY {
+                return Err(BodyError::TooLarge);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    };
+    let mut bytes =
+        tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| BodyError::TimedOut)??;
+    let text = std::str::from_utf8(&bytes).map(|text| Secret::new(text.to_owned()));
+    bytes.as_mut().zeroize();
+    text.map_err(|_| BodyError::Malformed("the body is not UTF-8"))
+}
+
+/// The parameters of a form. Empty ones count as absent (RFC 6749 section 3.2).
+pub struct Form(Vec<(String, Secret<String>)>);
+
+impl Form {
+    /// Reads the form of `request`.
+    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, OAuthError> {
+        let text = body(request, payload, MediaType::Form).await?;
+        Ok(Self::parse(text.expose())?)
+    }
+
+    /// A parameter may come once; only `resource` may be repeated (RFC 8707 section 2).
+    fn parse(text: &str) -> Result<Self, BodyError> {
+        let mut parameters = Vec::new();
+        let mut seen = HashSet::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            if name != "resource" && !seen.insert(name.clone()) {
+                return Err(BodyError::Malformed("a parameter is repeated"));
+            }
+            if parameters.len() == MOST_PARAMETERS {
+                return Err(BodyError::Malformed("there are too many parameters"));
+            }
+            parameters.push((name, Secret::new(value)));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The parameter `name`, unless absent or empty.
+    pub fn optional(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// The parameter `name`, which must be there.
+    pub fn required(&self, name: &'static str) -> Result<&str, OAuthError> {
+        self.optional(name).ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
+    }
+
+    /// Every value of `name` that is not empty.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(move |(known, _)| known == name);
+        named.map(|(_, value)| value.expose().as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The client that the request presents, in its header or in this form.
+    pub fn credentials(&self, request: &HttpRequest) -> Result<Option<Credentials>, OAuthError> {
+        let (id, secret) = (self.optional("client_id"), self.optional("client_secret"));
+        credentials(request, id, secret)
+    }
+}
+
+/// The client that `request` presents by its header or by the fields of its body.
+pub fn credentials(
+    request: &HttpRequest,
+    client_id: Option<&str>,
+    client_secret: Option<&str>,
+) -> Result<Option<Credentials>, OAuthError> {
+    // A header that is not text is no Basic credentials either.
+    let header = request.headers().get(header::AUTHORIZATION);
+    let header = header.map(|value| value.to_str().unwrap_or_default());
+    Ok(Credentials::read(header, client_id, client_secret)?)
+}
+
+fn decode(text: &str) -> Result<String, BodyError> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
+    let decoded = decoded.map_err(|_| BodyError::Malformed("a parameter is not UTF-8"))?;
+    Ok(decoded.into_owned())
+}
+
+/// The members of a JSON object, with everything that is wrong in them collected.
+pub struct Fields {
+    members: serde_json::Map<String, serde_json::Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// Reads the JSON object of `request`.
+    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
+        let text = body(request, payload, MediaType::Json).await?;
+        match serde_json::from_str(text.expose()) {
+            Ok(serde_json::Value::Object(members)) => Ok(Self { members, errors: Vec::new() }),
+            Ok(_) => Err(BodyError::Malformed("the body must be a JSON object")),
+            Err(_) => Err(BodyError::Malformed("the body is not JSON")),
+        }
+    }
+
+    /// The text member `name`; absent and null are the same. Another type is an error.
+    pub fn optional(&mut self, name: &'static str) -> Option<String> {
+        match self.members.get(name) {
+            None | Some(serde_json::Value::Null) => None,
+            Some(serde_json::Value::String(text)) => Some(text.clone()),
+            Some(_) => {
+                self.reject(name, "must be text");
+                None
+            }
+        }
+    }
+
+    /// The text member `name`, which must be there.
+    pub fn required(&mut self, name: &'static str) -> Option<String> {
+        let known = self.errors.len();
+        let value = self.optional(name);
+        if value.is_none() && self.errors.len() == known {
+            self.reject(name, "is missing");
+        }
+        value
+    }
+
+    /// Whether the object has a member `name` at all, null included.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// Notes that `name` is wrong.
+    pub fn reject(&mut self, name: &'static str, message: impl Into<String>) {
+        self.errors.push(FieldError { field: name, message: message.into() });
+    }
+
+    /// Succeeds if nothing was wrong.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let errors = std::mem::take(&mut self.errors);
+        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
+    }
+}
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        for value in self.members.values_mut() {
+            if let serde_json::Value::String(text) = value {
+                text.zeroize();
+            }
+        }
+    }
+}
+
+/// The bearer token of `request` (RFC 6750 section 2.1; the header is the only way in, since a
+/// token in a URL or a form ends up in logs).
+pub fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
+    let value = request.headers().get(header::AUTHORIZATION).ok_or(BearerError::Missing)?;
+    let value = value.to_str().map_err(|_| BearerError::Invalid)?;
+    let (scheme, token) = value.split_once(' ').ok_or(BearerError::Missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(BearerError::Missing);
+    }
+    Ok(token.trim())
+}
+
+/// Where `request` comes from. A forwarded address counts only when a configured proxy sent it.
+pub fn origin(request: &HttpRequest, app: &App) -> Origin {
+    let proxies = &app.config.http.trusted_proxies;
+    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let address = match peer {
+        Some(peer) if is_proxy(&peer) => Some(forwarded_for(request, is_proxy).unwrap_or(peer)),
+        peer => peer,
+    };
+    Origin {
+        address: address.map(|address| address.to_string()),
+        request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
+    }
+}
+
+/// The last address of `X-Forwarded-For` that is not a proxy of ours: what stands before it was
+/// written by who knows whom.
+fn forwarded_for(request: &HttpRequest, is_proxy: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+    let values = request.headers().get_all("x-forwarded-for");
+    let mut hops: Vec<&str> =
+        values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).collect();
+    hops.reverse();
+    hops.iter()
+        .map_while(|hop| hop.trim().parse::<IpAddr>().ok().map(|hop| hop.to_canonical()))
+        .find(|hop| !is_proxy(hop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_read_strictly() {
+        let form = Form::parse("a=1&b=x+y%21&empty=&resource=r1&resource=r2&flag").unwrap();
+        assert_eq!(form.optional("a"), Some("1"));
+        assert_eq!(form.optional("b"), Some("x y!"));
+        assert_eq!(form.optional("empty"), None);
+        assert_eq!(form.optional("flag"), None);
+        assert_eq!(form.all("resource").collect::<Vec<_>>(), ["r1", "r2"]);
+        assert!(Form::parse("a=1&a=1").is_err());
+        assert!(Form::parse("a=1&%61=2").is_err(), "the same name in another spelling");
+        assert!(Form::parse("a=%ff").is_err(), "not UTF-8");
+        let many: Vec<_> = (0..65).map(|n| format!("p{n}=x")).collect();
+        assert!(Form::parse(&many.join("&")).is_err());
+    }
+}

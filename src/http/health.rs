@@ -1,0 +1,62 @@
+//! For operators: whether the process lives, whether it can serve, and what it counts.
+
+use actix_web::web::Data;
+use actix_web::{HttpResponse, http::StatusCode};
+
+use super::error::{Problem, log_cause};
+use crate::app::App;
+
+/// Whether the process lives
+#[utoipa::path(
+    get, path = "/health/live", tag = "Operation",
+    responses((status = 200, description = "It does"))
+)]
+pub async fn live() -> HttpResponse {
+    answer("live")
+}
+
+/// Whether requests can be served now
+///
+/// False while a needed store does not answer, and while the process is about to stop.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "Operation",
+    responses(
+        (status = 200, description = "They can"),
+        (status = 503, description = "They cannot; the detail says why"),
+    )
+)]
+pub async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
+    if app.is_draining() {
+        return Err(Problem::unavailable("draining"));
+    }
+    let server = &app.authorization_server;
+    let (database, sessions) =
+        futures_util::future::join(app.db.check_health(), server.sessions.check_health()).await;
+    for (name, result) in [("database", database), ("session store", sessions)] {
+        if let Err(error) = result {
+            log_cause(&error);
+            return Err(Problem::unavailable(format!("the {name} is not usable")));
+        }
+    }
+    Ok(answer("ready"))
+}
+
+fn answer(status: &str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .json(serde_json::json!({ "status": status }))
+}
+
+/// What the process counts
+#[utoipa::path(
+    get, path = "/metrics", tag = "Operation",
+    responses((status = 200, description = "Prometheus text format", content_type = "text/plain"))
+)]
+pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
+    let waiting = app.authorization_server.hashing.waiting();
+    let text = app.metrics.render(waiting).map_err(|error| {
+        log_cause(&error);
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here")
+    })?;
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}

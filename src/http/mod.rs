@@ -1,0 +1,20 @@
+//! HTTP: the edge of the service. Here requests are read strictly and within bounds, the clock is
+//! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
+
+mod account;
+mod discovery;
+pub mod docs;
+mod error;
+mod extract;
+mod health;
+mod introspect;
+mod my_sessions;
+mod observe;
+mod revoke;
+mod routes;
+mod server;
+mod signed_in;
+mod token;
+mod userinfo;
+
+pub use server::serve;

@@ -1,0 +1,103 @@
+//! The sessions of the signed-in user: `/users/me/sessions`.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::account::ProblemBody;
+use super::error::Problem;
+use super::{extract, signed_in};
+use crate::accounts::By;
+use crate::app::App;
+use crate::audit::Actor;
+
+/// One session.
+#[derive(Serialize, ToSchema)]
+pub struct SessionBody {
+    /// The `sid` of its tokens.
+    sid: String,
+    /// The client that it was granted to.
+    client_id: String,
+    /// What was granted.
+    scope: String,
+    /// RFC 3339.
+    created_at: String,
+    /// When it was last refreshed, RFC 3339.
+    last_used_at: String,
+    /// When it ends unless it is refreshed before, RFC 3339.
+    expires_at: String,
+    /// Whether the request's token belongs to it.
+    current: bool,
+}
+
+/// List one's own sessions, newest first
+#[utoipa::path(
+    get, path = "/users/me/sessions", tag = "Account",
+    responses((status = 200, body = Vec<SessionBody>)),
+    security(("user" = []))
+)]
+pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (user, claims) = signed_in::user(&app, &request, now).await?;
+    let sessions = &app.authorization_server.sessions;
+    let mut found = sessions.list(user.id, now).await?;
+    found.retain(|session| session.epoch == user.session_epoch);
+    let bodies: Vec<_> = found
+        .into_iter()
+        .map(|session| SessionBody {
+            sid: session.sid.to_string(),
+            created_at: session.started_at.to_string(),
+            last_used_at: session.advanced_at.to_string(),
+            expires_at: session.expires_at(sessions.policy()).to_string(),
+            current: claims.sid == Some(session.sid),
+            client_id: session.client_id,
+            scope: session.scope,
+        })
+        .collect();
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(bodies))
+}
+
+/// End one of one's own sessions
+#[utoipa::path(
+    delete, path = "/users/me/sessions/{sid}", tag = "Account",
+    params(("sid" = String, Path, description = "The session")),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+    security(("user" = []))
+)]
+pub async fn end_one(
+    app: Data<App>,
+    request: HttpRequest,
+    sid: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let sid: Uuid = sid.parse().map_err(|_| Problem::not_found())?;
+    let origin = extract::origin(&request, &app);
+    let by = By { actor: Actor::User(user.id), origin: &origin };
+    if app.accounts.end_session(user.id, sid, by, now).await? {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(Problem::not_found())
+    }
+}
+
+/// End all of one's own sessions, this one included
+#[utoipa::path(
+    delete, path = "/users/me/sessions", tag = "Account",
+    responses((status = 204, description = "Ended")),
+    security(("user" = []))
+)]
+pub async fn end_all(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let origin = extract::origin(&request, &app);
+    let by = By { actor: Actor::User(user.id), origin: &origin };
+    app.accounts.end_sessions(user.id, by, now).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

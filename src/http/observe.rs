@@ -1,0 +1,183 @@
+//! What happens around every request: an id in the answer and in the log line, a count and a
+//! duration, and the headers that every answer carries. One layer, on each route, so that the
+//! handles of its metrics are looked up once and not per request.
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use actix_web::HttpMessage;
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{Error, ResponseError};
+
+use super::error::{OAuthError, Problem};
+use crate::metrics::RouteMetrics;
+
+/// The id of one request.
+#[derive(Clone)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Makes request ids: unique across instances by a random prefix, cheap by a counter.
+pub struct RequestIds {
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Ids that begin with `prefix`.
+    pub fn new(prefix: u64) -> Self {
+        Self { prefix: format!("{prefix:016x}"), next: AtomicU64::new(0) }
+    }
+
+    /// The caller's own id where it is harmless, else a fresh one.
+    fn assign(&self, headers: &HeaderMap) -> RequestId {
+        let given = headers.get(NAME).and_then(|value| value.to_str().ok());
+        let harmless = |id: &&str| {
+            (1..=64).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        match given.filter(harmless) {
+            Some(given) => RequestId(given.to_owned()),
+            None => {
+                let number = self.next.fetch_add(1, Ordering::Relaxed);
+                RequestId(format!("{}-{number:x}", self.prefix))
+            }
+        }
+    }
+}
+
+const NAME: HeaderName = HeaderName::from_static("x-request-id");
+
+/// OWASP Secure Headers: nothing here is to be sniffed, framed or leaked by referrer.
+const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+];
+
+/// How much is said of a route's answers in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// A line for each.
+    Each,
+    /// A line for failures; the rest at debug. For what is polled.
+    Failures,
+}
+
+/// The layer for one route.
+#[derive(Clone)]
+pub struct Observe {
+    /// The route's pattern, in place of the path: paths and queries may carry what no log should.
+    pub route: &'static str,
+    /// Its metrics.
+    pub metrics: RouteMetrics,
+    /// What is logged.
+    pub verbosity: Verbosity,
+    /// Where ids come from.
+    pub ids: std::sync::Arc<RequestIds>,
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Observe
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B, BoxBody>>;
+    type Error = Error;
+    type Transform = Observed<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(Observed { service, around: Rc::new(self.clone()) }))
+    }
+}
+
+/// A service with the layer around it.
+pub struct Observed<S> {
+    service: S,
+    around: Rc<Observe>,
+}
+
+impl<S, B> Service<ServiceRequest> for Observed<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B, BoxBody>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>>>>;
+
+    forward_ready!(service);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let start = Instant::now();
+        let around = self.around.clone();
+        let id = around.ids.assign(request.headers());
+        request.extensions_mut().insert(id.clone());
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            // Errors that a library answers with its own text get our clothes.
+            let mut response = match foreign_error(&response, around.route) {
+                Some(dressed) => response.into_response(dressed).map_into_right_body(),
+                None => response.map_into_left_body(),
+            };
+            around.finish(&mut response, &id, start);
+            Ok(response)
+        })
+    }
+}
+
+fn foreign_error<B>(response: &ServiceResponse<B>, route: &str) -> Option<actix_web::HttpResponse> {
+    let error = response.response().error()?;
+    if error.as_error::<OAuthError>().is_some() || error.as_error::<Problem>().is_some() {
+        return None;
+    }
+    let (status, detail) = (response.status(), error.to_string());
+    if status.is_server_error() {
+        tracing::error!(route, error = detail, "the framework failed");
+        return Some(Problem::new(status, "something went wrong here").error_response());
+    }
+    Some(Problem::new(status, detail).error_response())
+}
+
+impl Observe {
+    fn finish<B>(&self, response: &mut ServiceResponse<B>, id: &RequestId, start: Instant) {
+        let status = response.status();
+        let headers = response.headers_mut();
+        for (name, value) in &ALWAYS {
+            // The docs page brings a policy of its own.
+            if !headers.contains_key(name) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+            headers.insert(NAME, value);
+        }
+        let elapsed = start.elapsed().as_secs_f64();
+        self.metrics.observe(status.as_u16(), elapsed);
+        let method = response.request().method();
+        let (status, ms) = (status.as_u16(), (elapsed * 1e5).round() / 1e2);
+        if self.verbosity == Verbosity::Each || status >= 500 {
+            tracing::info!(%method, route = self.route, status, ms, request_id = %id.0, "request");
+        } else {
+            tracing::debug!(%method, route = self.route, status, ms, request_id = %id.0, "request");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The whole route table, and what stands around each route: which origins a browser may call it
+//! from, which methods it has, how much of it is logged.
+
+use std::sync::Arc;
+
+use actix_cors::Cors;
+use actix_web::guard::{self, Guard};
+use actix_web::http::Method;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, Resource, ResponseError, Route};
+
+use super::error::{OAuthError, Problem};
+use super::observe::{Observe, RequestIds, Verbosity};
+use super::{account, discovery, docs, health, introspect, my_sessions, revoke, token, userinfo};
+use crate::app::App;
+use crate::oauth::metadata::path;
+
+use Origins::{Any, Listed, No};
+use Verbosity::{Each, Failures};
+
+/// From which web pages a route may be called (never with cookies: there are none).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origins {
+    Any,
+    Listed,
+    No,
+}
+
+/// Makes the routes of one worker.
+pub struct Routes {
+    app: Data<App>,
+    ids: Arc<RequestIds>,
+    metadata: Data<discovery::MetadataBody>,
+    cache_control: Data<discovery::CacheControl>,
+    docs: Data<docs::Docs>,
+}
+
+impl Routes {
+    /// What all workers share.
+    pub fn new(app: Arc<App>) -> Self {
+        let random = &app.authorization_server.random;
+        Self {
+            ids: Arc::new(RequestIds::new(u64::from_be_bytes(random.bytes()))),
+            metadata: Data::new(discovery::MetadataBody::new(&app)),
+            cache_control: Data::new(discovery::CacheControl::new(&app)),
+            docs: Data::new(docs::Docs::new()),
+            app: Data::from(app),
+        }
+    }
+
+    /// Adds everything, at the root and, where the issuer has a path, below it as well.
+    pub fn configure(&self, service: &mut ServiceConfig) {
+        service.app_data(self.app.clone());
+        service.app_data(self.metadata.clone());
+        service.app_data(self.cache_control.clone());
+        service.app_data(self.docs.clone());
+        self.table(service);
+        let issuer = url::Url::parse(&self.app.config.issuer).ok();
+        let prefix = issuer.as_ref().map_or("/", |issuer| issuer.path()).trim_end_matches('/');
+        if !prefix.is_empty() {
+            // RFC 8414 section 3.1 puts the well-known part before the issuer's path.
+            for well_known in [path::AUTHORIZATION_SERVER, path::OPENID_CONFIGURATION] {
+                let at = format!("{well_known}{prefix}");
+                let route = get().to(discovery::metadata);
+                self.add(service, &at, well_known, Any, Failures, "GET, HEAD", vec![route]);
+            }
+            service.service(web::scope(prefix).configure(|service| self.table(service)));
+        }
+        let observed = self.around("unknown", Each);
+        service.default_service(web::route().to(not_found).wrap(observed));
+    }
+
+    #[rustfmt::skip]
+    fn table(&self, service: &mut ServiceConfig) {
+        const READ: &str = "GET, HEAD";
+        let post = web::post;
+        let mut add = |at: &'static str, origins, verbosity, allow, methods| {
+            self.add(service, at, at, origins, verbosity, allow, methods);
+        };
+        add(path::OPENID_CONFIGURATION, Any, Failures, READ, vec![get().to(discovery::metadata)]);
+        add(path::AUTHORIZATION_SERVER, Any, Failures, READ, vec![get().to(discovery::metadata)]);
+        add(path::JWKS, Any, Failures, READ, vec![get().to(discovery::jwks)]);
+
+        add(path::TOKEN, Listed, Each, "POST", vec![post().to(token::token)]);
+        add(path::REVOKE, Listed, Each, "POST", vec![post().to(revoke::revoke)]);
+        add(path::INTROSPECT, No, Each, "POST", vec![post().to(introspect::introspect)]);
+        add(path::USERINFO, Listed, Each, "GET, HEAD, POST", vec![
+            get().to(userinfo::userinfo), post().to(userinfo::userinfo),
+        ]);
+
+        add("/signup", Listed, Each, "POST", vec![post().to(account::signup)]);
+        add("/login", Listed, Each, "POST", vec![post().to(token::login)]);
+        add("/logout", Listed, Each, "POST", vec![post().to(account::logout)]);
+        add("/users/me", Listed, Each, "GET, HEAD, PATCH, DELETE", vec![
+            get().to(account::read_me),
+            web::patch().to(account::change_me),
+            web::delete().to(account::delete_me),
+        ]);
+        add("/users/me/password", Listed, Each, "POST", vec![post().to(account::change_password)]);
+        add("/users/me/sessions", Listed, Each, "GET, HEAD, DELETE", vec![
+            get().to(my_sessions::list), web::delete().to(my_sessions::end_all),
+        ]);
+        add("/users/me/sessions/{sid}", Listed, Each, "DELETE", vec![
+            web::delete().to(my_sessions::end_one),
+        ]);
+
+        add("/health/live", No, Failures, READ, vec![get().to(health::live)]);
+        add("/health/ready", No, Failures, READ, vec![get().to(health::ready)]);
+        add("/metrics", No, Failures, READ, vec![get().to(health::metrics)]);
+        if self.app.config.docs_enabled {
+            add("/docs", No, Failures, READ, vec![get().to(docs::page)]);
+            add("/docs/{name:.*}", No, Failures, READ, vec![get().to(docs::asset)]);
+            add("/openapi.json", No, Failures, READ, vec![get().to(docs::document)]);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one row of the table")]
+    fn add(
+        &self,
+        service: &mut ServiceConfig,
+        at: &str,
+        name: &'static str,
+        origins: Origins,
+        verbosity: Verbosity,
+        allow: &'static str,
+        methods: Vec<Route>,
+    ) {
+        let resource = methods.into_iter().fold(web::resource(at), Resource::route);
+        let other = move |request: HttpRequest| async move {
+            if speaks_oauth(request.path()) {
+                OAuthError::method_not_allowed(allow).error_response()
+            } else {
+                Problem::method_not_allowed(allow).error_response()
+            }
+        };
+        let resource = resource.default_service(web::route().to(other));
+        let observe = self.around(name, verbosity);
+        match self.cors(origins, allow) {
+            Some(cors) => service.service(resource.wrap(cors).wrap(observe)),
+            None => service.service(resource.wrap(observe)),
+        };
+    }
+
+    fn around(&self, route: &'static str, verbosity: Verbosity) -> Observe {
+        Observe { route, metrics: self.app.metrics.route(route), verbosity, ids: self.ids.clone() }
+    }
+
+    fn cors(&self, origins: Origins, allow: &str) -> Option<Cors> {
+        let methods: Vec<Method> =
+            allow.split(", ").filter_map(|method| method.parse().ok()).collect();
+        let cors = Cors::default()
+            .allowed_methods(methods)
+            .allowed_headers(["authorization", "content-type", "x-request-id", "if-none-match"])
+            .expose_headers(["x-request-id", "retry-after", "www-authenticate", "etag"])
+            .max_age(3600);
+        let listed = &self.app.config.http.cors_origins;
+        match origins {
+            Any => Some(cors.allow_any_origin().send_wildcard()),
+            Listed if !listed.is_empty() => {
+                Some(listed.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)))
+            }
+            Listed | No => None,
+        }
+    }
+}
+
+/// GET, and HEAD, which is GET without the body (RFC 9110 section 9.3.2).
+fn get() -> Route {
+    struct GetOrHead;
+    impl Guard for GetOrHead {
+        fn check(&self, context: &guard::GuardContext<'_>) -> bool {
+            matches!(context.head().method, Method::GET | Method::HEAD)
+        }
+    }
+    web::route().guard(GetOrHead)
+}
+
+async fn not_found(request: HttpRequest) -> actix_web::HttpResponse {
+    if speaks_oauth(request.path()) {
+        OAuthError::not_found().error_response()
+    } else {
+        Problem::not_found().error_response()
+    }
+}
+
+/// Whether errors of `path` have the form of RFC 6749.
+fn speaks_oauth(path: &str) -> bool {
+    path.contains("/oauth2/") || path.ends_with("/login")
+}

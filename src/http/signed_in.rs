@@ -1,0 +1,85 @@
+//! Who a bearer token speaks for, checked for Signet's own endpoints: good, for this audience, not
+//! revoked, its session live, its user active.
+
+use actix_web::HttpRequest;
+
+use super::error::{BearerError, log_cause};
+use super::extract;
+use crate::app::App;
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+use crate::tokens::Claims;
+use crate::users::User;
+
+/// Why nobody is signed in.
+#[derive(Debug)]
+pub enum NotSignedIn {
+    /// The token.
+    Bearer(BearerError),
+    /// A store.
+    Storage(StorageError),
+}
+
+impl From<BearerError> for NotSignedIn {
+    fn from(error: BearerError) -> Self {
+        Self::Bearer(error)
+    }
+}
+
+impl From<StorageError> for NotSignedIn {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<NotSignedIn> for super::error::Problem {
+    fn from(error: NotSignedIn) -> Self {
+        match error {
+            NotSignedIn::Bearer(error) => error.into(),
+            NotSignedIn::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotSignedIn> for super::error::OAuthError {
+    fn from(error: NotSignedIn) -> Self {
+        match error {
+            NotSignedIn::Bearer(error) => error.into(),
+            NotSignedIn::Storage(error) => error.into(),
+        }
+    }
+}
+
+/// The claims of the live access token that `request` carries, meant for Signet.
+pub async fn claims(
+    app: &App,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<Claims, NotSignedIn> {
+    let token = extract::bearer(request)?;
+    let server = &app.authorization_server;
+    let claims = server.live_access_token(token, now).await?.ok_or(BearerError::Invalid)?;
+    if !server.access_tokens.is_for_signet(&claims.aud) {
+        return Err(BearerError::Invalid.into());
+    }
+    Ok(claims)
+}
+
+/// The user that `request` speaks for. A client's own token speaks for no user.
+pub async fn user(
+    app: &App,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<(User, Claims), NotSignedIn> {
+    let claims = claims(app, request, now).await?;
+    if claims.sid.is_none() {
+        return Err(BearerError::InsufficientScope.into());
+    }
+    let Ok(id) = claims.sub.parse() else {
+        log_cause(&StorageError::corrupt("sub of our own token"));
+        return Err(BearerError::Invalid.into());
+    };
+    let user = app.authorization_server.users.find(id).await?;
+    let user = user.filter(User::is_active).ok_or(BearerError::Invalid)?;
+    Ok((user, claims))
+}

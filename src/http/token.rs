@@ -1,0 +1,246 @@
+//! `POST /oauth2/token` (RFC 6749 section 3.2) and `POST /login`, which is the password grant with
+//! a body that may also be JSON.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::OAuthError;
+use super::extract::{self, Fields, Form, MediaType};
+use crate::app::App;
+use crate::audit::Origin;
+use crate::clients::{Credentials, GrantType};
+use crate::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
+use crate::time::Timestamp;
+use crate::tokens::Scope;
+use crate::users::Password;
+
+/// More resources than this are refused.
+const MOST_RESOURCES: usize = 16;
+
+/// A successful answer (RFC 6749 section 5.1).
+#[derive(Serialize, ToSchema)]
+pub struct TokenBody {
+    /// The access token, a JWT (RFC 9068).
+    access_token: String,
+    /// Always `Bearer`.
+    #[schema(value_type = String, example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds until the access token ends.
+    expires_in: u64,
+    /// What it allows, words separated by spaces.
+    scope: String,
+    /// The refresh token, where the grant gives one. Opaque.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+/// An error (RFC 6749 section 5.2).
+#[derive(Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// The code.
+    #[schema(example = "invalid_grant")]
+    error: String,
+    /// A sentence for developers.
+    error_description: String,
+    /// The same sentence, at `/login` only.
+    detail: Option<String>,
+}
+
+/// The form of the token endpoint.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the form for the documentation")]
+pub struct TokenForm {
+    /// `password`, `refresh_token` or `client_credentials`.
+    grant_type: String,
+    /// With `password`: the e-mail address.
+    username: Option<String>,
+    /// With `password`.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// With `refresh_token`.
+    refresh_token: Option<String>,
+    /// Words separated by spaces; everything that may be granted if absent.
+    scope: Option<String>,
+    /// Where the access token will be used (RFC 8707); may be repeated.
+    resource: Option<String>,
+    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
+    client_id: Option<String>,
+    /// The secret of a confidential client, unless it authenticates by the header.
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// The form of `/login`; the same members may come as JSON, with `email` for `username`.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the form for the documentation")]
+pub struct LoginForm {
+    /// `password`, if anything.
+    grant_type: Option<String>,
+    /// The e-mail address.
+    username: String,
+    /// The password.
+    #[schema(format = Password)]
+    password: String,
+    /// Words separated by spaces; everything that may be granted if absent.
+    scope: Option<String>,
+    /// The client; `signet-first-party` if absent.
+    client_id: Option<String>,
+}
+
+/// Exchange a grant for tokens
+#[utoipa::path(
+    post, path = "/oauth2/token", tag = "OAuth 2.0",
+    request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = TokenBody),
+        (status = 400, description = "RFC 6749 section 5.2", body = ErrorBody),
+        (status = 401, description = "`invalid_client`", body = ErrorBody),
+        (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
+    ),
+    security((), ("client" = []))
+)]
+pub async fn token(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, OAuthError> {
+    let form = Form::read(&request, payload).await?;
+    let now = app.clock.now();
+    let origin = extract::origin(&request, &app);
+    let credentials = form.credentials(&request)?;
+    let grant = form.required("grant_type")?;
+    let grant = GrantType::parse(grant).ok_or_else(OAuthError::unsupported_grant_type)?;
+    let wish = wish(form.optional("scope"), form.all("resource"))?;
+    if grant == GrantType::ClientCredentials && credentials.is_none() {
+        return Err(TokenError::InvalidClient { basic: false }.into());
+    }
+    let server = &app.authorization_server;
+    let client = server.authenticate(credentials, &origin, now).await?;
+    let response = match grant {
+        GrantType::Password => {
+            let username = form.required("username")?.to_owned();
+            let password = Password::new(form.required("password")?);
+            let request = PasswordRequest { username, password, wish };
+            server.password(&client, request, &origin, now).await?
+        }
+        GrantType::RefreshToken => {
+            let refresh_token = form.required("refresh_token")?.to_owned();
+            let request = RefreshRequest { refresh_token, wish };
+            server.refresh(&client, request, &origin, now).await?
+        }
+        GrantType::ClientCredentials => server.client_credentials(&client, wish, now)?,
+    };
+    Ok(answer(&app, grant, response))
+}
+
+/// Sign in
+///
+/// The OAuth 2.0 password form, or the same as JSON.
+#[utoipa::path(
+    post, path = "/login", tag = "Account",
+    request_body(content(
+        (inline(LoginForm) = "application/x-www-form-urlencoded"),
+        (inline(LoginForm) = "application/json"),
+    )),
+    responses(
+        (status = 200, body = TokenBody),
+        (status = 400, description = "`invalid_grant`: `Incorrect email or password`, or \
+            `Inactive user` to who has the password", body = ErrorBody),
+        (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
+    ),
+    security((), ("client" = []))
+)]
+pub async fn login(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, OAuthError> {
+    let response = sign_in(&app, &request, payload).await.map_err(OAuthError::with_detail)?;
+    Ok(answer(&app, GrantType::Password, response))
+}
+
+async fn sign_in(
+    app: &App,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<TokenResponse, OAuthError> {
+    let (credentials, sign_in) = match MediaType::of(request) {
+        Some(MediaType::Json) => read_json(request, payload).await?,
+        _ => read_form(request, payload).await?,
+    };
+    let (now, origin): (Timestamp, Origin) = (app.clock.now(), extract::origin(request, app));
+    let server = &app.authorization_server;
+    let client = server.authenticate(credentials, &origin, now).await?;
+    Ok(server.password(&client, sign_in, &origin, now).await?)
+}
+
+async fn read_form(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
+    let form = Form::read(request, payload).await?;
+    if form.optional("grant_type").is_some_and(|grant| grant != "password") {
+        return Err(OAuthError::unsupported_grant_type());
+    }
+    let sign_in = PasswordRequest {
+        username: form.required("username")?.to_owned(),
+        password: Password::new(form.required("password")?),
+        wish: wish(form.optional("scope"), form.all("resource"))?,
+    };
+    Ok((form.credentials(request)?, sign_in))
+}
+
+async fn read_json(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
+    let mut fields = Fields::read(request, payload).await?;
+    let mut member = |name| fields.optional(name).filter(|value| !value.is_empty());
+    let username = member("username").or_else(|| member("email"));
+    let (password, scope) = (member("password"), member("scope"));
+    let (id, secret) = (member("client_id"), member("client_secret"));
+    fields.finish().map_err(|problem| OAuthError::invalid_request(problem.to_string()))?;
+
+    let missing = |name| OAuthError::invalid_request(format!("{name} is missing"));
+    let sign_in = PasswordRequest {
+        username: username.ok_or_else(|| missing("username"))?,
+        password: Password::new(&password.ok_or_else(|| missing("password"))?),
+        wish: wish(scope.as_deref(), std::iter::empty())?,
+    };
+    Ok((extract::credentials(request, id.as_deref(), secret.as_deref())?, sign_in))
+}
+
+fn wish<'a>(
+    scope: Option<&str>,
+    resources: impl Iterator<Item = &'a str>,
+) -> Result<Wish, OAuthError> {
+    let scope = scope.map(Scope::parse).transpose();
+    let scope = scope.map_err(|_| TokenError::InvalidScope("the scope is malformed"))?;
+    let mut resources: Vec<String> = resources.map(str::to_owned).collect();
+    resources.dedup();
+    if resources.len() > MOST_RESOURCES {
+        return Err(TokenError::InvalidTarget.into());
+    }
+    // A scope of white space alone names nothing, as if it were absent.
+    Ok(Wish { scope: scope.filter(|scope| !scope.is_empty()), resources })
+}
+
+fn answer(app: &App, grant: GrantType, response: TokenResponse) -> HttpResponse {
+    app.metrics.count_token(grant.as_str());
+    if response.healed {
+        app.metrics.sessions_healed.inc();
+        tracing::warn!("a refresh token was newer than its session: the store had lost writes");
+    }
+    HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("Pragma", "no-cache"))
+        .json(TokenBody {
+            access_token: response.access_token,
+            token_type: "Bearer",
+            expires_in: response.expires_in,
+            scope: response.scope.to_string(),
+            refresh_token: response.refresh_token,
+        })
+}

@@ -1,0 +1,68 @@
+//! `GET` and `POST /oauth2/userinfo` (OpenID Connect Core 1.0 section 5.3).
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{BearerError, OAuthError};
+use super::signed_in;
+use super::token::ErrorBody;
+use crate::app::App;
+use crate::tokens::{Scope, scope};
+
+/// Claims about the user: `name` with the scope `profile`, the address with `email`.
+#[derive(Serialize, ToSchema)]
+pub struct UserInfo {
+    /// The user's id, as in the token.
+    sub: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
+}
+
+/// Read claims about the user of a token
+///
+/// The token needs the scope `openid`.
+#[utoipa::path(
+    get, path = "/oauth2/userinfo", tag = "OAuth 2.0",
+    responses(
+        (status = 200, body = UserInfo),
+        (status = 401, description = "`invalid_token`", body = ErrorBody),
+        (status = 403, description = "`insufficient_scope`", body = ErrorBody),
+    ),
+    security(("user" = []))
+)]
+pub async fn userinfo(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, OAuthError> {
+    let (user, claims) = signed_in::user(&app, &request, app.clock.now()).await?;
+    let scope = Scope::parse(&claims.scope).unwrap_or_default();
+    if !scope.contains(scope::OPENID) {
+        return Err(BearerError::InsufficientScope.into());
+    }
+    let (profile, email) = (scope.contains(scope::PROFILE), scope.contains(scope::EMAIL));
+    let body = UserInfo {
+        sub: claims.sub,
+        name: user.name.filter(|_| profile),
+        email_verified: email.then_some(user.email_verified_at.is_some()),
+        email: email.then_some(user.email),
+    };
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
+}
+
+/// Read claims about the user of a token
+///
+/// The same as by GET; the token comes in the header.
+#[utoipa::path(
+    post, path = "/oauth2/userinfo", tag = "OAuth 2.0",
+    responses(
+        (status = 200, body = UserInfo),
+        (status = 401, description = "`invalid_token`", body = ErrorBody),
+        (status = 403, description = "`insufficient_scope`", body = ErrorBody),
+    ),
+    security(("user" = []))
+)]
+#[allow(dead_code, reason = "describes the second method for the documentation")]
+pub async fn userinfo_by_post() {}

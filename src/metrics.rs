@@ -1,0 +1,112 @@
+//! What Signet counts, for Prometheus (text format 0.0.4). Handles are made once: counting on the
+//! request path is an atomic addition.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
+};
+
+/// All metrics of one service.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    tokens: IntCounterVec,
+    /// Refresh tokens newer than their session's record: the store had lost its last writes.
+    pub sessions_healed: IntCounter,
+    /// Requests that a store did not answer.
+    pub store_unavailable: IntCounter,
+    hashing_waiting: IntGauge,
+}
+
+/// The handles of one route.
+#[derive(Clone)]
+pub struct RouteMetrics {
+    by_class: [IntCounter; 5],
+    duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts one answer of `status` that took `seconds`.
+    pub fn observe(&self, status: u16, seconds: f64) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.by_class[class].inc();
+        self.duration.observe(seconds);
+    }
+}
+
+/// From half a millisecond to five seconds.
+const BUCKETS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+impl Metrics {
+    /// Fresh metrics, all zero.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("signet_http_requests_total", "HTTP requests answered."),
+            &["route", "status"],
+        )?;
+        let duration = HistogramVec::new(
+            HistogramOpts::new(
+                "signet_http_request_duration_seconds",
+                "Time from a request's head to its answer.",
+            )
+            .buckets(BUCKETS.to_vec()),
+            &["route"],
+        )?;
+        let tokens = IntCounterVec::new(
+            Opts::new("signet_access_tokens_issued_total", "Access tokens issued."),
+            &["grant_type"],
+        )?;
+        let sessions_healed = IntCounter::new(
+            "signet_sessions_healed_total",
+            "Refresh tokens newer than their session: the session store had lost writes.",
+        )?;
+        let store_unavailable = IntCounter::new(
+            "signet_store_unavailable_total",
+            "Requests refused because a store did not answer.",
+        )?;
+        let hashing_waiting = IntGauge::new(
+            "signet_password_hashes_waiting",
+            "Password hashes waiting for a thread.",
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        registry.register(Box::new(tokens.clone()))?;
+        registry.register(Box::new(sessions_healed.clone()))?;
+        registry.register(Box::new(store_unavailable.clone()))?;
+        registry.register(Box::new(hashing_waiting.clone()))?;
+        Ok(Self {
+            registry,
+            requests,
+            duration,
+            tokens,
+            sessions_healed,
+            store_unavailable,
+            hashing_waiting,
+        })
+    }
+
+    /// The handles of `route`.
+    pub fn route(&self, route: &str) -> RouteMetrics {
+        let class = |class| self.requests.with_label_values(&[route, class]);
+        RouteMetrics {
+            by_class: [class("1xx"), class("2xx"), class("3xx"), class("4xx"), class("5xx")],
+            duration: self.duration.with_label_values(&[route]),
+        }
+    }
+
+    /// Counts an access token issued by `grant`.
+    pub fn count_token(&self, grant: &str) {
+        self.tokens.with_label_values(&[grant]).inc();
+    }
+
+    /// Everything in the text format; `hashes_waiting` is read at this moment.
+    pub fn render(&self, hashes_waiting: usize) -> prometheus::Result<Vec<u8>> {
+        self.hashing_waiting.set(i64::try_from(hashes_waiting).unwrap_or(i64::MAX));
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,194 @@
+//! The authorization server's use cases (RFC 6749), one file each: every grant has the same face,
+//! decides first, signs, and changes state last. What the wire says of it is `http`'s business.
+
+mod client_credentials;
+mod introspection;
+pub mod metadata;
+mod password;
+mod refresh_token;
+mod revocation;
+
+use std::sync::Arc;
+
+use crate::audit::{Actor, Audit, Event, Kind, Origin};
+use crate::clients::registry::AuthenticationError;
+use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
+use crate::secret::Random;
+use crate::sessions::Sessions;
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+use crate::tokens::access_token::SignError;
+use crate::tokens::{AccessTokens, RefreshTokenKey, Scope, scope};
+use crate::users::{ADMIN_ROLE, Hashing, HashingError, User, UserStore};
+
+pub use introspection::Introspection;
+pub use password::PasswordRequest;
+pub use refresh_token::RefreshRequest;
+
+/// Everything that grants need, built once.
+pub struct AuthorizationServer {
+    /// The clients.
+    pub clients: ClientRegistry,
+    /// The users.
+    pub users: UserStore,
+    /// The password hashing pool.
+    pub hashing: Arc<Hashing>,
+    /// The sessions.
+    pub sessions: Sessions,
+    /// Issues and verifies access tokens.
+    pub access_tokens: AccessTokens,
+    /// Reads and writes refresh tokens.
+    pub refresh_tokens: RefreshTokenKey,
+    /// The audit trail.
+    pub audit: Audit,
+    /// The source of identifiers.
+    pub random: Random,
+}
+
+/// A successful answer of the token endpoint (RFC 6749 section 5.1).
+pub struct TokenResponse {
+    /// The access token.
+    pub access_token: String,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+    /// What it allows.
+    pub scope: Scope,
+    /// The refresh token, where the grant gives one.
+    pub refresh_token: Option<String>,
+    /// Whether the session store had lost its last writes, which is worth counting.
+    pub healed: bool,
+}
+
+/// Why there is no token. The wire form is `http/error`'s.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A parameter is missing or malformed.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// Who the client is was not proven.
+    #[error("client authentication failed")]
+    InvalidClient {
+        /// Whether the client tried the `Authorization` header, which the answer then names.
+        basic: bool,
+    },
+    /// The client is not registered for the grant.
+    #[error("the client is not registered for this grant")]
+    UnauthorizedClient,
+    /// The password or refresh token is not good.
+    #[error("{0}")]
+    InvalidGrant(&'static str),
+    /// The scope goes beyond what may be granted.
+    #[error("{0}")]
+    InvalidScope(&'static str),
+    /// The resource is not registered for the client (RFC 8707 section 2).
+    #[error("the resource is not registered for this client")]
+    InvalidTarget,
+    /// The hashing queue is full.
+    #[error(transparent)]
+    Hashing(#[from] HashingError),
+    /// A store.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// No key can sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+/// What every token request may carry besides its grant.
+#[derive(Debug, Default)]
+pub struct Wish {
+    /// The scope asked for; everything that may be had where `None`.
+    pub scope: Option<Scope>,
+    /// The resources named (RFC 8707).
+    pub resources: Vec<String>,
+}
+
+impl AuthorizationServer {
+    /// The client that a request presents; without any, the bundled first-party one.
+    pub async fn authenticate(
+        &self,
+        credentials: Option<Credentials>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Arc<Client>, TokenError> {
+        let credentials = credentials.unwrap_or_else(|| Credentials {
+            client_id: FIRST_PARTY.into(),
+            secret: None,
+            method: Method::None,
+        });
+        match self.clients.authenticate(&credentials, now).await {
+            Ok(client) => Ok(client),
+            Err(AuthenticationError::Storage(error)) => Err(error.into()),
+            Err(AuthenticationError::Invalid) => {
+                let event = Event {
+                    kind: Kind::ClientRefused,
+                    actor: Actor::Anonymous,
+                    subject: None,
+                    client_id: Some(&credentials.client_id),
+                    detail: None,
+                    origin,
+                };
+                self.audit.record(event, now).await;
+                Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic })
+            }
+        }
+    }
+}
+
+fn check_grant(client: &Client, grant: GrantType) -> Result<(), TokenError> {
+    if client.may_use(grant) { Ok(()) } else { Err(TokenError::UnauthorizedClient) }
+}
+
+/// What a token may carry: what the client may ask, the user has, and the request names.
+fn grant_scope(
+    allowed: &Scope,
+    user: Option<&User>,
+    wished: Option<&Scope>,
+) -> Result<Scope, TokenError> {
+    let allowed = allowed.filtered(|word| user.is_none_or(|user| may_hold(user, word)));
+    match wished {
+        None => Ok(allowed),
+        Some(wished) if wished.is_within(&allowed) => Ok(wished.clone()),
+        Some(_) => Err(TokenError::InvalidScope("the scope goes beyond what may be granted")),
+    }
+}
+
+/// Administration is for those who have the role; every other scope is the client's to ask.
+fn may_hold(user: &User, word: &str) -> bool {
+    word != scope::ADMIN || user.has_role(ADMIN_ROLE)
+}
+
+/// Every resource must be registered for the client, or be the default audience, which every
+/// client may name.
+fn check_resources(client: &Client, resources: &[String], default: &str) -> Result<(), TokenError> {
+    let known = |resource: &String| resource == default || client.audiences.contains(resource);
+    if resources.iter().all(known) { Ok(()) } else { Err(TokenError::InvalidTarget) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::users::Email;
+
+    fn user(roles: &[&str]) -> User {
+        let email = Email::parse("ann@example.com").unwrap();
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        let (hash, now) = (Secret::new(String::new()), Timestamp::from_unix(0));
+        User::new(uuid::Uuid::nil(), &email, None, hash, roles, now)
+    }
+
+    #[test]
+    fn scope_is_what_the_client_may_ask_the_user_has_and_the_request_names() {
+        let allowed = Scope::parse("read write signet:admin").unwrap();
+        let grant = |roles: &[&str], wished: Option<&str>| {
+            let wished = wished.map(|wished| Scope::parse(wished).unwrap());
+            grant_scope(&allowed, Some(&user(roles)), wished.as_ref()).map(|s| s.to_string()).ok()
+        };
+        assert_eq!(grant(&[], None).as_deref(), Some("read write"));
+        assert_eq!(grant(&["admin"], None).as_deref(), Some("read write signet:admin"));
+        assert_eq!(grant(&[], Some("read")).as_deref(), Some("read"));
+        assert_eq!(grant(&[], Some("read signet:admin")), None);
+        assert_eq!(grant(&["admin"], Some("read other")), None);
+    }
+}

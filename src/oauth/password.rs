@@ -1,0 +1,163 @@
+//! The password grant (RFC 6749 section 4.3), for first-party clients. Unknown users cost the same
+//! as known ones, and whether an account is disabled is told only to who has its password.
+
+use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
+use crate::audit::{Actor, Event, Kind, Origin};
+use crate::clients::{Client, GrantType};
+use crate::sessions::NewSession;
+use crate::time::Timestamp;
+use crate::tokens::{Grant, RefreshToken, UserSession};
+use crate::users::{Password, User, Verdict, email};
+
+/// The answer to an unknown user and to a wrong password alike.
+const INCORRECT: &str = "Incorrect email or password";
+/// The answer to the right password of a disabled user.
+const INACTIVE: &str = "Inactive user";
+
+/// A password request.
+pub struct PasswordRequest {
+    /// The login name as it was typed.
+    pub username: String,
+    /// The password as it was typed.
+    pub password: Password,
+    /// Scope and resources.
+    pub wish: Wish,
+}
+
+impl AuthorizationServer {
+    /// Signs a user in: one session, its first access token and its first refresh token.
+    pub async fn password(
+        &self,
+        client: &Client,
+        request: PasswordRequest,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenResponse, TokenError> {
+        super::check_grant(client, GrantType::Password)?;
+        let policy = self.access_tokens.policy();
+        super::check_resources(client, &request.wish.resources, &policy.audience)?;
+
+        let user = self.check_password(client, &request, origin, now).await?;
+        let scope = super::grant_scope(&client.scope, Some(&user), request.wish.scope.as_ref())?;
+        let session = NewSession {
+            sid: self.random.uuid(),
+            user_id: user.id,
+            client_id: client.client_id.clone(),
+            scope: scope.to_string(),
+            audience: request.wish.resources.join(" "),
+            epoch: user.session_epoch,
+        };
+        let first = RefreshToken {
+            user_id: user.id,
+            sid: session.sid,
+            generation: NewSession::FIRST_GENERATION,
+        };
+        let grant = Grant {
+            sub: user.id.to_string(),
+            client_id: &client.client_id,
+            scope: session.scope.clone(),
+            resources: &request.wish.resources,
+            lifetime: client.access_token_lifetime,
+            session: Some(UserSession {
+                sid: session.sid,
+                auth_time: now,
+                roles: user.roles.clone(),
+            }),
+        };
+        let access = self.access_tokens.issue(grant, &self.random, now)?;
+        let refreshes = client.may_use(GrantType::RefreshToken);
+        self.sessions.start(session, now).await?;
+        self.check_still_current(&user, first, now).await?;
+        self.audit.record(event(Kind::LoggedIn, client, Some(&user), None, origin), now).await;
+        Ok(TokenResponse {
+            access_token: access.token,
+            expires_in: access.expires_in,
+            scope,
+            refresh_token: refreshes.then(|| self.refresh_tokens.encode(&first)),
+            healed: false,
+        })
+    }
+
+    async fn check_password(
+        &self,
+        client: &Client,
+        request: &PasswordRequest,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<User, TokenError> {
+        let key = email::key_of(&request.username);
+        let user = self.users.find_by_email_key(&key).await?;
+        let stored = user.as_ref().map(|user| &user.password_hash);
+        let verdict = self.hashing.verify(request.password.clone(), stored).await?;
+        let (reason, answer) = match &user {
+            None => ("unknown user", INCORRECT),
+            Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),
+            Some(user) if !user.is_active() => ("disabled user", INACTIVE),
+            Some(_) => ("", ""),
+        };
+        match user {
+            Some(user) if reason.is_empty() => {
+                if verdict == Verdict::RightButOutdated {
+                    self.rehash(&user, request.password.clone());
+                }
+                Ok(user)
+            }
+            user => {
+                let refused =
+                    event(Kind::LoginRefused, client, user.as_ref(), Some(reason), origin);
+                self.audit.record(refused, now).await;
+                Err(TokenError::InvalidGrant(answer))
+            }
+        }
+    }
+
+    /// Hashes the password under the present settings, after the answer: nobody waits for it, and
+    /// where it fails the next login tries again.
+    fn rehash(&self, user: &User, password: Password) {
+        let (users, hashing) = (self.users.clone(), self.hashing.clone());
+        let (id, old) = (user.id, user.password_hash.clone());
+        tokio::spawn(async move {
+            let Ok(new) = hashing.hash(password).await else { return };
+            if let Err(error) = users.replace_hash(id, &old, &new).await {
+                tracing::warn!(user = %id, %error, "an outdated password hash was not renewed");
+            }
+        });
+    }
+
+    /// The user may have been disabled or given a new password while this one was being checked;
+    /// whoever did that has not seen the session that was begun since.
+    async fn check_still_current(
+        &self,
+        user: &User,
+        begun: RefreshToken,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        let present = self.users.find(user.id).await?;
+        if present.is_some_and(|now| now.is_active() && now.session_epoch == user.session_epoch) {
+            return Ok(());
+        }
+        self.sessions.revoke(begun.user_id, begun.sid).await?;
+        tracing::info!(user = %user.id, at = %now, "the account changed during a login");
+        Err(TokenError::InvalidGrant(INCORRECT))
+    }
+}
+
+fn event<'a>(
+    kind: Kind,
+    client: &'a Client,
+    user: Option<&User>,
+    detail: Option<&str>,
+    origin: &'a Origin,
+) -> Event<'a> {
+    Event {
+        kind,
+        actor: match user {
+            Some(user) if kind == Kind::LoggedIn => Actor::User(user.id),
+            _ => Actor::Anonymous,
+        },
+        subject: user.map(|user| user.id.to_string()),
+        client_id: Some(&client.client_id),
+        detail: detail.map(str::to_owned),
+        origin,
+    }
+}

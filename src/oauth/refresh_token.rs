@@ -1,0 +1,191 @@
+//! The refresh token grant (RFC 6749 section 6, RFC 9700 section 4.14.2). Everything that can fail
+//! comes first; the commit is the last step, so a request that is cut off changed nothing, or lost
+//! only its answer, which the retry window gives again.
+
+use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
+use crate::audit::{Actor, Event, Kind, Origin};
+use crate::clients::{Client, GrantType};
+use crate::sessions::{CommitError, Rotation, RotationError, Session};
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+use crate::tokens::{Grant, RefreshToken, Scope, UserSession};
+use crate::users::User;
+
+/// One answer for every reason: which one it was is for the audit log.
+const NOT_GOOD: &str = "the refresh token is not valid";
+/// A lost race is decided once more; to lose this often, a token is being hammered.
+const MOST_ATTEMPTS: usize = 8;
+
+/// A refresh request.
+pub struct RefreshRequest {
+    /// The token as it was presented.
+    pub refresh_token: String,
+    /// Scope and resources.
+    pub wish: Wish,
+}
+
+impl AuthorizationServer {
+    /// Exchanges a refresh token for an access token and the next refresh token.
+    pub async fn refresh(
+        &self,
+        client: &Client,
+        request: RefreshRequest,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenResponse, TokenError> {
+        super::check_grant(client, GrantType::RefreshToken)?;
+        let Some(presented) = self.refresh_tokens.parse(&request.refresh_token) else {
+            return Err(self.refuse(client, None, "not a token of ours", origin, now).await);
+        };
+        for _ in 0..MOST_ATTEMPTS {
+            let rotation = self.open(client, presented, origin, now).await?;
+            let user = self.active_user(client, rotation.session(), origin, now).await?;
+            let response = self.respond(client, &user, &rotation, &request.wish, now)?;
+            match self.sessions.commit(rotation, now).await {
+                Ok(()) => return Ok(response),
+                Err(CommitError::LostRace) => {}
+                Err(CommitError::Storage(error)) => return Err(error.into()),
+            }
+        }
+        Err(StorageError::Unavailable("every attempt lost a race".into()).into())
+    }
+
+    async fn open(
+        &self,
+        client: &Client,
+        presented: RefreshToken,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Rotation, TokenError> {
+        let RefreshToken { user_id, sid, generation } = presented;
+        let opened =
+            self.sessions.open_rotation(user_id, sid, generation, &client.client_id, now).await;
+        match opened {
+            Ok(rotation) => Ok(rotation),
+            Err(RotationError::Storage(error)) => Err(error.into()),
+            Err(RotationError::Invalid(reason)) => {
+                Err(self.refuse(client, Some(presented), reason.as_str(), origin, now).await)
+            }
+            Err(RotationError::Reuse(session)) => {
+                let event = Event {
+                    kind: Kind::RefreshTokenReused,
+                    actor: Actor::Client(client.client_id.clone()),
+                    subject: Some(session.user_id.to_string()),
+                    client_id: Some(&client.client_id),
+                    detail: Some(format!("session {}", session.sid)),
+                    origin,
+                };
+                self.audit.record(event, now).await;
+                Err(TokenError::InvalidGrant(NOT_GOOD))
+            }
+        }
+    }
+
+    /// The session's user, who must be active and not have ended all sessions since.
+    async fn active_user(
+        &self,
+        client: &Client,
+        session: &Session,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<User, TokenError> {
+        let user = self.users.find(session.user_id).await?;
+        let reason = match user {
+            None => "the user is gone",
+            Some(user) if !user.is_active() => "disabled user",
+            Some(user) if user.session_epoch != session.epoch => "the user's sessions were ended",
+            Some(user) => return Ok(user),
+        };
+        // Normally its record is gone already; this one was begun or brought back since.
+        self.sessions.revoke(session.user_id, session.sid).await?;
+        let presented = RefreshToken { user_id: session.user_id, sid: session.sid, generation: 0 };
+        Err(self.refuse(client, Some(presented), reason, origin, now).await)
+    }
+
+    /// Builds and signs the answer. Scope may be narrowed for this one answer, never widened, and
+    /// follows what client and user have lost since.
+    fn respond(
+        &self,
+        client: &Client,
+        user: &User,
+        rotation: &Rotation,
+        wish: &Wish,
+        now: Timestamp,
+    ) -> Result<TokenResponse, TokenError> {
+        let session = rotation.session();
+        let granted = Scope::parse(&session.scope)
+            .map_err(|_| StorageError::corrupt("scope of a session"))?
+            .filtered(|word| client.scope.contains(word));
+        let scope = super::grant_scope(&granted, Some(user), wish.scope.as_ref())?;
+        let resources = self.resources(client, session, wish)?;
+        let grant = Grant {
+            sub: user.id.to_string(),
+            client_id: &client.client_id,
+            scope: scope.to_string(),
+            resources: &resources,
+            lifetime: client.access_token_lifetime,
+            session: Some(UserSession {
+                sid: session.sid,
+                auth_time: session.started_at,
+                roles: user.roles.clone(),
+            }),
+        };
+        let access = self.access_tokens.issue(grant, &self.random, now)?;
+        let next = RefreshToken {
+            user_id: session.user_id,
+            sid: session.sid,
+            generation: rotation.next_generation(),
+        };
+        Ok(TokenResponse {
+            access_token: access.token,
+            expires_in: access.expires_in,
+            scope,
+            refresh_token: Some(self.refresh_tokens.encode(&next)),
+            healed: rotation.is_healed(),
+        })
+    }
+
+    /// RFC 8707 section 2.2: the resources of the session, or fewer of them. A session begun
+    /// without any may name what its client is registered for.
+    fn resources(
+        &self,
+        client: &Client,
+        session: &Session,
+        wish: &Wish,
+    ) -> Result<Vec<String>, TokenError> {
+        let granted: Vec<String> = session.audience.split_whitespace().map(str::to_owned).collect();
+        if wish.resources.is_empty() {
+            return Ok(granted);
+        }
+        if granted.is_empty() {
+            let default = &self.access_tokens.policy().audience;
+            super::check_resources(client, &wish.resources, default)?;
+        } else if !wish.resources.iter().all(|resource| granted.contains(resource)) {
+            return Err(TokenError::InvalidTarget);
+        }
+        Ok(wish.resources.clone())
+    }
+
+    async fn refuse(
+        &self,
+        client: &Client,
+        presented: Option<RefreshToken>,
+        reason: &str,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> TokenError {
+        let event = Event {
+            kind: Kind::RefreshRefused,
+            actor: Actor::Client(client.client_id.clone()),
+            subject: presented.map(|token| token.user_id.to_string()),
+            client_id: Some(&client.client_id),
+            detail: Some(match presented {
+                Some(token) => format!("{reason}; session {}", token.sid),
+                None => reason.to_owned(),
+            }),
+            origin,
+        };
+        self.audit.record(event, now).await;
+        TokenError::InvalidGrant(NOT_GOOD)
+    }
+}

@@ -1,0 +1,87 @@
+//! A session: one grant of authorization, and the only thing kept of its refresh tokens. It holds
+//! no secret, and everything in it but the rotation's three fields stays as it was at the start.
+
+use uuid::Uuid;
+
+use super::Policy;
+use crate::time::Timestamp;
+
+/// A session as the stores keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its identifier, the `sid` of its access tokens.
+    pub sid: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// The client that it was granted to; no other may refresh it.
+    pub client_id: String,
+    /// The scope granted, words separated by spaces (RFC 6749 section 3.3).
+    pub scope: String,
+    /// Resources separated by spaces (RFC 8707); empty for the default audience.
+    pub audience: String,
+    /// The user's session epoch when it began; dead once the user's is higher.
+    pub epoch: i64,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The generation that has not been redeemed. Every change raises it.
+    pub current: u64,
+    /// The generation whose redemption made `current`; 0, which no token has, at first.
+    pub parent: u64,
+    /// When that was; the start at first.
+    pub advanced_at: Timestamp,
+}
+
+impl Session {
+    /// When it ends unless it is refreshed before.
+    pub fn expires_at(&self, policy: &Policy) -> Timestamp {
+        self.advanced_at.plus(policy.idle_lifetime).min(self.ends_at(policy))
+    }
+
+    /// When it ends in any case.
+    pub fn ends_at(&self, policy: &Policy) -> Timestamp {
+        self.started_at.plus(policy.absolute_lifetime)
+    }
+
+    /// Whether it has ended by `now`.
+    pub(super) fn is_expired(&self, policy: &Policy, now: Timestamp) -> bool {
+        now >= self.expires_at(policy)
+    }
+}
+
+/// What a login grants. The caller makes the `sid`, because it stands in the first access token,
+/// which is signed before the session is stored.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// A fresh random identifier.
+    pub sid: Uuid,
+    /// Whose session it will be.
+    pub user_id: Uuid,
+    /// The client that asked.
+    pub client_id: String,
+    /// The scope granted, words separated by spaces.
+    pub scope: String,
+    /// Resources separated by spaces; empty for the default audience.
+    pub audience: String,
+    /// The user's session epoch now.
+    pub epoch: i64,
+}
+
+impl NewSession {
+    /// The generation of a session's first refresh token.
+    pub const FIRST_GENERATION: u64 = 1;
+
+    pub(super) fn begin(self, now: Timestamp) -> Session {
+        Session {
+            sid: self.sid,
+            user_id: self.user_id,
+            client_id: self.client_id,
+            scope: self.scope,
+            audience: self.audience,
+            epoch: self.epoch,
+            started_at: now,
+            current: Self::FIRST_GENERATION,
+            parent: 0,
+            advanced_at: now,
+        }
+    }
+}

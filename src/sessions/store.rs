@@ -1,0 +1,87 @@
+//! What a session store must do, and no more: keep records and change each in one atomic step. It
+//! decides nothing and reads no clock. Two engines that differ in kind fulfil it: SQL and Redis.
+//!
+//! For every method: an engine that does not answer gives [`StorageError::Unavailable`], never an
+//! empty result; whether a change that was not answered has happened is then unknown, and the
+//! callers bear both. A future that is dropped half-way leaves a whole change or none.
+
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use super::{Policy, Session};
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+
+/// What a store's method gives, in time.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
+
+/// A session as it was read, with what its store needs to find it unchanged.
+#[derive(Debug)]
+pub struct Held {
+    /// The session.
+    pub session: Session,
+    /// The record word for word, for a store that compares records; otherwise empty.
+    pub record: Vec<u8>,
+}
+
+/// Keeps sessions and remembers revoked access tokens.
+pub trait SessionStore: Send + Sync {
+    /// The session of that user with that `sid`, expired or not; one round trip.
+    fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, Option<Held>>;
+
+    /// The same session, unless the access token `jti` is revoked: then `None`; one round trip.
+    fn load_for_token<'a>(
+        &'a self,
+        user_id: Uuid,
+        sid: Uuid,
+        jti: &'a str,
+    ) -> Answer<'a, Option<Session>>;
+
+    /// Whether the access token `jti` of `subject` is revoked.
+    fn is_token_revoked<'a>(&'a self, subject: &'a str, jti: &'a str) -> Answer<'a, bool>;
+
+    /// The user's sessions that have not expired in the store, newest first.
+    fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<'_, Vec<Session>>;
+
+    /// Adds a session with a new `sid`. When all calls have answered, the user has at most
+    /// `policy.max_per_user` live sessions: each call deletes the oldest others, never its own.
+    fn insert<'a>(
+        &'a self,
+        session: &'a Session,
+        policy: &'a Policy,
+        now: Timestamp,
+    ) -> Answer<'a, ()>;
+
+    /// Puts `next` in the place of `held` if that is still there and unchanged; `false` if not.
+    /// Of many at once with the same `held`, exactly one succeeds; beside a deletion, either this
+    /// fails or the deletion removes `next`.
+    fn compare_and_swap<'a>(
+        &'a self,
+        held: &'a Held,
+        next: &'a Session,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'a, bool>;
+
+    /// Deletes one session, whatever its state; whether it was there.
+    fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, bool>;
+
+    /// Deletes all sessions of a user; how many there were.
+    fn delete_all(&self, user_id: Uuid) -> Answer<'_, u64>;
+
+    /// Remembers until `expires_at` that the access token `jti` of `subject` is revoked.
+    fn revoke_token<'a>(
+        &'a self,
+        subject: &'a str,
+        jti: &'a str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'a, ()>;
+
+    /// Removes at most `limit` records that have expired by `now`; how many it removed. A store
+    /// that forgets by itself has nothing to do.
+    fn purge(&self, now: Timestamp, limit: u32) -> Answer<'_, u64>;
+
+    /// Whether the store answers, and keeps what it is given.
+    fn check_health(&self) -> Answer<'_, ()>;
+}

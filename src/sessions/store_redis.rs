@@ -1,0 +1,339 @@
+//! Sessions in Redis. A user's keys share a hash tag, so that one script can change them together
+//! on a cluster too:
+//!
+//! - `signet:{user}:s:sid`: one session, as tab-separated text that begins with the format's
+//!   version and lives until the session ends;
+//! - `signet:{user}:i`: the sids, sorted by absolute end;
+//! - `signet:{subject}:t:jti`: a revoked access token, until it would have ended anyway.
+//!
+//! Identifiers are base64url of their 16 bytes. Times come with the call, never from Redis.
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt;
+use redis::{Script, cmd};
+use uuid::Uuid;
+
+use super::store::{Answer, Held, SessionStore};
+use super::{Policy, Session};
+use crate::storage::StorageError;
+use crate::storage::redis::Redis;
+use crate::time::Timestamp;
+
+/// The format of records, their first field.
+const VERSION: &str = "1";
+
+/// The store over a Redis.
+pub struct RedisStore {
+    redis: Redis,
+    start: Script,
+    swap: Script,
+    list: Script,
+    delete: Script,
+    delete_all: Script,
+}
+
+impl RedisStore {
+    /// The store over `redis`. Scripts are loaded when they are first needed.
+    pub fn new(redis: Redis) -> Self {
+        Self {
+            redis,
+            start: Script::new(include_str!("store_start.lua")),
+            swap: Script::new(include_str!("store_swap.lua")),
+            list: Script::new(include_str!("store_list.lua")),
+            delete: Script::new(include_str!("store_delete.lua")),
+            delete_all: Script::new(include_str!("store_delete_all.lua")),
+        }
+    }
+}
+
+impl SessionStore for RedisStore {
+    fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, Option<Held>> {
+        async move {
+            let record: Option<Vec<u8>> =
+                self.redis.query(cmd("GET").arg(session_key(user_id, sid))).await?;
+            let Some(record) = record else { return Ok(None) };
+            let session = decode(user_id, sid, &record)?;
+            Ok(Some(Held { session, record }))
+        }
+        .boxed()
+    }
+
+    fn load_for_token<'a>(
+        &'a self,
+        user_id: Uuid,
+        sid: Uuid,
+        jti: &'a str,
+    ) -> Answer<'a, Option<Session>> {
+        async move {
+            let token = token_key(&short(user_id), jti);
+            let (record, revoked): (Option<Vec<u8>>, Option<Vec<u8>>) =
+                self.redis.query(cmd("MGET").arg(session_key(user_id, sid)).arg(token)).await?;
+            match (record, revoked) {
+                (Some(record), None) => decode(user_id, sid, &record).map(Some),
+                _ => Ok(None),
+            }
+        }
+        .boxed()
+    }
+
+    fn is_token_revoked<'a>(&'a self, subject: &'a str, jti: &'a str) -> Answer<'a, bool> {
+        async move { self.redis.query(cmd("EXISTS").arg(token_key(&tag(subject), jti))).await }
+            .boxed()
+    }
+
+    fn list(&self, user_id: Uuid, _now: Timestamp) -> Answer<'_, Vec<Session>> {
+        async move {
+            let mut call = self.list.key(index_key(user_id));
+            let found: Vec<(String, Vec<u8>)> =
+                self.redis.invoke(call.arg(record_prefix(user_id))).await?;
+            let sessions: Result<Vec<_>, _> = found
+                .iter()
+                .map(|(member, record)| decode(user_id, parse_short(member)?, record))
+                .collect();
+            let mut sessions = sessions?;
+            // The index sorts by the end under the policy of each start; people look at the start.
+            sessions.sort_by_key(|session| std::cmp::Reverse((session.started_at, session.sid)));
+            Ok(sessions)
+        }
+        .boxed()
+    }
+
+    fn insert<'a>(
+        &'a self,
+        session: &'a Session,
+        policy: &'a Policy,
+        now: Timestamp,
+    ) -> Answer<'a, ()> {
+        async move {
+            let ends_at = session.ends_at(policy);
+            let mut call = self.start.key(index_key(session.user_id));
+            call.key(session_key(session.user_id, session.sid))
+                .arg(encode(session)?)
+                .arg(seconds_until(session.expires_at(policy), now))
+                .arg(short(session.sid))
+                .arg(ends_at.as_unix())
+                .arg(now.as_unix())
+                .arg(policy.max_per_user)
+                .arg(record_prefix(session.user_id))
+                .arg(seconds_until(ends_at, now));
+            self.redis.invoke(&call).await
+        }
+        .boxed()
+    }
+
+    fn compare_and_swap<'a>(
+        &'a self,
+        held: &'a Held,
+        next: &'a Session,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'a, bool> {
+        async move {
+            let mut call = self.swap.key(session_key(next.user_id, next.sid));
+            call.arg(held.record.as_slice()).arg(encode(next)?);
+            self.redis.invoke(call.arg(seconds_until(expires_at, now))).await
+        }
+        .boxed()
+    }
+
+    fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, bool> {
+        async move {
+            let mut call = self.delete.key(index_key(user_id));
+            self.redis.invoke(call.key(session_key(user_id, sid)).arg(short(sid))).await
+        }
+        .boxed()
+    }
+
+    fn delete_all(&self, user_id: Uuid) -> Answer<'_, u64> {
+        async move {
+            let mut call = self.delete_all.key(index_key(user_id));
+            self.redis.invoke(call.arg(record_prefix(user_id))).await
+        }
+        .boxed()
+    }
+
+    fn revoke_token<'a>(
+        &'a self,
+        subject: &'a str,
+        jti: &'a str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'a, ()> {
+        async move {
+            let mut set = cmd("SET");
+            set.arg(token_key(&tag(subject), jti)).arg(VERSION);
+            self.redis.query(set.arg("EX").arg(seconds_until(expires_at, now))).await
+        }
+        .boxed()
+    }
+
+    fn purge(&self, _now: Timestamp, _limit: u32) -> Answer<'_, u64> {
+        async { Ok(0) }.boxed()
+    }
+
+    fn check_health(&self) -> Answer<'_, ()> {
+        self.redis.check_keeps_data().boxed()
+    }
+}
+
+/// The time to live of a key: at least a second, which Redis demands.
+fn seconds_until(end: Timestamp, now: Timestamp) -> u64 {
+    end.since(now).as_secs().max(1)
+}
+
+fn short(id: Uuid) -> String {
+    URL_SAFE_NO_PAD.encode(id.as_bytes())
+}
+
+fn parse_short(text: &str) -> Result<Uuid, StorageError> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    bytes
+        .and_then(|bytes| Uuid::from_slice(&bytes).ok())
+        .ok_or_else(|| StorageError::corrupt("session index"))
+}
+
+/// A subject's hash tag: short for a user, so that it is the one of their sessions; a client's
+/// name as it is.
+fn tag(subject: &str) -> String {
+    Uuid::parse_str(subject).map_or_else(|_| subject.to_owned(), short)
+}
+
+fn token_key(tag: &str, jti: &str) -> String {
+    match Uuid::parse_str(jti) {
+        Ok(id) => format!("signet:{{{tag}}}:t:{}", short(id)),
+        Err(_) => format!("signet:{{{tag}}}:t:{jti}"),
+    }
+}
+
+fn index_key(user_id: Uuid) -> String {
+    user_key(user_id, "}:i")
+}
+
+/// What the keys of all of a user's records begin with; the short sid follows.
+fn record_prefix(user_id: Uuid) -> String {
+    user_key(user_id, "}:s:")
+}
+
+fn session_key(user_id: Uuid, sid: Uuid) -> String {
+    let mut key = record_prefix(user_id);
+    URL_SAFE_NO_PAD.encode_string(sid.as_bytes(), &mut key);
+    key
+}
+
+fn user_key(user_id: Uuid, end: &str) -> String {
+    // Room for a session's key, the longest and the one made most often.
+    let mut key = String::with_capacity(56);
+    key.push_str("signet:{");
+    URL_SAFE_NO_PAD.encode_string(user_id.as_bytes(), &mut key);
+    key.push_str(end);
+    key
+}
+
+/// The record of a session; its user and sid stand in the key already.
+fn encode(session: &Session) -> Result<String, StorageError> {
+    let Session { client_id, scope, audience, epoch, current, parent, .. } = session;
+    if [client_id, scope, audience].iter().any(|text| text.contains('\t')) {
+        return Err(StorageError::corrupt("session: a name with a tab in it"));
+    }
+    let (started_at, advanced_at) = (session.started_at.as_unix(), session.advanced_at.as_unix());
+    let mut record = String::with_capacity(64 + client_id.len() + scope.len() + audience.len());
+    // Writing to a String does not fail.
+    let _ = write!(
+        record,
+        "{VERSION}\t{current}\t{parent}\t{advanced_at}\t{started_at}\t{epoch}\t{client_id}\t\
+         {scope}\t{audience}"
+    );
+    Ok(record)
+}
+
+fn decode(user_id: Uuid, sid: Uuid, record: &[u8]) -> Result<Session, StorageError> {
+    parse_record(user_id, sid, record).ok_or_else(|| StorageError::corrupt("session record"))
+}
+
+fn parse_record(user_id: Uuid, sid: Uuid, record: &[u8]) -> Option<Session> {
+    let mut fields = std::str::from_utf8(record).ok()?.split('\t');
+    if fields.next()? != VERSION {
+        return None;
+    }
+    let session = Session {
+        sid,
+        user_id,
+        current: parse_next(&mut fields)?,
+        parent: parse_next(&mut fields)?,
+        advanced_at: Timestamp::from_unix(parse_next(&mut fields)?),
+        started_at: Timestamp::from_unix(parse_next(&mut fields)?),
+        epoch: parse_next(&mut fields)?,
+        client_id: fields.next()?.to_owned(),
+        scope: fields.next()?.to_owned(),
+        audience: fields.next()?.to_owned(),
+    };
+    fields.next().is_none().then_some(session)
+}
+
+fn parse_next<'a, T: FromStr>(fields: &mut impl Iterator<Item = &'a str>) -> Option<T> {
+    fields.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            sid: Uuid::from_u128(1),
+            user_id: Uuid::from_u128(2),
+            client_id: "an app".into(),
+            scope: "openid profile".into(),
+            audience: String::new(),
+            epoch: 3,
+            started_at: Timestamp::from_unix(-5),
+            current: 7,
+            parent: 6,
+            advanced_at: Timestamp::from_unix(1_764_547_200),
+        }
+    }
+
+    #[test]
+    fn records_round_trip() {
+        let full = Session { audience: "https://a https://b".into(), ..session() };
+        for session in [session(), full] {
+            let record = encode(&session).unwrap();
+            let read = decode(session.user_id, session.sid, record.as_bytes()).unwrap();
+            assert_eq!(read, session, "{record:?}");
+        }
+        let smuggled = Session { scope: "openid\tadmin".into(), ..session() };
+        assert!(encode(&smuggled).is_err());
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_is_an_error_not_an_absence() {
+        let (user_id, sid) = (Uuid::from_u128(2), Uuid::from_u128(1));
+        let good = encode(&session()).unwrap();
+        let newer = good.replacen('1', "2", 1);
+        let longer = format!("{good}\tmore");
+        let shorter = good.rsplit_once('\t').unwrap().0;
+        for bad in ["", "1", newer.as_str(), &longer, shorter, "1\t-1\t0\t0\t0\t0\ta\tb\tc"] {
+            assert!(decode(user_id, sid, bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        assert!(decode(user_id, sid, &[0xff]).is_err());
+    }
+
+    #[test]
+    fn keys_of_one_subject_share_a_hash_tag() {
+        let user = Uuid::from_u128(2);
+        let keys = [
+            session_key(user, Uuid::from_u128(1)),
+            index_key(user),
+            token_key(&tag(&user.to_string()), "id"),
+            token_key(&short(user), &Uuid::from_u128(9).to_string()),
+        ];
+        for key in keys {
+            assert!(key.starts_with("signet:{AAAAAAAAAAAAAAAAAAAAAg}:"), "{key}");
+        }
+        assert_eq!(token_key(&tag("reports"), "id"), "signet:{reports}:t:id");
+    }
+}

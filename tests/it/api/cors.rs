@@ -1,0 +1,131 @@
+//! Which web pages may read which answers.
+
+use reqwest::Method;
+
+use crate::support::client::{Answer, Client, Send};
+use crate::support::signet::Signet;
+
+const OURS: &str = "https://app.example.com";
+const THEIRS: &str = "https://evil.example";
+
+/// Open to everybody.
+const PUBLIC: [&str; 3] = [
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/jwks.json",
+];
+
+/// Open to the configured origins: the token, revocation, userinfo and account endpoints.
+const CONFIGURED: [(&str, &str); 10] = [
+    ("POST", "/oauth2/token"),
+    ("POST", "/oauth2/revoke"),
+    ("GET", "/oauth2/userinfo"),
+    ("POST", "/signup"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+    ("GET", "/users/me"),
+    ("PATCH", "/users/me"),
+    ("POST", "/users/me/password"),
+    ("DELETE", "/users/me/sessions"),
+];
+
+/// Open to none.
+const CLOSED: [(&str, &str); 4] = [
+    ("POST", "/oauth2/introspect"),
+    ("GET", "/metrics"),
+    ("GET", "/health/ready"),
+    ("GET", "/openapi.json"),
+];
+
+async fn preflight(client: &Client, method: &str, path: &str, origin: &str) -> Answer {
+    let request = client.request(Method::OPTIONS, path).header("origin", origin);
+    let request = request.header("access-control-request-method", method);
+    let headers = "authorization,content-type";
+    request.header("access-control-request-headers", headers).answer().await
+}
+
+async fn simple(client: &Client, method: &str, path: &str, origin: &str) -> Answer {
+    let method = method.parse().expect("a method");
+    client.request(method, path).header("origin", origin).answer().await
+}
+
+#[track_caller]
+fn assert_allows(answer: &Answer, origin: Option<&str>) {
+    assert_eq!(answer.header("access-control-allow-origin"), origin, "{answer:?}");
+    // Tokens travel in headers, so no page ever needs cookies.
+    assert_eq!(answer.header("access-control-allow-credentials"), None, "{answer:?}");
+}
+
+fn service() -> Signet {
+    let origins = format!("{OURS},https://other.example.com");
+    Signet::builder().set("http.cors_origins", &origins).start()
+}
+
+#[tokio::test]
+async fn metadata_and_keys_are_open_to_everybody() {
+    let signet = service();
+    for base in [signet.base(), Signet::shared().base()] {
+        let client = Client::new(base);
+        for path in PUBLIC {
+            for origin in [OURS, THEIRS, "null"] {
+                let answer = simple(&client, "GET", path, origin).await.expect(200);
+                assert_allows(&answer, Some("*"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn configured_origins_reach_what_applications_need() {
+    let signet = service();
+    let client = Client::new(signet.base());
+    for (method, path) in CONFIGURED {
+        let answer = preflight(&client, method, path, OURS).await;
+        assert!([200, 204].contains(&answer.status), "{method} {path}: {answer:?}");
+        assert_allows(&answer, Some(OURS));
+        let list = |name: &str| answer.header(name).unwrap_or_default().to_lowercase();
+        let methods = list("access-control-allow-methods");
+        assert!(methods.contains(&method.to_lowercase()), "{path}: {methods}");
+        let headers = list("access-control-allow-headers");
+        assert!(headers.contains("authorization") && headers.contains("content-type"), "{headers}");
+
+        // Errors too, or the page cannot tell what was wrong.
+        let answer = simple(&client, method, path, OURS).await;
+        assert!((400..500).contains(&answer.status), "{method} {path}: {answer:?}");
+        assert_allows(&answer, Some(OURS));
+        let vary = list_of(&answer, "vary");
+        assert!(vary.contains("origin"), "{method} {path}: {vary}");
+    }
+}
+
+/// All values of a header that may stand more than once.
+fn list_of(answer: &Answer, name: &str) -> String {
+    let values = answer.headers.get_all(name).iter();
+    let values: Vec<_> = values.map(|value| value.to_str().unwrap().to_lowercase()).collect();
+    values.join(",")
+}
+
+#[tokio::test]
+async fn other_origins_reach_nothing_more() {
+    let signet = service();
+    let unconfigured = Signet::shared().base();
+    for (base, origin) in [(signet.base(), THEIRS), (unconfigured, OURS)] {
+        let client = Client::new(base);
+        for (method, path) in CONFIGURED {
+            assert_allows(&preflight(&client, method, path, origin).await, None);
+            assert_allows(&simple(&client, method, path, origin).await, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_pages_have_no_business_with_is_closed_to_all() {
+    let signet = service();
+    let client = Client::new(signet.base());
+    for (method, path) in CLOSED {
+        for origin in [OURS, THEIRS] {
+            assert_allows(&preflight(&client, method, path, origin).await, None);
+            assert_allows(&simple(&client, method, path, origin).await, None);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! clients add, list, rotate-secret, remove.
+
+use serde_json::json;
+
+use super::{assert_fails, items};
+use crate::support::client::{Client, FIRST_PARTY};
+use crate::support::on_every_backend;
+use crate::support::signet::{Backend, Signet};
+
+const GRANT: [(&str, &str); 1] = [("grant_type", "client_credentials")];
+
+on_every_backend!(clients_come_change_and_go);
+
+async fn clients_come_change_and_go(backend: Backend) {
+    let signet = Signet::builder().backend(backend).start();
+    let client = Client::new(signet.base());
+    let arguments = [
+        "clients",
+        "add",
+        "shop",
+        "--confidential",
+        "--grants",
+        "client_credentials",
+        "--scopes",
+        "read write",
+        "--audiences",
+        "https://shop.example.com",
+        "--name",
+        "The Shop",
+    ];
+    let added = signet.cli_json(&arguments, "");
+    assert_eq!((&added["client_id"], &added["name"]), (&json!("shop"), &json!("The Shop")));
+    let secret = added["client_secret"].as_str().expect("the secret").to_owned();
+    assert!(secret.len() >= 32, "{secret}");
+    client.token_as(("shop", &secret), &GRANT).await.expect(200);
+    // It is shown once: no list has it.
+    for arguments in [&["clients", "list"][..], &["clients", "list", "--json"]] {
+        let list = signet.cli_ok(arguments, "");
+        assert!(list.contains("shop") && list.contains(FIRST_PARTY), "{list}");
+        assert!(!list.contains(&secret), "{list}");
+    }
+    assert_fails(&signet.cli(&arguments, ""));
+
+    let rotated = signet.cli_json(&["clients", "rotate-secret", "shop"], "");
+    let second = rotated["client_secret"].as_str().expect("the secret").to_owned();
+    for secret in [&secret, &second] {
+        client.token_as(("shop", secret), &GRANT).await.expect(200);
+    }
+    // Two may be valid during a change, not three.
+    let rotated = signet.cli_json(&["clients", "rotate-secret", "shop"], "");
+    let third = rotated["client_secret"].as_str().expect("the secret").to_owned();
+    let refused = client.token_as(("shop", &secret), &GRANT).await;
+    refused.expect_oauth_error(401, "invalid_client");
+    for secret in [&second, &third] {
+        client.token_as(("shop", secret), &GRANT).await.expect(200);
+    }
+
+    signet.cli_ok(&["clients", "remove", "shop"], "");
+    let refused = client.token_as(("shop", &third), &GRANT).await;
+    refused.expect_oauth_error(401, "invalid_client");
+    assert!(!signet.cli_ok(&["clients", "list"], "").contains("shop"));
+}
+
+#[test]
+fn a_list_tells_what_each_may_do() {
+    let signet = Signet::builder().prepare();
+    signet.cli_ok(&["migrate"], "");
+    signet.add_public("app", &["--grants", "password,refresh_token", "--scopes", "read"]);
+    let list = signet.cli_json(&["clients", "list"], "");
+    let app = items(&list).iter().find(|client| client["client_id"] == "app").expect("listed");
+    assert_eq!(app["grants"], json!(["password", "refresh_token"]), "{app}");
+    assert_eq!(app["scope"], "read", "{app}");
+    assert_eq!(app["type"], "public", "{app}");
+    assert!(app.get("client_secret").is_none(), "{app}");
+}
+
+#[test]
+fn a_public_client_has_no_secret() {
+    let signet = Signet::builder().prepare();
+    signet.cli_ok(&["migrate"], "");
+    let added = signet.cli_json(&["clients", "add", "app", "--public"], "");
+    assert!(added.get("client_secret").is_none_or(|secret| secret.is_null()), "{added}");
+    assert_fails(&signet.cli(&["clients", "rotate-secret", "app"], ""));
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    let signet = Signet::builder().prepare();
+    signet.cli_ok(&["migrate"], "");
+    for arguments in [
+        // RFC 6749 section 4.4: confidential clients only.
+        &["clients", "add", "x", "--public", "--grants", "client_credentials"][..],
+        &["clients", "add", "x", "--confidential", "--grants", "unknown"],
+        &["clients", "add", "x", "--confidential", "--scopes", "bad\"scope"],
+        // RFC 8707 section 2: an absolute URI without a fragment.
+        &["clients", "add", "x", "--confidential", "--audiences", "https://a.example/#part"],
+        &["clients", "add", "", "--public"],
+        &["clients", "add", FIRST_PARTY, "--public"],
+    ] {
+        let output = signet.cli(arguments, "");
+        assert!([Some(1), Some(2)].contains(&output.status.code()), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+    }
+}

@@ -1,0 +1,61 @@
+//! serve, migrate, config and openapi.
+
+use crate::support::client::{Client, Send};
+use crate::support::on_every_backend;
+use crate::support::signet::{Backend, Signet};
+
+on_every_backend!(migrate_may_run_before_and_again);
+
+async fn migrate_may_run_before_and_again(backend: Backend) {
+    let mut signet = Signet::builder().backend(backend).prepare();
+    signet.cli_ok(&["migrate"], "");
+    signet.cli_ok(&["migrate"], "");
+    signet.restart();
+    signet.cli_ok(&["migrate"], "");
+    Client::new(signet.base()).new_user().await;
+}
+
+#[tokio::test]
+async fn port_0_takes_a_free_one_and_the_log_tells_which() {
+    let mut signet = Signet::builder().set("http.listen", "127.0.0.1:0").prepare();
+    signet.spawn();
+    let base = crate::support::process::poll(std::time::Duration::from_secs(60), || {
+        let output = signet.output();
+        let (_, rest) =
+            output.split_once("127.0.0.1:").filter(|(_, rest)| !rest.starts_with("0 "))?;
+        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        (rest.len() > port.len()).then(|| format!("http://127.0.0.1:{port}"))
+    });
+    let base = base.unwrap_or_else(|| panic!("no port: {}", signet.output()));
+    Client::new(&base).get("/health/live").answer().await.expect(200);
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_failure() {
+    let mut signet = Signet::builder().prepare();
+    let _taken = std::net::TcpListener::bind(signet.address()).expect("it was free");
+    signet.spawn();
+    let status = signet.process().wait(std::time::Duration::from_secs(60)).expect("it ends");
+    assert_eq!(status.code(), Some(1), "{}", signet.output());
+    assert!(signet.output().contains(signet.address()), "{}", signet.output());
+}
+
+#[test]
+fn config_is_checked_and_shown_without_secrets() {
+    let key = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=";
+    let signet = Signet::builder()
+        .set("keys.encryption_key", key)
+        .set("redis.url", "redis://:redis-secret@127.0.0.1:1")
+        .set("database.url", "postgres://signet:postgres-secret@127.0.0.1:1/signet")
+        .prepare();
+    signet.cli_ok(&["config", "check"], "");
+    for arguments in [&["config", "show"][..], &["config", "show", "--json"]] {
+        let shown = signet.cli_ok(arguments, "");
+        assert!(shown.contains(signet.issuer()), "{shown}");
+        for secret in [key, "redis-secret", "postgres-secret"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+    let shown = signet.cli_json(&["config", "show"], "");
+    assert_eq!(shown["issuer"], signet.issuer());
+}

@@ -1,0 +1,8 @@
+//! What happens when a store goes away, Signet is killed, or both happen at bad moments.
+
+mod crash;
+mod outage;
+mod overload;
+mod shutdown;
+mod store_state;
+mod two_at_once;

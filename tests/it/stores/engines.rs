@@ -1,0 +1,101 @@
+//! The engines that keep sessions, each opened empty.
+
+use std::time::Duration;
+
+use signet::secret::{Random, Secret};
+use signet::sessions::{NewSession, Policy, Recovery, RotationError, Sessions};
+use signet::storage::Db;
+use signet::storage::redis::{Redis, RedisConfig};
+use signet::time::Timestamp;
+use uuid::Uuid;
+
+use crate::support;
+
+pub const RETRY_WINDOW: i64 = 10;
+pub const IDLE: i64 = 10_000;
+pub const ABSOLUTE: i64 = 50_000;
+pub const CLIENT: &str = "app";
+
+#[derive(Clone, Copy, Debug)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+    Redis,
+}
+
+/// An open store, with the folder that its file lies in.
+pub struct Opened {
+    pub sessions: Sessions,
+    pub db: Option<Db>,
+    _folder: tempfile::TempDir,
+}
+
+impl Engine {
+    pub async fn open(self, policy: Policy) -> Opened {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match self {
+            Self::Sqlite => format!("sqlite://{}/test.db", folder.path().display()),
+            Self::Postgres => support::postgres::Postgres::shared().fresh_database(),
+            Self::Redis => support::redis::Redis::shared().fresh_database(),
+        };
+        if let Self::Redis = self {
+            let sessions = Sessions::in_redis(connect(&url).await, policy);
+            return Opened { sessions, db: None, _folder: folder };
+        }
+        let db = Db::connect(&url, 8).await.unwrap();
+        db.migrate().await.unwrap();
+        let sessions = Sessions::in_sql(db.clone(), policy);
+        Opened { sessions, db: Some(db), _folder: folder }
+    }
+}
+
+pub async fn connect(url: &str) -> Redis {
+    let url = Secret::new(url.to_owned());
+    Redis::connect(&RedisConfig::Single { url }).await.unwrap()
+}
+
+pub fn policy(recovery: Recovery, max_per_user: u32) -> Policy {
+    let seconds = |n: i64| Duration::from_secs(n as u64);
+    Policy::new(seconds(RETRY_WINDOW), recovery, seconds(IDLE), seconds(ABSOLUTE), max_per_user)
+        .unwrap()
+}
+
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(1_764_547_200 + seconds)
+}
+
+pub fn new_id() -> Uuid {
+    Random::system().uuid()
+}
+
+pub fn new_session(user_id: Uuid) -> NewSession {
+    NewSession {
+        sid: new_id(),
+        user_id,
+        client_id: CLIENT.into(),
+        scope: "openid profile".into(),
+        audience: "https://api.example".into(),
+        epoch: 7,
+    }
+}
+
+/// Exchanges a token as the token endpoint does: decide, commit, and decide anew on a lost race.
+pub async fn exchange(
+    sessions: &Sessions,
+    user_id: Uuid,
+    sid: Uuid,
+    generation: u64,
+    now: Timestamp,
+) -> Result<u64, RotationError> {
+    use signet::sessions::CommitError;
+    for _ in 0..3 {
+        let rotation = sessions.open_rotation(user_id, sid, generation, CLIENT, now).await?;
+        let next = rotation.next_generation();
+        match sessions.commit(rotation, now).await {
+            Ok(()) => return Ok(next),
+            Err(CommitError::LostRace) => {}
+            Err(CommitError::Storage(error)) => return Err(error.into()),
+        }
+    }
+    panic!("lost three races in a row")
+}

@@ -1,0 +1,38 @@
+//! What the tests stand on: servers started on free ports and ended with the test, and thin clients.
+//!
+//! Not every helper is used by every state of the tree.
+#![allow(dead_code)]
+
+pub mod client;
+pub mod fixtures;
+pub mod jwt;
+pub mod postgres;
+pub mod process;
+pub mod reaper;
+pub mod redis;
+pub mod signet;
+
+/// Runs an async function of a `Backend` as one test for each backend.
+macro_rules! on_every_backend {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            use crate::support::signet::Backend;
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(Backend::Sqlite).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$name(Backend::PostgresSql).await;
+            }
+
+            #[tokio::test]
+            async fn postgres_and_redis() {
+                super::$name(Backend::PostgresRedis).await;
+            }
+        })+
+    };
+}
+pub(crate) use on_every_backend;

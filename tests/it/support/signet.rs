@@ -1,0 +1,310 @@
+//! Signet itself: the real binary in a folder of its own, configured by its environment.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::postgres::Postgres;
+use super::process::{Process, free_port, poll};
+use super::reaper;
+use super::redis::Redis;
+
+/// What it stores in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// One file for everything.
+    Sqlite,
+    /// Accounts in PostgreSQL, sessions in Redis.
+    PostgresRedis,
+    /// Accounts and sessions in PostgreSQL.
+    PostgresSql,
+}
+
+impl Backend {
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::PostgresRedis, Self::PostgresSql];
+}
+
+/// Settings of an instance to be started.
+pub struct Builder {
+    folder: Arc<TempDir>,
+    port: u16,
+    settings: Vec<(String, String)>,
+}
+
+impl Builder {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("signet-it-").tempdir().expect("a folder");
+        let port = free_port();
+        let builder = Self { folder: Arc::new(folder), port, settings: Vec::new() };
+        let address = format!("127.0.0.1:{port}");
+        builder
+            .set("http.listen", &address)
+            .set("issuer", &format!("http://{address}"))
+            // Hashing is tested where it matters; everywhere else it would only take time.
+            .set("passwords.memory_kib", "8")
+            .set("passwords.iterations", "1")
+    }
+
+    /// Sets a key of the configuration, such as `tokens.access_token_lifetime`.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let name = format!("SIGNET__{}", key.to_uppercase().replace('.', "__"));
+        self.settings.retain(|(set, _)| *set != name);
+        self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    /// Leaves a key of the configuration at its default.
+    pub fn unset(mut self, key: &str) -> Self {
+        let name = format!("SIGNET__{}", key.to_uppercase().replace('.', "__"));
+        self.settings.retain(|(set, _)| *set != name);
+        self
+    }
+
+    /// Hashes passwords as the defaults say.
+    pub fn with_default_hashing(self) -> Self {
+        self.unset("passwords.memory_kib").unset("passwords.iterations")
+    }
+
+    /// A fresh database (and Redis database) of the shared servers.
+    pub fn backend(self, backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => self,
+            Backend::PostgresSql => self.postgres(&Postgres::shared().fresh_database()),
+            Backend::PostgresRedis => self
+                .postgres(&Postgres::shared().fresh_database())
+                .redis(&Redis::shared().fresh_database()),
+        }
+    }
+
+    pub fn postgres(self, url: &str) -> Self {
+        self.set("database.url", url)
+    }
+
+    pub fn redis(self, url: &str) -> Self {
+        self.set("sessions.store", "redis").set("redis.url", url)
+    }
+
+    /// Everything but the process: for the command line alone.
+    pub fn prepare(self) -> Signet {
+        let base = format!("http://127.0.0.1:{}", self.port);
+        Signet {
+            folder: self.folder,
+            base,
+            settings: self.settings,
+            process: None,
+            output: Arc::default(),
+        }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn start(self) -> Signet {
+        let mut signet = self.prepare();
+        signet.restart();
+        signet
+    }
+}
+
+/// A running instance; ends with this value.
+pub struct Signet {
+    folder: Arc<TempDir>,
+    base: String,
+    settings: Vec<(String, String)>,
+    process: Option<Process>,
+    output: Arc<Mutex<String>>,
+}
+
+impl Signet {
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// An instance with the embedded store and all defaults.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// One instance for all tests that neither change it nor mind other tests' users.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Signet> = LazyLock::new(|| {
+            let signet = Signet::start();
+            reaper::remove_at_exit(signet.folder());
+            signet
+        });
+        &SHARED
+    }
+
+    /// Another process on the same stores, with the same issuer and another port; not started.
+    pub fn sibling(&self) -> Self {
+        let port = free_port();
+        let settings = self.settings.clone();
+        let builder = Builder { folder: self.folder.clone(), port, settings };
+        builder.set("http.listen", &format!("127.0.0.1:{port}")).prepare()
+    }
+
+    /// Where it listens, without a trailing slash.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The same as host and port.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    /// The issuer it was configured with.
+    pub fn issuer(&self) -> &str {
+        self.setting("SIGNET__ISSUER").expect("it is always set")
+    }
+
+    fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Its settings, as the environment of a process.
+    pub fn environment(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.settings.iter().map(|(name, value)| (name, value))
+    }
+
+    /// Its working folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything it has written to its standard output and error so far, restarts included.
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        command.envs(self.environment());
+        command
+    }
+
+    /// Starts the process and does not wait for anything.
+    pub fn spawn(&mut self) {
+        self.process = None;
+        let mut command = self.command(&[]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::spawn(&mut command, "KILL");
+        collect(process.child().stdout.take().expect("a pipe"), &self.output);
+        collect(process.child().stderr.take().expect("a pipe"), &self.output);
+        self.process = Some(process);
+    }
+
+    /// Starts the process, again if need be, and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.spawn();
+        self.wait_until_ready();
+    }
+
+    pub fn wait_until_ready(&mut self) {
+        let address = self.address().to_owned();
+        let process = self.process.as_mut().expect("it was started");
+        // Making an RSA key in an unoptimised build on a busy machine takes its time.
+        let ready = poll(Duration::from_secs(60), || {
+            if let Some(status) = process.ended() {
+                return Some(Err(format!("it ended with {status}")));
+            }
+            (status_of(&address, "/health/ready") == Some(200)).then_some(Ok(()))
+        });
+        if ready != Some(Ok(())) {
+            panic!("Signet does not become ready: {ready:?}\n{}", self.output());
+        }
+    }
+
+    /// Runs the same binary with the same environment as a command.
+    pub fn cli(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        // A command that reads nothing may have closed its end.
+        let _ = pipe.write_all(input.as_bytes());
+        drop(pipe);
+        child.wait_with_output().expect("it ends")
+    }
+
+    /// The same for a command that must succeed; returns its standard output.
+    pub fn cli_ok(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.cli(arguments, input);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "signet {arguments:?}: {} {error}", output.status);
+        String::from_utf8(output.stdout).expect("it speaks UTF-8")
+    }
+
+    /// The same with `--json`, parsed.
+    pub fn cli_json(&self, arguments: &[&str], input: &str) -> serde_json::Value {
+        let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
+        let text = self.cli_ok(&arguments, input);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Registers a confidential client with these options of `clients add`; returns its secret.
+    pub fn add_confidential(&self, client_id: &str, options: &[&str]) -> String {
+        let arguments = [&["clients", "add", client_id, "--confidential"], options].concat();
+        let added = self.cli_json(&arguments, "");
+        added["client_secret"].as_str().expect("the secret, once").to_owned()
+    }
+
+    /// Registers a public client with these options of `clients add`.
+    pub fn add_public(&self, client_id: &str, options: &[&str]) {
+        self.cli_ok(&[&["clients", "add", client_id, "--public"], options].concat(), "");
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it runs")
+    }
+
+    pub fn kill9(&mut self) {
+        self.process().kill();
+    }
+
+    /// Asks it to stop and waits; returns how it ended.
+    pub fn term(&mut self) -> ExitStatus {
+        self.process().signal(Signal::TERM);
+        self.process().wait(Duration::from_secs(30)).expect("it stops when asked")
+    }
+}
+
+impl Drop for Signet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let output = self.output();
+            let lines: Vec<_> = output.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(30)..];
+            eprintln!("--- the end of Signet's output\n{}\n---", tail.join("\n"));
+        }
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static, output: &Arc<Mutex<String>>) {
+    let output = output.clone();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let mut output = output.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            output.push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}
+
+/// The status of one GET, without an HTTP client: starting a server needs no runtime.
+pub fn status_of(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    line.split(' ').nth(1)?.parse().ok()
+}
