@@ -29,8 +29,10 @@ use crate::rows::Bench;
 use crate::signet::Installation;
 use crate::stores::Stores;
 
-/// Users that the sessions of the rows belong to.
-const USERS: usize = 32;
+/// Users whose sessions refresh, and others who log in again and again: a user's sessions are
+/// bounded, so each login of theirs would end a session that still refreshes.
+const REFRESHING_USERS: usize = 32;
+const LOGGING_IN_USERS: usize = 8;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,7 +57,12 @@ fn main() -> Result<()> {
 
     for store in options.stores.clone() {
         println!("\n## {}", store.title());
-        run_store(store, &options, cores, &signatures, &mut hashes)?;
+        if options.rows.iter().any(|row| *row != RowName::Memory) {
+            run_store(store, &options, cores, &signatures, &mut hashes)?;
+        }
+        if options.wants(RowName::Memory) {
+            run_growth(store, &options, cores)?;
+        }
     }
     if options.wants(RowName::Memory) && options.stores.contains(&StoreName::Embedded) {
         println!("\n## At rest");
@@ -89,45 +96,51 @@ fn run_store(
     signatures: &Signatures,
     hashes: &mut Hashes,
 ) -> Result<()> {
-    let stores = match store {
-        StoreName::Embedded => None,
-        StoreName::Postgres => Some(Stores::start()?),
+    let stores = start_stores(store)?;
+    let installation = Installation::new(cores, stores.as_ref().map(settings).unwrap_or_default())?;
+    installation.migrate()?;
+    let service = installation.add_service_client("bench-service")?;
+    let users = installation.add_users(REFRESHING_USERS + LOGGING_IN_USERS)?;
+    let (refreshing, logging_in) = users.split_at(REFRESHING_USERS);
+    let server = installation.start_pinned()?;
+    let mut bench = Bench {
+        options,
+        cores,
+        installation: &installation,
+        server: &server,
+        refreshing,
+        logging_in,
+        service: &service,
+        signatures,
+        hashes,
     };
+    let mut rows = Vec::new();
+    for name in &options.rows {
+        announce(options, *name, server.pid());
+        rows.extend(bench.measure(*name)?);
+    }
+    report::rows(store, &rows);
+    if options.wants(RowName::Storm) {
+        report::storm(&storm::run(&mut bench)?);
+    }
+    println!("\nMemory after all of these: {:.1} MiB", server.resident_mib()?);
+    server.stop()
+}
+
+/// A fresh Signet on fresh stores, so that every key in Redis is of a session it issued.
+fn run_growth(store: StoreName, options: &Options, cores: Cores) -> Result<()> {
+    let stores = start_stores(store)?;
     let settings = stores.as_ref().map(settings).unwrap_or_default();
-    let measured = options.rows.iter().any(|row| *row != RowName::Memory);
-    if measured {
-        let installation = Installation::new(cores, settings.clone())?;
-        installation.migrate()?;
-        let service = installation.add_service_client("bench-service")?;
-        let users = installation.add_users(USERS)?;
-        let server = installation.start_pinned()?;
-        let mut bench = Bench {
-            options,
-            cores,
-            installation: &installation,
-            server: &server,
-            users: &users,
-            service: &service,
-            signatures,
-            hashes,
-        };
-        let mut rows = Vec::new();
-        for name in &options.rows {
-            announce(options, *name, server.pid());
-            rows.extend(bench.measure(*name)?);
-        }
-        report::rows(store, &rows);
-        if options.wants(RowName::Storm) {
-            report::storm(&storm::run(&mut bench)?);
-        }
-        println!("\nMemory after all of these: {:.1} MiB", server.resident_mib()?);
-        server.stop()?;
-    }
-    if options.wants(RowName::Memory) {
-        let redis = stores.as_ref().map(|stores| stores.redis_url.as_str());
-        report::growth(&memory::growth(cores, options, settings, redis)?);
-    }
+    let redis = stores.as_ref().map(|stores| stores.redis_url.as_str());
+    report::growth(&memory::growth(cores, options, settings, redis)?);
     Ok(())
+}
+
+fn start_stores(store: StoreName) -> Result<Option<Stores>> {
+    match store {
+        StoreName::Embedded => Ok(None),
+        StoreName::Postgres => Stores::start().map(Some),
+    }
 }
 
 /// What a Signet on PostgreSQL and Redis is told.

@@ -67,7 +67,8 @@ pub struct Bench<'a> {
     pub cores: Cores,
     pub installation: &'a Installation,
     pub server: &'a Server,
-    pub users: &'a [User],
+    pub refreshing: &'a [User],
+    pub logging_in: &'a [User],
     /// The Authorization header of a confidential client.
     pub service: &'a str,
     pub signatures: &'a Signatures,
@@ -114,7 +115,7 @@ impl Bench<'_> {
     }
 
     fn refresh(&mut self) -> Result<Row> {
-        let clients = open_sessions(self.server.address, self.users, self.options.clients)?;
+        let clients = open_sessions(self.server.address, self.refreshing, self.options.clients)?;
         self.signing_row(RowName::Refresh, clients)
     }
 
@@ -129,7 +130,7 @@ impl Bench<'_> {
 
     fn introspection(&mut self) -> Result<Row> {
         let count = INTROSPECTED.max(self.options.connections);
-        let sessions = open_sessions(self.server.address, self.users, count)?;
+        let sessions = open_sessions(self.server.address, self.refreshing, count)?;
         let request = |session: Session| Repeat {
             request: post_form(
                 "/oauth2/introspect",
@@ -145,7 +146,7 @@ impl Bench<'_> {
     fn login(&mut self) -> Result<Row> {
         let request =
             |user: &User| Repeat { request: user.login_request(), expected: "access_token" };
-        let clients: Vec<Repeat> = self.users.iter().map(request).collect();
+        let clients: Vec<Repeat> = self.logging_in.iter().map(request).collect();
         let load = Load { connections: LOGIN_CONNECTIONS.min(clients.len()), ..self.load() };
         let limit = || self.hashes.per_cpu_second(LIMIT_TIME).map(Some);
         rounds(RowName::Login, "bare Argon2id hash", self.options, load, clients, limit)

@@ -28,7 +28,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// kernel's timer.
 const JITTER: Duration = Duration::from_millis(8);
 
-const LOGGING_IN: usize = 8;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// A phase is long enough for its 99th percentile to be more than one unlucky request.
@@ -66,7 +65,7 @@ impl Storm {
 pub fn run(bench: &mut Bench<'_>) -> Result<Storm> {
     let address = bench.server.address;
     let phase = bench.options.round.max(MIN_PHASE);
-    let mut sessions = open_sessions(address, bench.users, REFRESHING)?;
+    let mut sessions = open_sessions(address, bench.refreshing, REFRESHING)?;
     let mut storm = Storm::default();
     let mut before = bench.hashes.per_cpu_second(LIMIT_TIME)?;
     for _ in 0..bench.options.rounds.min(3) {
@@ -75,7 +74,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<Storm> {
         storm.lateness.append(calm.lateness);
         storm.refused_refreshes.append(calm.errors);
 
-        let (paced, logins) = with_logins(address, bench.users, phase, &mut sessions)?;
+        let (paced, logins) = with_logins(address, bench.logging_in, phase, &mut sessions)?;
         storm.stormed.append(paced.latencies);
         storm.lateness.append(paced.lateness);
         storm.refused_refreshes.append(paced.errors);
@@ -109,7 +108,7 @@ fn with_logins(
     let counted = Instant::now() + WARM_UP..Instant::now() + WARM_UP + phase;
     let seen = Mutex::new(Seen::default());
     let paced = thread::scope(|scope| {
-        for user in users.iter().cycle().take(LOGGING_IN) {
+        for user in users {
             let (stop, counted, seen) = (&stop, &counted, &seen);
             scope.spawn(move || log_in(address, user, stop, counted, seen));
         }
