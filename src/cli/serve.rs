@@ -29,16 +29,17 @@ pub fn run(config: Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let clock = Clock::system();
     let now = clock.now();
-    let stores = Stores::open(&config, now).await?;
-    let administrator = match config.profile {
-        Profile::Development => bootstrap_administrator(&config, &stores, now).await?,
-        Profile::Production => None,
-    };
-    let app = Arc::new(App::new(config, stores, clock).await?);
-    let listen = app.config.http.listen;
+    let listen = config.http.listen;
     let listener =
         TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     listener.set_nonblocking(true).context("the listener cannot be set up")?;
+    let stores = Stores::open(&config, now).await?;
+    let app = Arc::new(App::new(config, stores, clock).await?);
+    // Last, so that its password is shown whenever it was made.
+    let administrator = match app.config.profile {
+        Profile::Development => bootstrap_administrator(&app, now).await?,
+        Profile::Production => None,
+    };
     announce(&app, &listener, administrator)?;
 
     let housekeeping = [tokio::spawn(follow_keys(app.clone())), tokio::spawn(purge(app.clone()))];

@@ -142,9 +142,7 @@ impl Registration {
     /// Checks everything and makes the client, without secrets; the error is the sentence for
     /// the operator.
     pub fn check(self, now: Timestamp) -> Result<Client, String> {
-        let id = &self.client_id;
-        let id_char = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-        if id.is_empty() || id.len() > 100 || !id.chars().all(id_char) {
+        if !is_client_id(&self.client_id) {
             return Err("client_id must be 1 to 100 characters of A-Z a-z 0-9 - . _ ~".into());
         }
         let client_type =
@@ -170,10 +168,17 @@ impl Registration {
     }
 }
 
+/// Whether `text` may be the id of a client.
+fn is_client_id(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    (1..=100).contains(&text.len()) && text.chars().all(allowed)
+}
+
 fn check_grants(names: &[String], client_type: ClientType) -> Result<Vec<GrantType>, String> {
     if names.is_empty() {
         return Ok(match client_type {
-            ClientType::Public => vec![GrantType::Password, GrantType::RefreshToken],
+            // The password grant is for first-party apps, and so only by its name.
+            ClientType::Public => vec![GrantType::RefreshToken],
             ClientType::Confidential => vec![GrantType::ClientCredentials],
         });
     }

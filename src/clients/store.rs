@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::{Client, ClientSecret, ClientType, GrantType};
+use super::{Client, ClientSecret, ClientType, GrantType, is_client_id};
 use crate::secret::Fingerprint;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
@@ -62,6 +62,10 @@ impl ClientStore {
 
     /// The client with this id.
     pub async fn find(&self, client_id: &str) -> Result<Option<Client>, StorageError> {
+        // No client is named otherwise, and PostgreSQL's text cannot hold every character.
+        if !is_client_id(client_id) {
+            return Ok(None);
+        }
         let query =
             sqlx::query(select!("WHERE c.client_id = $1 LIMIT 100")).bind(client_id.to_owned());
         Ok(collect(&self.db.fetch_all(query).await?)?.pop())

@@ -223,6 +223,8 @@ impl ResponseError for Problem {
 pub enum BearerError {
     /// None was presented, or not by the Bearer scheme.
     Missing,
+    /// More than one was presented (section 2).
+    Repeated,
     /// It is not good.
     Invalid,
     /// It is good, but was not issued to a user.
@@ -235,27 +237,34 @@ impl BearerError {
     fn parts(self) -> (StatusCode, &'static str, &'static str, Headers) {
         let (status, error, description, challenge) = match self {
             Self::Missing => {
-                (StatusCode::UNAUTHORIZED, "invalid_token", "a bearer token is needed", "Bearer")
+                let challenge = "Bearer realm=\"signet\"";
+                (StatusCode::UNAUTHORIZED, "invalid_token", "a bearer token is needed", challenge)
             }
+            Self::Repeated => (
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "present one bearer token, by one Authorization header",
+                "Bearer realm=\"signet\", error=\"invalid_request\"",
+            ),
             Self::Invalid => (
                 StatusCode::UNAUTHORIZED,
                 "invalid_token",
                 "the access token is not valid",
-                "Bearer error=\"invalid_token\", \
+                "Bearer realm=\"signet\", error=\"invalid_token\", \
                  error_description=\"the access token is not valid\"",
             ),
             Self::NotAUser => (
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
                 "the access token was not issued to a user",
-                "Bearer error=\"insufficient_scope\", \
+                "Bearer realm=\"signet\", error=\"insufficient_scope\", \
                  error_description=\"the access token was not issued to a user\"",
             ),
             Self::NotOpenId => (
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
                 "the access token lacks the scope openid",
-                "Bearer error=\"insufficient_scope\", \
+                "Bearer realm=\"signet\", error=\"insufficient_scope\", \
                  error_description=\"the access token lacks the scope openid\", scope=\"openid\"",
             ),
         };

@@ -84,8 +84,8 @@ pub enum Refusal {
     UnderWay(Timestamp),
     /// Verifiers would meet tokens of a key that they have not seen.
     #[error(
-        "the new key must be published for at least {} before it signs (the longer of \
-         keys.jwks_max_age and 30s), or verifiers meet tokens of a key they have not seen",
+        "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
+         5s, at least 30s), or verifiers meet tokens of a key they have not seen",
         humantime::format_duration(*.0)
     )]
     TooSoon(Duration),
