@@ -164,6 +164,8 @@ pub struct App {
     pub clock: Clock,
     /// The database.
     pub db: Db,
+    /// The clients.
+    pub clients: ClientStore,
     /// The signing keys.
     pub keys: Keys,
     /// The grants.
@@ -185,7 +187,7 @@ impl App {
             .map_err(|error| StartError::Process(error.into()))?;
         let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
         let authorization_server = AuthorizationServer {
-            clients: ClientRegistry::new(stores.clients),
+            clients: ClientRegistry::new(stores.clients.clone()),
             users: stores.users,
             hashing: Arc::new(hashing),
             sessions: stores.sessions,
@@ -198,6 +200,7 @@ impl App {
             config,
             clock,
             db: stores.db,
+            clients: stores.clients,
             keys,
             authorization_server,
             accounts: stores.accounts,

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::keys::key_rotated;
 use super::users::bootstrap_administrator;
-use crate::app::{App, Stores};
+use crate::app::{App, Stores, longest_token_life};
+use crate::audit::{Actor, Origin};
 use crate::config::{Config, Profile};
 use crate::http;
 use crate::secret::Secret;
 use crate::telemetry;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// How often an instance looks for what others did to the keys.
 const KEYS_EVERY: Duration = Duration::from_secs(2);
@@ -79,11 +81,24 @@ async fn follow_keys(app: Arc<App>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = app.keys.reload(app.clock.now()).await {
+        let now = app.clock.now();
+        if let Err(error) = app.keys.reload(now).await {
             // The present ring goes on serving.
             tracing::warn!(%error, "the signing keys were not reloaded");
+        } else if let Err(error) = rotate_if_due(&app, now).await {
+            tracing::warn!(%error, "the next signing key was not made");
         }
     }
+}
+
+async fn rotate_if_due(app: &App, now: Timestamp) -> Result<()> {
+    let server = &app.authorization_server;
+    let lifetime = longest_token_life(&app.config, &app.clients).await?;
+    if let Some((kid, handover)) = app.keys.rotate_if_due(lifetime, now).await? {
+        let origin = Origin::default();
+        server.audit.record(key_rotated(Actor::System, kid, handover, &origin), now).await;
+    }
+    Ok(())
 }
 
 async fn purge(app: Arc<App>) {

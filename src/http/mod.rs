@@ -6,6 +6,7 @@ mod discovery;
 pub mod docs;
 mod error;
 mod extract;
+mod finish;
 mod health;
 mod introspect;
 mod my_sessions;
