@@ -12,6 +12,8 @@ use crate::app::{App, Stores, longest_token_life};
 use crate::audit::{Actor, Origin};
 use crate::config::{Config, Profile};
 use crate::http;
+use crate::keys::KeysError;
+use crate::keys::rotation::Refusal;
 use crate::secret::Secret;
 use crate::telemetry;
 use crate::time::{Clock, Timestamp};
@@ -35,6 +37,7 @@ async fn serve(config: Config) -> Result<()> {
     let listener =
         TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     listener.set_nonblocking(true).context("the listener cannot be set up")?;
+    let config = config.listening_on(listener.local_addr().context("the listener has no address")?);
     let stores = Stores::open(&config, now).await?;
     let app = Arc::new(App::new(config, stores, clock).await?);
     // Last, so that its password is shown whenever it was made.
@@ -92,12 +95,19 @@ async fn follow_keys(app: Arc<App>) {
 }
 
 async fn rotate_if_due(app: &App, now: Timestamp) -> Result<()> {
-    let server = &app.authorization_server;
-    let lifetime = longest_token_life(&app.config, &app.clients).await?;
-    if let Some((kid, handover)) = app.keys.rotate_if_due(lifetime, now).await? {
-        let origin = Origin::default();
-        server.audit.record(key_rotated(Actor::System, kid, handover, &origin), now).await;
+    if !app.keys.is_rotation_due(now) {
+        return Ok(());
     }
+    let lifetime = longest_token_life(&app.config, &app.clients).await?;
+    let (kid, handover) = match app.keys.rotate(None, lifetime, now).await {
+        Ok(rotated) => rotated,
+        // Another instance was first.
+        Err(KeysError::Refused(Refusal::UnderWay(_))) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let origin = Origin::default();
+    let event = key_rotated(Actor::System, kid, handover, &origin);
+    app.authorization_server.audit.record(event, now).await;
     Ok(())
 }
 

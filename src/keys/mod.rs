@@ -224,27 +224,13 @@ impl Keys {
         }
     }
 
-    /// Makes the next key if the newest has signed for so long that its successor is to be
-    /// published. Any instance may find that; of several at once, one does it. Returns the new
-    /// key's `kid` and the handover, if there is one.
-    pub async fn rotate_if_due(
-        &self,
-        token_lifetime: Duration,
-        now: Timestamp,
-    ) -> Result<Option<(String, rotation::Handover)>, KeysError> {
-        let Some(every) = self.policy.rotate_every else { return Ok(None) };
-        let newest = self.ring().newest();
-        let due = newest.is_some_and(|times| {
-            now.plus(self.policy.publish_ahead) >= times.activates_at.plus(every)
-        });
-        if !due {
-            return Ok(None);
-        }
-        match self.rotate(None, token_lifetime, now).await {
-            Ok(rotated) => Ok(Some(rotated)),
-            // Another instance was first.
-            Err(KeysError::Refused(Refusal::UnderWay(_))) => Ok(None),
-            Err(error) => Err(error),
+    /// Whether the newest key has signed for so long that its successor is to be published. Any
+    /// instance may find that; of several that rotate at once, one does it.
+    pub fn is_rotation_due(&self, now: Timestamp) -> bool {
+        let (newest, ahead) = (self.ring().newest(), self.policy.publish_ahead);
+        match (newest, self.policy.rotate_every) {
+            (Some(times), Some(every)) => now.plus(ahead) >= times.activates_at.plus(every),
+            _ => false,
         }
     }
 
