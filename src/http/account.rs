@@ -6,7 +6,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{BearerError, FieldError, Problem};
+use super::bearer::BearerError;
+use super::error::{FieldError, Problem};
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::signed_in;

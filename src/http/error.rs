@@ -68,6 +68,17 @@ impl OAuthError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
 
+    /// An error with its challenge (RFC 9110 section 11.6.1).
+    pub fn challenging(
+        status: StatusCode,
+        error: &'static str,
+        description: &str,
+        challenge: &'static str,
+    ) -> Self {
+        let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
+        Self { headers, ..Self::new(status, error, description) }
+    }
+
     /// 400 `unsupported_grant_type`.
     pub fn unsupported_grant_type() -> Self {
         let description = "the grants are password, refresh_token and client_credentials";
@@ -179,6 +190,12 @@ impl Problem {
         }
     }
 
+    /// A problem with its challenge (RFC 9110 section 11.6.1).
+    pub fn challenging(status: StatusCode, detail: &str, challenge: &'static str) -> Self {
+        let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
+        Self { headers, ..Self::new(status, detail) }
+    }
+
     /// 400 with what is wrong in each field.
     pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let described: Vec<_> =
@@ -254,75 +271,6 @@ impl ResponseError for Problem {
             })
             .unwrap_or_default(),
         )
-    }
-}
-
-/// Why a bearer token does not open an endpoint (RFC 6750 section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BearerError {
-    /// None was presented, or not by the Bearer scheme.
-    Missing,
-    /// More than one was presented (section 2).
-    Repeated,
-    /// It is not good.
-    Invalid,
-    /// It is good, but was not issued to a user.
-    NotAUser,
-    /// It is good, but lacks the scope `openid`.
-    NotOpenId,
-}
-
-impl BearerError {
-    fn parts(self) -> (StatusCode, &'static str, &'static str, Headers) {
-        let (status, error, description, challenge) = match self {
-            Self::Missing => {
-                let challenge = "Bearer realm=\"signet\"";
-                (StatusCode::UNAUTHORIZED, "invalid_token", "a bearer token is needed", challenge)
-            }
-            Self::Repeated => (
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "present one bearer token, by one Authorization header",
-                "Bearer realm=\"signet\", error=\"invalid_request\"",
-            ),
-            Self::Invalid => (
-                StatusCode::UNAUTHORIZED,
-                "invalid_token",
-                "the access token is not valid",
-                "Bearer realm=\"signet\", error=\"invalid_token\", \
-                 error_description=\"the access token is not valid\"",
-            ),
-            Self::NotAUser => (
-                StatusCode::FORBIDDEN,
-                "insufficient_scope",
-                "the access token was not issued to a user",
-                "Bearer realm=\"signet\", error=\"insufficient_scope\", \
-                 error_description=\"the access token was not issued to a user\"",
-            ),
-            Self::NotOpenId => (
-                StatusCode::FORBIDDEN,
-                "insufficient_scope",
-                "the access token lacks the scope openid",
-                "Bearer realm=\"signet\", error=\"insufficient_scope\", \
-                 error_description=\"the access token lacks the scope openid\", scope=\"openid\"",
-            ),
-        };
-        let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
-        (status, error, description, headers)
-    }
-}
-
-impl From<BearerError> for OAuthError {
-    fn from(error: BearerError) -> Self {
-        let (status, error, description, headers) = error.parts();
-        Self { headers, ..Self::new(status, error, description) }
-    }
-}
-
-impl From<BearerError> for Problem {
-    fn from(error: BearerError) -> Self {
-        let (status, _, detail, headers) = error.parts();
-        Self { headers, ..Self::new(status, detail) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
+mod bearer;
 mod discovery;
 pub mod docs;
 mod error;

@@ -3,7 +3,7 @@
 
 use actix_web::HttpRequest;
 
-use super::error::BearerError;
+use super::bearer::BearerError;
 use super::extract;
 use crate::app::App;
 use crate::sessions::Live;
