@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::secret::{Fingerprint, Random, Secret};
 use crate::time::Timestamp;
-use crate::tokens::{Policy as TokenPolicy, Scope};
+use crate::tokens::{LEEWAY, Policy as TokenPolicy, Scope};
 
 pub use authentication::{Credentials, MalformedCredentials, Method};
 pub use registry::ClientRegistry;
@@ -109,6 +109,12 @@ impl Client {
     /// Whether it is registered for `grant`.
     pub fn may_use(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
+    }
+
+    /// Whether what was granted at `then` was granted to another client that had its id before.
+    /// The leeway is for clocks that differ a little.
+    pub fn is_younger_than(&self, then: Timestamp) -> bool {
+        then.plus(LEEWAY) < self.created_at
     }
 
     /// Makes a secret for it: the text to show once, and what is kept.

@@ -14,7 +14,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use zeroize::Zeroize;
 
-use super::error::{BearerError, FieldError, OAuthError, Problem};
+use super::bearer::BearerError;
+use super::error::{FieldError, OAuthError, Problem};
 use super::observe::RequestId;
 use crate::app::App;
 use crate::audit::Origin;

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::error::OAuthError;
 use super::extract::{self, Fields, Form, MediaType};
+use super::finish::to_the_end;
 use crate::app::App;
 use crate::audit::Origin;
 use crate::clients::{Credentials, GrantType};
@@ -130,7 +131,11 @@ pub async fn token(
         GrantType::RefreshToken => {
             let refresh_token = form.required("refresh_token")?.to_owned();
             let request = RefreshRequest { refresh_token, identified, wish };
-            server.refresh(&client, request, &origin, now).await?
+            let app = app.clone();
+            let refresh = async move {
+                app.authorization_server.refresh(&client, request, &origin, now).await
+            };
+            to_the_end(refresh).await?
         }
         GrantType::ClientCredentials => server.client_credentials(&client, wish, now)?,
     };

@@ -224,6 +224,16 @@ impl Keys {
         }
     }
 
+    /// Whether the newest key has signed for so long that its successor is to be published. Any
+    /// instance may find that; of several that rotate at once, one does it.
+    pub fn is_rotation_due(&self, now: Timestamp) -> bool {
+        let (newest, ahead) = (self.ring().newest(), self.policy.publish_ahead);
+        match (newest, self.policy.rotate_every) {
+            (Some(times), Some(every)) => now.plus(ahead) >= times.activates_at.plus(every),
+            _ => false,
+        }
+    }
+
     /// The key that tags refresh tokens, made on first use and kept sealed.
     pub async fn refresh_token_key(
         &self,

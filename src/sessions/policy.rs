@@ -40,11 +40,6 @@ impl Policy {
         if retry_window > Self::MAX_RETRY_WINDOW {
             return Err(("retry_window", "must be at most 5m".into()));
         }
-        if retry_window.is_zero() && recovery == Recovery::Revoke {
-            let problem = "must not be 0s while recovery is revoke: every lost answer would end \
-                           its session";
-            return Err(("retry_window", problem.into()));
-        }
         if idle_lifetime <= retry_window || idle_lifetime < Duration::from_secs(60) {
             return Err(("idle_lifetime", "must be at least 1m and above retry_window".into()));
         }

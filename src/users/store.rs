@@ -118,6 +118,25 @@ impl UserStore {
         Ok(self.db.execute(update).await? > 0)
     }
 
+    /// Sets a new password hash and ends all sessions, if `user` is as it was read: not given
+    /// another password, disabled, or signed out everywhere meanwhile.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
+             updated_at = $3 WHERE id = $1 AND session_epoch = $4 AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix())
+        .bind(user.session_epoch);
+        Ok(self.db.execute(update).await? > 0)
+    }
+
     /// Puts the same password's hash under new settings in place of `old`; a password that was
     /// changed meanwhile stays.
     pub async fn replace_hash(
