@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::client::{Client, PASSWORD, Send, User};
+use crate::support::client::{Client, PASSWORD, User};
 use crate::support::on_every_backend;
 use crate::support::raw::{Connection, RawAnswer};
 use crate::support::signet::{Backend, Signet};
@@ -19,9 +19,9 @@ on_every_backend!(
     of_eight_changes_one_is_made,
 );
 
-/// Asks for `WANTED` and runs `meanwhile` when half of the body has arrived.
-fn change_slowly(signet: &Signet, user: &User, meanwhile: impl FnOnce()) -> RawAnswer {
-    let body = json!({ "current_password": PASSWORD, "new_password": WANTED }).to_string();
+/// Sends the first half of a change to `new`; returns the second.
+fn begin(signet: &Signet, user: &User, new: &str) -> (Connection, String) {
+    let body = json!({ "current_password": PASSWORD, "new_password": new }).to_string();
     let (begin, rest) = body.split_at(body.len() / 2);
     let mut connection = Connection::open(signet.address());
     connection.send(&format!(
@@ -31,10 +31,20 @@ fn change_slowly(signet: &Signet, user: &User, meanwhile: impl FnOnce()) -> RawA
         user.tokens.access_token,
         body.len(),
     ));
-    // The service may look at the account now, before it has the whole request.
+    (connection, rest.to_owned())
+}
+
+/// The service may look at the accounts now, before it has a whole request.
+fn give_time() {
     std::thread::sleep(Duration::from_millis(500));
+}
+
+/// Asks for `WANTED` and runs `meanwhile` when half of the body has arrived.
+fn change_slowly(signet: &Signet, user: &User, meanwhile: impl FnOnce()) -> RawAnswer {
+    let (mut connection, rest) = begin(signet, user, WANTED);
+    give_time();
     meanwhile();
-    connection.send(rest);
+    connection.send(&rest);
     connection.answer()
 }
 
@@ -77,16 +87,14 @@ async fn of_eight_changes_one_is_made(backend: Backend) {
     let client = Client::new(signet.base());
     let user = client.new_user().await;
     let new = |number: usize| format!("{WANTED} {number}");
-    let tasks: Vec<_> = (0..8)
-        .map(|number| {
-            let body = json!({ "current_password": PASSWORD, "new_password": new(number) });
-            let request = client.post("/users/me/password").bearer_auth(&user.tokens.access_token);
-            tokio::spawn(async move { request.json(&body).answer().await })
-        })
-        .collect();
+    let mut begun: Vec<_> = (0..8).map(|number| begin(&signet, &user, &new(number))).collect();
+    give_time();
+    for (connection, rest) in &mut begun {
+        connection.send(rest);
+    }
     let mut made = Vec::new();
-    for (number, task) in tasks.into_iter().enumerate() {
-        let answer = task.await.expect("an answer");
+    for (number, (mut connection, _)) in begun.into_iter().enumerate() {
+        let answer = connection.answer();
         match answer.status {
             204 => made.push(number),
             status => assert!((400..500).contains(&status), "{answer:?}"),

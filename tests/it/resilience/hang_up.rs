@@ -22,9 +22,16 @@ async fn hang_up(signet: &Signet, request: &str, after: Duration, reset: bool) {
     }
 }
 
-/// From at once to what the whole request takes, so that some ends fall between its steps.
+/// Makes each removal of a row take long, so that many ends fall between it and the next step.
+const SLOW: &str = "\
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+        'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END'; \
+    CREATE TRIGGER slow AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION slow(); \
+    CREATE TRIGGER slow AFTER DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION slow()";
+
+/// From at once to what the whole request takes.
 fn moment(number: u64) -> (Duration, bool) {
-    (Duration::from_micros(number / 2 * 500), number.is_multiple_of(2))
+    (Duration::from_millis(number / 2 * 10), number.is_multiple_of(2))
 }
 
 struct Service {
@@ -36,6 +43,7 @@ impl Service {
     fn start() -> Self {
         let database = Postgres::shared().fresh_database();
         let signet = Signet::builder().postgres(&database).start();
+        Postgres::shared().sql(&database, SLOW);
         Self { signet, database }
     }
 
