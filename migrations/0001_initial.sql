@@ -4,7 +4,7 @@
 CREATE TABLE users (
     id              TEXT   NOT NULL PRIMARY KEY,
     email           TEXT   NOT NULL,
-    -- The address as it is compared: normalised and case-folded.
+    -- The address as it is compared: normalised and in lower case.
     email_key       TEXT   NOT NULL UNIQUE,
     name            TEXT,
     password_hash   TEXT   NOT NULL,

@@ -23,6 +23,9 @@ use crate::users::{Hashing, UserStore};
 /// Why the service cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The database does not answer, or not to us.
+    #[error("the database at {0} cannot be reached")]
+    DatabaseUnreachable(String, #[source] StorageError),
     /// The database.
     #[error("the database cannot be used")]
     Database(#[source] StorageError),
@@ -90,10 +93,22 @@ impl Stores {
 /// Connects the database and applies the migrations that are missing.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     let url = config.database.url.expose();
-    let db =
-        Db::connect(url, config.database.max_connections).await.map_err(StartError::Database)?;
+    let unreachable = |error| StartError::DatabaseUnreachable(database_address(url), error);
+    let db = Db::connect(url, config.database.max_connections).await.map_err(unreachable)?;
     db.migrate().await.map_err(StartError::Database)?;
     Ok(db)
+}
+
+/// Where a database is, without user and password.
+fn database_address(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(url) => match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}{}", url.path()),
+            (Some(host), None) => format!("{host}{}", url.path()),
+            (None, _) => url.path().to_owned(),
+        },
+        Err(_) => "an address that cannot be read".into(),
+    }
 }
 
 /// Opens the signing keys, making the key-encryption key and the first signing key where this is
@@ -164,6 +179,8 @@ pub struct App {
     pub clock: Clock,
     /// The database.
     pub db: Db,
+    /// The clients.
+    pub clients: ClientStore,
     /// The signing keys.
     pub keys: Keys,
     /// The grants.
@@ -185,7 +202,7 @@ impl App {
             .map_err(|error| StartError::Process(error.into()))?;
         let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
         let authorization_server = AuthorizationServer {
-            clients: ClientRegistry::new(stores.clients),
+            clients: ClientRegistry::new(stores.clients.clone()),
             users: stores.users,
             hashing: Arc::new(hashing),
             sessions: stores.sessions,
@@ -198,6 +215,7 @@ impl App {
             config,
             clock,
             db: stores.db,
+            clients: stores.clients,
             keys,
             authorization_server,
             accounts: stores.accounts,

@@ -14,8 +14,6 @@ pub struct Metrics {
     tokens: IntCounterVec,
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
-    /// Requests that a store did not answer.
-    pub store_unavailable: IntCounter,
     hashing_waiting: IntGauge,
 }
 
@@ -63,10 +61,6 @@ impl Metrics {
             "signet_sessions_healed_total",
             "Refresh tokens newer than their session: the session store had lost writes.",
         )?;
-        let store_unavailable = IntCounter::new(
-            "signet_store_unavailable_total",
-            "Requests refused because a store did not answer.",
-        )?;
         let hashing_waiting = IntGauge::new(
             "signet_password_hashes_waiting",
             "Password hashes waiting for a thread.",
@@ -75,17 +69,8 @@ impl Metrics {
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(tokens.clone()))?;
         registry.register(Box::new(sessions_healed.clone()))?;
-        registry.register(Box::new(store_unavailable.clone()))?;
         registry.register(Box::new(hashing_waiting.clone()))?;
-        Ok(Self {
-            registry,
-            requests,
-            duration,
-            tokens,
-            sessions_healed,
-            store_unavailable,
-            hashing_waiting,
-        })
+        Ok(Self { registry, requests, duration, tokens, sessions_healed, hashing_waiting })
     }
 
     /// The handles of `route`.

@@ -81,6 +81,34 @@ impl Accounts {
         .await
     }
 
+    /// Changes the password on behalf of `user` and ends all sessions. `false` when the account has
+    /// changed since `user` was read: whoever did that has the last word.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        hash: &Secret<String>,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let change = self.users.change_password(user, hash, now);
+        self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await
+    }
+
+    /// Changes the display name. `false` when there is no such user.
+    pub async fn set_name(
+        &self,
+        id: Uuid,
+        name: Option<&str>,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let done = self.users.set_name(id, name, now).await?;
+        if done {
+            self.record(Kind::UserChanged, id, by, now).await;
+        }
+        Ok(done)
+    }
+
     /// Disables the user and ends all sessions. `false` when there is nobody to disable.
     pub async fn disable(
         &self,

@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub enum Kind {
     /// An account was made.
     UserCreated,
+    /// An account's details were changed.
+    UserChanged,
     /// A user may not sign in any more.
     UserDisabled,
     /// A user may sign in again.
@@ -55,6 +57,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UserCreated => "user.created",
+            Self::UserChanged => "user.changed",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
             Self::UserDeleted => "user.deleted",
@@ -90,6 +93,8 @@ pub enum Actor {
     Client(String),
     /// An operator at the command line.
     CommandLine,
+    /// Signet itself.
+    System,
     /// Nobody known.
     Anonymous,
 }
@@ -100,6 +105,7 @@ impl fmt::Display for Actor {
             Self::User(id) => id.fmt(f),
             Self::Client(id) => f.write_str(id),
             Self::CommandLine => f.write_str("command-line"),
+            Self::System => f.write_str("system"),
             Self::Anonymous => f.write_str("anonymous"),
         }
     }

@@ -10,10 +10,13 @@ use super::output;
 use crate::app::Stores;
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::registry::STALENESS;
-use crate::clients::{Client, ClientType, FIRST_PARTY, Registration};
+use crate::clients::{Client, ClientSecret, ClientType, FIRST_PARTY, Registration};
 use crate::config::Config;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
+
+/// Two secrets are for a change-over, not for good.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(90 * 86_400);
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -204,6 +207,9 @@ async fn rotate_secret(
     json: bool,
     now: Timestamp,
 ) -> Result<()> {
+    if overlap > LONGEST_OVERLAP {
+        bail!("--overlap must be at most {}", humantime::format_duration(LONGEST_OVERLAP));
+    }
     let client = find(stores, client_id).await?;
     if client.client_type == ClientType::Public {
         bail!("{client_id} is a public client: it has no secret");
@@ -214,15 +220,30 @@ async fn rotate_secret(
         bail!("there is no client {client_id}");
     }
     record(stores, Kind::ClientSecretRotated, client_id, now).await;
-    // Instances go on with the present secret for a moment; then it ends when it should.
-    tokio::time::sleep(STALENESS).await;
-    let client = find(stores, client_id).await?;
     let secret = Some(secret.expose().clone());
     if json {
-        return output::json(&ClientRow::new(&client, secret));
+        let client = Client { secrets: changed_over(&client, kept, until, now), ..client };
+        output::json(&ClientRow::new(&client, secret))?;
+    } else {
+        let text = format!("made a new secret for {client_id}; the present one ends at {until}");
+        output::print(&text)?;
+        show_secret(secret)?;
     }
-    output::print(&format!("made a new secret for {client_id}; the present one ends at {until}"))?;
-    show_secret(secret)
+    // Instances go on with the present secret for a moment; then it ends when it should.
+    tokio::time::sleep(STALENESS).await;
+    Ok(())
+}
+
+/// The secrets as they are after the change: the one that was newest, where it overlaps, and the
+/// new one.
+fn changed_over(
+    client: &Client,
+    new: ClientSecret,
+    until: Timestamp,
+    now: Timestamp,
+) -> Vec<ClientSecret> {
+    let overlapping = client.secrets.iter().filter(|old| old.expires_at.is_none() && until > now);
+    overlapping.cloned().chain([new]).collect()
 }
 
 async fn remove(stores: &Stores, client_id: &str, now: Timestamp) -> Result<()> {

@@ -10,7 +10,7 @@ use super::output;
 use crate::app::{self, Stores};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::config::Config;
-use crate::keys::rotation::State;
+use crate::keys::rotation::{Handover, State};
 use crate::keys::store::{KeyStore, StoredKey};
 use crate::time::Timestamp;
 
@@ -107,6 +107,18 @@ async fn list(stores: &Stores, json: bool, now: Timestamp) -> Result<()> {
     output::table(["kid", "algorithm", "state", "signs from", "next"], &rows)
 }
 
+/// The audit event of a rotation.
+pub fn key_rotated(actor: Actor, kid: String, handover: Handover, origin: &Origin) -> Event<'_> {
+    Event {
+        kind: Kind::KeyRotated,
+        actor,
+        subject: Some(kid),
+        client_id: None,
+        detail: Some(format!("signs from {}", handover.at)),
+        origin,
+    }
+}
+
 async fn rotate(
     config: &Config,
     stores: &Stores,
@@ -118,14 +130,7 @@ async fn rotate(
     let lifetime = app::longest_token_life(config, &stores.clients).await?;
     let (kid, handover) = keys.rotate(activate_in, lifetime, now).await?;
     let origin = Origin::default();
-    let event = Event {
-        kind: Kind::KeyRotated,
-        actor: Actor::CommandLine,
-        subject: Some(kid.clone()),
-        client_id: None,
-        detail: Some(format!("signs from {}", handover.at)),
-        origin: &origin,
-    };
+    let event = key_rotated(Actor::CommandLine, kid.clone(), handover, &origin);
     stores.audit.record(event, now).await;
     let rotated = Rotated {
         kid,

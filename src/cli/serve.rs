@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::keys::key_rotated;
 use super::users::bootstrap_administrator;
-use crate::app::{App, Stores};
+use crate::app::{App, Stores, longest_token_life};
+use crate::audit::{Actor, Origin};
 use crate::config::{Config, Profile};
 use crate::http;
+use crate::keys::KeysError;
+use crate::keys::rotation::Refusal;
 use crate::secret::Secret;
 use crate::telemetry;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// How often an instance looks for what others did to the keys.
 const KEYS_EVERY: Duration = Duration::from_secs(2);
@@ -29,16 +33,18 @@ pub fn run(config: Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let clock = Clock::system();
     let now = clock.now();
-    let stores = Stores::open(&config, now).await?;
-    let administrator = match config.profile {
-        Profile::Development => bootstrap_administrator(&config, &stores, now).await?,
-        Profile::Production => None,
-    };
-    let app = Arc::new(App::new(config, stores, clock).await?);
-    let listen = app.config.http.listen;
+    let listen = config.http.listen;
     let listener =
         TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     listener.set_nonblocking(true).context("the listener cannot be set up")?;
+    let config = config.listening_on(listener.local_addr().context("the listener has no address")?);
+    let stores = Stores::open(&config, now).await?;
+    let app = Arc::new(App::new(config, stores, clock).await?);
+    // Last, so that its password is shown whenever it was made.
+    let administrator = match app.config.profile {
+        Profile::Development => bootstrap_administrator(&app, now).await?,
+        Profile::Production => None,
+    };
     announce(&app, &listener, administrator)?;
 
     let housekeeping = [tokio::spawn(follow_keys(app.clone())), tokio::spawn(purge(app.clone()))];
@@ -78,11 +84,31 @@ async fn follow_keys(app: Arc<App>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = app.keys.reload(app.clock.now()).await {
+        let now = app.clock.now();
+        if let Err(error) = app.keys.reload(now).await {
             // The present ring goes on serving.
             tracing::warn!(%error, "the signing keys were not reloaded");
+        } else if let Err(error) = rotate_if_due(&app, now).await {
+            tracing::warn!(%error, "the next signing key was not made");
         }
     }
+}
+
+async fn rotate_if_due(app: &App, now: Timestamp) -> Result<()> {
+    if !app.keys.is_rotation_due(now) {
+        return Ok(());
+    }
+    let lifetime = longest_token_life(&app.config, &app.clients).await?;
+    let (kid, handover) = match app.keys.rotate(None, lifetime, now).await {
+        Ok(rotated) => rotated,
+        // Another instance was first.
+        Err(KeysError::Refused(Refusal::UnderWay(_))) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let origin = Origin::default();
+    let event = key_rotated(Actor::System, kid, handover, &origin);
+    app.authorization_server.audit.record(event, now).await;
+    Ok(())
 }
 
 async fn purge(app: Arc<App>) {

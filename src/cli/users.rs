@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::output;
 use crate::accounts::{By, NewAccount};
-use crate::app::Stores;
+use crate::app::{App, Stores};
 use crate::audit::{Actor, Origin};
 use crate::config::Config;
-use crate::secret::Secret;
+use crate::secret::{Random, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::users::password::{self, HashMemory};
@@ -106,7 +106,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
                 check_role(role).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
             }
             let password = read_password(password_stdin, email.address())?;
-            let password_hash = hash(config, &stores, &password);
+            let password_hash = hash(config, &stores.random, &password);
             let new = NewAccount { email, name, password_hash, roles };
             let user = match stores.accounts.create(new, by, now).await {
                 Err(StorageError::Conflict) => {
@@ -134,7 +134,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::SetPassword { user, password_stdin } => {
             let user = find(&stores, &user).await?;
             let password = read_password(password_stdin, &user.email)?;
-            let hash = hash(config, &stores, &password);
+            let hash = hash(config, &stores.random, &password);
             stores.accounts.set_password(user.id, &hash, by, now).await?;
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
         }
@@ -142,8 +142,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
 }
 
 /// One hash, in memory that is given back at once.
-fn hash(config: &Config, stores: &Stores, password: &Password) -> Secret<String> {
-    password::hash(password, &config.passwords, &stores.random, &mut HashMemory::default())
+fn hash(config: &Config, random: &Random, password: &Password) -> Secret<String> {
+    password::hash(password, &config.passwords, random, &mut HashMemory::default())
 }
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {
@@ -221,24 +221,24 @@ fn read_line() -> Result<Secret<String>> {
 
 /// Makes the first administrator, for a development start; the password to show once.
 pub async fn bootstrap_administrator(
-    config: &Config,
-    stores: &Stores,
+    app: &App,
     now: Timestamp,
 ) -> Result<Option<(String, Secret<String>)>> {
-    if !stores.users.is_empty().await? {
+    let server = &app.authorization_server;
+    if !server.users.is_empty().await? {
         return Ok(None);
     }
-    let text = stores.random.token();
+    let text = server.random.token();
     let email = Email::parse("admin@example.com").map_err(anyhow::Error::msg)?;
     let origin = Origin::default();
     let new = NewAccount {
         name: Some("Administrator".into()),
-        password_hash: hash(config, stores, &Password::new(text.expose())),
+        password_hash: hash(&app.config, &server.random, &Password::new(text.expose())),
         roles: vec![crate::users::ADMIN_ROLE.into()],
         email,
     };
     let by = By { actor: Actor::CommandLine, origin: &origin };
-    match stores.accounts.create(new, by, now).await {
+    match app.accounts.create(new, by, now).await {
         Ok(user) => Ok(Some((user.email, text))),
         // Another instance made it a moment ago, and has shown its password.
         Err(StorageError::Conflict) => Ok(None),

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::{Client, ClientType};
 use crate::secret::{Fingerprint, Secret};
@@ -101,7 +102,9 @@ fn parse_basic(header: &str) -> Result<Option<Credentials>, MalformedCredentials
     let decoded =
         Secret::new(String::from_utf8(decoded).map_err(|_| MalformedCredentials::Header)?);
     let (id, secret) = decoded.expose().split_once(':').ok_or(MalformedCredentials::Header)?;
-    let (id, secret) = (form_decode(id)?, form_decode(secret)?);
+    let (Some(id), Some(secret)) = (form_decode(id), form_decode(secret)) else {
+        return Err(MalformedCredentials::Header);
+    };
     match (id.is_empty(), secret.is_empty()) {
         (true, true) => Ok(None),
         (true, false) => Err(MalformedCredentials::Header),
@@ -113,10 +116,12 @@ fn parse_basic(header: &str) -> Result<Option<Credentials>, MalformedCredentials
     }
 }
 
-fn form_decode(text: &str) -> Result<String, MalformedCredentials> {
-    let spaced = text.replace('+', " ");
+/// Decodes a name or value of a form (RFC 6749 appendix B); `None` where it is not UTF-8. What is
+/// decoded may be a secret, so the copy made on the way is wiped.
+pub fn form_decode(text: &str) -> Option<String> {
+    let spaced = Zeroizing::new(text.replace('+', " "));
     let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
-    decoded.map(|text| text.into_owned()).map_err(|_| MalformedCredentials::Header)
+    decoded.ok().map(|text| text.into_owned())
 }
 
 #[cfg(test)]

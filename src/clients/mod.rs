@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::secret::{Fingerprint, Random, Secret};
 use crate::time::Timestamp;
-use crate::tokens::{Policy as TokenPolicy, Scope};
+use crate::tokens::{LEEWAY, Policy as TokenPolicy, Scope};
 
 pub use authentication::{Credentials, MalformedCredentials, Method};
 pub use registry::ClientRegistry;
@@ -111,6 +111,12 @@ impl Client {
         self.grant_types.contains(&grant)
     }
 
+    /// Whether what was granted at `then` was granted to another client that had its id before.
+    /// The leeway is for clocks that differ a little.
+    pub fn is_younger_than(&self, then: Timestamp) -> bool {
+        then.plus(LEEWAY) < self.created_at
+    }
+
     /// Makes a secret for it: the text to show once, and what is kept.
     pub fn new_secret(random: &Random, now: Timestamp) -> (Secret<String>, ClientSecret) {
         let text = random.token();
@@ -142,9 +148,7 @@ impl Registration {
     /// Checks everything and makes the client, without secrets; the error is the sentence for
     /// the operator.
     pub fn check(self, now: Timestamp) -> Result<Client, String> {
-        let id = &self.client_id;
-        let id_char = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-        if id.is_empty() || id.len() > 100 || !id.chars().all(id_char) {
+        if !is_client_id(&self.client_id) {
             return Err("client_id must be 1 to 100 characters of A-Z a-z 0-9 - . _ ~".into());
         }
         let client_type =
@@ -170,10 +174,17 @@ impl Registration {
     }
 }
 
+/// Whether `text` may be the id of a client.
+fn is_client_id(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    (1..=100).contains(&text.len()) && text.chars().all(allowed)
+}
+
 fn check_grants(names: &[String], client_type: ClientType) -> Result<Vec<GrantType>, String> {
     if names.is_empty() {
         return Ok(match client_type {
-            ClientType::Public => vec![GrantType::Password, GrantType::RefreshToken],
+            // The password grant is for first-party apps, and so only by its name.
+            ClientType::Public => vec![GrantType::RefreshToken],
             ClientType::Confidential => vec![GrantType::ClientCredentials],
         });
     }

@@ -162,6 +162,24 @@ impl Config {
         }
     }
 
+    /// The same for a service that listens on `address`. In development the issuer follows the port
+    /// unless it was configured: tokens then name the service that issued them.
+    pub fn listening_on(mut self, address: SocketAddr) -> Self {
+        let is_default = self
+            .settings
+            .iter()
+            .any(|setting| setting.key == "issuer" && setting.origin == "config/development.toml");
+        if self.profile == Profile::Development && is_default {
+            let issuer = format!("http://127.0.0.1:{}", address.port());
+            if self.tokens.audience == self.issuer {
+                self.tokens.audience.clone_from(&issuer);
+            }
+            self.tokens.issuer.clone_from(&issuer);
+            self.issuer = issuer;
+        }
+        self
+    }
+
     /// Every setting in effect, sorted by key, with its origin; secrets are masked.
     pub fn settings(&self) -> &[Setting] {
         &self.settings

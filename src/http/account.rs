@@ -6,15 +6,17 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::bearer::BearerError;
 use super::error::{FieldError, Problem};
 use super::extract::{self, Fields};
+use super::finish::to_the_end;
 use super::signed_in;
 use crate::accounts::{By, NewAccount};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::storage::StorageError;
 use crate::tokens::LEEWAY;
-use crate::users::{Email, Password, User, Verdict, check_name};
+use crate::users::{Email, User, Verdict, check_name};
 
 /// A user, as the user may see it.
 #[derive(Serialize, ToSchema)]
@@ -102,7 +104,7 @@ pub async fn signup(
     }
     let mut fields = Fields::read(&request, payload).await?;
     let address = fields.required("email");
-    let password = fields.required("password").map(|text| Password::new(&text));
+    let password = fields.password("password");
     let name = fields.optional("name").unwrap_or_default();
 
     let email = address.as_deref().and_then(|address| {
@@ -128,8 +130,11 @@ pub async fn signup(
     let password_hash = server.hashing.hash(password).await?;
     let new = NewAccount { email, name, password_hash, roles: Vec::new() };
     let origin = extract::origin(&request, &app);
-    let by = By { actor: Actor::Anonymous, origin: &origin };
-    match app.accounts.create(new, by, now).await {
+    let create = async move {
+        let by = By { actor: Actor::Anonymous, origin: &origin };
+        app.accounts.create(new, by, now).await
+    };
+    match to_the_end(create).await {
         Ok(user) => Ok(HttpResponse::Created()
             .insert_header(("Cache-Control", "no-store"))
             .json(UserBody::from(user))),
@@ -156,19 +161,18 @@ fn taken() -> Problem {
 )]
 pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
-    let claims = signed_in::claims(&app, &request, now).await?;
-    match (claims.sid, claims.sub.parse()) {
-        (Some(sid), Ok(user)) => {
-            let origin = extract::origin(&request, &app);
+    let (claims, _) = signed_in::claims(&app, &request, now).await?;
+    let origin = extract::origin(&request, &app);
+    let end = async move {
+        if let (Some(sid), Ok(user)) = (claims.sid, claims.sub.parse()) {
             let by = By { actor: Actor::User(user), origin: &origin };
-            app.accounts.end_session(user, sid, by, now).await?;
+            return app.accounts.end_session(user, sid, by, now).await.map(drop);
         }
-        _ => {
-            let until = claims.exp.plus(LEEWAY);
-            let sessions = &app.authorization_server.sessions;
-            sessions.revoke_token(&claims.sub, &claims.jti, until, now).await?;
-        }
-    }
+        let until = claims.exp.plus(LEEWAY);
+        let sessions = &app.authorization_server.sessions;
+        sessions.revoke_token(&claims.sub, &claims.jti, until, now).await
+    };
+    to_the_end(end).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -211,9 +215,12 @@ pub async fn change_me(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    extract::bearer(&request)?;
+    // Who speaks is decided after the body has come, which may take its time.
+    let fields = Fields::read(&request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
-    let mut fields = Fields::read(&request, payload).await?;
+    let mut fields = fields?;
     for fixed in ["id", "email", "password", "roles", "disabled", "email_verified"] {
         if fields.has(fixed) {
             fields.reject(fixed, "cannot be changed here");
@@ -223,10 +230,15 @@ pub async fn change_me(
     let name = fields.optional("name").unwrap_or_default();
     let name = check_name(&name).map_err(|problem| fields.reject("name", problem));
     fields.finish()?;
-    let users = &app.authorization_server.users;
     if given && let Ok(name) = name {
-        users.set_name(user.id, name.as_deref(), now).await?;
+        let (app, origin) = (app.clone(), extract::origin(&request, &app));
+        let change = async move {
+            let by = By { actor: Actor::User(user.id), origin: &origin };
+            app.accounts.set_name(user.id, name.as_deref(), by, now).await
+        };
+        to_the_end(change).await?;
     }
+    let users = &app.authorization_server.users;
     let user = users.find(user.id).await?.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
 }
@@ -241,8 +253,11 @@ pub async fn delete_me(app: Data<App>, request: HttpRequest) -> Result<HttpRespo
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let origin = extract::origin(&request, &app);
-    let by = By { actor: Actor::User(user.id), origin: &origin };
-    app.accounts.delete(user.id, by, now).await?;
+    let delete = async move {
+        let by = By { actor: Actor::User(user.id), origin: &origin };
+        app.accounts.delete(user.id, by, now).await
+    };
+    to_the_end(delete).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -276,11 +291,13 @@ pub async fn change_password(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    extract::bearer(&request)?;
+    // Who speaks is decided after the body has come, which may take its time.
+    let fields = Fields::read(&request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
-    let mut fields = Fields::read(&request, payload).await?;
-    let current = fields.required("current_password").map(|text| Password::new(&text));
-    let new = fields.required("new_password").map(|text| Password::new(&text));
+    let mut fields = fields?;
+    let (current, new) = (fields.password("current_password"), fields.password("new_password"));
     if let Some(new) = &new
         && let Err(problem) = new.check_new(&user.email)
     {
@@ -296,8 +313,14 @@ pub async fn change_password(
     if let Some(new) = new {
         let hash = hashing.hash(new).await?;
         let origin = extract::origin(&request, &app);
-        let by = By { actor: Actor::User(user.id), origin: &origin };
-        app.accounts.set_password(user.id, &hash, by, now).await?;
+        let change = async move {
+            let by = By { actor: Actor::User(user.id), origin: &origin };
+            app.accounts.change_password(&user, &hash, by, now).await
+        };
+        // Changed meanwhile by somebody else: this session is over, and so is what it asked for.
+        if !to_the_end(change).await? {
+            return Err(BearerError::Invalid.into());
+        }
     }
     Ok(HttpResponse::NoContent().finish())
 }

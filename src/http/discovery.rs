@@ -5,7 +5,6 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::error::Problem;
 use crate::app::App;
 use crate::oauth::metadata::Metadata;
 
@@ -58,23 +57,20 @@ pub async fn jwks(
     app: Data<App>,
     cache_control: Data<CacheControl>,
     request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+) -> HttpResponse {
     let ring = app.keys.ring();
     let jwks = ring.jwks();
-    let mut response = if is_known(&request, &jwks.etag) {
-        HttpResponse::NotModified()
-    } else {
-        let mut response = HttpResponse::Ok();
-        // The type of RFC 7517 section 8.5.2; every client also takes it as JSON.
-        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(JWK_SET)));
-        response
-    };
+    let known = is_known(&request, &jwks.etag);
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::CACHE_CONTROL, cache_control.0.clone()));
     response.insert_header((header::ETAG, jwks.etag.as_str()));
-    Ok(response.body(jwks.body.clone()))
+    if known {
+        // RFC 9110 section 15.4.5: without content, or the next answer is read amiss.
+        return response.finish();
+    }
+    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    response.body(jwks.body.clone())
 }
-
-const JWK_SET: &str = "application/json";
 
 /// The `Cache-Control` of the key set.
 pub struct CacheControl(HeaderValue);

@@ -43,18 +43,24 @@ struct Security;
 
 impl Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scopes = Scopes::from_iter([
-            (scope::OPENID, "read claims about the user"),
-            (scope::PROFILE, "the name"),
-            (scope::EMAIL, "the e-mail address"),
-            (scope::ADMIN, "administration, for the role admin"),
-        ]);
-        let flow = Flow::Password(Password::with_refresh_url(path::TOKEN, scopes, path::TOKEN));
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("user", SecurityScheme::OAuth2(OAuth2::new([flow])));
-        let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
-        components.add_security_scheme("client", basic);
+        add_security(openapi, "");
     }
+}
+
+/// How users and clients authenticate, with the token endpoint below `prefix`.
+fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
+    let scopes = Scopes::from_iter([
+        (scope::OPENID, "read claims about the user"),
+        (scope::PROFILE, "the name"),
+        (scope::EMAIL, "the e-mail address"),
+        (scope::ADMIN, "administration, for the role admin"),
+    ]);
+    let token = format!("{prefix}{}", path::TOKEN);
+    let flow = Flow::Password(Password::with_refresh_url(&token, scopes, &token));
+    let components = openapi.components.get_or_insert_default();
+    components.add_security_scheme("user", SecurityScheme::OAuth2(OAuth2::new([flow])));
+    let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
+    components.add_security_scheme("client", basic);
 }
 
 /// The OpenAPI document.
@@ -72,10 +78,17 @@ pub struct Docs {
 impl Docs {
     /// Made once at the start; `prefix` is the path of the issuer, empty for the root.
     pub fn new(prefix: &str) -> Self {
+        let mut document = openapi();
+        if !prefix.is_empty() {
+            document.servers = Some(vec![utoipa::openapi::Server::new(prefix)]);
+            add_security(&mut document, prefix);
+        }
         let oauth = oauth::Config::new().client_id(FIRST_PARTY).app_name("Signet");
-        let config = Config::with_oauth_config([format!("{prefix}/openapi.json")], oauth);
+        let config = Config::with_oauth_config([format!("{prefix}/openapi.json")], oauth)
+            // Else the page asks a validator of its makers about every document.
+            .validator_url("none");
         Self {
-            document: openapi().to_json().unwrap_or_default().into(),
+            document: document.to_json().unwrap_or_default().into(),
             page: PAGE.replace("{base}", &format!("{prefix}/docs/")).into(),
             config: Arc::new(config),
         }

@@ -1,6 +1,6 @@
 //! What the wire hears of a failure: the two forms (RFC 6749 section 5.2 under `/oauth2/` and at
-//! `/login`; RFC 9457 elsewhere) and every conversion into them. A cause is logged here, once, and
-//! never told.
+//! `/login`; RFC 9457 elsewhere) and every conversion into them. A cause goes along to the one log
+//! line of the request, and is never told.
 
 use std::error::Error;
 use std::fmt;
@@ -54,17 +54,29 @@ pub struct OAuthError {
     description: String,
     headers: Headers,
     with_detail: bool,
+    cause: Option<String>,
 }
 
 impl OAuthError {
     fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
         let description = description.into();
-        Self { status, error, description, headers: Headers::NONE, with_detail: false }
+        Self { status, error, description, headers: Headers::NONE, with_detail: false, cause: None }
     }
 
     /// 400 `invalid_request`.
     pub fn invalid_request(description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
+    }
+
+    /// An error with its challenge (RFC 9110 section 11.6.1).
+    pub fn challenging(
+        status: StatusCode,
+        error: &'static str,
+        description: &str,
+        challenge: &'static str,
+    ) -> Self {
+        let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
+        Self { headers, ..Self::new(status, error, description) }
     }
 
     /// 400 `unsupported_grant_type`.
@@ -85,6 +97,12 @@ impl OAuthError {
         Self::new(StatusCode::NOT_FOUND, "invalid_request", "there is no such endpoint")
     }
 
+    /// An error that the framework answered on `route`.
+    pub fn of_framework(status: StatusCode, description: String, route: &str) -> Self {
+        let error = Self::new(status, "invalid_request", description);
+        if route == "/login" { error.with_detail() } else { error }
+    }
+
     /// The same with its description once more as `detail`, which `/login` promises.
     pub fn with_detail(self) -> Self {
         Self { with_detail: true, ..self }
@@ -98,6 +116,16 @@ impl OAuthError {
 
     fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "something went wrong here")
+    }
+
+    /// Notes the cause, for the log line of the request.
+    fn because(self, error: &dyn Error) -> Self {
+        Self { cause: Some(describe(error)), ..self }
+    }
+
+    /// What caused it, for the log alone.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 }
 
@@ -147,12 +175,25 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     headers: Headers,
+    cause: Option<String>,
 }
 
 impl Problem {
     /// A problem of this status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), headers: Headers::NONE }
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            headers: Headers::NONE,
+            cause: None,
+        }
+    }
+
+    /// A problem with its challenge (RFC 9110 section 11.6.1).
+    pub fn challenging(status: StatusCode, detail: &str, challenge: &'static str) -> Self {
+        let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
+        Self { headers, ..Self::new(status, detail) }
     }
 
     /// 400 with what is wrong in each field.
@@ -178,6 +219,21 @@ impl Problem {
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         Self { headers: Headers::RETRY, ..problem }
+    }
+
+    /// 500 without detail.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here")
+    }
+
+    /// Notes the cause, for the log line of the request.
+    pub fn because(self, error: &dyn Error) -> Self {
+        Self { cause: Some(describe(error)), ..self }
+    }
+
+    /// What caused it, for the log alone.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 }
 
@@ -218,66 +274,6 @@ impl ResponseError for Problem {
     }
 }
 
-/// Why a bearer token does not open an endpoint (RFC 6750 section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BearerError {
-    /// None was presented, or not by the Bearer scheme.
-    Missing,
-    /// It is not good.
-    Invalid,
-    /// It is good, but was not issued to a user.
-    NotAUser,
-    /// It is good, but lacks the scope `openid`.
-    NotOpenId,
-}
-
-impl BearerError {
-    fn parts(self) -> (StatusCode, &'static str, &'static str, Headers) {
-        let (status, error, description, challenge) = match self {
-            Self::Missing => {
-                (StatusCode::UNAUTHORIZED, "invalid_token", "a bearer token is needed", "Bearer")
-            }
-            Self::Invalid => (
-                StatusCode::UNAUTHORIZED,
-                "invalid_token",
-                "the access token is not valid",
-                "Bearer error=\"invalid_token\", \
-                 error_description=\"the access token is not valid\"",
-            ),
-            Self::NotAUser => (
-                StatusCode::FORBIDDEN,
-                "insufficient_scope",
-                "the access token was not issued to a user",
-                "Bearer error=\"insufficient_scope\", \
-                 error_description=\"the access token was not issued to a user\"",
-            ),
-            Self::NotOpenId => (
-                StatusCode::FORBIDDEN,
-                "insufficient_scope",
-                "the access token lacks the scope openid",
-                "Bearer error=\"insufficient_scope\", \
-                 error_description=\"the access token lacks the scope openid\", scope=\"openid\"",
-            ),
-        };
-        let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
-        (status, error, description, headers)
-    }
-}
-
-impl From<BearerError> for OAuthError {
-    fn from(error: BearerError) -> Self {
-        let (status, error, description, headers) = error.parts();
-        Self { headers, ..Self::new(status, error, description) }
-    }
-}
-
-impl From<BearerError> for Problem {
-    fn from(error: BearerError) -> Self {
-        let (status, _, detail, headers) = error.parts();
-        Self { headers, ..Self::new(status, detail) }
-    }
-}
-
 impl From<TokenError> for OAuthError {
     fn from(error: TokenError) -> Self {
         let description = error.to_string();
@@ -299,10 +295,7 @@ impl From<TokenError> for OAuthError {
             }
             TokenError::Hashing(error) => error.into(),
             TokenError::Storage(error) => error.into(),
-            TokenError::Sign(error) => {
-                log_cause(&error);
-                Self::internal()
-            }
+            TokenError::Sign(error) => Self::internal().because(&error),
         }
     }
 }
@@ -318,35 +311,33 @@ impl From<MalformedCredentials> for OAuthError {
 
 impl From<StorageError> for OAuthError {
     fn from(error: StorageError) -> Self {
-        log_cause(&error);
-        match error {
+        let told = match error {
             StorageError::Unavailable(_) => Self::unavailable(),
             _ => Self::internal(),
-        }
+        };
+        told.because(&error)
     }
 }
 
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
-        log_cause(&error);
-        match error {
+        let told = match error {
             StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here"),
-        }
+            _ => Self::internal(),
+        };
+        told.because(&error)
     }
 }
 
 impl From<HashingError> for OAuthError {
     fn from(error: HashingError) -> Self {
-        tracing::warn!(%error, "a password was not checked");
-        Self::unavailable()
+        Self::unavailable().because(&error)
     }
 }
 
 impl From<HashingError> for Problem {
     fn from(error: HashingError) -> Self {
-        tracing::warn!(%error, "a password was not hashed");
-        Self::unavailable(UNAVAILABLE)
+        Self::unavailable(UNAVAILABLE).because(&error)
     }
 }
 
@@ -362,13 +353,17 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// Logs a failure with everything that caused it.
-pub fn log_cause(error: &dyn Error) {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
+/// A failure with everything that caused it, in one line for the log. Libraries often repeat their
+/// source in their own text; that is not said twice.
+fn describe(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
     }
-    tracing::error!(%error, cause = causes.join(": "), "a request failed");
+    text
 }

@@ -1,7 +1,8 @@
 //! What a request says, read strictly and within bounds: form and JSON bodies, bearer tokens,
 //! client credentials, where it comes from.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,14 +10,19 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use zeroize::Zeroize;
 
-use super::error::{BearerError, FieldError, OAuthError, Problem};
+use super::bearer::BearerError;
+use super::error::{FieldError, OAuthError, Problem};
 use super::observe::RequestId;
 use crate::app::App;
 use crate::audit::Origin;
-use crate::clients::Credentials;
+use crate::clients::authentication::form_decode;
+use crate::clients::{Credentials, MalformedCredentials};
 use crate::secret::Secret;
+use crate::users::Password;
 
 /// The most bytes that any body may have.
 const LONGEST_BODY: usize = 16 * 1024;
@@ -79,13 +85,20 @@ impl MediaType {
     }
 }
 
+/// Whether the body is UTF-8 by its own account, and not compressed.
+fn is_plain(request: &HttpRequest) -> bool {
+    let charset = request.encoding().is_ok_and(|encoding| encoding.name() == "UTF-8");
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    charset && coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// Reads a body of `media_type`. Bodies hold passwords and tokens, so the text is a secret.
 async fn body(
     request: &HttpRequest,
     mut payload: Payload,
     media_type: MediaType,
 ) -> Result<Secret<String>, BodyError> {
-    if MediaType::of(request) != Some(media_type) {
+    if MediaType::of(request) != Some(media_type) || !is_plain(request) {
         return Err(BodyError::WrongType(media_type.as_str()));
     }
     let announced = request.headers().get(header::CONTENT_LENGTH);
@@ -169,22 +182,51 @@ pub fn credentials(
     client_secret: Option<&str>,
 ) -> Result<Option<Credentials>, OAuthError> {
     // A header that is not text is no Basic credentials either.
-    let header = request.headers().get(header::AUTHORIZATION);
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let header = headers.next();
+    if headers.next().is_some() {
+        return Err(MalformedCredentials::TwoMethods.into());
+    }
     let header = header.map(|value| value.to_str().unwrap_or_default());
     Ok(Credentials::read(header, client_id, client_secret)?)
 }
 
 fn decode(text: &str) -> Result<String, BodyError> {
-    let spaced = text.replace('+', " ");
-    let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
-    let decoded = decoded.map_err(|_| BodyError::Malformed("a parameter is not UTF-8"))?;
-    Ok(decoded.into_owned())
+    form_decode(text).ok_or(BodyError::Malformed("a parameter is not UTF-8"))
 }
 
 /// The members of a JSON object, with everything that is wrong in them collected.
 pub struct Fields {
-    members: serde_json::Map<String, serde_json::Value>,
+    members: HashMap<String, Value>,
     errors: Vec<FieldError>,
+}
+
+/// A JSON object in which no member is repeated: readers differ in which one they take (RFC 8259
+/// section 4), and so could be set against each other.
+struct Members(HashMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = HashMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a member is repeated"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 impl Fields {
@@ -192,8 +234,10 @@ impl Fields {
     pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
         let text = body(request, payload, MediaType::Json).await?;
         match serde_json::from_str(text.expose()) {
-            Ok(serde_json::Value::Object(members)) => Ok(Self { members, errors: Vec::new() }),
-            Ok(_) => Err(BodyError::Malformed("the body must be a JSON object")),
+            Ok(Members(members)) => Ok(Self { members, errors: Vec::new() }),
+            Err(error) if error.is_data() => {
+                Err(BodyError::Malformed("the body must be a JSON object without repeated members"))
+            }
             Err(_) => Err(BodyError::Malformed("the body is not JSON")),
         }
     }
@@ -201,10 +245,21 @@ impl Fields {
     /// The text member `name`; absent and null are the same. Another type is an error.
     pub fn optional(&mut self, name: &'static str) -> Option<String> {
         match self.members.get(name) {
-            None | Some(serde_json::Value::Null) => None,
-            Some(serde_json::Value::String(text)) => Some(text.clone()),
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
             Some(_) => {
                 self.reject(name, "must be text");
+                None
+            }
+        }
+    }
+
+    /// The password member `name`, which must be there; no copy of it is left behind.
+    pub fn password(&mut self, name: &'static str) -> Option<Password> {
+        match self.members.get(name) {
+            Some(Value::String(text)) => Some(Password::new(text)),
+            _ => {
+                self.required(name);
                 None
             }
         }
@@ -240,7 +295,7 @@ impl Fields {
 impl Drop for Fields {
     fn drop(&mut self) {
         for value in self.members.values_mut() {
-            if let serde_json::Value::String(text) = value {
+            if let Value::String(text) = value {
                 text.zeroize();
             }
         }
@@ -250,7 +305,11 @@ impl Drop for Fields {
 /// The bearer token of `request` (RFC 6750 section 2.1; the header is the only way in, since a
 /// token in a URL or a form ends up in logs).
 pub fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
-    let value = request.headers().get(header::AUTHORIZATION).ok_or(BearerError::Missing)?;
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let value = values.next().ok_or(BearerError::Missing)?;
+    if values.next().is_some() {
+        return Err(BearerError::Repeated);
+    }
     let value = value.to_str().map_err(|_| BearerError::Invalid)?;
     let (scheme, token) = value.split_once(' ').ok_or(BearerError::Missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {

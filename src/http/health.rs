@@ -1,9 +1,9 @@
 //! For operators: whether the process lives, whether it can serve, and what it counts.
 
+use actix_web::HttpResponse;
 use actix_web::web::Data;
-use actix_web::{HttpResponse, http::StatusCode};
 
-use super::error::{Problem, log_cause};
+use super::error::Problem;
 use crate::app::App;
 
 /// Whether the process lives
@@ -34,8 +34,7 @@ pub async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
         futures_util::future::join(app.db.check_health(), server.sessions.check_health()).await;
     for (name, result) in [("database", database), ("session store", sessions)] {
         if let Err(error) = result {
-            log_cause(&error);
-            return Err(Problem::unavailable(format!("the {name} is not usable")));
+            return Err(Problem::unavailable(format!("the {name} is not usable")).because(&error));
         }
     }
     Ok(answer("ready"))
@@ -54,9 +53,6 @@ fn answer(status: &str) -> HttpResponse {
 )]
 pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
     let waiting = app.authorization_server.hashing.waiting();
-    let text = app.metrics.render(waiting).map_err(|error| {
-        log_cause(&error);
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here")
-    })?;
+    let text = app.metrics.render(waiting).map_err(|error| Problem::internal().because(&error))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

@@ -63,13 +63,13 @@ pub async fn introspect(
 ) -> Result<HttpResponse, OAuthError> {
     let form = Form::read(&request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let credentials = form.credentials(&request)?;
-    if credentials.is_none() {
+    let Some(credentials) = form.credentials(&request)? else {
         return Err(TokenError::InvalidClient { basic: false }.into());
-    }
+    };
+    let method = credentials.method;
     let server = &app.authorization_server;
-    let client = server.authenticate(credentials, &origin, now).await?;
-    let found = server.introspect(&client, form.required("token")?, now).await?;
+    let client = server.authenticate(Some(credentials), &origin, now).await?;
+    let found = server.introspect(&client, method, form.required("token")?, now).await?;
     let mut body = IntrospectionBody {
         active: !matches!(found, Introspection::Inactive),
         token_type: None,

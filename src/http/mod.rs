@@ -2,10 +2,12 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
+mod bearer;
 mod discovery;
 pub mod docs;
 mod error;
 mod extract;
+mod finish;
 mod health;
 mod introspect;
 mod my_sessions;

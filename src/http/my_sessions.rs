@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::account::ProblemBody;
 use super::error::Problem;
+use super::finish::to_the_end;
 use super::{extract, signed_in};
 use crate::accounts::By;
 use crate::app::App;
@@ -79,8 +80,11 @@ pub async fn end_one(
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let sid: Uuid = sid.parse().map_err(|_| Problem::not_found())?;
     let origin = extract::origin(&request, &app);
-    let by = By { actor: Actor::User(user.id), origin: &origin };
-    if app.accounts.end_session(user.id, sid, by, now).await? {
+    let end = async move {
+        let by = By { actor: Actor::User(user.id), origin: &origin };
+        app.accounts.end_session(user.id, sid, by, now).await
+    };
+    if to_the_end(end).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(Problem::not_found())
@@ -97,7 +101,10 @@ pub async fn end_all(app: Data<App>, request: HttpRequest) -> Result<HttpRespons
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let origin = extract::origin(&request, &app);
-    let by = By { actor: Actor::User(user.id), origin: &origin };
-    app.accounts.end_sessions(user.id, by, now).await?;
+    let end = async move {
+        let by = By { actor: Actor::User(user.id), origin: &origin };
+        app.accounts.end_sessions(user.id, by, now).await
+    };
+    to_the_end(end).await?;
     Ok(HttpResponse::NoContent().finish())
 }

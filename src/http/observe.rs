@@ -15,6 +15,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{Error, ResponseError};
 
 use super::error::{OAuthError, Problem};
+use super::routes::speaks_oauth;
 use crate::metrics::RouteMetrics;
 
 /// The id of one request.
@@ -152,9 +153,21 @@ fn foreign_error<B>(response: &ServiceResponse<B>, route: &str) -> Option<actix_
     let (status, detail) = (response.status(), error.to_string());
     if status.is_server_error() {
         tracing::error!(route, error = detail, "the framework failed");
-        return Some(Problem::new(status, "something went wrong here").error_response());
+        return Some(Problem::internal().error_response());
     }
-    Some(Problem::new(status, detail).error_response())
+    Some(if speaks_oauth(route) {
+        OAuthError::of_framework(status, detail, route).error_response()
+    } else {
+        Problem::new(status, detail).error_response()
+    })
+}
+
+/// What made the request fail, where that is known.
+fn cause<B>(response: &ServiceResponse<B>) -> Option<String> {
+    let error = response.response().error()?;
+    let oauth = error.as_error::<OAuthError>().and_then(OAuthError::cause);
+    let problem = || error.as_error::<Problem>().and_then(Problem::cause);
+    oauth.or_else(problem).map(str::to_owned)
 }
 
 impl Observe {
@@ -174,7 +187,10 @@ impl Observe {
         self.metrics.observe(status.as_u16(), elapsed);
         let method = response.request().method();
         let (status, ms) = (status.as_u16(), (elapsed * 1e5).round() / 1e2);
-        if self.verbosity == Verbosity::Each || status >= 500 {
+        if status >= 500 {
+            let error = cause(response);
+            tracing::warn!(%method, route = self.route, status, ms, request_id = %id.0, error, "request");
+        } else if self.verbosity == Verbosity::Each {
             tracing::info!(%method, route = self.route, status, ms, request_id = %id.0, "request");
         } else {
             tracing::debug!(%method, route = self.route, status, ms, request_id = %id.0, "request");

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::error::OAuthError;
 use super::extract::{self, Form};
+use super::finish::to_the_end;
 use super::token::ErrorBody;
 use crate::app::App;
 use crate::oauth::TokenError;
@@ -47,13 +48,14 @@ pub async fn revoke(
 ) -> Result<HttpResponse, OAuthError> {
     let form = Form::read(&request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let token = form.required("token")?;
+    let token = form.required("token")?.to_owned();
     let credentials = form.credentials(&request)?;
     if credentials.is_none() {
         return Err(TokenError::InvalidClient { basic: false }.into());
     }
-    let server = &app.authorization_server;
-    let client = server.authenticate(credentials, &origin, now).await?;
-    server.revoke(&client, token, &origin, now).await?;
+    let client = app.authorization_server.authenticate(credentials, &origin, now).await?;
+    let revoke =
+        async move { app.authorization_server.revoke(&client, &token, &origin, now).await };
+    to_the_end(revoke).await?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish())
 }

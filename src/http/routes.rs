@@ -131,8 +131,10 @@ impl Routes {
         methods: Vec<Route>,
     ) {
         let resource = methods.into_iter().fold(web::resource(at), Resource::route);
-        let other = move |request: HttpRequest| async move {
-            if speaks_oauth(request.path()) {
+        let other = move || async move {
+            if name == "/login" {
+                OAuthError::method_not_allowed(allow).with_detail().error_response()
+            } else if speaks_oauth(name) {
                 OAuthError::method_not_allowed(allow).error_response()
             } else {
                 Problem::method_not_allowed(allow).error_response()
@@ -155,7 +157,7 @@ impl Routes {
             allow.split(", ").filter_map(|method| method.parse().ok()).collect();
         let cors = Cors::default()
             .allowed_methods(methods)
-            .allowed_headers(["authorization", "content-type", "x-request-id", "if-none-match"])
+            .allowed_headers(ALLOWED_HEADERS)
             .expose_headers(["x-request-id", "retry-after", "www-authenticate", "etag"])
             .max_age(3600);
         let listed = &self.app.config.http.cors_origins;
@@ -169,6 +171,10 @@ impl Routes {
     }
 }
 
+/// Swagger UI, of this or of another service, sends the third.
+const ALLOWED_HEADERS: [&str; 5] =
+    ["authorization", "content-type", "x-requested-with", "x-request-id", "if-none-match"];
+
 /// GET, and HEAD, which is GET without the body (RFC 9110 section 9.3.2).
 fn get() -> Route {
     struct GetOrHead;
@@ -180,15 +186,18 @@ fn get() -> Route {
     web::route().guard(GetOrHead)
 }
 
-async fn not_found(request: HttpRequest) -> actix_web::HttpResponse {
-    if speaks_oauth(request.path()) {
+async fn not_found(app: Data<App>, request: HttpRequest) -> actix_web::HttpResponse {
+    let issuer = url::Url::parse(&app.config.issuer).ok();
+    let prefix = issuer.as_ref().map_or("", |issuer| issuer.path()).trim_end_matches('/');
+    let path = request.path();
+    if speaks_oauth(path.strip_prefix(prefix).unwrap_or(path)) {
         OAuthError::not_found().error_response()
     } else {
         Problem::not_found().error_response()
     }
 }
 
-/// Whether errors of `path` have the form of RFC 6749.
-fn speaks_oauth(path: &str) -> bool {
-    path.contains("/oauth2/") || path.ends_with("/login")
+/// Whether errors of `path`, below the issuer's own, have the form of RFC 6749.
+pub(super) fn speaks_oauth(path: &str) -> bool {
+    path.starts_with("/oauth2/") || path == "/login"
 }

@@ -3,9 +3,10 @@
 
 use actix_web::HttpRequest;
 
-use super::error::{BearerError, log_cause};
+use super::bearer::BearerError;
 use super::extract;
 use crate::app::App;
+use crate::sessions::Live;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::Claims;
@@ -50,19 +51,20 @@ impl From<NotSignedIn> for super::error::OAuthError {
     }
 }
 
-/// The claims of the live access token that `request` carries, meant for Signet.
+/// The claims of the live access token that `request` carries, meant for Signet, and what it rests
+/// on.
 pub async fn claims(
     app: &App,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<Claims, NotSignedIn> {
+) -> Result<(Claims, Live), NotSignedIn> {
     let token = extract::bearer(request)?;
     let server = &app.authorization_server;
-    let claims = server.live_access_token(token, now).await?.ok_or(BearerError::Invalid)?;
+    let (claims, live) = server.live_access_token(token, now).await?.ok_or(BearerError::Invalid)?;
     if !server.access_tokens.is_for_signet(&claims.aud) {
         return Err(BearerError::Invalid.into());
     }
-    Ok(claims)
+    Ok((claims, live))
 }
 
 /// The user that `request` speaks for. A client's own token speaks for no user.
@@ -71,15 +73,11 @@ pub async fn user(
     request: &HttpRequest,
     now: Timestamp,
 ) -> Result<(User, Claims), NotSignedIn> {
-    let claims = claims(app, request, now).await?;
-    if claims.sid.is_none() {
-        return Err(BearerError::NotAUser.into());
-    }
-    let Ok(id) = claims.sub.parse() else {
-        log_cause(&StorageError::corrupt("sub of our own token"));
-        return Err(BearerError::Invalid.into());
-    };
+    let (claims, live) = claims(app, request, now).await?;
+    let Some(epoch) = live.epoch else { return Err(BearerError::NotAUser.into()) };
+    let id = claims.sub.parse().map_err(|_| StorageError::corrupt("sub of our own token"))?;
     let user = app.authorization_server.users.find(id).await?;
-    let user = user.filter(User::is_active).ok_or(BearerError::Invalid)?;
-    Ok((user, claims))
+    // The epoch counts even where a session's record has outlived it.
+    let user = user.filter(|user| user.is_active() && user.session_epoch == epoch);
+    Ok((user.ok_or(BearerError::Invalid)?, claims))
 }

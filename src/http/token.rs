@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::error::OAuthError;
 use super::extract::{self, Fields, Form, MediaType};
+use super::finish::to_the_end;
 use crate::app::App;
 use crate::audit::Origin;
 use crate::clients::{Credentials, GrantType};
@@ -29,7 +30,8 @@ pub struct TokenBody {
     token_type: &'static str,
     /// Seconds until the access token ends.
     expires_in: u64,
-    /// What it allows, words separated by spaces.
+    /// What it allows, words separated by spaces; absent where it is nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
     /// The refresh token, where the grant gives one. Opaque.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,7 +131,11 @@ pub async fn token(
         GrantType::RefreshToken => {
             let refresh_token = form.required("refresh_token")?.to_owned();
             let request = RefreshRequest { refresh_token, identified, wish };
-            server.refresh(&client, request, &origin, now).await?
+            let app = app.clone();
+            let refresh = async move {
+                app.authorization_server.refresh(&client, request, &origin, now).await
+            };
+            to_the_end(refresh).await?
         }
         GrantType::ClientCredentials => server.client_credentials(&client, wish, now)?,
     };
@@ -199,16 +205,23 @@ async fn read_json(
 ) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
     let mut fields = Fields::read(request, payload).await?;
     let mut member = |name| fields.optional(name).filter(|value| !value.is_empty());
-    let username = member("username").or_else(|| member("email"));
-    let (password, scope) = (member("password"), member("scope"));
+    let (username, email) = (member("username"), member("email"));
+    let (grant, scope, resource) = (member("grant_type"), member("scope"), member("resource"));
     let (id, secret) = (member("client_id"), member("client_secret"));
+    let password = fields.password("password");
     fields.finish().map_err(|problem| OAuthError::invalid_request(problem.to_string()))?;
 
+    if grant.is_some_and(|grant| grant != "password") {
+        return Err(OAuthError::unsupported_grant_type());
+    }
+    if username.is_some() && email.is_some() && username != email {
+        return Err(OAuthError::invalid_request("username and email differ"));
+    }
     let missing = |name| OAuthError::invalid_request(format!("{name} is missing"));
     let sign_in = PasswordRequest {
-        username: username.ok_or_else(|| missing("username"))?,
-        password: Password::new(&password.ok_or_else(|| missing("password"))?),
-        wish: wish(scope.as_deref(), std::iter::empty())?,
+        username: username.or(email).ok_or_else(|| missing("username"))?,
+        password: password.ok_or_else(|| missing("password"))?,
+        wish: wish(scope.as_deref(), resource.as_deref().into_iter())?,
     };
     Ok((extract::credentials(request, id.as_deref(), secret.as_deref())?, sign_in))
 }
@@ -219,13 +232,17 @@ fn wish<'a>(
 ) -> Result<Wish, OAuthError> {
     let scope = scope.map(Scope::parse).transpose();
     let scope = scope.map_err(|_| TokenError::InvalidScope("the scope is malformed"))?;
-    let mut resources: Vec<String> = resources.map(str::to_owned).collect();
-    resources.dedup();
-    if resources.len() > MOST_RESOURCES {
+    let mut distinct: Vec<String> = Vec::new();
+    for resource in resources {
+        if !distinct.iter().any(|known| known == resource) {
+            distinct.push(resource.to_owned());
+        }
+    }
+    if distinct.len() > MOST_RESOURCES {
         return Err(TokenError::InvalidTarget.into());
     }
     // A scope of white space alone names nothing, as if it were absent.
-    Ok(Wish { scope: scope.filter(|scope| !scope.is_empty()), resources })
+    Ok(Wish { scope: scope.filter(|scope| !scope.is_empty()), resources: distinct })
 }
 
 fn answer(app: &App, grant: GrantType, response: TokenResponse) -> HttpResponse {

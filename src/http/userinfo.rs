@@ -5,7 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{BearerError, OAuthError};
+use super::bearer::BearerError;
+use super::error::OAuthError;
 use super::signed_in;
 use super::token::ErrorBody;
 use crate::app::App;

@@ -77,6 +77,9 @@ impl Policy {
     }
 }
 
+/// How long the other instances may take to publish a new key.
+const ROLLOUT: Duration = Duration::from_secs(5);
+
 /// What can go wrong with the keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
@@ -201,7 +204,7 @@ impl Keys {
             .iter()
             .find(|key| key.times.deactivates_at.is_none())
             .ok_or(KeysError::NoneActive)?;
-        let least = self.policy.jwks_max_age.max(Policy::MIN_PUBLISH_AHEAD);
+        let least = (self.policy.jwks_max_age + ROLLOUT).max(Policy::MIN_PUBLISH_AHEAD);
         let activate_in = activate_in.unwrap_or(self.policy.publish_ahead);
         let plan = rotation::plan(&newest.times, activate_in, least, token_lifetime, now)?;
         let times = Times {
@@ -218,6 +221,16 @@ impl Keys {
                 self.reload(now).await?;
                 Ok((new.kid, plan))
             }
+        }
+    }
+
+    /// Whether the newest key has signed for so long that its successor is to be published. Any
+    /// instance may find that; of several that rotate at once, one does it.
+    pub fn is_rotation_due(&self, now: Timestamp) -> bool {
+        let (newest, ahead) = (self.ring().newest(), self.policy.publish_ahead);
+        match (newest, self.policy.rotate_every) {
+            (Some(times), Some(every)) => now.plus(ahead) >= times.activates_at.plus(every),
+            _ => false,
         }
     }
 

@@ -54,6 +54,11 @@ impl KeyRing {
         active.or(self.keys.last())
     }
 
+    /// The times of the key that has no successor yet.
+    pub fn newest(&self) -> Option<Times> {
+        self.keys.iter().map(|key| key.times).find(|times| times.deactivates_at.is_none())
+    }
+
     /// The published key named `kid`, for verification.
     pub fn find(&self, kid: &str, now: Timestamp) -> Option<&PublicKey> {
         self.keys

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Where a key stands (`api.md` calls these states by the same names).
+/// Where a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -76,16 +76,22 @@ pub struct Handover {
     pub old_retires_at: Timestamp,
 }
 
+/// The longest that a key may wait to sign.
+const LONGEST_WAIT: Duration = Duration::from_secs(90 * 86_400);
+
 /// Why a rotation is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A successor is waiting already.
     #[error("a rotation is already under way: the newest key starts to sign at {0}")]
     UnderWay(Timestamp),
+    /// It would not happen in the foreseeable future, and nothing else could meanwhile.
+    #[error("the new key must start to sign within {}", humantime::format_duration(*.0))]
+    TooLate(Duration),
     /// Verifiers would meet tokens of a key that they have not seen.
     #[error(
-        "the new key must be published for at least {} before it signs (the longer of \
-         keys.jwks_max_age and 30s), or verifiers meet tokens of a key they have not seen",
+        "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
+         5s, at least 30s), or verifiers meet tokens of a key they have not seen",
         humantime::format_duration(*.0)
     )]
     TooSoon(Duration),
@@ -106,6 +112,9 @@ pub fn plan(
     }
     if activate_in < least {
         return Err(Refusal::TooSoon(least));
+    }
+    if activate_in > LONGEST_WAIT {
+        return Err(Refusal::TooLate(LONGEST_WAIT));
     }
     let at = now.plus(activate_in);
     Ok(Handover { at, old_retires_at: at.plus(token_lifetime) })

@@ -2,7 +2,8 @@
 //! is inactive, without a reason (section 2.2).
 
 use super::{AuthorizationServer, TokenError};
-use crate::clients::{Client, ClientType};
+use crate::clients::{Client, ClientType, Method};
+use crate::sessions::Live;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::Claims;
@@ -34,28 +35,32 @@ impl AuthorizationServer {
     pub async fn introspect(
         &self,
         client: &Client,
+        method: Method,
         token: &str,
         now: Timestamp,
     ) -> Result<Introspection, TokenError> {
         if client.client_type == ClientType::Public {
-            return Err(TokenError::InvalidClient { basic: false });
+            return Err(TokenError::InvalidClient { basic: method == Method::Basic });
         }
-        if let Some(claims) = self.live_access_token(token, now).await? {
+        if let Some((claims, _)) = self.live_access_token(token, now).await? {
             return Ok(Introspection::AccessToken(Box::new(claims)));
         }
         self.introspect_refresh_token(client, token, now).await
     }
 
-    /// The claims of `token` if it is good, was not revoked, and its session and client are live.
+    /// The claims of `token` and what it rests on, if it is good, was not revoked, and its session
+    /// and client are live.
     pub async fn live_access_token(
         &self,
         token: &str,
         now: Timestamp,
-    ) -> Result<Option<Claims>, StorageError> {
+    ) -> Result<Option<(Claims, Live)>, StorageError> {
         let Ok(claims) = self.access_tokens.verify(token, now) else { return Ok(None) };
-        let live = self.sessions.is_live(&claims.sub, claims.sid, &claims.jti, now).await?
-            && self.clients.find_enabled(&claims.client_id).await?.is_some();
-        Ok(live.then_some(claims))
+        let live = self.sessions.find_live(&claims.sub, claims.sid, &claims.jti, now).await?;
+        let Some(live) = live else { return Ok(None) };
+        let client = self.clients.find_enabled(&claims.client_id).await?;
+        let same = client.is_some_and(|client| !client.is_younger_than(claims.iat));
+        Ok(same.then_some((claims, live)))
     }
 
     async fn introspect_refresh_token(

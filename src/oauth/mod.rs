@@ -124,7 +124,7 @@ impl AuthorizationServer {
                     kind: Kind::ClientRefused,
                     actor: Actor::Anonymous,
                     subject: None,
-                    client_id: Some(&credentials.client_id),
+                    client_id: Some(shorten(&credentials.client_id)),
                     detail: None,
                     origin,
                 };
@@ -133,6 +133,11 @@ impl AuthorizationServer {
             }
         }
     }
+}
+
+/// As much of what an unknown caller sent as a log line should hold.
+fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(100)]
 }
 
 fn check_grant(client: &Client, grant: GrantType) -> Result<(), TokenError> {

@@ -68,6 +68,8 @@ impl AuthorizationServer {
             Ok(rotation) => Ok(rotation),
             Err(RotationError::Storage(error)) => Err(error.into()),
             Err(RotationError::Invalid(Refusal::OtherClient)) if !identified => {
+                let reason = Refusal::OtherClient.as_str();
+                self.refuse(client, Some(presented), reason, origin, now).await;
                 Err(TokenError::InvalidClient { basic: false })
             }
             Err(RotationError::Invalid(reason)) => {
@@ -98,6 +100,7 @@ impl AuthorizationServer {
     ) -> Result<User, TokenError> {
         let user = self.users.find(session.user_id).await?;
         let reason = match user {
+            _ if client.is_younger_than(session.started_at) => "the client was registered anew",
             None => "the user is gone",
             Some(user) if !user.is_active() => "disabled user",
             Some(user) if user.session_epoch != session.epoch => "the user's sessions were ended",
@@ -161,13 +164,16 @@ impl AuthorizationServer {
         wish: &Wish,
     ) -> Result<Vec<String>, TokenError> {
         let granted: Vec<String> = session.audience.split_whitespace().map(str::to_owned).collect();
+        let default = &self.access_tokens.policy().audience;
         if wish.resources.is_empty() {
+            super::check_resources(client, &granted, default)?;
             return Ok(granted);
         }
+        super::check_resources(client, &wish.resources, default)?;
         if granted.is_empty() {
-            let default = &self.access_tokens.policy().audience;
-            super::check_resources(client, &wish.resources, default)?;
-        } else if !wish.resources.iter().all(|resource| granted.contains(resource)) {
+            return Ok(wish.resources.clone());
+        }
+        if !wish.resources.iter().all(|resource| granted.contains(resource)) {
             return Err(TokenError::InvalidTarget);
         }
         Ok(wish.resources.clone())

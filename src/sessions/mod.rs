@@ -61,6 +61,13 @@ impl Rotation {
     }
 }
 
+/// What a live access token rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// The epoch of its session, to be compared with the user's; `None` for a client's own token.
+    pub epoch: Option<i64>,
+}
+
 /// Why a refresh token is not exchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
@@ -196,22 +203,24 @@ impl Sessions {
         self.store.revoke_token(subject, jti, expires_at, now).await
     }
 
-    /// Whether an access token, otherwise good, still counts: it has not been revoked, and the
-    /// session that it belongs to, if any, is live. One round trip to the store.
-    pub async fn is_live(
+    /// What an access token, otherwise good, still rests on; `None` where it has been revoked, or
+    /// the session that it belongs to is over. One round trip to the store.
+    pub async fn find_live(
         &self,
         subject: &str,
         sid: Option<Uuid>,
         jti: &str,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<Option<Live>, StorageError> {
         let Some(sid) = sid else {
-            return Ok(!self.store.is_token_revoked(subject, jti).await?);
+            let revoked = self.store.is_token_revoked(subject, jti).await?;
+            return Ok((!revoked).then_some(Live { epoch: None }));
         };
         // Only users have sessions, and a user's subject is their id.
-        let Ok(user_id) = Uuid::parse_str(subject) else { return Ok(false) };
+        let Ok(user_id) = Uuid::parse_str(subject) else { return Ok(None) };
         let session = self.store.load_for_token(user_id, sid, jti).await?;
-        Ok(session.is_some_and(|session| !session.is_expired(&self.policy, now)))
+        let session = session.filter(|session| !session.is_expired(&self.policy, now));
+        Ok(session.map(|session| Live { epoch: Some(session.epoch) }))
     }
 
     /// Removes at most `limit` expired records; how many. When it is `limit`, there may be more.

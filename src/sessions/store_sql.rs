@@ -14,17 +14,25 @@ use crate::time::Timestamp;
 /// More sessions than a user can have.
 const MOST_LISTED: i64 = 10_000;
 
+/// A query for whole sessions, with its condition.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
+             advanced_at FROM sessions ",
+            $condition
+        )
+    };
+}
+
 /// The store over a database.
 pub struct SqlStore(pub Db);
 
 impl SessionStore for SqlStore {
     fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, Option<Held>> {
-        let query = sqlx::query(
-            "SELECT sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
-             advanced_at FROM sessions WHERE sid = $1 AND user_id = $2",
-        )
-        .bind(sid.to_string())
-        .bind(user_id.to_string());
+        let query = sqlx::query(select!("WHERE sid = $1 AND user_id = $2"))
+            .bind(sid.to_string())
+            .bind(user_id.to_string());
         async move {
             let row = self.0.fetch_optional(query).await?;
             let session = row.as_ref().map(read_session).transpose()?;
@@ -39,11 +47,10 @@ impl SessionStore for SqlStore {
         sid: Uuid,
         jti: &'a str,
     ) -> Answer<'a, Option<Session>> {
-        let query = sqlx::query(
-            "SELECT sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
-             advanced_at FROM sessions WHERE sid = $1 AND user_id = $2 \
-             AND NOT EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)",
-        )
+        let query = sqlx::query(select!(
+            "WHERE sid = $1 AND user_id = $2 \
+             AND NOT EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)"
+        ))
         .bind(sid.to_string())
         .bind(user_id.to_string())
         .bind(jti);
@@ -57,11 +64,10 @@ impl SessionStore for SqlStore {
     }
 
     fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<'_, Vec<Session>> {
-        let query = sqlx::query(
-            "SELECT sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
-             advanced_at FROM sessions WHERE user_id = $1 AND expires_at > $2 \
-             ORDER BY started_at DESC, sid DESC LIMIT $3",
-        )
+        let query = sqlx::query(select!(
+            "WHERE user_id = $1 AND expires_at > $2 \
+             ORDER BY started_at DESC, sid DESC LIMIT $3"
+        ))
         .bind(user_id.to_string())
         .bind(now.as_unix())
         .bind(MOST_LISTED);

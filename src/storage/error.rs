@@ -39,13 +39,14 @@ impl From<sqlx::Error> for StorageError {
     }
 }
 
-/// Codes of a database that is stopping, starting, full, locked or read-only: PostgreSQL's
-/// SQLSTATE classes 08, 40 (a deadlock lost), 53, 57P and 25006; SQLite's BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN
-/// (the low byte of its extended codes).
+/// Codes of a database that is stopping, starting, full, locked, read-only, or whose password is
+/// being changed: PostgreSQL's SQLSTATE classes 08, 28, 40 (a deadlock lost), 53 and 57, 25006 and
+/// 55P03; SQLite's BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN (the low byte of its extended
+/// codes).
 fn is_passing(code: &str) -> bool {
     if code.len() == 5 {
-        return ["08", "40", "53", "57P"].iter().any(|class| code.starts_with(class))
-            || code == "25006";
+        return ["08", "28", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+            || ["25006", "55P03"].contains(&code);
     }
     code.parse::<u32>().is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
 }
@@ -56,9 +57,10 @@ mod tests {
 
     #[test]
     fn passing_troubles_are_told_from_bugs() {
-        for code in
-            ["57P01", "40P01", "57P03", "53300", "08006", "25006", "5", "6", "261", "10", "13"]
-        {
+        for code in [
+            "57P01", "57014", "40P01", "57P03", "28P01", "55P03", "53300", "08006", "25006", "5",
+            "6", "261", "10", "13",
+        ] {
             assert!(is_passing(code), "{code}");
         }
         for code in ["23505", "42601", "42P01", "1", "19", "2067", ""] {

@@ -1,6 +1,6 @@
 //! The SQL database, one face for SQLite and PostgreSQL. Stores write one SQL text in the portable
-//! subset (TEXT and BIGINT, `$n`, bound times) and run it here, where every statement has a time
-//! limit and every failure is classified. Invariant: an unanswered statement is `Unavailable`,
+//! subset (TEXT and BIGINT, `$n`, bound times) and run it here, where every statement but a
+//! migration has a time limit and every failure is classified. Invariant: an unanswered statement is `Unavailable`,
 //! never an empty result.
 
 pub mod error;
@@ -10,7 +10,7 @@ pub mod redis;
 use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction};
 
 pub use error::StorageError;
 
@@ -48,7 +48,7 @@ impl Db {
         sqlx::any::install_default_drivers();
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::connect_sqlite(url).await,
-            _ => Self::connect_postgres(url, max_connections),
+            _ => Self::connect_postgres(url, max_connections).await,
         }
     }
 
@@ -78,7 +78,9 @@ impl Db {
         Ok(Self { pool, engine: Engine::Sqlite })
     }
 
-    fn connect_postgres(url: &str, max_connections: u32) -> Result<Self, StorageError> {
+    async fn connect_postgres(url: &str, max_connections: u32) -> Result<Self, StorageError> {
+        // Once without the pool, whose time-out would hide what is wrong.
+        within_time(async { Ok(AnyConnection::connect(url).await?.close().await?) }).await?;
         let pool = pool_options(max_connections).connect_lazy(url)?;
         Ok(Self { pool, engine: Engine::Postgres })
     }
@@ -121,9 +123,10 @@ impl Db {
         within_time(async { Ok(self.pool.begin_with(begin).await?) }).await
     }
 
-    /// Whether the database answers now.
+    /// Whether the database answers now, from its tables.
     pub async fn check_health(&self) -> Result<(), StorageError> {
-        self.fetch_optional(sqlx::query("SELECT 1")).await.map(drop)
+        let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
+        self.fetch_optional(query).await.map(drop)
     }
 
     /// Closes all connections; on SQLite this also folds the write-ahead log into the file.
@@ -142,14 +145,16 @@ fn pool_options(max_connections: u32) -> AnyPoolOptions {
                 // A busy connection proves itself by use; one that has rested may have lost its
                 // server meanwhile, and a request should not be what finds out.
                 if meta.idle_for > Duration::from_millis(500) {
-                    sqlx::Connection::ping(connection).await?;
+                    connection.ping().await?;
                 }
                 Ok(true)
             })
         })
 }
 
-async fn within_time<T>(
+/// Runs statements of a transaction, or any others that are not run by [`Db`], within the time of
+/// one.
+pub async fn within_time<T>(
     work: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
     match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {

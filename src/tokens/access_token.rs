@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::Policy;
+use super::{LEEWAY, Policy};
 use crate::keys::Keys;
 use crate::secret::Random;
 use crate::time::Timestamp;
@@ -62,8 +62,12 @@ pub struct Claims {
     pub jti: String,
     /// The client that it was issued to.
     pub client_id: String,
-    /// What it allows.
+    /// What it allows; absent where it is nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// Before when it is not good; Signet issues none with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<Timestamp>,
     /// When the user last gave a password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<Timestamp>,
@@ -158,7 +162,13 @@ impl AccessTokens {
         random: &Random,
         now: Timestamp,
     ) -> Result<AccessToken, SignError> {
+        let ring = self.keys.ring();
+        let key = ring.active(now).ok_or(SignError::NoKey)?;
+        // No token outlives its key's place in JWKS, whatever lifetimes were set since that was
+        // planned.
+        let published = key.times.retires_at.map(|at| at.minus(LEEWAY).since(now));
         let lifetime = grant.lifetime.unwrap_or(self.policy.access_token_lifetime);
+        let lifetime = published.map_or(lifetime, |published| published.min(lifetime));
         let (auth_time, sid, roles) = match grant.session {
             Some(session) => (Some(session.auth_time), Some(session.sid), Some(session.roles)),
             None => (None, None, None),
@@ -172,12 +182,11 @@ impl AccessTokens {
             jti: random.uuid().simple().to_string(),
             client_id: grant.client_id.to_owned(),
             scope: grant.scope,
+            nbf: None,
             auth_time,
             sid,
             roles,
         };
-        let ring = self.keys.ring();
-        let key = ring.active(now).ok_or(SignError::NoKey)?;
         let mut header = Header::new(Algorithm::RS256);
         header.typ = Some(TYPE.into());
         header.kid = Some(key.key.public.kid.clone());
@@ -210,6 +219,9 @@ impl AccessTokens {
         }
         if claims.exp <= now {
             return Err(InvalidToken("expired"));
+        }
+        if claims.nbf.is_some_and(|nbf| now < nbf) {
+            return Err(InvalidToken("not good yet"));
         }
         Ok(claims)
     }

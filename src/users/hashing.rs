@@ -3,6 +3,7 @@
 //! nobody but other hashes.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -78,7 +79,11 @@ impl Hashing {
             Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), policy, random });
         for number in 0..shared.policy.threads {
             let shared = shared.clone();
-            thread::Builder::new().name(format!("hash-{number}")).spawn(move || work(&shared))?;
+            let body = move || {
+                // A panic costs one hash, whose caller hears that it was not computed.
+                while catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {}
+            };
+            thread::Builder::new().name(format!("hash-{number}")).spawn(body)?;
         }
         Ok(Self { shared, unmatchable })
     }
@@ -134,6 +139,7 @@ fn work(shared: &Shared) {
     let _ = rustix::process::setpriority_process(None, 19);
     let mut memory = HashMemory::default();
     while let Some(job) = next(shared, &mut memory) {
+        let _busy = Busy(shared);
         match job {
             job if job.is_abandoned() => {}
             Job::Hash(password, reply) => {
@@ -147,7 +153,15 @@ fn work(shared: &Shared) {
                 let _ = reply.send(verdict);
             }
         }
-        shared.lock().busy -= 1;
+    }
+}
+
+/// A thread at work; it is counted off even if the work panics.
+struct Busy<'a>(&'a Shared);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.lock().busy -= 1;
     }
 }
 

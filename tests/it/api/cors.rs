@@ -129,3 +129,44 @@ async fn what_pages_have_no_business_with_is_closed_to_all() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_swagger_ui_sends_is_allowed() {
+    let signet = service();
+    let client = Client::new(signet.base());
+    for path in ["/login", "/oauth2/token"] {
+        let request = client.request(Method::OPTIONS, path).header("origin", OURS);
+        let request = request.header("access-control-request-method", "POST");
+        let wanted = "authorization,content-type,x-requested-with";
+        let answer = request.header("access-control-request-headers", wanted).answer().await;
+        assert!((200..300).contains(&answer.status), "{path}: {answer:?}");
+        assert_allows(&answer, Some(OURS));
+        let allowed = list_of(&answer, "access-control-allow-headers");
+        for header in wanted.split(',') {
+            assert!(allowed.split(',').any(|name| name.trim() == header), "{path}: {allowed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_preflight_speaks_like_its_endpoint() {
+    let signet = service();
+    let client = Client::new(signet.base());
+    for path in ["/login", "/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo"] {
+        let answer = preflight(&client, "POST", path, THEIRS).await;
+        assert!((400..500).contains(&answer.status), "{path}: {answer:?}");
+        assert_allows(&answer, None);
+        let status = answer.status;
+        let answer = answer.expect_oauth_error(status, "invalid_request");
+        let body = answer.json();
+        if path == "/login" {
+            assert_eq!(body["detail"], body["error_description"], "{answer:?}");
+        }
+    }
+    for path in ["/signup", "/users/me"] {
+        let answer = preflight(&client, "POST", path, THEIRS).await;
+        assert_allows(&answer, None);
+        let status = answer.status;
+        answer.expect_problem(status);
+    }
+}

@@ -209,3 +209,11 @@ async fn media_type_and_size_are_checked() {
     let body = json!({ "username": "a@example.com", "password": huge });
     login_json(&client, body).await.expect_oauth_error(413, "invalid_request");
 }
+
+#[tokio::test]
+async fn another_method_is_told_in_both_forms() {
+    let client = Client::shared();
+    let answer = client.get("/login").answer().await.expect_oauth_error(405, "invalid_request");
+    assert!(answer.header("allow").is_some_and(|allow| allow.contains("POST")), "{answer:?}");
+    assert_eq!(answer.json()["detail"], answer.json()["error_description"], "{answer:?}");
+}

@@ -1,6 +1,7 @@
 //! Signet's own endpoints, a file for each resource, from outside.
 
 mod account;
+mod bodies;
 mod cors;
 mod docs;
 mod framework;
@@ -8,8 +9,10 @@ mod limits;
 mod login;
 mod logout;
 mod logs;
+mod nul;
 mod operations;
 mod password_change;
+mod password_change_races;
 mod password_hashing;
 mod sessions;
 mod signup;

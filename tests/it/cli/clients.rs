@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{assert_fails, items};
-use crate::support::client::{Client, FIRST_PARTY};
+use crate::support::client::{Client, FIRST_PARTY, PASSWORD};
 use crate::support::on_every_backend;
+use crate::support::postgres::Postgres;
 use crate::support::signet::{Backend, Signet};
 
 const GRANT: [(&str, &str); 1] = [("grant_type", "client_credentials")];
@@ -101,4 +102,57 @@ fn what_cannot_work_is_refused() {
         assert!([Some(1), Some(2)].contains(&output.status.code()), "{arguments:?}: {output:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
     }
+}
+
+#[tokio::test]
+async fn an_overlap_into_the_far_future_is_refused() {
+    let signet = Signet::start();
+    let secret = signet.add_confidential("shop", &["--grants", "client_credentials"]);
+    let rotate = ["clients", "rotate-secret", "shop", "--overlap", "1000000000d"];
+    let output = signet.cli(&rotate, "");
+    assert!([Some(1), Some(2)].contains(&output.status.code()), "{output:?}");
+    assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
+    // Nothing has changed.
+    Client::new(signet.base()).token_as(("shop", &secret), &GRANT).await.expect(200);
+    let list = signet.cli_json(&["clients", "list"], "");
+    let shop = items(&list).iter().find(|client| client["client_id"] == "shop").expect("listed");
+    assert_eq!(shop["secrets"], 1, "{shop}");
+}
+
+#[test]
+fn the_password_grant_is_given_only_by_name() {
+    let signet = Signet::builder().prepare();
+    signet.cli_ok(&["migrate"], "");
+    let added = signet.cli_json(&["clients", "add", "x", "--public"], "");
+    assert_eq!(added["grants"], json!(["refresh_token"]), "{added}");
+}
+
+#[tokio::test]
+async fn a_client_registered_anew_does_not_revive_old_sessions() {
+    let database = Postgres::shared().fresh_database();
+    let sql = |sql: &str| Postgres::shared().sql(&database, sql);
+    let mut signet = Signet::builder().postgres(&database).prepare();
+    signet.cli_ok(&["migrate"], "");
+    let options = ["--grants", "password,refresh_token", "--scopes", "read"];
+    signet.add_public("app", &options);
+    // Before it runs: it need not look again at clients that it knows.
+    sql("UPDATE clients SET created_at = created_at - 7200 WHERE client_id = 'app'");
+    signet.restart();
+    let client = Client::new(signet.base());
+    let user = client.new_user().await;
+    let login = [("username", &*user.email), ("password", PASSWORD), ("client_id", "app")];
+    let refresh = async |token: &str| {
+        let grant = ("grant_type", "refresh_token");
+        client.token(&[grant, ("refresh_token", token), ("client_id", "app")]).await
+    };
+    let old = client.form("/login", &login).await.tokens();
+    // An hour ago: clocks may differ by less, for which there is slack.
+    sql("UPDATE sessions SET started_at = started_at - 3600 WHERE client_id = 'app'");
+    let old = refresh(&old.refresh_token).await.tokens();
+    signet.cli_ok(&["clients", "remove", "app"], "");
+    signet.add_public("app", &options);
+    // The new one works, and the name alone takes over nothing.
+    let new = client.form("/login", &login).await.tokens();
+    refresh(&old.refresh_token).await.expect_oauth_error(400, "invalid_grant");
+    refresh(&new.refresh_token).await.tokens();
 }

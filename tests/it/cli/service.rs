@@ -71,3 +71,21 @@ fn config_is_checked_and_shown_without_secrets() {
     let shown = signet.cli_json(&["config", "show"], "");
     assert_eq!(shown["issuer"]["value"], signet.issuer());
 }
+
+#[tokio::test]
+async fn an_administrator_is_made_only_where_its_password_is_shown() {
+    let mut signet = Signet::builder().prepare();
+    let taken = std::net::TcpListener::bind(signet.address()).expect("it was free");
+    signet.spawn();
+    let status = signet.process().wait(std::time::Duration::from_secs(60)).expect("it ends");
+    assert_eq!(status.code(), Some(1), "{}", signet.output());
+    drop(taken);
+    signet.restart();
+    let output = signet.output();
+    // Of both starts: the first has shown none.
+    assert_eq!(output.matches("admin@example.com").count(), 1, "{output}");
+    let shown = output.lines().find_map(|line| line.trim().strip_prefix("password "));
+    let password = shown.and_then(|rest| rest.split_whitespace().next());
+    let password = password.unwrap_or_else(|| panic!("no password: {output}"));
+    Client::new(signet.base()).login("admin@example.com", password).await;
+}

@@ -1,6 +1,7 @@
 //! What happens when a store goes away, Signet is killed, or both happen at bad moments.
 
 mod crash;
+mod hang_up;
 mod outage;
 mod overload;
 mod shutdown;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::client::{Client, User};
+use crate::support::client::{Client, PASSWORD, User};
 use crate::support::postgres::Postgres;
 use crate::support::process::poll;
 use crate::support::redis::Redis;
@@ -47,4 +47,22 @@ fn a_redis_that_forgets_is_not_ready() {
     assert!(becomes_ready(&Redis::start()));
     assert!(!becomes_ready(&Redis::start_with(&[("maxmemory-policy", "allkeys-lru")])), "evicts");
     assert!(!becomes_ready(&Redis::start_with(&[("appendonly", "no")])), "does not persist");
+}
+
+#[tokio::test]
+async fn a_session_that_outlived_its_users_epoch_opens_nothing() {
+    let postgres = Postgres::shared();
+    let database = postgres.fresh_database();
+    let redis = Redis::shared().fresh_database();
+    let signet = Signet::builder().postgres(&database).redis(&redis).start();
+    let client = Client::new(signet.base());
+    let (user, other) = (client.new_user().await, client.new_user().await);
+    client.me(&user.tokens.access_token).await.expect(200);
+    // As if the session store had not answered when all sessions of the user were ended.
+    let raise = "UPDATE users SET session_epoch = session_epoch + 1";
+    postgres.sql(&database, &format!("{raise} WHERE id = '{}'", user.id));
+    client.me(&user.tokens.access_token).await.expect_problem(401);
+    client.me(&other.tokens.access_token).await.expect(200);
+    let new = client.login(&user.email, PASSWORD).await;
+    client.me(&new.access_token).await.expect(200);
 }

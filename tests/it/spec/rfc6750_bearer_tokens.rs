@@ -152,3 +152,36 @@ async fn a_clients_own_token_is_no_users() {
         answer.clone().expect_problem(answer.status);
     }
 }
+
+#[tokio::test]
+async fn the_challenge_names_the_realm() {
+    let client = Client::shared();
+    for (method, path) in PROTECTED {
+        let answer = client.request(method.clone(), path).answer().await.expect(401);
+        assert_eq!(challenge(&answer), "Bearer realm=\"signet\"", "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn two_tokens_at_once_are_an_invalid_request() {
+    let client = Client::shared();
+    let User { tokens, .. } = client.new_user_with_scope("openid").await;
+    let good = format!("Bearer {}", tokens.access_token);
+    for (method, path) in PROTECTED {
+        // Which of them counts must not be up to the reader, so none does.
+        for second in [good.as_str(), "Bearer nonsense", "Basic eDp5"] {
+            let request = client.request(method.clone(), path).header("authorization", &good);
+            let answer = request.header("authorization", second).answer().await.expect(400);
+            let challenge = challenge(&answer);
+            assert!(challenge.contains("error=\"invalid_request\""), "{path}: {challenge}");
+            if path.starts_with("/oauth2/") {
+                answer.expect_oauth_error(400, "invalid_request");
+            } else {
+                answer.expect_problem(400);
+            }
+        }
+    }
+    // None of them was carried out, and the token is as good as before.
+    client.me(&tokens.access_token).await.expect(200);
+    client.get("/oauth2/userinfo").bearer_auth(&tokens.access_token).answer().await.expect(200);
+}

@@ -4,7 +4,8 @@ use reqwest::Method;
 use rsa::traits::PublicKeyParts;
 
 use crate::support::client::{Client, Send};
-use crate::support::jwt::{public_key, thumbprint};
+use crate::support::jwt::{Jwt, public_key, thumbprint};
+use crate::support::raw::Connection;
 use crate::support::signet::Signet;
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -79,4 +80,59 @@ async fn head_answers_like_get_without_the_body() {
     for header in ["etag", "cache-control", "content-type", "content-length"] {
         assert_eq!(head.header(header), get.header(header), "{header}");
     }
+}
+
+#[test]
+fn an_answer_without_a_body_leaves_the_connection_in_order() {
+    let signet = Signet::shared();
+    let mut connection = Connection::open(signet.address());
+    let get = |path: &str, more: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{more}\r\n", signet.address())
+    };
+    connection.send(&get(JWKS, ""));
+    let full = connection.answer();
+    let etag = full.header("etag").expect("an ETag").to_owned();
+    assert_eq!(full.status, 200);
+    // Both at once: a single byte of content would be taken for the start of the second answer.
+    let conditional = get(JWKS, &format!("if-none-match: {etag}\r\n"));
+    connection.send(&(conditional.clone() + &get("/health/live", "")));
+    let saved = connection.answer();
+    assert_eq!((saved.status, saved.header("etag")), (304, Some(etag.as_str())), "{saved:?}");
+    // RFC 9112 section 6.1: a message without content has no coding of it either.
+    assert_eq!(saved.header("transfer-encoding"), None, "{saved:?}");
+    assert_eq!(connection.answer().status, 200);
+    // And one after the other.
+    connection.send(&conditional);
+    assert_eq!(connection.answer().status, 304);
+    connection.send(&get(JWKS, ""));
+    let again = connection.answer();
+    assert_eq!((again.status, again.body), (200, full.body));
+}
+
+/// The slow one: half a minute passes before the schedule has anything to do.
+#[tokio::test]
+async fn the_schedule_publishes_the_next_key_by_itself() {
+    let signet = Signet::builder()
+        .set("keys.jwks_max_age", "5s")
+        .set("keys.publish_ahead", "30s")
+        .set("keys.rotate_every", "60s")
+        .start();
+    let client = Client::new(signet.base());
+    let keys = async || client.jwks().await["keys"].as_array().expect("keys").clone();
+    let first = keys().await;
+    assert_eq!(first.len(), 1);
+    let start = std::time::Instant::now();
+    let both = loop {
+        let published = keys().await;
+        if published.len() > 1 {
+            break published;
+        }
+        assert!(start.elapsed().as_secs() < 45, "no second key: {}", signet.output());
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    };
+    assert_eq!(both.len(), 2);
+    assert!(both.contains(&first[0]));
+    // It is known before it signs.
+    let token = client.new_user().await.tokens.access_token;
+    assert_eq!(Jwt::decode(&token).header["kid"], first[0]["kid"]);
 }

@@ -131,3 +131,16 @@ async fn a_removed_clients_tokens_are_inactive() {
     let answer = client.token_as(("leaves", &secret), &fields).await;
     answer.expect_oauth_error(401, "invalid_client");
 }
+
+#[tokio::test]
+async fn who_tried_basic_is_asked_for_basic() {
+    let client = Client::shared();
+    let User { tokens, .. } = client.new_user().await;
+    for credentials in [(public(), ""), (FIRST_PARTY, ""), (confidential().0, "wrong")] {
+        let answer = client.introspect(credentials, &tokens.access_token).await;
+        let answer = answer.expect_oauth_error(401, "invalid_client");
+        // RFC 6749 section 5.2: the scheme that the client used.
+        let challenge = answer.header("www-authenticate").unwrap_or_default();
+        assert!(challenge.starts_with("Basic"), "{credentials:?}: {answer:?}");
+    }
+}

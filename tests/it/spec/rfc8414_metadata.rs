@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Send};
+use crate::support::jwt::Jwt;
 use crate::support::signet::Signet;
 
 const DOCUMENTS: [&str; 2] =
@@ -118,4 +119,18 @@ async fn an_issuer_with_a_path_keeps_it_in_every_address() {
         .json();
     assert_eq!(document["issuer"], "http://127.0.0.1:9/tenant");
     assert_eq!(document["jwks_uri"], "http://127.0.0.1:9/tenant/.well-known/jwks.json");
+}
+
+#[tokio::test]
+async fn the_development_issuer_follows_the_port() {
+    let signet = Signet::builder().unset("issuer").start();
+    let client = Client::new(signet.base());
+    for path in DOCUMENTS {
+        let document = client.get(path).answer().await.expect(200).json();
+        assert_eq!(document["issuer"], signet.base(), "{path}");
+        assert_eq!(document["jwks_uri"], format!("{}/.well-known/jwks.json", signet.base()));
+    }
+    // Tokens say the same, or no verifier that was given the metadata takes them.
+    let token = client.new_user().await.tokens.access_token;
+    assert_eq!(Jwt::decode(&token).claims["iss"], signet.base());
 }

@@ -21,6 +21,7 @@ async fn the_audience_is_the_resource_that_was_named() {
         (vec![OTHER_API], json!(OTHER_API)),
         (vec![API, OTHER_API], json!([API, OTHER_API])),
         (vec![API, API], json!(API)),
+        (vec![API, OTHER_API, API], json!([API, OTHER_API])),
     ] {
         let mut fields = vec![("grant_type", "client_credentials")];
         fields.extend(resources.iter().map(|resource| ("resource", *resource)));

@@ -308,7 +308,7 @@ async fn access_tokens_live_with_their_session_until_revoked(Opened { sessions, 
     let subject = user_id.to_string();
     let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
     let is_live = async |subject: &str, sid: Option<Uuid>, jti: &str, seconds: i64| {
-        sessions.is_live(subject, sid, jti, at(seconds)).await.unwrap()
+        sessions.find_live(subject, sid, jti, at(seconds)).await.unwrap().is_some()
     };
 
     assert!(is_live(&subject, Some(sid), "one", 1).await);
@@ -351,8 +351,8 @@ async fn expired_records_are_purged_in_batches(Opened { sessions, db, .. }: &Ope
 
     assert_eq!(sessions.purge(at(99), 100).await.unwrap(), 0);
     assert_eq!(sessions.purge(at(102), 100).await.unwrap(), 3);
-    assert!(sessions.is_live("reports", None, "0", at(102)).await.unwrap());
-    assert!(!sessions.is_live("reports", None, "4", at(102)).await.unwrap());
+    assert!(sessions.find_live("reports", None, "0", at(102)).await.unwrap().is_some());
+    assert!(sessions.find_live("reports", None, "4", at(102)).await.unwrap().is_none());
     let (now, mut purged) = (at(IDLE + 4), Vec::new());
     for _ in 0..4 {
         purged.push(sessions.purge(now, 3).await.unwrap());

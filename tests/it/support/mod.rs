@@ -5,6 +5,7 @@ pub mod fixtures;
 pub mod jwt;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod reaper;
 pub mod redis;
 pub mod signet;
