@@ -72,8 +72,7 @@ fn private_keys_are_never_shown() {
 
 #[test]
 fn a_key_for_the_far_future_is_refused() {
-    let signet = Signet::builder().prepare();
-    signet.cli_ok(&["migrate"], "");
+    let signet = Signet::start();
     let before = signet.cli_ok(&["keys", "list", "--json"], "");
     let output = signet.cli(&["keys", "rotate", "--activate-in", "1000000000d"], "");
     assert!([Some(1), Some(2)].contains(&output.status.code()), "{output:?}");

@@ -134,3 +134,16 @@ async fn the_development_issuer_follows_the_port() {
     let token = client.new_user().await.tokens.access_token;
     assert_eq!(Jwt::decode(&token).claims["iss"], signet.base());
 }
+
+#[tokio::test]
+async fn an_issuer_of_the_operators_own_file_stands() {
+    let mut signet = Signet::builder().unset("issuer").prepare();
+    let folder = signet.folder().join("config");
+    std::fs::create_dir(&folder).expect("a folder");
+    let issuer = "http://localhost:9";
+    std::fs::write(folder.join("development.toml"), format!("issuer = \"{issuer}\"\n"))
+        .expect("a file");
+    signet.restart();
+    let answer = Client::new(signet.base()).get(DOCUMENTS[0]).answer().await.expect(200);
+    assert_eq!(answer.json()["issuer"], issuer);
+}
