@@ -1,5 +1,5 @@
-# Signet in a small image that runs as nobody in particular. It has no curl: probe /health/ready
-# from outside, as docker-compose.yml or an orchestrator does.
+# Signet in a small image that runs as nobody in particular. It has no curl: docker-compose.yml probes
+# /health/ready from inside by bash and its /dev/tcp, an orchestrator does so from outside.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
