@@ -28,6 +28,9 @@ use crate::telemetry::LogConfig;
 use crate::tokens;
 use crate::users;
 
+/// The issuer of the development profile.
+const DEVELOPMENT_ISSUER: &str = "http://127.0.0.1:8080";
+
 /// What the defaults are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -165,10 +168,12 @@ impl Config {
     /// The same for a service that listens on `address`. In development the issuer follows the port
     /// unless it was configured: tokens then name the service that issued them.
     pub fn listening_on(mut self, address: SocketAddr) -> Self {
-        let is_default = self
-            .settings
-            .iter()
-            .any(|setting| setting.key == "issuer" && setting.origin == "config/development.toml");
+        // A checkout's own copy of the profile says the same as the one that is built in.
+        let is_default = self.settings.iter().any(|setting| {
+            setting.key == "issuer"
+                && setting.value == DEVELOPMENT_ISSUER
+                && setting.origin.starts_with("config/development.toml")
+        });
         if self.profile == Profile::Development && is_default {
             let issuer = format!("http://127.0.0.1:{}", address.port());
             if self.tokens.audience == self.issuer {

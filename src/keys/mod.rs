@@ -204,7 +204,10 @@ impl Keys {
             .iter()
             .find(|key| key.times.deactivates_at.is_none())
             .ok_or(KeysError::NoneActive)?;
-        let least = (self.policy.jwks_max_age + ROLLOUT).max(Policy::MIN_PUBLISH_AHEAD);
+        // What the configuration was allowed to say is soon enough.
+        let least = (self.policy.jwks_max_age + ROLLOUT)
+            .max(Policy::MIN_PUBLISH_AHEAD)
+            .min(self.policy.publish_ahead);
         let activate_in = activate_in.unwrap_or(self.policy.publish_ahead);
         let plan = rotation::plan(&newest.times, activate_in, least, token_lifetime, now)?;
         let times = Times {
