@@ -54,6 +54,19 @@ impl Cores {
     }
 }
 
+/// CPU time of the server's core, whoever took it; zero where nothing is pinned.
+pub fn server_core_busy(cores: Cores) -> Result<Duration> {
+    let Some(pair) = cores.0 else { return Ok(Duration::ZERO) };
+    let stat = fs::read_to_string("/proc/stat").context("reading the cores' times")?;
+    let name = format!("cpu{} ", pair.server);
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name));
+    // user nice system idle iowait irq softirq steal; what guests take is counted as user already.
+    let times = line.context("/proc/stat does not list the core")?.split_ascii_whitespace();
+    let is_busy = |at: &usize| !matches!(at, 3 | 4);
+    let ticks = times.take(8).enumerate().filter(|(at, _)| is_busy(at));
+    Ok(from_ticks(ticks.map(|(_, time)| time.parse::<u64>().unwrap_or(0)).sum()))
+}
+
 /// CPU time of the calling thread.
 pub fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -71,7 +84,11 @@ pub fn process_cpu(pid: u32) -> Result<Duration> {
         .take(2)
         .map(|field| field.parse::<u64>().unwrap_or(0))
         .sum();
-    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    Ok(from_ticks(ticks))
+}
+
+fn from_ticks(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 /// Resident memory of a process in KiB.

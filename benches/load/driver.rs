@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use tokio::task::LocalSet;
 
 use crate::clients::VirtualClient;
-use crate::cores::{process_cpu, thread_cpu};
+use crate::cores::{Cores, process_cpu, server_core_busy, thread_cpu};
 use crate::http::Connection;
 use crate::stats::Latencies;
 
@@ -24,6 +24,7 @@ pub struct Load {
     pub address: SocketAddr,
     /// Whose CPU time is counted.
     pub pid: u32,
+    pub cores: Cores,
     pub connections: usize,
     pub warm_up: Duration,
     pub measured: Duration,
@@ -36,6 +37,8 @@ pub struct Round {
     pub wall: Duration,
     pub server_cpu: Duration,
     pub driver_cpu: Duration,
+    /// What others took of the server's core meanwhile.
+    pub others_cpu: Duration,
     pub errors: Errors,
 }
 
@@ -56,6 +59,10 @@ impl Round {
 
     pub fn driver_busy(&self) -> f64 {
         self.driver_cpu.as_secs_f64() / self.wall.as_secs_f64()
+    }
+
+    pub fn others_busy(&self) -> f64 {
+        self.others_cpu.as_secs_f64() / self.wall.as_secs_f64()
     }
 }
 
@@ -99,32 +106,54 @@ pub fn run<C: VirtualClient + 'static>(load: &Load, clients: &mut Vec<C>) -> Res
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
-    let (wall, server_cpu, driver_cpu) = local.block_on(&runtime, drive(load, &shared))?;
+    let (wall, used) = local.block_on(&runtime, drive(load, &shared))?;
     drop(local);
     clients.extend(shared.waiting.borrow_mut().drain(..));
     Ok(Round {
         latencies: shared.latencies.take(),
         wall,
-        server_cpu,
-        driver_cpu,
+        server_cpu: used.server,
+        driver_cpu: used.driver,
+        others_cpu: used.core.saturating_sub(used.server),
         errors: shared.errors.take(),
     })
+}
+
+/// CPU times that a round is accounted by.
+struct CpuTimes {
+    server: Duration,
+    driver: Duration,
+    core: Duration,
+}
+
+impl CpuTimes {
+    fn read(load: &Load) -> Result<Self> {
+        let (server, core) = (process_cpu(load.pid)?, server_core_busy(load.cores)?);
+        Ok(Self { server, driver: thread_cpu(), core })
+    }
+
+    fn since(&self, earlier: &Self) -> Self {
+        Self {
+            server: self.server.saturating_sub(earlier.server),
+            driver: self.driver.saturating_sub(earlier.driver),
+            core: self.core.saturating_sub(earlier.core),
+        }
+    }
 }
 
 async fn drive<C: VirtualClient + 'static>(
     load: &Load,
     shared: &Rc<Shared<C>>,
-) -> Result<(Duration, Duration, Duration)> {
+) -> Result<(Duration, CpuTimes)> {
     let start = |_| tokio::task::spawn_local(connection(load.address, shared.clone()));
     let connections: Vec<_> = (0..load.connections).map(start).collect();
     tokio::time::sleep(load.warm_up).await;
 
-    let (began, server, driver) = (Instant::now(), process_cpu(load.pid)?, thread_cpu());
+    let (began, before) = (Instant::now(), CpuTimes::read(load)?);
     shared.counting.set(true);
     tokio::time::sleep(load.measured).await;
     shared.counting.set(false);
-    let figures =
-        (began.elapsed(), process_cpu(load.pid)?.saturating_sub(server), thread_cpu() - driver);
+    let (wall, used) = (began.elapsed(), CpuTimes::read(load)?.since(&before));
 
     // Every client is to have the answer to its last request, or its next round begins with a
     // token that has been redeemed.
@@ -133,7 +162,7 @@ async fn drive<C: VirtualClient + 'static>(
         let ended = tokio::time::timeout(GRACE, connection).await;
         ended.context("an answer did not come within ten seconds")??;
     }
-    Ok(figures)
+    Ok((wall, used))
 }
 
 async fn connection<C: VirtualClient>(address: SocketAddr, shared: Rc<Shared<C>>) {

@@ -45,7 +45,7 @@ pub fn resting(cores: Cores) -> Result<Resting> {
     let users = installation.add_users(8)?;
     let server = installation.start_unpinned()?;
     let idle_mib = settled(&server)?;
-    log_in(&server, &users, Duration::from_secs(4))?;
+    log_in(cores, &server, &users, Duration::from_secs(4))?;
     let after_logins_mib = settled(&server)?;
     let start = Duration::from_secs_f64(median(starts));
     Ok(Resting { first_start, start, idle_first_mib, idle_mib, after_logins_mib })
@@ -61,19 +61,20 @@ fn settled(server: &Server) -> Result<f64> {
     server.resident_mib()
 }
 
-fn log_in(server: &Server, users: &[User], measured: Duration) -> Result<usize> {
+fn log_in(cores: Cores, server: &Server, users: &[User], measured: Duration) -> Result<()> {
     let request = |user: &User| Repeat { request: user.login_request(), expected: "refresh_token" };
     let mut clients: Vec<Repeat> = users.iter().map(request).collect();
     let load = Load {
         address: server.address,
         pid: server.pid(),
+        cores,
         connections: 8,
         warm_up: Duration::ZERO,
         measured,
     };
     let round = driver::run(&load, &mut clients)?;
     ensure!(round.errors.count == 0, "logins failed: {:?}", round.errors.first);
-    Ok(round.latencies.len())
+    Ok(())
 }
 
 /// What issuing thousands of sessions did to the memory of Signet, and of Redis where it is used.

@@ -51,6 +51,7 @@ pub fn rows(store: StoreName, rows: &[Row]) {
         "server CPU a request",
         "server busy",
         "driver busy",
+        "others on its core",
         "errors",
     ]);
     for row in rows {
@@ -62,6 +63,7 @@ pub fn rows(store: StoreName, rows: &[Row]) {
             time(Duration::from_secs_f64(1.0 / row.figure(Round::per_cpu_second))),
             percent(row.figure(Round::server_busy)),
             percent(row.figure(Round::driver_busy)),
+            percent(row.figure(Round::others_busy)),
             row.errors().count.to_string(),
         ]);
     }

@@ -156,6 +156,7 @@ impl Bench<'_> {
         Load {
             address: self.server.address,
             pid: self.server.pid(),
+            cores: self.cores,
             connections: self.options.connections,
             warm_up: WARM_UP,
             measured: self.options.round,
