@@ -20,6 +20,8 @@ use crate::time::{Clock, Timestamp};
 
 /// How often an instance looks for what others did to the keys.
 const KEYS_EVERY: Duration = Duration::from_secs(2);
+/// How often SQLite's write-ahead log is folded into its file.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// How often expired sessions are removed from the SQL store, and how many at once.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 const PURGE_BATCH: u32 = 1000;
@@ -47,7 +49,11 @@ async fn serve(config: Config) -> Result<()> {
     };
     announce(&app, &listener, administrator)?;
 
-    let housekeeping = [tokio::spawn(follow_keys(app.clone())), tokio::spawn(purge(app.clone()))];
+    let housekeeping = [
+        tokio::spawn(follow_keys(app.clone())),
+        tokio::spawn(purge(app.clone())),
+        tokio::spawn(checkpoint(app.clone())),
+    ];
     http::serve(app.clone(), listener).await.context("the server failed")?;
     for task in housekeeping {
         task.abort();
@@ -109,6 +115,17 @@ async fn rotate_if_due(app: &App, now: Timestamp) -> Result<()> {
     let event = key_rotated(Actor::System, kid, handover, &origin);
     app.authorization_server.audit.record(event, now).await;
     Ok(())
+}
+
+async fn checkpoint(app: Arc<App>) {
+    let mut interval = tokio::time::interval(CHECKPOINT_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = app.db.checkpoint().await {
+            tracing::warn!(%error, "the write-ahead log was not folded into the database file");
+        }
+    }
 }
 
 async fn purge(app: Arc<App>) {

@@ -24,8 +24,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1200);
 
-/// SQLite takes one writer at a time and reads from its page cache: more connections only wait.
-const SQLITE_CONNECTIONS: u32 = 4;
+/// SQLite takes one writer at a time. A second connection would meet the lock and sleep until it
+/// is free; callers that queue for the one go on the moment it is.
+const SQLITE_CONNECTIONS: u32 = 1;
 
 /// Which of the two databases this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,9 @@ impl Db {
                         "PRAGMA busy_timeout = 1000",
                         "PRAGMA journal_mode = WAL",
                         "PRAGMA synchronous = NORMAL",
+                        // Folding the log into the file flushes to disk, and the commit that
+                        // happened to be due would wait for it: `checkpoint` does it beside.
+                        "PRAGMA wal_autocheckpoint = 0",
                         "PRAGMA foreign_keys = ON",
                     ] {
                         sqlx::query(pragma).execute(&mut *connection).await?;
@@ -127,6 +131,17 @@ impl Db {
     pub async fn check_health(&self) -> Result<(), StorageError> {
         let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
         self.fetch_optional(query).await.map(drop)
+    }
+
+    /// On SQLite, folds the write-ahead log into the file, on a connection of its own that holds up
+    /// neither readers nor the writer. To be called about once a second.
+    pub async fn checkpoint(&self) -> Result<(), StorageError> {
+        if self.engine == Engine::Sqlite {
+            let mut connection = AnyConnection::connect_with(&self.pool.connect_options()).await?;
+            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(())
     }
 
     /// Closes all connections; on SQLite this also folds the write-ahead log into the file.
