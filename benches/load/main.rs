@@ -30,9 +30,10 @@ use crate::signet::Installation;
 use crate::stores::Stores;
 
 /// Users whose sessions refresh, and others who log in again and again: a user's sessions are
-/// bounded, so each login of theirs would end a session that still refreshes.
+/// bounded, so each login of theirs would end a session that still refreshes. The latter are many,
+/// since a storm is made by many people and not by a few who begin sessions without end.
 const REFRESHING_USERS: usize = 32;
-const LOGGING_IN_USERS: usize = 8;
+const LOGGING_IN_USERS: usize = 64;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

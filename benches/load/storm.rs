@@ -24,6 +24,9 @@ const REFRESHING: usize = 50;
 /// How often each of them refreshes: all together, fifty times a second.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Clients that log in meanwhile, each for its share of the users and without a pause.
+const CLIENTS: usize = 8;
+
 /// How far from its even place a refresh is moved, so that they do not march in step with the
 /// kernel's timer.
 const JITTER: Duration = Duration::from_millis(8);
@@ -108,9 +111,9 @@ fn with_logins(
     let counted = Instant::now() + WARM_UP..Instant::now() + WARM_UP + phase;
     let seen = Mutex::new(Seen::default());
     let paced = thread::scope(|scope| {
-        for user in users {
+        for users in users.chunks(users.len().div_ceil(CLIENTS)) {
             let (stop, counted, seen) = (&stop, &counted, &seen);
-            scope.spawn(move || log_in(address, user, stop, counted, seen));
+            scope.spawn(move || log_in(address, users, stop, counted, seen));
         }
         let paced = refresh_at_pace(address, phase, sessions);
         stop.store(true, Ordering::Relaxed);
@@ -122,16 +125,19 @@ fn with_logins(
 
 fn log_in(
     address: SocketAddr,
-    user: &User,
+    users: &[User],
     stop: &AtomicBool,
     counted: &std::ops::Range<Instant>,
     seen: &Mutex<Seen>,
 ) {
-    let request = user.login_request();
+    let requests: Vec<_> = users.iter().map(User::login_request).collect();
     let Ok(mut connection) = BlockingConnection::open(address) else { return };
-    while !stop.load(Ordering::Relaxed) {
+    for request in requests.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
         let sent = Instant::now();
-        let failed = match connection.exchange(&request) {
+        let failed = match connection.exchange(request) {
             Ok(answer) if answer.status() == 200 => None,
             Ok(answer) => Some(format!("{}: {}", answer.status(), answer.text())),
             Err(error) => Some(error.to_string()),

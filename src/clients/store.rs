@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::{Client, ClientSecret, ClientType, GrantType, is_client_id};
 use crate::secret::Fingerprint;
-use crate::storage::{Db, StorageError, within_time};
+use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::tokens::Scope;
 
@@ -36,10 +36,11 @@ impl ClientStore {
 
     /// Stores a client and its secrets; `Conflict` when its id is taken.
     pub async fn create(&self, client: &Client) -> Result<(), StorageError> {
-        let mut transaction = self.db.begin_write().await?;
-        within_time(async {
-            let grants: Vec<_> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
-            sqlx::query(
+        self.db
+            .write(async |transaction| {
+                let grants: Vec<_> =
+                    client.grant_types.iter().map(|grant| grant.as_str()).collect();
+                sqlx::query(
                 "INSERT INTO clients (client_id, name, client_type, grant_types, scope, audience, \
              access_token_lifetime, disabled_at, created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
@@ -53,14 +54,14 @@ impl ClientStore {
             .bind(client.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
             .bind(client.disabled_at.map(Timestamp::as_unix))
             .bind(client.created_at.as_unix())
-            .execute(&mut *transaction)
+            .execute(&mut **transaction)
             .await?;
-            for secret in &client.secrets {
-                insert_secret(&client.client_id, secret).execute(&mut *transaction).await?;
-            }
-            Ok(transaction.commit().await?)
-        })
-        .await
+                for secret in &client.secrets {
+                    insert_secret(&client.client_id, secret).execute(&mut **transaction).await?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// The client with this id.
@@ -89,36 +90,36 @@ impl ClientStore {
         others_expire_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let mut transaction = self.db.begin_write().await?;
-        within_time(async {
-            // Touching the client first makes two changes at once wait for each other.
-            let touched = sqlx::query("UPDATE clients SET updated_at = $2 WHERE client_id = $1")
+        self.db
+            .write(async |transaction| {
+                // Touching the client first makes two changes at once wait for each other.
+                let touched =
+                    sqlx::query("UPDATE clients SET updated_at = $2 WHERE client_id = $1")
+                        .bind(client_id)
+                        .bind(now.as_unix())
+                        .execute(&mut **transaction)
+                        .await?;
+                if touched.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                sqlx::query(
+                    "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at IS NOT NULL",
+                )
                 .bind(client_id)
-                .bind(now.as_unix())
-                .execute(&mut *transaction)
+                .execute(&mut **transaction)
                 .await?;
-            if touched.rows_affected() == 0 {
-                return Ok(false);
-            }
-            sqlx::query(
-                "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at IS NOT NULL",
-            )
-            .bind(client_id)
-            .execute(&mut *transaction)
-            .await?;
-            let expire = if others_expire_at <= now {
-                sqlx::query("DELETE FROM client_secrets WHERE client_id = $1").bind(client_id)
-            } else {
-                sqlx::query("UPDATE client_secrets SET expires_at = $2 WHERE client_id = $1")
-                    .bind(client_id)
-                    .bind(others_expire_at.as_unix())
-            };
-            expire.execute(&mut *transaction).await?;
-            insert_secret(client_id, secret).execute(&mut *transaction).await?;
-            transaction.commit().await?;
-            Ok(true)
-        })
-        .await
+                let expire = if others_expire_at <= now {
+                    sqlx::query("DELETE FROM client_secrets WHERE client_id = $1").bind(client_id)
+                } else {
+                    sqlx::query("UPDATE client_secrets SET expires_at = $2 WHERE client_id = $1")
+                        .bind(client_id)
+                        .bind(others_expire_at.as_unix())
+                };
+                expire.execute(&mut **transaction).await?;
+                insert_secret(client_id, secret).execute(&mut **transaction).await?;
+                Ok(true)
+            })
+            .await
     }
 
     /// Removes a client with its secrets. `false` when there is none.

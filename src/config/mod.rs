@@ -104,7 +104,7 @@ pub struct DatabaseConfig {
     /// `sqlite://…` or `postgres://…`.
     pub url: Secret<String>,
     /// Most connections of this process.
-    pub max_connections: u32,
+    pub max_connections: usize,
 }
 
 /// Where sessions live and how refresh tokens rotate.

@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::rotation::{Handover, Times};
-use crate::storage::{Db, StorageError, within_time};
+use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 
 /// More rows than this are never loaded; retired keys are the oldest.
@@ -64,22 +64,22 @@ impl KeyStore {
         new: &StoredKey,
         handover: Handover,
     ) -> Result<(), StorageError> {
-        let mut transaction = self.db.begin_write().await?;
-        within_time(async {
-            let update = sqlx::query(
-                "UPDATE signing_keys SET deactivates_at = $1, retires_at = $2 \
+        self.db
+            .write(async |transaction| {
+                let update = sqlx::query(
+                    "UPDATE signing_keys SET deactivates_at = $1, retires_at = $2 \
              WHERE kid = $3 AND deactivates_at IS NULL",
-            )
-            .bind(handover.at.as_unix())
-            .bind(handover.old_retires_at.as_unix())
-            .bind(old);
-            if update.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Err(StorageError::Conflict);
-            }
-            insert(new).execute(&mut *transaction).await?;
-            Ok(transaction.commit().await?)
-        })
-        .await
+                )
+                .bind(handover.at.as_unix())
+                .bind(handover.old_retires_at.as_unix())
+                .bind(old);
+                if update.execute(&mut **transaction).await?.rows_affected() == 0 {
+                    return Err(StorageError::Conflict);
+                }
+                insert(new).execute(&mut **transaction).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// The sealed secret `name`, if there is one.

@@ -85,7 +85,9 @@ impl SessionStore for SqlStore {
             let insert = sqlx::query(
                 "INSERT INTO sessions (sid, user_id, client_id, scope, audience, epoch, \
                  started_at, current, parent, advanced_at, expires_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                 RETURNING CAST((SELECT COUNT(*) FROM sessions AS held \
+                 WHERE held.user_id = $2) AS BIGINT)",
             )
             .bind(sid.as_str())
             .bind(user_id.as_str())
@@ -98,22 +100,28 @@ impl SessionStore for SqlStore {
             .bind(write_generation(session.parent)?)
             .bind(session.advanced_at.as_unix())
             .bind(session.expires_at(policy).as_unix());
-            self.0.execute(insert).await?;
-
+            let held: i64 = match self.0.fetch_optional(insert).await? {
+                Some(row) => row.try_get(0)?,
+                None => 0,
+            };
+            // Logins side by side do not count each other, hence the margin of half the limit.
+            if held < i64::from(policy.max_per_user / 2) {
+                return Ok(());
+            }
             // A statement of its own after the insertion, not a transaction around both: of logins
             // side by side, the last to arrive here then sees what all of them inserted, where
             // transactions would not see each other. Cut off in between, the session is one that
             // nobody holds a token of, and the next login ends it.
             let end_the_oldest = sqlx::query(
-                "DELETE FROM sessions WHERE user_id = $1 AND sid NOT IN \
-                 (SELECT sid FROM sessions WHERE user_id = $1 AND expires_at > $2 \
-                 ORDER BY CASE WHEN sid = $3 THEN 0 ELSE 1 END, started_at DESC, sid DESC \
-                 LIMIT $4)",
+                "DELETE FROM sessions WHERE sid IN \
+                 (SELECT sid FROM sessions WHERE user_id = $1 AND expires_at > $2 AND sid <> $3 \
+                 ORDER BY started_at DESC, sid DESC LIMIT $4 OFFSET $5)",
             )
             .bind(user_id)
             .bind(now.as_unix())
             .bind(sid)
-            .bind(i64::from(policy.max_per_user));
+            .bind(MOST_LISTED)
+            .bind(i64::from(policy.max_per_user) - 1);
             self.0.execute(end_the_oldest).await.map(drop)
         }
         .boxed()

@@ -3,8 +3,8 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::{Connection, SqlSafeStr};
 
 use super::{Db, Engine, StorageError};
 
@@ -44,13 +44,16 @@ pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
     migrator.set_ignore_missing(true);
     // sqlx would give its lock back before the transaction has committed.
     migrator.set_locking(false);
-    let mut transaction = db.begin_write().await?;
+    // Apart from the pool, whose statements have a time limit.
+    let mut connection = db.connect_apart().await?;
+    let mut transaction = connection.begin_with(db.engine.begin()).await?;
     if db.engine == Engine::Postgres {
         let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK);
         lock.fetch_one(&mut *transaction).await?;
     }
     migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    Ok(connection.close().await?)
 }
 
 pub(super) fn known() -> usize {
@@ -58,9 +61,10 @@ pub(super) fn known() -> usize {
 }
 
 pub(super) async fn applied(db: &Db) -> Result<usize, StorageError> {
-    let mut connection = db.pool.acquire().await?;
+    let mut connection = db.connect_apart().await?;
     connection.ensure_migrations_table("_sqlx_migrations").await.map_err(internal)?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await.map_err(internal)?;
+    connection.close().await?;
     Ok(applied.iter().filter(|a| MIGRATIONS.iter().any(|m| m.0 == a.version)).count())
 }
 

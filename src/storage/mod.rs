@@ -3,15 +3,18 @@
 //! migration has a time limit and every failure is classified. Invariant: an unanswered statement is `Unavailable`,
 //! never an empty result.
 
+mod connections;
 pub mod error;
 mod migrate;
 pub mod redis;
 
 use std::time::Duration;
 
-use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction};
+use deadpool::managed::Pool;
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyRow};
+use sqlx::{Any, AnyConnection, Connection, Transaction};
 
+use connections::{Connector, Lease};
 pub use error::StorageError;
 
 /// A statement with its bound values.
@@ -21,12 +24,9 @@ pub type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 /// unanswered. Below the two seconds within which a caller is told to come back.
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long a connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(1200);
-
 /// SQLite takes one writer at a time. A second connection would meet the lock and sleep until it
 /// is free; callers that queue for the one go on the moment it is.
-const SQLITE_CONNECTIONS: u32 = 1;
+const SQLITE_CONNECTIONS: usize = 1;
 
 /// Which of the two databases this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +35,40 @@ enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// The statement that begins a transaction which may write.
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+}
+
 /// The database: a pool of connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
-    pool: AnyPool,
+    pool: Pool<Connector>,
     engine: Engine,
 }
+
+/// Run on each new SQLite connection.
+const SQLITE_PREPARATION: &[&str] = &[
+    "PRAGMA busy_timeout = 1000",
+    // WAL lets readers and the writer work side by side. NORMAL flushes at checkpoints: a power cut
+    // may lose the newest commits, a crash does not.
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    // Folding the log into the file flushes to disk, and the commit that happened to be due would
+    // wait for it: `checkpoint` does it beside.
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA foreign_keys = ON",
+];
 
 impl Db {
     /// Prepares a pool for `url` (`sqlite://…` or `postgres://…`) of at most `max_connections`.
     /// Connects on first use, except that a SQLite file is created with its folder.
-    pub async fn connect(url: &str, max_connections: u32) -> Result<Self, StorageError> {
+    pub async fn connect(url: &str, max_connections: usize) -> Result<Self, StorageError> {
         sqlx::any::install_default_drivers();
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::connect_sqlite(url).await,
@@ -59,34 +82,33 @@ impl Db {
             let message = format!("cannot create the database file {path}: {error}");
             StorageError::Unavailable(message.into())
         })?;
-        let pool = pool_options(SQLITE_CONNECTIONS)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // WAL lets readers and the writer work side by side. NORMAL flushes at
-                    // checkpoints: a power cut may lose the newest commits, a crash does not.
-                    for pragma in [
-                        "PRAGMA busy_timeout = 1000",
-                        "PRAGMA journal_mode = WAL",
-                        "PRAGMA synchronous = NORMAL",
-                        // Folding the log into the file flushes to disk, and the commit that
-                        // happened to be due would wait for it: `checkpoint` does it beside.
-                        "PRAGMA wal_autocheckpoint = 0",
-                        "PRAGMA foreign_keys = ON",
-                    ] {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_lazy(url)?;
-        Ok(Self { pool, engine: Engine::Sqlite })
+        Self::pooled(Engine::Sqlite, url, SQLITE_CONNECTIONS, SQLITE_PREPARATION)
     }
 
-    async fn connect_postgres(url: &str, max_connections: u32) -> Result<Self, StorageError> {
-        // Once without the pool, whose time-out would hide what is wrong.
-        within_time(async { Ok(AnyConnection::connect(url).await?.close().await?) }).await?;
-        let pool = pool_options(max_connections).connect_lazy(url)?;
-        Ok(Self { pool, engine: Engine::Postgres })
+    async fn connect_postgres(url: &str, max_connections: usize) -> Result<Self, StorageError> {
+        let db = Self::pooled(Engine::Postgres, url, max_connections, &[])?;
+        // What is wrong with the address or the password is told at the start.
+        within_time(async { Ok(db.connect_apart().await?.close().await?) }).await?;
+        Ok(db)
+    }
+
+    fn pooled(
+        engine: Engine,
+        url: &str,
+        max_connections: usize,
+        preparation: &'static [&'static str],
+    ) -> Result<Self, StorageError> {
+        let options: AnyConnectOptions = url.parse()?;
+        let pool = Pool::builder(Connector { options, preparation })
+            .max_size(max_connections)
+            .build()
+            .map_err(|error| StorageError::Internal(error.into()))?;
+        Ok(Self { pool, engine })
+    }
+
+    /// A connection outside of the pool, for what may take long.
+    async fn connect_apart(&self) -> Result<AnyConnection, sqlx::Error> {
+        self.pool.manager().connect().await
     }
 
     /// Applies the migrations that are missing. Safe to run by many processes at once.
@@ -101,7 +123,12 @@ impl Db {
 
     /// Runs a statement; returns how many rows it changed.
     pub async fn execute(&self, statement: Statement<'_>) -> Result<u64, StorageError> {
-        within_time(async { Ok(statement.execute(&self.pool).await?.rows_affected()) }).await
+        within_time(async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let result = statement.execute(lease.connection()?).await;
+            Ok(lease.give_back_after(result)?.rows_affected())
+        })
+        .await
     }
 
     /// Runs a query for at most one row.
@@ -109,22 +136,43 @@ impl Db {
         &self,
         statement: Statement<'_>,
     ) -> Result<Option<AnyRow>, StorageError> {
-        within_time(async { Ok(statement.fetch_optional(&self.pool).await?) }).await
+        within_time(async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let result = statement.fetch_optional(lease.connection()?).await;
+            lease.give_back_after(result)
+        })
+        .await
     }
 
     /// Runs a query for all of its rows. The statement itself must carry a LIMIT.
     pub async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StorageError> {
-        within_time(async { Ok(statement.fetch_all(&self.pool).await?) }).await
+        within_time(async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let result = statement.fetch_all(lease.connection()?).await;
+            lease.give_back_after(result)
+        })
+        .await
     }
 
-    /// Begins a transaction that will write. On SQLite it takes the write lock at once, since a
-    /// transaction that reads first and then writes fails as locked beside another writer.
-    pub async fn begin_write(&self) -> Result<Transaction<'static, Any>, StorageError> {
-        let begin = match self.engine {
-            Engine::Sqlite => "BEGIN IMMEDIATE",
-            Engine::Postgres => "BEGIN",
-        };
-        within_time(async { Ok(self.pool.begin_with(begin).await?) }).await
+    /// Runs `work` in a transaction that may write, committed where `work` succeeds. On SQLite it
+    /// takes the write lock at once, since a transaction that reads first and then writes fails as
+    /// locked beside another writer.
+    pub async fn write<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Transaction<'_, Any>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        within_time(async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let mut transaction = lease.connection()?.begin_with(self.engine.begin()).await?;
+            let result = work(&mut transaction).await;
+            match &result {
+                Ok(_) => transaction.commit().await?,
+                Err(_) => transaction.rollback().await?,
+            }
+            lease.give_back();
+            result
+        })
+        .await
     }
 
     /// Whether the database answers now, from its tables.
@@ -137,39 +185,26 @@ impl Db {
     /// neither readers nor the writer. To be called about once a second.
     pub async fn checkpoint(&self) -> Result<(), StorageError> {
         if self.engine == Engine::Sqlite {
-            let mut connection = AnyConnection::connect_with(&self.pool.connect_options()).await?;
+            let mut connection = self.connect_apart().await?;
             sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await?;
             connection.close().await?;
         }
         Ok(())
     }
 
-    /// Closes all connections; on SQLite this also folds the write-ahead log into the file.
+    /// Closes the pool; on SQLite this also folds the write-ahead log into the file.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if self.engine == Engine::Sqlite
+            && let Ok(lease) = within_time(Lease::take(&self.pool)).await
+        {
+            lease.close().await;
+        }
+        self.pool.close();
     }
 }
 
-fn pool_options(max_connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(CONNECT_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move {
-                // A busy connection proves itself by use; one that has rested may have lost its
-                // server meanwhile, and a request should not be what finds out.
-                if meta.idle_for > Duration::from_millis(500) {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-}
-
-/// Runs statements of a transaction, or any others that are not run by [`Db`], within the time of
-/// one.
-pub async fn within_time<T>(
+/// Runs statements within the time of one.
+async fn within_time<T>(
     work: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
     match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {

@@ -1,0 +1,107 @@
+//! The pool of database connections. sqlx's own pool asks the database after every statement
+//! whether the connection is still good, a second round trip for each. Here one that was cut off in
+//! the middle of something is closed at once, and one that has rested is asked before its next use.
+
+use std::time::Duration;
+
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, Connection};
+
+use super::StorageError;
+
+/// A connection that has rested for longer may have lost its server meanwhile, and a request
+/// should not be what finds out; a busy one proves itself by use.
+const RESTED: Duration = Duration::from_millis(500);
+/// An older connection is replaced, so that a database which has moved is found again.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// Opens connections and says which ones may be used once more.
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) options: AnyConnectOptions,
+    /// Run on each new connection.
+    pub(super) preparation: &'static [&'static str],
+}
+
+impl Connector {
+    /// A connection outside of the pool.
+    pub(super) async fn connect(&self) -> Result<AnyConnection, sqlx::Error> {
+        let mut connection = AnyConnection::connect_with(&self.options).await?;
+        for statement in self.preparation {
+            sqlx::query(*statement).execute(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+}
+
+impl Manager for Connector {
+    type Type = AnyConnection;
+    type Error = sqlx::Error;
+
+    async fn create(&self) -> Result<AnyConnection, sqlx::Error> {
+        self.connect().await
+    }
+
+    async fn recycle(
+        &self,
+        connection: &mut AnyConnection,
+        metrics: &Metrics,
+    ) -> RecycleResult<sqlx::Error> {
+        if metrics.age() > MAX_AGE {
+            return Err(RecycleError::message("old"));
+        }
+        if metrics.last_used() > RESTED {
+            connection.ping().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection taken from the pool. It goes back by [`give_back`](Self::give_back) alone: dropped
+/// in any other way, by a failure or with a caller who went away, it is closed.
+pub(super) struct Lease(Option<Object<Connector>>);
+
+impl Lease {
+    pub(super) async fn take(pool: &Pool<Connector>) -> Result<Self, StorageError> {
+        match pool.get().await {
+            Ok(connection) => Ok(Self(Some(connection))),
+            Err(PoolError::Backend(error)) => Err(error.into()),
+            Err(error) => Err(StorageError::Unavailable(error.into())),
+        }
+    }
+
+    pub(super) fn connection(&mut self) -> Result<&mut AnyConnection, StorageError> {
+        self.0.as_deref_mut().ok_or_else(|| StorageError::Internal("a lease was given back".into()))
+    }
+
+    pub(super) fn give_back(mut self) {
+        drop(self.0.take());
+    }
+
+    /// Gives the connection back unless `result` says that it is of no more use.
+    pub(super) fn give_back_after<T>(
+        self,
+        result: Result<T, sqlx::Error>,
+    ) -> Result<T, StorageError> {
+        let result = result.map_err(StorageError::from);
+        if !matches!(result, Err(StorageError::Unavailable(_))) {
+            self.give_back();
+        }
+        result
+    }
+
+    /// Closes the connection in order.
+    pub(super) async fn close(mut self) {
+        if let Some(connection) = self.0.take().map(Object::take) {
+            // It is gone either way.
+            let _ = connection.close().await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
+    }
+}
