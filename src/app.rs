@@ -3,21 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Notify;
+
 use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::clients::store::ClientStore;
 use crate::clients::{Client, ClientRegistry, ClientType, FIRST_PARTY, GrantType};
 use crate::config::{Config, SessionBackend};
+use crate::custody::Custody;
 use crate::keys::encryption_key::{self, EncryptionKeyError};
-use crate::keys::{Keys, KeysError};
+use crate::keys::{Keys, KeysError, Vault};
 use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
-use crate::secret::{Random, SealingKey};
+use crate::secret::{Random, SealingKeys};
 use crate::sessions::Sessions;
-use crate::storage::redis::Redis;
+use crate::storage::redis::{Redis, notices};
 use crate::storage::{Db, StorageError};
 use crate::time::{Clock, Timestamp};
-use crate::tokens::{AccessTokens, LEEWAY, RefreshTokenKey, Scope, scope};
+use crate::tokens::{AccessTokens, RefreshTokenKey, Scope, scope};
 use crate::users::{Hashing, UserStore};
 
 /// Why the service cannot be composed.
@@ -53,6 +56,8 @@ pub enum StartError {
 pub struct Stores {
     /// The database.
     pub db: Db,
+    /// Redis, where sessions live there.
+    pub redis: Option<Redis>,
     /// The users.
     pub users: UserStore,
     /// The clients.
@@ -74,19 +79,22 @@ impl Stores {
         let db = open_database(config).await?;
         let random = Random::system();
         let policy = config.sessions.policy.clone();
-        let sessions = match &config.sessions.backend {
-            SessionBackend::Sql => Sessions::in_sql(db.clone(), policy),
+        let redis = match &config.sessions.backend {
+            SessionBackend::Sql => None,
             SessionBackend::Redis(redis) => {
-                let redis = Redis::connect(redis).await.map_err(StartError::SessionStore)?;
-                Sessions::in_redis(redis, policy)
+                Some(Redis::connect(redis).await.map_err(StartError::SessionStore)?)
             }
+        };
+        let sessions = match redis.clone() {
+            None => Sessions::in_sql(db.clone(), policy),
+            Some(redis) => Sessions::in_redis(redis, policy),
         };
         let (users, clients) = (UserStore::new(db.clone()), ClientStore::new(db.clone()));
         let audit = Audit::new(db.clone(), random.clone());
         let accounts =
             Accounts::new(users.clone(), sessions.clone(), audit.clone(), random.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
-        Ok(Self { db, users, clients, sessions, audit, accounts, random })
+        Ok(Self { db, redis, users, clients, sessions, audit, accounts, random })
     }
 }
 
@@ -111,18 +119,56 @@ fn database_address(url: &str) -> String {
     }
 }
 
-/// Opens the signing keys, making the key-encryption key and the first signing key where this is
-/// the very first start.
-pub async fn open_keys(
-    config: &Config,
-    stores: &Stores,
-    now: Timestamp,
-) -> Result<Keys, StartError> {
-    let sealing = sealing_key(config, stores).await?;
-    Ok(Keys::open(&stores.db, sealing, config.keys.policy.clone(), now).await?)
+/// The signing keys, for the command line: the session store is not needed.
+pub async fn open_custody(config: &Config, now: Timestamp) -> Result<Custody, StartError> {
+    let (db, random) = (open_database(config).await?, Random::system());
+    let clients = ClientStore::new(db.clone());
+    let audit = Audit::new(db.clone(), random.clone());
+    open_keys(config, &db, clients, audit, &random, now).await
 }
 
-async fn sealing_key(config: &Config, stores: &Stores) -> Result<SealingKey, StartError> {
+/// Where instances tell each other that the signing keys have changed.
+const KEYS_CHANGED: &str = "signet:keys";
+
+/// Tells the running instances that the signing keys have changed, from the command line.
+pub async fn tell_instances(config: &Config) {
+    if let SessionBackend::Redis(redis) = &config.sessions.backend {
+        match Redis::connect(redis).await {
+            Ok(redis) => tell_keys_changed(&redis).await,
+            Err(error) => tracing::warn!(%error, "{NOT_TOLD}"),
+        }
+    }
+}
+
+/// They look for themselves every two seconds.
+const NOT_TOLD: &str = "the instances were not told, and find the change a little later";
+
+async fn tell_keys_changed(redis: &Redis) {
+    if let Err(error) = redis.notify(KEYS_CHANGED).await {
+        tracing::warn!(%error, "{NOT_TOLD}");
+    }
+}
+
+/// Opens the signing keys, making the key-encryption key and the first signing keys where this is
+/// the very first start.
+async fn open_keys(
+    config: &Config,
+    db: &Db,
+    clients: ClientStore,
+    audit: Audit,
+    random: &Random,
+    now: Timestamp,
+) -> Result<Custody, StartError> {
+    let vault = Vault::new(sealing_keys(config, db, random).await?);
+    let (policy, lifetime) = (config.keys.policy.clone(), config.tokens.access_token_lifetime);
+    Ok(Custody::open(db, vault, policy, clients, audit, lifetime, now).await?)
+}
+
+async fn sealing_keys(
+    config: &Config,
+    db: &Db,
+    random: &Random,
+) -> Result<SealingKeys, StartError> {
     let directory = &config.keys.directory;
     if let Some(given) = &config.keys.encryption_key {
         return Ok(encryption_key::parse(given)?);
@@ -130,21 +176,10 @@ async fn sealing_key(config: &Config, stores: &Stores) -> Result<SealingKey, Sta
     if let Some(found) = encryption_key::find(directory)? {
         return Ok(found);
     }
-    if !Keys::is_empty(&stores.db).await.map_err(StartError::Database)? {
+    if !Keys::is_empty(db).await.map_err(StartError::Database)? {
         return Err(StartError::EncryptionKeyMissing(directory.display().to_string()));
     }
-    Ok(encryption_key::create(directory, &stores.random)?)
-}
-
-/// The lifetime of the longest-lived access token there can be, with the leeway after which
-/// nobody takes it for alive.
-pub async fn longest_token_life(
-    config: &Config,
-    clients: &ClientStore,
-) -> Result<std::time::Duration, StorageError> {
-    let own = clients.longest_access_token_lifetime().await?.unwrap_or(0);
-    let own = std::time::Duration::from_secs(own.max(0).unsigned_abs());
-    Ok(config.tokens.access_token_lifetime.max(own) + LEEWAY)
+    Ok(encryption_key::create(directory, random)?)
 }
 
 /// Registers the bundled client of `/login` and of the docs page, unless it is there.
@@ -183,12 +218,16 @@ pub struct App {
     pub clients: ClientStore,
     /// The signing keys.
     pub keys: Keys,
+    /// What is done to them.
+    pub custody: Custody,
     /// The grants.
     pub authorization_server: AuthorizationServer,
     /// Whole accounts.
     pub accounts: Accounts,
     /// What is counted.
     pub metrics: Metrics,
+    redis: Option<Redis>,
+    keys_changed: Notify,
     draining: AtomicBool,
 }
 
@@ -196,7 +235,10 @@ impl App {
     /// Composes the service over `stores`.
     pub async fn new(config: Config, stores: Stores, clock: Clock) -> Result<Self, StartError> {
         let now = clock.now();
-        let keys = open_keys(&config, &stores, now).await?;
+        let Stores { db, clients, audit, random, .. } = &stores;
+        let (clients, audit) = (clients.clone(), audit.clone());
+        let custody = open_keys(&config, db, clients, audit, random, now).await?;
+        let keys = custody.keys.clone();
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
             .map_err(|error| StartError::Process(error.into()))?;
@@ -217,11 +259,33 @@ impl App {
             db: stores.db,
             clients: stores.clients,
             keys,
+            custody,
             authorization_server,
             accounts: stores.accounts,
             metrics,
+            redis: stores.redis,
+            keys_changed: Notify::new(),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// Tells the other instances that the signing keys have changed.
+    pub async fn tell_keys_changed(&self) {
+        if let Some(redis) = &self.redis {
+            tell_keys_changed(redis).await;
+        }
+    }
+
+    /// Waits until another instance, or the command line, has changed the signing keys.
+    pub async fn keys_changed(&self) {
+        self.keys_changed.notified().await;
+    }
+
+    /// Listens for notices of other instances, where they share a Redis. Never ends then.
+    pub async fn listen(&self) {
+        if let SessionBackend::Redis(redis) = &self.config.sessions.backend {
+            notices::listen(redis, KEYS_CHANGED, || self.keys_changed.notify_one()).await;
+        }
     }
 
     /// From here on readiness is false.

@@ -24,6 +24,7 @@
 //! What spans domains:
 //!
 //! - [`accounts`]: sign-up, a new password, disabling, removal.
+//! - [`custody`]: what operators and the service itself do to signing keys.
 //! - [`oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!
 //! The service:
@@ -35,8 +36,8 @@
 //!
 //! # Who depends on whom
 //!
-//! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth` and
-//! `accounts` → domains → `storage`. `config` knows the domains, whose policies it builds. Between
+//! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
+//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose policies it builds. Between
 //! domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and `users`. No domain
 //! imports another's store, HTTP or the configuration. `tests/it/architecture.rs` holds all this.
 //!
@@ -59,6 +60,8 @@ pub mod audit;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod custody;
+mod fault;
 pub mod http;
 pub mod keys;
 pub mod metrics;

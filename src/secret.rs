@@ -202,6 +202,43 @@ impl SealingKey {
     }
 }
 
+/// Several key-encryption keys, so that they can be changed: the first seals, all of them open.
+#[derive(Debug)]
+pub struct SealingKeys(Vec<SealingKey>);
+
+impl SealingKeys {
+    /// Reads keys that are separated by white space or commas, the newest first; `None` where there
+    /// is none, or one that is not a key.
+    pub fn parse(text: &str) -> Option<Self> {
+        let words = text.split(|c: char| c.is_whitespace() || c == ',');
+        let keys = words.filter(|word| !word.is_empty()).map(SealingKey::parse);
+        keys.collect::<Option<Vec<_>>>().filter(|keys| !keys.is_empty()).map(Self)
+    }
+
+    /// The key that seals.
+    pub fn newest(&self) -> &SealingKey {
+        &self.0[0]
+    }
+
+    /// Opens what any of the keys sealed.
+    pub fn open(&self, sealed: &str, context: &str) -> Result<Secret<Vec<u8>>, OpenError> {
+        let id = sealed_under(sealed).ok_or(OpenError::Damaged)?;
+        let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| OpenError::OtherKey {
+            needed: id.to_owned(),
+            at_hand: self.0.iter().map(|key| key.id.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        key.open(sealed, context)
+    }
+}
+
+/// The id of the key that sealed a value; `None` where it is not in the sealed form.
+pub fn sealed_under(sealed: &str) -> Option<&str> {
+    match sealed.split('.').collect::<Vec<_>>()[..] {
+        ["v1", id, _] => Some(id),
+        _ => None,
+    }
+}
+
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SealingKey({})", self.id)

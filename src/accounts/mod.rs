@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::audit::{Actor, Audit, Event, Kind, Origin};
+use crate::audit::{Audit, By, Event, Kind};
 use crate::secret::{Random, Secret};
 use crate::sessions::Sessions;
 use crate::storage::StorageError;
@@ -19,15 +19,6 @@ pub struct Accounts {
     sessions: Sessions,
     audit: Audit,
     random: Random,
-}
-
-/// Who does something, and from where.
-#[derive(Clone, Debug)]
-pub struct By<'a> {
-    /// Who.
-    pub actor: Actor,
-    /// From where.
-    pub origin: &'a Origin,
 }
 
 /// A checked request for an account.

@@ -8,7 +8,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::secret::Random;
-use crate::storage::Db;
+use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 
 /// What happened.
@@ -48,8 +48,24 @@ pub enum Kind {
     ClientDeleted,
     /// A client failed to authenticate.
     ClientRefused,
-    /// The next signing key was made.
+    /// A signing key was made and published.
+    KeyCreated,
+    /// The next signing key's turn was decided on.
     KeyRotated,
+    /// A signing key began to sign.
+    KeyActivated,
+    /// A signing key ceased to sign.
+    KeyDeactivated,
+    /// A signing key left JWKS.
+    KeyRetired,
+    /// A signing key was taken out by an operator who did not need it.
+    KeyWithdrawn,
+    /// A compromised signing key was taken out.
+    KeyRevoked,
+    /// A signing key was brought from elsewhere.
+    KeyImported,
+    /// All private keys were sealed under another key-encryption key.
+    KeysRewrapped,
 }
 
 impl Kind {
@@ -73,7 +89,15 @@ impl Kind {
             Self::ClientSecretRotated => "client.secret_rotated",
             Self::ClientDeleted => "client.deleted",
             Self::ClientRefused => "client.refused",
+            Self::KeyCreated => "key.created",
             Self::KeyRotated => "key.rotated",
+            Self::KeyActivated => "key.activated",
+            Self::KeyDeactivated => "key.deactivated",
+            Self::KeyRetired => "key.retired",
+            Self::KeyWithdrawn => "key.withdrawn",
+            Self::KeyRevoked => "key.revoked",
+            Self::KeyImported => "key.imported",
+            Self::KeysRewrapped => "keys.rewrapped",
         }
     }
 
@@ -120,6 +144,15 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
+/// Who does something, and from where.
+#[derive(Clone, Debug)]
+pub struct By<'a> {
+    /// Who.
+    pub actor: Actor,
+    /// From where.
+    pub origin: &'a Origin,
+}
+
 /// One event.
 #[derive(Debug)]
 pub struct Event<'a> {
@@ -153,21 +186,42 @@ impl Audit {
     /// Records `event`. What it tells of has happened, so a failure to keep it is logged loudly
     /// and does not fail the request.
     pub async fn record(&self, event: Event<'_>, now: Timestamp) {
-        tracing::info!(
-            target: "audit",
-            event = event.kind.as_str(),
-            actor = %event.actor,
-            subject = event.subject.as_deref(),
-            client_id = event.client_id,
-            detail = event.detail.as_deref(),
-            address = event.origin.address.as_deref(),
-            request_id = event.origin.request_id.as_deref(),
-        );
+        log(&event);
         if event.kind.is_kept()
-            && let Err(error) = store::insert(&self.db, self.random.uuid_at(now), &event, now).await
+            && let Err(error) =
+                store::insert(&self.db, self.random.uuid_at(now).to_string(), &event, now).await
         {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(target: "audit", event = event.kind.as_str(), %error, cause, "not kept");
+            log_not_kept(&event, &error);
         }
     }
+
+    /// Records what many instances notice by themselves, and one of them is to tell: an event of
+    /// the same kind and subject is there once at most.
+    pub async fn record_once(&self, event: Event<'_>, at: Timestamp) {
+        let subject = event.subject.as_deref().unwrap_or_default();
+        let id = format!("{}:{subject}", event.kind.as_str());
+        match store::insert(&self.db, id, &event, at).await {
+            Ok(()) => log(&event),
+            Err(StorageError::Conflict) => {}
+            Err(error) => log_not_kept(&event, &error),
+        }
+    }
+}
+
+fn log(event: &Event<'_>) {
+    tracing::info!(
+        target: "audit",
+        event = event.kind.as_str(),
+        actor = %event.actor,
+        subject = event.subject.as_deref(),
+        client_id = event.client_id,
+        detail = event.detail.as_deref(),
+        address = event.origin.address.as_deref(),
+        request_id = event.origin.request_id.as_deref(),
+    );
+}
+
+fn log_not_kept(event: &Event<'_>, error: &StorageError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(target: "audit", event = event.kind.as_str(), %error, cause, "not kept");
 }

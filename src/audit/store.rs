@@ -1,7 +1,5 @@
 //! Audit events in the database.
 
-use uuid::Uuid;
-
 use super::Event;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
@@ -9,7 +7,7 @@ use crate::time::Timestamp;
 /// Appends `event` to the table `audit_events`.
 pub(super) async fn insert(
     db: &Db,
-    id: Uuid,
+    id: String,
     event: &Event<'_>,
     now: Timestamp,
 ) -> Result<(), StorageError> {
@@ -18,7 +16,7 @@ pub(super) async fn insert(
          (id, at, event, actor, subject, client_id, detail, address, request_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
-    .bind(id.to_string())
+    .bind(id)
     .bind(now.as_unix())
     .bind(event.kind.as_str())
     .bind(event.actor.to_string())

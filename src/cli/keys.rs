@@ -1,66 +1,129 @@
-//! `signet keys`: what there is, and the next one.
+//! `signet keys`: what there is, and what is done to it. The same as under `/admin/keys`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use clap::Subcommand;
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::output;
-use crate::app::{self, Stores};
-use crate::audit::{Actor, Event, Kind, Origin};
+use crate::app;
+use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
-use crate::keys::rotation::{Handover, State};
-use crate::keys::store::{KeyStore, StoredKey};
-use crate::time::Timestamp;
+use crate::custody::{self, Custody, Import, KeyView, RevocationView, Turn};
+use crate::keys::Algorithm;
+use crate::keys::jwks::Jwk;
+use crate::keys::store::KeyStore;
+use crate::secret::Secret;
+use crate::time::{Clock, Timestamp};
+
+/// Longer files are no keys.
+const LONGEST_FILE: u64 = 64 * 1024;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// List the keys with their states and times, newest first.
+    /// List the keys: state, what comes next and when, and whether all JWKS caches have them.
     List {
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Make the next key: published now, signing later.
+    /// Let the next key take over; it is published already, and a further one is made.
     Rotate {
-        /// When it starts to sign, such as 1h; keys.publish_ahead if absent.
+        #[command(flatten)]
+        turn: TurnArguments,
+        /// Which keys, where more than one algorithm is in use.
+        #[arg(long, value_parser = algorithm)]
+        algorithm: Option<Algorithm>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a key out of JWKS that is not needed.
+    Retire {
+        kid: String,
+        /// Also while its tokens can be alive.
+        #[arg(long, requires = "reason")]
+        force: bool,
+        /// Why; kept in the audit trail.
+        #[arg(long)]
+        reason: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a compromised key out of JWKS at once; the spare signs from now on.
+    Revoke {
+        kid: String,
+        /// Why; kept in the audit trail.
+        #[arg(long)]
+        reason: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring in an RSA key from elsewhere: PKCS#1, PKCS#8 or encrypted PKCS#8, or a public key,
+    /// which then only verifies.
+    Import {
+        /// A PEM file; - for standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        turn: TurnArguments,
+        /// RS256 or PS256.
+        #[arg(long, value_parser = algorithm)]
+        algorithm: Option<Algorithm>,
+        /// The name that its tokens carry already; its RFC 7638 thumbprint if absent.
+        #[arg(long)]
+        kid: Option<String>,
+        /// How long a public key stays published; as long as a token can live if absent.
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-        activate_in: Option<Duration>,
+        verify_for: Option<Duration>,
+        /// A file with the passphrase of an encrypted key; asked for if absent.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the public part of a key, as JWK or as PEM.
+    Export {
+        kid: String,
+        /// As PEM instead of JWK.
+        #[arg(long)]
+        pem: bool,
+    },
+    /// Seal all private keys under the newest key-encryption key.
+    Rewrap {
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
 }
 
-#[derive(Serialize)]
-struct KeyRow {
-    kid: String,
-    algorithm: String,
-    state: State,
-    created_at: String,
-    activates_at: String,
-    deactivates_at: Option<String>,
-    retires_at: Option<String>,
-    next_state: Option<State>,
-    next_at: Option<String>,
+#[derive(Args)]
+pub struct TurnArguments {
+    /// When it starts to sign, such as 1h; keys.publish_ahead if absent.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    activate_in: Option<Duration>,
+    /// Also sooner than verifiers can follow.
+    #[arg(long, requires = "reason")]
+    force: bool,
+    /// Why; kept in the audit trail.
+    #[arg(long)]
+    reason: Option<String>,
 }
 
-impl KeyRow {
-    fn new(key: StoredKey, now: Timestamp) -> Self {
-        let next = key.times.next(now);
-        Self {
-            state: key.times.state(now),
-            created_at: key.times.created_at.to_string(),
-            activates_at: key.times.activates_at.to_string(),
-            deactivates_at: key.times.deactivates_at.map(|at| at.to_string()),
-            retires_at: key.times.retires_at.map(|at| at.to_string()),
-            next_state: next.map(|(state, _)| state),
-            next_at: next.map(|(_, at)| at.to_string()),
-            kid: key.kid,
-            algorithm: key.algorithm,
-        }
+impl TurnArguments {
+    fn turn(self) -> Turn {
+        let forced = self.reason.filter(|_| self.force);
+        Turn { activate_in: self.activate_in, forced }
     }
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, String> {
+    let names = || Algorithm::ALL.map(Algorithm::as_str).join(", ");
+    Algorithm::parse(name).ok_or_else(|| format!("one of {}", names()))
 }
 
 #[derive(Serialize)]
@@ -70,78 +133,175 @@ struct Rotated {
     old_retires_at: String,
 }
 
+#[derive(Serialize)]
+struct Imported {
+    kid: String,
+    activates_at: Option<String>,
+    retires_at: Option<String>,
+}
+
 /// Runs the command.
 pub async fn run(command: Command, config: &Config) -> Result<()> {
-    let (now, stores) = super::open(config).await?;
+    let now = Clock::system().now();
     match command {
-        Command::List { json } => list(&stores, json, now).await,
-        Command::Rotate { activate_in, json } => {
-            rotate(config, &stores, activate_in, json, now).await
-        }
+        Command::List { json } => list(config, json, now).await,
+        Command::Export { kid, pem } => export(config, &kid, pem).await,
+        command => change(command, config, now).await,
     }
 }
 
-async fn list(stores: &Stores, json: bool, now: Timestamp) -> Result<()> {
-    let keys = KeyStore::new(stores.db.clone()).load_all().await;
-    let rows: Vec<_> = keys
-        .context("the keys cannot be read")?
-        .into_iter()
-        .map(|key| KeyRow::new(key, now))
-        .collect();
-    if json {
-        return output::json(&rows);
+async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()> {
+    let custody = app::open_custody(config, now).await?;
+    let origin = Origin::default();
+    let by = By { actor: Actor::CommandLine, origin: &origin };
+    match command {
+        Command::Rotate { turn, algorithm, json } => {
+            let done = custody.rotate(algorithm, &turn.turn(), by, now).await?;
+            app::tell_instances(config).await;
+            let rotated = Rotated {
+                kid: done.kid,
+                activates_at: done.at.to_string(),
+                old_retires_at: done.old_retires_at.to_string(),
+            };
+            let text = format!(
+                "key {} is published; it signs from {} on, and the present key leaves JWKS at {}",
+                rotated.kid, rotated.activates_at, rotated.old_retires_at
+            );
+            show(json, &rotated, &text)
+        }
+        Command::Retire { kid, force, reason, json } => {
+            let forced = reason.as_deref().filter(|_| force);
+            custody.retire(&kid, forced, by, now).await?;
+            app::tell_instances(config).await;
+            show_key(&custody, &kid, json, &format!("key {kid} has left JWKS"), now).await
+        }
+        Command::Revoke { kid, reason, json } => {
+            let done = custody.revoke(&kid, &reason, by, now).await?;
+            app::tell_instances(config).await;
+            let view = RevocationView::new(kid, &done, custody.keys.policy(), now);
+            show(json, &view, &view.to_string())
+        }
+        Command::Import { file, turn, algorithm, kid, verify_for, passphrase_file, json } => {
+            let pem = read_file(&file)?;
+            let passphrase = passphrase(&pem, passphrase_file.as_deref())?;
+            let turn = turn.turn();
+            let import = Import { pem, passphrase, algorithm, kid, turn, verify_for };
+            let done = custody.import(import, by, now).await?;
+            app::tell_instances(config).await;
+            let text = match (done.activates_at, done.retires_at) {
+                (Some(at), _) => format!("key {} is published; it signs from {at} on", done.kid),
+                (None, Some(until)) => {
+                    format!("key {} is published until {until}; it only verifies", done.kid)
+                }
+                (None, None) => format!("key {} is published", done.kid),
+            };
+            let imported = Imported {
+                kid: done.kid,
+                activates_at: done.activates_at.map(|at| at.to_string()),
+                retires_at: done.retires_at.map(|at| at.to_string()),
+            };
+            show(json, &imported, &text)
+        }
+        Command::Rewrap { json } => {
+            let done = custody.rewrap(by, now).await?;
+            let dropped = match done.no_longer_needed.as_slice() {
+                [] => "; nothing was sealed under another".to_owned(),
+                ids => format!(
+                    "; {} can be dropped as soon as every instance has the new one",
+                    ids.join(", ")
+                ),
+            };
+            let (count, id) = (done.rewrapped, &done.sealed_under);
+            show(json, &done, &format!("sealed {count} keys anew under {id}{dropped}"))
+        }
+        Command::List { .. } | Command::Export { .. } => Ok(()),
     }
-    let cells = |row: &KeyRow| {
+}
+
+fn show(json: bool, value: &impl Serialize, text: &str) -> Result<()> {
+    if json { output::json(value) } else { output::print(text) }
+}
+
+async fn show_key(
+    custody: &Custody,
+    kid: &str,
+    json: bool,
+    text: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let view = custody.list(now).await?.into_iter().find(|view| view.kid == kid);
+    show(json, &view, text)
+}
+
+async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
+    let db = app::open_database(config).await?;
+    let stored = KeyStore::new(db).load_all().await.context("the keys cannot be read")?;
+    let views = custody::view::of_all(stored, &config.keys.policy, now);
+    if json {
+        return output::json(&views);
+    }
+    let cells = |view: &KeyView| {
         [
-            row.kid.clone(),
-            row.algorithm.clone(),
-            row.state.to_string(),
-            row.activates_at.clone(),
-            match (&row.next_state, &row.next_at) {
+            view.kid.clone(),
+            view.algorithm.to_string(),
+            match view.revoked_at {
+                Some(_) => "revoked".into(),
+                None => view.state.to_string(),
+            },
+            view.activates_at.clone().unwrap_or_else(|| "in reserve".into()),
+            match (&view.next_state, &view.next_at) {
                 (Some(state), Some(at)) => format!("{state} at {at}"),
                 _ => "-".into(),
             },
+            match view.in_all_caches_in {
+                0 => "yes".into(),
+                seconds => format!("in {seconds}s"),
+            },
+            output::cell(view.sealed_under.clone()),
         ]
     };
-    let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::table(["kid", "algorithm", "state", "signs from", "next"], &rows)
+    let rows: Vec<_> = views.iter().map(cells).collect();
+    let headings =
+        ["kid", "algorithm", "state", "signs from", "next", "in all caches", "sealed under"];
+    output::table(headings, &rows)
 }
 
-/// The audit event of a rotation.
-pub fn key_rotated(actor: Actor, kid: String, handover: Handover, origin: &Origin) -> Event<'_> {
-    Event {
-        kind: Kind::KeyRotated,
-        actor,
-        subject: Some(kid),
-        client_id: None,
-        detail: Some(format!("signs from {}", handover.at)),
-        origin,
-    }
-}
-
-async fn rotate(
-    config: &Config,
-    stores: &Stores,
-    activate_in: Option<Duration>,
-    json: bool,
-    now: Timestamp,
-) -> Result<()> {
-    let keys = app::open_keys(config, stores, now).await?;
-    let lifetime = app::longest_token_life(config, &stores.clients).await?;
-    let (kid, handover) = keys.rotate(activate_in, lifetime, now).await?;
-    let origin = Origin::default();
-    let event = key_rotated(Actor::CommandLine, kid.clone(), handover, &origin);
-    stores.audit.record(event, now).await;
-    let rotated = Rotated {
-        kid,
-        activates_at: handover.at.to_string(),
-        old_retires_at: handover.old_retires_at.to_string(),
+async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {
+    let db = app::open_database(config).await?;
+    let stored = KeyStore::new(db).find(kid).await.context("the keys cannot be read")?;
+    let Some(public) = stored.map(|stored| stored.public()).transpose()? else {
+        bail!("there is no key {kid}")
     };
-    if json {
-        return output::json(&rotated);
+    match pem {
+        true => output::print(public.to_pem().trim_end()),
+        false => output::json(&Jwk::from(&public)),
     }
-    output::print(&format!(
-        "key {} is published; it signs from {} on, and the present key leaves JWKS at {}",
-        rotated.kid, rotated.activates_at, rotated.old_retires_at
-    ))
+}
+
+fn read_file(file: &Path) -> Result<Secret<String>> {
+    use std::io::Read;
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let shown = file.display();
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(LONGEST_FILE).read_to_string(&mut text),
+        false => std::fs::File::open(file)
+            .and_then(|file| file.take(LONGEST_FILE).read_to_string(&mut text)),
+    };
+    read.with_context(|| format!("cannot read {shown}"))?;
+    Ok(Secret::new(std::mem::take(&mut *text)))
+}
+
+/// The passphrase of an encrypted key: from a file, or asked for.
+fn passphrase(pem: &Secret<String>, file: Option<&Path>) -> Result<Option<Secret<String>>> {
+    if !pem.expose().contains("BEGIN ENCRYPTED PRIVATE KEY") {
+        return Ok(None);
+    }
+    let passphrase = match file {
+        Some(file) => Secret::new(read_file(file)?.expose().trim_end_matches(['\r', '\n']).into()),
+        None => Secret::new(
+            rpassword::prompt_password("Passphrase: ")
+                .context("a passphrase is needed: give --passphrase-file")?,
+        ),
+    };
+    Ok(Some(passphrase))
 }

@@ -1,22 +1,19 @@
 //! `signet serve`: compose, say where to look, serve, and do the housekeeping meanwhile.
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::keys::key_rotated;
 use super::users::bootstrap_administrator;
-use crate::app::{App, Stores, longest_token_life};
-use crate::audit::{Actor, Origin};
+use crate::app::{App, Stores};
 use crate::config::{Config, Profile};
 use crate::http;
-use crate::keys::KeysError;
-use crate::keys::rotation::Refusal;
 use crate::secret::Secret;
 use crate::telemetry;
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 
 /// How often an instance looks for what others did to the keys.
 const KEYS_EVERY: Duration = Duration::from_secs(2);
@@ -51,6 +48,7 @@ async fn serve(config: Config) -> Result<()> {
 
     let housekeeping = [
         tokio::spawn(follow_keys(app.clone())),
+        tokio::spawn(hear_notices(app.clone())),
         tokio::spawn(purge(app.clone())),
         tokio::spawn(checkpoint(app.clone())),
     ];
@@ -85,36 +83,36 @@ fn announce(
     Ok(())
 }
 
+/// Takes over what others did to the keys, and does what is due. At once when another instance
+/// says that something has changed, and every now and then in any case.
 async fn follow_keys(app: Arc<App>) {
     let mut interval = tokio::time::interval(KEYS_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = HashSet::new();
     loop {
-        interval.tick().await;
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = app.keys_changed() => {}
+        }
         let now = app.clock.now();
         if let Err(error) = app.keys.reload(now).await {
             // The present ring goes on serving.
             tracing::warn!(%error, "the signing keys were not reloaded");
-        } else if let Err(error) = rotate_if_due(&app, now).await {
-            tracing::warn!(%error, "the next signing key was not made");
+            continue;
+        }
+        match app.custody.maintain(now).await {
+            Ok(0) => {}
+            Ok(_) => app.tell_keys_changed().await,
+            Err(error) => tracing::warn!(%error, "the next signing key was not made"),
+        }
+        if let Err(error) = app.custody.tell_steps(&mut told, now).await {
+            tracing::warn!(%error, "what became of the signing keys was not recorded");
         }
     }
 }
 
-async fn rotate_if_due(app: &App, now: Timestamp) -> Result<()> {
-    if !app.keys.is_rotation_due(now) {
-        return Ok(());
-    }
-    let lifetime = longest_token_life(&app.config, &app.clients).await?;
-    let (kid, handover) = match app.keys.rotate(None, lifetime, now).await {
-        Ok(rotated) => rotated,
-        // Another instance was first.
-        Err(KeysError::Refused(Refusal::UnderWay(_))) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let origin = Origin::default();
-    let event = key_rotated(Actor::System, kid, handover, &origin);
-    app.authorization_server.audit.record(event, now).await;
-    Ok(())
+async fn hear_notices(app: Arc<App>) {
+    app.listen().await;
 }
 
 async fn checkpoint(app: Arc<App>) {

@@ -7,9 +7,9 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::output;
-use crate::accounts::{By, NewAccount};
+use crate::accounts::NewAccount;
 use crate::app::{App, Stores};
-use crate::audit::{Actor, Origin};
+use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::secret::{Random, Secret};
 use crate::storage::StorageError;

@@ -9,11 +9,10 @@ use url::{Host, Url};
 
 use super::raw::Values;
 use super::{
-    Config, DatabaseConfig, HttpConfig, KeysConfig, Network, Problem, Profile, RedisConfig,
-    SessionBackend, SessionsConfig, show,
+    Config, DatabaseConfig, HttpConfig, Network, Problem, Profile, RedisConfig, SessionBackend,
+    SessionsConfig, show,
 };
-use crate::keys;
-use crate::secret::{SealingKey, Secret};
+use crate::secret::Secret;
 use crate::sessions;
 use crate::sessions::Recovery;
 use crate::telemetry::{LogConfig, LogFormat};
@@ -167,47 +166,6 @@ impl Check<'_> {
         }
         let audience = if audience.is_empty() { issuer.clone() } else { audience };
         self.accept_policy("tokens", tokens::Policy::new(issuer, audience, lifetime))
-    }
-
-    fn keys(&mut self) -> Option<KeysConfig> {
-        let encryption_key = self.encryption_key();
-        let directory = self.text("keys.directory").filter(|directory| {
-            let named = !directory.is_empty();
-            if !named {
-                self.problem("keys.directory", "must name a folder");
-            }
-            named
-        });
-        let algorithm = self.choice("keys.algorithm", &[("RS256", ())]);
-        let rsa_bits = self.number("keys.rsa_bits", 0, u32::MAX);
-        let rotate_every = self.duration_or_off("keys.rotate_every");
-        let publish_ahead = self.duration("keys.publish_ahead");
-        let jwks_max_age = self.duration("keys.jwks_max_age");
-        let policy = keys::Policy::new(rsa_bits?, rotate_every?, publish_ahead?, jwks_max_age?);
-        let policy = self.accept_policy("keys", policy);
-        algorithm?;
-        Some(KeysConfig {
-            encryption_key: encryption_key?,
-            directory: directory?.into(),
-            policy: policy?,
-        })
-    }
-
-    fn encryption_key(&mut self) -> Option<Option<Secret<String>>> {
-        let key = "keys.encryption_key";
-        let hint = "32 bytes in base64, as made by `openssl rand -base64 32`";
-        let text = match self.profile {
-            Profile::Development => self.text(key)?,
-            Profile::Production => self.required(key, hint)?,
-        };
-        if text.is_empty() {
-            return Some(None);
-        }
-        if SealingKey::parse(&text).is_none() {
-            self.problem(key, format!("must be {hint}"));
-            return None;
-        }
-        Some(Some(Secret::new(text)))
     }
 
     fn passwords(&mut self) -> Option<users::PasswordPolicy> {

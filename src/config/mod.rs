@@ -5,6 +5,7 @@
 //! told at once, and no secret is ever shown.
 
 mod check;
+mod keys;
 mod network;
 mod raw;
 mod show;
@@ -20,7 +21,6 @@ use std::time::Duration;
 pub use network::Network;
 pub use show::Setting;
 
-use crate::keys;
 use crate::secret::Secret;
 use crate::sessions;
 use crate::storage::redis::RedisConfig;
@@ -128,12 +128,12 @@ pub enum SessionBackend {
 /// Signing keys.
 #[derive(Clone, Debug)]
 pub struct KeysConfig {
-    /// The key-encryption key, 32 bytes in base64. Never absent in production.
+    /// The key-encryption key, or several with the newest first. Never absent in production.
     pub encryption_key: Option<Secret<String>>,
     /// Where development keeps the one it made.
     pub directory: PathBuf,
     /// The rules of their life.
-    pub policy: keys::Policy,
+    pub policy: crate::keys::Policy,
 }
 
 impl Config {

@@ -1,12 +1,16 @@
 //! What verifiers and clients read to find their way: metadata (RFC 8414, OpenID Connect Discovery
 //! 1.0) and the key set (RFC 7517), both ready-made.
 
+use std::time::Duration;
+
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::App;
+use crate::keys::KeyRing;
 use crate::oauth::metadata::Metadata;
+use crate::time::Timestamp;
 
 /// The metadata document, serialised once.
 pub struct MetadataBody(Bytes);
@@ -62,7 +66,7 @@ pub async fn jwks(
     let jwks = ring.jwks();
     let known = is_known(&request, &jwks.etag);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((header::CACHE_CONTROL, cache_control.0.clone()));
+    response.insert_header((header::CACHE_CONTROL, cache_control.of(&ring, app.clock.now())));
     response.insert_header((header::ETAG, jwks.etag.as_str()));
     if known {
         // RFC 9110 section 15.4.5: without content, or the next answer is read amiss.
@@ -73,15 +77,32 @@ pub async fn jwks(
 }
 
 /// The `Cache-Control` of the key set.
-pub struct CacheControl(HeaderValue);
+pub struct CacheControl {
+    max_age: Duration,
+    lead: Duration,
+    /// The usual answer, ready-made.
+    usual: HeaderValue,
+}
 
 impl CacheControl {
     /// By the policy of `app`'s keys.
     pub fn new(app: &App) -> Self {
-        let seconds = app.keys.policy().jwks_max_age.as_secs();
-        let value = HeaderValue::from_str(&format!("public, max-age={seconds}"));
-        Self(value.unwrap_or(HeaderValue::from_static("public, max-age=60")))
+        let policy = app.keys.policy();
+        let max_age = policy.jwks_max_age;
+        Self { max_age, lead: policy.least_ahead(), usual: public_for(max_age) }
     }
+
+    fn of(&self, ring: &KeyRing, now: Timestamp) -> HeaderValue {
+        match ring.jwks_max_age(self.max_age, self.lead, now) {
+            usual if usual == self.max_age => self.usual.clone(),
+            shorter => public_for(shorter),
+        }
+    }
+}
+
+fn public_for(max_age: Duration) -> HeaderValue {
+    let value = HeaderValue::from_str(&format!("public, max-age={}", max_age.as_secs()));
+    value.unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
 /// RFC 9110 section 13.1.2: weak comparison against a list, or `*`.

@@ -10,9 +10,8 @@ use super::account::ProblemBody;
 use super::error::Problem;
 use super::finish::to_the_end;
 use super::{extract, signed_in};
-use crate::accounts::By;
 use crate::app::App;
-use crate::audit::Actor;
+use crate::audit::{Actor, By};
 
 /// One session.
 #[derive(Serialize, ToSchema)]

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::secret::{Random, SealingKey, Secret};
+use crate::secret::{Random, SealingKey, SealingKeys, Secret};
 
 /// Why there is no key-encryption key.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptionKeyError {
-    /// It is not 32 bytes of base64.
-    #[error("the key-encryption key {0} is not 32 bytes of base64")]
+    /// One of them is not 32 bytes of base64.
+    #[error("the key-encryption key {0} is not 32 bytes of base64 (several: the newest first)")]
     Malformed(String),
     /// Others can read the file.
     #[error("{0} can be read by others: run chmod 600 on it")]
@@ -21,9 +21,9 @@ pub enum EncryptionKeyError {
     File(PathBuf, #[source] io::Error),
 }
 
-/// Reads a key that was given in the configuration.
-pub fn parse(text: &Secret<String>) -> Result<SealingKey, EncryptionKeyError> {
-    SealingKey::parse(text.expose())
+/// Reads the keys that were given in the configuration, the newest first.
+pub fn parse(text: &Secret<String>) -> Result<SealingKeys, EncryptionKeyError> {
+    SealingKeys::parse(text.expose())
         .ok_or_else(|| EncryptionKeyError::Malformed("in keys.encryption_key".into()))
 }
 
@@ -32,8 +32,8 @@ fn file_in(directory: &Path) -> PathBuf {
     directory.join("encryption.key")
 }
 
-/// Reads the key from `directory`; `None` when it has none.
-pub fn find(directory: &Path) -> Result<Option<SealingKey>, EncryptionKeyError> {
+/// Reads the keys from `directory`, the newest first; `None` when it has none.
+pub fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError> {
     let path = file_in(directory);
     let text = match fs::read_to_string(&path) {
         Ok(text) => Secret::new(text),
@@ -47,12 +47,12 @@ pub fn find(directory: &Path) -> Result<Option<SealingKey>, EncryptionKeyError> 
     if mode & 0o077 != 0 {
         return Err(EncryptionKeyError::Exposed(path));
     }
-    let key = SealingKey::parse(text.expose());
-    key.map(Some).ok_or_else(|| EncryptionKeyError::Malformed(format!("in {}", path.display())))
+    let keys = SealingKeys::parse(text.expose());
+    keys.map(Some).ok_or_else(|| EncryptionKeyError::Malformed(format!("in {}", path.display())))
 }
 
 /// Makes a key in `directory`, mode 0600; where another process was first, its key is read.
-pub fn create(directory: &Path, random: &Random) -> Result<SealingKey, EncryptionKeyError> {
+pub fn create(directory: &Path, random: &Random) -> Result<SealingKeys, EncryptionKeyError> {
     let path = file_in(directory);
     let failed = |error| EncryptionKeyError::File(path.clone(), error);
     fs::create_dir_all(directory).map_err(failed)?;
@@ -83,8 +83,8 @@ mod tests {
         let random = Random::system();
         assert!(find(folder.path()).unwrap().is_none());
         let made = create(folder.path(), &random).unwrap();
-        assert_eq!(create(folder.path(), &random).unwrap().id(), made.id());
-        assert_eq!(find(folder.path()).unwrap().unwrap().id(), made.id());
+        assert_eq!(create(folder.path(), &random).unwrap().newest().id(), made.newest().id());
+        assert_eq!(find(folder.path()).unwrap().unwrap().newest().id(), made.newest().id());
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1, "no draft is left behind");
 

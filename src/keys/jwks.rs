@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::PublicKey;
+use super::algorithm::Algorithm;
+use super::public_key::Members;
 
 /// A JWKS answer, ready to send.
 #[derive(Clone, Debug)]
@@ -17,36 +19,33 @@ pub struct Jwks {
     pub etag: String,
 }
 
+/// A public key as JWK (RFC 7517 section 4).
+#[derive(Serialize)]
+pub struct Jwk<'a> {
+    #[serde(flatten)]
+    members: &'a Members,
+    #[serde(rename = "use")]
+    key_use: &'static str,
+    alg: Algorithm,
+    kid: &'a str,
+}
+
+impl<'a> From<&'a PublicKey> for Jwk<'a> {
+    fn from(key: &'a PublicKey) -> Self {
+        Self { members: &key.members, key_use: "sig", alg: key.algorithm, kid: &key.kid }
+    }
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     keys: Vec<Jwk<'a>>,
 }
 
-#[derive(Serialize)]
-struct Jwk<'a> {
-    kty: &'static str,
-    #[serde(rename = "use")]
-    key_use: &'static str,
-    alg: &'static str,
-    kid: &'a str,
-    n: &'a str,
-    e: &'a str,
-}
-
 impl Jwks {
     /// The set of `keys`, in the order given.
     pub fn new<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Self {
-        let keys = keys
-            .map(|key| Jwk {
-                kty: "RSA",
-                key_use: "sig",
-                alg: "RS256",
-                kid: &key.kid,
-                n: &key.n,
-                e: &key.e,
-            })
-            .collect();
-        let body = serde_json::to_vec(&Document { keys }).expect("plain strings serialise as JSON");
+        let document = Document { keys: keys.map(Jwk::from).collect() };
+        let body = serde_json::to_vec(&document).expect("plain strings serialise as JSON");
         let hash = digest::digest(&digest::SHA256, &body);
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
         Self { body: body.into(), etag }

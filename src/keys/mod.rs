@@ -1,84 +1,47 @@
-//! Signing keys: made, sealed, published and rotated (RFC 7517, RFC 7638). Private parts leave the
-//! database only sealed, and are parsed once into memory. Invariants: exactly one key of an
-//! algorithm signs at any moment, and JWKS is never empty.
+//! Signing keys: made, sealed, published, rotated and revoked (RFC 7517, RFC 7638). Private parts
+//! leave the database only sealed, and are parsed once into memory. Invariants: exactly one key of
+//! an algorithm signs at any moment, none before verifiers can have seen it, and none leaves JWKS
+//! while a token of it can be alive, unless an operator revokes it.
 
+pub mod algorithm;
+pub mod chain;
+#[cfg(test)]
+mod chain_tests;
+pub mod changes;
 pub mod encryption_key;
+pub mod import;
 pub mod jwks;
+pub mod policy;
+pub mod public_key;
 pub mod ring;
 pub mod rotation;
 mod signer;
 pub mod signing_key;
 pub mod store;
+pub mod vault;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::secret::{OpenError, Random, SealingKey, Secret};
+use crate::secret::{OpenError, Random, Secret, sealed_under};
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 
+pub use algorithm::Algorithm;
+pub use policy::{Algorithms, Policy};
+pub use public_key::PublicKey;
 pub use ring::KeyRing;
-pub use signing_key::{KeyError, PublicKey, SigningKey};
+pub use signing_key::{KeyError, SigningKey};
+pub use vault::Vault;
 
+use chain::Refusal;
 use ring::RingKey;
-use rotation::{Refusal, Times};
 use store::{KeyStore, StoredKey};
 
-/// The algorithm of every signing key (RFC 7518 section 3.3).
-const RS256: &str = "RS256";
 /// The name under which the key that tags refresh tokens is kept.
 const REFRESH_TOKEN_KEY: &str = "refresh_token";
-
-/// The rules of a signing key's life. `publish_ahead` and `jwks_max_age` are what verifiers see.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Size of new RSA keys: 2048, 3072 or 4096 bits.
-    pub rsa_bits: u32,
-    /// How long a key signs before the next takes over; `None` for never by itself.
-    pub rotate_every: Option<Duration>,
-    /// How long a key is published before it signs.
-    pub publish_ahead: Duration,
-    /// `max-age` of the JWKS answer.
-    pub jwks_max_age: Duration,
-}
-
-impl Policy {
-    /// Stock verifiers (PyJWT, jose) refetch JWKS no oftener than this.
-    const MIN_PUBLISH_AHEAD: Duration = Duration::from_secs(30);
-
-    /// Checks that verifiers can follow; the error is the sentence for the operator, with the
-    /// name of the setting that is wrong.
-    pub fn new(
-        rsa_bits: u32,
-        rotate_every: Option<Duration>,
-        publish_ahead: Duration,
-        jwks_max_age: Duration,
-    ) -> Result<Self, (&'static str, String)> {
-        if ![2048, 3072, 4096].contains(&rsa_bits) {
-            return Err(("rsa_bits", "must be 2048, 3072 or 4096".into()));
-        }
-        if jwks_max_age < Duration::from_secs(1) || jwks_max_age > Duration::from_secs(86_400) {
-            return Err(("jwks_max_age", "must be from 1s to 1d".into()));
-        }
-        if publish_ahead < Self::MIN_PUBLISH_AHEAD || publish_ahead < jwks_max_age {
-            return Err((
-                "publish_ahead",
-                "must be at least 30s and at least keys.jwks_max_age, or verifiers that cache \
-                 JWKS meet tokens of a key they have not seen"
-                    .into(),
-            ));
-        }
-        if rotate_every.is_some_and(|every| every < publish_ahead * 2) {
-            return Err(("rotate_every", "must be off or at least twice publish_ahead".into()));
-        }
-        Ok(Self { rsa_bits, rotate_every, publish_ahead, jwks_max_age })
-    }
-}
-
-/// How long the other instances may take to publish a new key.
-const ROLLOUT: Duration = Duration::from_secs(5);
 
 /// What can go wrong with the keys.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +55,7 @@ pub enum KeysError {
     /// A key is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A rotation is refused.
+    /// A step is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The database holds no usable key: all of them are retired.
@@ -105,8 +68,19 @@ pub enum KeysError {
 pub struct Keys {
     ring: Arc<ArcSwap<KeyRing>>,
     store: KeyStore,
-    sealing: Arc<SealingKey>,
-    policy: Policy,
+    vault: Arc<Vault>,
+    policy: Arc<Policy>,
+}
+
+/// What a change of the key-encryption key did.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rewrapped {
+    /// The id of the key that everything is sealed under now.
+    pub sealed_under: String,
+    /// How many keys and secrets were sealed anew.
+    pub rewrapped: usize,
+    /// The ids of keys that nothing is sealed under any more.
+    pub no_longer_needed: Vec<String>,
 }
 
 impl Keys {
@@ -115,34 +89,31 @@ impl Keys {
         Ok(KeyStore::new(db.clone()).load_all().await?.is_empty())
     }
 
-    /// Loads the keys of `db`, making the first one where there is none. Every private key must
-    /// open with `sealing`.
+    /// Loads the keys of `db`, making the first ones where there is none. Every private key must
+    /// open in `vault`. `token_lifetime` is that of the longest-lived token, with leeway.
     pub async fn open(
         db: &Db,
-        sealing: SealingKey,
+        vault: Vault,
         policy: Policy,
+        token_lifetime: Duration,
         now: Timestamp,
-    ) -> Result<Self, KeysError> {
+    ) -> Result<(Self, Vec<changes::Grown>), KeysError> {
         let store = KeyStore::new(db.clone());
-        if store.load_all().await?.is_empty() {
-            let times = Times {
-                created_at: now,
-                activates_at: now,
-                deactivates_at: None,
-                retires_at: None,
-            };
-            let first = generate(&sealing, policy.rsa_bits, times).await?;
-            match store.create(&first).await {
-                // Another instance was first: its key serves.
-                Ok(()) | Err(StorageError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let first_at = match store.load_all().await?.is_empty() {
+            true => now,
+            false => now.plus(policy.publish_ahead),
+        };
         let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(Vec::new(), now)));
-        let keys = Self { ring, store, sealing: Arc::new(sealing), policy };
+        let keys = Self { ring, store, vault: Arc::new(vault), policy: Arc::new(policy) };
+        // Before anything is made: a key-encryption key that is wrong must not add to the trouble.
         keys.reload(now).await?;
-        keys.ring().active(now).ok_or(KeysError::NoneActive)?;
-        Ok(keys)
+        let mut grown = Vec::new();
+        // The first key and its spare.
+        for _ in 0..2 {
+            grown.extend(keys.grow(first_at, token_lifetime, now).await?);
+        }
+        keys.ring().active(keys.policy.algorithms.default, now).ok_or(KeysError::NoneActive)?;
+        Ok((keys, grown))
     }
 
     /// The present snapshot.
@@ -157,32 +128,16 @@ impl Keys {
 
     /// Takes over what other instances did to the keys. Parses only keys that are new here.
     pub async fn reload(&self, now: Timestamp) -> Result<(), KeysError> {
-        let present = self.ring();
-        let mut keys = Vec::new();
-        for stored in self.store.load_all().await? {
-            if stored.times.state(now) == rotation::State::Retired {
-                continue;
-            }
-            let key = match present.parsed(&stored.kid) {
-                Some(key) => key.clone(),
-                None => Arc::new(self.unseal(&stored)?),
-            };
-            keys.push(RingKey::new(stored.times, key));
-        }
+        let stored = self.store.load_published(now).await?;
+        let (vault, present) = (self.vault.clone(), self.ring());
+        // A key that is new here is parsed and checked, which takes milliseconds.
+        let parse = move || {
+            let ring_key = |stored: &StoredKey| ring_key(&vault, &present, stored);
+            stored.iter().map(ring_key).collect::<Result<Vec<_>, KeysError>>()
+        };
+        let keys = off_the_request_path(parse).await?;
         self.ring.store(Arc::new(KeyRing::new(keys, now)));
         Ok(())
-    }
-
-    fn unseal(&self, stored: &StoredKey) -> Result<SigningKey, KeysError> {
-        let document = self
-            .sealing
-            .open(&stored.sealed_private_key, &stored.kid)
-            .map_err(|error| KeysError::Sealed(stored.kid.clone(), error))?;
-        let key = SigningKey::from_pkcs8(document.expose())?;
-        if key.public.kid != stored.kid || key.public.spki != stored.public_key {
-            return Err(KeyError::Mismatch.into());
-        }
-        Ok(key)
     }
 
     /// All stored keys, newest first, for listing.
@@ -190,51 +145,38 @@ impl Keys {
         self.store.load_all().await
     }
 
-    /// Makes the next key: published now, signing after `activate_in` (`publish_ahead` where
-    /// `None`). The present one stays published `token_lifetime` beyond that, which must cover
-    /// the longest-lived token. Returns the new key's `kid` and the handover.
-    pub async fn rotate(
-        &self,
-        activate_in: Option<Duration>,
-        token_lifetime: Duration,
-        now: Timestamp,
-    ) -> Result<(String, rotation::Handover), KeysError> {
-        let stored = self.store.load_all().await?;
-        let newest = stored
-            .iter()
-            .find(|key| key.times.deactivates_at.is_none())
-            .ok_or(KeysError::NoneActive)?;
-        // What the configuration was allowed to say is soon enough.
-        let least = (self.policy.jwks_max_age + ROLLOUT)
-            .max(Policy::MIN_PUBLISH_AHEAD)
-            .min(self.policy.publish_ahead);
-        let activate_in = activate_in.unwrap_or(self.policy.publish_ahead);
-        let plan = rotation::plan(&newest.times, activate_in, least, token_lifetime, now)?;
-        let times = Times {
-            created_at: now,
-            activates_at: plan.at,
-            deactivates_at: None,
-            retires_at: None,
+    /// Seals everything anew that is not sealed under the newest key-encryption key.
+    pub async fn rewrap(&self) -> Result<Rewrapped, KeysError> {
+        let newest = self.vault.newest_id();
+        let mut rewrapped = 0;
+        let mut no_longer_needed = Vec::new();
+        let old_id = |sealed: &str| {
+            let id = sealed_under(sealed).filter(|id| *id != newest);
+            id.map(str::to_owned)
         };
-        let new = generate(&self.sealing, self.policy.rsa_bits, times).await?;
-        match self.store.replace_newest(&newest.kid, &new, plan).await {
-            Err(StorageError::Conflict) => Err(Refusal::UnderWay(plan.at).into()),
-            Err(error) => Err(error.into()),
-            Ok(()) => {
-                self.reload(now).await?;
-                Ok((new.kid, plan))
+        for stored in self.store.load_all().await? {
+            let Some(id) = old_id(&stored.private_key) else { continue };
+            let Some(key) = self.vault.open(&stored)? else { continue };
+            let new = self.vault.keep(key)?.private_key;
+            let (kid, old) = (&stored.kid, &stored.private_key);
+            if self.store.replace_private_key(kid, old, &new).await? {
+                rewrapped += 1;
             }
+            no_longer_needed.push(id);
         }
-    }
-
-    /// Whether the newest key has signed for so long that its successor is to be published. Any
-    /// instance may find that; of several that rotate at once, one does it.
-    pub fn is_rotation_due(&self, now: Timestamp) -> bool {
-        let (newest, ahead) = (self.ring().newest(), self.policy.publish_ahead);
-        match (newest, self.policy.rotate_every) {
-            (Some(times), Some(every)) => now.plus(ahead) >= times.activates_at.plus(every),
-            _ => false,
+        if let Some(old) = self.store.find_secret(REFRESH_TOKEN_KEY).await?
+            && let Some(id) = old_id(&old)
+        {
+            let secret = self.vault.unseal(&old, REFRESH_TOKEN_KEY)?;
+            let new = self.vault.seal(secret.expose(), REFRESH_TOKEN_KEY);
+            if self.store.replace_secret(REFRESH_TOKEN_KEY, &old, &new).await? {
+                rewrapped += 1;
+            }
+            no_longer_needed.push(id);
         }
+        no_longer_needed.sort();
+        no_longer_needed.dedup();
+        Ok(Rewrapped { sealed_under: newest.to_owned(), rewrapped, no_longer_needed })
     }
 
     /// The key that tags refresh tokens, made on first use and kept sealed.
@@ -245,29 +187,37 @@ impl Keys {
     ) -> Result<Secret<Vec<u8>>, KeysError> {
         if self.store.find_secret(REFRESH_TOKEN_KEY).await?.is_none() {
             let key = Secret::new(random.bytes::<32>());
-            let sealed = self.sealing.seal(key.expose(), REFRESH_TOKEN_KEY);
+            let sealed = self.vault.seal(key.expose(), REFRESH_TOKEN_KEY);
             match self.store.create_secret(REFRESH_TOKEN_KEY, &sealed, now).await {
                 Ok(()) | Err(StorageError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         let sealed = self.store.find_secret(REFRESH_TOKEN_KEY).await?.unwrap_or_default();
-        self.sealing
-            .open(&sealed, REFRESH_TOKEN_KEY)
-            .map_err(|error| KeysError::Sealed(REFRESH_TOKEN_KEY.into(), error))
+        self.vault.unseal(&sealed, REFRESH_TOKEN_KEY)
     }
 }
 
-/// Makes and seals a key on a blocking thread, since it takes up to seconds.
-async fn generate(sealing: &SealingKey, bits: u32, times: Times) -> Result<StoredKey, KeysError> {
-    let key = tokio::task::spawn_blocking(move || SigningKey::generate(bits))
-        .await
-        .map_err(|_| KeyError::Generate(bits))??;
-    Ok(StoredKey {
-        sealed_private_key: sealing.seal(key.to_pkcs8()?.expose(), &key.public.kid),
-        public_key: key.public.spki,
-        kid: key.public.kid,
-        algorithm: RS256.into(),
-        times,
+/// Runs what takes longer than a request should wait.
+async fn off_the_request_path<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KeysError> + Send + 'static,
+) -> Result<T, KeysError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StorageError::Internal(error.into()).into()),
+    }
+}
+
+fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<RingKey, KeysError> {
+    let key = match present.parsed(&stored.kid) {
+        Some(key) => Some(key.clone()),
+        None => vault.open(stored)?.map(Arc::new),
+    };
+    Ok(match key {
+        Some(key) => RingKey::signing(&stored.kid, stored.times, key),
+        None => {
+            let public = stored.public()?;
+            RingKey::verifying(stored.times, public)
+        }
     })
 }

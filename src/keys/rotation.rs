@@ -1,11 +1,12 @@
 //! The life of a signing key as a pure function of its times and `now`.
 
-use std::time::Duration;
-
 use crate::time::Timestamp;
 
+/// The time of what is not planned: the last second of the year 9999.
+pub const NOT_PLANNED: Timestamp = Timestamp::from_unix(253_402_300_799);
+
 /// Where a key stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Published, not signing yet.
@@ -29,95 +30,71 @@ impl std::fmt::Display for State {
     }
 }
 
-/// The times of a key's steps. The last two are set when its successor is made.
+/// The times of a key's steps. A spare key, whose turn is not planned yet, activates at
+/// [`NOT_PLANNED`], and its predecessor deactivates then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// When it was made, and published.
+    /// When it was made or imported, and published.
     pub created_at: Timestamp,
     /// When it starts to sign.
     pub activates_at: Timestamp,
-    /// When its successor signs in its place.
+    /// When its successor signs in its place; `None` while it has no successor.
     pub deactivates_at: Option<Timestamp>,
     /// When it leaves JWKS.
     pub retires_at: Option<Timestamp>,
 }
 
 impl Times {
+    /// A key that is made at `now` and signs from `activates_at`, without a successor.
+    pub fn new(now: Timestamp, activates_at: Timestamp) -> Self {
+        Self { created_at: now, activates_at, deactivates_at: None, retires_at: None }
+    }
+
+    /// A key that only verifies, published from `now` to `until`.
+    pub fn verifying(now: Timestamp, until: Timestamp) -> Self {
+        Self {
+            created_at: now,
+            activates_at: now,
+            deactivates_at: Some(now),
+            retires_at: Some(until),
+        }
+    }
+
     /// The state at `now`.
     pub fn state(&self, now: Timestamp) -> State {
-        if now < self.activates_at {
+        if self.retires_at.is_some_and(|at| at <= now) {
+            State::Retired
+        } else if now < self.activates_at {
             State::Pending
         } else if self.deactivates_at.is_none_or(|at| now < at) {
             State::Active
-        } else if self.retires_at.is_none_or(|at| now < at) {
-            State::Retiring
         } else {
-            State::Retired
+            State::Retiring
         }
     }
 
-    /// The next step after `now`: which state comes, and when; `None` while nothing is planned.
+    /// The next step after `now` that is decided: which state comes, and when.
     pub fn next(&self, now: Timestamp) -> Option<(State, Timestamp)> {
-        match self.state(now) {
-            State::Pending => Some((State::Active, self.activates_at)),
-            State::Active => self.deactivates_at.map(|at| (State::Retiring, at)),
-            State::Retiring => self.retires_at.map(|at| (State::Retired, at)),
-            State::Retired => None,
-        }
+        let (state, at) = match self.state(now) {
+            State::Pending => (State::Active, self.activates_at),
+            State::Active => (State::Retiring, self.deactivates_at?),
+            State::Retiring => (State::Retired, self.retires_at?),
+            State::Retired => return None,
+        };
+        (at != NOT_PLANNED).then_some((state, at))
     }
-}
 
-/// A rotation that was decided on: when the new key takes over, and when the old one goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handover {
-    /// The new key signs from here on.
-    pub at: Timestamp,
-    /// The old key leaves JWKS here.
-    pub old_retires_at: Timestamp,
-}
-
-/// The longest that a key may wait to sign.
-const LONGEST_WAIT: Duration = Duration::from_secs(90 * 86_400);
-
-/// Why a rotation is refused.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A successor is waiting already.
-    #[error("a rotation is already under way: the newest key starts to sign at {0}")]
-    UnderWay(Timestamp),
-    /// It would not happen in the foreseeable future, and nothing else could meanwhile.
-    #[error("the new key must start to sign within {}", humantime::format_duration(*.0))]
-    TooLate(Duration),
-    /// Verifiers would meet tokens of a key that they have not seen.
-    #[error(
-        "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
-         5s, at least 30s), or verifiers meet tokens of a key they have not seen",
-        humantime::format_duration(*.0)
-    )]
-    TooSoon(Duration),
-}
-
-/// Plans the handover from `newest`, the key without a successor, to one that is made now and
-/// signs after `activate_in`, which must not be below `least`. The old key stays published until
-/// the last token that it signed is dead, `token_lifetime` after the handover.
-pub fn plan(
-    newest: &Times,
-    activate_in: Duration,
-    least: Duration,
-    token_lifetime: Duration,
-    now: Timestamp,
-) -> Result<Handover, Refusal> {
-    if newest.state(now) == State::Pending {
-        return Err(Refusal::UnderWay(newest.activates_at));
+    /// Every step that lies behind `now`: the states it came to, and when.
+    pub fn past(&self, now: Timestamp) -> Vec<(State, Timestamp)> {
+        let retired = self.retires_at.filter(|at| *at <= now);
+        let before = |at: &Timestamp| *at <= now && retired.is_none_or(|retired| *at < retired);
+        let active = Some(self.activates_at).filter(before);
+        let retiring = self.deactivates_at.filter(before).filter(|at| *at > self.activates_at);
+        [(State::Active, active), (State::Retiring, retiring), (State::Retired, retired)]
+            .into_iter()
+            .filter_map(|(state, at)| Some((state, at?)))
+            .collect()
     }
-    if activate_in < least {
-        return Err(Refusal::TooSoon(least));
-    }
-    if activate_in > LONGEST_WAIT {
-        return Err(Refusal::TooLate(LONGEST_WAIT));
-    }
-    let at = now.plus(activate_in);
-    Ok(Handover { at, old_retires_at: at.plus(token_lifetime) })
 }
 
 #[cfg(test)]
@@ -126,10 +103,6 @@ mod tests {
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(seconds)
-    }
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
     }
 
     const KEY: Times = Times {
@@ -159,34 +132,22 @@ mod tests {
     }
 
     #[test]
-    fn a_handover_leaves_no_moment_without_exactly_one_active_key() {
-        let old = Times { deactivates_at: None, retires_at: None, ..KEY };
-        let plan = plan(&old, seconds(60), seconds(30), seconds(600), at(1000)).unwrap();
-        let old =
-            Times { deactivates_at: Some(plan.at), retires_at: Some(plan.old_retires_at), ..old };
-        let new = Times {
-            created_at: at(1000),
-            activates_at: plan.at,
-            deactivates_at: None,
-            retires_at: None,
-        };
-        for now in 1000..2000 {
-            let active =
-                [old, new].iter().filter(|key| key.state(at(now)) == State::Active).count();
-            assert_eq!(active, 1, "at {now}");
-        }
-        // A token signed in the last second before the handover lives 600 s.
-        assert_eq!(old.state(at(1059 + 600)), State::Retiring);
-        assert_eq!(old.state(at(1060 + 600)), State::Retired);
+    fn a_spare_waits_and_a_key_that_was_withdrawn_is_gone() {
+        let spare = Times::new(at(0), NOT_PLANNED);
+        assert_eq!((spare.state(at(1_000_000)), spare.next(at(5))), (State::Pending, None));
+        let withdrawn = Times { deactivates_at: Some(at(9)), retires_at: Some(at(9)), ..spare };
+        assert_eq!(withdrawn.state(at(9)), State::Retired);
+        assert_eq!(withdrawn.past(at(10)), [(State::Retired, at(9))]);
+        let verifying = Times::verifying(at(0), at(50));
+        assert_eq!(verifying.state(at(0)), State::Retiring);
+        assert_eq!(verifying.state(at(50)), State::Retired);
     }
 
     #[test]
-    fn a_rotation_is_refused_while_one_is_under_way_or_when_too_soon() {
-        let old = Times { deactivates_at: None, retires_at: None, ..KEY };
-        let under_way = plan(&old, seconds(60), seconds(30), seconds(600), at(50));
-        assert_eq!(under_way, Err(Refusal::UnderWay(at(100))));
-        let too_soon = plan(&old, seconds(29), seconds(30), seconds(600), at(500));
-        assert_eq!(too_soon, Err(Refusal::TooSoon(seconds(30))));
-        assert!(too_soon.unwrap_err().to_string().contains("at least 30s"));
+    fn past_steps_are_told_with_their_times() {
+        assert_eq!(KEY.past(at(99)), []);
+        assert_eq!(KEY.past(at(100)), [(State::Active, at(100))]);
+        let all = [(State::Active, 100), (State::Retiring, 200), (State::Retired, 300)];
+        assert_eq!(KEY.past(at(900)), all.map(|(state, second)| (state, at(second))));
     }
 }

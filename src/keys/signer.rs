@@ -1,7 +1,7 @@
 //! The `CryptoProvider` by which jsonwebtoken signs with keys that are already parsed. Its stock
 //! one takes DER and parses and checks the private key again for every token, which more than
-//! doubles the cost (583 µs instead of 255 µs for RSA-2048). Here an `EncodingKey` carries only a
-//! `kid`, a handle into the keys held in memory.
+//! doubles the cost (583 µs instead of 255 µs for RSA-2048). Here an `EncodingKey` carries only the
+//! key's thumbprint, a handle into the keys held in memory.
 //!
 //! jsonwebtoken's factories are plain `fn` pointers, so this registry is the one static of the
 //! program. It holds weak references: it keeps no key alive.
@@ -9,17 +9,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Once, PoisonError, RwLock, Weak};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeyPair;
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, aws_lc};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use signature::Signer;
 
 use super::SigningKey;
+use super::signing_key::Pair;
 
-static PARSED: RwLock<Option<HashMap<String, Weak<KeyPair>>>> = RwLock::new(None);
+static PARSED: RwLock<Option<HashMap<String, Weak<Pair>>>> = RwLock::new(None);
 static INSTALLED: Once = Once::new();
 
 /// Makes `key` known to jsonwebtoken and returns the handle to sign with. The handle is good for
@@ -29,11 +27,17 @@ pub(super) fn register(key: &SigningKey) -> EncodingKey {
         // Only a second provider in the process could refuse, and then signing fails its tests.
         let _ = PROVIDER.install_default();
     });
+    let handle = &key.public.kid;
     let mut parsed = PARSED.write().unwrap_or_else(PoisonError::into_inner);
     let parsed = parsed.get_or_insert_default();
     parsed.retain(|_, pair| pair.strong_count() > 0);
-    parsed.insert(key.public.kid.clone(), Arc::downgrade(key.pair()));
-    EncodingKey::from_rsa_der(key.public.kid.as_bytes())
+    parsed.insert(handle.clone(), Arc::downgrade(key.pair()));
+    let algorithm = key.public.algorithm;
+    match algorithm {
+        _ if algorithm.is_rsa() => EncodingKey::from_rsa_der(handle.as_bytes()),
+        super::Algorithm::Es256 => EncodingKey::from_ec_der(handle.as_bytes()),
+        _ => EncodingKey::from_ed_der(handle.as_bytes()),
+    }
 }
 
 static PROVIDER: CryptoProvider = CryptoProvider {
@@ -43,35 +47,29 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 };
 
 fn find_signer(algorithm: &Algorithm, handle: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    if *algorithm != Algorithm::RS256 {
-        return Err(ErrorKind::InvalidAlgorithm.into());
-    }
-    let kid = std::str::from_utf8(handle.as_bytes()).map_err(|_| ErrorKind::InvalidKeyFormat)?;
+    let handle = std::str::from_utf8(handle.as_bytes()).map_err(|_| ErrorKind::InvalidKeyFormat)?;
     let parsed = PARSED.read().unwrap_or_else(PoisonError::into_inner);
     let pair = parsed
         .as_ref()
-        .and_then(|parsed| parsed.get(kid))
+        .and_then(|parsed| parsed.get(handle))
         .and_then(Weak::upgrade)
         .ok_or(ErrorKind::InvalidKeyFormat)?;
-    Ok(Box::new(Rs256 { pair }))
+    if pair.algorithm().jws() != *algorithm {
+        return Err(ErrorKind::InvalidAlgorithm.into());
+    }
+    Ok(Box::new(ParsedKey(pair)))
 }
 
-struct Rs256 {
-    pair: Arc<KeyPair>,
-}
+struct ParsedKey(Arc<Pair>);
 
-impl Signer<Vec<u8>> for Rs256 {
+impl Signer<Vec<u8>> for ParsedKey {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        let mut signature = vec![0; self.pair.public_modulus_len()];
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
-            .map_err(|_| signature::Error::new())?;
-        Ok(signature)
+        self.0.sign(message).map_err(|_| signature::Error::new())
     }
 }
 
-impl JwtSigner for Rs256 {
+impl JwtSigner for ParsedKey {
     fn algorithm(&self) -> Algorithm {
-        Algorithm::RS256
+        self.0.algorithm().jws()
     }
 }

@@ -1,130 +1,152 @@
-//! One RSA key pair: made or unsealed, parsed once, named by its RFC 7638 thumbprint.
+//! One key pair: made or unsealed, parsed once, checked, and pinned to one algorithm.
 
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaPublicKeyComponents};
-use aws_lc_rs::{digest, rand};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::DecodingKey;
-use rsa::pkcs8::DecodePublicKey;
-use rsa::signature::Verifier;
-use zeroize::Zeroizing;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256,
+};
 
+use super::algorithm::Algorithm;
+use super::public_key::{self, PublicKey};
 use crate::secret::Secret;
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The system could not make one.
-    #[error("cannot make an RSA key of {0} bits")]
-    Generate(u32),
+    #[error("cannot make a key for {0}")]
+    Generate(Algorithm),
     /// The bytes are no such key.
-    #[error("not a usable RSA key: {0}")]
+    #[error("not a usable key: {0}")]
     Malformed(&'static str),
     /// The private and the public part do not belong together.
     #[error("the private and the public part of the key do not match")]
     Mismatch,
 }
 
-/// The public half: what JWKS shows and what verifies.
-#[derive(Clone)]
-pub struct PublicKey {
-    /// RFC 7638 SHA-256 thumbprint.
-    pub kid: String,
-    /// Modulus, base64url of the unsigned big-endian bytes (RFC 7518 section 6.3.1).
-    pub n: String,
-    /// Exponent, in the same form.
-    pub e: String,
-    /// SubjectPublicKeyInfo, base64.
-    pub spki: String,
-    /// Ready for verification.
-    pub decoding_key: DecodingKey,
-}
-
-impl PublicKey {
-    /// Reads a SubjectPublicKeyInfo written as base64.
-    pub fn from_spki(spki: &str) -> Result<Self, KeyError> {
-        let der = STANDARD.decode(spki).map_err(|_| KeyError::Malformed("public key encoding"))?;
-        let key = aws_lc_rs::rsa::PublicKey::from_der(&der)
-            .map_err(|_| KeyError::Malformed("public key"))?;
-        let parts = RsaPublicKeyComponents::<Vec<u8>>::from(&key);
-        let (n, e) = (URL_SAFE_NO_PAD.encode(&parts.n), URL_SAFE_NO_PAD.encode(&parts.e));
-        Ok(Self {
-            kid: thumbprint(&n, &e),
-            decoding_key: DecodingKey::from_rsa_raw_components(&parts.n, &parts.e),
-            spki: spki.to_owned(),
-            n,
-            e,
-        })
-    }
-}
-
-/// RFC 7638 section 3: SHA-256 over the required members in lexicographic order.
-fn thumbprint(n: &str, e: &str) -> String {
-    let canonical = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()))
-}
-
 /// A parsed key pair in memory, ready to sign.
 pub struct SigningKey {
     /// Its public half.
     pub public: PublicKey,
-    pair: Arc<KeyPair>,
+    pair: Arc<Pair>,
+}
+
+/// The private half, by the kind of key.
+pub(super) enum Pair {
+    Rsa(Algorithm, RsaKeyPair),
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Pair {
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Rsa(algorithm, _) => *algorithm,
+            Self::P256(_) => Algorithm::Es256,
+            Self::Ed25519(_) => Algorithm::EdDsa,
+        }
+    }
+
+    /// The JWS signature of `message` (RFC 7515 section 5.1 step 5).
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
+        match self {
+            Self::Rsa(algorithm, pair) => {
+                let padding = match algorithm {
+                    Algorithm::Ps256 => &RSA_PSS_SHA256,
+                    _ => &RSA_PKCS1_SHA256,
+                };
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(padding, &SystemRandom::new(), message, &mut signature)?;
+                Ok(signature)
+            }
+            Self::P256(pair) => Ok(pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec()),
+            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+        }
+    }
+
+    /// SubjectPublicKeyInfo, DER.
+    fn spki(&self) -> Result<Vec<u8>, KeyError> {
+        let unusable = |_| KeyError::Malformed("public key");
+        Ok(match self {
+            Self::Rsa(_, pair) => {
+                let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(unusable)?;
+                spki.as_ref().to_vec()
+            }
+            Self::P256(pair) => public_key::p256_spki(pair.public_key().as_ref()),
+            Self::Ed25519(pair) => public_key::ed25519_spki(pair.public_key().as_ref()),
+        })
+    }
 }
 
 impl SigningKey {
-    /// Makes a new key of `bits` (2048, 3072 or 4096). Takes up to seconds: run it off the
-    /// request path.
-    pub fn generate(bits: u32) -> Result<Self, KeyError> {
-        let size = match bits {
-            2048 => KeySize::Rsa2048,
-            3072 => KeySize::Rsa3072,
-            4096 => KeySize::Rsa4096,
-            _ => return Err(KeyError::Generate(bits)),
-        };
-        Self::checked(KeyPair::generate(size).map_err(|_| KeyError::Generate(bits))?)
+    /// Makes a new key for `algorithm`, of `rsa_bits` (2048, 3072 or 4096) where it is an RSA key.
+    /// Takes up to seconds: run it off the request path.
+    pub fn generate(algorithm: Algorithm, rsa_bits: u32) -> Result<Self, KeyError> {
+        let failed = |_| KeyError::Generate(algorithm);
+        Self::checked(match algorithm {
+            Algorithm::Rs256 | Algorithm::Ps256 => {
+                let size = match rsa_bits {
+                    2048 => KeySize::Rsa2048,
+                    3072 => KeySize::Rsa3072,
+                    4096 => KeySize::Rsa4096,
+                    _ => return Err(KeyError::Generate(algorithm)),
+                };
+                Pair::Rsa(algorithm, RsaKeyPair::generate(size).map_err(failed)?)
+            }
+            Algorithm::Es256 => Pair::P256(
+                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?,
+            ),
+            Algorithm::EdDsa => Pair::Ed25519(Ed25519KeyPair::generate().map_err(failed)?),
+        })
     }
 
-    /// Reads an unencrypted PKCS#8 document.
-    pub fn from_pkcs8(document: &[u8]) -> Result<Self, KeyError> {
-        Self::checked(
-            KeyPair::from_pkcs8(document).map_err(|_| KeyError::Malformed("private key"))?,
-        )
+    /// Reads an unencrypted PKCS#8 document of a key for `algorithm`.
+    pub fn from_pkcs8(algorithm: Algorithm, document: &[u8]) -> Result<Self, KeyError> {
+        let malformed = |_| KeyError::Malformed("private key");
+        Self::checked(match algorithm {
+            Algorithm::Rs256 | Algorithm::Ps256 => {
+                Pair::Rsa(algorithm, RsaKeyPair::from_pkcs8(document).map_err(malformed)?)
+            }
+            Algorithm::Es256 => Pair::P256(
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document)
+                    .map_err(malformed)?,
+            ),
+            Algorithm::EdDsa => {
+                Pair::Ed25519(Ed25519KeyPair::from_pkcs8(document).map_err(malformed)?)
+            }
+        })
     }
 
     /// The private half as PKCS#8, to be sealed at once.
     pub fn to_pkcs8(&self) -> Result<Secret<Vec<u8>>, KeyError> {
-        let document: Pkcs8V1Der<'_> =
-            self.pair.as_der().map_err(|_| KeyError::Malformed("private key"))?;
-        Ok(Secret::new(document.as_ref().to_vec()))
+        let malformed = |_| KeyError::Malformed("private key");
+        Ok(Secret::new(match &*self.pair {
+            Pair::Rsa(_, pair) => {
+                let document: Pkcs8V1Der<'_> = pair.as_der().map_err(malformed)?;
+                document.as_ref().to_vec()
+            }
+            Pair::P256(pair) => pair.to_pkcs8v1().map_err(malformed)?.as_ref().to_vec(),
+            Pair::Ed25519(pair) => pair.to_pkcs8v1().map_err(malformed)?.as_ref().to_vec(),
+        }))
     }
 
     /// The shared pair, for the signer.
-    pub(super) fn pair(&self) -> &Arc<KeyPair> {
+    pub(super) fn pair(&self) -> &Arc<Pair> {
         &self.pair
     }
 
-    /// One signature, checked by an implementation independent of the one that made it: a fault
-    /// in a signing key is found here and not by every verifier.
-    fn checked(pair: KeyPair) -> Result<Self, KeyError> {
-        let spki: PublicKeyX509Der<'_> =
-            pair.public_key().as_der().map_err(|_| KeyError::Malformed("public key"))?;
-        let public = PublicKey::from_spki(&STANDARD.encode(spki.as_ref()))?;
-
+    /// One signature, checked: a fault in a signing key is found here and not by every verifier.
+    fn checked(pair: Pair) -> Result<Self, KeyError> {
+        let public = PublicKey::from_spki(pair.algorithm(), &pair.spki()?)?;
         let message = b"signet key check";
-        let mut signature = Zeroizing::new(vec![0; pair.public_modulus_len()]);
-        pair.sign(&RSA_PKCS1_SHA256, &rand::SystemRandom::new(), message, &mut signature)
-            .map_err(|_| KeyError::Mismatch)?;
-        let independent = rsa::RsaPublicKey::from_public_key_der(spki.as_ref())
-            .map_err(|_| KeyError::Malformed("public key"))?;
-        let signature = rsa::pkcs1v15::Signature::try_from(signature.as_slice())
-            .map_err(|_| KeyError::Mismatch)?;
-        rsa::pkcs1v15::VerifyingKey::<rsa::sha2::Sha256>::new(independent)
-            .verify(message, &signature)
-            .map_err(|_| KeyError::Mismatch)?;
+        let signature = pair.sign(message).map_err(|_| KeyError::Mismatch)?;
+        if !public.verifies(message, &signature) {
+            return Err(KeyError::Mismatch);
+        }
         Ok(Self { public, pair: Arc::new(pair) })
     }
 }
@@ -134,23 +156,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thumbprint_is_that_of_rfc_7638_section_3_1() {
-        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR\
-                 1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0\
-                 h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91\
-                 CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44\
-                 -csFCur-kEgU8awapJzKnqDKgw";
-        assert_eq!(thumbprint(n, "AQAB"), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    fn a_key_of_each_algorithm_survives_its_pkcs8_form() {
+        for algorithm in Algorithm::ALL {
+            let key = SigningKey::generate(algorithm, 2048).unwrap();
+            let document = key.to_pkcs8().unwrap();
+            let again = SigningKey::from_pkcs8(algorithm, document.expose()).unwrap();
+            assert_eq!(again.public.kid, key.public.kid, "{algorithm}");
+            assert!(SigningKey::from_pkcs8(algorithm, b"nonsense").is_err());
+        }
+        assert!(SigningKey::generate(Algorithm::Rs256, 1024).is_err());
     }
 
     #[test]
-    fn a_key_survives_its_pkcs8_form() {
-        let key = SigningKey::generate(2048).unwrap();
-        let again = SigningKey::from_pkcs8(key.to_pkcs8().unwrap().expose()).unwrap();
-        assert_eq!(again.public.kid, key.public.kid);
-        assert_eq!(key.public.e, "AQAB");
-        assert_eq!(URL_SAFE_NO_PAD.decode(&key.public.n).unwrap().len(), 256);
-        assert!(SigningKey::from_pkcs8(b"nonsense").is_err());
-        assert!(SigningKey::generate(1024).is_err());
+    fn a_key_is_pinned_to_its_algorithm() {
+        let rs = SigningKey::generate(Algorithm::Rs256, 2048).unwrap();
+        let ps = SigningKey::from_pkcs8(Algorithm::Ps256, rs.to_pkcs8().unwrap().expose()).unwrap();
+        let signature = rs.pair().sign(b"message").unwrap();
+        assert!(rs.public.verifies(b"message", &signature));
+        assert!(!rs.public.verifies(b"another", &signature));
+        assert!(!ps.public.verifies(b"message", &signature));
+        assert!(SigningKey::from_pkcs8(Algorithm::Es256, rs.to_pkcs8().unwrap().expose()).is_err());
     }
 }

@@ -1,38 +1,74 @@
-//! Keys in the database: public parts and times in the clear, private parts sealed.
+//! Keys in the database: public parts and times in the clear, private parts sealed. The keys of an
+//! algorithm change together or not at all, and only from the version that was read.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::rotation::{Handover, Times};
-use crate::storage::{Db, StorageError};
+use super::algorithm::Algorithm;
+use super::chain::Link;
+use super::rotation::Times;
+use super::{KeyError, PublicKey};
+use crate::fault;
+use crate::storage::{Db, Statement, StorageError};
 use crate::time::Timestamp;
 
-/// More rows than this are never loaded; retired keys are the oldest.
-const MOST_KEYS: i64 = 200;
+/// More rows than this are never loaded; what is left out is the oldest.
+const MOST_KEYS: i64 = 500;
 
 /// A signing key as it is stored.
+#[derive(Clone, Debug)]
 pub struct StoredKey {
-    /// RFC 7638 thumbprint.
+    /// RFC 7638 thumbprint, or the name that an imported key had before.
     pub kid: String,
-    /// The JWS algorithm.
-    pub algorithm: String,
+    /// Its one algorithm.
+    pub algorithm: Algorithm,
     /// SubjectPublicKeyInfo, base64.
     pub public_key: String,
-    /// PKCS#8, sealed.
-    pub sealed_private_key: String,
+    /// PKCS#8, sealed; or where the token holds it; empty for a key that only verifies.
+    pub private_key: String,
     /// The times of its life.
     pub times: Times,
+    /// When it was withdrawn as compromised.
+    pub revoked_at: Option<Timestamp>,
 }
 
-/// The tables `signing_keys` and `sealed_secrets`.
+impl StoredKey {
+    /// The public half.
+    pub fn public(&self) -> Result<PublicKey, KeyError> {
+        PublicKey::stored(&self.kid, self.algorithm, &self.public_key)
+    }
+}
+
+/// What is to become of the keys of one algorithm.
+pub struct Change<'a> {
+    /// Which algorithm.
+    pub algorithm: Algorithm,
+    /// The version that was read before the keys were.
+    pub from_version: i64,
+    /// Keys whose times change, in an order in which no two are ever without a successor.
+    pub changed: Vec<Link>,
+    /// A key that is added.
+    pub added: Option<StoredKey>,
+    /// The key among them that is compromised, and since when.
+    pub revoked: Option<(&'a str, Timestamp)>,
+}
+
+/// The tables `signing_keys`, `key_chains` and `sealed_secrets`.
 #[derive(Clone)]
 pub struct KeyStore {
     db: Db,
 }
 
-const INSERT: &str = "INSERT INTO signing_keys \
-    (kid, algorithm, public_key, sealed_private_key, created_at, activates_at, deactivates_at, \
-     retires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+/// A query for whole keys, with its condition.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT kid, algorithm, public_key, sealed_private_key, created_at, activates_at, \
+             deactivates_at, retires_at, revoked_at FROM signing_keys ",
+            $condition
+        )
+    };
+}
 
 impl KeyStore {
     /// A store on `db`.
@@ -42,44 +78,81 @@ impl KeyStore {
 
     /// All keys, newest first.
     pub async fn load_all(&self) -> Result<Vec<StoredKey>, StorageError> {
-        let query = sqlx::query(
-            "SELECT kid, algorithm, public_key, sealed_private_key, created_at, activates_at, \
-             deactivates_at, retires_at FROM signing_keys \
-             ORDER BY activates_at DESC, created_at DESC LIMIT $1",
-        )
+        let query = sqlx::query(select!("ORDER BY activates_at DESC, created_at DESC LIMIT $1"))
+            .bind(MOST_KEYS);
+        self.db.fetch_all(query).await?.iter().map(read).collect()
+    }
+
+    /// The keys that are not retired at `now`, newest first.
+    pub async fn load_published(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
+        let query = sqlx::query(select!(
+            "WHERE retires_at IS NULL OR retires_at > $1 \
+             ORDER BY activates_at DESC, created_at DESC LIMIT $2"
+        ))
+        .bind(now.as_unix())
         .bind(MOST_KEYS);
         self.db.fetch_all(query).await?.iter().map(read).collect()
     }
 
-    /// Stores the first key of its algorithm; `Conflict` when there already is one.
-    pub async fn create(&self, key: &StoredKey) -> Result<(), StorageError> {
-        self.db.execute(insert(key)).await.map(drop)
+    /// The key named `kid`.
+    pub async fn find(&self, kid: &str) -> Result<Option<StoredKey>, StorageError> {
+        let query = sqlx::query(select!("WHERE kid = $1")).bind(kid);
+        self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
-    /// Hands over from the newest key `old` to `new`, in one transaction. `Conflict` when `old`
-    /// has a successor by now.
-    pub async fn replace_newest(
-        &self,
-        old: &str,
-        new: &StoredKey,
-        handover: Handover,
-    ) -> Result<(), StorageError> {
+    /// The version of the keys of `algorithm`: to be read before they are.
+    pub async fn version(&self, algorithm: Algorithm) -> Result<i64, StorageError> {
+        let query = sqlx::query("SELECT version FROM key_chains WHERE algorithm = $1")
+            .bind(algorithm.as_str());
+        let row = self.db.fetch_optional(query).await?;
+        Ok(row.map(|row| row.try_get("version")).transpose()?.unwrap_or(0))
+    }
+
+    /// Makes `change`, all or nothing; `Conflict` when another came first.
+    pub async fn apply(&self, change: &Change<'_>) -> Result<(), StorageError> {
         self.db
             .write(async |transaction| {
-                let update = sqlx::query(
-                    "UPDATE signing_keys SET deactivates_at = $1, retires_at = $2 \
-             WHERE kid = $3 AND deactivates_at IS NULL",
+                let raise = sqlx::query(
+                    "INSERT INTO key_chains (algorithm, version) VALUES ($1, $2 + 1) \
+                     ON CONFLICT (algorithm) DO UPDATE SET version = key_chains.version + 1 \
+                     WHERE key_chains.version = $2",
                 )
-                .bind(handover.at.as_unix())
-                .bind(handover.old_retires_at.as_unix())
-                .bind(old);
-                if update.execute(&mut **transaction).await?.rows_affected() == 0 {
+                .bind(change.algorithm.as_str())
+                .bind(change.from_version);
+                if raise.execute(&mut **transaction).await?.rows_affected() == 0 {
                     return Err(StorageError::Conflict);
                 }
-                insert(new).execute(&mut **transaction).await?;
+                fault::point("keys.version_raised");
+                for link in &change.changed {
+                    let revoked = change.revoked.filter(|(kid, _)| *kid == link.kid);
+                    update(link, revoked.map(|(_, at)| at)).execute(&mut **transaction).await?;
+                    fault::point("keys.times_changed");
+                }
+                if let Some(added) = &change.added {
+                    insert(added).execute(&mut **transaction).await?;
+                }
+                fault::point("keys.before_commit");
                 Ok(())
             })
             .await
+    }
+
+    /// Puts `new` in the place of `old`, the same private key sealed otherwise. `false` when it is
+    /// not `old` any more.
+    pub async fn replace_private_key(
+        &self,
+        kid: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE signing_keys SET sealed_private_key = $1 \
+             WHERE kid = $2 AND sealed_private_key = $3",
+        )
+        .bind(new)
+        .bind(kid)
+        .bind(old);
+        Ok(self.db.execute(update).await? == 1)
     }
 
     /// The sealed secret `name`, if there is one.
@@ -105,34 +178,71 @@ impl KeyStore {
         .bind(now.as_unix());
         self.db.execute(insert).await.map(drop)
     }
+
+    /// Puts `new` in the place of `old`, the same secret sealed otherwise. `false` when it is not
+    /// `old` any more.
+    pub async fn replace_secret(
+        &self,
+        name: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE sealed_secrets SET sealed_value = $1 WHERE name = $2 AND sealed_value = $3",
+        )
+        .bind(new)
+        .bind(name)
+        .bind(old);
+        Ok(self.db.execute(update).await? == 1)
+    }
 }
 
-fn insert(key: &StoredKey) -> crate::storage::Statement<'_> {
-    sqlx::query(INSERT)
-        .bind(key.kid.as_str())
-        .bind(key.algorithm.as_str())
-        .bind(key.public_key.as_str())
-        .bind(key.sealed_private_key.as_str())
-        .bind(key.times.created_at.as_unix())
-        .bind(key.times.activates_at.as_unix())
-        .bind(key.times.deactivates_at.map(Timestamp::as_unix))
-        .bind(key.times.retires_at.map(Timestamp::as_unix))
+fn update(link: &Link, revoked_at: Option<Timestamp>) -> Statement<'_> {
+    sqlx::query(
+        "UPDATE signing_keys SET activates_at = $1, deactivates_at = $2, retires_at = $3, \
+         revoked_at = COALESCE($4, revoked_at) WHERE kid = $5",
+    )
+    .bind(link.times.activates_at.as_unix())
+    .bind(link.times.deactivates_at.map(Timestamp::as_unix))
+    .bind(link.times.retires_at.map(Timestamp::as_unix))
+    .bind(revoked_at.map(Timestamp::as_unix))
+    .bind(link.kid.as_str())
+}
+
+fn insert(key: &StoredKey) -> Statement<'_> {
+    sqlx::query(
+        "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, \
+         activates_at, deactivates_at, retires_at, revoked_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(key.kid.as_str())
+    .bind(key.algorithm.as_str())
+    .bind(key.public_key.as_str())
+    .bind(key.private_key.as_str())
+    .bind(key.times.created_at.as_unix())
+    .bind(key.times.activates_at.as_unix())
+    .bind(key.times.deactivates_at.map(Timestamp::as_unix))
+    .bind(key.times.retires_at.map(Timestamp::as_unix))
+    .bind(key.revoked_at.map(Timestamp::as_unix))
 }
 
 fn read(row: &AnyRow) -> Result<StoredKey, StorageError> {
     let optional = |column| -> Result<_, StorageError> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_unix))
     };
+    let algorithm: String = row.try_get("algorithm")?;
     Ok(StoredKey {
         kid: row.try_get("kid")?,
-        algorithm: row.try_get("algorithm")?,
+        algorithm: Algorithm::parse(&algorithm)
+            .ok_or_else(|| StorageError::corrupt("algorithm of a signing key"))?,
         public_key: row.try_get("public_key")?,
-        sealed_private_key: row.try_get("sealed_private_key")?,
+        private_key: row.try_get("sealed_private_key")?,
         times: Times {
             created_at: Timestamp::from_unix(row.try_get("created_at")?),
             activates_at: Timestamp::from_unix(row.try_get("activates_at")?),
             deactivates_at: optional("deactivates_at")?,
             retires_at: optional("retires_at")?,
         },
+        revoked_at: optional("revoked_at")?,
     })
 }

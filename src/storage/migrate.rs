@@ -8,8 +8,10 @@ use sqlx::{Connection, SqlSafeStr};
 
 use super::{Db, Engine, StorageError};
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "initial", include_str!("../../migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../../migrations/0001_initial.sql")),
+    (2, "key life cycle", include_str!("../../migrations/0002_key_life_cycle.sql")),
+];
 
 /// The advisory lock that keeps PostgreSQL's migrations apart; on SQLite the transaction does.
 const MIGRATION_LOCK: i64 = 0x7369_676e_6574; // "signet"

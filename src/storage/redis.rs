@@ -6,6 +6,7 @@
 //! Signet's commands bear that.
 
 mod connection;
+pub mod notices;
 
 use std::time::Duration;
 

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::{LEEWAY, Policy};
-use crate::keys::Keys;
+use crate::keys::{Algorithm, Keys};
 use crate::secret::Random;
 use crate::time::Timestamp;
 
@@ -36,12 +36,18 @@ impl Audience {
         }
     }
 
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many.as_slice(),
+        };
+        all.iter().map(String::as_str)
+    }
+
     /// Whether `audience` is among them.
     pub fn contains(&self, audience: &str) -> bool {
-        match self {
-            Self::One(one) => one == audience,
-            Self::Many(many) => many.iter().any(|one| one == audience),
-        }
+        self.iter().any(|one| one == audience)
     }
 }
 
@@ -134,20 +140,24 @@ pub struct InvalidToken(&'static str);
 pub struct AccessTokens {
     keys: Keys,
     policy: std::sync::Arc<Policy>,
-    validation: std::sync::Arc<Validation>,
+    /// One for each algorithm: a key verifies by its own and no other.
+    validations: std::sync::Arc<[(Algorithm, Validation)]>,
 }
 
 impl AccessTokens {
     /// Tokens signed by `keys` under `policy`.
     pub fn new(keys: Keys, policy: Policy) -> Self {
-        let mut validation = Validation::new(Algorithm::RS256);
-        // Times are compared with the `now` of the request, below; issuer and audience too, so
-        // that every refusal is decided in one place.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        Self { keys, policy: policy.into(), validation: validation.into() }
+        let validation = |algorithm: Algorithm| {
+            let mut validation = Validation::new(algorithm.jws());
+            // Times are compared with the `now` of the request, below; issuer and audience too, so
+            // that every refusal is decided in one place.
+            validation.validate_exp = false;
+            validation.validate_nbf = false;
+            validation.validate_aud = false;
+            validation.required_spec_claims.clear();
+            (algorithm, validation)
+        };
+        Self { keys, policy: policy.into(), validations: Algorithm::ALL.map(validation).into() }
     }
 
     /// The rules that tokens follow.
@@ -163,7 +173,9 @@ impl AccessTokens {
         now: Timestamp,
     ) -> Result<AccessToken, SignError> {
         let ring = self.keys.ring();
-        let key = ring.active(now).ok_or(SignError::NoKey)?;
+        let audience = Audience::new(grant.resources, &self.policy.audience);
+        let algorithm = self.keys.policy().algorithms.of(audience.iter());
+        let key = ring.active(algorithm, now).ok_or(SignError::NoKey)?;
         // No token outlives its key's place in JWKS, whatever lifetimes were set since that was
         // planned.
         let published = key.times.retires_at.map(|at| at.minus(LEEWAY).since(now));
@@ -176,7 +188,7 @@ impl AccessTokens {
         let claims = Claims {
             iss: self.policy.issuer.clone(),
             sub: grant.sub,
-            aud: Audience::new(grant.resources, &self.policy.audience),
+            aud: audience,
             exp: now.plus(lifetime),
             iat: now,
             jti: random.uuid().simple().to_string(),
@@ -187,10 +199,11 @@ impl AccessTokens {
             sid,
             roles,
         };
-        let mut header = Header::new(Algorithm::RS256);
+        let mut header = Header::new(key.public.algorithm.jws());
         header.typ = Some(TYPE.into());
-        header.kid = Some(key.key.public.kid.clone());
-        let token = jsonwebtoken::encode(&header, &claims, key.handle())?;
+        header.kid = Some(key.public.kid.clone());
+        let handle = key.handle().ok_or(SignError::NoKey)?;
+        let token = jsonwebtoken::encode(&header, &claims, handle)?;
         Ok(AccessToken { token, expires_in: lifetime.as_secs() })
     }
 
@@ -211,7 +224,9 @@ impl AccessTokens {
         let kid = header.kid.ok_or(InvalidToken("no kid"))?;
         let ring = self.keys.ring();
         let key = ring.find(&kid, now).ok_or(InvalidToken("unknown key"))?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding_key, &self.validation)
+        let validation = self.validations.iter().find(|(of, _)| *of == key.algorithm);
+        let (_, validation) = validation.ok_or(InvalidToken("unknown algorithm"))?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding_key, validation)
             .map_err(|_| InvalidToken("signature or claims"))?
             .claims;
         if claims.iss != self.policy.issuer {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE: usize = 400;
 
 /// Pure values, for everybody.
-const BASE: &[&str] = &["secret", "time"];
+const BASE: &[&str] = &["secret", "time", "fault"];
 
 /// What each domain may know beside `BASE` and `storage`. Other domains' stores are closed to it.
 const DOMAINS: &[(&str, &[&str])] = &[
@@ -25,17 +25,30 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("telemetry", &[]),
     ("metrics", &[]),
+    ("fault", &[]),
     ("storage", &[]),
     // Across domains, one file a use case.
     ("accounts", &["*", "storage"]),
+    ("custody", &["*", "storage"]),
     ("oauth", &["*", "storage", "accounts"]),
     // Builds the domains' policies.
     ("config", &["*", "storage", "telemetry"]),
-    ("app", &["*", "storage", "accounts", "oauth", "config", "metrics", "telemetry"]),
-    ("http", &["*", "storage", "accounts", "oauth", "config", "app", "metrics"]),
+    ("app", &["*", "storage", "accounts", "custody", "oauth", "config", "metrics", "telemetry"]),
+    ("http", &["*", "storage", "accounts", "custody", "oauth", "config", "app", "metrics"]),
     (
         "cli",
-        &["*", "storage", "accounts", "oauth", "config", "app", "metrics", "telemetry", "http"],
+        &[
+            "*",
+            "storage",
+            "accounts",
+            "custody",
+            "oauth",
+            "config",
+            "app",
+            "metrics",
+            "telemetry",
+            "http",
+        ],
     ),
 ];
 

@@ -213,7 +213,7 @@ fn is_broken(error: &RedisError) -> bool {
         )
 }
 
-fn sentinel_client(
+pub(super) fn sentinel_client(
     sentinels: &[Secret<String>],
     master: &str,
     login: Option<&Secret<String>>,

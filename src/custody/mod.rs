@@ -1,0 +1,306 @@
+//! What is done to signing keys as a whole, by operators and by the service itself: the step in
+//! [`crate::keys`], how long tokens can live, and the audit event that says who did it and why.
+
+pub mod view;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::audit::{Actor, Audit, By, Event, Kind, Origin};
+use crate::clients::store::ClientStore;
+use crate::keys::chain::{Handover, Lead};
+use crate::keys::changes::{Grown, Revoked};
+use crate::keys::import::{self, ImportError, Imported};
+use crate::keys::rotation::State;
+use crate::keys::{Algorithm, Keys, KeysError, Policy, Rewrapped, Vault};
+use crate::secret::Secret;
+use crate::storage::{Db, StorageError};
+use crate::time::Timestamp;
+use crate::tokens::LEEWAY;
+
+pub use view::{KeyView, RevocationView};
+
+/// A step of a key that lies further back was told by whoever saw it, or nobody needs it any more.
+const STEPS_TOLD_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+/// Why something was not done to a key.
+#[derive(Debug, thiserror::Error)]
+pub enum CustodyError {
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The file.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// What is done against the rules has a reason, which is kept.
+    #[error("--force needs a --reason of 1 to 500 characters, which is kept in the audit trail")]
+    NoReason,
+}
+
+impl From<StorageError> for CustodyError {
+    fn from(error: StorageError) -> Self {
+        Self::Keys(error.into())
+    }
+}
+
+/// How soon a key is to sign.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    /// After how long; `keys.publish_ahead` if `None`.
+    pub activate_in: Option<Duration>,
+    /// Why it may be sooner than verifiers can follow.
+    pub forced: Option<String>,
+}
+
+impl Turn {
+    fn lead(&self, policy: &Policy) -> Lead {
+        match (self.activate_in, &self.forced) {
+            (None, None) => Lead::Usual,
+            (Some(wait), None) => Lead::Shortened(wait),
+            (wait, Some(_)) => Lead::Forced(wait.unwrap_or(policy.publish_ahead)),
+        }
+    }
+}
+
+/// A key to be brought in.
+pub struct Import {
+    /// PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
+    pub pem: Secret<String>,
+    /// Opens an encrypted one.
+    pub passphrase: Option<Secret<String>>,
+    /// RS256 or PS256; what the configuration signs with, or RS256, if `None`.
+    pub algorithm: Option<Algorithm>,
+    /// The name that its tokens already carry; its thumbprint if `None`.
+    pub kid: Option<String>,
+    /// When it signs.
+    pub turn: Turn,
+    /// How long a public key stays published; as long as a token can live if `None`.
+    pub verify_for: Option<Duration>,
+}
+
+/// What became of an import.
+pub struct Brought {
+    /// The key's name.
+    pub kid: String,
+    /// When it signs; `None` for one that only verifies.
+    pub activates_at: Option<Timestamp>,
+    /// When it leaves JWKS, if that is decided.
+    pub retires_at: Option<Timestamp>,
+}
+
+/// The signing keys and what is kept of what happens to them. Cheap to clone.
+#[derive(Clone)]
+pub struct Custody {
+    /// The keys themselves.
+    pub keys: Keys,
+    clients: ClientStore,
+    audit: Audit,
+    access_token_lifetime: Duration,
+}
+
+impl Custody {
+    /// Opens the keys of `db`, making the first ones where there is none.
+    pub async fn open(
+        db: &Db,
+        vault: Vault,
+        policy: Policy,
+        clients: ClientStore,
+        audit: Audit,
+        access_token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
+        let lifetime = longest_token_life(access_token_lifetime, &clients).await?;
+        let (keys, grown) = Keys::open(db, vault, policy, lifetime, now).await?;
+        let custody = Self { keys, clients, audit, access_token_lifetime };
+        custody.tell_of(&grown, now).await;
+        Ok(custody)
+    }
+
+    /// Makes the keys that are needed now, and plans their turns. Returns how many it made.
+    pub async fn maintain(&self, now: Timestamp) -> Result<usize, KeysError> {
+        let grown = self.keys.maintain(self.token_lifetime().await?, now).await?;
+        self.tell_of(&grown, now).await;
+        Ok(grown.len())
+    }
+
+    /// Tells of the steps that keys came to by the passing of time. `told` remembers what this
+    /// process has told of already.
+    pub async fn tell_steps(
+        &self,
+        told: &mut HashSet<(String, State)>,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        for key in self.keys.list().await? {
+            for (state, at) in key.times.past(now) {
+                let step = (key.kid.clone(), state);
+                if at < now.minus(STEPS_TOLD_FOR) || !told.insert(step) {
+                    continue;
+                }
+                let kind = match state {
+                    State::Active => Kind::KeyActivated,
+                    State::Retiring => Kind::KeyDeactivated,
+                    _ => Kind::KeyRetired,
+                };
+                let origin = Origin::default();
+                let by = By { actor: Actor::System, origin: &origin };
+                let event = event(kind, &key.kid, None, &by);
+                self.audit.record_once(event, at).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// All keys that are known, newest first.
+    pub async fn list(&self, now: Timestamp) -> Result<Vec<KeyView>, StorageError> {
+        Ok(view::of_all(self.keys.list().await?, self.keys.policy(), now))
+    }
+
+    /// Plans the turn of the next key of `algorithm`, or of the one that signs by default.
+    pub async fn rotate(
+        &self,
+        algorithm: Option<Algorithm>,
+        turn: &Turn,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<Handover, CustodyError> {
+        check_reason(turn.forced.as_deref())?;
+        let algorithm = algorithm.unwrap_or(self.keys.policy().algorithms.default);
+        let lead = turn.lead(self.keys.policy());
+        let lifetime = self.token_lifetime().await?;
+        let handover = self.keys.rotate(algorithm, lead, lifetime, now).await?;
+        let detail = with_reason(format!("signs from {}", handover.at), turn.forced.as_deref());
+        self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
+        Ok(handover)
+    }
+
+    /// Takes a key out that is not needed; with a reason, also one whose tokens can be alive.
+    pub async fn retire(
+        &self,
+        kid: &str,
+        forced: Option<&str>,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<(), CustodyError> {
+        check_reason(forced)?;
+        let lifetime = self.token_lifetime().await?;
+        self.keys.retire(kid, forced.is_some(), lifetime, now).await?;
+        let detail = with_reason("left JWKS".into(), forced);
+        self.record(Kind::KeyWithdrawn, kid, detail, &by, now).await;
+        Ok(())
+    }
+
+    /// Takes a compromised key out at once, for a reason that is kept.
+    pub async fn revoke(
+        &self,
+        kid: &str,
+        reason: &str,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<Revoked, CustodyError> {
+        check_reason(Some(reason))?;
+        let revoked = self.keys.revoke(kid, self.token_lifetime().await?, now).await?;
+        let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
+        let detail = with_reason(format!("{signs} signs now"), Some(reason));
+        self.record(Kind::KeyRevoked, kid, detail, &by, now).await;
+        Ok(revoked)
+    }
+
+    /// Brings a key in that was made elsewhere.
+    pub async fn import(
+        &self,
+        import: Import,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<Brought, CustodyError> {
+        let Import { pem, passphrase, algorithm, kid, turn, verify_for } = import;
+        check_reason(turn.forced.as_deref())?;
+        let default = self.keys.policy().algorithms.default;
+        let usual = if default.is_rsa() { default } else { Algorithm::Rs256 };
+        let algorithm = algorithm.unwrap_or(usual);
+        let lifetime = self.token_lifetime().await?;
+        let brought = if import::is_public(pem.expose()) {
+            let public = import::read_public(pem.expose(), algorithm, kid)?;
+            let until = now.plus(verify_for.unwrap_or(lifetime));
+            let kid = self.keys.publish(public, until, now).await?;
+            Brought { kid, activates_at: None, retires_at: Some(until) }
+        } else {
+            let imported = Imported::read(pem.expose(), passphrase.as_ref(), algorithm, kid)?;
+            let lead = turn.lead(self.keys.policy());
+            let (kid, at) = self.keys.import(imported, lead, lifetime, now).await?;
+            Brought { kid, activates_at: Some(at), retires_at: None }
+        };
+        let detail = match (brought.activates_at, brought.retires_at) {
+            (Some(at), _) => format!("signs from {at}"),
+            (None, Some(until)) => format!("verifies until {until}"),
+            (None, None) => "verifies".into(),
+        };
+        let detail = with_reason(detail, turn.forced.as_deref());
+        self.record(Kind::KeyImported, &brought.kid, detail, &by, now).await;
+        Ok(brought)
+    }
+
+    /// Seals all private keys under the newest key-encryption key.
+    pub async fn rewrap(&self, by: By<'_>, now: Timestamp) -> Result<Rewrapped, CustodyError> {
+        let rewrapped = self.keys.rewrap().await?;
+        let detail = format!("{} sealed anew", rewrapped.rewrapped);
+        self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, &by, now).await;
+        Ok(rewrapped)
+    }
+
+    async fn token_lifetime(&self) -> Result<Duration, StorageError> {
+        longest_token_life(self.access_token_lifetime, &self.clients).await
+    }
+
+    async fn tell_of(&self, grown: &[Grown], now: Timestamp) {
+        let origin = Origin::default();
+        let by = By { actor: Actor::System, origin: &origin };
+        for new in grown {
+            let detail = format!("for {}", new.algorithm);
+            self.record(Kind::KeyCreated, &new.kid, detail, &by, now).await;
+            if let Some(handover) = &new.handover {
+                let detail = format!("signs from {}, by keys.rotate_every", handover.at);
+                self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
+            }
+        }
+    }
+
+    async fn record(&self, kind: Kind, kid: &str, detail: String, by: &By<'_>, now: Timestamp) {
+        self.audit.record(event(kind, kid, Some(detail), by), now).await;
+    }
+}
+
+fn event<'a>(kind: Kind, kid: &str, detail: Option<String>, by: &By<'a>) -> Event<'a> {
+    Event {
+        kind,
+        actor: by.actor.clone(),
+        subject: Some(kid.to_owned()),
+        client_id: None,
+        detail,
+        origin: by.origin,
+    }
+}
+
+fn with_reason(detail: String, reason: Option<&str>) -> String {
+    reason.map_or(detail.clone(), |reason| format!("{detail}; reason: {reason}"))
+}
+
+fn check_reason(reason: Option<&str>) -> Result<(), CustodyError> {
+    let is_reason = |reason: &str| {
+        let reason = reason.trim();
+        !reason.is_empty() && reason.chars().count() <= 500 && !reason.chars().any(char::is_control)
+    };
+    if reason.is_some_and(|reason| !is_reason(reason)) {
+        return Err(CustodyError::NoReason);
+    }
+    Ok(())
+}
+
+/// The lifetime of the longest-lived access token there can be, with the leeway after which
+/// nobody takes it for alive.
+async fn longest_token_life(
+    usual: Duration,
+    clients: &ClientStore,
+) -> Result<Duration, StorageError> {
+    let own = clients.longest_access_token_lifetime().await?.unwrap_or(0);
+    Ok(usual.max(Duration::from_secs(own.max(0).unsigned_abs())) + LEEWAY)
+}

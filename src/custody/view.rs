@@ -1,0 +1,169 @@
+//! A key as it is shown to operators: where it stands, what comes next and when, and whether
+//! verifiers have it.
+
+use serde::Serialize;
+
+use crate::keys::chain::{Chain, Link};
+use crate::keys::changes::Revoked;
+use crate::keys::rotation::{NOT_PLANNED, State};
+use crate::keys::store::StoredKey;
+use crate::keys::{Algorithm, Policy};
+use crate::secret::sealed_under;
+use crate::time::Timestamp;
+
+/// A key without anything secret. Times are RFC 3339.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct KeyView {
+    /// The name in the header of its tokens.
+    pub kid: String,
+    /// The one algorithm it is used with: RS256, PS256, ES256 or EdDSA.
+    #[schema(value_type = String)]
+    pub algorithm: Algorithm,
+    /// pending, active, retiring or retired.
+    #[schema(value_type = String)]
+    pub state: State,
+    /// When it was made or imported, and published.
+    pub created_at: String,
+    /// When it starts, or started, to sign; absent while that is not decided.
+    pub activates_at: Option<String>,
+    /// When its successor signs in its place.
+    pub deactivates_at: Option<String>,
+    /// When it leaves JWKS.
+    pub retires_at: Option<String>,
+    /// When it was revoked as compromised.
+    pub revoked_at: Option<String>,
+    /// The state that comes next.
+    #[schema(value_type = Option<String>)]
+    pub next_state: Option<State>,
+    /// When, as it is decided or, by keys.rotate_every, expected.
+    pub next_at: Option<String>,
+    /// Seconds until every JWKS cache has it; 0 when all have.
+    pub in_all_caches_in: u64,
+    /// The id of the key-encryption key that its private part is sealed under; absent where that is
+    /// kept elsewhere, or the key only verifies.
+    pub sealed_under: Option<String>,
+}
+
+/// All of `stored`, in their order.
+pub fn of_all(stored: Vec<StoredKey>, policy: &Policy, now: Timestamp) -> Vec<KeyView> {
+    let expected: Vec<_> = Algorithm::ALL
+        .into_iter()
+        .map(|algorithm| (algorithm, expected_rotation(&stored, algorithm, policy, now)))
+        .collect();
+    let expected_for = |algorithm: Algorithm| {
+        expected.iter().find(|(of, _)| *of == algorithm).and_then(|(_, at)| *at)
+    };
+    let view = |key: StoredKey| {
+        let at = expected_for(key.algorithm);
+        of(key, at, policy, now)
+    };
+    stored.into_iter().map(view).collect()
+}
+
+fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timestamp) -> KeyView {
+    let state = key.times.state(now);
+    let text = |at: Option<Timestamp>| at.filter(|at| *at != NOT_PLANNED).map(|at| at.to_string());
+    let next = key.times.next(now).or_else(|| {
+        let next_state = match state {
+            State::Pending => State::Active,
+            State::Active if key.times.deactivates_at.is_some() => State::Retiring,
+            _ => return None,
+        };
+        Some((next_state, expected?))
+    });
+    let cached_by = key.times.created_at.plus(policy.jwks_max_age);
+    KeyView {
+        state,
+        created_at: key.times.created_at.to_string(),
+        activates_at: text(Some(key.times.activates_at)),
+        deactivates_at: text(key.times.deactivates_at),
+        retires_at: text(key.times.retires_at),
+        revoked_at: text(key.revoked_at),
+        next_state: next.map(|(state, _)| state),
+        next_at: text(next.map(|(_, at)| at)),
+        in_all_caches_in: if state == State::Retired { 0 } else { cached_by.since(now).as_secs() },
+        sealed_under: sealed_under(&key.private_key).map(str::to_owned),
+        kid: key.kid,
+        algorithm: key.algorithm,
+    }
+}
+
+/// When the key of `algorithm` that signs now will have done so for `keys.rotate_every`.
+fn expected_rotation(
+    stored: &[StoredKey],
+    algorithm: Algorithm,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    if !policy.algorithms.all().contains(&algorithm) {
+        return None;
+    }
+    let links = stored
+        .iter()
+        .filter(|key| key.algorithm == algorithm)
+        .map(|key| Link { kid: key.kid.clone(), times: key.times });
+    let active = Chain::new(links, now).active(now).map(|link| link.times.activates_at)?;
+    Some(active.plus(policy.rotate_every?))
+}
+
+/// What the revocation of a key means for everybody else. Times are RFC 3339.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct RevocationView {
+    /// The revoked key.
+    pub kid: String,
+    /// Its tokens that were issued from here on have died before their time; absent if it never
+    /// signed.
+    pub tokens_issued_from: Option<String>,
+    /// And up to here.
+    pub tokens_issued_until: Option<String>,
+    /// The key that signs now.
+    pub active_kid: Option<String>,
+    /// Since when that one has been published.
+    pub active_published_at: Option<String>,
+    /// From here on every JWKS cache has the key that signs now.
+    pub active_in_all_caches_at: Option<String>,
+    /// Verifiers that do not fetch JWKS earlier take tokens of the revoked key until then.
+    pub gone_from_all_caches_at: String,
+}
+
+impl RevocationView {
+    /// What `revoked` means, done at `now`.
+    pub fn new(kid: String, revoked: &Revoked, policy: &Policy, now: Timestamp) -> Self {
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let active = revoked.active.as_ref();
+        let published = active.map(|link| link.times.created_at);
+        Self {
+            kid,
+            tokens_issued_from: text(revoked.signed_from),
+            tokens_issued_until: text(revoked.signed_until),
+            active_kid: active.map(|link| link.kid.clone()),
+            active_published_at: text(published),
+            active_in_all_caches_at: text(published.map(|at| at.plus(policy.jwks_max_age))),
+            gone_from_all_caches_at: now.plus(policy.jwks_max_age).to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for RevocationView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "key {} is revoked and has left JWKS", self.kid)?;
+        match (&self.tokens_issued_from, &self.tokens_issued_until) {
+            (Some(from), Some(until)) => {
+                writeln!(
+                    f,
+                    "  dead tokens      all that it signed, issued from {from} to {until}"
+                )?;
+            }
+            _ => writeln!(f, "  dead tokens      none: it never signed")?,
+        }
+        let at = &self.gone_from_all_caches_at;
+        writeln!(f, "  verifiers        those with a cached JWKS take them until {at} at most")?;
+        if let (Some(kid), Some(since), Some(at)) =
+            (&self.active_kid, &self.active_published_at, &self.active_in_all_caches_at)
+        {
+            writeln!(f, "  signs now        {kid}, published since {since}")?;
+            write!(f, "                   every JWKS cache has it from {at}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,340 @@
+//! The keys of one algorithm in the order in which they sign, and what may be done to them, as pure
+//! functions of the chain, the rules and `now`. Each key signs until the next one does, so at every
+//! moment exactly one signs, however a step is cut off: the chain is replaced as a whole or not at
+//! all. Its last key is a spare: published, and ready to sign at once should another be revoked.
+
+use std::time::Duration;
+
+use super::rotation::{NOT_PLANNED, State, Times};
+use crate::time::Timestamp;
+
+/// The longest that an operator may let a key wait to sign.
+const LONGEST_WAIT: Duration = Duration::from_secs(90 * 86_400);
+
+/// What the steps of a chain follow.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How long a key is published before it signs, where nothing else is said.
+    pub publish_ahead: Duration,
+    /// The least that an operator may shorten that to.
+    pub least_ahead: Duration,
+    /// How long a key signs before the next takes over; `None` for never by itself.
+    pub rotate_every: Option<Duration>,
+    /// How long a token can be alive, leeway included.
+    pub token_lifetime: Duration,
+}
+
+/// When a key is to sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// After `keys.publish_ahead`.
+    Usual,
+    /// After this long, which verifiers must be able to follow.
+    Shortened(Duration),
+    /// After this long, whether or not verifiers can follow.
+    Forced(Duration),
+}
+
+/// Why a step is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The next key signs no later anyway.
+    #[error("a rotation is already under way: the next key starts to sign at {0}")]
+    UnderWay(Timestamp),
+    /// It would not happen in the foreseeable future, and nothing else could meanwhile.
+    #[error("the new key must start to sign within {}", humantime::format_duration(*.0))]
+    TooLate(Duration),
+    /// Verifiers would meet tokens of a key that they have not seen.
+    #[error(
+        "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
+         5s, at least 30s), or verifiers meet tokens of a key they have not seen; --force with a \
+         --reason does it all the same",
+        humantime::format_duration(*.0)
+    )]
+    TooSoon(Duration),
+    /// No key by that name.
+    #[error("there is no key {0}")]
+    Unknown(String),
+    /// It signs.
+    #[error(
+        "the key signs now: rotate first, and it retires by itself, or revoke it if it is \
+         compromised"
+    )]
+    Live,
+    /// Tokens that it signed can be alive.
+    #[error(
+        "tokens of the key can be alive until {0}, when it retires by itself; --force with a \
+         --reason retires it now"
+    )]
+    InUse(Timestamp),
+    /// It is not published any more.
+    #[error("the key is retired already")]
+    Retired,
+    /// It is there already.
+    #[error("the key {0} is there already")]
+    Known(String),
+}
+
+/// One key of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub kid: String,
+    /// The times of its life.
+    pub times: Times,
+}
+
+/// The keys of one algorithm that are not retired.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// In the order in which they sign.
+    links: Vec<Link>,
+    /// Those that only verify, and those that a step has taken out.
+    aside: Vec<Link>,
+}
+
+impl Chain {
+    /// The chain of `links`, in any order; those that are retired at `now` are left out.
+    pub fn new(links: impl IntoIterator<Item = Link>, now: Timestamp) -> Self {
+        let live = |link: &Link| link.times.state(now) != State::Retired;
+        let (mut links, aside): (Vec<_>, Vec<_>) =
+            links.into_iter().filter(live).partition(|link| link.times.signs_ever());
+        links.sort_by_key(|link| (link.times.activates_at, link.times.deactivates_at.is_none()));
+        Self { links, aside }
+    }
+
+    /// All its keys, those first that a step has just taken out.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.aside.iter().chain(&self.links)
+    }
+
+    /// When the key that signs at `now` has done so for `rotate_every`.
+    pub fn rotation_due(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+        Some(self.active(now)?.times.activates_at.plus(rules.rotate_every?))
+    }
+
+    /// Whether a further key is needed now: because there is no spare, or because the spare's turn
+    /// is to be planned.
+    pub fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
+        !self.links.last().is_some_and(Link::is_spare) || self.spare_is_due(rules, now)
+    }
+
+    fn spare_is_due(&self, rules: &Rules, now: Timestamp) -> bool {
+        let pending =
+            self.links.iter().filter(|link| link.times.state(now) == State::Pending).count();
+        let due = self.rotation_due(rules, now);
+        pending == 1 && due.is_some_and(|due| due <= now.plus(rules.publish_ahead))
+    }
+
+    /// Adds `kid`, made now: plans the spare's turn if that is due, and makes `kid` the next spare.
+    /// In a chain where none signs it does so from `first_at`.
+    pub fn grow(
+        &mut self,
+        kid: String,
+        first_at: Timestamp,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Option<Handover> {
+        let mut handover = None;
+        if self.spare_is_due(rules, now)
+            && let Some(due) = self.rotation_due(rules, now)
+            && let Some(spare) = self.first_pending(now)
+        {
+            let published = self.links[spare].times.created_at.plus(rules.publish_ahead);
+            handover = Some(self.hand_over(spare, due.max(published).max(now), rules));
+        }
+        let signs = |link: &Link| link.times.deactivates_at.is_none_or(|at| at > now);
+        let at = if self.links.iter().any(signs) { NOT_PLANNED } else { first_at };
+        if let Some(last) = self.links.last_mut().filter(|last| signs(last)) {
+            last.end(at, rules);
+        }
+        self.links.push(Link { kid, times: Times::new(now, at) });
+        handover
+    }
+
+    /// Plans the next key's turn after `lead`. The chain may need a further key then.
+    pub fn rotate(
+        &mut self,
+        lead: Lead,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Handover, Refusal> {
+        let next = self.first_pending(now).ok_or(Refusal::UnderWay(now))?;
+        let at = now.plus(check_lead(lead, rules)?);
+        let planned = self.links[next].times.activates_at;
+        if planned <= at {
+            return Err(Refusal::UnderWay(planned));
+        }
+        Ok(self.hand_over(next, at, rules))
+    }
+
+    /// Adds the imported key `kid`: it signs after `lead`, before the keys that wait already; in an
+    /// empty chain at once.
+    pub fn import(
+        &mut self,
+        kid: String,
+        lead: Lead,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Timestamp, Refusal> {
+        let lead = check_lead(lead, rules)?;
+        let at = if self.links.is_empty() { now } else { now.plus(lead) };
+        let place = self.links.partition_point(|link| link.times.activates_at <= at);
+        let mut link = Link { kid, times: Times::new(now, at) };
+        if let Some(next) = self.links.get(place) {
+            link.end(next.times.activates_at, rules);
+        }
+        if let Some(before) = place.checked_sub(1).map(|before| &mut self.links[before])
+            && before.times.deactivates_at.is_none_or(|end| end > now)
+        {
+            before.end(at, rules);
+        }
+        self.links.insert(place, link);
+        Ok(at)
+    }
+
+    /// Takes a key out that is not needed: one that waits, or, if `forced`, one whose tokens can
+    /// still be alive.
+    pub fn retire(
+        &mut self,
+        kid: &str,
+        forced: bool,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let link = self.find(kid)?;
+        match link.times.state(now) {
+            State::Active => Err(Refusal::Live),
+            State::Retiring if !forced => {
+                Err(Refusal::InUse(link.times.retires_at.unwrap_or(NOT_PLANNED)))
+            }
+            _ => self.take_out(kid, rules, now),
+        }
+    }
+
+    /// Takes a compromised key out at once. Where it signs, the next key signs from now on; the
+    /// chain may be left with none, and must then [grow](Self::grow) in this very step.
+    pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+        let active = self.find(kid)?.times.state(now) == State::Active;
+        let next = self.links.iter().position(|link| link.kid == kid).map(|at| at + 1);
+        self.take_out(kid, rules, now)?;
+        if active && let Some(next) = next.and_then(|next| self.links.get_mut(next - 1)) {
+            next.times.activates_at = now;
+        }
+        Ok(())
+    }
+
+    /// Adds a key that only verifies.
+    pub fn set_aside(&mut self, link: Link) {
+        self.aside.push(link);
+    }
+
+    /// Lets the whole chain end, its algorithm not being used any more: no key signs from now on,
+    /// and the last one stays published while its tokens can be alive.
+    pub fn wind_down(&mut self, rules: &Rules, now: Timestamp) {
+        while let Some(waiting) = self.first_pending(now) {
+            let mut link = self.links.remove(waiting);
+            (link.times.deactivates_at, link.times.retires_at) = (Some(now), Some(now));
+            self.aside.push(link);
+        }
+        let active = self.links.iter_mut().find(|link| link.times.state(now) == State::Active);
+        if let Some(active) = active {
+            active.end(now, rules);
+        }
+    }
+
+    /// The key that signs at `now`.
+    pub fn active(&self, now: Timestamp) -> Option<&Link> {
+        self.links.iter().find(|link| link.times.state(now) == State::Active)
+    }
+
+    /// The key named `kid`.
+    pub fn find(&self, kid: &str) -> Result<&Link, Refusal> {
+        self.links().find(|link| link.kid == kid).ok_or_else(|| Refusal::Unknown(kid.to_owned()))
+    }
+
+    /// Lets the key leave JWKS now. One that waited is jumped over: its predecessor signs until the
+    /// one after it does.
+    fn take_out(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+        let Some(at) = self.links.iter().position(|link| link.kid == kid) else {
+            let link = self.aside.iter_mut().find(|link| link.kid == kid);
+            link.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?.times.retires_at = Some(now);
+            return Ok(());
+        };
+        let mut link = self.links.remove(at);
+        let waited = link.times.state(now) == State::Pending;
+        if waited && let Some(before) = at.checked_sub(1) {
+            match self.links.get(at).map(|next| next.times.activates_at) {
+                Some(next) => self.links[before].end(next, rules),
+                None => self.links[before].stays_last(),
+            }
+        }
+        link.times.deactivates_at = link.times.deactivates_at.filter(|at| *at < now).or(Some(now));
+        link.times.retires_at = Some(now);
+        self.aside.push(link);
+        Ok(())
+    }
+
+    fn first_pending(&self, now: Timestamp) -> Option<usize> {
+        self.links.iter().position(|link| link.times.state(now) == State::Pending)
+    }
+
+    /// Lets the key at `next` sign from `at`, and its predecessor until then.
+    fn hand_over(&mut self, next: usize, at: Timestamp, rules: &Rules) -> Handover {
+        self.links[next].times.activates_at = at;
+        if let Some(old) = next.checked_sub(1) {
+            self.links[old].end(at, rules);
+        }
+        let old_retires_at = at.plus(rules.token_lifetime);
+        Handover { kid: self.links[next].kid.clone(), at, old_retires_at }
+    }
+}
+
+/// The next key's turn, as it was planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// The key that takes over.
+    pub kid: String,
+    /// It signs from here on.
+    pub at: Timestamp,
+    /// The old key leaves JWKS here.
+    pub old_retires_at: Timestamp,
+}
+
+impl Link {
+    fn stays_last(&mut self) {
+        (self.times.deactivates_at, self.times.retires_at) = (None, None);
+    }
+
+    fn is_spare(&self) -> bool {
+        self.times.activates_at == NOT_PLANNED
+    }
+
+    /// Signs until `at`, and stays published until the last token that it signed is dead.
+    fn end(&mut self, at: Timestamp, rules: &Rules) {
+        let retires_at =
+            if at == NOT_PLANNED { NOT_PLANNED } else { at.plus(rules.token_lifetime) };
+        (self.times.deactivates_at, self.times.retires_at) = (Some(at), Some(retires_at));
+    }
+}
+
+impl Times {
+    /// Whether it is more than a key that only verifies.
+    fn signs_ever(&self) -> bool {
+        self.deactivates_at.is_none_or(|at| at > self.activates_at)
+    }
+}
+
+fn check_lead(lead: Lead, rules: &Rules) -> Result<Duration, Refusal> {
+    let lead = match lead {
+        Lead::Usual => rules.publish_ahead,
+        Lead::Shortened(lead) if lead < rules.least_ahead => {
+            return Err(Refusal::TooSoon(rules.least_ahead));
+        }
+        Lead::Shortened(lead) | Lead::Forced(lead) => lead,
+    };
+    if lead > LONGEST_WAIT.max(rules.publish_ahead) {
+        return Err(Refusal::TooLate(LONGEST_WAIT));
+    }
+    Ok(lead)
+}

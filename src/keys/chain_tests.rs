@@ -1,0 +1,1 @@
+//! The chain of keys: its steps by name, and its invariants under random histories.

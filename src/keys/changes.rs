@@ -1,0 +1,288 @@
+//! What is done to the keys: each change is decided on a whole chain and stored all or nothing;
+//! where another instance was faster, it is decided once more on what that one left.
+
+use std::time::Duration;
+
+use super::algorithm::Algorithm;
+use super::chain::{Chain, Handover, Lead, Link, Refusal, Rules};
+use super::import::Imported;
+use super::rotation::{State, Times};
+use super::store::{Change, StoredKey};
+use super::vault::Kept;
+use super::{Keys, KeysError, PublicKey, off_the_request_path};
+use crate::fault;
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+
+/// More instances than could be first again and again.
+const MOST_TRIES: usize = 20;
+
+/// A key that was made because one was needed.
+#[derive(Clone, Debug)]
+pub struct Grown {
+    /// The new key.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// The turn of the key before it, where that was planned with it.
+    pub handover: Option<Handover>,
+}
+
+/// What a revocation did.
+#[derive(Clone, Debug)]
+pub struct Revoked {
+    /// When the key began to sign; `None` if it never did.
+    pub signed_from: Option<Timestamp>,
+    /// When it ceased to.
+    pub signed_until: Option<Timestamp>,
+    /// The key that signs now, with the time of its publication.
+    pub active: Option<Link>,
+}
+
+impl Keys {
+    /// Makes the keys that are needed now: the first of an algorithm, a spare, or the one after a
+    /// spare whose turn has come, which is planned with it. Of many instances that find the same at
+    /// once, one does it.
+    pub async fn maintain(
+        &self,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Grown>, KeysError> {
+        self.grow(now.plus(self.policy.publish_ahead), token_lifetime, now).await
+    }
+
+    pub(super) async fn grow(
+        &self,
+        first_at: Timestamp,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Grown>, KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let mut all = Vec::new();
+        for algorithm in self.policy.algorithms.all() {
+            if !self.load_chain(algorithm, now).await?.needs_key(&rules, now) {
+                continue;
+            }
+            let new = self.generate(algorithm).await?;
+            let kid = new.public.kid.clone();
+            let grown = |chain: &mut Chain| {
+                if !chain.needs_key(&rules, now) {
+                    return Ok(None);
+                }
+                let handover = chain.grow(kid.clone(), first_at, &rules, now);
+                Ok(Some(Grown { kid: kid.clone(), algorithm, handover }))
+            };
+            all.extend(self.change(algorithm, Some(new), None, now, grown).await?);
+        }
+        Ok(all)
+    }
+
+    /// Plans the next key's turn after `lead`; the next spare is made with it.
+    pub async fn rotate(
+        &self,
+        algorithm: Algorithm,
+        lead: Lead,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Handover, KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        // What is refused is refused before a key is made.
+        self.load_chain(algorithm, now).await?.rotate(lead, &rules, now)?;
+        self.change_with_spare(algorithm, &rules, None, now, |chain| {
+            Ok(chain.rotate(lead, &rules, now)?)
+        })
+        .await
+    }
+
+    /// Takes a key out that is not needed. Only one that waits, unless `forced`. A key that signs
+    /// can go only if its algorithm is not used any more.
+    pub async fn retire(
+        &self,
+        kid: &str,
+        forced: bool,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<(), KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let algorithm = self.find_published(kid, now).await?.algorithm;
+        if self.policy.algorithms.all().contains(&algorithm) {
+            let retire = |chain: &mut Chain| Ok(chain.retire(kid, forced, &rules, now)?);
+            return self.change_with_spare(algorithm, &rules, None, now, retire).await;
+        }
+        let wind_down = |chain: &mut Chain| {
+            match chain.find(kid)?.times.state(now) {
+                State::Active if forced => chain.wind_down(&rules, now),
+                _ => chain.retire(kid, forced, &rules, now)?,
+            }
+            Ok(())
+        };
+        self.change(algorithm, None, None, now, wind_down).await
+    }
+
+    /// Takes a compromised key out of JWKS at once; where it signs, the spare signs from now on.
+    pub async fn revoke(
+        &self,
+        kid: &str,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Revoked, KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let stored = self.find_published(kid, now).await?;
+        let revoke = |chain: &mut Chain| {
+            let times = chain.find(kid)?.times;
+            chain.revoke(kid, &rules, now)?;
+            let signed = times.activates_at < now && times.state(now) != State::Pending;
+            Ok(Revoked {
+                signed_from: signed.then_some(times.activates_at),
+                signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
+                active: chain.active(now).cloned(),
+            })
+        };
+        self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await
+    }
+
+    /// Adds a key that was made elsewhere. It signs after `lead`, before those that wait already.
+    pub async fn import(
+        &self,
+        imported: Imported,
+        lead: Lead,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<(String, Timestamp), KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let kid = imported.kid.unwrap_or_else(|| imported.key.public.kid.clone());
+        self.check_unknown(&kid).await?;
+        let mut kept = self.vault.keep(imported.key)?;
+        kept.public.kid = kid.clone();
+        let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
+        let at = self.change(kept.public.algorithm, Some(kept), None, now, import).await?;
+        Ok((kid, at))
+    }
+
+    /// Publishes a key that only verifies, until `until`: that of an issuer whose place Signet
+    /// takes.
+    pub async fn publish(
+        &self,
+        public: PublicKey,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<String, KeysError> {
+        self.check_unknown(&public.kid).await?;
+        let kid = public.kid.clone();
+        let times = Times::verifying(now, until);
+        let publish = |chain: &mut Chain| {
+            chain.set_aside(Link { kid: kid.clone(), times });
+            Ok(())
+        };
+        let kept = Kept { public, private_key: String::new() };
+        self.change(kept.public.algorithm, Some(kept), None, now, publish).await?;
+        Ok(kid)
+    }
+
+    async fn check_unknown(&self, kid: &str) -> Result<(), KeysError> {
+        match self.store.find(kid).await? {
+            Some(_) => Err(Refusal::Known(kid.to_owned()).into()),
+            None => Ok(()),
+        }
+    }
+
+    async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
+        let stored = self.store.find(kid).await?.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?;
+        match stored.times.state(now) {
+            State::Retired => Err(Refusal::Retired.into()),
+            _ => Ok(stored),
+        }
+    }
+
+    async fn generate(&self, algorithm: Algorithm) -> Result<Kept, KeysError> {
+        let (vault, bits) = (self.vault.clone(), self.policy.rsa_bits);
+        let kept = off_the_request_path(move || vault.generate(algorithm, bits)).await?;
+        fault::point("keys.generated");
+        Ok(kept)
+    }
+
+    async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
+        let links = links(self.store.load_published(now).await?, algorithm);
+        Ok(Chain::new(links, now))
+    }
+
+    /// Changes a chain, and gives it a new spare in the same step where `decide` used up the old.
+    async fn change_with_spare<T>(
+        &self,
+        algorithm: Algorithm,
+        rules: &Rules,
+        revoked: Option<&str>,
+        now: Timestamp,
+        decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
+    ) -> Result<T, KeysError> {
+        let spare = self.generate(algorithm).await?;
+        let kid = spare.public.kid.clone();
+        self.change(algorithm, Some(spare), revoked, now, |chain| {
+            let result = decide(chain)?;
+            if chain.needs_key(rules, now) {
+                chain.grow(kid.clone(), now, rules, now);
+            }
+            Ok(result)
+        })
+        .await
+    }
+
+    /// Lets `decide` change the chain of `algorithm`, and stores what became of it. `new` is stored
+    /// if it was taken in.
+    async fn change<T>(
+        &self,
+        algorithm: Algorithm,
+        new: Option<Kept>,
+        revoked: Option<&str>,
+        now: Timestamp,
+        decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
+    ) -> Result<T, KeysError> {
+        for _ in 0..MOST_TRIES {
+            let from_version = self.store.version(algorithm).await?;
+            let before = links(self.store.load_published(now).await?, algorithm);
+            let mut chain = Chain::new(before.iter().cloned(), now);
+            let result = decide(&mut chain)?;
+            let is_new = |link: &Link| new.as_ref().is_some_and(|new| new.public.kid == link.kid);
+            let changed: Vec<_> = chain
+                .links()
+                .filter(|link| !is_new(link) && !before.contains(link))
+                .cloned()
+                .collect();
+            let added = chain.links().find(|link| is_new(link)).zip(new.clone());
+            let added = added.map(|(link, new)| new.into_stored(link.times));
+            if changed.is_empty() && added.is_none() {
+                return Ok(result);
+            }
+            let revoked = revoked.map(|kid| (kid, now));
+            let change = Change { algorithm, from_version, changed, added, revoked };
+            match self.store.apply(&change).await {
+                Err(StorageError::Conflict) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(()) => {
+                    fault::point("keys.committed");
+                    self.reload(now).await?;
+                    return Ok(result);
+                }
+            }
+        }
+        Err(StorageError::Unavailable("the keys are changed all the time".into()).into())
+    }
+}
+
+impl Kept {
+    fn into_stored(self, times: Times) -> StoredKey {
+        StoredKey {
+            kid: self.public.kid,
+            algorithm: self.public.algorithm,
+            public_key: self.public.spki,
+            private_key: self.private_key,
+            times,
+            revoked_at: None,
+        }
+    }
+}
+
+fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
+    let of_algorithm = stored.into_iter().filter(|key| key.algorithm == algorithm);
+    of_algorithm.map(|key| Link { kid: key.kid, times: key.times }).collect()
+}

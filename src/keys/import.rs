@@ -1,0 +1,183 @@
+//! Keys that were made elsewhere: RSA in PKCS#1, PKCS#8 and encrypted PKCS#8 (RFC 7468), checked
+//! before they may sign. What is weak is refused, with the reason.
+
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
+use rsa::traits::{PrivateKeyParts, PublicKeyParts};
+use rsa::{BigUint, RsaPrivateKey, RsaPublicKey};
+
+use super::algorithm::Algorithm;
+use super::signing_key::KeyError;
+use super::{PublicKey, SigningKey};
+use crate::secret::Secret;
+
+/// Longer text is no key.
+const LONGEST_PEM: usize = 32 * 1024;
+/// NIST SP 800-57 asks for no less; more only slows every verifier down.
+const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+/// Smaller ones have been the way into RSA more than once (FIPS 186-5 appendix A.1.1).
+const SMALLEST_EXPONENT: u32 = 65_537;
+
+/// A key to be imported.
+pub struct Imported {
+    /// The pair.
+    pub key: SigningKey,
+    /// The name that its tokens already carry; its thumbprint if `None`.
+    pub kid: Option<String>,
+}
+
+/// Why a file is not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Not PEM, or not of a kind that is read.
+    #[error(
+        "the file is no PEM of an RSA key: BEGIN PRIVATE KEY (PKCS#8), BEGIN ENCRYPTED PRIVATE \
+         KEY or BEGIN RSA PRIVATE KEY (PKCS#1) is wanted, or BEGIN PUBLIC KEY for one that only \
+         verifies"
+    )]
+    NoKey,
+    /// The encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
+    #[error(
+        "the file is encrypted in an old, weak way: convert it by `openssl pkcs8 -topk8 -in FILE` \
+         and import the result"
+    )]
+    OldEncryption,
+    /// It is encrypted.
+    #[error("the key is encrypted: its passphrase is needed")]
+    PassphraseNeeded,
+    /// It does not open, or what is inside is no RSA key.
+    #[error("the key does not open: wrong passphrase, damaged, or not an RSA key")]
+    DoesNotOpen,
+    /// It is damaged, or of another kind.
+    #[error("the key cannot be read: it is damaged or not an RSA key")]
+    Unreadable,
+    /// Its parts do not belong together.
+    #[error("the private and the public part of the key do not match")]
+    Mismatch,
+    /// Its size.
+    #[error("the key has {0} bits: from 2048 to 4096 are taken")]
+    Size(usize),
+    /// Its exponent.
+    #[error("the public exponent is {0}: at least 65537, and odd, is taken")]
+    Exponent(String),
+    /// Primes that lie so close together that Fermat's method finds them.
+    #[error("the primes of the key are too close to each other: anybody can factor it")]
+    ClosePrimes,
+    /// The chosen name.
+    #[error("a kid has 1 to 128 characters, all of them printable ASCII without spaces")]
+    Kid,
+    /// The chosen algorithm.
+    #[error("an RSA key signs by RS256 or PS256, not by {0}")]
+    NotForRsa(Algorithm),
+    /// It does not sign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl Imported {
+    /// Reads a private key that is to sign by `algorithm`.
+    pub fn read(
+        pem: &str,
+        passphrase: Option<&Secret<String>>,
+        algorithm: Algorithm,
+        kid: Option<String>,
+    ) -> Result<Self, ImportError> {
+        check_request(algorithm, kid.as_deref())?;
+        let (label, pem) = find_block(pem)?;
+        let key = match label {
+            "RSA PRIVATE KEY" if pem.contains("ENCRYPTED") => {
+                return Err(ImportError::OldEncryption);
+            }
+            "RSA PRIVATE KEY" => {
+                RsaPrivateKey::from_pkcs1_pem(pem).map_err(|_| ImportError::Unreadable)
+            }
+            "PRIVATE KEY" => {
+                RsaPrivateKey::from_pkcs8_pem(pem).map_err(|_| ImportError::Unreadable)
+            }
+            "ENCRYPTED PRIVATE KEY" => {
+                let passphrase = passphrase.ok_or(ImportError::PassphraseNeeded)?;
+                RsaPrivateKey::from_pkcs8_encrypted_pem(pem, passphrase.expose())
+                    .map_err(|_| ImportError::DoesNotOpen)
+            }
+            _ => return Err(ImportError::NoKey),
+        }?;
+        check_public(key.as_ref())?;
+        key.validate().map_err(|_| ImportError::Mismatch)?;
+        check_primes(&key)?;
+        let document = key.to_pkcs8_der().map_err(|_| ImportError::Unreadable)?;
+        let key = SigningKey::from_pkcs8(algorithm, document.as_bytes())?;
+        Ok(Self { key, kid })
+    }
+}
+
+/// Reads a public key that is only to verify, by `algorithm`.
+pub fn read_public(
+    pem: &str,
+    algorithm: Algorithm,
+    kid: Option<String>,
+) -> Result<PublicKey, ImportError> {
+    use rsa::pkcs8::DecodePublicKey;
+    check_request(algorithm, kid.as_deref())?;
+    let (label, pem) = find_block(pem)?;
+    if label != "PUBLIC KEY" {
+        return Err(ImportError::NoKey);
+    }
+    let key = RsaPublicKey::from_public_key_pem(pem).map_err(|_| ImportError::Unreadable)?;
+    check_public(&key)?;
+    let spki = key.to_public_key_der().map_err(|_| ImportError::Unreadable)?;
+    let public = PublicKey::from_spki(algorithm, spki.as_bytes())?;
+    Ok(PublicKey { kid: kid.unwrap_or(public.kid), ..public })
+}
+
+/// Whether the text holds a public key and no private one.
+pub fn is_public(pem: &str) -> bool {
+    find_block(pem).is_ok_and(|(label, _)| label == "PUBLIC KEY")
+}
+
+/// The first block of the text, with its label.
+fn find_block(text: &str) -> Result<(&str, &str), ImportError> {
+    if text.len() > LONGEST_PEM {
+        return Err(ImportError::NoKey);
+    }
+    let begin = text.find("-----BEGIN ").ok_or(ImportError::NoKey)?;
+    let block = &text[begin..];
+    let label = block["-----BEGIN ".len()..].split("-----").next().ok_or(ImportError::NoKey)?;
+    let end = format!("-----END {label}-----");
+    let length = block.find(&end).ok_or(ImportError::NoKey)? + end.len();
+    Ok((label, &block[..length]))
+}
+
+fn check_request(algorithm: Algorithm, kid: Option<&str>) -> Result<(), ImportError> {
+    if !algorithm.is_rsa() {
+        return Err(ImportError::NotForRsa(algorithm));
+    }
+    let is_name = |kid: &str| {
+        (1..=128).contains(&kid.len()) && kid.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if kid.is_some_and(|kid| !is_name(kid)) {
+        return Err(ImportError::Kid);
+    }
+    Ok(())
+}
+
+fn check_public(key: &RsaPublicKey) -> Result<(), ImportError> {
+    let bits = key.n().bits();
+    if !BITS.contains(&bits) {
+        return Err(ImportError::Size(bits));
+    }
+    let even = (key.e() % 2_u32) == BigUint::from(0_u32);
+    if *key.e() < BigUint::from(SMALLEST_EXPONENT) || even {
+        return Err(ImportError::Exponent(key.e().to_string()));
+    }
+    Ok(())
+}
+
+/// FIPS 186-5 appendix A.1.3: the primes differ in their first 100 bits.
+fn check_primes(key: &RsaPrivateKey) -> Result<(), ImportError> {
+    let [p, q] = key.primes() else { return Err(ImportError::Unreadable) };
+    let difference = if p > q { p - q } else { q - p };
+    if difference.bits() + 100 <= key.n().bits() / 2 {
+        return Err(ImportError::ClosePrimes);
+    }
+    Ok(())
+}

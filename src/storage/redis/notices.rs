@@ -1,0 +1,67 @@
+//! Short notices between instances, by Redis' publish and subscribe. Nothing rests on their arrival:
+//! who waits for one also looks for itself every now and then.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use redis::aio::PubSub;
+use redis::sentinel::SentinelClient;
+use redis::{Client, RedisResult};
+
+use super::connection::sentinel_client;
+use super::{Redis, RedisConfig};
+use crate::secret::Secret;
+use crate::storage::StorageError;
+
+/// How long a listener waits before it connects anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Redis {
+    /// Tells whoever listens on `channel` that something has changed.
+    pub async fn notify(&self, channel: &str) -> Result<(), StorageError> {
+        self.query(redis::cmd("PUBLISH").arg(channel).arg("changed")).await
+    }
+}
+
+/// Calls `heard` for each notice on `channel`, and after each time that some may have been missed.
+/// Runs until it is dropped.
+pub async fn listen(config: &RedisConfig, channel: &str, heard: impl Fn()) {
+    loop {
+        if let Ok(mut subscription) = subscribe(config, channel).await {
+            heard();
+            let mut messages = subscription.on_message();
+            while messages.next().await.is_some() {
+                heard();
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn subscribe(config: &RedisConfig, channel: &str) -> RedisResult<PubSub> {
+    let open = |url: &Secret<String>| Client::open(url.expose().as_str());
+    let client = match config {
+        RedisConfig::Single { url } => open(url)?,
+        // Every node of a cluster passes notices on to all others.
+        RedisConfig::Cluster { nodes } => open(first_that_answers(nodes).await)?,
+        RedisConfig::Sentinel { sentinels, master, login } => {
+            let mut sentinels: SentinelClient = sentinel_client(sentinels, master, login.as_ref())?;
+            sentinels.async_get_client().await?
+        }
+    };
+    let mut subscription = client.get_async_pubsub().await?;
+    subscription.subscribe(channel).await?;
+    Ok(subscription)
+}
+
+/// A node of the cluster; the first of them where none answers.
+async fn first_that_answers(nodes: &[Secret<String>]) -> &Secret<String> {
+    for node in nodes {
+        if let Ok(client) = Client::open(node.expose().as_str())
+            && client.get_multiplexed_async_connection().await.is_ok()
+        {
+            return node;
+        }
+    }
+    &nodes[0]
+}
