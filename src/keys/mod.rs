@@ -4,6 +4,8 @@
 
 pub mod encryption_key;
 pub mod jwks;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 pub mod ring;
 pub mod rotation;
 mod signer;
