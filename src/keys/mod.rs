@@ -13,6 +13,8 @@ pub mod import;
 pub mod jwks;
 pub mod policy;
 pub mod public_key;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 pub mod ring;
 pub mod rotation;
 mod signer;

@@ -60,6 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("redis", &["storage/redis*", "*/store_redis*"]),
     ("jsonwebtoken", &["tokens/", "keys/"]),
     ("rsa", &["keys/"]),
+    ("cryptoki", &["keys/"]),
     ("argon2", &["users/password*"]),
     ("scrypt", &["users/password*"]),
     ("pbkdf2", &["users/password*"]),

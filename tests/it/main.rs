@@ -5,6 +5,8 @@ mod architecture;
 mod cli;
 mod interop;
 mod openapi;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod readme;
 mod resilience;
 mod secrecy;

@@ -9,6 +9,8 @@ pub mod raw;
 pub mod reaper;
 pub mod redis;
 pub mod signet;
+#[cfg(feature = "pkcs11")]
+pub mod softhsm;
 
 /// Runs an async function of a `Backend` as one test for each backend.
 macro_rules! on_every_backend {
