@@ -159,7 +159,7 @@ async fn open_keys(
     random: &Random,
     now: Timestamp,
 ) -> Result<Custody, StartError> {
-    let vault = Vault::new(sealing_keys(config, db, random).await?);
+    let vault = Vault::open(sealing_keys(config, db, random).await?, config.keys.pkcs11.as_ref())?;
     let (policy, lifetime) = (config.keys.policy.clone(), config.tokens.access_token_lifetime);
     Ok(Custody::open(db, vault, policy, clients, audit, lifetime, now).await?)
 }

@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use super::{KeysConfig, Profile};
-use crate::keys::{Algorithm, Algorithms, Policy};
+use crate::keys::{Algorithm, Algorithms, Pkcs11Config, Policy};
 use crate::secret::{SealingKeys, Secret};
 
 impl Check<'_> {
@@ -16,6 +16,7 @@ impl Check<'_> {
             named
         });
         let algorithms = self.algorithms();
+        let pkcs11 = algorithms.as_ref().and_then(|algorithms| self.pkcs11(algorithms));
         let rsa_bits = self.number("keys.rsa_bits", 0, u32::MAX);
         let rotate_every = self.duration_or_off("keys.rotate_every");
         let publish_ahead = self.duration("keys.publish_ahead");
@@ -26,6 +27,7 @@ impl Check<'_> {
         Some(KeysConfig {
             encryption_key: encryption_key?,
             directory: directory?.into(),
+            pkcs11: pkcs11?,
             policy: policy?,
         })
     }
@@ -43,6 +45,37 @@ impl Check<'_> {
             Ok((audience.trim().to_owned(), algorithm(name.trim())?))
         });
         Some(Algorithms { default: default?, by_audience: by_audience?, also: also? })
+    }
+
+    fn pkcs11(&mut self, algorithms: &Algorithms) -> Option<Option<Pkcs11Config>> {
+        let module = self.text("keys.pkcs11.module");
+        let token_label = self.text("keys.pkcs11.token_label");
+        let pin = self.text("keys.pkcs11.pin").map(Secret::new);
+        let (module, token_label, pin) = (module?, token_label?, pin?);
+        if module.is_empty() {
+            return Some(None);
+        }
+        if !cfg!(feature = "pkcs11") {
+            let problem = "needs a program that was built with the feature pkcs11";
+            self.problem("keys.pkcs11.module", problem);
+            return None;
+        }
+        if algorithms.all().contains(&Algorithm::EdDsa) {
+            let problem = "cannot be used with EdDSA: tokens are asked for RSA and P-256 keys only";
+            self.problem("keys.pkcs11.module", problem);
+            return None;
+        }
+        if token_label.is_empty() {
+            self.problem("keys.pkcs11.token_label", "must be the label of the token");
+            return None;
+        }
+        if pin.expose().is_empty() {
+            let problem = "must be the PIN of the token's user, best in a file that \
+                           SIGNET__KEYS__PKCS11__PIN_FILE names";
+            self.problem("keys.pkcs11.pin", problem);
+            return None;
+        }
+        Some(Some(Pkcs11Config { module: module.into(), token_label, pin }))
     }
 
     fn encryption_key(&mut self) -> Option<Option<Secret<String>>> {

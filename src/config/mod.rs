@@ -132,6 +132,8 @@ pub struct KeysConfig {
     pub encryption_key: Option<Secret<String>>,
     /// Where development keeps the one it made.
     pub directory: PathBuf,
+    /// The token that new private keys are made on.
+    pub pkcs11: Option<crate::keys::Pkcs11Config>,
     /// The rules of their life.
     pub policy: crate::keys::Policy,
 }

@@ -137,7 +137,7 @@ pub async fn token(
             };
             to_the_end(refresh).await?
         }
-        GrantType::ClientCredentials => server.client_credentials(&client, wish, now)?,
+        GrantType::ClientCredentials => server.client_credentials(&client, wish, now).await?,
     };
     Ok(answer(&app, grant, response))
 }

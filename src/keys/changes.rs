@@ -228,7 +228,7 @@ impl Keys {
     }
 
     /// Lets `decide` change the chain of `algorithm`, and stores what became of it. `new` is stored
-    /// if it was taken in.
+    /// if it was taken in, and forgotten if not.
     async fn change<T>(
         &self,
         algorithm: Algorithm,
@@ -237,6 +237,28 @@ impl Keys {
         now: Timestamp,
         decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
     ) -> Result<T, KeysError> {
+        let result = self.change_chain(algorithm, new.as_ref(), revoked, now, decide).await;
+        match (result, new) {
+            (Ok((result, true)), _) | (Ok((result, false)), None) => Ok(result),
+            (result, new) => {
+                let vault = self.vault.clone();
+                if let Some(new) = new {
+                    off_the_request_path(move || Ok(vault.discard(&new))).await?;
+                }
+                result.map(|(result, _)| result)
+            }
+        }
+    }
+
+    /// The same; also returns whether `new` was taken in.
+    async fn change_chain<T>(
+        &self,
+        algorithm: Algorithm,
+        new: Option<&Kept>,
+        revoked: Option<&str>,
+        now: Timestamp,
+        decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
+    ) -> Result<(T, bool), KeysError> {
         for _ in 0..MOST_TRIES {
             let from_version = self.store.version(algorithm).await?;
             let before = links(self.store.load_published(now).await?, algorithm);
@@ -248,10 +270,11 @@ impl Keys {
                 .filter(|link| !is_new(link) && !before.contains(link))
                 .cloned()
                 .collect();
-            let added = chain.links().find(|link| is_new(link)).zip(new.clone());
-            let added = added.map(|(link, new)| new.into_stored(link.times));
-            if changed.is_empty() && added.is_none() {
-                return Ok(result);
+            let added = chain.links().find(|link| is_new(link)).zip(new);
+            let added = added.map(|(link, new)| new.clone().into_stored(link.times));
+            let is_added = added.is_some();
+            if changed.is_empty() && !is_added {
+                return Ok((result, false));
             }
             let revoked = revoked.map(|kid| (kid, now));
             let change = Change { algorithm, from_version, changed, added, revoked };
@@ -261,7 +284,7 @@ impl Keys {
                 Ok(()) => {
                     fault::point("keys.committed");
                     self.reload(now).await?;
-                    return Ok(result);
+                    return Ok((result, is_added));
                 }
             }
         }

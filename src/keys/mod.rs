@@ -11,10 +11,10 @@ pub mod changes;
 pub mod encryption_key;
 pub mod import;
 pub mod jwks;
-pub mod policy;
-pub mod public_key;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+pub mod policy;
+pub mod public_key;
 pub mod ring;
 pub mod rotation;
 mod signer;
@@ -36,7 +36,7 @@ pub use policy::{Algorithms, Policy};
 pub use public_key::PublicKey;
 pub use ring::KeyRing;
 pub use signing_key::{KeyError, SigningKey};
-pub use vault::Vault;
+pub use vault::{Pkcs11Config, Vault};
 
 use chain::Refusal;
 use ring::RingKey;
@@ -54,6 +54,16 @@ pub enum KeysError {
     /// A private key does not open: most often another key-encryption key is needed.
     #[error("the private key {0} does not open")]
     Sealed(String, #[source] OpenError),
+    /// A private key is on a token, and there is none.
+    #[error(
+        "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name it, and this program be \
+         built with the feature pkcs11"
+    )]
+    NoToken(String),
+    /// The token.
+    #[cfg(feature = "pkcs11")]
+    #[error("the PKCS#11 token cannot be used")]
+    Token(#[from] pkcs11::TokenError),
     /// A key is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -158,7 +168,7 @@ impl Keys {
         };
         for stored in self.store.load_all().await? {
             let Some(id) = old_id(&stored.private_key) else { continue };
-            let Some(key) = self.vault.open(&stored)? else { continue };
+            let Some(key) = self.vault.open_key(&stored)? else { continue };
             let new = self.vault.keep(key)?.private_key;
             let (kid, old) = (&stored.kid, &stored.private_key);
             if self.store.replace_private_key(kid, old, &new).await? {
@@ -213,7 +223,7 @@ async fn off_the_request_path<T: Send + 'static>(
 fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<RingKey, KeysError> {
     let key = match present.parsed(&stored.kid) {
         Some(key) => Some(key.clone()),
-        None => vault.open(stored)?.map(Arc::new),
+        None => vault.open_key(stored)?.map(Arc::new),
     };
     Ok(match key {
         Some(key) => RingKey::signing(&stored.kid, stored.times, key),

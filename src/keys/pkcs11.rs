@@ -20,19 +20,9 @@ use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{self, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 
-use crate::secret::{Random, Secret};
+use super::vault::Pkcs11Config;
+use crate::secret::Random;
 use sessions::{Login, Sessions};
-
-/// How a token is reached.
-#[derive(Clone, Debug)]
-pub struct Pkcs11Config {
-    /// The vendor's library.
-    pub module: PathBuf,
-    /// The label that the token was given when it was initialised.
-    pub token_label: String,
-    /// The PIN of its normal user.
-    pub pin: Secret<String>,
-}
 
 /// Why the token gives no key or no signature.
 #[derive(Debug, thiserror::Error)]

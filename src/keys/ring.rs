@@ -45,6 +45,11 @@ impl RingKey {
     pub fn handle(&self) -> Option<&EncodingKey> {
         self.private.as_ref().map(|private| &private.handle)
     }
+
+    /// Whether a signature has to be waited for.
+    pub fn signs_elsewhere(&self) -> bool {
+        self.private.as_ref().is_some_and(|private| private.key.signs_elsewhere())
+    }
 }
 
 /// The keys as they were loaded at one moment; states are derived from `now` at each use, so a

@@ -64,7 +64,10 @@ struct ParsedKey(Arc<Pair>);
 
 impl Signer<Vec<u8>> for ParsedKey {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        self.0.sign(message).map_err(|_| signature::Error::new())
+        self.0.sign(message).map_err(|error| {
+            tracing::error!(%error, "a signing key failed");
+            signature::Error::new()
+        })
     }
 }
 

@@ -11,6 +11,8 @@ use aws_lc_rs::signature::{
 };
 
 use super::algorithm::Algorithm;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::{Mechanism, TokenError, TokenKey};
 use super::public_key::{self, PublicKey};
 use crate::secret::Secret;
 
@@ -40,6 +42,19 @@ pub(super) enum Pair {
     Rsa(Algorithm, RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    /// On a token, which is asked for every signature.
+    #[cfg(feature = "pkcs11")]
+    OnToken(Algorithm, TokenKey),
+}
+
+/// There is no signature.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SignatureError {
+    #[error("the key did not sign")]
+    Refused(#[from] aws_lc_rs::error::Unspecified),
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 impl Pair {
@@ -48,11 +63,13 @@ impl Pair {
             Self::Rsa(algorithm, _) => *algorithm,
             Self::P256(_) => Algorithm::Es256,
             Self::Ed25519(_) => Algorithm::EdDsa,
+            #[cfg(feature = "pkcs11")]
+            Self::OnToken(algorithm, _) => *algorithm,
         }
     }
 
     /// The JWS signature of `message` (RFC 7515 section 5.1 step 5).
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
         match self {
             Self::Rsa(algorithm, pair) => {
                 let padding = match algorithm {
@@ -65,6 +82,15 @@ impl Pair {
             }
             Self::P256(pair) => Ok(pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec()),
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            #[cfg(feature = "pkcs11")]
+            Self::OnToken(algorithm, key) => {
+                let mechanism = match algorithm {
+                    Algorithm::Ps256 => Mechanism::Ps256,
+                    Algorithm::Es256 => Mechanism::Es256,
+                    Algorithm::Rs256 | Algorithm::EdDsa => Mechanism::Rs256,
+                };
+                Ok(key.sign(mechanism, message)?)
+            }
         }
     }
 
@@ -78,6 +104,8 @@ impl Pair {
             }
             Self::P256(pair) => public_key::p256_spki(pair.public_key().as_ref()),
             Self::Ed25519(pair) => public_key::ed25519_spki(pair.public_key().as_ref()),
+            #[cfg(feature = "pkcs11")]
+            Self::OnToken(_, key) => key.spki.clone(),
         })
     }
 }
@@ -121,6 +149,21 @@ impl SigningKey {
         })
     }
 
+    /// A pair on a token. Blocks until that has signed once.
+    #[cfg(feature = "pkcs11")]
+    pub fn on_token(algorithm: Algorithm, key: TokenKey) -> Result<Self, KeyError> {
+        Self::checked(Pair::OnToken(algorithm, key))
+    }
+
+    /// Whether a signature has to be waited for.
+    pub fn signs_elsewhere(&self) -> bool {
+        #[cfg(feature = "pkcs11")]
+        if matches!(*self.pair, Pair::OnToken(..)) {
+            return true;
+        }
+        false
+    }
+
     /// The private half as PKCS#8, to be sealed at once.
     pub fn to_pkcs8(&self) -> Result<Secret<Vec<u8>>, KeyError> {
         let malformed = |_| KeyError::Malformed("private key");
@@ -131,6 +174,8 @@ impl SigningKey {
             }
             Pair::P256(pair) => pair.to_pkcs8v1().map_err(malformed)?.as_ref().to_vec(),
             Pair::Ed25519(pair) => pair.to_pkcs8v1().map_err(malformed)?.as_ref().to_vec(),
+            #[cfg(feature = "pkcs11")]
+            Pair::OnToken(..) => return Err(KeyError::Malformed("it never leaves its token")),
         }))
     }
 

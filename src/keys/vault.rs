@@ -1,9 +1,28 @@
-//! Where private keys are kept: sealed in the database.
+//! Where private keys are kept: sealed in the database, or on a token (HSM) that they never leave.
+
+use std::path::PathBuf;
 
 use super::algorithm::Algorithm;
 use super::store::StoredKey;
 use super::{KeyError, KeysError, PublicKey, SigningKey};
 use crate::secret::{SealingKeys, Secret};
+
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::Token;
+
+/// How a stored private key begins that is on a token; its id there follows.
+const ON_TOKEN: &str = "pkcs11.";
+
+/// How a token is reached (PKCS#11).
+#[derive(Clone, Debug)]
+pub struct Pkcs11Config {
+    /// The vendor's library.
+    pub module: PathBuf,
+    /// The label that the token was given when it was initialised.
+    pub token_label: String,
+    /// The PIN of its normal user.
+    pub pin: Secret<String>,
+}
 
 /// A key pair whose private half is ready to be stored.
 #[derive(Clone)]
@@ -17,39 +36,86 @@ pub struct Kept {
 /// Keeps private keys.
 pub struct Vault {
     sealing: SealingKeys,
+    #[cfg(feature = "pkcs11")]
+    token: Option<Token>,
 }
 
 impl Vault {
-    /// A vault whose keys are sealed by `sealing`.
-    pub fn new(sealing: SealingKeys) -> Self {
-        Self { sealing }
+    /// A vault whose keys are sealed by `sealing`; new ones are made on the token, where there is
+    /// one. Blocks until that has answered.
+    #[cfg(feature = "pkcs11")]
+    pub fn open(sealing: SealingKeys, token: Option<&Pkcs11Config>) -> Result<Self, KeysError> {
+        Ok(Self { sealing, token: token.map(Token::open).transpose()? })
+    }
+
+    /// A vault whose keys are sealed by `sealing`. This build reaches no token.
+    #[cfg(not(feature = "pkcs11"))]
+    pub fn open(sealing: SealingKeys, _token: Option<&Pkcs11Config>) -> Result<Self, KeysError> {
+        Ok(Self { sealing })
     }
 
     /// Makes a new pair. Takes up to seconds.
     pub(super) fn generate(&self, algorithm: Algorithm, rsa_bits: u32) -> Result<Kept, KeysError> {
+        #[cfg(feature = "pkcs11")]
+        if let Some(token) = &self.token {
+            let key = match algorithm.is_rsa() {
+                true => token.generate_rsa(rsa_bits)?,
+                false => token.generate_p256()?,
+            };
+            let private_key = format!("{ON_TOKEN}{}", key.id);
+            return Ok(Kept { public: SigningKey::on_token(algorithm, key)?.public, private_key });
+        }
         self.keep(SigningKey::generate(algorithm, rsa_bits)?)
     }
 
-    /// Seals a pair that was made here or elsewhere.
+    /// Forgets a pair that was made for nothing.
+    pub(super) fn discard(&self, kept: &Kept) {
+        #[cfg(feature = "pkcs11")]
+        if let (Some(token), Some(id)) = (&self.token, kept.private_key.strip_prefix(ON_TOKEN))
+            && let Err(error) = token.remove(id)
+        {
+            tracing::warn!(%error, id, "a pair that is not needed was left on the token");
+        }
+        let _ = kept;
+    }
+
+    /// Seals a pair that was made elsewhere.
     pub(super) fn keep(&self, key: SigningKey) -> Result<Kept, KeysError> {
         let sealed = self.sealing.newest().seal(key.to_pkcs8()?.expose(), &key.public.kid);
         Ok(Kept { public: key.public, private_key: sealed })
     }
 
-    /// The pair of a stored key; `None` for one that only verifies.
-    pub(super) fn open(&self, stored: &StoredKey) -> Result<Option<SigningKey>, KeysError> {
+    /// The pair of a stored key; `None` for one that only verifies. Blocks until a token has
+    /// answered.
+    pub(super) fn open_key(&self, stored: &StoredKey) -> Result<Option<SigningKey>, KeysError> {
         if stored.private_key.is_empty() {
             return Ok(None);
         }
-        let document = self
-            .sealing
-            .open(&stored.private_key, &stored.public()?.thumbprint())
-            .map_err(|error| KeysError::Sealed(stored.kid.clone(), error))?;
-        let key = SigningKey::from_pkcs8(stored.algorithm, document.expose())?;
+        let key = match stored.private_key.strip_prefix(ON_TOKEN) {
+            Some(id) => self.find_on_token(stored, id)?,
+            None => {
+                let document = self
+                    .sealing
+                    .open(&stored.private_key, &stored.public()?.thumbprint())
+                    .map_err(|error| KeysError::Sealed(stored.kid.clone(), error))?;
+                SigningKey::from_pkcs8(stored.algorithm, document.expose())?
+            }
+        };
         if key.public.spki != stored.public_key {
             return Err(KeyError::Mismatch.into());
         }
         Ok(Some(key))
+    }
+
+    #[cfg(feature = "pkcs11")]
+    fn find_on_token(&self, stored: &StoredKey, id: &str) -> Result<SigningKey, KeysError> {
+        let token = self.token.as_ref().ok_or_else(|| KeysError::NoToken(stored.kid.clone()))?;
+        Ok(SigningKey::on_token(stored.algorithm, token.find(id)?)?)
+    }
+
+    #[cfg(not(feature = "pkcs11"))]
+    fn find_on_token(&self, stored: &StoredKey, _id: &str) -> Result<SigningKey, KeysError> {
+        Err(KeysError::NoToken(stored.kid.clone()))
     }
 
     /// Seals `secret` for the purpose `name`.

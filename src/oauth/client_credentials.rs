@@ -7,7 +7,7 @@ use crate::tokens::Grant;
 
 impl AuthorizationServer {
     /// A token for `client` itself; no refresh token (section 4.4.3).
-    pub fn client_credentials(
+    pub async fn client_credentials(
         &self,
         client: &Client,
         wish: Wish,
@@ -25,7 +25,7 @@ impl AuthorizationServer {
             lifetime: client.access_token_lifetime,
             session: None,
         };
-        let access = self.access_tokens.issue(grant, &self.random, now)?;
+        let access = self.access_tokens.issue(grant, &self.random, now).await?;
         Ok(TokenResponse {
             access_token: access.token,
             expires_in: access.expires_in,

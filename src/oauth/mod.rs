@@ -91,7 +91,17 @@ pub enum TokenError {
     Storage(#[from] StorageError),
     /// No key can sign.
     #[error(transparent)]
-    Sign(#[from] SignError),
+    Sign(SignError),
+}
+
+impl From<SignError> for TokenError {
+    fn from(error: SignError) -> Self {
+        match error {
+            // As passing as a store that does not answer.
+            SignError::Away => StorageError::Unavailable(error.into()).into(),
+            error => Self::Sign(error),
+        }
+    }
 }
 
 /// What every token request may carry besides its grant.

@@ -64,7 +64,7 @@ impl AuthorizationServer {
                 roles: user.roles.clone(),
             }),
         };
-        let access = self.access_tokens.issue(grant, &self.random, now)?;
+        let access = self.access_tokens.issue(grant, &self.random, now).await?;
         let refreshes = client.may_use(GrantType::RefreshToken);
         self.sessions.start(session, now).await?;
         self.check_still_current(&user, first, now).await?;

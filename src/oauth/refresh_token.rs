@@ -43,7 +43,7 @@ impl AuthorizationServer {
         for _ in 0..MOST_ATTEMPTS {
             let rotation = self.open(client, request.identified, presented, origin, now).await?;
             let user = self.active_user(client, rotation.session(), origin, now).await?;
-            let response = self.respond(client, &user, &rotation, &request.wish, now)?;
+            let response = self.respond(client, &user, &rotation, &request.wish, now).await?;
             match self.sessions.commit(rotation, now).await {
                 Ok(()) => return Ok(response),
                 Err(CommitError::LostRace) => {}
@@ -114,7 +114,7 @@ impl AuthorizationServer {
 
     /// Builds and signs the answer. Scope may be narrowed for this one answer, never widened, and
     /// follows what client and user have lost since.
-    fn respond(
+    async fn respond(
         &self,
         client: &Client,
         user: &User,
@@ -140,7 +140,7 @@ impl AuthorizationServer {
                 roles: user.roles.clone(),
             }),
         };
-        let access = self.access_tokens.issue(grant, &self.random, now)?;
+        let access = self.access_tokens.issue(grant, &self.random, now).await?;
         let next = RefreshToken {
             user_id: session.user_id,
             sid: session.sid,

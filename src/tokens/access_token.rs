@@ -125,6 +125,9 @@ pub enum SignError {
     /// There is no active key.
     #[error("no signing key is active")]
     NoKey,
+    /// The key is on a token that does not answer now.
+    #[error("the token that holds the signing key does not answer")]
+    Away,
     /// The key refused.
     #[error("signing failed")]
     Failed(#[from] jsonwebtoken::errors::Error),
@@ -166,7 +169,7 @@ impl AccessTokens {
     }
 
     /// Signs a token for `grant`.
-    pub fn issue(
+    pub async fn issue(
         &self,
         grant: Grant<'_>,
         random: &Random,
@@ -203,7 +206,15 @@ impl AccessTokens {
         header.typ = Some(TYPE.into());
         header.kid = Some(key.public.kid.clone());
         let handle = key.handle().ok_or(SignError::NoKey)?;
-        let token = jsonwebtoken::encode(&header, &claims, handle)?;
+        let token = if key.signs_elsewhere() {
+            // A token on a network takes its time, which is nobody else's.
+            let handle = handle.clone();
+            let sign = move || jsonwebtoken::encode(&header, &claims, &handle);
+            let signed = tokio::task::spawn_blocking(sign).await;
+            signed.ok().and_then(Result::ok).ok_or(SignError::Away)?
+        } else {
+            jsonwebtoken::encode(&header, &claims, handle)?
+        };
         Ok(AccessToken { token, expires_in: lifetime.as_secs() })
     }
 

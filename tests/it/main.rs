@@ -7,6 +7,8 @@ mod interop;
 mod openapi;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
+#[cfg(feature = "pkcs11")]
+mod pkcs11_service;
 mod readme;
 mod resilience;
 mod secrecy;

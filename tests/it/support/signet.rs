@@ -63,6 +63,12 @@ impl Builder {
         self
     }
 
+    /// Sets a variable that is not of Signet's configuration.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Hashes passwords as the defaults say.
     pub fn with_default_hashing(self) -> Self {
         self.unset("passwords.memory_kib").unset("passwords.iterations")
@@ -138,6 +144,13 @@ impl Signet {
         let settings = self.settings.clone();
         let builder = Builder { folder: self.folder.clone(), port, settings };
         builder.set("http.listen", &format!("127.0.0.1:{port}")).prepare()
+    }
+
+    /// The same installation for the command line, with one variable less.
+    pub fn sibling_without(&self, variable: &str) -> Self {
+        let mut sibling = self.sibling();
+        sibling.settings.retain(|(name, _)| name != variable);
+        sibling
     }
 
     /// Where it listens, without a trailing slash.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use signet::keys::pkcs11::Pkcs11Config;
+use signet::keys::Pkcs11Config;
 use signet::secret::Secret;
 
 use super::process::program;
@@ -49,6 +49,20 @@ impl SoftHsm {
     /// How Signet reaches the token.
     pub fn config(&self) -> Pkcs11Config {
         Pkcs11Config { module: module(), token_label: LABEL.into(), pin: Secret::new(PIN.into()) }
+    }
+
+    /// The environment by which a process finds the token, and Signet the process' library.
+    pub fn environment(&self) -> [(String, String); 4] {
+        let config = self.config();
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let settings = std::env::var("SOFTHSM2_CONF").expect("set by the parent");
+        std::fs::write(self.folder.join("pin"), PIN).expect("the PIN is written");
+        [
+            set("SOFTHSM2_CONF", &settings),
+            set("SIGNET__KEYS__PKCS11__MODULE", &config.module.to_string_lossy()),
+            set("SIGNET__KEYS__PKCS11__TOKEN_LABEL", LABEL),
+            set("SIGNET__KEYS__PKCS11__PIN_FILE", &self.folder.join("pin").to_string_lossy()),
+        ]
     }
 
     /// Where the token keeps everything.
