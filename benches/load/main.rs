@@ -11,6 +11,7 @@ mod memory;
 mod options;
 mod reference;
 mod report;
+mod rotation;
 mod rows;
 mod signet;
 mod stats;
@@ -58,11 +59,17 @@ fn main() -> Result<()> {
 
     for store in options.stores.clone() {
         println!("\n## {}", store.title());
-        if options.rows.iter().any(|row| *row != RowName::Memory) {
+        let own = [RowName::Memory, RowName::Rotation];
+        if options.rows.iter().any(|row| !own.contains(row)) {
             run_store(store, &options, cores, &signatures, &mut hashes)?;
         }
         if options.wants(RowName::Memory) {
             run_growth(store, &options, cores)?;
+        }
+        if options.wants(RowName::Rotation) {
+            let stores = start_stores(store)?;
+            let settings = stores.as_ref().map(settings).unwrap_or_default();
+            report::rotation(&rotation::run(cores, settings)?);
         }
     }
     if options.wants(RowName::Memory) && options.stores.contains(&StoreName::Embedded) {

@@ -9,7 +9,8 @@ pub const HELP: &str = "\
 cargo bench --bench load -- [OPTIONS]
   --seconds N       measured seconds of one round (3)
   --rounds N        rounds of each row; the table shows medians (5)
-  --only a,b        rows: jwks, client_credentials, refresh, introspection, login, storm, memory
+  --only a,b        rows: jwks, client_credentials, refresh, introspection, login, storm, memory,
+                    rotation
   --stores a,b      embedded, postgres (PostgreSQL and Redis)
   --connections N   connections of the driver (32)
   --clients N       virtual clients with a session each (256)
@@ -26,10 +27,11 @@ pub enum RowName {
     Login,
     Storm,
     Memory,
+    Rotation,
 }
 
 impl RowName {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Jwks, "jwks"),
         (Self::ClientCredentials, "client_credentials"),
         (Self::Refresh, "refresh"),
@@ -37,6 +39,7 @@ impl RowName {
         (Self::Login, "login"),
         (Self::Storm, "storm"),
         (Self::Memory, "memory"),
+        (Self::Rotation, "rotation"),
     ];
 
     pub fn as_str(self) -> &'static str {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::driver::Round;
 use crate::memory::{Growth, Resting};
 use crate::options::{RowName, StoreName};
+use crate::rotation::Rotation;
 use crate::rows::Row;
 use crate::storm::Storm;
 
@@ -137,6 +138,27 @@ pub fn storm(storm: &Storm) {
         if let Some(first) = &errors.first {
             println!("first refusal: {first}");
         }
+    }
+}
+
+pub fn rotation(rotation: &Rotation) {
+    let mut table = Table::new(&["rotation of signing keys", "figure", "target", ""]);
+    let shown = |latencies: &crate::stats::Latencies| {
+        let [p50, p99, worst] = [0.5, 0.99, 1.0].map(|share| time(latencies.percentile(share)));
+        format!("p50 {p50}, p99 {p99}, worst {worst} ({} requests)", latencies.len())
+    };
+    let calm = rotation.calm.percentile(0.99);
+    let excess = rotation.beside.percentile(1.0).saturating_sub(calm);
+    table.line("tokens, 200/s, no rotation near", shown(&rotation.calm), "", "");
+    table.line("tokens beside a rotation", shown(&rotation.beside), "", "");
+    let below = excess <= Duration::from_millis(5);
+    table.line("the worst of these over the calm p99", time(excess), "≤ 5 ms", met(below));
+    table.line("changes of the key set", rotation.changes.to_string(), "", "");
+    let errors = &rotation.errors;
+    table.line("requests refused", errors.count.to_string(), "0", met(errors.count == 0));
+    table.print();
+    if let Some(first) = &errors.first {
+        println!("first refusal: {first}");
     }
 }
 

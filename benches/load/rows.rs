@@ -84,7 +84,7 @@ impl Bench<'_> {
             RowName::Refresh => self.refresh().map(Some),
             RowName::Introspection => self.introspection().map(Some),
             RowName::Login => self.login().map(Some),
-            RowName::Storm | RowName::Memory => Ok(None),
+            RowName::Storm | RowName::Memory | RowName::Rotation => Ok(None),
         }
     }
 

@@ -243,7 +243,11 @@ impl Keys {
             (result, new) => {
                 let vault = self.vault.clone();
                 if let Some(new) = new {
-                    off_the_request_path(move || Ok(vault.discard(&new))).await?;
+                    let discard = move || {
+                        vault.discard(&new);
+                        Ok(())
+                    };
+                    off_the_request_path(discard).await?;
                 }
                 result.map(|(result, _)| result)
             }

@@ -142,12 +142,15 @@ impl Keys {
     pub async fn reload(&self, now: Timestamp) -> Result<(), KeysError> {
         let stored = self.store.load_published(now).await?;
         let (vault, present) = (self.vault.clone(), self.ring());
-        // A key that is new here is parsed and checked, which takes milliseconds.
+        let is_known =
+            |key: &StoredKey| key.private_key.is_empty() || present.parsed(&key.kid).is_some();
+        let all_known = stored.iter().all(is_known);
         let parse = move || {
             let ring_key = |stored: &StoredKey| ring_key(&vault, &present, stored);
             stored.iter().map(ring_key).collect::<Result<Vec<_>, KeysError>>()
         };
-        let keys = off_the_request_path(parse).await?;
+        // A key that is new here is parsed and checked, which takes milliseconds.
+        let keys = if all_known { parse()? } else { off_the_request_path(parse).await? };
         self.ring.store(Arc::new(KeyRing::new(keys, now)));
         Ok(())
     }
@@ -210,14 +213,22 @@ impl Keys {
     }
 }
 
-/// Runs what takes longer than a request should wait.
+/// Runs what takes longer than a request should wait, on a thread of its own at the lowest
+/// priority: making an RSA key takes a core for up to seconds.
 async fn off_the_request_path<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeysError> + Send + 'static,
 ) -> Result<T, KeysError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(StorageError::Internal(error.into()).into()),
-    }
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    let body = move || {
+        // On Linux this lowers the calling thread alone; where it is refused, all works the same.
+        let _ = rustix::process::setpriority_process(None, 19);
+        // The caller may be gone by now.
+        let _ = reply.send(work());
+    };
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| StorageError::Internal(error);
+    let thread = std::thread::Builder::new().name("keys".into()).spawn(body);
+    thread.map_err(|error| failed(error.into()))?;
+    answer.await.map_err(|error| failed(error.into()))?
 }
 
 fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<RingKey, KeysError> {

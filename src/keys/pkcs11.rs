@@ -326,6 +326,7 @@ fn parse_id(id: &str) -> Result<Vec<u8>, TokenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn ids_are_lowercase_hex() {
