@@ -151,7 +151,7 @@ impl Keys {
     ) -> Result<(String, Timestamp), KeysError> {
         let rules = self.policy.rules(token_lifetime);
         let kid = imported.kid.unwrap_or_else(|| imported.key.public.kid.clone());
-        self.check_unknown(&kid).await?;
+        self.check_unknown(&kid, &imported.key.public).await?;
         let mut kept = self.vault.keep(imported.key)?;
         kept.public.kid = kid.clone();
         let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
@@ -167,7 +167,7 @@ impl Keys {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<String, KeysError> {
-        self.check_unknown(&public.kid).await?;
+        self.check_unknown(&public.kid, &public).await?;
         let kid = public.kid.clone();
         let times = Times::verifying(now, until);
         let publish = |chain: &mut Chain| {
@@ -179,9 +179,11 @@ impl Keys {
         Ok(kid)
     }
 
-    async fn check_unknown(&self, kid: &str) -> Result<(), KeysError> {
-        match self.store.find(kid).await? {
-            Some(_) => Err(Refusal::Known(kid.to_owned()).into()),
+    /// Neither the name nor the key itself may be there already, under whatever name.
+    async fn check_unknown(&self, kid: &str, public: &PublicKey) -> Result<(), KeysError> {
+        let same = |stored: &StoredKey| stored.kid == kid || stored.public_key == public.spki;
+        match self.store.load_all().await?.into_iter().find(same) {
+            Some(stored) => Err(Refusal::Known(stored.kid).into()),
             None => Ok(()),
         }
     }
