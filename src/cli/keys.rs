@@ -257,7 +257,11 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
                 0 => "yes".into(),
                 seconds => format!("in {seconds}s"),
             },
-            output::cell(view.sealed_under.clone()),
+            match (view.private_key, &view.sealed_under) {
+                (_, Some(id)) => id.clone(),
+                ("nowhere", None) => "-".into(),
+                (place, None) => place.into(),
+            },
         ]
     };
     let rows: Vec<_> = views.iter().map(cells).collect();

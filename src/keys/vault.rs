@@ -13,6 +13,13 @@ use super::pkcs11::Token;
 /// How a stored private key begins that is on a token; its id there follows.
 const ON_TOKEN: &str = "pkcs11.";
 
+impl StoredKey {
+    /// Whether its private half is on a token.
+    pub fn is_on_token(&self) -> bool {
+        self.private_key.starts_with(ON_TOKEN)
+    }
+}
+
 /// How a token is reached (PKCS#11).
 #[derive(Clone, Debug)]
 pub struct Pkcs11Config {
