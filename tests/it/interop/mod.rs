@@ -1,6 +1,9 @@
 //! Real clients that know nothing of Signet but the issuer's address.
 
 mod fastapi;
+mod jwks_client;
+mod rotation_under_load;
+mod streams;
 mod verifiers;
 
 use std::path::{Path, PathBuf};
