@@ -11,7 +11,9 @@ use super::output;
 use crate::app;
 use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
-use crate::custody::{self, Custody, Import, KeyView, RevocationView, Turn};
+use crate::custody::{
+    self, Custody, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn,
+};
 use crate::keys::Algorithm;
 use crate::keys::jwks::Jwk;
 use crate::keys::store::KeyStore;
@@ -126,20 +128,6 @@ fn algorithm(name: &str) -> Result<Algorithm, String> {
     Algorithm::parse(name).ok_or_else(|| format!("one of {}", names()))
 }
 
-#[derive(Serialize)]
-struct Rotated {
-    kid: String,
-    activates_at: String,
-    old_retires_at: String,
-}
-
-#[derive(Serialize)]
-struct Imported {
-    kid: String,
-    activates_at: Option<String>,
-    retires_at: Option<String>,
-}
-
 /// Runs the command.
 pub async fn run(command: Command, config: &Config) -> Result<()> {
     let now = Clock::system().now();
@@ -158,11 +146,7 @@ async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()>
         Command::Rotate { turn, algorithm, json } => {
             let done = custody.rotate(algorithm, &turn.turn(), by, now).await?;
             app::tell_instances(config).await;
-            let rotated = Rotated {
-                kid: done.kid,
-                activates_at: done.at.to_string(),
-                old_retires_at: done.old_retires_at.to_string(),
-            };
+            let rotated = RotationView::from(done);
             let text = format!(
                 "key {} is published; it signs from {} on, and the present key leaves JWKS at {}",
                 rotated.kid, rotated.activates_at, rotated.old_retires_at
@@ -195,15 +179,10 @@ async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()>
                 }
                 (None, None) => format!("key {} is published", done.kid),
             };
-            let imported = Imported {
-                kid: done.kid,
-                activates_at: done.activates_at.map(|at| at.to_string()),
-                retires_at: done.retires_at.map(|at| at.to_string()),
-            };
-            show(json, &imported, &text)
+            show(json, &ImportView::from(done), &text)
         }
         Command::Rewrap { json } => {
-            let done = custody.rewrap(by, now).await?;
+            let done = RewrapView::from(custody.rewrap(by, now).await?);
             let dropped = match done.no_longer_needed.as_slice() {
                 [] => "; nothing was sealed under another".to_owned(),
                 ids => format!(
@@ -229,8 +208,7 @@ async fn show_key(
     text: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let view = custody.list(now).await?.into_iter().find(|view| view.kid == kid);
-    show(json, &view, text)
+    show(json, &custody.find(kid, now).await?, text)
 }
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {

@@ -12,16 +12,19 @@ use crate::keys::chain::{Handover, Lead};
 use crate::keys::changes::{Grown, Revoked};
 use crate::keys::import::{self, ImportError, Imported};
 use crate::keys::rotation::State;
-use crate::keys::{Algorithm, Keys, KeysError, Policy, Rewrapped, Vault};
+use crate::keys::{Algorithm, Keys, KeysError, Policy, PublicKey, Rewrapped, Vault};
 use crate::secret::Secret;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::tokens::LEEWAY;
 
-pub use view::{KeyView, RevocationView};
+pub use view::{ImportView, KeyView, RevocationView, RewrapView, RotationView};
 
 /// A step of a key that lies further back was told by whoever saw it, or nobody needs it any more.
 const STEPS_TOLD_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+/// No token of another issuer should be good for longer.
+const LONGEST_VERIFYING: Duration = Duration::from_secs(366 * 86_400);
 
 /// Why something was not done to a key.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +36,14 @@ pub enum CustodyError {
     #[error(transparent)]
     Import(#[from] ImportError),
     /// What is done against the rules has a reason, which is kept.
-    #[error("--force needs a --reason of 1 to 500 characters, which is kept in the audit trail")]
+    #[error(
+        "what is forced, and a revocation, needs a reason of 1 to 500 characters, which is kept \
+         in the audit trail"
+    )]
     NoReason,
+    /// It would be gone at once, or never.
+    #[error("a key that only verifies stays published for at least 1s and at most 366 days")]
+    VerifyFor,
 }
 
 impl From<StorageError> for CustodyError {
@@ -155,6 +164,17 @@ impl Custody {
         Ok(view::of_all(self.keys.list().await?, self.keys.policy(), now))
     }
 
+    /// The key named `kid`.
+    pub async fn find(&self, kid: &str, now: Timestamp) -> Result<Option<KeyView>, StorageError> {
+        Ok(self.list(now).await?.into_iter().find(|key| key.kid == kid))
+    }
+
+    /// The public half of the key named `kid`.
+    pub async fn find_public(&self, kid: &str) -> Result<Option<PublicKey>, KeysError> {
+        let stored = self.keys.list().await?.into_iter().find(|key| key.kid == kid);
+        Ok(stored.map(|stored| stored.public()).transpose()?)
+    }
+
     /// Plans the turn of the next key of `algorithm`, or of the one that signs by default.
     pub async fn rotate(
         &self,
@@ -220,11 +240,15 @@ impl Custody {
         let lifetime = self.token_lifetime().await?;
         let brought = if import::is_public(pem.expose()) {
             let public = import::read_public(pem.expose(), algorithm, kid)?;
-            let until = now.plus(verify_for.unwrap_or(lifetime));
+            let verify_for = verify_for.unwrap_or(lifetime);
+            if verify_for.as_secs() == 0 || verify_for > LONGEST_VERIFYING {
+                return Err(CustodyError::VerifyFor);
+            }
+            let until = now.plus(verify_for);
             let kid = self.keys.publish(public, until, now).await?;
             Brought { kid, activates_at: None, retires_at: Some(until) }
         } else {
-            let imported = Imported::read(pem.expose(), passphrase.as_ref(), algorithm, kid)?;
+            let imported = read_private(pem, passphrase, algorithm, kid).await?;
             let lead = turn.lead(self.keys.policy());
             let (kid, at) = self.keys.import(imported, lead, lifetime, now).await?;
             Brought { kid, activates_at: Some(at), retires_at: None }
@@ -277,6 +301,20 @@ fn event<'a>(kind: Kind, kid: &str, detail: Option<String>, by: &By<'a>) -> Even
         client_id: None,
         detail,
         origin: by.origin,
+    }
+}
+
+/// Reads a private key off the request path: an encrypted one takes up to seconds to open.
+async fn read_private(
+    pem: Secret<String>,
+    passphrase: Option<Secret<String>>,
+    algorithm: Algorithm,
+    kid: Option<String>,
+) -> Result<Imported, CustodyError> {
+    let read = move || Imported::read(pem.expose(), passphrase.as_ref(), algorithm, kid);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(imported) => Ok(imported?),
+        Err(error) => Err(StorageError::Internal(error.into()).into()),
     }
 }
 

@@ -3,11 +3,12 @@
 
 use serde::Serialize;
 
-use crate::keys::chain::{Chain, Link};
+use super::Brought;
+use crate::keys::chain::{Chain, Handover, Link};
 use crate::keys::changes::Revoked;
 use crate::keys::rotation::{NOT_PLANNED, State};
 use crate::keys::store::StoredKey;
-use crate::keys::{Algorithm, Policy};
+use crate::keys::{Algorithm, Policy, Rewrapped};
 use crate::secret::sealed_under;
 use crate::time::Timestamp;
 
@@ -110,6 +111,66 @@ fn expected_rotation(
         .map(|key| Link { kid: key.kid.clone(), times: key.times });
     let active = Chain::new(links, now).active(now).map(|link| link.times.activates_at)?;
     Some(active.plus(policy.rotate_every?))
+}
+
+/// A planned turn. Times are RFC 3339.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct RotationView {
+    /// The key that takes over.
+    pub kid: String,
+    /// It signs from here on.
+    pub activates_at: String,
+    /// The key that signs now leaves JWKS here.
+    pub old_retires_at: String,
+}
+
+impl From<Handover> for RotationView {
+    fn from(handover: Handover) -> Self {
+        Self {
+            kid: handover.kid,
+            activates_at: handover.at.to_string(),
+            old_retires_at: handover.old_retires_at.to_string(),
+        }
+    }
+}
+
+/// What became of an import. Times are RFC 3339.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ImportView {
+    /// The key's name.
+    pub kid: String,
+    /// When it signs; null for one that only verifies.
+    pub activates_at: Option<String>,
+    /// When it leaves JWKS; null while that is not decided.
+    pub retires_at: Option<String>,
+}
+
+impl From<Brought> for ImportView {
+    fn from(brought: Brought) -> Self {
+        Self {
+            kid: brought.kid,
+            activates_at: brought.activates_at.map(|at| at.to_string()),
+            retires_at: brought.retires_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// What a change of the key-encryption key did.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct RewrapView {
+    /// The id of the key-encryption key that everything is sealed under now.
+    pub sealed_under: String,
+    /// How many keys and secrets were sealed anew.
+    pub rewrapped: usize,
+    /// The ids of key-encryption keys that nothing is sealed under any more.
+    pub no_longer_needed: Vec<String>,
+}
+
+impl From<Rewrapped> for RewrapView {
+    fn from(done: Rewrapped) -> Self {
+        let Rewrapped { sealed_under, rewrapped, no_longer_needed } = done;
+        Self { sealed_under, rewrapped, no_longer_needed }
+    }
 }
 
 /// What the revocation of a key means for everybody else. Times are RFC 3339.

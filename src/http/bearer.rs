@@ -17,6 +17,8 @@ pub enum BearerError {
     NotAUser,
     /// It is good, but lacks the scope `openid`.
     NotOpenId,
+    /// It is good, but does not administer Signet.
+    NotAdministrator,
 }
 
 impl BearerError {
@@ -52,6 +54,14 @@ impl BearerError {
                 "the access token lacks the scope openid",
                 "Bearer realm=\"signet\", error=\"insufficient_scope\", \
                  error_description=\"the access token lacks the scope openid\", scope=\"openid\"",
+            ),
+            Self::NotAdministrator => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "administration needs the scope signet:admin, and of a user the role admin",
+                "Bearer realm=\"signet\", error=\"insufficient_scope\", \
+                 error_description=\"administration needs the scope signet:admin, and of a user \
+                 the role admin\", scope=\"signet:admin\"",
             ),
         }
     }

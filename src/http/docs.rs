@@ -6,13 +6,15 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path};
 use utoipa::openapi::security::{
-    Flow, Http, HttpAuthScheme, OAuth2, Password, Scopes, SecurityScheme,
+    ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Password, Scopes, SecurityScheme,
 };
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, oauth};
 
 use super::error::Problem;
-use super::{account, discovery, health, introspect, my_sessions, revoke, token, userinfo};
+use super::{
+    account, admin_keys, discovery, health, introspect, my_sessions, revoke, token, userinfo,
+};
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
 use crate::tokens::scope;
@@ -32,6 +34,9 @@ use crate::tokens::scope;
         account::signup, token::login, account::logout,
         account::read_me, account::change_me, account::delete_me, account::change_password,
         my_sessions::list, my_sessions::end_one, my_sessions::end_all,
+        admin_keys::list, admin_keys::read, admin_keys::read_public,
+        admin_keys::changes::rotate, admin_keys::changes::retire, admin_keys::changes::revoke,
+        admin_keys::changes::import, admin_keys::changes::rewrap,
         health::live, health::ready, health::metrics,
         page, document,
     ),
@@ -59,6 +64,9 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
     let flow = Flow::Password(Password::with_refresh_url(&token, scopes, &token));
     let components = openapi.components.get_or_insert_default();
     components.add_security_scheme("user", SecurityScheme::OAuth2(OAuth2::new([flow])));
+    let scopes = Scopes::one(scope::ADMIN, "administration, for clients that have it");
+    let flow = Flow::ClientCredentials(ClientCredentials::new(&token, scopes));
+    components.add_security_scheme("service", SecurityScheme::OAuth2(OAuth2::new([flow])));
     let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
     components.add_security_scheme("client", basic);
 }

@@ -1,6 +1,6 @@
 //! What the wire hears of a failure: the two forms (RFC 6749 section 5.2 under `/oauth2/` and at
-//! `/login`; RFC 9457 elsewhere) and every conversion into them. A cause goes along to the one log
-//! line of the request, and is never told.
+//! `/login`; RFC 9457 elsewhere), and below in `conversions` what becomes of every error. A cause goes along to the one
+//! log line of the request, and is never told.
 
 use std::error::Error;
 use std::fmt;
@@ -10,11 +10,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 
-use super::extract::BodyError;
-use crate::clients::MalformedCredentials;
-use crate::oauth::TokenError;
-use crate::storage::StorageError;
-use crate::users::HashingError;
+mod conversions;
 
 /// Seconds after which a caller who met a passing trouble may try again.
 const RETRY_AFTER: &str = "1";
@@ -271,85 +267,6 @@ impl ResponseError for Problem {
             })
             .unwrap_or_default(),
         )
-    }
-}
-
-impl From<TokenError> for OAuthError {
-    fn from(error: TokenError) -> Self {
-        let description = error.to_string();
-        let bad_request = |error| Self::new(StatusCode::BAD_REQUEST, error, &*description);
-        match error {
-            TokenError::InvalidRequest(_) => bad_request("invalid_request"),
-            TokenError::UnauthorizedClient => bad_request("unauthorized_client"),
-            TokenError::InvalidGrant(_) => bad_request("invalid_grant"),
-            TokenError::InvalidScope(_) => bad_request("invalid_scope"),
-            TokenError::InvalidTarget => bad_request("invalid_target"),
-            TokenError::InvalidClient { basic } => {
-                // RFC 6749 section 5.2 asks for the challenge where the header was tried.
-                let www_authenticate = basic.then_some("Basic realm=\"signet\"");
-                let headers = Headers { www_authenticate, ..Headers::NONE };
-                Self {
-                    headers,
-                    ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
-                }
-            }
-            TokenError::Hashing(error) => error.into(),
-            TokenError::Storage(error) => error.into(),
-            TokenError::Sign(error) => Self::internal().because(&error),
-        }
-    }
-}
-
-impl From<MalformedCredentials> for OAuthError {
-    fn from(error: MalformedCredentials) -> Self {
-        match error {
-            MalformedCredentials::Header => TokenError::InvalidClient { basic: true }.into(),
-            other => Self::invalid_request(other.to_string()),
-        }
-    }
-}
-
-impl From<StorageError> for OAuthError {
-    fn from(error: StorageError) -> Self {
-        let told = match error {
-            StorageError::Unavailable(_) => Self::unavailable(),
-            _ => Self::internal(),
-        };
-        told.because(&error)
-    }
-}
-
-impl From<StorageError> for Problem {
-    fn from(error: StorageError) -> Self {
-        let told = match error {
-            StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
-            _ => Self::internal(),
-        };
-        told.because(&error)
-    }
-}
-
-impl From<HashingError> for OAuthError {
-    fn from(error: HashingError) -> Self {
-        Self::unavailable().because(&error)
-    }
-}
-
-impl From<HashingError> for Problem {
-    fn from(error: HashingError) -> Self {
-        Self::unavailable(UNAVAILABLE).because(&error)
-    }
-}
-
-impl From<BodyError> for OAuthError {
-    fn from(error: BodyError) -> Self {
-        Self::new(error.status(), "invalid_request", error.to_string())
-    }
-}
-
-impl From<BodyError> for Problem {
-    fn from(error: BodyError) -> Self {
-        Self::new(error.status(), error.to_string())
     }
 }
 

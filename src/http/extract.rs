@@ -1,8 +1,9 @@
 //! What a request says, read strictly and within bounds: form and JSON bodies, bearer tokens,
 //! client credentials, where it comes from.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+mod fields;
+
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,21 +11,20 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use zeroize::Zeroize;
 
 use super::bearer::BearerError;
-use super::error::{FieldError, OAuthError, Problem};
+use super::error::OAuthError;
 use super::observe::RequestId;
 use crate::app::App;
 use crate::audit::Origin;
 use crate::clients::authentication::form_decode;
 use crate::clients::{Credentials, MalformedCredentials};
 use crate::secret::Secret;
-use crate::users::Password;
 
-/// The most bytes that any body may have.
+pub use fields::Fields;
+
+/// The most bytes that a body may have, where nothing else is said.
 const LONGEST_BODY: usize = 16 * 1024;
 /// How long a client may take to send one.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,8 +35,8 @@ const MOST_PARAMETERS: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// More than the limit.
-    #[error("the body is larger than 16 KiB")]
-    TooLarge,
+    #[error("the body is larger than {} KiB", .0 / 1024)]
+    TooLarge(usize),
     /// Not the media type of this endpoint.
     #[error("the body must be {0}")]
     WrongType(&'static str),
@@ -52,7 +52,7 @@ impl BodyError {
     /// Its HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
@@ -92,26 +92,27 @@ fn is_plain(request: &HttpRequest) -> bool {
     charset && coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Reads a body of `media_type`. Bodies hold passwords and tokens, so the text is a secret.
+/// Reads a body of `media_type`, of at most `longest` bytes. Bodies hold passwords and tokens, so the text is a secret.
 async fn body(
     request: &HttpRequest,
     mut payload: Payload,
     media_type: MediaType,
+    longest: usize,
 ) -> Result<Secret<String>, BodyError> {
     if MediaType::of(request) != Some(media_type) || !is_plain(request) {
         return Err(BodyError::WrongType(media_type.as_str()));
     }
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > LONGEST_BODY) {
-        return Err(BodyError::TooLarge);
+    if announced.is_some_and(|length| length > longest) {
+        return Err(BodyError::TooLarge(longest));
     }
     let read = async {
         let mut bytes = BytesMut::with_capacity(announced.unwrap_or(512));
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| BodyError::Malformed("the body broke off"))?;
-            if bytes.len() + chunk.len() > LONGEST_BODY {
-                return Err(BodyError::TooLarge);
+            if bytes.len() + chunk.len() > longest {
+                return Err(BodyError::TooLarge(longest));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -130,7 +131,7 @@ pub struct Form(Vec<(String, Secret<String>)>);
 impl Form {
     /// Reads the form of `request`.
     pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, OAuthError> {
-        let text = body(request, payload, MediaType::Form).await?;
+        let text = body(request, payload, MediaType::Form, LONGEST_BODY).await?;
         Ok(Self::parse(text.expose())?)
     }
 
@@ -193,113 +194,6 @@ pub fn credentials(
 
 fn decode(text: &str) -> Result<String, BodyError> {
     form_decode(text).ok_or(BodyError::Malformed("a parameter is not UTF-8"))
-}
-
-/// The members of a JSON object, with everything that is wrong in them collected.
-pub struct Fields {
-    members: HashMap<String, Value>,
-    errors: Vec<FieldError>,
-}
-
-/// A JSON object in which no member is repeated: readers differ in which one they take (RFC 8259
-/// section 4), and so could be set against each other.
-struct Members(HashMap<String, Value>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = HashMap::new();
-                while let Some((name, value)) = map.next_entry()? {
-                    if members.insert(name, value).is_some() {
-                        return Err(serde::de::Error::custom("a member is repeated"));
-                    }
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-impl Fields {
-    /// Reads the JSON object of `request`.
-    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
-        let text = body(request, payload, MediaType::Json).await?;
-        match serde_json::from_str(text.expose()) {
-            Ok(Members(members)) => Ok(Self { members, errors: Vec::new() }),
-            Err(error) if error.is_data() => {
-                Err(BodyError::Malformed("the body must be a JSON object without repeated members"))
-            }
-            Err(_) => Err(BodyError::Malformed("the body is not JSON")),
-        }
-    }
-
-    /// The text member `name`; absent and null are the same. Another type is an error.
-    pub fn optional(&mut self, name: &'static str) -> Option<String> {
-        match self.members.get(name) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(_) => {
-                self.reject(name, "must be text");
-                None
-            }
-        }
-    }
-
-    /// The password member `name`, which must be there; no copy of it is left behind.
-    pub fn password(&mut self, name: &'static str) -> Option<Password> {
-        match self.members.get(name) {
-            Some(Value::String(text)) => Some(Password::new(text)),
-            _ => {
-                self.required(name);
-                None
-            }
-        }
-    }
-
-    /// The text member `name`, which must be there.
-    pub fn required(&mut self, name: &'static str) -> Option<String> {
-        let known = self.errors.len();
-        let value = self.optional(name);
-        if value.is_none() && self.errors.len() == known {
-            self.reject(name, "is missing");
-        }
-        value
-    }
-
-    /// Whether the object has a member `name` at all, null included.
-    pub fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
-    }
-
-    /// Notes that `name` is wrong.
-    pub fn reject(&mut self, name: &'static str, message: impl Into<String>) {
-        self.errors.push(FieldError { field: name, message: message.into() });
-    }
-
-    /// Succeeds if nothing was wrong.
-    pub fn finish(mut self) -> Result<(), Problem> {
-        let errors = std::mem::take(&mut self.errors);
-        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
-    }
-}
-
-impl Drop for Fields {
-    fn drop(&mut self) {
-        for value in self.members.values_mut() {
-            if let Value::String(text) = value {
-                text.zeroize();
-            }
-        }
-    }
 }
 
 /// The bearer token of `request` (RFC 6750 section 2.1; the header is the only way in, since a

@@ -2,6 +2,8 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
+mod admin_keys;
+mod administrator;
 mod bearer;
 mod discovery;
 pub mod docs;

@@ -11,7 +11,9 @@ use actix_web::{HttpRequest, Resource, ResponseError, Route};
 
 use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
-use super::{account, discovery, docs, health, introspect, my_sessions, revoke, token, userinfo};
+use super::{
+    account, admin_keys, discovery, docs, health, introspect, my_sessions, revoke, token, userinfo,
+};
 use crate::app::App;
 use crate::oauth::metadata::path;
 
@@ -107,6 +109,19 @@ impl Routes {
         ]);
         add("/users/me/sessions/{sid}", Listed, Each, "DELETE", vec![
             web::delete().to(my_sessions::end_one),
+        ]);
+
+        add("/admin/keys", No, Each, READ, vec![get().to(admin_keys::list)]);
+        add("/admin/keys/rotate", No, Each, "POST", vec![post().to(admin_keys::changes::rotate)]);
+        add("/admin/keys/import", No, Each, "POST", vec![post().to(admin_keys::changes::import)]);
+        add("/admin/keys/rewrap", No, Each, "POST", vec![post().to(admin_keys::changes::rewrap)]);
+        add("/admin/keys/{kid}", No, Each, READ, vec![get().to(admin_keys::read)]);
+        add("/admin/keys/{kid}/public", No, Each, READ, vec![get().to(admin_keys::read_public)]);
+        add("/admin/keys/{kid}/retire", No, Each, "POST", vec![
+            post().to(admin_keys::changes::retire),
+        ]);
+        add("/admin/keys/{kid}/revoke", No, Each, "POST", vec![
+            post().to(admin_keys::changes::revoke),
         ]);
 
         add("/health/live", No, Failures, READ, vec![get().to(health::live)]);

@@ -75,9 +75,14 @@ pub async fn user(
 ) -> Result<(User, Claims), NotSignedIn> {
     let (claims, live) = claims(app, request, now).await?;
     let Some(epoch) = live.epoch else { return Err(BearerError::NotAUser.into()) };
+    Ok((user_of(app, &claims, epoch).await?, claims))
+}
+
+/// The user whose token has these claims and rests on a session of `epoch`.
+pub async fn user_of(app: &App, claims: &Claims, epoch: i64) -> Result<User, NotSignedIn> {
     let id = claims.sub.parse().map_err(|_| StorageError::corrupt("sub of our own token"))?;
     let user = app.authorization_server.users.find(id).await?;
     // The epoch counts even where a session's record has outlived it.
     let user = user.filter(|user| user.is_active() && user.session_epoch == epoch);
-    Ok((user.ok_or(BearerError::Invalid)?, claims))
+    user.ok_or_else(|| BearerError::Invalid.into())
 }

@@ -42,13 +42,13 @@ pub enum Refusal {
     #[error("a rotation is already under way: the next key starts to sign at {0}")]
     UnderWay(Timestamp),
     /// It would not happen in the foreseeable future, and nothing else could meanwhile.
-    #[error("the new key must start to sign within {}", humantime::format_duration(*.0))]
+    #[error("the new key must start to sign within {} days", .0.as_secs() / 86_400)]
     TooLate(Duration),
     /// Verifiers would meet tokens of a key that they have not seen.
     #[error(
         "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
-         5s, at least 30s), or verifiers meet tokens of a key they have not seen; --force with a \
-         --reason does it all the same",
+         5s, at least 30s), or verifiers meet tokens of a key they have not seen; it can be \
+         forced, with a reason",
         humantime::format_duration(*.0)
     )]
     TooSoon(Duration),
@@ -63,8 +63,8 @@ pub enum Refusal {
     Live,
     /// Tokens that it signed can be alive.
     #[error(
-        "tokens of the key can be alive until {0}, when it retires by itself; --force with a \
-         --reason retires it now"
+        "tokens of the key can be alive until {0}, when it retires by itself; to retire it \
+         now can be forced, with a reason"
     )]
     InUse(Timestamp),
     /// It is not published any more.

@@ -2,9 +2,11 @@
 //! before they may sign. What is weak is refused, with the reason.
 
 use rsa::pkcs1::DecodeRsaPrivateKey;
-use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
+use rsa::pkcs8::der::SecretDocument;
+use rsa::pkcs8::pkcs5::{EncryptionScheme, pbes2::Kdf};
+use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, EncryptedPrivateKeyInfo};
 use rsa::traits::{PrivateKeyParts, PublicKeyParts};
-use rsa::{BigUint, RsaPrivateKey, RsaPublicKey};
+use rsa::{BigUint, RsaPrivateKey, RsaPublicKey, pkcs1, pkcs8};
 
 use super::algorithm::Algorithm;
 use super::signing_key::KeyError;
@@ -17,6 +19,10 @@ const LONGEST_PEM: usize = 32 * 1024;
 const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 /// Smaller ones have been the way into RSA more than once (FIPS 186-5 appendix A.1.1).
 const SMALLEST_EXPONENT: u32 = 65_537;
+/// What the derivation of a key from its passphrase may cost: some seconds, and so much memory.
+const MOST_ITERATIONS: u32 = 10_000_000;
+const MOST_MEMORY: u64 = 128 * 1024 * 1024;
+const MOST_LANES: u16 = 16;
 
 /// A key to be imported.
 pub struct Imported {
@@ -26,25 +32,31 @@ pub struct Imported {
     pub kid: Option<String>,
 }
 
-/// Why a file is not imported.
+/// Why a key is not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Not PEM, or not of a kind that is read.
     #[error(
-        "the file is no PEM of an RSA key: BEGIN PRIVATE KEY (PKCS#8), BEGIN ENCRYPTED PRIVATE \
+        "this is no PEM of an RSA key: BEGIN PRIVATE KEY (PKCS#8), BEGIN ENCRYPTED PRIVATE \
          KEY or BEGIN RSA PRIVATE KEY (PKCS#1) is wanted, or BEGIN PUBLIC KEY for one that only \
          verifies"
     )]
     NoKey,
     /// The encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
     #[error(
-        "the file is encrypted in an old, weak way: convert it by `openssl pkcs8 -topk8 -in FILE` \
+        "the key is encrypted in an old, weak way: convert it by `openssl pkcs8 -topk8 -in FILE` \
          and import the result"
     )]
     OldEncryption,
     /// It is encrypted.
     #[error("the key is encrypted: its passphrase is needed")]
     PassphraseNeeded,
+    /// It says itself how dear it is to open.
+    #[error(
+        "the key is encrypted with a key derivation that takes too long or too much memory: at \
+         most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are taken"
+    )]
+    DearDerivation,
     /// It does not open, or what is inside is no RSA key.
     #[error("the key does not open: wrong passphrase, damaged, or not an RSA key")]
     DoesNotOpen,
@@ -74,6 +86,13 @@ pub enum ImportError {
     Key(#[from] KeyError),
 }
 
+impl ImportError {
+    /// What reading an RSA key failed of: its parts were read and do not fit, or else `other`.
+    fn of(error: &pkcs8::Error, other: Self) -> Self {
+        if *error == pkcs8::Error::KeyMalformed { Self::Mismatch } else { other }
+    }
+}
+
 impl Imported {
     /// Reads a private key that is to sign by `algorithm`.
     pub fn read(
@@ -88,26 +107,46 @@ impl Imported {
             "RSA PRIVATE KEY" if pem.contains("ENCRYPTED") => {
                 return Err(ImportError::OldEncryption);
             }
-            "RSA PRIVATE KEY" => {
-                RsaPrivateKey::from_pkcs1_pem(pem).map_err(|_| ImportError::Unreadable)
-            }
-            "PRIVATE KEY" => {
-                RsaPrivateKey::from_pkcs8_pem(pem).map_err(|_| ImportError::Unreadable)
-            }
+            "RSA PRIVATE KEY" => RsaPrivateKey::from_pkcs1_pem(pem).map_err(|error| match error {
+                pkcs1::Error::Pkcs8(error) => ImportError::of(&error, ImportError::Unreadable),
+                _ => ImportError::Unreadable,
+            }),
+            "PRIVATE KEY" => RsaPrivateKey::from_pkcs8_pem(pem)
+                .map_err(|error| ImportError::of(&error, ImportError::Unreadable)),
             "ENCRYPTED PRIVATE KEY" => {
                 let passphrase = passphrase.ok_or(ImportError::PassphraseNeeded)?;
-                RsaPrivateKey::from_pkcs8_encrypted_pem(pem, passphrase.expose())
-                    .map_err(|_| ImportError::DoesNotOpen)
+                decrypt(pem, passphrase)
             }
             _ => return Err(ImportError::NoKey),
         }?;
         check_public(key.as_ref())?;
-        key.validate().map_err(|_| ImportError::Mismatch)?;
         check_primes(&key)?;
         let document = key.to_pkcs8_der().map_err(|_| ImportError::Unreadable)?;
         let key = SigningKey::from_pkcs8(algorithm, document.as_bytes())?;
         Ok(Self { key, kid })
     }
+}
+
+fn decrypt(pem: &str, passphrase: &Secret<String>) -> Result<RsaPrivateKey, ImportError> {
+    let (_, document) = SecretDocument::from_pem(pem).map_err(|_| ImportError::DoesNotOpen)?;
+    let sealed = EncryptedPrivateKeyInfo::try_from(document.as_bytes())
+        .map_err(|_| ImportError::DoesNotOpen)?;
+    let bearable = match &sealed.encryption_algorithm {
+        EncryptionScheme::Pbes2(scheme) => match &scheme.kdf {
+            Kdf::Pbkdf2(kdf) => kdf.iteration_count <= MOST_ITERATIONS,
+            Kdf::Scrypt(kdf) => {
+                let memory = kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size));
+                memory <= MOST_MEMORY && kdf.parallelization <= MOST_LANES
+            }
+            _ => return Err(ImportError::DoesNotOpen),
+        },
+        _ => return Err(ImportError::DoesNotOpen),
+    };
+    if !bearable {
+        return Err(ImportError::DearDerivation);
+    }
+    RsaPrivateKey::from_pkcs8_encrypted_der(document.as_bytes(), passphrase.expose())
+        .map_err(|error| ImportError::of(&error, ImportError::DoesNotOpen))
 }
 
 /// Reads a public key that is only to verify, by `algorithm`.

@@ -96,6 +96,10 @@ impl KeyStore {
 
     /// The key named `kid`.
     pub async fn find(&self, kid: &str) -> Result<Option<StoredKey>, StorageError> {
+        // PostgreSQL's text cannot hold it.
+        if kid.contains('\0') {
+            return Ok(None);
+        }
         let query = sqlx::query(select!("WHERE kid = $1")).bind(kid);
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }

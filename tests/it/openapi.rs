@@ -27,6 +27,14 @@ const ROUTES: &str = "
     GET    /users/me/sessions
     DELETE /users/me/sessions
     DELETE /users/me/sessions/{sid}
+    GET    /admin/keys
+    GET    /admin/keys/{kid}
+    GET    /admin/keys/{kid}/public
+    POST   /admin/keys/rotate
+    POST   /admin/keys/{kid}/retire
+    POST   /admin/keys/{kid}/revoke
+    POST   /admin/keys/import
+    POST   /admin/keys/rewrap
     GET    /health/live
     GET    /health/ready
     GET    /metrics
@@ -55,13 +63,15 @@ async fn the_command_prints_what_the_service_shows() {
 #[tokio::test]
 async fn every_route_is_described_and_nothing_else() {
     let document = Client::shared().get("/openapi.json").answer().await.expect(200).json();
-    let mut described = BTreeSet::new();
+    let (mut described, mut ids) = (BTreeSet::new(), BTreeSet::new());
     for (path, methods) in document["paths"].as_object().expect("paths") {
         if ABOUT_ITSELF.contains(&path.as_str()) {
             continue;
         }
         for (method, operation) in methods.as_object().expect("methods") {
             described.insert((method.to_uppercase(), path.clone()));
+            let id = operation["operationId"].as_str().expect("an id").to_owned();
+            assert!(ids.insert(id), "{method} {path}: another operation has this id: {operation}");
             let text = |member: &str| operation[member].as_str().is_some_and(|t| !t.is_empty());
             assert!(text("summary") || text("description"), "{method} {path}: {operation}");
             let answers = operation["responses"].as_object().expect("responses");

@@ -30,7 +30,9 @@ const CONFIGURED: [(&str, &str); 10] = [
 ];
 
 /// Open to none.
-const CLOSED: [(&str, &str); 4] = [
+const CLOSED: [(&str, &str); 6] = [
+    ("GET", "/admin/keys"),
+    ("POST", "/admin/keys/rotate"),
     ("POST", "/oauth2/introspect"),
     ("GET", "/metrics"),
     ("GET", "/health/ready"),

@@ -1,6 +1,8 @@
 //! Signet's own endpoints, a file for each resource, from outside.
 
 mod account;
+mod admin_keys;
+mod admin_keys_import;
 mod bodies;
 mod cors;
 mod docs;

@@ -153,6 +153,13 @@ impl Signet {
         sibling
     }
 
+    /// Sets a key of the configuration from the next start on.
+    pub fn change(&mut self, key: &str, value: &str) {
+        let name = format!("SIGNET__{}", key.to_uppercase().replace('.', "__"));
+        self.settings.retain(|(set, _)| *set != name);
+        self.settings.push((name, value.to_owned()));
+    }
+
     /// Where it listens, without a trailing slash.
     pub fn base(&self) -> &str {
         &self.base

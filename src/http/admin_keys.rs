@@ -1,0 +1,164 @@
+//! The signing keys, for administrators: `/admin/keys`. Seen here, changed in `changes`; the same
+//! as `signet keys` does. No answer has anything of a private key.
+
+pub mod changes;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, Accept, Header, Quality};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+
+use super::account::ProblemBody;
+use super::administrator::administrator;
+use super::error::Problem;
+use crate::app::App;
+use crate::custody::KeyView;
+use crate::keys::jwks::Jwk;
+
+/// What every request for administration may meet.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "describes answers for the documentation")]
+enum Closed {
+    /// The token is missing or not valid
+    #[response(status = 401, content_type = "application/problem+json")]
+    NotSignedIn(ProblemBody),
+    /// It lacks the scope `signet:admin`, or its user no longer has the role `admin`
+    #[response(status = 403, content_type = "application/problem+json")]
+    NotAdministrator(ProblemBody),
+}
+
+/// All keys.
+#[derive(Serialize, ToSchema)]
+pub struct KeysBody {
+    /// Newest first.
+    keys: Vec<KeyView>,
+}
+
+/// List the signing keys, newest first
+///
+/// All at once: they are few.
+#[utoipa::path(
+    get, path = "/admin/keys", tag = "Administration: keys",
+    operation_id = "list_keys",
+    responses((status = 200, body = KeysBody), Closed),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    administrator(&app, &request, now).await?;
+    Ok(shown(&KeysBody { keys: app.custody.list(now).await? }))
+}
+
+/// Read a signing key
+#[utoipa::path(
+    get, path = "/admin/keys/{kid}", tag = "Administration: keys",
+    operation_id = "read_key",
+    params(("kid" = String, Path, description = "The key's name")),
+    responses(
+        (status = 200, body = KeyView, example = json!({
+            "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
+            "algorithm": "RS256",
+            "state": "active",
+            "created_at": "2026-01-30T09:30:00Z",
+            "activates_at": "2026-01-31T09:30:00Z",
+            "deactivates_at": null,
+            "retires_at": null,
+            "revoked_at": null,
+            "next_state": "retiring",
+            "next_at": "2026-05-01T09:30:00Z",
+            "in_all_caches_in": 0,
+            "sealed_under": "3f9d0c1e",
+        })),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn read(
+    app: Data<App>,
+    request: HttpRequest,
+    kid: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    administrator(&app, &request, now).await?;
+    let view = app.custody.find(&kid, now).await?;
+    Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
+}
+
+/// Read the public part of a signing key
+///
+/// As JWK, or as PEM where `Accept` prefers `application/x-pem-file`. Also of a retired key.
+#[utoipa::path(
+    get, path = "/admin/keys/{kid}/public", tag = "Administration: keys",
+    operation_id = "read_public_key",
+    params(("kid" = String, Path, description = "The key's name")),
+    responses(
+        (status = 200, description = "The key", content(
+            (Object = "application/jwk+json", example = json!({
+                "kty": "RSA", "use": "sig", "alg": "RS256",
+                "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE", "e": "AQAB", "n": "sXch…",
+            })),
+            (String = "application/x-pem-file",
+                example = json!("-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")),
+        )),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 406, description = "`Accept` has neither form", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn read_public(
+    app: Data<App>,
+    request: HttpRequest,
+    kid: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    administrator(&app, &request, app.clock.now()).await?;
+    let public = app.custody.find_public(&kid).await?.ok_or_else(|| unknown(&kid))?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(match preferred(&request) {
+        Some(Form::Jwk) => response.content_type(JWK).json(Jwk::from(&public)),
+        Some(Form::Pem) => response.content_type(PEM).body(public.to_pem()),
+        None => {
+            let detail = format!("the key can be had as {JWK} or {PEM}");
+            return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
+        }
+    })
+}
+
+/// RFC 7517 section 8.5.1.
+const JWK: &str = "application/jwk+json";
+const PEM: &str = "application/x-pem-file";
+
+/// How a public key is written.
+enum Form {
+    Jwk,
+    Pem,
+}
+
+/// What `Accept` likes best (RFC 9110 section 12.5.1); JWK where it does not care.
+fn preferred(request: &HttpRequest) -> Option<Form> {
+    if !request.headers().contains_key(header::ACCEPT) {
+        return Some(Form::Jwk);
+    }
+    let mut accept = Accept::parse(request).ok()?;
+    accept.0.retain(|range| range.quality > Quality::ZERO);
+    accept.ranked().iter().find_map(|range| match range.essence_str() {
+        JWK | "application/*" | "*/*" => Some(Form::Jwk),
+        PEM => Some(Form::Pem),
+        _ => None,
+    })
+}
+
+fn shown(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+fn unknown(kid: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no key {kid}"))
+}

@@ -1,0 +1,346 @@
+//! What administrators do to the signing keys. Each change runs to its end even if its client hangs
+//! up, leaves an audit event, and is told to the other instances.
+
+use actix_web::http::header;
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Closed, shown, unknown};
+use crate::app::App;
+use crate::audit::{Actor, By};
+use crate::custody::{
+    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView,
+    Turn,
+};
+use crate::http::account::ProblemBody;
+use crate::http::administrator::administrator;
+use crate::http::error::Problem;
+use crate::http::extract::{self, BodyError, Fields};
+use crate::http::finish::to_the_end;
+use crate::keys::Algorithm;
+use crate::time::Timestamp;
+
+/// A PEM of 32 KiB with its line ends escaped, and everything else.
+const LONGEST_IMPORT: usize = 64 * 1024;
+
+/// A time span.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes a member for the documentation")]
+#[serde(untagged)]
+enum Span {
+    /// Such as `1h`.
+    Text(String),
+    /// Whole seconds.
+    Seconds(u64),
+}
+
+/// What a rotation may say; nothing is needed.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "activate_in": "1h" }))]
+pub struct RotateBody {
+    /// When the next key starts to sign; `keys.publish_ahead` if absent.
+    activate_in: Option<Span>,
+    /// Which keys, where more than one algorithm is in use.
+    algorithm: Option<String>,
+    /// Also sooner than verifiers can follow.
+    force: Option<bool>,
+    /// Why it is forced; kept in the audit trail.
+    reason: Option<String>,
+}
+
+/// Let the next key take over
+///
+/// It is published already; a further one is made.
+#[utoipa::path(
+    post, path = "/admin/keys/rotate", tag = "Administration: keys",
+    operation_id = "rotate_keys",
+    request_body(content = inline(Option<RotateBody>)),
+    responses(
+        (status = 200, body = RotationView, example = json!({
+            "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
+            "activates_at": "2026-01-31T10:30:00Z",
+            "old_retires_at": "2026-01-31T10:41:00Z",
+        })),
+        (status = 400, description = "Bad fields, or sooner than verifiers can follow",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "A rotation is under way", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn rotate(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_if_any(&request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let (turn, algorithm) = (turn(&mut fields), algorithm(&mut fields));
+    fields.finish()?;
+    let rotate =
+        async move |custody: &Custody, by: By<'_>| custody.rotate(algorithm, &turn, by, now).await;
+    let handover = change(&app, &request, actor, rotate).await?;
+    Ok(shown(&RotationView::from(handover)))
+}
+
+/// Why a key is retired.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "force": true, "reason": "moved to an HSM" }))]
+pub struct RetireBody {
+    /// Also while its tokens can be alive.
+    force: Option<bool>,
+    /// Why it is forced; kept in the audit trail.
+    reason: Option<String>,
+}
+
+/// Take a key out of JWKS that is not needed
+#[utoipa::path(
+    post, path = "/admin/keys/{kid}/retire", tag = "Administration: keys",
+    operation_id = "retire_key",
+    params(("kid" = String, Path, description = "The key's name")),
+    request_body(content = inline(Option<RetireBody>)),
+    responses(
+        (status = 200, body = KeyView),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It signs, its tokens can be alive, or it is retired already",
+            body = ProblemBody, content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn retire(
+    app: Data<App>,
+    request: HttpRequest,
+    kid: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_if_any(&request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let forced = forced(&mut fields);
+    fields.finish()?;
+    let retired = kid.clone();
+    let retire = async move |custody: &Custody, by: By<'_>| {
+        custody.retire(&retired, forced.as_deref(), by, now).await
+    };
+    change(&app, &request, actor, retire).await?;
+    let view = app.custody.find(&kid, now).await?;
+    Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
+}
+
+/// Why a key is revoked.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "reason": "the backup of 30 January was stolen" }))]
+pub struct RevokeBody {
+    /// Kept in the audit trail.
+    reason: String,
+}
+
+/// Take a compromised key out of JWKS at once
+///
+/// The spare signs from now on. Tokens of the revoked key are dead, which may be the one that made
+/// this request.
+#[utoipa::path(
+    post, path = "/admin/keys/{kid}/revoke", tag = "Administration: keys",
+    operation_id = "revoke_key",
+    params(("kid" = String, Path, description = "The key's name")),
+    request_body(content = inline(RevokeBody)),
+    responses(
+        (status = 200, body = RevocationView, example = json!({
+            "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
+            "tokens_issued_from": "2026-01-01T09:30:00Z",
+            "tokens_issued_until": "2026-01-31T09:30:00Z",
+            "active_kid": "Zp1g7dVtQwYb4mHk0cN8sT3xRj5uEoLfA9iGv2nWqK6",
+            "active_published_at": "2026-01-01T09:30:00Z",
+            "active_in_all_caches_at": "2026-01-01T09:40:00Z",
+            "gone_from_all_caches_at": "2026-01-31T09:40:00Z",
+        })),
+        (status = 400, description = "No reason", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It is retired already", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn revoke(
+    app: Data<App>,
+    request: HttpRequest,
+    kid: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read(&request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let reason = fields.required("reason").unwrap_or_default();
+    fields.finish()?;
+    let revoked = kid.clone();
+    let revoke =
+        async move |custody: &Custody, by: By<'_>| custody.revoke(&revoked, &reason, by, now).await;
+    let done = change(&app, &request, actor, revoke).await?;
+    let view = RevocationView::new(kid.into_inner(), &done, app.custody.keys.policy(), now);
+    Ok(shown(&view))
+}
+
+/// A key that was made elsewhere.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({
+    "pem": "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF…\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    "passphrase": "…",
+    "kid": "2024-11",
+    "activate_in": "24h",
+}))]
+pub struct ImportBody {
+    /// An RSA key: PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
+    #[schema(format = Password)]
+    pem: String,
+    /// Opens an encrypted one.
+    #[schema(format = Password)]
+    passphrase: Option<String>,
+    /// RS256 or PS256.
+    algorithm: Option<String>,
+    /// The name that its tokens carry already; its RFC 7638 thumbprint if absent.
+    kid: Option<String>,
+    /// When it starts to sign; `keys.publish_ahead` if absent.
+    activate_in: Option<Span>,
+    /// How long a public key stays published; as long as a token can live if absent.
+    verify_for: Option<Span>,
+    /// Also sooner than verifiers can follow.
+    force: Option<bool>,
+    /// Why it is forced; kept in the audit trail.
+    reason: Option<String>,
+}
+
+/// Bring in an RSA key from elsewhere
+///
+/// A public key only verifies: tokens of an issuer whose place Signet takes.
+#[utoipa::path(
+    post, path = "/admin/keys/import", tag = "Administration: keys",
+    operation_id = "import_key",
+    request_body(content = inline(ImportBody)),
+    responses(
+        (status = 201, body = ImportView, headers(("Location" = String)), example = json!({
+            "kid": "2024-11",
+            "activates_at": "2026-02-01T09:30:00Z",
+            "retires_at": null,
+        })),
+        (status = 400, description = "Bad fields, or a key that is weak or cannot be read",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "A key of this name is there already", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn import(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_up_to(LONGEST_IMPORT, &request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let import = Import {
+        pem: fields.required_secret("pem").unwrap_or_default(),
+        passphrase: fields.secret("passphrase"),
+        algorithm: algorithm(&mut fields),
+        kid: fields.optional("kid"),
+        turn: turn(&mut fields),
+        verify_for: fields.duration("verify_for"),
+    };
+    fields.finish()?;
+    let import = async move |custody: &Custody, by: By<'_>| custody.import(import, by, now).await;
+    let view = ImportView::from(change(&app, &request, actor, import).await?);
+    let location = format!(
+        "{}{}",
+        request.path().trim_end_matches("import"),
+        utf8_percent_encode(&view.kid, ESCAPED)
+    );
+    Ok(HttpResponse::Created()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::LOCATION, location))
+        .json(view))
+}
+
+/// All but what RFC 3986 section 2.3 calls unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Seal all private keys under the newest key-encryption key
+#[utoipa::path(
+    post, path = "/admin/keys/rewrap", tag = "Administration: keys",
+    operation_id = "rewrap_keys",
+    responses(
+        (status = 200, body = RewrapView, example = json!({
+            "sealed_under": "3f9d0c1e", "rewrapped": 3, "no_longer_needed": ["a04b77d2"],
+        })),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn rewrap(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let rewrap = async move |custody: &Custody, by: By<'_>| custody.rewrap(by, now).await;
+    let done = change(&app, &request, actor, rewrap).await?;
+    Ok(shown(&RewrapView::from(done)))
+}
+
+/// Who asks for a change, with which fields, and when. That is decided after the body has come,
+/// which may take its time.
+async fn asked(
+    app: &App,
+    request: &HttpRequest,
+    fields: impl Future<Output = Result<Fields, BodyError>>,
+) -> Result<(Actor, Fields, Timestamp), Problem> {
+    extract::bearer(request)?;
+    let fields = fields.await;
+    let now = app.clock.now();
+    let actor = administrator(app, request, now).await?;
+    Ok((actor, fields?, now))
+}
+
+/// Lets `work` change the keys in the name of `actor`.
+async fn change<T: 'static>(
+    app: &Data<App>,
+    request: &HttpRequest,
+    actor: Actor,
+    work: impl AsyncFnOnce(&Custody, By<'_>) -> Result<T, CustodyError> + 'static,
+) -> Result<T, Problem> {
+    let (app, origin) = (app.clone(), extract::origin(request, app));
+    let change = async move {
+        let done = work(&app.custody, By { actor, origin: &origin }).await?;
+        app.tell_keys_changed().await;
+        Ok::<_, CustodyError>(done)
+    };
+    Ok(to_the_end(change).await?)
+}
+
+fn turn(fields: &mut Fields) -> Turn {
+    Turn { activate_in: fields.duration("activate_in"), forced: forced(fields) }
+}
+
+/// The reason of what is forced; that there is one is checked where it is kept.
+fn forced(fields: &mut Fields) -> Option<String> {
+    let (force, reason) = (fields.flag("force"), fields.optional("reason"));
+    force.then(|| reason.unwrap_or_default())
+}
+
+fn algorithm(fields: &mut Fields) -> Option<Algorithm> {
+    let name = fields.optional("algorithm")?;
+    let algorithm = Algorithm::parse(&name);
+    if algorithm.is_none() {
+        let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+        fields.reject("algorithm", format!("must be one of {names}"));
+    }
+    algorithm
+}

@@ -1,0 +1,38 @@
+//! Who administers Signet by a request: a user with the role, or a client in its own name, either
+//! with the scope for it.
+
+use actix_web::HttpRequest;
+
+use super::bearer::BearerError;
+use super::signed_in::{self, NotSignedIn};
+use crate::app::App;
+use crate::audit::Actor;
+use crate::time::Timestamp;
+use crate::tokens::{Scope, scope};
+use crate::users::ADMIN_ROLE;
+
+/// The administrator that `request` speaks for. A token tells what was granted once; what its
+/// client and its user may do now counts as well.
+pub async fn administrator(
+    app: &App,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<Actor, NotSignedIn> {
+    let (claims, live) = signed_in::claims(app, request, now).await?;
+    let actor = match live.epoch {
+        // Nobody's token but a client's own is without a session.
+        None if claims.sub == claims.client_id => Actor::Client(claims.sub.clone()),
+        None => return Err(BearerError::NotAdministrator.into()),
+        Some(epoch) => {
+            let user = signed_in::user_of(app, &claims, epoch).await?;
+            if !user.has_role(ADMIN_ROLE) {
+                return Err(BearerError::NotAdministrator.into());
+            }
+            Actor::User(user.id)
+        }
+    };
+    let client = app.authorization_server.clients.find_enabled(&claims.client_id).await?;
+    let client_may = client.is_some_and(|client| client.scope.contains(scope::ADMIN));
+    let granted = Scope::parse(&claims.scope).unwrap_or_default().contains(scope::ADMIN);
+    if granted && client_may { Ok(actor) } else { Err(BearerError::NotAdministrator.into()) }
+}
