@@ -11,10 +11,10 @@ pub mod changes;
 pub mod encryption_key;
 pub mod import;
 pub mod jwks;
-pub mod policy;
-pub mod public_key;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+pub mod policy;
+pub mod public_key;
 pub mod ring;
 pub mod rotation;
 mod signer;
@@ -114,6 +114,8 @@ impl Keys {
         for _ in 0..2 {
             grown.extend(keys.grow(first_at, token_lifetime, now).await?);
         }
+        // Where another instance was faster, the keys are its own.
+        keys.reload(now).await?;
         keys.ring().active(keys.policy.algorithms.default, now).ok_or(KeysError::NoneActive)?;
         Ok((keys, grown))
     }
