@@ -1,6 +1,7 @@
 //! What configuration accepts, refuses and shows, over all layers. Each test has a folder of its
 //! own as the working directory and passes its variables, so they run side by side.
 
+use crate::keys::Algorithm;
 use crate::telemetry::LogFormat;
 use std::fs;
 use std::path::Path;
@@ -67,6 +68,34 @@ fn development_needs_nothing() {
 }
 
 #[test]
+fn keys_take_several_algorithms_and_several_key_encryption_keys() {
+    let both = format!("{KEY}\n{KEY}");
+    let keys = load(
+        None,
+        &[
+            ("SIGNET__KEYS__ALGORITHM", "EdDSA"),
+            ("SIGNET__KEYS__ALSO", "RS256"),
+            ("SIGNET__KEYS__AUDIENCE_ALGORITHMS", "https://a.example/?b=c=ES256, d=PS256"),
+            ("SIGNET__KEYS__ROTATE_EVERY", "24h 5s"),
+            ("SIGNET__KEYS__ENCRYPTION_KEY", &both),
+        ],
+    )
+    .unwrap()
+    .keys;
+    let algorithms = &keys.policy.algorithms;
+    assert_eq!(algorithms.default, Algorithm::EdDsa);
+    assert_eq!(algorithms.all(), Algorithm::ALL);
+    let by_audience = [("https://a.example/?b=c", Algorithm::Es256), ("d", Algorithm::Ps256)];
+    assert_eq!(algorithms.by_audience, by_audience.map(|(name, of)| (name.to_owned(), of)));
+    assert_eq!(keys.policy.rotate_every, Some(Duration::from_secs(86_405)));
+    assert!(keys.encryption_key.is_some());
+    for (several, good) in [(format!("{KEY},{KEY}"), true), (format!("{KEY} short"), false)] {
+        let loaded = load(None, &[("SIGNET__KEYS__ENCRYPTION_KEY", &several)]);
+        assert_eq!(loaded.is_ok(), good, "{several}");
+    }
+}
+
+#[test]
 fn production_says_at_once_all_that_is_missing() {
     assert_eq!(
         messages(load(Some("production"), &[])),
@@ -75,7 +104,7 @@ fn production_says_at_once_all_that_is_missing() {
             "database.url is required in the production profile: postgres://… or sqlite://…",
             "sessions.store is required in the production profile: redis or sql",
             "keys.encryption_key is required in the production profile: 32 bytes in base64, as \
-             made by `openssl rand -base64 32`",
+             made by `openssl rand -base64 32`; during a change several, the newest first",
         ]
     );
 }
@@ -190,8 +219,13 @@ fn bad_values_are_refused_with_a_reason() {
         ("TOKENS__AUDIENCE", "a b", "must be one name or URL, without spaces"),
         ("KEYS__ENCRYPTION_KEY", "short", "keys.encryption_key must be 32 bytes in base64"),
         ("KEYS__DIRECTORY", " ", "must name a folder"),
-        ("KEYS__ALGORITHM", "HS256", "keys.algorithm must be RS256, not \"HS256\""),
+        ("KEYS__ALGORITHM", "HS256", "must be one of RS256, PS256, ES256, EdDSA, not \"HS256\""),
+        ("KEYS__ALSO", "RS256,ES512", "keys.also must be one of RS256, PS256, ES256, EdDSA"),
+        ("KEYS__AUDIENCE_ALGORITHMS", "https://a", "must hold entries such as"),
+        ("KEYS__AUDIENCE_ALGORITHMS", "=ES256", "must hold entries such as"),
+        ("KEYS__AUDIENCE_ALGORITHMS", "https://a=none", "must be one of RS256, PS256,"),
         ("KEYS__RSA_BITS", "1024", "keys.rsa_bits must be 2048, 3072 or 4096"),
+        ("KEYS__ROTATE_EVERY", "24h 4s", "must be off or at least 5s more than publish_ahead"),
         ("KEYS__ROTATE_EVERY", "never", "keys.rotate_every must be a duration"),
         ("KEYS__PUBLISH_AHEAD", "1m", "keys.publish_ahead must be at least"),
         ("PASSWORDS__MEMORY_KIB", "4", "passwords.memory_kib must be from 8 times"),

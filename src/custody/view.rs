@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::Brought;
-use crate::keys::chain::{Chain, Handover, Link};
+use crate::keys::chain::Handover;
 use crate::keys::changes::Revoked;
 use crate::keys::rotation::{NOT_PLANNED, State};
 use crate::keys::store::StoredKey;
@@ -95,7 +95,8 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
     }
 }
 
-/// When the key of `algorithm` that signs now will have done so for `keys.rotate_every`.
+/// When the last key of `algorithm` whose turn is planned will have signed for
+/// `keys.rotate_every`.
 fn expected_rotation(
     stored: &[StoredKey],
     algorithm: Algorithm,
@@ -105,12 +106,13 @@ fn expected_rotation(
     if !policy.algorithms.all().contains(&algorithm) {
         return None;
     }
-    let links = stored
+    let planned = stored
         .iter()
-        .filter(|key| key.algorithm == algorithm)
-        .map(|key| Link { kid: key.kid.clone(), times: key.times });
-    let active = Chain::new(links, now).active(now).map(|link| link.times.activates_at)?;
-    Some(active.plus(policy.rotate_every?))
+        .filter(|key| key.algorithm == algorithm && key.times.signs_ever())
+        .filter(|key| matches!(key.times.state(now), State::Pending | State::Active))
+        .map(|key| key.times.activates_at)
+        .filter(|at| *at != NOT_PLANNED);
+    Some(planned.max()?.plus(policy.rotate_every?))
 }
 
 /// A planned turn. Times are RFC 3339.

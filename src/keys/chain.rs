@@ -120,10 +120,10 @@ impl Chain {
     }
 
     fn spare_is_due(&self, rules: &Rules, now: Timestamp) -> bool {
-        let pending =
-            self.links.iter().filter(|link| link.times.state(now) == State::Pending).count();
+        let next = self.first_pending(now).map(|next| &self.links[next]);
         let due = self.rotation_due(rules, now);
-        pending == 1 && due.is_some_and(|due| due <= now.plus(rules.publish_ahead))
+        next.is_some_and(Link::is_spare)
+            && due.is_some_and(|due| due <= now.plus(rules.publish_ahead))
     }
 
     /// Adds `kid`, made now: plans the spare's turn if that is due, and makes `kid` the next spare.
@@ -141,12 +141,12 @@ impl Chain {
             && let Some(spare) = self.first_pending(now)
         {
             let published = self.links[spare].times.created_at.plus(rules.publish_ahead);
-            handover = Some(self.hand_over(spare, due.max(published).max(now), rules));
+            handover = Some(self.hand_over(spare, due.max(published).max(now), rules, now));
         }
-        let signs = |link: &Link| link.times.deactivates_at.is_none_or(|at| at > now);
-        let at = if self.links.iter().any(signs) { NOT_PLANNED } else { first_at };
-        if let Some(last) = self.links.last_mut().filter(|last| signs(last)) {
-            last.end(at, rules);
+        let signs = self.links.iter().any(|link| link.signs_after(now));
+        let at = if signs { NOT_PLANNED } else { first_at };
+        if let Some(last) = self.links.last_mut() {
+            last.sign_until(at, rules, now);
         }
         self.links.push(Link { kid, times: Times::new(now, at) });
         handover
@@ -165,7 +165,7 @@ impl Chain {
         if planned <= at {
             return Err(Refusal::UnderWay(planned));
         }
-        Ok(self.hand_over(next, at, rules))
+        Ok(self.hand_over(next, at, rules, now))
     }
 
     /// Adds the imported key `kid`: it signs after `lead`, before the keys that wait already; in an
@@ -184,10 +184,8 @@ impl Chain {
         if let Some(next) = self.links.get(place) {
             link.end(next.times.activates_at, rules);
         }
-        if let Some(before) = place.checked_sub(1).map(|before| &mut self.links[before])
-            && before.times.deactivates_at.is_none_or(|end| end > now)
-        {
-            before.end(at, rules);
+        if let Some(before) = place.checked_sub(1) {
+            self.links[before].sign_until(at, rules, now);
         }
         self.links.insert(place, link);
         Ok(at)
@@ -254,7 +252,7 @@ impl Chain {
     }
 
     /// Lets the key leave JWKS now. One that waited is jumped over: its predecessor signs until the
-    /// one after it does.
+    /// one after it does. Where none signs yet, the one after it takes over its turn.
     fn take_out(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
         let Some(at) = self.links.iter().position(|link| link.kid == kid) else {
             let link = self.aside.iter_mut().find(|link| link.kid == kid);
@@ -263,11 +261,18 @@ impl Chain {
         };
         let mut link = self.links.remove(at);
         let waited = link.times.state(now) == State::Pending;
-        if waited && let Some(before) = at.checked_sub(1) {
-            match self.links.get(at).map(|next| next.times.activates_at) {
-                Some(next) => self.links[before].end(next, rules),
-                None => self.links[before].stays_last(),
+        let before = at.checked_sub(1).filter(|before| self.links[*before].signs_after(now));
+        match (before, self.links.get(at).map(|next| next.times)) {
+            (Some(before), Some(next)) if waited => {
+                self.links[before].end(next.activates_at, rules);
             }
+            (Some(before), None) if waited => self.links[before].stays_last(),
+            (None, Some(next)) if waited => {
+                let published = next.created_at.plus(rules.publish_ahead);
+                let turn = link.times.activates_at.max(published);
+                self.links[at].times.activates_at = turn.min(next.activates_at);
+            }
+            _ => {}
         }
         link.times.deactivates_at = link.times.deactivates_at.filter(|at| *at < now).or(Some(now));
         link.times.retires_at = Some(now);
@@ -280,10 +285,10 @@ impl Chain {
     }
 
     /// Lets the key at `next` sign from `at`, and its predecessor until then.
-    fn hand_over(&mut self, next: usize, at: Timestamp, rules: &Rules) -> Handover {
+    fn hand_over(&mut self, next: usize, at: Timestamp, rules: &Rules, now: Timestamp) -> Handover {
         self.links[next].times.activates_at = at;
         if let Some(old) = next.checked_sub(1) {
-            self.links[old].end(at, rules);
+            self.links[old].sign_until(at, rules, now);
         }
         let old_retires_at = at.plus(rules.token_lifetime);
         Handover { kid: self.links[next].kid.clone(), at, old_retires_at }
@@ -310,18 +315,24 @@ impl Link {
         self.times.activates_at == NOT_PLANNED
     }
 
+    /// Whether it signs after `now`, or will.
+    fn signs_after(&self, now: Timestamp) -> bool {
+        self.times.deactivates_at.is_none_or(|at| at > now)
+    }
+
+    /// The same as [`end`](Self::end), except that a key which has ceased to sign does not begin
+    /// again.
+    fn sign_until(&mut self, at: Timestamp, rules: &Rules, now: Timestamp) {
+        if self.signs_after(now) {
+            self.end(at, rules);
+        }
+    }
+
     /// Signs until `at`, and stays published until the last token that it signed is dead.
     fn end(&mut self, at: Timestamp, rules: &Rules) {
         let retires_at =
             if at == NOT_PLANNED { NOT_PLANNED } else { at.plus(rules.token_lifetime) };
         (self.times.deactivates_at, self.times.retires_at) = (Some(at), Some(retires_at));
-    }
-}
-
-impl Times {
-    /// Whether it is more than a key that only verifies.
-    fn signs_ever(&self) -> bool {
-        self.deactivates_at.is_none_or(|at| at > self.activates_at)
     }
 }
 

@@ -131,14 +131,18 @@ impl Keys {
         let revoke = |chain: &mut Chain| {
             let times = chain.find(kid)?.times;
             chain.revoke(kid, &rules, now)?;
-            let signed = times.activates_at < now && times.state(now) != State::Pending;
+            let signed = times.state(now) != State::Pending;
             Ok(Revoked {
                 signed_from: signed.then_some(times.activates_at),
                 signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
                 active: chain.active(now).cloned(),
             })
         };
-        self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await
+        match self.policy.algorithms.all().contains(&stored.algorithm) {
+            true => self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await,
+            // A key that nobody has seen yet would only stand in the way of those in use.
+            false => self.change(stored.algorithm, None, Some(kid), now, revoke).await,
+        }
     }
 
     /// Adds a key that was made elsewhere. It signs after `lead`, before those that wait already.
@@ -190,10 +194,10 @@ impl Keys {
 
     async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
         let stored = self.store.find(kid).await?.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?;
-        match stored.times.state(now) {
-            State::Retired => Err(Refusal::Retired.into()),
-            _ => Ok(stored),
+        if stored.revoked_at.is_some() || stored.times.state(now) == State::Retired {
+            return Err(Refusal::Retired.into());
         }
+        Ok(stored)
     }
 
     async fn generate(&self, algorithm: Algorithm) -> Result<Kept, KeysError> {
@@ -311,7 +315,10 @@ impl Kept {
     }
 }
 
+/// Those of `algorithm` that a chain is made of. A revoked key is gone for every instance, also for
+/// one whose clock has not reached that moment: nothing it does may bring the key back.
 fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
-    let of_algorithm = stored.into_iter().filter(|key| key.algorithm == algorithm);
+    let of_algorithm =
+        stored.into_iter().filter(|key| key.algorithm == algorithm && key.revoked_at.is_none());
     of_algorithm.map(|key| Link { kid: key.kid, times: key.times }).collect()
 }

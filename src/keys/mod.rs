@@ -124,6 +124,8 @@ impl Keys {
         for _ in 0..2 {
             grown.extend(keys.grow(first_at, token_lifetime, now).await?);
         }
+        // Where another instance was faster, the keys are its own.
+        keys.reload(now).await?;
         keys.ring().active(keys.policy.algorithms.default, now).ok_or(KeysError::NoneActive)?;
         Ok((keys, grown))
     }

@@ -76,8 +76,9 @@ impl KeyRing {
     }
 
     /// The key that signs at `now`: of the algorithm `wanted`, or, while that has none which is
-    /// published for long enough, of another. Where the clock stands before the first key was made
-    /// (an instance a little behind the one that made it), the oldest key signs: it is published.
+    /// published for long enough, of another. Where the clock stands before the first key was made,
+    /// or before the moment at which another was revoked (an instance a little behind the one that
+    /// did it), the key whose turn comes next signs: it is published.
     pub fn active(&self, wanted: Algorithm, now: Timestamp) -> Option<&RingKey> {
         let signing = || self.keys.iter().filter(|key| key.private.is_some());
         let active = |key: &&RingKey| key.times.state(now) == State::Active;
@@ -85,7 +86,10 @@ impl KeyRing {
             .filter(active)
             .find(|key| key.public.algorithm == wanted)
             .or_else(|| signing().find(active))
-            .or_else(|| signing().min_by_key(|key| key.times.activates_at))
+            .or_else(|| {
+                let waits = |key: &&RingKey| key.times.state(now) == State::Pending;
+                signing().min_by_key(|key| (!waits(key), key.times.activates_at))
+            })
     }
 
     /// The published key named `kid`, for verification.

@@ -60,6 +60,11 @@ impl Times {
         }
     }
 
+    /// Whether it is more than a key that only verifies.
+    pub fn signs_ever(&self) -> bool {
+        self.deactivates_at.is_none_or(|at| at > self.activates_at)
+    }
+
     /// The state at `now`.
     pub fn state(&self, now: Timestamp) -> State {
         if self.retires_at.is_some_and(|at| at <= now) {
@@ -88,7 +93,7 @@ impl Times {
     pub fn past(&self, now: Timestamp) -> Vec<(State, Timestamp)> {
         let retired = self.retires_at.filter(|at| *at <= now);
         let before = |at: &Timestamp| *at <= now && retired.is_none_or(|retired| *at < retired);
-        let active = Some(self.activates_at).filter(before);
+        let active = Some(self.activates_at).filter(before).filter(|_| self.signs_ever());
         let retiring = self.deactivates_at.filter(before).filter(|at| *at > self.activates_at);
         [(State::Active, active), (State::Retiring, retiring), (State::Retired, retired)]
             .into_iter()
@@ -141,6 +146,7 @@ mod tests {
         let verifying = Times::verifying(at(0), at(50));
         assert_eq!(verifying.state(at(0)), State::Retiring);
         assert_eq!(verifying.state(at(50)), State::Retired);
+        assert_eq!(verifying.past(at(50)), [(State::Retired, at(50))]);
     }
 
     #[test]

@@ -83,10 +83,11 @@ impl KeyStore {
         self.db.fetch_all(query).await?.iter().map(read).collect()
     }
 
-    /// The keys that are not retired at `now`, newest first.
+    /// The keys that are not retired at `now`, newest first. A revoked one is not among them,
+    /// however far behind the clock is.
     pub async fn load_published(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
         let query = sqlx::query(select!(
-            "WHERE retires_at IS NULL OR retires_at > $1 \
+            "WHERE (retires_at IS NULL OR retires_at > $1) AND revoked_at IS NULL \
              ORDER BY activates_at DESC, created_at DESC LIMIT $2"
         ))
         .bind(now.as_unix())

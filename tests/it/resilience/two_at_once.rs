@@ -5,9 +5,9 @@ use crate::support::jwt::Jwt;
 use crate::support::on_every_backend;
 use crate::support::signet::{Backend, Signet};
 
-on_every_backend!(they_come_up_with_one_key);
+on_every_backend!(they_come_up_with_the_same_keys);
 
-async fn they_come_up_with_one_key(backend: Backend) {
+async fn they_come_up_with_the_same_keys(backend: Backend) {
     let mut first = Signet::builder().backend(backend).prepare();
     let mut second = first.sibling();
     first.spawn();
@@ -16,7 +16,8 @@ async fn they_come_up_with_one_key(backend: Backend) {
     second.wait_until_ready();
     let clients = [&first, &second].map(|signet| Client::new(signet.base()));
     let jwks = clients[0].jwks().await;
-    assert_eq!(jwks["keys"].as_array().expect("keys").len(), 1, "{jwks}");
+    // The first key and its spare.
+    assert_eq!(jwks["keys"].as_array().expect("keys").len(), 2, "{jwks}");
     assert_eq!(jwks, clients[1].jwks().await);
 
     for (here, there) in [(&clients[0], &clients[1]), (&clients[1], &clients[0])] {

@@ -269,8 +269,9 @@ async fn sessions_that_ended_do_not_count_against_the_limit(opened: &Opened) {
     }
     assert!(sessions.find(user_id, kept, at(5)).await.unwrap().is_some());
 
-    // Past their absolute end, a login clears away what is left of them.
+    // Past their absolute end, what is left of them is cleared away: by a login or by the purge.
     sessions.start(new_session(user_id), at(ABSOLUTE + 10)).await.unwrap();
+    sessions.purge(at(ABSOLUTE + 10), 1000).await.unwrap();
     let found = sessions.find(user_id, kept, at(5)).await.unwrap();
     assert_eq!(found, None, "nor does a clock set back bring them to life again");
     assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 1);

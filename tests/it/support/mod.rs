@@ -3,6 +3,7 @@
 pub mod client;
 pub mod fixtures;
 pub mod jwt;
+pub mod keys;
 pub mod postgres;
 pub mod process;
 pub mod raw;

@@ -1,0 +1,44 @@
+//! Signing keys as the command line lists them and as JWKS publishes them.
+
+use serde_json::Value;
+
+use super::signet::Signet;
+
+/// The key named `kid`, as `keys list --json` shows it.
+pub fn key(signet: &Signet, kid: &str) -> Value {
+    let list = signet.cli_json(&["keys", "list"], "");
+    let key = list.as_array().and_then(|keys| keys.iter().find(|key| key["kid"] == kid));
+    key.unwrap_or_else(|| panic!("no key {kid}: {list}")).clone()
+}
+
+/// The names of the keys in this state.
+pub fn kids(signet: &Signet, state: &str) -> Vec<String> {
+    let list = signet.cli_json(&["keys", "list"], "");
+    let in_state = list.as_array().expect("a list").iter().filter(|key| key["state"] == state);
+    in_state.map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
+
+/// The name of the one key that signs.
+#[track_caller]
+pub fn active(signet: &Signet) -> String {
+    let [kid] = kids(signet, "active").try_into().expect("exactly one key signs");
+    kid
+}
+
+/// The name of the one key that waits in reserve.
+#[track_caller]
+pub fn spare(signet: &Signet) -> String {
+    let mut kids = kids(signet, "pending");
+    kids.retain(|kid| key(signet, kid)["activates_at"].is_null());
+    let [kid] = kids.try_into().expect("exactly one spare");
+    kid
+}
+
+/// The names in a key set, sorted.
+pub fn published(jwks: &Value) -> Vec<String> {
+    let keys = jwks["keys"].as_array().expect("keys");
+    let mut kids: Vec<_> =
+        keys.iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect();
+    kids.sort();
+    kids
+}
