@@ -12,7 +12,7 @@ use crate::app;
 use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::custody::{
-    self, Custody, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn,
+    self, Custody, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
 };
 use crate::keys::Algorithm;
 use crate::keys::jwks::Jwk;
@@ -118,8 +118,8 @@ pub struct TurnArguments {
 
 impl TurnArguments {
     fn turn(self) -> Turn {
-        let forced = self.reason.filter(|_| self.force);
-        Turn { activate_in: self.activate_in, forced }
+        let why = Why { forced: self.force, reason: self.reason };
+        Turn { activate_in: self.activate_in, why }
     }
 }
 
@@ -154,8 +154,8 @@ async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()>
             show(json, &rotated, &text)
         }
         Command::Retire { kid, force, reason, json } => {
-            let forced = reason.as_deref().filter(|_| force);
-            custody.retire(&kid, forced, by, now).await?;
+            let why = Why { forced: force, reason };
+            custody.retire(&kid, &why, by, now).await?;
             app::tell_instances(config).await;
             show_key(&custody, &kid, json, &format!("key {kid} has left JWKS"), now).await
         }

@@ -57,16 +57,45 @@ impl From<StorageError> for CustodyError {
 pub struct Turn {
     /// After how long; `keys.publish_ahead` if `None`.
     pub activate_in: Option<Duration>,
-    /// Why it may be sooner than verifiers can follow.
-    pub forced: Option<String>,
+    /// Whether it may be sooner than verifiers can follow, and why.
+    pub why: Why,
+}
+
+/// The grounds of a step.
+#[derive(Clone, Debug, Default)]
+pub struct Why {
+    /// Whether it is to be done against the rules; then there must be a reason.
+    pub forced: bool,
+    /// For people; kept in the audit trail.
+    pub reason: Option<String>,
+}
+
+impl Why {
+    fn check(&self) -> Result<(), CustodyError> {
+        let is_reason = |reason: &String| {
+            let length = reason.trim().chars().count();
+            (1..=500).contains(&length) && !reason.chars().any(char::is_control)
+        };
+        let is_good = self.reason.as_ref().map_or(!self.forced, is_reason);
+        if is_good { Ok(()) } else { Err(CustodyError::NoReason) }
+    }
+
+    /// What the audit trail keeps.
+    fn after(&self, detail: impl std::fmt::Display) -> String {
+        let forced = if self.forced { ", forced" } else { "" };
+        match &self.reason {
+            Some(reason) => format!("{detail}{forced}; reason: {}", reason.trim()),
+            None => detail.to_string(),
+        }
+    }
 }
 
 impl Turn {
     fn lead(&self, policy: &Policy) -> Lead {
-        match (self.activate_in, &self.forced) {
-            (None, None) => Lead::Usual,
-            (Some(wait), None) => Lead::Shortened(wait),
-            (wait, Some(_)) => Lead::Forced(wait.unwrap_or(policy.publish_ahead)),
+        match (self.activate_in, self.why.forced) {
+            (None, false) => Lead::Usual,
+            (Some(wait), false) => Lead::Shortened(wait),
+            (wait, true) => Lead::Forced(wait.unwrap_or(policy.publish_ahead)),
         }
     }
 }
@@ -183,12 +212,12 @@ impl Custody {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<Handover, CustodyError> {
-        check_reason(turn.forced.as_deref())?;
+        turn.why.check()?;
         let algorithm = algorithm.unwrap_or(self.keys.policy().algorithms.default);
         let lead = turn.lead(self.keys.policy());
         let lifetime = self.token_lifetime().await?;
         let handover = self.keys.rotate(algorithm, lead, lifetime, now).await?;
-        let detail = with_reason(format!("signs from {}", handover.at), turn.forced.as_deref());
+        let detail = turn.why.after(format_args!("signs from {}", handover.at));
         self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
         Ok(handover)
     }
@@ -197,14 +226,14 @@ impl Custody {
     pub async fn retire(
         &self,
         kid: &str,
-        forced: Option<&str>,
+        why: &Why,
         by: By<'_>,
         now: Timestamp,
     ) -> Result<(), CustodyError> {
-        check_reason(forced)?;
+        why.check()?;
         let lifetime = self.token_lifetime().await?;
-        self.keys.retire(kid, forced.is_some(), lifetime, now).await?;
-        let detail = with_reason("left JWKS".into(), forced);
+        self.keys.retire(kid, why.forced, lifetime, now).await?;
+        let detail = why.after("left JWKS");
         self.record(Kind::KeyWithdrawn, kid, detail, &by, now).await;
         Ok(())
     }
@@ -217,10 +246,10 @@ impl Custody {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<Revoked, CustodyError> {
-        check_reason(Some(reason))?;
+        Why { forced: true, reason: Some(reason.to_owned()) }.check()?;
         let revoked = self.keys.revoke(kid, self.token_lifetime().await?, now).await?;
         let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
-        let detail = with_reason(format!("{signs} signs now"), Some(reason));
+        let detail = format!("{signs} signs now; reason: {}", reason.trim());
         self.record(Kind::KeyRevoked, kid, detail, &by, now).await;
         Ok(revoked)
     }
@@ -233,7 +262,7 @@ impl Custody {
         now: Timestamp,
     ) -> Result<Brought, CustodyError> {
         let Import { pem, passphrase, algorithm, kid, turn, verify_for } = import;
-        check_reason(turn.forced.as_deref())?;
+        turn.why.check()?;
         let default = self.keys.policy().algorithms.default;
         let usual = if default.is_rsa() { default } else { Algorithm::Rs256 };
         let algorithm = algorithm.unwrap_or(usual);
@@ -258,7 +287,7 @@ impl Custody {
             (None, Some(until)) => format!("verifies until {until}"),
             (None, None) => "verifies".into(),
         };
-        let detail = with_reason(detail, turn.forced.as_deref());
+        let detail = turn.why.after(detail);
         self.record(Kind::KeyImported, &brought.kid, detail, &by, now).await;
         Ok(brought)
     }
@@ -316,21 +345,6 @@ async fn read_private(
         Ok(imported) => Ok(imported?),
         Err(error) => Err(StorageError::Internal(error.into()).into()),
     }
-}
-
-fn with_reason(detail: String, reason: Option<&str>) -> String {
-    reason.map_or(detail.clone(), |reason| format!("{detail}; reason: {reason}"))
-}
-
-fn check_reason(reason: Option<&str>) -> Result<(), CustodyError> {
-    let is_reason = |reason: &str| {
-        let reason = reason.trim();
-        !reason.is_empty() && reason.chars().count() <= 500 && !reason.chars().any(char::is_control)
-    };
-    if reason.is_some_and(|reason| !is_reason(reason)) {
-        return Err(CustodyError::NoReason);
-    }
-    Ok(())
 }
 
 /// The lifetime of the longest-lived access token there can be, with the leeway after which

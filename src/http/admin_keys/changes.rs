@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::custody::{
     Custody, CustodyError, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView,
-    Turn,
+    Turn, Why,
 };
 use crate::http::account::ProblemBody;
 use crate::http::administrator::administrator;
@@ -48,7 +48,7 @@ pub struct RotateBody {
     algorithm: Option<String>,
     /// Also sooner than verifiers can follow.
     force: Option<bool>,
-    /// Why it is forced; kept in the audit trail.
+    /// Why; needed where it is forced, and kept in the audit trail.
     reason: Option<String>,
 }
 
@@ -95,7 +95,7 @@ pub async fn rotate(
 pub struct RetireBody {
     /// Also while its tokens can be alive.
     force: Option<bool>,
-    /// Why it is forced; kept in the audit trail.
+    /// Why; needed where it is forced, and kept in the audit trail.
     reason: Option<String>,
 }
 
@@ -125,12 +125,11 @@ pub async fn retire(
 ) -> Result<HttpResponse, Problem> {
     let fields = Fields::read_if_any(&request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let forced = forced(&mut fields);
+    let why = why(&mut fields);
     fields.finish()?;
     let retired = kid.clone();
-    let retire = async move |custody: &Custody, by: By<'_>| {
-        custody.retire(&retired, forced.as_deref(), by, now).await
-    };
+    let retire =
+        async move |custody: &Custody, by: By<'_>| custody.retire(&retired, &why, by, now).await;
     change(&app, &request, actor, retire).await?;
     let view = app.custody.find(&kid, now).await?;
     Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
@@ -218,7 +217,7 @@ pub struct ImportBody {
     verify_for: Option<Span>,
     /// Also sooner than verifiers can follow.
     force: Option<bool>,
-    /// Why it is forced; kept in the audit trail.
+    /// Why; needed where it is forced, and kept in the audit trail.
     reason: Option<String>,
 }
 
@@ -326,13 +325,12 @@ async fn change<T: 'static>(
 }
 
 fn turn(fields: &mut Fields) -> Turn {
-    Turn { activate_in: fields.duration("activate_in"), forced: forced(fields) }
+    Turn { activate_in: fields.duration("activate_in"), why: why(fields) }
 }
 
-/// The reason of what is forced; that there is one is checked where it is kept.
-fn forced(fields: &mut Fields) -> Option<String> {
-    let (force, reason) = (fields.flag("force"), fields.optional("reason"));
-    force.then(|| reason.unwrap_or_default())
+/// That what is forced has a reason is checked where it is kept.
+fn why(fields: &mut Fields) -> Why {
+    Why { forced: fields.flag("force"), reason: fields.optional("reason") }
 }
 
 fn algorithm(fields: &mut Fields) -> Option<Algorithm> {
