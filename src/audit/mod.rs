@@ -12,7 +12,7 @@ use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An account was made.
     UserCreated,
@@ -196,15 +196,19 @@ impl Audit {
     }
 
     /// Records what many instances notice by themselves, and one of them is to tell: an event of
-    /// the same kind and subject is there once at most.
-    pub async fn record_once(&self, event: Event<'_>, at: Timestamp) {
+    /// the same kind and subject is there once at most. Returns whether it is there now.
+    pub async fn record_once(&self, event: Event<'_>, at: Timestamp) -> bool {
         let subject = event.subject.as_deref().unwrap_or_default();
         let id = format!("{}:{subject}", event.kind.as_str());
         match store::insert(&self.db, id, &event, at).await {
             Ok(()) => log(&event),
             Err(StorageError::Conflict) => {}
-            Err(error) => log_not_kept(&event, &error),
+            Err(error) => {
+                log_not_kept(&event, &error);
+                return false;
+            }
         }
+        true
     }
 }
 

@@ -12,7 +12,7 @@ use crate::app;
 use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::custody::{
-    self, Custody, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
+    self, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
 };
 use crate::keys::Algorithm;
 use crate::keys::jwks::Jwk;
@@ -94,6 +94,9 @@ pub enum Command {
         /// As PEM instead of JWK.
         #[arg(long)]
         pem: bool,
+        /// As JWK, which is JSON.
+        #[arg(long, conflicts_with = "pem")]
+        json: bool,
     },
     /// Seal all private keys under the newest key-encryption key.
     Rewrap {
@@ -130,21 +133,22 @@ fn algorithm(name: &str) -> Result<Algorithm, String> {
 
 /// Runs the command.
 pub async fn run(command: Command, config: &Config) -> Result<()> {
-    let now = Clock::system().now();
     match command {
-        Command::List { json } => list(config, json, now).await,
-        Command::Export { kid, pem } => export(config, &kid, pem).await,
-        command => change(command, config, now).await,
+        Command::List { json } => list(config, json, Clock::system().now()).await,
+        Command::Export { kid, pem, .. } => export(config, &kid, pem).await,
+        command => change(command, config).await,
     }
 }
 
-async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()> {
-    let custody = app::open_custody(config, now).await?;
+async fn change(command: Command, config: &Config) -> Result<()> {
+    // The clock is read when all is there: a passphrase may be waited for.
+    let clock = Clock::system();
+    let custody = app::open_custody(config, clock.now()).await?;
     let origin = Origin::default();
     let by = By { actor: Actor::CommandLine, origin: &origin };
     match command {
         Command::Rotate { turn, algorithm, json } => {
-            let done = custody.rotate(algorithm, &turn.turn(), by, now).await?;
+            let done = custody.rotate(algorithm, &turn.turn(), by, clock.now()).await?;
             app::tell_instances(config).await;
             let rotated = RotationView::from(done);
             let text = format!(
@@ -155,22 +159,28 @@ async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()>
         }
         Command::Retire { kid, force, reason, json } => {
             let why = Why { forced: force, reason };
-            custody.retire(&kid, &why, by, now).await?;
+            custody.retire(&kid, &why, by, clock.now()).await?;
             app::tell_instances(config).await;
-            show_key(&custody, &kid, json, &format!("key {kid} has left JWKS"), now).await
+            let view = custody.find(&kid, clock.now()).await?;
+            let text = match view.as_ref().and_then(|view| view.next_at.as_ref()) {
+                Some(at) => format!("key {kid} signs no longer; it leaves JWKS at {at}"),
+                None => format!("key {kid} has left JWKS"),
+            };
+            show(json, &view, &text)
         }
         Command::Revoke { kid, reason, json } => {
+            let now = clock.now();
             let done = custody.revoke(&kid, &reason, by, now).await?;
             app::tell_instances(config).await;
             let view = RevocationView::new(kid, &done, custody.keys.policy(), now);
-            show(json, &view, &view.to_string())
+            show(json, &view, view.to_string().trim_end())
         }
         Command::Import { file, turn, algorithm, kid, verify_for, passphrase_file, json } => {
             let pem = read_file(&file)?;
             let passphrase = passphrase(&pem, passphrase_file.as_deref())?;
             let turn = turn.turn();
             let import = Import { pem, passphrase, algorithm, kid, turn, verify_for };
-            let done = custody.import(import, by, now).await?;
+            let done = custody.import(import, by, clock.now()).await?;
             app::tell_instances(config).await;
             let text = match (done.activates_at, done.retires_at) {
                 (Some(at), _) => format!("key {} is published; it signs from {at} on", done.kid),
@@ -182,7 +192,7 @@ async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()>
             show(json, &ImportView::from(done), &text)
         }
         Command::Rewrap { json } => {
-            let done = RewrapView::from(custody.rewrap(by, now).await?);
+            let done = RewrapView::from(custody.rewrap(by, clock.now()).await?);
             let dropped = match done.no_longer_needed.as_slice() {
                 [] => "; nothing was sealed under another".to_owned(),
                 ids => format!(
@@ -199,16 +209,6 @@ async fn change(command: Command, config: &Config, now: Timestamp) -> Result<()>
 
 fn show(json: bool, value: &impl Serialize, text: &str) -> Result<()> {
     if json { output::json(value) } else { output::print(text) }
-}
-
-async fn show_key(
-    custody: &Custody,
-    kid: &str,
-    json: bool,
-    text: &str,
-    now: Timestamp,
-) -> Result<()> {
-    show(json, &custody.find(kid, now).await?, text)
 }
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
@@ -252,7 +252,7 @@ async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {
     let db = app::open_database(config).await?;
     let stored = KeyStore::new(db).find(kid).await.context("the keys cannot be read")?;
     let Some(public) = stored.map(|stored| stored.public()).transpose()? else {
-        bail!("there is no key {kid}")
+        bail!("there is no key {}", kid.escape_debug())
     };
     match pem {
         true => output::print(public.to_pem().trim_end()),
@@ -269,7 +269,10 @@ fn read_file(file: &Path) -> Result<Secret<String>> {
         false => std::fs::File::open(file)
             .and_then(|file| file.take(LONGEST_FILE).read_to_string(&mut text)),
     };
-    read.with_context(|| format!("cannot read {shown}"))?;
+    read.with_context(|| format!("cannot read {shown} as text"))?;
+    if text.len() as u64 >= LONGEST_FILE {
+        bail!("{shown} is too long for a key");
+    }
     Ok(Secret::new(std::mem::take(&mut *text)))
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::users::bootstrap_administrator;
 use crate::app::{App, Stores};
+use crate::audit::Kind;
 use crate::config::{Config, Profile};
 use crate::http;
 use crate::secret::Secret;
@@ -17,6 +18,9 @@ use crate::time::Clock;
 
 /// How often an instance looks for what others did to the keys.
 const KEYS_EVERY: Duration = Duration::from_secs(2);
+/// How long that may take; making a key included.
+const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);
+const NOT_FOLLOWED: &str = "the signing keys could not be followed";
 /// How often SQLite's write-ahead log is folded into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// How often expired sessions are removed from the SQL store, and how many at once.
@@ -94,21 +98,24 @@ async fn follow_keys(app: Arc<App>) {
             _ = interval.tick() => {}
             () = app.keys_changed() => {}
         }
-        let now = app.clock.now();
-        if let Err(error) = app.keys.reload(now).await {
+        // A token (HSM) may hang, and what others did must be followed all the same.
+        let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut told)).await;
+        match followed {
+            Ok(Ok(())) => {}
             // The present ring goes on serving.
-            tracing::warn!(%error, "the signing keys were not reloaded");
-            continue;
-        }
-        match app.custody.maintain(now).await {
-            Ok(0) => {}
-            Ok(_) => app.tell_keys_changed().await,
-            Err(error) => tracing::warn!(%error, "the next signing key was not made"),
-        }
-        if let Err(error) = app.custody.tell_steps(&mut told, now).await {
-            tracing::warn!(%error, "what became of the signing keys was not recorded");
+            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "{NOT_FOLLOWED}"),
+            Err(_) => tracing::warn!("{NOT_FOLLOWED}"),
         }
     }
+}
+
+async fn follow_once(app: &App, told: &mut HashSet<(String, Kind)>) -> Result<()> {
+    let now = app.clock.now();
+    app.keys.reload(now).await?;
+    if app.custody.maintain(now).await? > 0 {
+        app.tell_keys_changed().await;
+    }
+    Ok(app.custody.tell_steps(told, now).await?)
 }
 
 async fn hear_notices(app: Arc<App>) {

@@ -12,6 +12,7 @@ use crate::keys::chain::{Handover, Lead};
 use crate::keys::changes::{Grown, Revoked};
 use crate::keys::import::{self, ImportError, Imported};
 use crate::keys::rotation::State;
+use crate::keys::store::StoredKey;
 use crate::keys::{Algorithm, Keys, KeysError, Policy, PublicKey, Rewrapped, Vault};
 use crate::secret::Secret;
 use crate::storage::{Db, StorageError};
@@ -25,6 +26,9 @@ const STEPS_TOLD_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// No token of another issuer should be good for longer.
 const LONGEST_VERIFYING: Duration = Duration::from_secs(366 * 86_400);
+
+/// By then, whoever did something to a key has told of it.
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why something was not done to a key.
 #[derive(Debug, thiserror::Error)]
@@ -161,28 +165,24 @@ impl Custody {
         Ok(grown.len())
     }
 
-    /// Tells of the steps that keys came to by the passing of time. `told` remembers what this
-    /// process has told of already.
+    /// Tells of the steps that keys came to by the passing of time, and, a while after, of what was
+    /// done to them and not told by who did it. `told` remembers what this process knows to be told.
     pub async fn tell_steps(
         &self,
-        told: &mut HashSet<(String, State)>,
+        told: &mut HashSet<(String, Kind)>,
         now: Timestamp,
     ) -> Result<(), StorageError> {
         for key in self.keys.list().await? {
-            for (state, at) in key.times.past(now) {
-                let step = (key.kid.clone(), state);
-                if at < now.minus(STEPS_TOLD_FOR) || !told.insert(step) {
+            for (kind, at) in steps(&key, now) {
+                let step = (key.kid.clone(), kind);
+                if at < now.minus(STEPS_TOLD_FOR) || told.contains(&step) {
                     continue;
                 }
-                let kind = match state {
-                    State::Active => Kind::KeyActivated,
-                    State::Retiring => Kind::KeyDeactivated,
-                    _ => Kind::KeyRetired,
-                };
                 let origin = Origin::default();
                 let by = By { actor: Actor::System, origin: &origin };
-                let event = event(kind, &key.kid, None, &by);
-                self.audit.record_once(event, at).await;
+                if self.audit.record_once(event(kind, &key.kid, None, &by), at).await {
+                    told.insert(step);
+                }
             }
         }
         Ok(())
@@ -250,7 +250,7 @@ impl Custody {
         let revoked = self.keys.revoke(kid, self.token_lifetime().await?, now).await?;
         let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
         let detail = format!("{signs} signs now; reason: {}", reason.trim());
-        self.record(Kind::KeyRevoked, kid, detail, &by, now).await;
+        self.audit.record_once(event(Kind::KeyRevoked, kid, Some(detail), &by), now).await;
         Ok(revoked)
     }
 
@@ -309,7 +309,8 @@ impl Custody {
         let by = By { actor: Actor::System, origin: &origin };
         for new in grown {
             let detail = format!("for {}", new.algorithm);
-            self.record(Kind::KeyCreated, &new.kid, detail, &by, now).await;
+            let created = event(Kind::KeyCreated, &new.kid, Some(detail), &by);
+            self.audit.record_once(created, now).await;
             if let Some(handover) = &new.handover {
                 let detail = format!("signs from {}, by keys.rotate_every", handover.at);
                 self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
@@ -320,6 +321,23 @@ impl Custody {
     async fn record(&self, kind: Kind, kid: &str, detail: String, by: &By<'_>, now: Timestamp) {
         self.audit.record(event(kind, kid, Some(detail), by), now).await;
     }
+}
+
+/// What is to be told of a key by now, and when it happened.
+fn steps(key: &StoredKey, now: Timestamp) -> Vec<(Kind, Timestamp)> {
+    let kind = |state| match state {
+        State::Active => Kind::KeyActivated,
+        State::Retiring => Kind::KeyDeactivated,
+        State::Pending | State::Retired => Kind::KeyRetired,
+    };
+    let mut steps: Vec<_> =
+        key.times.past(now).into_iter().map(|(state, at)| (kind(state), at)).collect();
+    // Who did these tells more of them, unless it died at that moment.
+    let told_by_now = |at: &Timestamp| at.plus(TOLD_WITHIN) < now;
+    let made = Some(key.times.created_at).map(|at| (Kind::KeyCreated, at));
+    let revoked = key.revoked_at.map(|at| (Kind::KeyRevoked, at));
+    steps.extend([made, revoked].into_iter().flatten().filter(|(_, at)| told_by_now(at)));
+    steps
 }
 
 fn event<'a>(kind: Kind, kid: &str, detail: Option<String>, by: &By<'a>) -> Event<'a> {

@@ -73,7 +73,7 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
         };
         Some((next_state, expected?))
     });
-    let cached_by = key.times.created_at.plus(policy.jwks_max_age);
+    let cached_by = policy.in_all_caches(key.times.created_at);
     KeyView {
         state,
         created_at: key.times.created_at.to_string(),
@@ -183,6 +183,8 @@ pub struct RevocationView {
     /// Its tokens that were issued from here on have died before their time; absent if it never
     /// signed.
     pub tokens_issued_from: Option<String>,
+    /// Whether another issuer made its tokens: then all of them have died.
+    pub only_verified: bool,
     /// And up to here.
     pub tokens_issued_until: Option<String>,
     /// The key that signs now.
@@ -203,12 +205,13 @@ impl RevocationView {
         let published = active.map(|link| link.times.created_at);
         Self {
             kid,
+            only_verified: revoked.only_verified,
             tokens_issued_from: text(revoked.signed_from),
             tokens_issued_until: text(revoked.signed_until),
             active_kid: active.map(|link| link.kid.clone()),
             active_published_at: text(published),
-            active_in_all_caches_at: text(published.map(|at| at.plus(policy.jwks_max_age))),
-            gone_from_all_caches_at: now.plus(policy.jwks_max_age).to_string(),
+            active_in_all_caches_at: text(published.map(|at| policy.in_all_caches(at))),
+            gone_from_all_caches_at: policy.in_all_caches(now).to_string(),
         }
     }
 }
@@ -223,7 +226,10 @@ impl std::fmt::Display for RevocationView {
                     "  dead tokens      all that it signed, issued from {from} to {until}"
                 )?;
             }
-            _ => writeln!(f, "  dead tokens      none: it never signed")?,
+            _ if self.only_verified => {
+                writeln!(f, "  dead tokens      all that another issuer signed with it")?;
+            }
+            _ => writeln!(f, "  dead tokens      none: it never signed here")?,
         }
         let at = &self.gone_from_all_caches_at;
         writeln!(f, "  verifiers        those with a cached JWKS take them until {at} at most")?;

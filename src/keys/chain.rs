@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::algorithm::Algorithm;
 use super::rotation::{NOT_PLANNED, State, Times};
 use crate::time::Timestamp;
 
@@ -53,7 +54,7 @@ pub enum Refusal {
     )]
     TooSoon(Duration),
     /// No key by that name.
-    #[error("there is no key {0}")]
+    #[error("there is no key {}", .0.escape_debug())]
     Unknown(String),
     /// It signs.
     #[error(
@@ -70,6 +71,12 @@ pub enum Refusal {
     /// It is not published any more.
     #[error("the key is retired already")]
     Retired,
+    /// Keys for an algorithm that signs nothing.
+    #[error("{0} is not among the algorithms of the configuration (keys.algorithm, keys.also)")]
+    NotConfigured(Algorithm),
+    /// There is no key to take over.
+    #[error("no key waits to take over; one is being made")]
+    NothingNext,
     /// It is there already.
     #[error("the key {0} is there already")]
     Known(String),
@@ -159,7 +166,7 @@ impl Chain {
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Handover, Refusal> {
-        let next = self.first_pending(now).ok_or(Refusal::UnderWay(now))?;
+        let next = self.first_pending(now).ok_or(Refusal::NothingNext)?;
         let at = now.plus(check_lead(lead, rules)?);
         let planned = self.links[next].times.activates_at;
         if planned <= at {
@@ -210,14 +217,31 @@ impl Chain {
         }
     }
 
-    /// Takes a compromised key out at once. Where it signs, the next key signs from now on; the
-    /// chain may be left with none, and must then [grow](Self::grow) in this very step.
+    /// Takes a compromised key out at once. Where it signs, of the keys that wait the one signs from
+    /// now on that has been published the longest; the chain may be left with none, and must then
+    /// [grow](Self::grow) in this very step.
     pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
         let active = self.find(kid)?.times.state(now) == State::Active;
-        let next = self.links.iter().position(|link| link.kid == kid).map(|at| at + 1);
         self.take_out(kid, rules, now)?;
-        if active && let Some(next) = next.and_then(|next| self.links.get_mut(next - 1)) {
-            next.times.activates_at = now;
+        if !active {
+            return Ok(());
+        }
+        let waiting = |at: &usize| self.links[*at].times.state(now) == State::Pending;
+        let oldest = (0..self.links.len())
+            .filter(waiting)
+            .min_by_key(|at| (self.links[*at].times.created_at, *at));
+        let (Some(first), Some(oldest)) = (self.first_pending(now), oldest) else { return Ok(()) };
+        // It goes before the others, whose turns stay as they are.
+        self.links[first..=oldest].rotate_right(1);
+        self.links[first].times.activates_at = now;
+        if first < oldest {
+            let next = self.links[first + 1].times.activates_at;
+            self.links[first].end(next, rules);
+            let after = self.links.get(oldest + 1).map(|link| link.times.activates_at);
+            match after {
+                Some(after) => self.links[oldest].end(after, rules),
+                None => self.links[oldest].stays_last(),
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What is done to the keys: each change is decided on a whole chain and stored all or nothing;
 //! where another instance was faster, it is decided once more on what that one left.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::algorithm::Algorithm;
 use super::chain::{Chain, Handover, Lead, Link, Refusal, Rules};
@@ -9,7 +9,7 @@ use super::import::Imported;
 use super::rotation::{State, Times};
 use super::store::{Change, StoredKey};
 use super::vault::Kept;
-use super::{Keys, KeysError, PublicKey, off_the_request_path};
+use super::{Keys, KeysError, PublicKey, full, off_the_request_path};
 use crate::fault;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
@@ -31,6 +31,8 @@ pub struct Grown {
 /// What a revocation did.
 #[derive(Clone, Debug)]
 pub struct Revoked {
+    /// Whether another issuer made its tokens, so that nobody here knows since when.
+    pub only_verified: bool,
     /// When the key began to sign; `None` if it never did.
     pub signed_from: Option<Timestamp>,
     /// When it ceased to.
@@ -63,7 +65,7 @@ impl Keys {
             if !self.load_chain(algorithm, now).await?.needs_key(&rules, now) {
                 continue;
             }
-            let new = self.generate(algorithm).await?;
+            let (new, now) = self.generate(algorithm, now).await?;
             let kid = new.public.kid.clone();
             let grown = |chain: &mut Chain| {
                 if !chain.needs_key(&rules, now) {
@@ -86,9 +88,12 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Handover, KeysError> {
         let rules = self.policy.rules(token_lifetime);
+        if !self.policy.algorithms.all().contains(&algorithm) {
+            return Err(Refusal::NotConfigured(algorithm).into());
+        }
         // What is refused is refused before a key is made.
         self.load_chain(algorithm, now).await?.rotate(lead, &rules, now)?;
-        self.change_with_spare(algorithm, &rules, None, now, |chain| {
+        self.change_with_spare(algorithm, &rules, None, now, |chain, now| {
             Ok(chain.rotate(lead, &rules, now)?)
         })
         .await
@@ -106,7 +111,7 @@ impl Keys {
         let rules = self.policy.rules(token_lifetime);
         let algorithm = self.find_published(kid, now).await?.algorithm;
         if self.policy.algorithms.all().contains(&algorithm) {
-            let retire = |chain: &mut Chain| Ok(chain.retire(kid, forced, &rules, now)?);
+            let retire = |chain: &mut Chain, now| Ok(chain.retire(kid, forced, &rules, now)?);
             return self.change_with_spare(algorithm, &rules, None, now, retire).await;
         }
         let wind_down = |chain: &mut Chain| {
@@ -128,11 +133,13 @@ impl Keys {
     ) -> Result<Revoked, KeysError> {
         let rules = self.policy.rules(token_lifetime);
         let stored = self.find_published(kid, now).await?;
-        let revoke = |chain: &mut Chain| {
+        let revoke = |chain: &mut Chain, now: Timestamp| {
             let times = chain.find(kid)?.times;
             chain.revoke(kid, &rules, now)?;
-            let signed = times.state(now) != State::Pending;
+            let only_verified = stored.private_key.is_empty();
+            let signed = times.state(now) != State::Pending && !only_verified;
             Ok(Revoked {
+                only_verified,
                 signed_from: signed.then_some(times.activates_at),
                 signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
                 active: chain.active(now).cloned(),
@@ -141,7 +148,10 @@ impl Keys {
         match self.policy.algorithms.all().contains(&stored.algorithm) {
             true => self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await,
             // A key that nobody has seen yet would only stand in the way of those in use.
-            false => self.change(stored.algorithm, None, Some(kid), now, revoke).await,
+            false => {
+                let revoke = |chain: &mut Chain| revoke(chain, now);
+                self.change(stored.algorithm, None, Some(kid), now, revoke).await
+            }
         }
     }
 
@@ -155,11 +165,17 @@ impl Keys {
     ) -> Result<(String, Timestamp), KeysError> {
         let rules = self.policy.rules(token_lifetime);
         let kid = imported.kid.unwrap_or_else(|| imported.key.public.kid.clone());
-        self.check_unknown(&kid, &imported.key.public).await?;
         let mut kept = self.vault.keep(imported.key)?;
         kept.public.kid = kid.clone();
+        let algorithm = kept.public.algorithm;
+        if !self.policy.algorithms.all().contains(&algorithm) {
+            return Err(Refusal::NotConfigured(algorithm).into());
+        }
+        // What is refused leaves everything as it is.
+        self.load_chain(algorithm, now).await?.import(kid.clone(), lead, &rules, now)?;
+        self.make_room(&kept, now).await?;
         let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
-        let at = self.change(kept.public.algorithm, Some(kept), None, now, import).await?;
+        let at = self.change(algorithm, Some(kept), None, now, import).await?;
         Ok((kid, at))
     }
 
@@ -171,7 +187,6 @@ impl Keys {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<String, KeysError> {
-        self.check_unknown(&public.kid, &public).await?;
         let kid = public.kid.clone();
         let times = Times::verifying(now, until);
         let publish = |chain: &mut Chain| {
@@ -179,17 +194,23 @@ impl Keys {
             Ok(())
         };
         let kept = Kept { public, private_key: String::new() };
+        self.make_room(&kept, now).await?;
         self.change(kept.public.algorithm, Some(kept), None, now, publish).await?;
         Ok(kid)
     }
 
-    /// Neither the name nor the key itself may be there already, under whatever name.
-    async fn check_unknown(&self, kid: &str, public: &PublicKey) -> Result<(), KeysError> {
-        let same = |stored: &StoredKey| stored.kid == kid || stored.public_key == public.spki;
-        match self.store.load_all().await?.into_iter().find(same) {
-            Some(stored) => Err(Refusal::Known(stored.kid).into()),
-            None => Ok(()),
+    /// Neither the name nor the key itself may be in use, under whatever name. One that only
+    /// verified makes room: its own pair takes its place, or it is published anew.
+    async fn make_room(&self, new: &Kept, now: Timestamp) -> Result<(), KeysError> {
+        for stored in self.store.find_same(&new.public.kid, &new.public.spki).await? {
+            let only_verifies = stored.private_key.is_empty() && stored.revoked_at.is_none();
+            let is_over = stored.times.state(now) == State::Retired || !new.private_key.is_empty();
+            if !only_verifies || !is_over || stored.public_key != new.public.spki {
+                return Err(Refusal::Known(stored.kid).into());
+            }
+            self.store.remove_verifying(&stored.kid).await?;
         }
+        Ok(())
     }
 
     async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
@@ -200,11 +221,18 @@ impl Keys {
         Ok(stored)
     }
 
-    async fn generate(&self, algorithm: Algorithm) -> Result<Kept, KeysError> {
+    /// Makes a key. Also returns the time by then: what follows counts from when it is published,
+    /// and making it may take a while.
+    async fn generate(
+        &self,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<(Kept, Timestamp), KeysError> {
+        let began = Instant::now();
         let (vault, bits) = (self.vault.clone(), self.policy.rsa_bits);
         let kept = off_the_request_path(move || vault.generate(algorithm, bits)).await?;
         fault::point("keys.generated");
-        Ok(kept)
+        Ok((kept, now.plus(began.elapsed())))
     }
 
     async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
@@ -219,12 +247,12 @@ impl Keys {
         rules: &Rules,
         revoked: Option<&str>,
         now: Timestamp,
-        decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
+        decide: impl Fn(&mut Chain, Timestamp) -> Result<T, KeysError>,
     ) -> Result<T, KeysError> {
-        let spare = self.generate(algorithm).await?;
+        let (spare, now) = self.generate(algorithm, now).await?;
         let kid = spare.public.kid.clone();
         self.change(algorithm, Some(spare), revoked, now, |chain| {
-            let result = decide(chain)?;
+            let result = decide(chain, now)?;
             if chain.needs_key(rules, now) {
                 chain.grow(kid.clone(), now, rules, now);
             }
@@ -243,25 +271,31 @@ impl Keys {
         now: Timestamp,
         decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
     ) -> Result<T, KeysError> {
-        let result = self.change_chain(algorithm, new.as_ref(), revoked, now, decide).await;
-        match (result, new) {
-            (Ok((result, true)), _) | (Ok((result, false)), None) => Ok(result),
-            (result, new) => {
-                let vault = self.vault.clone();
-                if let Some(new) = new {
-                    let discard = move || {
-                        vault.discard(&new);
-                        Ok(())
-                    };
-                    off_the_request_path(discard).await?;
-                }
-                result.map(|(result, _)| result)
-            }
+        let result = self.try_change(algorithm, new.as_ref(), revoked, now, decide).await;
+        let is_unused = match &result {
+            Ok((_, is_added)) => !is_added,
+            // Of a commit that was not answered nobody knows whether it was made.
+            Err(error) => matches!(error, KeysError::Refused(_)),
+        };
+        if is_unused && let Some(new) = new {
+            let vault = self.vault.clone();
+            let discard = move || {
+                vault.discard(&new);
+                Ok(())
+            };
+            off_the_request_path(discard).await?;
         }
+        let (result, _) = result?;
+        if let Err(error) = self.reload(now).await {
+            // It is done all the same, and the next reload will see it.
+            tracing::warn!(error = full(&error), "the signing keys were not reloaded");
+        }
+        Ok(result)
     }
 
-    /// The same; also returns whether `new` was taken in.
-    async fn change_chain<T>(
+    /// Decides on the chain as it is, until no other instance is faster to store its own change.
+    /// Also returns whether `new` was taken in.
+    async fn try_change<T>(
         &self,
         algorithm: Algorithm,
         new: Option<&Kept>,
@@ -274,7 +308,7 @@ impl Keys {
             let before = links(self.store.load_published(now).await?, algorithm);
             let mut chain = Chain::new(before.iter().cloned(), now);
             let result = decide(&mut chain)?;
-            let is_new = |link: &Link| new.as_ref().is_some_and(|new| new.public.kid == link.kid);
+            let is_new = |link: &Link| new.is_some_and(|new| new.public.kid == link.kid);
             let changed: Vec<_> = chain
                 .links()
                 .filter(|link| !is_new(link) && !before.contains(link))
@@ -293,7 +327,6 @@ impl Keys {
                 Err(error) => return Err(error.into()),
                 Ok(()) => {
                     fault::point("keys.committed");
-                    self.reload(now).await?;
                     return Ok((result, is_added));
                 }
             }

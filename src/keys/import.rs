@@ -42,6 +42,9 @@ pub enum ImportError {
          verifies"
     )]
     NoKey,
+    /// Longer than any key.
+    #[error("the text is too long for a key: up to 32 KiB are read")]
+    TooLong,
     /// The encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
     #[error(
         "the key is encrypted in an old, weak way: convert it by `openssl pkcs8 -topk8 -in FILE` \
@@ -57,6 +60,12 @@ pub enum ImportError {
          most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are taken"
     )]
     DearDerivation,
+    /// Its encryption is not one that is read.
+    #[error(
+        "the key is encrypted in a way that is not read: PBES2 with PBKDF2 or scrypt and AES is, \
+         as `openssl pkcs8 -topk8 -v2 aes256` makes it"
+    )]
+    Encryption,
     /// It does not open, or what is inside is no RSA key.
     #[error("the key does not open: wrong passphrase, damaged, or not an RSA key")]
     DoesNotOpen,
@@ -138,9 +147,9 @@ fn decrypt(pem: &str, passphrase: &Secret<String>) -> Result<RsaPrivateKey, Impo
                 let memory = kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size));
                 memory <= MOST_MEMORY && kdf.parallelization <= MOST_LANES
             }
-            _ => return Err(ImportError::DoesNotOpen),
+            _ => return Err(ImportError::Encryption),
         },
-        _ => return Err(ImportError::DoesNotOpen),
+        _ => return Err(ImportError::Encryption),
     };
     if !bearable {
         return Err(ImportError::DearDerivation);
@@ -176,7 +185,7 @@ pub fn is_public(pem: &str) -> bool {
 /// The first block of the text, with its label.
 fn find_block(text: &str) -> Result<(&str, &str), ImportError> {
     if text.len() > LONGEST_PEM {
-        return Err(ImportError::NoKey);
+        return Err(ImportError::TooLong);
     }
     let begin = text.find("-----BEGIN ").ok_or(ImportError::NoKey)?;
     let block = &text[begin..];

@@ -79,6 +79,7 @@ pub enum KeysError {
 #[derive(Clone)]
 pub struct Keys {
     ring: Arc<ArcSwap<KeyRing>>,
+    reloading: Arc<tokio::sync::Mutex<()>>,
     store: KeyStore,
     vault: Arc<Vault>,
     policy: Arc<Policy>,
@@ -111,23 +112,32 @@ impl Keys {
         now: Timestamp,
     ) -> Result<(Self, Vec<changes::Grown>), KeysError> {
         let store = KeyStore::new(db.clone());
-        let first_at = match store.load_all().await?.is_empty() {
-            true => now,
-            false => now.plus(policy.publish_ahead),
-        };
+        let is_first = store.load_all().await?.is_empty();
         let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(Vec::new(), now)));
-        let keys = Self { ring, store, vault: Arc::new(vault), policy: Arc::new(policy) };
-        // Before anything is made: a key-encryption key that is wrong must not add to the trouble.
-        keys.reload(now).await?;
+        let (vault, policy) = (Arc::new(vault), Arc::new(policy));
+        let keys = Self { ring, reloading: Arc::default(), store, vault, policy };
+        // A key-encryption key that is wrong must be seen before it adds to the trouble.
+        keys.check_all_open(now).await?;
         let mut grown = Vec::new();
-        // The first key and its spare.
-        for _ in 0..2 {
-            grown.extend(keys.grow(first_at, token_lifetime, now).await?);
+        if is_first {
+            // The first key and its spare.
+            for _ in 0..2 {
+                grown.extend(keys.grow(now, token_lifetime, now).await?);
+            }
         }
-        // Where another instance was faster, the keys are its own.
         keys.reload(now).await?;
         keys.ring().active(keys.policy.algorithms.default, now).ok_or(KeysError::NoneActive)?;
         Ok((keys, grown))
+    }
+
+    /// Fails with the first key that signs, or will, and does not open.
+    async fn check_all_open(&self, now: Timestamp) -> Result<(), KeysError> {
+        let signs = |key: &StoredKey| key.times.state(now) != rotation::State::Retiring;
+        let stored = self.store.load_published(now).await?;
+        let signing: Vec<_> = stored.into_iter().filter(signs).collect();
+        let vault = self.vault.clone();
+        let open = move || signing.iter().try_for_each(|key| vault.open_key(key).map(drop));
+        off_the_request_path(open).await
     }
 
     /// The present snapshot.
@@ -140,8 +150,12 @@ impl Keys {
         &self.policy
     }
 
-    /// Takes over what other instances did to the keys. Parses only keys that are new here.
+    /// Takes over what other instances did to the keys. Parses only keys that are new here. One that
+    /// does not open here still verifies: that it is published, retired or revoked holds all the
+    /// same.
     pub async fn reload(&self, now: Timestamp) -> Result<(), KeysError> {
+        // Of two reloads at once the one that read first must not have the last word.
+        let _reloading = self.reloading.lock().await;
         let stored = self.store.load_published(now).await?;
         let (vault, present) = (self.vault.clone(), self.ring());
         let is_known =
@@ -236,13 +250,22 @@ async fn off_the_request_path<T: Send + 'static>(
 fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<RingKey, KeysError> {
     let key = match present.parsed(&stored.kid) {
         Some(key) => Some(key.clone()),
-        None => vault.open_key(stored)?.map(Arc::new),
+        None => vault.open_key(stored).map(|key| key.map(Arc::new)).unwrap_or_else(|error| {
+            let error = full(&error);
+            tracing::error!(kid = stored.kid, error, "a signing key cannot be used here");
+            None
+        }),
     };
     Ok(match key {
         Some(key) => RingKey::signing(&stored.kid, stored.times, key),
-        None => {
-            let public = stored.public()?;
-            RingKey::verifying(stored.times, public)
-        }
+        None => RingKey::verifying(stored.times, stored.public()?),
     })
+}
+
+/// An error with its cause.
+fn full(error: &KeysError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::algorithm::Algorithm;
 use super::chain::Rules;
+use crate::time::Timestamp;
 
 /// The rules of a signing key's life. `publish_ahead` and `jwks_max_age` are what verifiers see.
 #[derive(Clone, Debug)]
@@ -94,7 +95,12 @@ impl Policy {
         (self.jwks_max_age + ROLLOUT).max(MIN_PUBLISH_AHEAD).min(self.publish_ahead)
     }
 
-    /// The same for the chains of keys; `token_lifetime` is the longest there is, with leeway.
+    /// When every cache has a key that was published at `published_at`.
+    pub fn in_all_caches(&self, published_at: Timestamp) -> Timestamp {
+        published_at.plus(ROLLOUT + self.jwks_max_age)
+    }
+
+    /// These rules for the chains of keys; `token_lifetime` is the longest there is, with leeway.
     pub(super) fn rules(&self, token_lifetime: Duration) -> Rules {
         Rules {
             publish_ahead: self.publish_ahead,

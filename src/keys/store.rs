@@ -105,6 +105,21 @@ impl KeyStore {
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
+    /// The keys of this name, and those that are this very key under another.
+    pub async fn find_same(&self, kid: &str, spki: &str) -> Result<Vec<StoredKey>, StorageError> {
+        let query =
+            sqlx::query(select!("WHERE kid = $1 OR public_key = $2 LIMIT 10")).bind(kid).bind(spki);
+        self.db.fetch_all(query).await?.iter().map(read).collect()
+    }
+
+    /// Removes a key that only verifies.
+    pub async fn remove_verifying(&self, kid: &str) -> Result<(), StorageError> {
+        let delete =
+            sqlx::query("DELETE FROM signing_keys WHERE kid = $1 AND sealed_private_key = ''")
+                .bind(kid);
+        self.db.execute(delete).await.map(drop)
+    }
+
     /// The version of the keys of `algorithm`: to be read before they are.
     pub async fn version(&self, algorithm: Algorithm) -> Result<i64, StorageError> {
         let query = sqlx::query("SELECT version FROM key_chains WHERE algorithm = $1")

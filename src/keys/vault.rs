@@ -76,15 +76,18 @@ impl Vault {
     }
 
     /// Forgets a pair that was made for nothing.
+    #[cfg(feature = "pkcs11")]
     pub(super) fn discard(&self, kept: &Kept) {
-        #[cfg(feature = "pkcs11")]
         if let (Some(token), Some(id)) = (&self.token, kept.private_key.strip_prefix(ON_TOKEN))
             && let Err(error) = token.remove(id)
         {
             tracing::warn!(%error, id, "a pair that is not needed was left on the token");
         }
-        let _ = kept;
     }
+
+    /// Forgets a pair that was made for nothing; it is nowhere but in memory.
+    #[cfg(not(feature = "pkcs11"))]
+    pub(super) fn discard(&self, _kept: &Kept) {}
 
     /// Seals a pair that was made elsewhere.
     pub(super) fn keep(&self, key: SigningKey) -> Result<Kept, KeysError> {

@@ -1,7 +1,7 @@
 //! The SQL database, one face for SQLite and PostgreSQL. Stores write one SQL text in the portable
 //! subset (TEXT and BIGINT, `$n`, bound times) and run it here, where every statement but a
-//! migration has a time limit and every failure is classified. Invariant: an unanswered statement is `Unavailable`,
-//! never an empty result.
+//! migration has a time limit and every failure is classified. Invariant: an unanswered statement is
+//! `Unavailable`, never an empty result.
 
 mod connections;
 pub mod error;
@@ -165,12 +165,14 @@ impl Db {
             let mut lease = Lease::take(&self.pool).await?;
             let mut transaction = lease.connection()?.begin_with(self.engine.begin()).await?;
             let result = work(&mut transaction).await;
-            match &result {
-                Ok(_) => transaction.commit().await?,
-                Err(_) => transaction.rollback().await?,
+            let ended = match &result {
+                Ok(_) => transaction.commit().await,
+                Err(_) => transaction.rollback().await,
+            };
+            match (result, lease.give_back_after(ended)) {
+                (Ok(_), Err(error)) => Err(error),
+                (result, _) => result,
             }
-            lease.give_back();
-            result
         })
         .await
     }

@@ -16,6 +16,9 @@ const TYPE: &str = "at+jwt";
 /// Longer text is no token of ours.
 const LONGEST: usize = 8 * 1024;
 
+/// A token (HSM) that has not signed by then is told to be away.
+const AWAY_AFTER: Duration = Duration::from_secs(5);
+
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -210,8 +213,8 @@ impl AccessTokens {
             // A token on a network takes its time, which is nobody else's.
             let handle = handle.clone();
             let sign = move || jsonwebtoken::encode(&header, &claims, &handle);
-            let signed = tokio::task::spawn_blocking(sign).await;
-            signed.ok().and_then(Result::ok).ok_or(SignError::Away)?
+            let signed = tokio::time::timeout(AWAY_AFTER, tokio::task::spawn_blocking(sign)).await;
+            signed.ok().and_then(Result::ok).and_then(Result::ok).ok_or(SignError::Away)?
         } else {
             jsonwebtoken::encode(&header, &claims, handle)?
         };

@@ -121,8 +121,11 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
             Refusal::Unknown(_) => StatusCode::NOT_FOUND,
-            Refusal::TooSoon(_) | Refusal::TooLate(_) => StatusCode::BAD_REQUEST,
+            Refusal::TooSoon(_) | Refusal::TooLate(_) | Refusal::NotConfigured(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Refusal::UnderWay(_)
+            | Refusal::NothingNext
             | Refusal::Live
             | Refusal::InUse(_)
             | Refusal::Retired
