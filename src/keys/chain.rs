@@ -42,7 +42,7 @@ pub enum Refusal {
     #[error("a rotation is already under way: the next key starts to sign at {0}")]
     UnderWay(Timestamp),
     /// It would not happen in the foreseeable future, and nothing else could meanwhile.
-    #[error("the new key must start to sign within {}", humantime::format_duration(*.0))]
+    #[error("the new key must start to sign within {} days", .0.as_secs() / 86_400)]
     TooLate(Duration),
     /// Verifiers would meet tokens of a key that they have not seen.
     #[error(
