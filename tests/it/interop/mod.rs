@@ -1,7 +1,7 @@
 //! Real clients that know nothing of Signet but the issuer's address.
 
 mod fastapi;
-mod verifiers;
+pub mod verifiers;
 
 use std::path::{Path, PathBuf};
 

@@ -63,6 +63,12 @@ impl Builder {
         self
     }
 
+    /// Lets the process die at this point, as if it had been killed there.
+    pub fn die_at(mut self, point: &str) -> Self {
+        self.settings.push(("SIGNET_FAULT".to_owned(), point.to_owned()));
+        self
+    }
+
     /// Hashes passwords as the defaults say.
     pub fn with_default_hashing(self) -> Self {
         self.unset("passwords.memory_kib").unset("passwords.iterations")
@@ -134,10 +140,15 @@ impl Signet {
 
     /// Another process on the same stores, with the same issuer and another port; not started.
     pub fn sibling(&self) -> Self {
+        self.sibling_with(|builder| builder)
+    }
+
+    /// The same with some settings changed.
+    pub fn sibling_with(&self, change: impl FnOnce(Builder) -> Builder) -> Self {
         let port = free_port();
         let settings = self.settings.clone();
         let builder = Builder { folder: self.folder.clone(), port, settings };
-        builder.set("http.listen", &format!("127.0.0.1:{port}")).prepare()
+        change(builder.set("http.listen", &format!("127.0.0.1:{port}"))).prepare()
     }
 
     /// Where it listens, without a trailing slash.
