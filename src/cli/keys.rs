@@ -44,6 +44,8 @@ pub enum Command {
     },
     /// Take a key out of JWKS that is not needed.
     Retire {
+        // A thumbprint can begin with a hyphen, here and below.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Also while its tokens can be alive.
         #[arg(long, requires = "reason")]
@@ -57,6 +59,7 @@ pub enum Command {
     },
     /// Take a compromised key out of JWKS at once; the spare signs from now on.
     Revoke {
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Why; kept in the audit trail.
         #[arg(long)]
@@ -76,7 +79,7 @@ pub enum Command {
         #[arg(long, value_parser = algorithm)]
         algorithm: Option<Algorithm>,
         /// The name that its tokens carry already; its RFC 7638 thumbprint if absent.
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         kid: Option<String>,
         /// How long a public key stays published; as long as a token can live if absent.
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -90,6 +93,7 @@ pub enum Command {
     },
     /// Print the public part of a key, as JWK or as PEM.
     Export {
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// As PEM instead of JWK.
         #[arg(long)]

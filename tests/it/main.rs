@@ -4,6 +4,7 @@ mod api;
 mod architecture;
 mod cli;
 mod interop;
+mod keys;
 mod openapi;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;

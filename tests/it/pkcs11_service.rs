@@ -70,7 +70,7 @@ fn tokens_are_signed_on_the_token(hsm: &SoftHsm) {
 
 fn without_its_token_the_service_does_not_start(hsm: &SoftHsm) {
     let signet = builder(hsm).start();
-    let without = signet.sibling_without("SIGNET__KEYS__PKCS11__MODULE");
+    let without = signet.sibling_with(|builder| builder.unset("keys.pkcs11.module"));
     let output = without.cli(&["keys", "rotate", "--activate-in", "1h"], "");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");

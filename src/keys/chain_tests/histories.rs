@@ -16,8 +16,9 @@ enum Step {
     Maintain,
     Rotate(Lead),
     Import(Lead),
-    /// Which of the keys that there ever were, and whether it is forced.
-    Retire(usize, bool),
+    /// Which of the keys that there ever were, whether it is forced, and whether the algorithm is
+    /// in use, so that another spare is made.
+    Retire(usize, bool, bool),
     Revoke(usize),
 }
 
@@ -123,7 +124,12 @@ impl World {
             }
             Step::Import(lead) => return chain.import(new, *lead, rules, now).map(drop),
             Step::Rotate(lead) => drop(chain.rotate(*lead, rules, now)?),
-            Step::Retire(number, forced) => chain.retire(&target(*number), *forced, rules, now)?,
+            Step::Retire(number, forced, in_use) => {
+                chain.retire(&target(*number), *forced, rules, now)?;
+                if !in_use {
+                    return Ok(());
+                }
+            }
             Step::Revoke(number) => chain.revoke(&target(*number), rules, now)?,
         }
         if chain.needs_key(rules, now) {
@@ -260,7 +266,8 @@ fn actions() -> impl Strategy<Value = Action> {
         6 => Just(Step::Maintain),
         3 => leads().prop_map(Step::Rotate),
         2 => leads().prop_map(Step::Import),
-        2 => (any::<usize>(), any::<bool>()).prop_map(|(key, forced)| Step::Retire(key, forced)),
+        2 => (any::<usize>(), any::<bool>(), any::<bool>())
+            .prop_map(|(key, forced, in_use)| Step::Retire(key, forced, in_use)),
         2 => any::<usize>().prop_map(Step::Revoke),
     ];
     let elapsed = prop_oneof![4 => 0..3_i64, 4 => 0..200_i64, 1 => 0..3000_i64];

@@ -2,6 +2,7 @@
 
 mod clients;
 mod keys;
+mod keys_import;
 mod service;
 mod usage;
 mod users;

@@ -4,7 +4,7 @@ mod fastapi;
 mod jwks_client;
 mod rotation_under_load;
 mod streams;
-mod verifiers;
+pub mod verifiers;
 
 use std::path::{Path, PathBuf};
 

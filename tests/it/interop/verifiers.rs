@@ -14,10 +14,10 @@ use crate::support::process::program;
 use crate::support::signet::Signet;
 
 /// What a verifier makes of a token: its claims, or why not.
-type Verdict = Result<Value, String>;
+pub type Verdict = Result<Value, String>;
 
-fn run(mut command: Command, issuer: &str, audience: &str, token: &str) -> Verdict {
-    let output = command.args([issuer, audience, token]).output().expect("the verifier runs");
+fn run(mut command: Command, arguments: [&str; 4]) -> Verdict {
+    let output = command.args(arguments).output().expect("the verifier runs");
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
@@ -44,24 +44,32 @@ async fn check(verify: impl AsyncFn(&str, &str, &str) -> Verdict, refusals: [&st
     assert!(error.contains(refusals[1]), "{error}");
 }
 
+/// PyJWT takes this algorithm and no other.
+pub fn pyjwt(issuer: &str, audience: &str, token: &str, algorithm: &str) -> Verdict {
+    let mut command = Command::new(python());
+    command.arg(folder().join("verify.py"));
+    run(command, [issuer, audience, token, algorithm])
+}
+
+/// jose takes this algorithm and no other.
+pub fn jose(issuer: &str, audience: &str, token: &str, algorithm: &str) -> Verdict {
+    installed("node_modules/jose");
+    let mut command = Command::new(program("node", Vec::new()));
+    command.arg(folder().join("verify.mjs"));
+    run(command, [issuer, audience, token, algorithm])
+}
+
 #[tokio::test]
 async fn pyjwt_verifies() {
-    let verify = async |issuer: &str, audience: &str, token: &str| {
-        let mut command = Command::new(python());
-        command.arg(folder().join("verify.py"));
-        run(command, issuer, audience, token)
-    };
+    let verify =
+        async |issuer: &str, audience: &str, token: &str| pyjwt(issuer, audience, token, "RS256");
     check(verify, ["InvalidSignatureError", "InvalidAudienceError"]).await;
 }
 
 #[tokio::test]
 async fn jose_verifies() {
-    installed("node_modules/jose");
-    let verify = async |issuer: &str, audience: &str, token: &str| {
-        let mut command = Command::new(program("node", Vec::new()));
-        command.arg(folder().join("verify.mjs"));
-        run(command, issuer, audience, token)
-    };
+    let verify =
+        async |issuer: &str, audience: &str, token: &str| jose(issuer, audience, token, "RS256");
     check(verify, ["ERR_JWS_SIGNATURE_VERIFICATION_FAILED", "unexpected \"aud\" claim"]).await;
 }
 

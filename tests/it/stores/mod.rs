@@ -1,6 +1,7 @@
 //! Contracts of the stores, each written once and run on every engine.
 
 mod engines;
+mod keys;
 mod redis_connection;
 mod sessions;
 mod sessions_model;

@@ -1,6 +1,9 @@
 //! Signing keys as the command line lists them and as JWKS publishes them.
 
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::DecodePrivateKey;
 use serde_json::Value;
+use signet::keys::{Algorithm, SigningKey};
 
 use super::signet::Signet;
 
@@ -41,4 +44,12 @@ pub fn published(jwks: &Value) -> Vec<String> {
         keys.iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect();
     kids.sort();
     kids
+}
+
+/// An RSA key that was made elsewhere, and its thumbprint.
+pub fn foreign_key() -> (RsaPrivateKey, String) {
+    let key = SigningKey::generate(Algorithm::Rs256, 2048).expect("a key");
+    let document = key.to_pkcs8().expect("PKCS#8");
+    let private = RsaPrivateKey::from_pkcs8_der(document.expose()).expect("an RSA key");
+    (private, key.public.kid)
 }

@@ -69,6 +69,11 @@ impl Builder {
         self
     }
 
+    /// Lets the process die at this point, as if it had been killed there.
+    pub fn die_at(self, point: &str) -> Self {
+        self.variable("SIGNET_FAULT", point)
+    }
+
     /// Hashes passwords as the defaults say.
     pub fn with_default_hashing(self) -> Self {
         self.unset("passwords.memory_kib").unset("passwords.iterations")
@@ -140,17 +145,15 @@ impl Signet {
 
     /// Another process on the same stores, with the same issuer and another port; not started.
     pub fn sibling(&self) -> Self {
+        self.sibling_with(|builder| builder)
+    }
+
+    /// The same with some settings changed.
+    pub fn sibling_with(&self, change: impl FnOnce(Builder) -> Builder) -> Self {
         let port = free_port();
         let settings = self.settings.clone();
         let builder = Builder { folder: self.folder.clone(), port, settings };
-        builder.set("http.listen", &format!("127.0.0.1:{port}")).prepare()
-    }
-
-    /// The same installation for the command line, with one variable less.
-    pub fn sibling_without(&self, variable: &str) -> Self {
-        let mut sibling = self.sibling();
-        sibling.settings.retain(|(name, _)| name != variable);
-        sibling
+        change(builder.set("http.listen", &format!("127.0.0.1:{port}"))).prepare()
     }
 
     /// Sets a key of the configuration from the next start on.

@@ -1,0 +1,8 @@
+//! Signing keys in running instances: crashes in the middle of a step, several instances, all
+//! algorithms, the key-encryption key, and what verifiers may cache.
+
+mod algorithms;
+mod cache;
+mod crash;
+mod encryption_key;
+mod instances;

@@ -1,0 +1,245 @@
+//! What the store of signing keys promises on both databases: a change is made as a whole and from
+//! the version that was read, or not at all.
+
+use std::time::Duration;
+
+use signet::keys::chain::Link;
+use signet::keys::rotation::{NOT_PLANNED, Times};
+use signet::keys::store::{Change, KeyStore, StoredKey};
+use signet::keys::{Algorithm, Algorithms, Keys, Policy, Vault};
+use signet::secret::{Random, SealingKey, SealingKeys};
+use signet::sessions::Recovery;
+use signet::storage::{Db, StorageError};
+use signet::time::Timestamp;
+
+use super::engines::{Engine, at, policy};
+use crate::support::postgres::Postgres;
+
+macro_rules! on_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        on_both_databases!(@ sqlite Sqlite $($name)+);
+        on_both_databases!(@ postgres Postgres $($name)+);
+    };
+    (@ $module:ident $engine:ident $($name:ident)+) => {
+        mod $module {
+            use super::{Engine, KeyStore, Recovery, policy};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $name() {
+                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
+                    let store = KeyStore::new(opened.db.clone().unwrap());
+                    super::$name(&store).await;
+                }
+            )+
+        }
+    };
+}
+
+on_both_databases! {
+    a_change_is_made_as_a_whole,
+    a_change_from_an_older_version_changes_nothing,
+    two_keys_without_a_successor_are_refused,
+    of_twenty_changes_from_one_version_one_wins,
+    a_revoked_key_is_not_published_whatever_the_time,
+    what_is_sealed_is_replaced_only_if_it_is_still_the_same,
+}
+
+fn stored(kid: &str, times: Times) -> StoredKey {
+    StoredKey {
+        kid: kid.into(),
+        algorithm: Algorithm::Es256,
+        public_key: format!("public part of {kid}"),
+        private_key: format!("private part of {kid}"),
+        times,
+        revoked_at: None,
+    }
+}
+
+/// A step that changes `changed` and adds `added`.
+fn change(from_version: i64, changed: Vec<Link>, added: Option<StoredKey>) -> Change<'static> {
+    Change { algorithm: Algorithm::Es256, from_version, changed, added, revoked: None }
+}
+
+fn until(kid: &str, from: i64, until: Timestamp) -> Link {
+    let times = Times::new(at(0), at(from));
+    Link { kid: kid.into(), times: Times { deactivates_at: Some(until), ..times } }
+}
+
+/// A first key and its spare; the version after them is 2.
+async fn begin(store: &KeyStore) {
+    let first = stored("first", Times::new(at(0), at(0)));
+    store.apply(&change(0, Vec::new(), Some(first))).await.unwrap();
+    let spare = stored("spare", Times::new(at(0), NOT_PLANNED));
+    let first = until("first", 0, NOT_PLANNED);
+    store.apply(&change(1, vec![first], Some(spare))).await.unwrap();
+}
+
+/// All there is, as it is compared.
+async fn contents(store: &KeyStore) -> (i64, Vec<(String, Times, Option<Timestamp>)>) {
+    let keys = store.load_all().await.unwrap();
+    let keys = keys.into_iter().map(|key| (key.kid, key.times, key.revoked_at)).collect();
+    (store.version(Algorithm::Es256).await.unwrap(), keys)
+}
+
+async fn a_change_is_made_as_a_whole(store: &KeyStore) {
+    assert_eq!(contents(store).await, (0, Vec::new()));
+    begin(store).await;
+    let spare = Times::new(at(0), NOT_PLANNED);
+    let first = until("first", 0, NOT_PLANNED).times;
+    let expected = vec![("spare".to_owned(), spare, None), ("first".to_owned(), first, None)];
+    assert_eq!(contents(store).await, (2, expected), "newest first");
+    let found = store.find("spare").await.unwrap().unwrap();
+    assert_eq!(
+        (found.public_key.as_str(), found.private_key.as_str()),
+        ("public part of spare", "private part of spare",)
+    );
+    assert!(store.find("another").await.unwrap().is_none());
+    assert_eq!(store.version(Algorithm::Rs256).await.unwrap(), 0, "each algorithm has its own");
+}
+
+async fn a_change_from_an_older_version_changes_nothing(store: &KeyStore) {
+    begin(store).await;
+    let before = contents(store).await;
+    for version in [0, 1, 3] {
+        let added = stored("late", Times::new(at(5), NOT_PLANNED));
+        let changed = vec![until("first", 0, at(9)), until("spare", 9, NOT_PLANNED)];
+        let result = store.apply(&change(version, changed, Some(added))).await;
+        assert!(matches!(result, Err(StorageError::Conflict)), "{version}: {result:?}");
+        assert_eq!(contents(store).await, before, "{version}");
+    }
+}
+
+async fn two_keys_without_a_successor_are_refused(store: &KeyStore) {
+    begin(store).await;
+    let before = contents(store).await;
+    let added = stored("second", Times::new(at(5), NOT_PLANNED));
+    let result = store.apply(&change(2, vec![until("first", 0, at(9))], Some(added))).await;
+    assert!(matches!(result, Err(StorageError::Conflict)), "{result:?}");
+    assert_eq!(contents(store).await, before, "nor is anything left of the change");
+}
+
+async fn of_twenty_changes_from_one_version_one_wins(store: &KeyStore) {
+    begin(store).await;
+    let attempts: Vec<_> = (0..20)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let added = stored(&format!("new-{number}"), Times::new(at(5), NOT_PLANNED));
+                let changed = vec![until("first", 0, at(9)), until("spare", 9, NOT_PLANNED)];
+                store.apply(&change(2, changed, Some(added))).await
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for attempt in attempts {
+        match attempt.await.unwrap() {
+            Ok(()) => won += 1,
+            Err(error) => assert!(matches!(error, StorageError::Conflict), "{error}"),
+        }
+    }
+    let (version, keys) = contents(store).await;
+    assert_eq!((won, version, keys.len()), (1, 3, 3), "{keys:?}");
+}
+
+async fn a_revoked_key_is_not_published_whatever_the_time(store: &KeyStore) {
+    begin(store).await;
+    let mut first = until("first", 0, at(9));
+    first.times.retires_at = Some(at(9));
+    let mut spare = until("spare", 9, NOT_PLANNED);
+    spare.times.deactivates_at = None;
+    let revoked = Some(("first", at(9)));
+    let revoke = Change { revoked, ..change(2, vec![first, spare], None) };
+    store.apply(&revoke).await.unwrap();
+    let published = async |now| {
+        let keys = store.load_published(at(now)).await.unwrap();
+        keys.into_iter().map(|key| key.kid).collect::<Vec<_>>()
+    };
+    // Also for an instance whose clock is behind.
+    assert_eq!([published(8).await, published(9).await], [["spare"], ["spare"]]);
+    let (_, keys) = contents(store).await;
+    let revoked: Vec<_> = keys.into_iter().map(|(kid, _, at)| (kid, at)).collect();
+    assert_eq!(revoked, [("spare".to_owned(), None), ("first".to_owned(), Some(at(9)))]);
+}
+
+async fn what_is_sealed_is_replaced_only_if_it_is_still_the_same(store: &KeyStore) {
+    begin(store).await;
+    let old = "private part of first";
+    assert!(!store.replace_private_key("first", "another", "new").await.unwrap());
+    assert!(store.replace_private_key("first", old, "new").await.unwrap());
+    assert!(!store.replace_private_key("first", old, "newer").await.unwrap());
+    assert_eq!(store.find("first").await.unwrap().unwrap().private_key, "new");
+
+    assert_eq!(store.find_secret("name").await.unwrap(), None);
+    store.create_secret("name", "old", at(0)).await.unwrap();
+    let again = store.create_secret("name", "other", at(0)).await;
+    assert!(matches!(again, Err(StorageError::Conflict)), "{again:?}");
+    assert!(!store.replace_secret("name", "another", "new").await.unwrap());
+    assert!(store.replace_secret("name", "old", "new").await.unwrap());
+    assert_eq!(store.find_secret("name").await.unwrap().as_deref(), Some("new"));
+}
+
+const LIFETIME: Duration = Duration::from_secs(60);
+
+async fn open(url: &str, kek: &str, algorithm: Algorithm, now: Timestamp) -> Keys {
+    let db = Db::connect(url, 4).await.unwrap();
+    db.migrate().await.unwrap();
+    let algorithms = Algorithms { default: algorithm, by_audience: Vec::new(), also: Vec::new() };
+    let seconds = Duration::from_secs;
+    let policy = Policy::new(algorithms, 2048, Some(seconds(300)), seconds(60), seconds(10));
+    let vault = Vault::new(SealingKeys::parse(kek).unwrap());
+    Keys::open(&db, vault, policy.unwrap(), LIFETIME, now).await.unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_instances_that_find_a_rotation_due_make_one_new_key() {
+    let url = Postgres::shared().fresh_database();
+    let kek = SealingKey::generate(&Random::system());
+    let mut now = at(0);
+    let (one, two) = tokio::join!(
+        open(&url, kek.expose(), Algorithm::Es256, now),
+        open(&url, kek.expose(), Algorithm::Es256, now)
+    );
+    assert_eq!(one.list().await.unwrap().len(), 2, "a first key and its spare");
+    for round in 0..100 {
+        let nothing = one.maintain(LIFETIME, now).await.unwrap();
+        assert!(nothing.is_empty(), "round {round}: nothing is due yet");
+        now = now.plus(Duration::from_secs(if round == 0 { 240 } else { 300 }));
+        let (by_one, by_two) =
+            tokio::join!(one.maintain(LIFETIME, now), two.maintain(LIFETIME, now));
+        let grown = [by_one.unwrap(), by_two.unwrap()].concat();
+        assert_eq!(grown.len(), 1, "round {round}: {grown:?}");
+        let handover = grown[0].handover.clone().expect("the spare's turn is planned");
+        assert_eq!(handover.at, now.plus(Duration::from_secs(60)), "round {round}");
+        let keys = one.list().await.unwrap();
+        assert_eq!(keys.len(), round + 3);
+        assert_eq!(keys[0].kid, grown[0].kid, "the new key is the spare");
+        for instance in [&one, &two] {
+            instance.reload(now).await.unwrap();
+            let signs =
+                |at| instance.ring().active(Algorithm::Es256, at).unwrap().public.kid.clone();
+            assert_eq!(signs(handover.at), handover.kid);
+            assert_ne!(signs(handover.at.minus(Duration::from_secs(1))), handover.kid);
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_algorithm_signs_once_its_key_was_published_long_enough() {
+    let url = Postgres::shared().fresh_database();
+    let kek = SealingKey::generate(&Random::system());
+    let old = open(&url, kek.expose(), Algorithm::EdDsa, at(0)).await;
+    let kid = old.ring().active(Algorithm::EdDsa, at(0)).unwrap().public.kid.clone();
+    let new = open(&url, kek.expose(), Algorithm::Es256, at(10)).await;
+    let signs = |second| {
+        let ring = new.ring();
+        let key = &ring.active(Algorithm::Es256, at(second)).unwrap().public;
+        (key.algorithm, key.kid.clone())
+    };
+    for second in [10, 69] {
+        assert_eq!(signs(second), (Algorithm::EdDsa, kid.clone()), "{second}");
+    }
+    assert_eq!(signs(70).0, Algorithm::Es256);
+    // The old instance verifies what the new one signs.
+    old.reload(at(12)).await.unwrap();
+    assert!(old.ring().find(&signs(70).1, at(12)).is_some());
+}
