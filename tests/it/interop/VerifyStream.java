@@ -61,7 +61,7 @@ public final class VerifyStream {
         System.out.printf(
             "{\"client\":%s,\"verified\":%d,\"failed\":%d,\"first_failures\":%s,\"kids\":%s,"
                 + "\"jwks_fetches\":%d}%n",
-            Json.write("a small caching client on JDK " + Runtime.version()),
+            Json.write("a small caching client on JDK " + System.getProperty("java.version")),
             verified, failed, Json.write(failures), Json.write(kids), keys.fetches);
     }
 }
