@@ -186,7 +186,7 @@ async fn open(url: &str, kek: &str, algorithm: Algorithm, now: Timestamp) -> Key
     let algorithms = Algorithms { default: algorithm, by_audience: Vec::new(), also: Vec::new() };
     let seconds = Duration::from_secs;
     let policy = Policy::new(algorithms, 2048, Some(seconds(300)), seconds(60), seconds(10));
-    let vault = Vault::new(SealingKeys::parse(kek).unwrap());
+    let vault = Vault::open(SealingKeys::parse(kek).unwrap(), None).unwrap();
     Keys::open(&db, vault, policy.unwrap(), LIFETIME, now).await.unwrap().0
 }
 
