@@ -238,6 +238,8 @@ impl App {
         let Stores { db, clients, audit, random, .. } = &stores;
         let (clients, audit) = (clients.clone(), audit.clone());
         let custody = open_keys(&config, db, clients, audit, random, now).await?;
+        // Of an algorithm that is new in the configuration, the first key.
+        custody.maintain(now).await?;
         let keys = custody.keys.clone();
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())

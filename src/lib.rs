@@ -37,9 +37,10 @@
 //! # Who depends on whom
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
-//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose policies it builds. Between
-//! domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and `users`. No domain
-//! imports another's store, HTTP or the configuration. `tests/it/architecture.rs` holds all this.
+//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose policies it
+//! builds. Between domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and
+//! `users`. No domain imports another's store, HTTP or the configuration.
+//! `tests/it/architecture.rs` holds all this.
 //!
 //! # What always holds
 //!

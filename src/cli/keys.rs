@@ -239,7 +239,7 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
                 0 => "yes".into(),
                 seconds => format!("in {seconds}s"),
             },
-            match (view.private_key, &view.sealed_under) {
+            match (view.kept_in, &view.sealed_under) {
                 (_, Some(id)) => id.clone(),
                 ("nowhere", None) => "-".into(),
                 (place, None) => place.into(),

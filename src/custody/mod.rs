@@ -86,9 +86,8 @@ impl Why {
 
     /// What the audit trail keeps.
     fn after(&self, detail: impl std::fmt::Display) -> String {
-        let forced = if self.forced { ", forced" } else { "" };
         match &self.reason {
-            Some(reason) => format!("{detail}{forced}; reason: {}", reason.trim()),
+            Some(reason) => format!("{detail}; reason: {}", reason.trim()),
             None => detail.to_string(),
         }
     }

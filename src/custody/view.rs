@@ -41,7 +41,7 @@ pub struct KeyView {
     /// Seconds until every JWKS cache has it; 0 when all have.
     pub in_all_caches_in: u64,
     /// Where its private part is: `database`, `token`, or `nowhere` for a key that only verifies.
-    pub private_key: &'static str,
+    pub kept_in: &'static str,
     /// The id of the key-encryption key that the private part in the database is sealed under.
     pub sealed_under: Option<String>,
 }
@@ -84,7 +84,7 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
         next_state: next.map(|(state, _)| state),
         next_at: text(next.map(|(_, at)| at)),
         in_all_caches_in: if state == State::Retired { 0 } else { cached_by.since(now).as_secs() },
-        private_key: match key.private_key.as_str() {
+        kept_in: match key.private_key.as_str() {
             "" => "nowhere",
             _ if key.is_on_token() => "token",
             _ => "database",

@@ -112,7 +112,7 @@ impl KeyRing {
         self.loaded_at.plus(lead).since(now).min(max_age)
     }
 
-    /// The parsed key of `public_key`, so that a reload need not parse it again.
+    /// The parsed key named `kid`, so that a reload need not parse it again.
     pub fn parsed(&self, kid: &str) -> Option<&Arc<SigningKey>> {
         let key = self.keys.iter().find(|key| key.public.kid == kid)?;
         key.private.as_ref().map(|private| &private.key)

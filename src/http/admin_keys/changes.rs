@@ -156,11 +156,12 @@ pub struct RevokeBody {
     responses(
         (status = 200, body = RevocationView, example = json!({
             "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
+            "only_verified": false,
             "tokens_issued_from": "2026-01-01T09:30:00Z",
             "tokens_issued_until": "2026-01-31T09:30:00Z",
             "active_kid": "Zp1g7dVtQwYb4mHk0cN8sT3xRj5uEoLfA9iGv2nWqK6",
             "active_published_at": "2026-01-01T09:30:00Z",
-            "active_in_all_caches_at": "2026-01-01T09:40:00Z",
+            "active_in_all_caches_at": "2026-01-01T09:40:05Z",
             "gone_from_all_caches_at": "2026-01-31T09:40:00Z",
         })),
         (status = 400, description = "No reason", body = ProblemBody,

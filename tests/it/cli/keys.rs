@@ -40,6 +40,7 @@ fn a_list_shows_what_signs_and_what_waits() {
         "created_at",
         "deactivates_at",
         "in_all_caches_in",
+        "kept_in",
         "kid",
         "next_at",
         "next_state",
@@ -50,7 +51,7 @@ fn a_list_shows_what_signs_and_what_waits() {
     ];
     assert_eq!(members, expected);
     assert_eq!((&shown["algorithm"], &shown["next_state"]), (&json!("RS256"), &json!("active")));
-    assert!(shown["in_all_caches_in"].as_u64().is_some_and(|s| (1..=600).contains(&s)), "{shown}");
+    assert!(shown["in_all_caches_in"].as_u64().is_some_and(|s| (1..=605).contains(&s)), "{shown}");
     // Both of them change over at the same moment.
     let signs = key(&signet, &active);
     assert_eq!((&signs["next_state"], &signs["next_at"]), (&json!("retiring"), &shown["next_at"]));
@@ -105,7 +106,7 @@ fn a_key_signs_sooner_than_verifiers_can_follow_only_by_force() {
     assert_misused(&signet.cli(&["keys", "rotate", "--activate-in", "soon"], ""));
     assert_misused(&signet.cli(&[&at_once[..], &["--force"]].concat(), ""));
     let error = signet.cli(&[&at_once[..], &["--force", "--reason", " "]].concat(), "");
-    assert!(assert_fails(&error).contains("--reason of 1 to 500"), "{error:?}");
+    assert!(assert_fails(&error).contains("a reason of 1 to 500"), "{error:?}");
     let long = "x".repeat(501);
     assert_fails(&signet.cli(&[&at_once[..], &["--force", "--reason", &long]].concat(), ""));
     assert_eq!(active(&signet), first);

@@ -230,6 +230,7 @@ async fn another_algorithm_signs_once_its_key_was_published_long_enough() {
     let old = open(&url, kek.expose(), Algorithm::EdDsa, at(0)).await;
     let kid = old.ring().active(Algorithm::EdDsa, at(0)).unwrap().public.kid.clone();
     let new = open(&url, kek.expose(), Algorithm::Es256, at(10)).await;
+    new.maintain(LIFETIME, at(10)).await.unwrap();
     let signs = |second| {
         let ring = new.ring();
         let key = &ring.active(Algorithm::Es256, at(second)).unwrap().public;
