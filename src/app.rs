@@ -238,6 +238,7 @@ impl App {
         let Stores { db, clients, audit, random, .. } = &stores;
         let (clients, audit) = (clients.clone(), audit.clone());
         let custody = open_keys(&config, db, clients, audit, random, now).await?;
+        custody.keys.check_all_open(now).await?;
         // Of an algorithm that is new in the configuration, the first key.
         custody.maintain(now).await?;
         let keys = custody.keys.clone();

@@ -148,6 +148,11 @@ async fn change(command: Command, config: &Config) -> Result<()> {
     // The clock is read when all is there: a passphrase may be waited for.
     let clock = Clock::system();
     let custody = app::open_custody(config, clock.now()).await?;
+    // A compromised key can be taken out whether or not the others open.
+    if !matches!(command, Command::Revoke { .. } | Command::Retire { .. }) {
+        let checked = custody.keys.check_all_open(clock.now()).await;
+        checked.context("the signing keys cannot be used")?;
+    }
     let origin = Origin::default();
     let by = By { actor: Actor::CommandLine, origin: &origin };
     match command {

@@ -177,7 +177,9 @@ impl Registration {
 /// Whether `text` may be the id of a client.
 fn is_client_id(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    (1..=100).contains(&text.len()) && text.chars().all(allowed)
+    // The audit trail calls others by these names.
+    let reserved = ["command-line", "system", "anonymous"];
+    (1..=100).contains(&text.len()) && text.chars().all(allowed) && !reserved.contains(&text)
 }
 
 fn check_grants(names: &[String], client_type: ClientType) -> Result<Vec<GrantType>, String> {

@@ -212,6 +212,8 @@ impl Custody {
         now: Timestamp,
     ) -> Result<Handover, CustodyError> {
         turn.why.check()?;
+        // So that a key waits to take over.
+        self.maintain(now).await?;
         let algorithm = algorithm.unwrap_or(self.keys.policy().algorithms.default);
         let lead = turn.lead(self.keys.policy());
         let lifetime = self.token_lifetime().await?;
@@ -234,6 +236,7 @@ impl Custody {
         self.keys.retire(kid, why.forced, lifetime, now).await?;
         let detail = why.after("left JWKS");
         self.record(Kind::KeyWithdrawn, kid, detail, &by, now).await;
+        self.make_spare(now).await;
         Ok(())
     }
 
@@ -250,6 +253,7 @@ impl Custody {
         let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
         let detail = format!("{signs} signs now; reason: {}", reason.trim());
         self.audit.record_once(event(Kind::KeyRevoked, kid, Some(detail), &by), now).await;
+        self.make_spare(now).await;
         Ok(revoked)
     }
 
@@ -297,6 +301,16 @@ impl Custody {
         let detail = format!("{} sealed anew", rewrapped.rewrapped);
         self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, &by, now).await;
         Ok(rewrapped)
+    }
+
+    /// Makes the next spare where one was used up; not where a key-encryption key is missing, under
+    /// which it would be lost. If it fails, whoever follows the keys makes it.
+    async fn make_spare(&self, now: Timestamp) {
+        if self.keys.check_all_open(now).await.is_ok()
+            && let Err(error) = self.maintain(now).await
+        {
+            tracing::warn!(%error, "the next spare key was not made yet");
+        }
     }
 
     async fn token_lifetime(&self) -> Result<Duration, StorageError> {

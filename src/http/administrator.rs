@@ -7,6 +7,7 @@ use super::bearer::BearerError;
 use super::signed_in::{self, NotSignedIn};
 use crate::app::App;
 use crate::audit::Actor;
+use crate::clients::GrantType;
 use crate::time::Timestamp;
 use crate::tokens::{Scope, scope};
 use crate::users::ADMIN_ROLE;
@@ -32,7 +33,11 @@ pub async fn administrator(
         }
     };
     let client = app.authorization_server.clients.find_enabled(&claims.client_id).await?;
-    let client_may = client.is_some_and(|client| client.scope.contains(scope::ADMIN));
+    let is_own = live.epoch.is_none();
+    let client_may = client.is_some_and(|client| {
+        let may_act = !is_own || client.may_use(GrantType::ClientCredentials);
+        may_act && client.scope.contains(scope::ADMIN)
+    });
     let granted = Scope::parse(&claims.scope).unwrap_or_default().contains(scope::ADMIN);
     if granted && client_may { Ok(actor) } else { Err(BearerError::NotAdministrator.into()) }
 }

@@ -37,6 +37,10 @@ pub async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
             return Err(Problem::unavailable(format!("the {name} is not usable")).because(&error));
         }
     }
+    let ring = app.keys.ring();
+    if ring.active(app.keys.policy().algorithms.default, app.clock.now()).is_none() {
+        return Err(Problem::unavailable("the key that is to sign does not open here"));
+    }
     Ok(answer("ready"))
 }
 

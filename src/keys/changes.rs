@@ -99,7 +99,8 @@ impl Keys {
         .await
     }
 
-    /// Takes a key out that is not needed. Only one that waits, unless `forced`. A key that signs
+    /// Takes a key out that is not needed; a new spare is left to [`maintain`](Self::maintain). Only
+    /// one that waits, unless `forced`. A key that signs
     /// can go only if its algorithm is not used any more.
     pub async fn retire(
         &self,
@@ -111,8 +112,8 @@ impl Keys {
         let rules = self.policy.rules(token_lifetime);
         let algorithm = self.find_published(kid, now).await?.algorithm;
         if self.policy.algorithms.all().contains(&algorithm) {
-            let retire = |chain: &mut Chain, now| Ok(chain.retire(kid, forced, &rules, now)?);
-            return self.change_with_spare(algorithm, &rules, None, now, retire).await;
+            let retire = |chain: &mut Chain| Ok(chain.retire(kid, forced, &rules, now)?);
+            return self.change(algorithm, None, None, now, retire).await;
         }
         let wind_down = |chain: &mut Chain| {
             match chain.find(kid)?.times.state(now) {
@@ -145,14 +146,16 @@ impl Keys {
                 active: chain.active(now).cloned(),
             })
         };
-        match self.policy.algorithms.all().contains(&stored.algorithm) {
-            true => self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await,
-            // A key that nobody has seen yet would only stand in the way of those in use.
-            false => {
-                let revoke = |chain: &mut Chain| revoke(chain, now);
-                self.change(stored.algorithm, None, Some(kid), now, revoke).await
-            }
+        let mut left = self.load_chain(stored.algorithm, now).await?;
+        left.revoke(kid, &rules, now)?;
+        let is_used = self.policy.algorithms.all().contains(&stored.algorithm);
+        if is_used && left.active(now).is_none() {
+            self.check_all_open(now).await?;
+            return self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await;
         }
+        // Nothing has to be waited for: the next spare can be made after.
+        let revoke = |chain: &mut Chain| revoke(chain, now);
+        self.change(stored.algorithm, None, Some(kid), now, revoke).await
     }
 
     /// Adds a key that was made elsewhere. It signs after `lead`, before those that wait already.
@@ -173,7 +176,6 @@ impl Keys {
         }
         // What is refused leaves everything as it is.
         self.load_chain(algorithm, now).await?.import(kid.clone(), lead, &rules, now)?;
-        self.make_room(&kept, now).await?;
         let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
         let at = self.change(algorithm, Some(kept), None, now, import).await?;
         Ok((kid, at))
@@ -194,23 +196,27 @@ impl Keys {
             Ok(())
         };
         let kept = Kept { public, private_key: String::new() };
-        self.make_room(&kept, now).await?;
         self.change(kept.public.algorithm, Some(kept), None, now, publish).await?;
         Ok(kid)
     }
 
-    /// Neither the name nor the key itself may be in use, under whatever name. One that only
-    /// verified makes room: its own pair takes its place, or it is published anew.
-    async fn make_room(&self, new: &Kept, now: Timestamp) -> Result<(), KeysError> {
-        for stored in self.store.find_same(&new.public.kid, &new.public.spki).await? {
-            let only_verifies = stored.private_key.is_empty() && stored.revoked_at.is_none();
-            let is_over = stored.times.state(now) == State::Retired || !new.private_key.is_empty();
-            if !only_verifies || !is_over || stored.public_key != new.public.spki {
+    /// Neither the name nor the key itself may be in use, under whatever name. Another issuer's key
+    /// makes room: its own pair takes its place, or it is published anew. Returns what goes.
+    async fn room_for(&self, new: &Kept, now: Timestamp) -> Result<Option<String>, KeysError> {
+        let Kept { public, private_key } = new;
+        let mut gone = None;
+        for stored in self.store.find_same(&public.kid, &public.spki).await? {
+            let is_foreign = stored.private_key.is_empty() && stored.revoked_at.is_none();
+            let is_over = stored.times.state(now) == State::Retired || !private_key.is_empty();
+            let is_same = stored.public_key == public.spki
+                && stored.kid == public.kid
+                && stored.algorithm == public.algorithm;
+            if !(is_foreign && is_over && is_same) {
                 return Err(Refusal::Known(stored.kid).into());
             }
-            self.store.remove_verifying(&stored.kid).await?;
+            gone = Some(stored.kid);
         }
-        Ok(())
+        Ok(gone)
     }
 
     async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
@@ -305,7 +311,12 @@ impl Keys {
     ) -> Result<(T, bool), KeysError> {
         for _ in 0..MOST_TRIES {
             let from_version = self.store.version(algorithm).await?;
-            let before = links(self.store.load_published(now).await?, algorithm);
+            let replaced = match new {
+                Some(new) => self.room_for(new, now).await?,
+                None => None,
+            };
+            let mut before = links(self.store.load_published(now).await?, algorithm);
+            before.retain(|link| replaced.as_ref() != Some(&link.kid));
             let mut chain = Chain::new(before.iter().cloned(), now);
             let result = decide(&mut chain)?;
             let is_new = |link: &Link| new.is_some_and(|new| new.public.kid == link.kid);
@@ -321,7 +332,7 @@ impl Keys {
                 return Ok((result, false));
             }
             let revoked = revoked.map(|kid| (kid, now));
-            let change = Change { algorithm, from_version, changed, added, revoked };
+            let change = Change { algorithm, from_version, replaced, changed, added, revoked };
             match self.store.apply(&change).await {
                 Err(StorageError::Conflict) => continue,
                 Err(error) => return Err(error.into()),

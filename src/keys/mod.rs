@@ -102,8 +102,7 @@ impl Keys {
         Ok(KeyStore::new(db.clone()).load_all().await?.is_empty())
     }
 
-    /// Loads the keys of `db`, making the first ones where there is none. Every private key must
-    /// open in `vault`. `token_lifetime` is that of the longest-lived token, with leeway.
+    /// Loads the keys of `db`, making the first ones where there is none. `token_lifetime` is that of the longest-lived token, with leeway.
     pub async fn open(
         db: &Db,
         vault: Vault,
@@ -116,8 +115,6 @@ impl Keys {
         let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(Vec::new(), now)));
         let (vault, policy) = (Arc::new(vault), Arc::new(policy));
         let keys = Self { ring, reloading: Arc::default(), store, vault, policy };
-        // A key-encryption key that is wrong must be seen before it adds to the trouble.
-        keys.check_all_open(now).await?;
         let mut grown = Vec::new();
         if is_first {
             // The first key and its spare.
@@ -126,18 +123,20 @@ impl Keys {
             }
         }
         keys.reload(now).await?;
-        keys.ring().active(keys.policy.algorithms.default, now).ok_or(KeysError::NoneActive)?;
         Ok((keys, grown))
     }
 
-    /// Fails with the first key that signs, or will, and does not open.
-    async fn check_all_open(&self, now: Timestamp) -> Result<(), KeysError> {
+    /// Fails with the first key that signs, or will, and does not open. To be asked before anything
+    /// is made: a key-encryption key that is wrong must not add to the trouble.
+    pub async fn check_all_open(&self, now: Timestamp) -> Result<(), KeysError> {
         let signs = |key: &StoredKey| key.times.state(now) != rotation::State::Retiring;
         let stored = self.store.load_published(now).await?;
         let signing: Vec<_> = stored.into_iter().filter(signs).collect();
         let vault = self.vault.clone();
         let open = move || signing.iter().try_for_each(|key| vault.open_key(key).map(drop));
-        off_the_request_path(open).await
+        off_the_request_path(open).await?;
+        self.ring().active(self.policy.algorithms.default, now).ok_or(KeysError::NoneActive)?;
+        Ok(())
     }
 
     /// The present snapshot.
@@ -258,7 +257,10 @@ fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<Ring
     };
     Ok(match key {
         Some(key) => RingKey::signing(&stored.kid, stored.times, key),
-        None => RingKey::verifying(stored.times, stored.public()?),
+        None => {
+            let foreign = stored.private_key.is_empty();
+            RingKey::verifying(stored.times, stored.public()?, foreign)
+        }
     })
 }
 

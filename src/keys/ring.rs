@@ -17,7 +17,9 @@ pub struct RingKey {
     pub times: Times,
     /// What verifies.
     pub public: PublicKey,
-    /// What signs; not there for a key that only verifies.
+    /// Whether it belongs to another issuer, whose tokens are only verified here.
+    pub foreign: bool,
+    /// What signs; not there for another issuer's key, and for one that does not open here.
     private: Option<Private>,
 }
 
@@ -33,12 +35,12 @@ impl RingKey {
     pub fn signing(kid: &str, times: Times, key: Arc<SigningKey>) -> Self {
         let public = PublicKey { kid: kid.to_owned(), ..key.public.clone() };
         let handle = signer::register(&key);
-        Self { times, public, private: Some(Private { key, handle }) }
+        Self { times, public, foreign: false, private: Some(Private { key, handle }) }
     }
 
-    /// Takes a key into a ring that only verifies.
-    pub fn verifying(times: Times, public: PublicKey) -> Self {
-        Self { times, public, private: None }
+    /// Takes a key into a ring that only verifies here.
+    pub fn verifying(times: Times, public: PublicKey, foreign: bool) -> Self {
+        Self { times, public, foreign, private: None }
     }
 
     /// The handle by which jsonwebtoken signs with this key.
@@ -76,28 +78,22 @@ impl KeyRing {
     }
 
     /// The key that signs at `now`: of the algorithm `wanted`, or, while that has none which is
-    /// published for long enough, of another. Where the clock stands before the first key was made,
-    /// or before the moment at which another was revoked (an instance a little behind the one that
-    /// did it), the key whose turn comes next signs: it is published.
+    /// published for long enough, of another. `None` where it does not open here: no other key may
+    /// sign in its turn. Where the clock stands before the first key was made, or before the moment
+    /// at which another was revoked (an instance a little behind the one that did it), the key whose
+    /// turn comes next signs: it is published.
     pub fn active(&self, wanted: Algorithm, now: Timestamp) -> Option<&RingKey> {
-        let signing = || self.keys.iter().filter(|key| key.private.is_some());
-        let active = |key: &&RingKey| key.times.state(now) == State::Active;
-        signing()
-            .filter(active)
+        let in_state = |state| self.keys.iter().filter(move |key| key.times.state(now) == state);
+        in_state(State::Active)
             .find(|key| key.public.algorithm == wanted)
-            .or_else(|| signing().find(active))
-            .or_else(|| {
-                let waits = |key: &&RingKey| key.times.state(now) == State::Pending;
-                signing().min_by_key(|key| (!waits(key), key.times.activates_at))
-            })
+            .or_else(|| in_state(State::Active).next())
+            .or_else(|| in_state(State::Pending).min_by_key(|key| key.times.activates_at))
+            .filter(|key| key.private.is_some())
     }
 
     /// The published key named `kid`, for verification.
-    pub fn find(&self, kid: &str, now: Timestamp) -> Option<&PublicKey> {
-        self.keys
-            .iter()
-            .find(|key| key.public.kid == kid && key.times.state(now) != State::Retired)
-            .map(|key| &key.public)
+    pub fn find(&self, kid: &str, now: Timestamp) -> Option<&RingKey> {
+        self.keys.iter().find(|key| key.public.kid == kid && key.times.state(now) != State::Retired)
     }
 
     /// The published set.
@@ -122,6 +118,26 @@ impl KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_other_key_signs_in_the_turn_of_one_that_does_not_open() {
+        let at = Timestamp::from_unix;
+        let key = || SigningKey::generate(Algorithm::EdDsa, 0).unwrap();
+        let signing = |times| RingKey::signing("waits", times, Arc::new(key()));
+        let closed = |times| RingKey::verifying(times, key().public, false);
+        let signs = |keys, now| {
+            let ring = KeyRing::new(keys, at(now));
+            ring.active(Algorithm::EdDsa, at(now)).map(|key| key.public.kid.clone())
+        };
+        let waits = Times::new(at(0), at(100));
+        let turn = Times { deactivates_at: Some(at(100)), ..Times::new(at(0), at(50)) };
+        assert_eq!(signs(vec![signing(waits), closed(turn)], 60), None);
+        assert_eq!(signs(vec![signing(waits), closed(turn)], 100), Some("waits".into()));
+        // Where the clock is behind all of them, the next one signs.
+        assert_eq!(signs(vec![signing(waits)], 60), Some("waits".into()));
+        let over = Times::verifying(at(0), at(200));
+        assert_eq!(signs(vec![signing(over)], 60), None);
+    }
 
     #[test]
     fn a_stale_set_is_not_cached_beyond_what_it_can_know() {

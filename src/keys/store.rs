@@ -45,6 +45,8 @@ pub struct Change<'a> {
     pub algorithm: Algorithm,
     /// The version that was read before the keys were.
     pub from_version: i64,
+    /// Another issuer's key that makes room for the one that is added.
+    pub replaced: Option<String>,
     /// Keys whose times change, in an order in which no two are ever without a successor.
     pub changed: Vec<Link>,
     /// A key that is added.
@@ -112,14 +114,6 @@ impl KeyStore {
         self.db.fetch_all(query).await?.iter().map(read).collect()
     }
 
-    /// Removes a key that only verifies.
-    pub async fn remove_verifying(&self, kid: &str) -> Result<(), StorageError> {
-        let delete =
-            sqlx::query("DELETE FROM signing_keys WHERE kid = $1 AND sealed_private_key = ''")
-                .bind(kid);
-        self.db.execute(delete).await.map(drop)
-    }
-
     /// The version of the keys of `algorithm`: to be read before they are.
     pub async fn version(&self, algorithm: Algorithm) -> Result<i64, StorageError> {
         let query = sqlx::query("SELECT version FROM key_chains WHERE algorithm = $1")
@@ -143,9 +137,13 @@ impl KeyStore {
                     return Err(StorageError::Conflict);
                 }
                 fault::point("keys.version_raised");
+                if let Some(replaced) = &change.replaced {
+                    changed_one(remove_foreign(replaced).execute(&mut **transaction).await?)?;
+                }
                 for link in &change.changed {
                     let revoked = change.revoked.filter(|(kid, _)| *kid == link.kid);
-                    update(link, revoked.map(|(_, at)| at)).execute(&mut **transaction).await?;
+                    let update = update(link, revoked.map(|(_, at)| at));
+                    changed_one(update.execute(&mut **transaction).await?)?;
                     fault::point("keys.times_changed");
                 }
                 if let Some(added) = &change.added {
@@ -215,6 +213,19 @@ impl KeyStore {
         .bind(old);
         Ok(self.db.execute(update).await? == 1)
     }
+}
+
+/// What is not there any more was changed by another.
+fn changed_one(result: sqlx::any::AnyQueryResult) -> Result<(), StorageError> {
+    if result.rows_affected() == 1 { Ok(()) } else { Err(StorageError::Conflict) }
+}
+
+fn remove_foreign(kid: &str) -> Statement<'_> {
+    sqlx::query(
+        "DELETE FROM signing_keys \
+         WHERE kid = $1 AND sealed_private_key = '' AND revoked_at IS NULL",
+    )
+    .bind(kid)
 }
 
 fn update(link: &Link, revoked_at: Option<Timestamp>) -> Statement<'_> {

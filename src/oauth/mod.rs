@@ -97,8 +97,9 @@ pub enum TokenError {
 impl From<SignError> for TokenError {
     fn from(error: SignError) -> Self {
         match error {
-            // As passing as a store that does not answer.
-            SignError::Away => StorageError::Unavailable(error.into()).into(),
+            // As passing as a store that does not answer: a token that is away, or a key that does
+            // not open here until somebody gives what opens it.
+            SignError::Away | SignError::NoKey => StorageError::Unavailable(error.into()).into(),
             error => Self::Sign(error),
         }
     }

@@ -86,6 +86,10 @@ pub struct Claims {
     /// The user's roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// Whether another issuer signed it, whose key is published here to verify: then nobody here
+    /// knows whom it was given to.
+    #[serde(skip)]
+    pub foreign: bool,
 }
 
 /// What a token is issued about.
@@ -204,6 +208,7 @@ impl AccessTokens {
             auth_time,
             sid,
             roles,
+            foreign: false,
         };
         let mut header = Header::new(key.public.algorithm.jws());
         header.typ = Some(TYPE.into());
@@ -238,11 +243,13 @@ impl AccessTokens {
         let kid = header.kid.ok_or(InvalidToken("no kid"))?;
         let ring = self.keys.ring();
         let key = ring.find(&kid, now).ok_or(InvalidToken("unknown key"))?;
-        let validation = self.validations.iter().find(|(of, _)| *of == key.algorithm);
+        let validation = self.validations.iter().find(|(of, _)| *of == key.public.algorithm);
         let (_, validation) = validation.ok_or(InvalidToken("unknown algorithm"))?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding_key, validation)
-            .map_err(|_| InvalidToken("signature or claims"))?
-            .claims;
+        let mut claims =
+            jsonwebtoken::decode::<Claims>(token, &key.public.decoding_key, validation)
+                .map_err(|_| InvalidToken("signature or claims"))?
+                .claims;
+        claims.foreign = key.foreign;
         if claims.iss != self.policy.issuer {
             return Err(InvalidToken("other issuer"));
         }

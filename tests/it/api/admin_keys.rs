@@ -28,7 +28,7 @@ pub struct Service {
     database: String,
     email: String,
     pub id: String,
-    token: String,
+    pub token: String,
 }
 
 impl Service {

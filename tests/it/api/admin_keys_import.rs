@@ -192,14 +192,35 @@ async fn tokens_of_a_former_issuer_verify_by_its_public_key() {
     // Another's signature under that name is nobody's, and the key never signs.
     assert!(!service.client.is_active(credentials, &sign(&new_key(), kid, &claims)).await);
     assert_ne!(signing_kid(&service.client).await, kid);
-    // Whoever holds the private half administers nothing in the name of a user.
-    let mut forged = claims;
-    forged["sub"] = json!(service.id);
-    forged["client_id"] = json!("signet-first-party");
-    forged["scope"] = json!("signet:admin");
-    let forged = sign(&key, kid, &forged);
-    let answer = service.client.get("/admin/keys").bearer_auth(forged).answer().await;
-    answer.expect_problem(403);
+    // Whoever holds the private half opens nothing of Signet's own: not in the name of a user, also
+    // of one who is logged in, nor in that of a client.
+    let admin = Jwt::decode(&service.token).claims;
+    for (sub, sid) in [
+        (&service.id[..], Value::Null),
+        (&service.id, admin["sid"].clone()),
+        ("signet-first-party", Value::Null),
+    ] {
+        let mut forged = admin.clone();
+        (forged["sub"], forged["client_id"]) = (json!(sub), json!("signet-first-party"));
+        match sid {
+            Value::Null => drop(forged.as_object_mut().expect("claims").remove("sid")),
+            sid => forged["sid"] = sid,
+        }
+        let forged = sign(&key, kid, &forged);
+        for path in ["/admin/keys", "/users/me"] {
+            let answer = service.client.get(path).bearer_auth(&forged).answer().await;
+            answer.expect_problem(401);
+        }
+    }
+    // Nor is its name taken from its tokens by another name for the same key.
+    let body = json!({ "pem": pem("pkcs8 -topk8 -nocrypt", &key), "kid": "another" });
+    service.refused(PATH, body, 409).await;
+    assert!(service.client.is_active(credentials, &token).await);
+    // Its own pair under its own name takes its place.
+    let body = json!({ "pem": pem("pkcs8 -topk8 -nocrypt", &key), "kid": kid });
+    let done = service.post(PATH, body).await.expect(201).json();
+    assert!(done["activates_at"].is_string(), "{done}");
+    assert!(service.client.is_active(credentials, &token).await);
 }
 
 #[tokio::test]

@@ -64,7 +64,8 @@ fn the_rules_of_signup_hold_here_too() {
     ] {
         assert_fails(&add(email, password));
     }
-    assert!(add("a@example.com", PASSWORD).status.success());
+    let added = add("a@example.com", PASSWORD);
+    assert!(added.status.success(), "{added:?}");
     assert_fails(&add("A@example.com", PASSWORD));
     let set = ["users", "set-password", "a@example.com", "--password-stdin"];
     assert_fails(&signet.cli(&set, "short"));

@@ -57,7 +57,14 @@ fn stored(kid: &str, times: Times) -> StoredKey {
 
 /// A step that changes `changed` and adds `added`.
 fn change(from_version: i64, changed: Vec<Link>, added: Option<StoredKey>) -> Change<'static> {
-    Change { algorithm: Algorithm::Es256, from_version, changed, added, revoked: None }
+    Change {
+        algorithm: Algorithm::Es256,
+        from_version,
+        replaced: None,
+        changed,
+        added,
+        revoked: None,
+    }
 }
 
 fn until(kid: &str, from: i64, until: Timestamp) -> Link {
