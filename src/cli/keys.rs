@@ -36,7 +36,7 @@ pub enum Command {
         #[command(flatten)]
         turn: TurnArguments,
         /// Which keys, where more than one algorithm is in use.
-        #[arg(long, value_parser = algorithm)]
+        #[arg(long)]
         algorithm: Option<Algorithm>,
         /// As JSON.
         #[arg(long)]
@@ -76,7 +76,7 @@ pub enum Command {
         #[command(flatten)]
         turn: TurnArguments,
         /// RS256 or PS256.
-        #[arg(long, value_parser = algorithm)]
+        #[arg(long)]
         algorithm: Option<Algorithm>,
         /// The name that its tokens carry already; its RFC 7638 thumbprint if absent.
         #[arg(long, allow_hyphen_values = true)]
@@ -128,11 +128,6 @@ impl TurnArguments {
         let why = Why { forced: self.force, reason: self.reason };
         Turn { activate_in: self.activate_in, why }
     }
-}
-
-fn algorithm(name: &str) -> Result<Algorithm, String> {
-    let names = || Algorithm::ALL.map(Algorithm::as_str).join(", ");
-    Algorithm::parse(name).ok_or_else(|| format!("one of {}", names()))
 }
 
 /// Runs the command.

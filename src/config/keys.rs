@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use super::{KeysConfig, Profile};
+use crate::keys::algorithm::UnknownAlgorithm;
 use crate::keys::{Algorithm, Algorithms, Pkcs11Config, Policy};
 use crate::secret::{SealingKeys, Secret};
 
@@ -98,6 +99,5 @@ impl Check<'_> {
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
-    let names = || Algorithm::ALL.map(Algorithm::as_str).join(", ");
-    Algorithm::parse(name).ok_or_else(|| format!("must be one of {}, not \"{name}\"", names()))
+    name.parse().map_err(|unknown: UnknownAlgorithm| format!("{unknown}, not \"{name}\""))
 }

@@ -32,11 +32,6 @@ impl Algorithm {
         }
     }
 
-    /// Reads a value of `alg`; `None` for what Signet does not sign with.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
-    }
-
     /// Whether its keys are RSA keys.
     pub fn is_rsa(self) -> bool {
         matches!(self, Self::Rs256 | Self::Ps256)
@@ -50,6 +45,20 @@ impl Algorithm {
             Self::Es256 => jsonwebtoken::Algorithm::ES256,
             Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         }
+    }
+}
+
+/// A value of `alg` that Signet does not sign with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of {}", Algorithm::ALL.map(Algorithm::as_str).join(", "))]
+pub struct UnknownAlgorithm;
+
+impl std::str::FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        let named = Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name);
+        named.ok_or(UnknownAlgorithm)
     }
 }
 

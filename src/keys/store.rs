@@ -264,8 +264,9 @@ fn read(row: &AnyRow) -> Result<StoredKey, StorageError> {
     let algorithm: String = row.try_get("algorithm")?;
     Ok(StoredKey {
         kid: row.try_get("kid")?,
-        algorithm: Algorithm::parse(&algorithm)
-            .ok_or_else(|| StorageError::corrupt("algorithm of a signing key"))?,
+        algorithm: algorithm
+            .parse()
+            .map_err(|_| StorageError::corrupt("algorithm of a signing key"))?,
         public_key: row.try_get("public_key")?,
         private_key: row.try_get("sealed_private_key")?,
         times: Times {

@@ -21,6 +21,7 @@ use crate::http::error::Problem;
 use crate::http::extract::{self, BodyError, Fields};
 use crate::http::finish::to_the_end;
 use crate::keys::Algorithm;
+use crate::keys::algorithm::UnknownAlgorithm;
 use crate::time::Timestamp;
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
@@ -336,10 +337,6 @@ fn why(fields: &mut Fields) -> Why {
 
 fn algorithm(fields: &mut Fields) -> Option<Algorithm> {
     let name = fields.optional("algorithm")?;
-    let algorithm = Algorithm::parse(&name);
-    if algorithm.is_none() {
-        let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
-        fields.reject("algorithm", format!("must be one of {names}"));
-    }
-    algorithm
+    let algorithm: Result<_, UnknownAlgorithm> = name.parse();
+    algorithm.map_err(|unknown| fields.reject("algorithm", unknown.to_string())).ok()
 }
