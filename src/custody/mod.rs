@@ -233,9 +233,12 @@ impl Custody {
     ) -> Result<(), CustodyError> {
         why.check()?;
         let lifetime = self.token_lifetime().await?;
-        self.keys.retire(kid, why.forced, lifetime, now).await?;
-        let detail = why.after("left JWKS");
-        self.record(Kind::KeyWithdrawn, kid, detail, &by, now).await;
+        let leaves_at = self.keys.retire(kid, why.forced, lifetime, now).await?;
+        let detail = match leaves_at > now {
+            true => format!("signs no longer, leaves JWKS at {leaves_at}"),
+            false => "left JWKS".into(),
+        };
+        self.record(Kind::KeyWithdrawn, kid, why.after(detail), &by, now).await;
         self.make_spare(now).await;
         Ok(())
     }

@@ -100,29 +100,26 @@ impl Keys {
     }
 
     /// Takes a key out that is not needed; a new spare is left to [`maintain`](Self::maintain). Only
-    /// one that waits, unless `forced`. A key that signs
-    /// can go only if its algorithm is not used any more.
+    /// one that waits, unless `forced`. A key that signs can go only if its algorithm is not used
+    /// any more, and then leaves JWKS when its tokens are dead. Returns when it leaves.
     pub async fn retire(
         &self,
         kid: &str,
         forced: bool,
         token_lifetime: Duration,
         now: Timestamp,
-    ) -> Result<(), KeysError> {
+    ) -> Result<Timestamp, KeysError> {
         let rules = self.policy.rules(token_lifetime);
         let algorithm = self.find_published(kid, now).await?.algorithm;
-        if self.policy.algorithms.all().contains(&algorithm) {
-            let retire = |chain: &mut Chain| Ok(chain.retire(kid, forced, &rules, now)?);
-            return self.change(algorithm, None, None, now, retire).await;
-        }
-        let wind_down = |chain: &mut Chain| {
+        let is_used = self.policy.algorithms.all().contains(&algorithm);
+        let retire = |chain: &mut Chain| {
             match chain.find(kid)?.times.state(now) {
-                State::Active if forced => chain.wind_down(&rules, now),
+                State::Active if forced && !is_used => chain.wind_down(&rules, now),
                 _ => chain.retire(kid, forced, &rules, now)?,
             }
-            Ok(())
+            Ok(chain.find(kid)?.times.retires_at.unwrap_or(now))
         };
-        self.change(algorithm, None, None, now, wind_down).await
+        self.change(algorithm, None, None, now, retire).await
     }
 
     /// Takes a compromised key out of JWKS at once; where it signs, the spare signs from now on.
