@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use redis::aio::PubSub;
 use redis::sentinel::SentinelClient;
-use redis::{Client, RedisResult};
+use redis::{Client, ErrorKind, RedisResult};
 
 use super::connection::sentinel_client;
 use super::{Redis, RedisConfig};
@@ -39,11 +39,10 @@ pub async fn listen(config: &RedisConfig, channel: &str, heard: impl Fn()) {
 }
 
 async fn subscribe(config: &RedisConfig, channel: &str) -> RedisResult<PubSub> {
-    let open = |url: &Secret<String>| Client::open(url.expose().as_str());
     let client = match config {
-        RedisConfig::Single { url } => open(url)?,
+        RedisConfig::Single { url } => Client::open(url.expose().as_str())?,
         // Every node of a cluster passes notices on to all others.
-        RedisConfig::Cluster { nodes } => open(first_that_answers(nodes).await)?,
+        RedisConfig::Cluster { nodes } => first_that_answers(nodes).await?,
         RedisConfig::Sentinel { sentinels, master, login } => {
             let mut sentinels: SentinelClient = sentinel_client(sentinels, master, login.as_ref())?;
             sentinels.async_get_client().await?
@@ -54,14 +53,12 @@ async fn subscribe(config: &RedisConfig, channel: &str) -> RedisResult<PubSub> {
     Ok(subscription)
 }
 
-/// A node of the cluster; the first of them where none answers.
-async fn first_that_answers(nodes: &[Secret<String>]) -> &Secret<String> {
+async fn first_that_answers(nodes: &[Secret<String>]) -> RedisResult<Client> {
     for node in nodes {
-        if let Ok(client) = Client::open(node.expose().as_str())
-            && client.get_multiplexed_async_connection().await.is_ok()
-        {
-            return node;
+        let client = Client::open(node.expose().as_str())?;
+        if client.get_multiplexed_async_connection().await.is_ok() {
+            return Ok(client);
         }
     }
-    &nodes[0]
+    Err((ErrorKind::ClusterConnectionNotFound, "no node of the cluster answers").into())
 }
