@@ -11,6 +11,7 @@ use super::output;
 use crate::app;
 use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
+use crate::custody::view::KeptIn;
 use crate::custody::{
     self, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
 };
@@ -239,10 +240,10 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
                 0 => "yes".into(),
                 seconds => format!("in {seconds}s"),
             },
-            match (view.kept_in, &view.sealed_under) {
-                (_, Some(id)) => id.clone(),
-                ("nowhere", None) => "-".into(),
-                (place, None) => place.into(),
+            match view.kept_in {
+                KeptIn::Database => output::cell(view.sealed_under.clone()),
+                KeptIn::Token => "token".into(),
+                KeptIn::Nowhere => "-".into(),
             },
         ]
     };

@@ -12,6 +12,18 @@ use crate::keys::{Algorithm, Policy, Rewrapped};
 use crate::secret::sealed_under;
 use crate::time::Timestamp;
 
+/// Where the private part of a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeptIn {
+    /// In the database, sealed.
+    Database,
+    /// On a PKCS#11 token.
+    Token,
+    /// With another issuer: the key only verifies here.
+    Nowhere,
+}
+
 /// A key without anything secret. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct KeyView {
@@ -41,7 +53,8 @@ pub struct KeyView {
     /// Seconds until every JWKS cache has it; 0 when all have.
     pub in_all_caches_in: u64,
     /// Where its private part is: `database`, `token`, or `nowhere` for a key that only verifies.
-    pub kept_in: &'static str,
+    #[schema(value_type = String)]
+    pub kept_in: KeptIn,
     /// The id of the key-encryption key that the private part in the database is sealed under.
     pub sealed_under: Option<String>,
 }
@@ -74,6 +87,13 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
         Some((next_state, expected?))
     });
     let cached_by = policy.in_all_caches(key.times.created_at);
+    let kept_in = if key.is_foreign() {
+        KeptIn::Nowhere
+    } else if key.is_on_token() {
+        KeptIn::Token
+    } else {
+        KeptIn::Database
+    };
     KeyView {
         state,
         created_at: key.times.created_at.to_string(),
@@ -84,11 +104,7 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
         next_state: next.map(|(state, _)| state),
         next_at: text(next.map(|(_, at)| at)),
         in_all_caches_in: if state == State::Retired { 0 } else { cached_by.since(now).as_secs() },
-        kept_in: match key.private_key.as_str() {
-            "" => "nowhere",
-            _ if key.is_on_token() => "token",
-            _ => "database",
-        },
+        kept_in,
         sealed_under: sealed_under(&key.private_key).map(str::to_owned),
         kid: key.kid,
         algorithm: key.algorithm,
@@ -183,10 +199,10 @@ pub struct RevocationView {
     /// Its tokens that were issued from here on have died before their time; absent if it never
     /// signed.
     pub tokens_issued_from: Option<String>,
-    /// Whether another issuer made its tokens: then all of them have died.
-    pub only_verified: bool,
     /// And up to here.
     pub tokens_issued_until: Option<String>,
+    /// Whether another issuer made its tokens: then all of them have died.
+    pub only_verified: bool,
     /// The key that signs now.
     pub active_kid: Option<String>,
     /// Since when that one has been published.

@@ -134,7 +134,7 @@ impl Keys {
         let revoke = |chain: &mut Chain, now: Timestamp| {
             let times = chain.find(kid)?.times;
             chain.revoke(kid, &rules, now)?;
-            let only_verified = stored.private_key.is_empty();
+            let only_verified = stored.is_foreign();
             let signed = times.state(now) != State::Pending && !only_verified;
             Ok(Revoked {
                 only_verified,
@@ -203,7 +203,7 @@ impl Keys {
         let Kept { public, private_key } = new;
         let mut gone = None;
         for stored in self.store.find_same(&public.kid, &public.spki).await? {
-            let is_foreign = stored.private_key.is_empty() && stored.revoked_at.is_none();
+            let is_foreign = stored.is_foreign() && stored.revoked_at.is_none();
             let is_over = stored.times.state(now) == State::Retired || !private_key.is_empty();
             let is_same = stored.public_key == public.spki
                 && stored.kid == public.kid

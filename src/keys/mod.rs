@@ -157,8 +157,7 @@ impl Keys {
         let _reloading = self.reloading.lock().await;
         let stored = self.store.load_published(now).await?;
         let (vault, present) = (self.vault.clone(), self.ring());
-        let is_known =
-            |key: &StoredKey| key.private_key.is_empty() || present.parsed(&key.kid).is_some();
+        let is_known = |key: &StoredKey| key.is_foreign() || present.parsed(&key.kid).is_some();
         let all_known = stored.iter().all(is_known);
         let parse = move || {
             let ring_key = |stored: &StoredKey| ring_key(&vault, &present, stored);
@@ -257,10 +256,7 @@ fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<Ring
     };
     Ok(match key {
         Some(key) => RingKey::signing(&stored.kid, stored.times, key),
-        None => {
-            let foreign = stored.private_key.is_empty();
-            RingKey::verifying(stored.times, stored.public()?, foreign)
-        }
+        None => RingKey::verifying(stored.times, stored.public()?, stored.is_foreign()),
     })
 }
 

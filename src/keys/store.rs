@@ -33,6 +33,11 @@ pub struct StoredKey {
 }
 
 impl StoredKey {
+    /// Whether it is another issuer's, and only verifies here.
+    pub fn is_foreign(&self) -> bool {
+        self.private_key.is_empty()
+    }
+
     /// The public half.
     pub fn public(&self) -> Result<PublicKey, KeyError> {
         PublicKey::stored(&self.kid, self.algorithm, &self.public_key)

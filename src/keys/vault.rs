@@ -98,7 +98,7 @@ impl Vault {
     /// The pair of a stored key; `None` for one that only verifies. Blocks until a token has
     /// answered.
     pub(super) fn open_key(&self, stored: &StoredKey) -> Result<Option<SigningKey>, KeysError> {
-        if stored.private_key.is_empty() {
+        if stored.is_foreign() {
             return Ok(None);
         }
         let key = match stored.private_key.strip_prefix(ON_TOKEN) {
