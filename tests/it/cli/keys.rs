@@ -154,6 +154,28 @@ fn a_key_that_is_not_needed_retires() {
     assert_eq!(key(&signet, &first)["revoked_at"], json!(null));
 }
 
+#[test]
+fn the_last_key_of_an_unused_algorithm_ends_with_its_tokens() {
+    let postgres = Postgres::shared();
+    let database = postgres.fresh_database();
+    let before = Signet::builder().postgres(&database).set("keys.algorithm", "ES256").prepare();
+    before.cli_ok(&["keys", "rewrap"], "");
+    let kid = active(&before);
+    let signet = before.sibling_with(|builder| builder.set("keys.algorithm", "RS256"));
+    let error = assert_fails(&signet.cli(&["keys", "retire", &kid], ""));
+    assert!(error.contains("the key signs now"), "{error}");
+    let forced = ["keys", "retire", &kid, "--force", "--reason", "nobody asks for it"];
+    let told = signet.cli_ok(&forced, "");
+    assert!(told.contains("signs no longer; it leaves JWKS at"), "{told}");
+    let shown = key(&signet, &kid);
+    assert_eq!(shown["state"], "retiring");
+    let leaves_at = shown["retires_at"].as_str().expect("a time");
+    let query = "SELECT detail FROM audit_events WHERE event = 'key.withdrawn'";
+    let expected =
+        format!("signs no longer, leaves JWKS at {leaves_at}; reason: nobody asks for it");
+    assert_eq!(postgres.sql(&database, query).trim(), expected);
+}
+
 #[tokio::test]
 async fn a_revoked_key_is_gone_and_the_spare_signs() {
     let signet = Signet::start();
