@@ -199,6 +199,8 @@ async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(),
         disabled_at: None,
         secrets: Vec::new(),
         created_at: now,
+        claims: Vec::new(),
+        version: 0,
     };
     match clients.create(&client).await {
         Err(StorageError::Conflict) => Ok(()),

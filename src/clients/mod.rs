@@ -103,6 +103,10 @@ pub struct Client {
     pub secrets: Vec<ClientSecret>,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// Members of the user's metadata that go into its tokens.
+    pub claims: Vec<String>,
+    /// Raised by every change to what an administrator sees of it.
+    pub version: i64,
 }
 
 impl Client {
@@ -170,6 +174,8 @@ impl Registration {
             disabled_at: None,
             secrets: Vec::new(),
             created_at: now,
+            claims: Vec::new(),
+            version: 0,
         })
     }
 }

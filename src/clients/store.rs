@@ -14,7 +14,8 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT c.client_id, c.name, c.client_type, c.grant_types, c.scope, c.audience, \
-             c.access_token_lifetime, c.disabled_at, c.created_at, s.fingerprint, \
+             c.access_token_lifetime, c.disabled_at, c.created_at, c.claims, c.version, \
+             s.fingerprint, \
              s.created_at AS secret_created_at, s.expires_at AS secret_expires_at \
              FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.client_id ",
             $condition
@@ -42,8 +43,8 @@ impl ClientStore {
                     client.grant_types.iter().map(|grant| grant.as_str()).collect();
                 sqlx::query(
                 "INSERT INTO clients (client_id, name, client_type, grant_types, scope, audience, \
-             access_token_lifetime, disabled_at, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+             access_token_lifetime, disabled_at, created_at, updated_at, claims, version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)",
             )
             .bind(client.client_id.as_str())
             .bind(client.name.as_deref())
@@ -54,6 +55,8 @@ impl ClientStore {
             .bind(client.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
             .bind(client.disabled_at.map(Timestamp::as_unix))
             .bind(client.created_at.as_unix())
+            .bind(client.claims.join(" "))
+            .bind(client.version)
             .execute(&mut **transaction)
             .await?;
                 for secret in &client.secrets {
@@ -94,7 +97,7 @@ impl ClientStore {
             .write(async |transaction| {
                 // Touching the client first makes two changes at once wait for each other.
                 let touched =
-                    sqlx::query("UPDATE clients SET updated_at = $2 WHERE client_id = $1")
+                    sqlx::query("UPDATE clients SET updated_at = $2, version = version + 1 WHERE client_id = $1")
                         .bind(client_id)
                         .bind(now.as_unix())
                         .execute(&mut **transaction)
@@ -195,6 +198,8 @@ fn read(row: &AnyRow, client_id: String) -> Result<Client, StorageError> {
         disabled_at: disabled_at.map(Timestamp::from_unix),
         secrets: Vec::new(),
         created_at: Timestamp::from_unix(row.try_get("created_at")?),
+        claims: words("claims")?,
+        version: row.try_get("version")?,
     })
 }
 

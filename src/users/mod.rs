@@ -42,7 +42,14 @@ pub struct User {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// What the application keeps of the user, for claims in tokens. Empty for most.
+    pub metadata: Metadata,
+    /// Raised by every change to what an administrator sees of the account.
+    pub version: i64,
 }
+
+/// A JSON object.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 impl User {
     /// Whether the user may sign in and stay signed in.

@@ -15,7 +15,7 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT id, email, name, password_hash, roles, session_epoch, email_verified_at, \
-             disabled_at, created_at, updated_at FROM users ",
+             disabled_at, created_at, updated_at, metadata, version FROM users ",
             $condition
         )
     };
@@ -37,8 +37,8 @@ impl UserStore {
     pub async fn create(&self, user: &User) -> Result<(), StorageError> {
         let insert = sqlx::query(
             "INSERT INTO users (id, email, email_key, name, password_hash, roles, session_epoch, \
-             email_verified_at, disabled_at, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             email_verified_at, disabled_at, created_at, updated_at, metadata, version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(user.id.to_string())
         .bind(user.email.as_str())
@@ -50,7 +50,9 @@ impl UserStore {
         .bind(user.email_verified_at.map(Timestamp::as_unix))
         .bind(user.disabled_at.map(Timestamp::as_unix))
         .bind(user.created_at.as_unix())
-        .bind(user.updated_at.as_unix());
+        .bind(user.updated_at.as_unix())
+        .bind(metadata_text(&user.metadata))
+        .bind(user.version);
         self.db.execute(insert).await.map(drop)
     }
 
@@ -94,10 +96,12 @@ impl UserStore {
         name: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let update = sqlx::query("UPDATE users SET name = $2, updated_at = $3 WHERE id = $1")
-            .bind(id.to_string())
-            .bind(name.map(str::to_owned))
-            .bind(now.as_unix());
+        let update = sqlx::query(
+            "UPDATE users SET name = $2, updated_at = $3, version = version + 1 WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(name.map(str::to_owned))
+        .bind(now.as_unix());
         Ok(self.db.execute(update).await? > 0)
     }
 
@@ -157,7 +161,7 @@ impl UserStore {
     pub async fn disable(&self, id: Uuid, now: Timestamp) -> Result<bool, StorageError> {
         let update = sqlx::query(
             "UPDATE users SET disabled_at = $2, session_epoch = session_epoch + 1, \
-             updated_at = $2 WHERE id = $1 AND disabled_at IS NULL",
+             updated_at = $2, version = version + 1 WHERE id = $1 AND disabled_at IS NULL",
         )
         .bind(id.to_string())
         .bind(now.as_unix());
@@ -167,7 +171,7 @@ impl UserStore {
     /// Enables the user again. `false` when there is none or it was not disabled.
     pub async fn enable(&self, id: Uuid, now: Timestamp) -> Result<bool, StorageError> {
         let update = sqlx::query(
-            "UPDATE users SET disabled_at = NULL, updated_at = $2 \
+            "UPDATE users SET disabled_at = NULL, updated_at = $2, version = version + 1 \
              WHERE id = $1 AND disabled_at IS NOT NULL",
         )
         .bind(id.to_string())
@@ -211,8 +215,16 @@ impl User {
             disabled_at: None,
             created_at: now,
             updated_at: now,
+            metadata: super::Metadata::new(),
+            version: 0,
         }
     }
+}
+
+/// An empty object is stored as NULL.
+fn metadata_text(metadata: &super::Metadata) -> Option<String> {
+    let text = || serde_json::Value::Object(metadata.clone()).to_string();
+    (!metadata.is_empty()).then(text)
 }
 
 fn read(row: &AnyRow) -> Result<User, StorageError> {
@@ -221,6 +233,7 @@ fn read(row: &AnyRow) -> Result<User, StorageError> {
     };
     let id: String = row.try_get("id")?;
     let roles: String = row.try_get("roles")?;
+    let metadata: Option<String> = row.try_get("metadata")?;
     Ok(User {
         id: id.parse().map_err(|_| StorageError::corrupt("user id"))?,
         email: row.try_get("email")?,
@@ -232,5 +245,8 @@ fn read(row: &AnyRow) -> Result<User, StorageError> {
         disabled_at: time("disabled_at")?,
         created_at: Timestamp::from_unix(row.try_get("created_at")?),
         updated_at: Timestamp::from_unix(row.try_get("updated_at")?),
+        metadata: serde_json::from_str(metadata.as_deref().unwrap_or("{}"))
+            .map_err(|_| StorageError::corrupt("user metadata"))?,
+        version: row.try_get("version")?,
     })
 }
