@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::PasswordPolicy;
-use super::password::{self, HashMemory, Password, Verdict};
+use super::password::{self, HashMemory, Pace, Password, Verdict};
 use crate::secret::{Random, Secret};
 
 /// A thread without work for this long gives its memory back.
@@ -137,7 +137,7 @@ fn work(shared: &Shared) {
     // Requests are worth more than hashes whenever both want the core. On Linux this lowers the
     // calling thread alone; where it is refused, hashing still works, only less politely.
     let _ = rustix::process::setpriority_process(None, 19);
-    let mut memory = HashMemory::default();
+    let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
     while let Some(job) = next(shared, &mut memory) {
         let _busy = Busy(shared);
         match job {
@@ -148,8 +148,8 @@ fn work(shared: &Shared) {
                 let _ = reply.send(hash);
             }
             Job::Verify(password, stored, reply) => {
-                let verdict =
-                    password::verify(&password, stored.expose(), &shared.policy, &mut memory);
+                let (stored, policy) = (stored.expose(), &shared.policy);
+                let verdict = password::verify(&password, stored, policy, &mut memory, &mut pace);
                 let _ = reply.send(verdict);
             }
         }

@@ -28,7 +28,7 @@ pub struct User {
     pub email: String,
     /// The display name.
     pub name: Option<String>,
-    /// A PHC string.
+    /// Argon2id as a PHC string, or what another system stored.
     pub password_hash: Secret<String>,
     /// Role names.
     pub roles: Vec<String>,
@@ -118,6 +118,10 @@ impl PasswordPolicy {
         }
         if !(1..=64).contains(&iterations) {
             return Err(("iterations", "must be from 1 to 64".into()));
+        }
+        // What a stored hash may ask for, so that one of this policy is always checked.
+        if u64::from(memory_kib) * u64::from(iterations) > 4 * 1024 * 1024 {
+            return Err(("iterations", "times memory_kib must be at most 4194304".into()));
         }
         if !(1..=256).contains(&threads) {
             return Err(("threads", "must be from 1 to 256".into()));

@@ -65,6 +65,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("scrypt", &["users/password*"]),
     ("pbkdf2", &["users/password*"]),
     ("bcrypt", &["users/password*"]),
+    ("md5", &["users/password*"]),
 ];
 
 /// Every Rust file below `folder` of the repository, by its path there, with its lines.

@@ -1,0 +1,116 @@
+//! bcrypt as it is, and behind a digest as Django (`bcrypt_sha256$`) and passlib
+//! (`$bcrypt-sha256$`) use it against its limit of 72 bytes.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{digest, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::encoding::{self, MALFORMED, bcrypt_base64, parts, values};
+
+const LEAST_COST: u64 = 4;
+/// Systems have 10 to 12, the cautious 14; every one more takes twice as long.
+const MOST_COST: u64 = 16;
+const TOO_DEAR: &str = "asks for more work than is allowed: bcrypt goes up to cost 16";
+/// What bcrypt looks at. All that comes after is cut off, as it was where the hash was made.
+const MOST_BYTES: usize = 72;
+
+/// What becomes of the password first.
+enum Before {
+    Nothing,
+    /// Django: SHA-256 in hexadecimal digits.
+    HexSha256,
+    /// passlib's version 1: SHA-256 in base64.
+    Base64Sha256,
+    /// passlib's version 2: HMAC-SHA-256 in base64, keyed with the salt as it is written.
+    Base64HmacSha256(String),
+}
+
+impl Before {
+    /// What bcrypt sees in place of the password.
+    fn digest(&self, password: &[u8]) -> Option<Zeroizing<String>> {
+        let sha256 = || digest::digest(&digest::SHA256, password);
+        let text = match self {
+            Self::Nothing => return None,
+            Self::HexSha256 => sha256().as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+            Self::Base64Sha256 => STANDARD.encode(sha256()),
+            Self::Base64HmacSha256(salt) => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, salt.as_bytes());
+                STANDARD.encode(hmac::sign(&key, password))
+            }
+        };
+        Some(Zeroizing::new(text))
+    }
+}
+
+/// A stored bcrypt hash.
+pub struct Hash {
+    before: Before,
+    cost: u32,
+    salt: [u8; 16],
+    expected: [u8; 23],
+}
+
+impl Hash {
+    /// A whole `$2b$…` by itself.
+    pub fn plain(text: &str) -> Result<Self, &'static str> {
+        let [empty, version, cost, rest] = parts(text, '$')?;
+        let (salt, expected) = rest.split_at_checked(22).ok_or(MALFORMED)?;
+        if !empty.is_empty() || cost.len() != 2 {
+            return Err(MALFORMED);
+        }
+        Self::new(Before::Nothing, version, cost, salt, expected)
+    }
+
+    /// Django: a whole `$2b$…` over the digest.
+    pub fn django(text: &str) -> Result<Self, &'static str> {
+        Ok(Self { before: Before::HexSha256, ..Self::plain(text)? })
+    }
+
+    /// passlib: parameters by name, or in version 1 by place, then salt and hash.
+    pub fn passlib(text: &str) -> Result<Self, &'static str> {
+        let [parameters, salt, expected] = parts(text, '$')?;
+        if parameters.starts_with("v=") {
+            let [version, variant, cost] = values(parameters, ["v", "t", "r"])?;
+            let before = Before::Base64HmacSha256(salt.to_owned());
+            if version != "2" {
+                return Err(MALFORMED);
+            }
+            return Self::new(before, variant, cost, salt, expected);
+        }
+        let [variant, cost] = parts(parameters, ',')?;
+        Self::new(Before::Base64Sha256, variant, cost, salt, expected)
+    }
+
+    fn new(
+        before: Before,
+        version: &str,
+        cost: &str,
+        salt: &str,
+        expected: &str,
+    ) -> Result<Self, &'static str> {
+        // `2x` marks the hashes of an implementation that was wrong.
+        if !["2a", "2b", "2y"].contains(&version) {
+            return Err(MALFORMED);
+        }
+        let (salt, expected) = (bcrypt_base64(salt)?, bcrypt_base64(expected)?);
+        match encoding::number(cost)? {
+            cost if cost < LEAST_COST => Err(MALFORMED),
+            cost if cost > MOST_COST => Err(TOO_DEAR),
+            cost => Ok(Self { before, cost: cost as u32, salt, expected }),
+        }
+    }
+
+    /// Whether it is the hash of `password`, which holds no NUL; compared in constant time.
+    pub fn matches(&self, password: &[u8]) -> bool {
+        let digest = self.before.digest(password);
+        let password = digest.as_ref().map_or(password, |text| text.as_bytes());
+        // The terminating NUL of the C string is part of the key, where there is room for it.
+        let mut key = Zeroizing::new([0; MOST_BYTES]);
+        let used = password.len().min(MOST_BYTES);
+        key[..used].copy_from_slice(&password[..used]);
+        let output = bcrypt::bcrypt(self.cost, self.salt, &key[..MOST_BYTES.min(used + 1)]);
+        verify_slices_are_equal(&output[..self.expected.len()], &self.expected).is_ok()
+    }
+}

@@ -1,0 +1,137 @@
+//! How stored hashes are written: parts between separators, decimal numbers, named parameters, and
+//! base64 in the alphabets that the libraries use. Everything here takes hostile text.
+
+use std::ops::RangeInclusive;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// The answer to what does not read as its scheme says.
+pub const MALFORMED: &str = "is malformed";
+
+/// An empty salt is a conversion gone wrong; the longest is what passlib takes.
+const SALT_BYTES: RangeInclusive<usize> = 1..=1024;
+/// From half a SHA-256 up to a whole SHA-512.
+const OUTPUT_BYTES: RangeInclusive<usize> = 16..=64;
+
+const STANDARD: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Neither 16 nor 23 bytes fill their last character, and no implementation looks at its rest.
+const BCRYPT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::BCRYPT,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Exactly `N` parts.
+pub fn parts<const N: usize>(text: &str, separator: char) -> Result<[&str; N], &'static str> {
+    let parts: Vec<_> = text.split(separator).collect();
+    parts.try_into().map_err(|_| MALFORMED)
+}
+
+/// The values of `name=value,name=value`, with these names in this order.
+pub fn values<'a, const N: usize>(
+    text: &'a str,
+    names: [&str; N],
+) -> Result<[&'a str; N], &'static str> {
+    let mut values = parts::<N>(text, ',')?;
+    for (value, name) in values.iter_mut().zip(names) {
+        let (found, rest) = value.split_once('=').ok_or(MALFORMED)?;
+        if found != name {
+            return Err(MALFORMED);
+        }
+        *value = rest;
+    }
+    Ok(values)
+}
+
+/// A decimal number; one that is too large for its type is too large for every ceiling too.
+pub fn number(text: &str) -> Result<u64, &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX)).ok_or(MALFORMED)
+}
+
+/// Base64, padded or not, in the standard alphabet, the one for URLs or passlib's (`.` for `+`).
+pub fn base64(text: &str) -> Result<Vec<u8>, &'static str> {
+    let standard = text.bytes().map(|byte| match byte {
+        b'-' | b'.' => b'+',
+        b'_' => b'/',
+        byte => byte,
+    });
+    STANDARD.decode(standard.collect::<Vec<_>>()).map_err(|_| MALFORMED)
+}
+
+/// Exactly `N` bytes in bcrypt's base64.
+pub fn bcrypt_base64<const N: usize>(text: &str) -> Result<[u8; N], &'static str> {
+    let bytes = BCRYPT.decode(text).map_err(|_| MALFORMED)?;
+    bytes.try_into().map_err(|_| MALFORMED)
+}
+
+/// Pairs of hexadecimal digits.
+pub fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pair = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(pair).collect::<Option<_>>().ok_or(MALFORMED)
+}
+
+/// `salt`, if it is of a length that salts have.
+pub fn salt(salt: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+    SALT_BYTES.contains(&salt.len()).then_some(salt).ok_or(MALFORMED)
+}
+
+/// `output`, if it is of a length that hashes have.
+pub fn output(output: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+    OUTPUT_BYTES.contains(&output.len()).then_some(output).ok_or(MALFORMED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_digits() {
+        assert_eq!(number("0012"), Ok(12));
+        assert_eq!(number("99999999999999999999999999"), Ok(u64::MAX));
+        for bad in ["", "+1", "-1", " 1", "1.0", "1e3", "٣", "0x10"] {
+            assert_eq!(number(bad), Err(MALFORMED), "{bad}");
+        }
+    }
+
+    #[test]
+    fn base64_comes_in_several_alphabets() {
+        let bytes = vec![0xfb, 0xff, 0xbe, 0x01];
+        for text in ["+/++AQ==", "+/++AQ", "-_--AQ", "./..AQ"] {
+            assert_eq!(base64(text), Ok(bytes.clone()), "{text}");
+        }
+        for bad in ["+/++A", "+/++AR==", "+/++ AQ", "a=bc", "ключ"] {
+            assert_eq!(base64(bad), Err(MALFORMED), "{bad}");
+        }
+        assert_eq!(bcrypt_base64::<1>(".."), Ok([0]));
+        assert_eq!(bcrypt_base64::<1>("./"), Ok([0]), "the rest of a character does not count");
+        assert_eq!(bcrypt_base64::<2>(".."), Err(MALFORMED));
+    }
+
+    #[test]
+    fn hex_comes_in_pairs() {
+        assert_eq!(hex("00fFa1"), Ok(vec![0, 255, 161]));
+        for bad in ["0", "0g", "+1", "é"] {
+            assert_eq!(hex(bad), Err(MALFORMED), "{bad}");
+        }
+    }
+
+    #[test]
+    fn parameters_have_names() {
+        assert_eq!(values("ln=1,r=a=b", ["ln", "r"]), Ok(["1", "a=b"]));
+        for bad in ["", "ln=1", "r=1,ln=1", "ln=1,r=2,p=3", "ln,r"] {
+            assert_eq!(values(bad, ["ln", "r"]), Err(MALFORMED), "{bad}");
+        }
+    }
+}

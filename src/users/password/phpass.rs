@@ -1,0 +1,67 @@
+//! phpass' portable hashes (`$P$`, and phpBB's `$H$`): MD5, many times over.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use md5::{Digest, Md5};
+
+use super::encoding::MALFORMED;
+
+/// The place of a character is its value.
+const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// As long as 256 characters can be. It is hashed anew in every round.
+const LONGEST_PASSWORD: usize = 1024;
+/// WordPress has 2^13, passlib 2^19. With the longest password this is some seconds of a core.
+const MOST_LOG_ROUNDS: usize = 20;
+const LEAST_LOG_ROUNDS: usize = 7;
+const TOO_DEAR: &str = "asks for more work than is allowed: phpass goes up to 2^20 rounds";
+
+/// A stored phpass hash.
+pub struct Hash {
+    rounds: u32,
+    salt: [u8; 8],
+    expected: [u8; 22],
+}
+
+impl Hash {
+    /// One character for the rounds, 8 of salt, 22 of hash.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
+        let value = |byte: &u8| ALPHABET.iter().position(|known| known == byte);
+        let (Some(log_rounds), true) = (value(&text[0]), text.iter().all(|b| value(b).is_some()))
+        else {
+            return Err(MALFORMED);
+        };
+        if log_rounds < LEAST_LOG_ROUNDS {
+            return Err(MALFORMED);
+        }
+        if log_rounds > MOST_LOG_ROUNDS {
+            return Err(TOO_DEAR);
+        }
+        let (mut salt, mut expected) = ([0; 8], [0; 22]);
+        salt.copy_from_slice(&text[1..9]);
+        expected.copy_from_slice(&text[9..]);
+        Ok(Self { rounds: 1 << log_rounds, salt, expected })
+    }
+
+    /// Whether it is the hash of `password`; compared in constant time.
+    pub fn matches(&self, password: &[u8]) -> bool {
+        if password.len() > LONGEST_PASSWORD {
+            return false;
+        }
+        let md5 = |start: &[u8]| Md5::new().chain_update(start).chain_update(password).finalize();
+        let mut hash = md5(&self.salt);
+        for _ in 0..self.rounds {
+            hash = md5(&hash);
+        }
+        verify_slices_are_equal(&encode(&hash), &self.expected).is_ok()
+    }
+}
+
+/// Every three bytes as a number, the first byte its lowest, in four characters, the lowest first.
+fn encode(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(22);
+    for group in bytes.chunks(3) {
+        let number = group.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte));
+        text.extend((0..=group.len()).map(|place| ALPHABET[number >> (6 * place) & 63]));
+    }
+    text
+}

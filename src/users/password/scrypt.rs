@@ -1,0 +1,85 @@
+//! scrypt (RFC 7914) in the forms of passlib, Django and Werkzeug, and its ceilings.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+pub use scrypt::Params;
+use zeroize::Zeroizing;
+
+use super::encoding::{self, MALFORMED, parts, values};
+
+/// With the largest block size this is 256 MiB, taken for the time of one hash.
+const MOST_LOG_N: u64 = 17;
+const MOST_R: u64 = 16;
+const MOST_P: u64 = 16;
+/// All three together: some seconds of a core.
+const MOST_WORK: u64 = 1 << 23;
+const TOO_DEAR: &str = "asks for more work than is allowed: scrypt goes up to N = 2^17, r = 16, \
+                        p = 16 and N*r*p = 2^23";
+
+/// A stored scrypt hash.
+pub struct Hash {
+    params: Params,
+    salt: Vec<u8>,
+    expected: Vec<u8>,
+}
+
+impl Hash {
+    /// passlib: named parameters, the salt and the hash in base64.
+    pub fn passlib(text: &str) -> Result<Self, &'static str> {
+        let [parameters, salt, expected] = parts(text, '$')?;
+        let [log_n, r, p] = values(parameters, ["ln", "r", "p"])?;
+        let params = params(encoding::number(log_n)?, r, p)?;
+        Self::new(params, encoding::base64(salt)?, encoding::base64(expected)?)
+    }
+
+    /// Django: N, the salt as text, r, p, base64.
+    pub fn django(text: &str) -> Result<Self, &'static str> {
+        let [n, salt, r, p, expected] = parts(text, '$')?;
+        Self::new(params(logarithm(n)?, r, p)?, salt.into(), encoding::base64(expected)?)
+    }
+
+    /// Werkzeug: N, r and p, the salt as text, hexadecimal digits.
+    pub fn werkzeug(text: &str) -> Result<Self, &'static str> {
+        let [method, salt, expected] = parts(text, '$')?;
+        let [n, r, p] = parts(method, ':')?;
+        Self::new(params(logarithm(n)?, r, p)?, salt.into(), encoding::hex(expected)?)
+    }
+
+    fn new(params: Params, salt: Vec<u8>, expected: Vec<u8>) -> Result<Self, &'static str> {
+        let (salt, expected) = (encoding::salt(salt)?, encoding::output(expected)?);
+        Ok(Self { params, salt, expected })
+    }
+
+    /// Whether it is the hash of `password`; compared in constant time.
+    pub fn matches(&self, password: &[u8]) -> bool {
+        let mut output = Zeroizing::new(vec![0; self.expected.len()]);
+        derive(password, &self.salt, &self.params, &mut output);
+        verify_slices_are_equal(&output, &self.expected).is_ok()
+    }
+}
+
+/// Parameters within the ceilings; N by its binary logarithm.
+pub fn params(log_n: u64, r: &str, p: &str) -> Result<Params, &'static str> {
+    let (r, p) = (encoding::number(r)?, encoding::number(p)?);
+    if log_n == 0 || r == 0 || p == 0 {
+        return Err(MALFORMED);
+    }
+    if log_n > MOST_LOG_N || r > MOST_R || p > MOST_P || (r * p) << log_n > MOST_WORK {
+        return Err(TOO_DEAR);
+    }
+    Params::new(log_n as u8, r as u32, p as u32).map_err(|_| MALFORMED)
+}
+
+/// Fills `output`, which is not empty and of a few dozen bytes.
+pub fn derive(password: &[u8], salt: &[u8], params: &Params, output: &mut [u8]) {
+    scrypt::scrypt(password, salt, params, output)
+        .expect("the length of the output is within scrypt's bounds");
+}
+
+fn logarithm(n: &str) -> Result<u64, &'static str> {
+    match encoding::number(n)? {
+        // Cut off, not a power of two: it is beyond every ceiling all the same.
+        u64::MAX => Err(TOO_DEAR),
+        n if n.is_power_of_two() => Ok(n.trailing_zeros().into()),
+        _ => Err(MALFORMED),
+    }
+}

@@ -1,0 +1,96 @@
+//! What is stored of a password: a string of one of the known schemes, told apart by its start.
+
+use super::argon2::HashMemory;
+use super::encoding::MALFORMED;
+use super::pbkdf2::Digest;
+use super::{PasswordPolicy, argon2, bcrypt, firebase, pbkdf2, phpass, scrypt};
+
+/// The answer to what belongs to no scheme.
+pub const UNKNOWN: &str = "is of an unknown scheme";
+
+/// The longest that is read; the longest salt and hash of any scheme leave room.
+const LONGEST: usize = 2048;
+
+/// A hash that can be checked: of a known scheme, well-formed, within the ceilings on work.
+pub enum StoredHash {
+    /// Argon2id and Argon2i.
+    Argon2(argon2::Hash),
+    /// bcrypt, also behind a digest.
+    Bcrypt(bcrypt::Hash),
+    /// PBKDF2.
+    Pbkdf2(pbkdf2::Hash),
+    /// scrypt.
+    Scrypt(scrypt::Hash),
+    /// Firebase's variant of scrypt.
+    Firebase(firebase::Hash),
+    /// phpass' portable hashes.
+    Phpass(phpass::Hash),
+}
+
+impl StoredHash {
+    /// Reads a stored hash; the error is a sentence for the operator and holds nothing of it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.len() > LONGEST {
+            return Err(MALFORMED);
+        }
+        let (scheme, rest) = split_scheme(text).ok_or(UNKNOWN)?;
+        match scheme {
+            // Argon2d gives no protection against side channels and was never a default anywhere.
+            "$argon2id$" | "$argon2i$" => argon2::Hash::parse(text).map(Self::Argon2),
+            // Django's name before the string itself.
+            "argon2$" if rest.starts_with("argon2id$") || rest.starts_with("argon2i$") => {
+                argon2::Hash::parse(&text["argon2".len()..]).map(Self::Argon2)
+            }
+            "$2a$" | "$2b$" | "$2y$" => bcrypt::Hash::plain(text).map(Self::Bcrypt),
+            "bcrypt$" => bcrypt::Hash::plain(rest).map(Self::Bcrypt),
+            "bcrypt_sha256$" => bcrypt::Hash::django(rest).map(Self::Bcrypt),
+            "$bcrypt-sha256$" => bcrypt::Hash::passlib(rest).map(Self::Bcrypt),
+            "pbkdf2_sha1$" => pbkdf2::Hash::django(Digest::Sha1, rest).map(Self::Pbkdf2),
+            "pbkdf2_sha256$" => pbkdf2::Hash::django(Digest::Sha256, rest).map(Self::Pbkdf2),
+            "$pbkdf2$" => pbkdf2::Hash::passlib(Digest::Sha1, rest).map(Self::Pbkdf2),
+            "$pbkdf2-sha256$" => pbkdf2::Hash::passlib(Digest::Sha256, rest).map(Self::Pbkdf2),
+            "$pbkdf2-sha512$" => pbkdf2::Hash::passlib(Digest::Sha512, rest).map(Self::Pbkdf2),
+            "pbkdf2:" => pbkdf2::Hash::werkzeug(rest).map(Self::Pbkdf2),
+            "$scrypt$" => scrypt::Hash::passlib(rest).map(Self::Scrypt),
+            "scrypt$" => scrypt::Hash::django(rest).map(Self::Scrypt),
+            "scrypt:" => scrypt::Hash::werkzeug(rest).map(Self::Scrypt),
+            "$firescrypt$" => firebase::Hash::kratos(rest).map(Self::Firebase),
+            "$fbscrypt$" => firebase::Hash::supabase(rest).map(Self::Firebase),
+            "$P$" | "$H$" => phpass::Hash::parse(rest).map(Self::Phpass),
+            _ => Err(UNKNOWN),
+        }
+    }
+
+    /// Whether it is the hash of exactly these bytes.
+    pub fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
+        // Nobody types it. bcrypt ends there, and HMAC does not tell `pw` from `pw` and a NUL.
+        if password.contains(&0) && !matches!(self, Self::Argon2(_)) {
+            return false;
+        }
+        match self {
+            Self::Argon2(hash) => hash.matches(password, memory),
+            Self::Bcrypt(hash) => hash.matches(password),
+            Self::Pbkdf2(hash) => hash.matches(password),
+            Self::Scrypt(hash) => hash.matches(password),
+            Self::Firebase(hash) => hash.matches(password),
+            Self::Phpass(hash) => hash.matches(password),
+        }
+    }
+
+    /// Whether it was made as `policy` would make it.
+    pub fn is_current(&self, policy: &PasswordPolicy) -> bool {
+        matches!(self, Self::Argon2(hash) if hash.is_current(policy))
+    }
+}
+
+/// Whether `hash` can be checked at a login; the error is a sentence for the operator.
+pub fn check_stored(hash: &str) -> Result<(), &'static str> {
+    StoredHash::parse(hash).map(drop)
+}
+
+/// The scheme's name with what encloses it, and the rest.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let start = usize::from(text.starts_with('$'));
+    let end = text[start..].find(['$', ':'])? + start + 1;
+    Some(text.split_at(end))
+}

@@ -1,0 +1,320 @@
+//! Published test vectors of every scheme, and hostile strings. What the original libraries make
+//! themselves is tested in `tests/it/interop/hashes.rs`.
+
+use proptest::prelude::*;
+
+use super::stored::{StoredHash, UNKNOWN};
+use super::*;
+use crate::secret::Random;
+
+/// Of RFC 7914 section 12, for `pleaseletmein` and `SodiumChloride`: base64, and hexadecimal.
+const SODIUM: [&str; 2] = [
+    "cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofLVQylVYT8Pz2LUlwUkKpr55h6F3A1lHkDfzwF7RVdYhw",
+    "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2\
+     d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887",
+];
+
+/// Firebase's own example: salt, hash, signer key.
+const FIREBASE: [&str; 3] = [
+    "42xEC+ixf3L2lw==",
+    "lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==",
+    "jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==",
+];
+
+const LONG: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars \
+                    after 72 are ignored";
+
+/// Passwords with their hashes.
+fn vectors() -> Vec<(&'static str, String)> {
+    let [base64, hex] = SODIUM;
+    let [salt, hash, key] = FIREBASE;
+    let mut vectors = vec![
+        ("pleaseletmein", format!("scrypt$16384$SodiumChloride$8$1${base64}==")),
+        ("pleaseletmein", format!("scrypt:16384:8:1$SodiumChloride${hex}")),
+        ("pleaseletmein", format!("$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU${base64}")),
+        ("user1password", format!("$firescrypt$ln=14,r=8,p=1${salt}${hash}$Bw==${key}")),
+        ("user1password", format!("$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk={key}${salt}${hash}")),
+    ];
+    let others = [
+        // The reference program: argon2 somesalt -id -t 2 -k 65536 -p 1.
+        (
+            "password",
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ\
+             $CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+        ),
+        // The reference implementation's own tests: Argon2i of both versions.
+        (
+            "password",
+            "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ\
+             $iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+        ),
+        (
+            "password",
+            "$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY",
+        ),
+        // jBCrypt, then crypt_blowfish.
+        ("", "$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s."),
+        ("a", "$2b$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe"),
+        ("U*U", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+        ("U*U", "bcrypt$$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+        (LONG, "$2a$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui"),
+        // passlib's tests and documentation.
+        ("password", "$bcrypt-sha256$2a,5$5Hg1DKFqPE8C2aflZ5vVoe$12BjNE0p7axMg55.Y/mHsYiVuFBDQyu"),
+        (
+            "password",
+            "$bcrypt-sha256$v=2,t=2b,r=12$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2",
+        ),
+        // RFC 6070, and the same input with the other digests.
+        ("password", "pbkdf2_sha1$4096$salt$SwB5AbdlSJq+rUnZJvch0GWkKcE="),
+        ("password", "$pbkdf2$4096$c2FsdA$SwB5AbdlSJq.rUnZJvch0GWkKcE"),
+        ("password", "pbkdf2:sha1:4096$salt$4b007901b765489abead49d926f721d065a429c1"),
+        ("password", "pbkdf2_sha256$4096$salt$xeR41ZKIyEGqUw22hFxMjZYok6ABzk4RpJY4c6qYE0o="),
+        ("password", "$pbkdf2-sha256$4096$c2FsdA$xeR41ZKIyEGqUw22hFxMjZYok6ABzk4RpJY4c6qYE0o"),
+        (
+            "password",
+            "$pbkdf2-sha512$4096$c2FsdA$0Zexsz2wFD4BixLz0dFHnmzevcyXxcD4f2kC4HL0V7U\
+             UPzBgJkGz1VzTNZiMs2uEN2Bg7NUy4Dm3QqI5Q0ry1Q",
+        ),
+        // phpass' tests.
+        ("test12345", "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0"),
+        ("test12345", "$H$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0"),
+        // Supabase's tests and Kratos'.
+        (
+            "mytestpassword",
+            "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=ou9tdYTGyYm8kuR6Dt0Bp0kDuAYoXrK16mbZO4yGwAn3oL\
+             spjnN0/c41v8xZnO1n14J3MjKj1b2g6AUCAlFwMw==$C0sHCg9ek77hsg==$zKVTMvnWVw5BBOZNUdnsalx4c\
+             4c7y/w7IS5p6Ut2+CfEFFlz37J9huyQfov4iizN8dbjvEJlM5tQaJP84+hfTw==",
+        ),
+        (
+            "8x4WjoDbSxJZdR",
+            "$firescrypt$ln=14,r=8,p=1$sPtDhWcd1MfdAw==$xbSou7FOl6mChCyzpCPIQ7tku7nsQMTFtyOZSXXd7\
+             tjBa4NtimOx7v42Gv2SfzPQu1oxM2_k4SsbOu73wlKe1A$Bw$YE0dO4bwD4JnJafh6lZZfkp1MtKzuKAXQcDC\
+             JNJNyeCHairWHKENOkbh3dzwaCdizzOspwr_FITUVlnOAwPKyw",
+        ),
+    ];
+    vectors.extend(others.map(|(password, hash)| (password, hash.to_owned())));
+    vectors
+}
+
+fn cheap() -> PasswordPolicy {
+    PasswordPolicy::new(64, 1, 1, 1, 1).unwrap()
+}
+
+fn verify_one(typed: &str, stored: &str) -> Verdict {
+    let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
+    verify(&Password::new(typed), stored, &cheap(), &mut memory, &mut pace)
+}
+
+#[test]
+fn published_vectors_verify() {
+    for (password, stored) in vectors() {
+        assert_eq!(check_stored(&stored), Ok(()), "{stored}");
+        assert_eq!(verify_one(password, &stored), Verdict::RightButOutdated, "{stored}");
+        for wrong in [format!("x{password}"), format!("{password}\0"), "other".into()] {
+            assert_eq!(verify_one(&wrong, &stored), Verdict::Wrong, "{stored}");
+        }
+    }
+}
+
+#[test]
+fn bcrypt_looks_at_72_bytes() {
+    let stored = "$2a$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui";
+    let other_end = format!("{}other", &LONG[..72]);
+    assert_eq!(verify_one(&LONG[..72], stored), Verdict::RightButOutdated);
+    assert_eq!(verify_one(&other_end, stored), Verdict::RightButOutdated);
+    assert_eq!(verify_one(&LONG[..71], stored), Verdict::Wrong);
+}
+
+#[test]
+fn what_was_typed_counts_where_the_old_system_hashed_it() {
+    // `ﬁancée` and its normal form, `fiancée`, by Django's way with PBKDF2.
+    let of = |password: &str| {
+        let mut output = [0; 32];
+        let (algorithm, rounds) = (aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA256, 1.try_into().unwrap());
+        aws_lc_rs::pbkdf2::derive(algorithm, rounds, b"salt", password.as_bytes(), &mut output);
+        let output = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, output);
+        format!("pbkdf2_sha256$1$salt${output}")
+    };
+    let (typed, normal) = ("\u{fb01}ance\u{301}e", "fianc\u{e9}e");
+    assert_eq!(verify_one(typed, &of(typed)), Verdict::RightButOutdated);
+    assert_eq!(verify_one(typed, &of(normal)), Verdict::RightButOutdated);
+    assert_eq!(verify_one(normal, &of(typed)), Verdict::Wrong);
+
+    // A present hash of what was typed is another library's: its owner gets one of the normal form.
+    let (random, mut memory, mut pace) = (Random::system(), HashMemory::default(), Pace::default());
+    let raw = Password { normal: Secret::new(typed.into()), typed: None };
+    let stored = hash(&raw, &cheap(), &random, &mut memory);
+    let typed = Password::new(typed);
+    let verdict = verify(&typed, stored.expose(), &cheap(), &mut memory, &mut pace);
+    assert_eq!(verdict, Verdict::RightButOutdated);
+}
+
+#[test]
+fn unknown_schemes_are_refused() {
+    for stored in [
+        "",
+        "plain",
+        "password: plain",
+        "!",
+        "!Y08tO4n5zKVyqJFhYr9jyAMaoDttQQFU0LjCJG5og",
+        "$",
+        "$$",
+        "пароль$пароль",
+        "5f4dcc3b5aa765d61d8327deb882cf99",
+        "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99",
+        "$1$salt$qJH7.N4xYta3aEG/dfqo/0",
+        "$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130MTSuDDl3aCI6WouIL9AjRbLCelDCy",
+        "$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A",
+        "argon2$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A",
+        "$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "$2$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "pbkdf2:md5:1000$salt$5f4dcc3b5aa765d61d8327deb882cf99",
+        "$7$C6..../....salt$",
+        " $2b$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe",
+    ] {
+        assert_eq!(check_stored(stored), Err(UNKNOWN), "{stored}");
+        assert_eq!(verify_one("password", stored), Verdict::Wrong, "{stored}");
+    }
+}
+
+#[test]
+fn excessive_work_is_refused_and_not_done() {
+    let [base64, _] = SODIUM;
+    let [salt, hash, key] = FIREBASE;
+    let bcrypt = "CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+    let argon2 = "c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A";
+    let pbkdf2 = "SwB5AbdlSJq+rUnZJvch0GWkKcE=";
+    for stored in [
+        format!("$argon2id$v=19$m=4294967295,t=1,p=1${argon2}"),
+        format!("$argon2id$v=19$m=1048577,t=1,p=1${argon2}"),
+        format!("$argon2id$v=19$m=1048576,t=5,p=1${argon2}"),
+        format!("$argon2i$v=19$m=64,t=4000000,p=1${argon2}"),
+        format!("argon2$argon2id$v=19$m=65536,t=1,p=17${argon2}"),
+        format!("$2b$17${bcrypt}"),
+        format!("$2b$99${bcrypt}"),
+        format!("bcrypt_sha256$$2b$31${bcrypt}"),
+        "$bcrypt-sha256$2a,31$5Hg1DKFqPE8C2aflZ5vVoe$12BjNE0p7axMg55.Y/mHsYiVuFBDQyu".into(),
+        "$bcrypt-sha256$v=2,t=2b,r=4294967300$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2"
+            .into(),
+        format!("pbkdf2_sha1$10000001$salt${pbkdf2}"),
+        format!("pbkdf2_sha1$4294967296$salt${pbkdf2}"),
+        format!("pbkdf2_sha1$99999999999999999999999999$salt${pbkdf2}"),
+        // 64 bytes are four blocks of SHA-1.
+        format!("pbkdf2_sha1$2500001$salt${base64}"),
+        format!("$pbkdf2-sha512$10000001$c2FsdA${base64}"),
+        format!("pbkdf2:sha256:10000001$salt${}", "00".repeat(32)),
+        format!("$scrypt$ln=18,r=8,p=1$c2FsdA${base64}"),
+        format!("$scrypt$ln=18446744073709551615,r=8,p=1$c2FsdA${base64}"),
+        format!("$scrypt$ln=10,r=17,p=1$c2FsdA${base64}"),
+        format!("$scrypt$ln=10,r=8,p=17$c2FsdA${base64}"),
+        format!("$scrypt$ln=17,r=16,p=5$c2FsdA${base64}"),
+        format!("$scrypt$ln=10,r=4294967295,p=4294967295$c2FsdA${base64}"),
+        format!("scrypt$262144$salt$8$1${base64}"),
+        format!("scrypt$18446744073709551616$salt$8$1${base64}"),
+        format!("scrypt:262144:8:1$salt${}", "00".repeat(64)),
+        format!("$firescrypt$ln=31,r=8,p=1${salt}${hash}$Bw==${key}"),
+        format!("$fbscrypt$v=1,n=4294967297,r=8,p=1,ss=Bw==,sk={key}${salt}${hash}"),
+        "$P$JIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0".into(),
+    ] {
+        let refusal = check_stored(&stored).unwrap_err();
+        assert!(refusal.starts_with("asks for more work than is allowed: "), "{stored}: {refusal}");
+        assert_eq!(verify_one("password", &stored), Verdict::Wrong, "{stored}");
+    }
+}
+
+#[test]
+fn the_dearest_that_is_allowed_is_read() {
+    let [base64, _] = SODIUM;
+    for stored in [
+        "$argon2id$v=19$m=1048576,t=4,p=16$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A".to_owned(),
+        "$2b$16$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".into(),
+        "pbkdf2_sha1$10000000$salt$SwB5AbdlSJq+rUnZJvch0GWkKcE=".into(),
+        format!("$scrypt$ln=17,r=8,p=8$c2FsdA${base64}"),
+        format!("$scrypt$ln=17,r=16,p=4$c2FsdA${base64}"),
+        "$P$IIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0".into(),
+    ] {
+        assert_eq!(check_stored(&stored), Ok(()), "{stored}");
+    }
+}
+
+#[test]
+fn malformed_hashes_are_refused() {
+    let [base64, _] = SODIUM;
+    let mut malformed: Vec<String> = [
+        "$argon2id$v=18$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A",
+        "$argon2id$v=19$m=64,t=1,p=1,keyid=AAAA$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A",
+        "$argon2id$v=19$m=64,t=0,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A",
+        "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ",
+        "$argon2id$test",
+        "$2b$03$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "$2b$5$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "bcrypt$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "bcrypt$$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "$2b$05$пппппппппппппппппппппппппппппппппп",
+        "$bcrypt-sha256$v=3,t=2b,r=5$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2",
+        "pbkdf2_sha256$0$salt$xeR41ZKIyEGqUw22hFxMjZYok6ABzk4RpJY4c6qYE0o=",
+        "pbkdf2_sha256$-1$salt$xeR41ZKIyEGqUw22hFxMjZYok6ABzk4RpJY4c6qYE0o=",
+        "pbkdf2_sha256$1000$$xeR41ZKIyEGqUw22hFxMjZYok6ABzk4RpJY4c6qYE0o=",
+        "pbkdf2_sha256$1000$salt$c2hvcnQ=",
+        "pbkdf2_sha256$1000$salt$",
+        "pbkdf2:sha256$salt$c5e478d59288c841aa530db6845c4c8d",
+        "pbkdf2:sha256:1000$salt$c5e478d59288c841aa530db6845c4c8",
+        "$firescrypt$ln=14,r=8,p=1$c2FsdHNhbHRzYWx0$aGFzaA==$Bw==$a2V5a2V5",
+        "$fbscrypt$invalid",
+        "$P$4IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0",
+        "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L",
+        "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L*",
+        "$P$",
+    ]
+    .map(str::to_owned)
+    .into();
+    malformed.extend([
+        format!("$scrypt$ln=0,r=8,p=1$c2FsdA${base64}"),
+        format!("$scrypt$ln=14,r=0,p=1$c2FsdA${base64}"),
+        format!("$scrypt$ln=14,r=8$c2FsdA${base64}"),
+        format!("scrypt$1000$salt$8$1${base64}"),
+        format!("pbkdf2_sha256$1000$salt${}", "A".repeat(1 << 20)),
+        format!(
+            "pbkdf2_sha256$1000${}$xeR41ZKIyEGqUw22hFxMjZYok6ABzk4RpJY4c6qYE0o=",
+            "s".repeat(1025)
+        ),
+        "$2b$".repeat(1 << 18),
+        "$".repeat(2000).replacen('$', "$scrypt$", 1),
+    ]);
+    for stored in malformed {
+        let start = stored.get(..80).unwrap_or(&stored);
+        assert_eq!(check_stored(&stored), Err("is malformed"), "{start}");
+        assert_eq!(verify_one("password", &stored), Verdict::Wrong, "{start}");
+    }
+}
+
+/// How a string is spoilt: at a place, by a piece in place of some characters.
+fn spoil(text: &str, place: prop::sample::Index, remove: usize, piece: &str) -> String {
+    let mut characters: Vec<_> = text.chars().collect();
+    let start = place.index(characters.len() + 1);
+    let end = characters.len().min(start + remove);
+    characters.splice(start..end, piece.chars());
+    characters.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn spoilt_hashes_do_no_harm(
+        vector in any::<prop::sample::Index>(),
+        spoils in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0..40_usize, "[$:,=.0a*é\0]{0,2}|.{0,3}"), 1..4),
+        password in "zz.{0,90}",
+    ) {
+        let vectors = vectors();
+        let mut stored = vectors[vector.index(vectors.len())].1.clone();
+        for (place, remove, piece) in spoils {
+            stored = spoil(&stored, place, remove, &piece);
+        }
+        if StoredHash::parse(&stored).is_ok() {
+            prop_assert_eq!(check_stored(&stored), Ok(()));
+        }
+        prop_assert_eq!(verify_one(&password, &stored), Verdict::Wrong);
+    }
+}
