@@ -1,7 +1,7 @@
 //! Real clients that know nothing of Signet but the issuer's address.
 
 mod docs_page;
-mod fastapi;
+pub mod fastapi;
 mod jwks_client;
 mod rotation_under_load;
 mod streams;
