@@ -129,6 +129,22 @@ impl Accounts {
         self.ending_sessions(self.users.end_sessions(id), Kind::SessionsRevoked, id, by, now).await
     }
 
+    /// Ends all sessions of the user but the one with that `sid`, which a request has just shown to
+    /// be live; how many those were. The epoch stands, for it would end that one too.
+    pub async fn end_other_sessions(
+        &self,
+        id: Uuid,
+        sid: Uuid,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let ended = self.sessions.revoke_others(id, sid).await?;
+        if ended > 0 {
+            self.record(Kind::OtherSessionsRevoked, id, by, now).await;
+        }
+        Ok(ended)
+    }
+
     /// Ends one session of the user. `false` when there is none such.
     pub async fn end_session(
         &self,

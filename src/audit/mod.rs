@@ -34,6 +34,8 @@ pub enum Kind {
     SessionRevoked,
     /// All sessions of a user were ended.
     SessionsRevoked,
+    /// All sessions of a user but the one they were using were ended.
+    OtherSessionsRevoked,
     /// An access token was revoked.
     TokenRevoked,
     /// A refresh token was refused; the reason is in the detail.
@@ -82,6 +84,7 @@ impl Kind {
             Self::LoginRefused => "login.refused",
             Self::SessionRevoked => "session.revoked",
             Self::SessionsRevoked => "sessions.revoked",
+            Self::OtherSessionsRevoked => "sessions.others_revoked",
             Self::TokenRevoked => "token.revoked",
             Self::RefreshRefused => "refresh.refused",
             Self::RefreshTokenReused => "refresh.reused",
@@ -140,6 +143,8 @@ impl fmt::Display for Actor {
 pub struct Origin {
     /// The network address of the caller.
     pub address: Option<String>,
+    /// The caller's user agent in a few words of ASCII.
+    pub user_agent: Option<String>,
     /// The request's id, as in its log line and answer.
     pub request_id: Option<String>,
 }
@@ -221,6 +226,7 @@ fn log(event: &Event<'_>) {
         client_id = event.client_id,
         detail = event.detail.as_deref(),
         address = event.origin.address.as_deref(),
+        user_agent = event.origin.user_agent.as_deref(),
         request_id = event.origin.request_id.as_deref(),
     );
 }

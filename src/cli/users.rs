@@ -65,6 +65,11 @@ pub enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// End all sessions of a user, who may sign in again.
+    RevokeSessions {
+        /// The e-mail address or id.
+        user: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -137,6 +142,11 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             let hash = hash(config, &stores.random, &password);
             stores.accounts.set_password(user.id, &hash, by, now).await?;
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
+        }
+        Command::RevokeSessions { user } => {
+            let user = find(&stores, &user).await?;
+            stores.accounts.end_sessions(user.id, by, now).await?;
+            output::print(&format!("ended all sessions of {}", user.email))
         }
     }
 }

@@ -2,6 +2,7 @@
 //! client credentials, where it comes from.
 
 mod fields;
+mod user_agent;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -223,6 +224,7 @@ pub fn origin(request: &HttpRequest, app: &App) -> Origin {
     };
     Origin {
         address: address.map(|address| address.to_string()),
+        user_agent: user_agent::of(request),
         request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
     }
 }

@@ -1,9 +1,10 @@
 //! The sessions of the signed-in user: `/users/me/sessions`.
 
-use actix_web::web::{Data, Path};
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::account::ProblemBody;
@@ -24,10 +25,17 @@ pub struct SessionBody {
     scope: String,
     /// RFC 3339.
     created_at: String,
-    /// When it was last refreshed, RFC 3339.
+    /// When it was begun or last refreshed, RFC 3339. What its access tokens are used for is not
+    /// counted.
     last_used_at: String,
     /// When it ends unless it is refreshed before, RFC 3339.
     expires_at: String,
+    /// The network address it was begun or last refreshed from.
+    #[schema(example = "203.0.113.9")]
+    address: Option<String>,
+    /// The user agent that did so, in a few words.
+    #[schema(example = "Firefox on Linux")]
+    user_agent: Option<String>,
     /// Whether the request's token belongs to it.
     current: bool,
 }
@@ -51,6 +59,8 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
             created_at: session.started_at.to_string(),
             last_used_at: session.advanced_at.to_string(),
             expires_at: session.expires_at(sessions.policy()).to_string(),
+            address: session.origin.address.map(|address| address.to_string()),
+            user_agent: session.origin.user_agent,
             current: claims.sid == Some(session.sid),
             client_id: session.client_id,
             scope: session.scope,
@@ -90,19 +100,46 @@ pub async fn end_one(
     }
 }
 
-/// End all of one's own sessions, this one included
+/// Which sessions are to end.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Which {
+    /// `true` lets the session that the request's token belongs to live on.
+    #[serde(default)]
+    except_current: bool,
+}
+
+/// End all of one's own sessions
+///
+/// The one that the token belongs to as well, unless the query says otherwise.
 #[utoipa::path(
     delete, path = "/users/me/sessions", tag = "Account",
-    responses((status = 204, description = "Ended")),
+    params(Which),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 400, description = "The query says something else", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
     security(("user" = []))
 )]
 pub async fn end_all(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let (user, claims) = signed_in::user(&app, &request, now).await?;
+    // A slip in the query must not end the session that it was meant to spare.
+    let which = Query::<Which>::from_query(request.query_string());
+    let Query(which) = which.map_err(|_| {
+        let detail = "the query may only be except_current=true or except_current=false";
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    })?;
+    let kept = claims.sid.filter(|_| which.except_current);
     let origin = extract::origin(&request, &app);
     let end = async move {
         let by = By { actor: Actor::User(user.id), origin: &origin };
-        app.accounts.end_sessions(user.id, by, now).await
+        match kept {
+            Some(sid) => app.accounts.end_other_sessions(user.id, sid, by, now).await.map(drop),
+            None => app.accounts.end_sessions(user.id, by, now).await.map(drop),
+        }
     };
     to_the_end(end).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -14,7 +14,7 @@ use crate::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::clients::registry::AuthenticationError;
 use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
 use crate::secret::Random;
-use crate::sessions::Sessions;
+use crate::sessions::{self, Sessions};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::access_token::SignError;
@@ -143,6 +143,14 @@ impl AuthorizationServer {
                 Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic })
             }
         }
+    }
+}
+
+/// What a session keeps of where a request came from.
+fn session_origin(origin: &Origin) -> sessions::Origin {
+    sessions::Origin {
+        address: origin.address.as_deref().and_then(|address| address.parse().ok()),
+        user_agent: origin.user_agent.clone(),
     }
 }
 

@@ -46,6 +46,7 @@ impl AuthorizationServer {
             scope: scope.to_string(),
             audience: request.wish.resources.join(" "),
             epoch: user.session_epoch,
+            origin: super::session_origin(origin),
         };
         let first = RefreshToken {
             user_id: user.id,

@@ -65,7 +65,7 @@ impl AuthorizationServer {
         let opened =
             self.sessions.open_rotation(user_id, sid, generation, &client.client_id, now).await;
         match opened {
-            Ok(rotation) => Ok(rotation),
+            Ok(rotation) => Ok(rotation.asked_from(super::session_origin(origin))),
             Err(RotationError::Storage(error)) => Err(error.into()),
             Err(RotationError::Invalid(Refusal::OtherClient)) if !identified => {
                 let reason = Refusal::OtherClient.as_str();

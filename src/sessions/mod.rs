@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub use policy::{Policy, Recovery};
 pub use rotation::Refusal;
-pub use session::{NewSession, Session};
+pub use session::{NewSession, Origin, Session};
 
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
@@ -53,6 +53,14 @@ impl Rotation {
     /// The generation of the refresh token to give out.
     pub fn next_generation(&self) -> u64 {
         self.session().current
+    }
+
+    /// The same, noting where it was asked for. A replay notes nothing, as it changes nothing.
+    pub fn asked_from(mut self, origin: Origin) -> Self {
+        if let Some((next, _)) = &mut self.change {
+            next.origin = origin;
+        }
+        self
     }
 
     /// Whether the store had lost its last writes to this session, which is worth counting.
@@ -185,7 +193,13 @@ impl Sessions {
     /// Ends all sessions of a user; how many there were. A login under way may still begin one:
     /// raise the user's epoch first, which makes it useless.
     pub async fn revoke_all(&self, user_id: Uuid) -> Result<u64, StorageError> {
-        self.store.delete_all(user_id).await
+        self.store.delete_all(user_id, None).await
+    }
+
+    /// Ends all sessions of a user but the one with that `sid`; how many those were. One that
+    /// begins beside this may live on.
+    pub async fn revoke_others(&self, user_id: Uuid, sid: Uuid) -> Result<u64, StorageError> {
+        self.store.delete_all(user_id, Some(sid)).await
     }
 
     /// Ends one access token, and with it nothing else. It is remembered until `expires_at`, which

@@ -128,6 +128,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::sessions::Origin;
 
     const START: i64 = 1_000_000;
     const ADVANCED: i64 = START + 1000;
@@ -152,6 +153,7 @@ mod tests {
             current,
             parent,
             advanced_at: Timestamp::from_unix(ADVANCED),
+            origin: Origin::default(),
         }
     }
 

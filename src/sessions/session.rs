@@ -1,10 +1,22 @@
 //! A session: one grant of authorization, and the only thing kept of its refresh tokens. It holds
-//! no secret, and everything in it but the rotation's three fields stays as it was at the start.
+//! no secret, and everything in it but the rotation's three fields and the origin stays as it was at
+//! the start.
+
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
 use super::Policy;
 use crate::time::Timestamp;
+
+/// Where a session is used from: as much as its user needs to tell it from the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The network address.
+    pub address: Option<IpAddr>,
+    /// The user agent in a few words of ASCII, such as `Firefox on Linux`.
+    pub user_agent: Option<String>,
+}
 
 /// A session as the stores keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +41,8 @@ pub struct Session {
     pub parent: u64,
     /// When that was; the start at first.
     pub advanced_at: Timestamp,
+    /// Where from.
+    pub origin: Origin,
 }
 
 impl Session {
@@ -64,6 +78,8 @@ pub struct NewSession {
     pub audience: String,
     /// The user's session epoch now.
     pub epoch: i64,
+    /// Where the login came from.
+    pub origin: Origin,
 }
 
 impl NewSession {
@@ -82,6 +98,7 @@ impl NewSession {
             current: Self::FIRST_GENERATION,
             parent: 0,
             advanced_at: now,
+            origin: self.origin,
         }
     }
 }

@@ -66,8 +66,9 @@ pub trait SessionStore: Send + Sync {
     /// Deletes one session, whatever its state; whether it was there.
     fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, bool>;
 
-    /// Deletes all sessions of a user; how many there were.
-    fn delete_all(&self, user_id: Uuid) -> Answer<'_, u64>;
+    /// Deletes all sessions of a user, but for the one to be kept, which it does not touch; how many
+    /// it deleted. One step: whatever was there before is gone after it.
+    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, u64>;
 
     /// Remembers until `expires_at` that the access token `jti` of `subject` is revoked.
     fn revoke_token<'a>(

@@ -1,8 +1,10 @@
--- Deletes all sessions of a user. Returns how many there were.
--- KEYS: the user's index. ARGV: prefix of the user's records.
+-- Deletes all sessions of a user but for one, if there is one to be kept. Returns how many.
+-- KEYS: the user's index. ARGV: prefix of the user's records, the member to be kept or nothing.
 local deleted = 0
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-    deleted = deleted + redis.call('DEL', ARGV[1] .. member)
+    if member ~= ARGV[2] then
+        deleted = deleted + redis.call('DEL', ARGV[1] .. member)
+        redis.call('ZREM', KEYS[1], member)
+    end
 end
-redis.call('DEL', KEYS[1])
 return deleted

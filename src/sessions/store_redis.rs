@@ -7,8 +7,13 @@
 //! - `signet:{subject}:t:jti`: a revoked access token, until it would have ended anyway.
 //!
 //! Identifiers are base64url of their 16 bytes. Times come with the call, never from Redis.
+//!
+//! Fields are only ever added at a record's end. A reader takes those it does not find as empty and
+//! passes over those it does not know, so that neighbouring versions read each other's records; what
+//! they would misread asks for another version.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use base64::Engine;
@@ -18,7 +23,7 @@ use redis::{Script, cmd};
 use uuid::Uuid;
 
 use super::store::{Answer, Held, SessionStore};
-use super::{Policy, Session};
+use super::{Origin, Policy, Session};
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
 use crate::time::Timestamp;
@@ -148,10 +153,11 @@ impl SessionStore for RedisStore {
         .boxed()
     }
 
-    fn delete_all(&self, user_id: Uuid) -> Answer<'_, u64> {
+    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, u64> {
         async move {
             let mut call = self.delete_all.key(index_key(user_id));
-            self.redis.invoke(call.arg(record_prefix(user_id))).await
+            let kept = kept.map(short).unwrap_or_default();
+            self.redis.invoke(call.arg(record_prefix(user_id)).arg(kept)).await
         }
         .boxed()
     }
@@ -235,19 +241,37 @@ fn user_key(user_id: Uuid, end: &str) -> String {
 
 /// The record of a session; its user and sid stand in the key already.
 fn encode(session: &Session) -> Result<String, StorageError> {
-    let Session { client_id, scope, audience, epoch, current, parent, .. } = session;
-    if [client_id, scope, audience].iter().any(|text| text.contains('\t')) {
+    let Session { client_id, scope, audience, epoch, current, parent, origin, .. } = session;
+    let address = origin.address.map(encode_address).unwrap_or_default();
+    let user_agent = origin.user_agent.as_deref().unwrap_or_default();
+    if [client_id, scope, audience, user_agent].iter().any(|text| text.contains('\t')) {
         return Err(StorageError::corrupt("session: a name with a tab in it"));
     }
     let (started_at, advanced_at) = (session.started_at.as_unix(), session.advanced_at.as_unix());
-    let mut record = String::with_capacity(64 + client_id.len() + scope.len() + audience.len());
+    let names = client_id.len() + scope.len() + audience.len() + user_agent.len();
+    let mut record = String::with_capacity(96 + names);
     // Writing to a String does not fail.
     let _ = write!(
         record,
         "{VERSION}\t{current}\t{parent}\t{advanced_at}\t{started_at}\t{epoch}\t{client_id}\t\
-         {scope}\t{audience}"
+         {scope}\t{audience}\t{address}\t{user_agent}"
     );
     Ok(record)
+}
+
+/// An address as base64url of its bytes, shorter than the text of most.
+fn encode_address(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => URL_SAFE_NO_PAD.encode(address.octets()),
+        IpAddr::V6(address) => URL_SAFE_NO_PAD.encode(address.octets()),
+    }
+}
+
+/// The address; what is none is left out, for what is shown to people is not worth failing for.
+fn decode_address(text: &str) -> Option<IpAddr> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let v4 = <[u8; 4]>::try_from(bytes.as_slice()).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from)).ok()
 }
 
 fn decode(user_id: Uuid, sid: Uuid, record: &[u8]) -> Result<Session, StorageError> {
@@ -259,7 +283,7 @@ fn parse_record(user_id: Uuid, sid: Uuid, record: &[u8]) -> Option<Session> {
     if fields.next()? != VERSION {
         return None;
     }
-    let session = Session {
+    Some(Session {
         sid,
         user_id,
         current: parse_next(&mut fields)?,
@@ -270,8 +294,11 @@ fn parse_record(user_id: Uuid, sid: Uuid, record: &[u8]) -> Option<Session> {
         client_id: fields.next()?.to_owned(),
         scope: fields.next()?.to_owned(),
         audience: fields.next()?.to_owned(),
-    };
-    fields.next().is_none().then_some(session)
+        origin: Origin {
+            address: fields.next().and_then(decode_address),
+            user_agent: fields.next().filter(|text| !text.is_empty()).map(str::to_owned),
+        },
+    })
 }
 
 fn parse_next<'a, T: FromStr>(fields: &mut impl Iterator<Item = &'a str>) -> Option<T> {
@@ -294,13 +321,20 @@ mod tests {
             current: 7,
             parent: 6,
             advanced_at: Timestamp::from_unix(1_764_547_200),
+            origin: Origin {
+                address: Some("2001:db8::7".parse().unwrap()),
+                user_agent: Some("Firefox on Linux".into()),
+            },
         }
     }
 
     #[test]
     fn records_round_trip() {
         let full = Session { audience: "https://a https://b".into(), ..session() };
-        for session in [session(), full] {
+        let v4 = Origin { address: Some("203.0.113.9".parse().unwrap()), user_agent: None };
+        let v4 = Session { origin: v4, ..session() };
+        let unknown = Session { origin: Origin::default(), ..session() };
+        for session in [session(), full, v4, unknown] {
             let record = encode(&session).unwrap();
             let read = decode(session.user_id, session.sid, record.as_bytes()).unwrap();
             assert_eq!(read, session, "{record:?}");
@@ -310,13 +344,25 @@ mod tests {
     }
 
     #[test]
+    fn records_of_neighbouring_versions_are_read() {
+        let session = session();
+        let read = |record: &str| decode(session.user_id, session.sid, record.as_bytes()).unwrap();
+        let record = encode(&session).unwrap();
+        assert_eq!(read(&format!("{record}\tmore")), session, "a later one knows more");
+        let unknown = Session { origin: Origin::default(), ..session.clone() };
+        let earlier = "1\t7\t6\t1764547200\t-5\t3\tan app\topenid profile\t";
+        assert_eq!(read(earlier), unknown, "an earlier one knew no origin");
+        assert_eq!(read(&format!("{earlier}\tnot an address\t")), unknown);
+    }
+
+    #[test]
     fn a_record_that_is_not_understood_is_an_error_not_an_absence() {
         let (user_id, sid) = (Uuid::from_u128(2), Uuid::from_u128(1));
         let good = encode(&session()).unwrap();
         let newer = good.replacen('1', "2", 1);
-        let longer = format!("{good}\tmore");
-        let shorter = good.rsplit_once('\t').unwrap().0;
-        for bad in ["", "1", newer.as_str(), &longer, shorter, "1\t-1\t0\t0\t0\t0\ta\tb\tc"] {
+        let without_audience = good.rsplitn(4, '\t').last().unwrap();
+        let no_number = "1\t-1\t0\t0\t0\t0\ta\tb\tc";
+        for bad in ["", "1", newer.as_str(), without_audience, no_number] {
             assert!(decode(user_id, sid, bad.as_bytes()).is_err(), "{bad:?}");
         }
         assert!(decode(user_id, sid, &[0xff]).is_err());

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::store::{Answer, Held, SessionStore};
-use super::{Policy, Session};
+use super::{Origin, Policy, Session};
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 
@@ -19,7 +19,7 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
-             advanced_at FROM sessions ",
+             advanced_at, address, user_agent FROM sessions ",
             $condition
         )
     };
@@ -84,8 +84,8 @@ impl SessionStore for SqlStore {
             let (sid, user_id) = (session.sid.to_string(), session.user_id.to_string());
             let insert = sqlx::query(
                 "INSERT INTO sessions (sid, user_id, client_id, scope, audience, epoch, \
-                 started_at, current, parent, advanced_at, expires_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                 started_at, current, parent, advanced_at, expires_at, address, user_agent) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                  RETURNING CAST((SELECT COUNT(*) FROM sessions AS held \
                  WHERE held.user_id = $2) AS BIGINT)",
             )
@@ -99,7 +99,9 @@ impl SessionStore for SqlStore {
             .bind(write_generation(session.current)?)
             .bind(write_generation(session.parent)?)
             .bind(session.advanced_at.as_unix())
-            .bind(session.expires_at(policy).as_unix());
+            .bind(session.expires_at(policy).as_unix())
+            .bind(session.origin.address.map(|address| address.to_string()))
+            .bind(session.origin.user_agent.as_deref());
             let held: i64 = match self.0.fetch_optional(insert).await? {
                 Some(row) => row.try_get(0)?,
                 None => 0,
@@ -136,13 +138,15 @@ impl SessionStore for SqlStore {
     ) -> Answer<'a, bool> {
         async move {
             let update = sqlx::query(
-                "UPDATE sessions SET current = $1, parent = $2, advanced_at = $3, expires_at = $4 \
-                 WHERE sid = $5 AND current = $6",
+                "UPDATE sessions SET current = $1, parent = $2, advanced_at = $3, \
+                 expires_at = $4, address = $5, user_agent = $6 WHERE sid = $7 AND current = $8",
             )
             .bind(write_generation(next.current)?)
             .bind(write_generation(next.parent)?)
             .bind(next.advanced_at.as_unix())
             .bind(expires_at.as_unix())
+            .bind(next.origin.address.map(|address| address.to_string()))
+            .bind(next.origin.user_agent.as_deref())
             .bind(next.sid.to_string())
             .bind(write_generation(held.session.current)?);
             Ok(self.0.execute(update).await? == 1)
@@ -157,9 +161,12 @@ impl SessionStore for SqlStore {
         async move { Ok(self.0.execute(delete).await? == 1) }.boxed()
     }
 
-    fn delete_all(&self, user_id: Uuid) -> Answer<'_, u64> {
-        let delete =
-            sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user_id.to_string());
+    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, u64> {
+        // No session has the empty sid.
+        let kept = kept.map(|sid| sid.to_string()).unwrap_or_default();
+        let delete = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND sid <> $2")
+            .bind(user_id.to_string())
+            .bind(kept);
         async move { self.0.execute(delete).await }.boxed()
     }
 
@@ -222,6 +229,11 @@ fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
         current: read_generation(row.try_get(7)?)?,
         parent: read_generation(row.try_get(8)?)?,
         advanced_at: Timestamp::from_unix(row.try_get(9)?),
+        origin: Origin {
+            // What is shown to people is not worth failing for.
+            address: row.try_get::<Option<&str>, _>(10)?.and_then(|text| text.parse().ok()),
+            user_agent: row.try_get(11)?,
+        },
     })
 }
 

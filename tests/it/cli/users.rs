@@ -1,4 +1,4 @@
-//! users add, list, disable, enable, set-password.
+//! users add, list, disable, enable, set-password, revoke-sessions.
 
 use serde_json::json;
 
@@ -45,7 +45,14 @@ async fn users_come_change_and_go(backend: Backend) {
     refused.expect_oauth_error(400, "invalid_grant");
     let refused = client.try_login(email, PASSWORD).await;
     refused.expect_oauth_error(400, "invalid_grant");
+    let tokens = client.login(email, "twelve orange bicycles").await;
+
+    signet.cli_ok(&["users", "revoke-sessions", "Ada@example.com"], "");
+    client.me(&tokens.access_token).await.expect(401);
+    let refused = client.refresh(&tokens.refresh_token).await;
+    refused.expect_oauth_error(400, "invalid_grant");
     client.login(email, "twelve orange bicycles").await;
+    assert_fails(&signet.cli(&["users", "revoke-sessions", "nobody@example.com"], ""));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! form, as its own documentation page would send it.
 
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::{folder, python};
@@ -9,8 +10,14 @@ use crate::support::client::{Client, PASSWORD, Send};
 use crate::support::process::{Process, free_port, poll};
 use crate::support::signet::Signet;
 
-/// Starts the service; it ends with the value.
-fn start(issuer: &str) -> (Process, Client) {
+/// A client of the one service that trusts the shared Signet.
+pub fn shared() -> Client {
+    static SHARED: LazyLock<(Process, String)> = LazyLock::new(|| start(Signet::shared().issuer()));
+    Client::new(&SHARED.1)
+}
+
+/// Starts the service, which ends with the value, and gives its address.
+fn start(issuer: &str) -> (Process, String) {
     let port = free_port();
     let mut command = Command::new(python());
     command.arg(folder().join("fastapi_app.py")).args([issuer, &port.to_string()]);
@@ -20,14 +27,14 @@ fn start(issuer: &str) -> (Process, Client) {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     });
     assert!(ready.is_some(), "the FastAPI service does not listen");
-    (process, Client::new(&format!("http://127.0.0.1:{port}")))
+    (process, format!("http://127.0.0.1:{port}"))
 }
 
 #[tokio::test]
 async fn a_user_who_logged_in_by_the_form_is_accepted() {
     let signet = Signet::shared();
     let user = Client::shared().new_user().await;
-    let (_process, service) = start(signet.issuer());
+    let service = shared();
 
     let document = service.get("/openapi.json").answer().await.expect(200).json();
     let flow = document

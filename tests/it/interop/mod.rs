@@ -2,6 +2,8 @@
 
 mod fastapi;
 mod hashes;
+mod docs_page;
+pub mod fastapi;
 mod jwks_client;
 mod rotation_under_load;
 mod streams;

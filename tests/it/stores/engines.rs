@@ -1,9 +1,10 @@
 //! The engines that keep sessions, each opened empty.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use signet::secret::{Random, Secret};
-use signet::sessions::{NewSession, Policy, Recovery, RotationError, Sessions};
+use signet::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
 use signet::storage::Db;
 use signet::storage::redis::{Redis, RedisConfig};
 use signet::time::Timestamp;
@@ -68,6 +69,12 @@ pub fn new_id() -> Uuid {
     Random::system().uuid()
 }
 
+/// One of many places to log in from.
+pub fn origin(number: u16) -> Origin {
+    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number);
+    Origin { address: Some(address.into()), user_agent: Some(format!("Browser {number} on Linux")) }
+}
+
 pub fn new_session(user_id: Uuid) -> NewSession {
     NewSession {
         sid: new_id(),
@@ -76,8 +83,33 @@ pub fn new_session(user_id: Uuid) -> NewSession {
         scope: "openid profile".into(),
         audience: "https://api.example".into(),
         epoch: 7,
+        origin: origin(1),
     }
 }
+
+/// Runs async functions of `&Opened` on every engine, with at most three sessions a user.
+macro_rules! on_every_engine {
+    ($($name:ident),* $(,)?) => {
+        $crate::stores::engines::on_every_engine!(@ sqlite Sqlite $($name)*);
+        $crate::stores::engines::on_every_engine!(@ postgres Postgres $($name)*);
+        $crate::stores::engines::on_every_engine!(@ redis Redis $($name)*);
+    };
+    (@ $module:ident $engine:ident $($name:ident)*) => {
+        mod $module {
+            use signet::sessions::Recovery;
+
+            use $crate::stores::engines::{Engine, policy};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $name() {
+                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
+                    super::$name(&opened).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_engine;
 
 /// Exchanges a token as the token endpoint does: decide, commit, and decide anew on a lost race.
 pub async fn exchange(

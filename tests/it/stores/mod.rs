@@ -5,4 +5,5 @@ mod keys;
 mod redis_connection;
 mod sessions;
 mod sessions_model;
+mod sessions_of_a_user;
 mod sessions_redis;

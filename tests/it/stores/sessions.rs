@@ -2,32 +2,12 @@
 
 use std::collections::HashSet;
 
-use signet::sessions::{CommitError, Recovery, Refusal, RotationError, Session};
+use signet::sessions::{CommitError, Refusal, RotationError, Session};
 use uuid::Uuid;
 
 use super::engines::{
-    ABSOLUTE, CLIENT, Engine, IDLE, Opened, at, exchange, new_id, new_session, policy,
+    ABSOLUTE, CLIENT, IDLE, Opened, at, exchange, new_id, new_session, on_every_engine, origin,
 };
-
-macro_rules! on_every_engine {
-    ($($name:ident),* $(,)?) => {
-        on_every_engine!(@ sqlite Sqlite $($name)*);
-        on_every_engine!(@ postgres Postgres $($name)*);
-        on_every_engine!(@ redis Redis $($name)*);
-    };
-    (@ $module:ident $engine:ident $($name:ident)*) => {
-        mod $module {
-            use super::{Engine, Recovery, policy};
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    super::$name(&opened).await;
-                }
-            )*
-        }
-    };
-}
 
 on_every_engine! {
     a_session_is_kept_as_it_was_started,
@@ -65,6 +45,7 @@ async fn a_session_is_kept_as_it_was_started(Opened { sessions, .. }: &Opened) {
         current: 1,
         parent: 0,
         advanced_at: at(0),
+        origin: origin(1),
     };
     assert_eq!(started, expected);
     assert_eq!(sessions.find(user_id, sid, at(5)).await.unwrap(), Some(expected.clone()));

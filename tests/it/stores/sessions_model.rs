@@ -94,6 +94,9 @@ enum Step {
     Revoke {
         family: usize,
     },
+    RevokeOthers {
+        family: usize,
+    },
     DisableUser {
         user: usize,
     },
@@ -121,6 +124,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         2 => (0..2usize).prop_map(|user| Step::Start { user }),
         14 => (0..4usize, age, fate).prop_map(|(family, age, fate)| Step::Present { family, age, fate }),
         1 => (0..4usize).prop_map(|family| Step::Revoke { family }),
+        1 => (0..4usize).prop_map(|family| Step::RevokeOthers { family }),
         1 => (0..2usize).prop_map(|user| Step::DisableUser { user }),
         8 => clock.prop_map(|seconds| Step::MoveClock { seconds }),
     ]
@@ -167,6 +171,12 @@ async fn run_history(sessions: &Sessions, strict: bool, steps: &[Step]) -> TestC
                 let was_there = sessions.revoke(users[family.user], family.sid).await.unwrap();
                 prop_assert!(was_there != family.ended || family.is_expired(now));
                 family.ended = true;
+            }
+            Step::RevokeOthers { family } => {
+                let Some(&Family { user, sid, .. }) = families.get(family) else { continue };
+                sessions.revoke_others(users[user], sid).await.unwrap();
+                let others = families.iter_mut().filter(|f| f.user == user && f.sid != sid);
+                others.for_each(|f| f.ended = true);
             }
             Step::DisableUser { user } => {
                 sessions.revoke_all(users[user]).await.unwrap();

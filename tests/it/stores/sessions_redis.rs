@@ -1,6 +1,6 @@
 //! What only Redis has to answer for: its keys, their size, its scripts and its settings.
 
-use signet::sessions::{NewSession, Recovery, Sessions};
+use signet::sessions::{NewSession, Origin, Recovery, Sessions};
 use signet::storage::StorageError;
 
 use super::engines::{at, connect, exchange, new_id, new_session, policy};
@@ -24,6 +24,11 @@ async fn a_session_takes_less_than_400_bytes_under_one_hash_tag() {
         client_id: "signet-first-party".into(),
         scope: "openid profile email".into(),
         audience: String::new(),
+        // As long as they come.
+        origin: Origin {
+            address: Some("2001:db8:1234:5678:9abc:def0:1234:5678".parse().unwrap()),
+            user_agent: Some("x".repeat(30)),
+        },
         ..new_session(new_id())
     };
     let (user_id, sid) = (new.user_id, new.sid);
@@ -129,6 +134,8 @@ async fn a_server_that_forgot_the_scripts_is_given_them_again() {
     assert_eq!(exchange(&sessions, user_id, sid, 1, at(1)).await.unwrap(), 2);
     forget().await;
     assert_eq!(sessions.list(user_id, at(1)).await.unwrap().len(), 1);
+    forget().await;
+    assert_eq!(sessions.revoke_others(user_id, sid).await.unwrap(), 0);
     forget().await;
     assert!(sessions.revoke(user_id, sid).await.unwrap());
     forget().await;

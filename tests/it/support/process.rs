@@ -98,11 +98,15 @@ pub fn free_port() -> u16 {
 
 /// The program `name`, from `folders` or the path; the test fails with how to install it.
 pub fn program(name: &str, folders: Vec<PathBuf>) -> PathBuf {
+    program_of(&[name], folders)
+}
+
+/// The same for a program that goes by several names.
+pub fn program_of(names: &[&str], folders: Vec<PathBuf>) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    folders
-        .into_iter()
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
-        .unwrap_or_else(|| panic!("{name} is not installed: run scripts/test, which installs it"))
+    let folders: Vec<_> = folders.into_iter().chain(std::env::split_paths(&path)).collect();
+    let files = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    files.into_iter().find(|file| file.is_file()).unwrap_or_else(|| {
+        panic!("{} is not installed: run scripts/test, which installs it", names[0])
+    })
 }
