@@ -3,6 +3,7 @@
 mod account;
 mod admin_keys;
 mod admin_keys_import;
+mod admin_roles;
 mod bodies;
 mod cors;
 mod docs;
