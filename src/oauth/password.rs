@@ -64,6 +64,7 @@ impl AuthorizationServer {
                 sid: session.sid,
                 auth_time: now,
                 roles: user.roles.clone(),
+                claims: super::scope::claims_of(client, &user),
             }),
         };
         let access = self.access_tokens.issue(grant, &self.random, now).await?;

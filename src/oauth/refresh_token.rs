@@ -138,6 +138,7 @@ impl AuthorizationServer {
                 sid: session.sid,
                 auth_time: session.started_at,
                 roles: user.roles.clone(),
+                claims: super::scope::claims_of(client, user),
             }),
         };
         let access = self.access_tokens.issue(grant, &self.random, now).await?;

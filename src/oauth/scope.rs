@@ -1,10 +1,12 @@
 //! What a token may carry: what the client may ask, the user has, and the request names.
 
+use serde_json::{Map, Value};
+
 use super::{AuthorizationServer, TokenError};
 use crate::clients::Client;
 use crate::roles::Catalogue;
 use crate::storage::StorageError;
-use crate::tokens::Scope;
+use crate::tokens::{Scope, claims};
 use crate::users::User;
 
 impl AuthorizationServer {
@@ -41,6 +43,18 @@ pub(super) fn grant_scope(
         Some(wished) if wished.is_within(&may) => Ok(wished.clone()),
         Some(_) => Err(TokenError::InvalidScope("the scope goes beyond what may be granted")),
     }
+}
+
+/// What the tokens of `client` tell of the user beyond Signet's own claims.
+pub(super) fn claims_of(client: &Client, user: &User) -> Map<String, Value> {
+    claims::select(&client.claims, &user.metadata).unwrap_or_else(|claims::TooLarge| {
+        tracing::warn!(
+            user = %user.id,
+            client_id = client.client_id,
+            "the user's metadata is too large for claims in a token; all were left out"
+        );
+        Map::new()
+    })
 }
 
 #[cfg(test)]

@@ -17,5 +17,6 @@ mod operations;
 mod password_change;
 mod password_change_races;
 mod password_hashing;
+mod role_scopes;
 mod sessions;
 mod signup;

@@ -176,3 +176,52 @@ fn metadata_is_replaced_as_a_whole_and_within_bounds() {
     signet.cli_ok(&set, "{}");
     assert_eq!(ada(&signet).get("metadata"), None);
 }
+
+#[test]
+fn claims_of_a_client_are_listed_and_forged_ones_refused() {
+    let signet = prepared(Backend::Sqlite, "");
+    signet.add_public("app", &["--claims", "department,plan"]);
+    let list = signet.cli_json(&["clients", "list"], "");
+    let app = items(&list).iter().find(|client| client["client_id"] == "app").expect("listed");
+    assert_eq!(app["claims"], json!(["department", "plan"]), "{app}");
+    assert!(signet.cli_ok(&["clients", "list"], "").contains("department,plan"));
+    let many: Vec<_> = (0..21).map(|n| format!("c{n}")).collect();
+    for claims in [
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "jti",
+        "client_id",
+        "scope",
+        "roles",
+        "sid",
+        "auth_time",
+        "azp",
+        "act",
+        "may_act",
+        "cnf",
+        "amr",
+        "acr",
+        "nonce",
+        "at_hash",
+        "email",
+        "name",
+        "groups",
+        "entitlements",
+        "active",
+        "token_type",
+        "username",
+        "scp",
+        "plan,sub",
+        "Plan",
+        "a b",
+        "plan-b",
+        &many.join(","),
+    ] {
+        let add = ["clients", "add", "x", "--public", "--claims", claims];
+        assert!(assert_fails(&signet.cli(&add, "")).contains("claim"), "{claims}");
+    }
+}
