@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Roles};
 use crate::audit::Audit;
 use crate::clients::store::ClientStore;
 use crate::clients::{Client, ClientRegistry, ClientType, FIRST_PARTY, GrantType};
@@ -15,6 +15,7 @@ use crate::keys::encryption_key::{self, EncryptionKeyError};
 use crate::keys::{Keys, KeysError, Vault};
 use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
+use crate::roles::{RoleRegistry, RoleStore};
 use crate::secret::{Random, SealingKeys};
 use crate::sessions::Sessions;
 use crate::storage::redis::{Redis, notices};
@@ -68,13 +69,15 @@ pub struct Stores {
     pub audit: Audit,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// The roles and who has them.
+    pub roles: Roles,
     /// The source of secrets and identifiers.
     pub random: Random,
 }
 
 impl Stores {
-    /// Connects everything that `config` names, with the database migrated and the bundled client
-    /// in place.
+    /// Connects everything that `config` names, with the database migrated, the bundled client and
+    /// the built-in role in place.
     pub async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {
         let db = open_database(config).await?;
         let random = Random::system();
@@ -93,8 +96,11 @@ impl Stores {
         let audit = Audit::new(db.clone(), random.clone());
         let accounts =
             Accounts::new(users.clone(), sessions.clone(), audit.clone(), random.clone());
+        let role_store = RoleStore::new(db.clone());
+        let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
-        Ok(Self { db, redis, users, clients, sessions, audit, accounts, random })
+        role_store.ensure_built_in(now).await.map_err(StartError::Database)?;
+        Ok(Self { db, redis, users, clients, sessions, audit, accounts, roles, random })
     }
 }
 
@@ -226,6 +232,8 @@ pub struct App {
     pub authorization_server: AuthorizationServer,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// The roles and who has them.
+    pub roles: Roles,
     /// What is counted.
     pub metrics: Metrics,
     redis: Option<Redis>,
@@ -251,6 +259,7 @@ impl App {
         let authorization_server = AuthorizationServer {
             clients: ClientRegistry::new(stores.clients.clone()),
             users: stores.users,
+            roles: RoleRegistry::new(RoleStore::new(stores.db.clone())),
             hashing: Arc::new(hashing),
             sessions: stores.sessions,
             access_tokens: AccessTokens::new(keys.clone(), config.tokens.clone()),
@@ -267,6 +276,7 @@ impl App {
             custody,
             authorization_server,
             accounts: stores.accounts,
+            roles: stores.roles,
             metrics,
             redis: stores.redis,
             keys_changed: Notify::new(),

@@ -17,13 +17,14 @@
 //! - [`keys`]: signing keys, sealed, published, rotated.
 //! - [`tokens`]: access tokens, the form of refresh tokens, scopes.
 //! - [`users`]: e-mail addresses, passwords, and the threads that hash them.
+//! - [`roles`]: which scope words are for whom.
 //! - [`clients`]: who may ask for tokens, and for which.
 //! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
 //! - [`audit`]: who did what to whom.
 //!
 //! What spans domains:
 //!
-//! - [`accounts`]: sign-up, a new password, disabling, removal.
+//! - [`accounts`]: sign-up, a new password, disabling, removal; roles and who has them.
 //! - [`custody`]: what operators and the service itself do to signing keys.
 //! - [`oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!
@@ -38,8 +39,8 @@
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
 //! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose policies it
-//! builds. Between domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and
-//! `users`. No domain imports another's store, HTTP or the configuration.
+//! builds. Between domains, `tokens` knows `keys`, and `clients` and `roles` the plain values of
+//! `tokens` and `users`. No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
 //!
 //! # What always holds
@@ -67,6 +68,7 @@ pub mod http;
 pub mod keys;
 pub mod metrics;
 pub mod oauth;
+pub mod roles;
 pub mod secret;
 pub mod sessions;
 pub mod storage;

@@ -3,6 +3,8 @@
 //! same step, so no session of before it is ever refreshed again; the sessions' records go before
 //! and after it, so that introspection knows at once as well.
 
+pub mod roles;
+
 use uuid::Uuid;
 
 use crate::audit::{Audit, By, Event, Kind};
@@ -10,7 +12,9 @@ use crate::secret::{Random, Secret};
 use crate::sessions::Sessions;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::{Email, User, UserStore};
+use crate::users::{Email, Metadata, User, UserStore};
+
+pub use roles::{Roles, RolesError};
 
 /// The accounts of this service. Cheap to clone.
 #[derive(Clone)]
@@ -96,6 +100,22 @@ impl Accounts {
         let done = self.users.set_name(id, name, now).await?;
         if done {
             self.record(Kind::UserChanged, id, by, now).await;
+        }
+        Ok(done)
+    }
+
+    /// Puts `metadata` in place of the user's. `false` when the account has changed since `user` was
+    /// read.
+    pub async fn set_metadata(
+        &self,
+        user: &User,
+        metadata: &Metadata,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let done = self.users.replace_metadata(user, metadata, now).await?;
+        if done {
+            self.record(Kind::UserChanged, user.id, by, now).await;
         }
         Ok(done)
     }

@@ -24,6 +24,10 @@ pub enum Kind {
     UserEnabled,
     /// An account was removed.
     UserDeleted,
+    /// A user was given a role.
+    UserRoleGranted,
+    /// A role was taken from a user.
+    UserRoleRevoked,
     /// A password was changed, and all sessions of the user ended.
     PasswordChanged,
     /// A session began.
@@ -50,6 +54,12 @@ pub enum Kind {
     ClientDeleted,
     /// A client failed to authenticate.
     ClientRefused,
+    /// A role was defined.
+    RoleCreated,
+    /// A role carries another scope, or is described otherwise.
+    RoleChanged,
+    /// A role was removed, also from the users who had it.
+    RoleDeleted,
     /// A signing key was made and published.
     KeyCreated,
     /// The next signing key's turn was decided on.
@@ -79,6 +89,8 @@ impl Kind {
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
             Self::UserDeleted => "user.deleted",
+            Self::UserRoleGranted => "user.role_granted",
+            Self::UserRoleRevoked => "user.role_revoked",
             Self::PasswordChanged => "password.changed",
             Self::LoggedIn => "login.succeeded",
             Self::LoginRefused => "login.refused",
@@ -92,6 +104,9 @@ impl Kind {
             Self::ClientSecretRotated => "client.secret_rotated",
             Self::ClientDeleted => "client.deleted",
             Self::ClientRefused => "client.refused",
+            Self::RoleCreated => "role.created",
+            Self::RoleChanged => "role.changed",
+            Self::RoleDeleted => "role.deleted",
             Self::KeyCreated => "key.created",
             Self::KeyRotated => "key.rotated",
             Self::KeyActivated => "key.activated",
@@ -165,7 +180,7 @@ pub struct Event<'a> {
     pub kind: Kind,
     /// Who did it.
     pub actor: Actor,
-    /// To whom or what: a user's id, a key's `kid`.
+    /// To whom or what: a user's id, a key's `kid`, a role's name.
     pub subject: Option<String>,
     /// By which client.
     pub client_id: Option<&'a str>,

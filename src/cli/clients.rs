@@ -40,6 +40,9 @@ pub enum Command {
         /// The resources it may name (RFC 8707), separated by commas.
         #[arg(long, value_delimiter = ',')]
         audiences: Vec<String>,
+        /// Members of the user's metadata for its tokens, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        claims: Vec<String>,
         /// A name for people.
         #[arg(long)]
         name: Option<String>,
@@ -84,6 +87,7 @@ struct ClientRow {
     grants: Vec<&'static str>,
     scope: String,
     audiences: Vec<String>,
+    claims: Vec<String>,
     access_token_lifetime: Option<u64>,
     disabled: bool,
     secrets: usize,
@@ -101,6 +105,7 @@ impl ClientRow {
             grants: client.grant_types.iter().map(|grant| grant.as_str()).collect(),
             scope: client.scope.to_string(),
             audiences: client.audiences.clone(),
+            claims: client.claims.clone(),
             access_token_lifetime: client.access_token_lifetime.map(|l| l.as_secs()),
             disabled: client.disabled_at.is_some(),
             secrets: client.secrets.len(),
@@ -121,6 +126,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             grants,
             scopes: scope,
             audiences,
+            claims,
             name,
             access_token_lifetime,
             json,
@@ -136,6 +142,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
                 scope,
                 audiences: not_empty(audiences),
                 access_token_lifetime,
+                claims: not_empty(claims),
             };
             add(&stores, registration.check(now).map_err(anyhow::Error::msg)?, json, now).await
         }
@@ -187,11 +194,12 @@ async fn list(stores: &Stores, json: bool) -> Result<()> {
             row.grants.join(","),
             if row.scope.is_empty() { "-".into() } else { row.scope.clone() },
             row.secrets.to_string(),
+            if row.claims.is_empty() { "-".into() } else { row.claims.join(",") },
             output::cell(row.name.as_ref()),
         ]
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::table(["client_id", "type", "grants", "scope", "secrets", "name"], &rows)
+    output::table(["client_id", "type", "grants", "scope", "secrets", "claims", "name"], &rows)
 }
 
 impl ClientRow {

@@ -7,7 +7,9 @@ mod config;
 mod database;
 mod keys;
 mod output;
+mod roles;
 mod serve;
+mod user_details;
 mod users;
 
 use std::path::PathBuf;
@@ -46,6 +48,9 @@ enum Command {
     /// Users.
     #[command(subcommand)]
     Users(users::Command),
+    /// Roles and the scopes they carry.
+    #[command(subcommand)]
+    Roles(roles::Command),
     /// Clients.
     #[command(subcommand)]
     Clients(clients::Command),
@@ -85,6 +90,7 @@ fn execute(arguments: Arguments) -> Result<()> {
         Command::Migrate => block_on(database::migrate(&config)),
         Command::Keys(command) => block_on(keys::run(command, &config)),
         Command::Users(command) => block_on(users::run(command, &config)),
+        Command::Roles(command) => block_on(roles::run(command, &config)),
         Command::Clients(command) => block_on(clients::run(command, &config)),
     }
 }

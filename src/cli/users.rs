@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::output;
+use super::{output, user_details};
 use crate::accounts::NewAccount;
 use crate::app::{App, Stores};
 use crate::audit::{Actor, By, Origin};
@@ -15,7 +15,7 @@ use crate::secret::{Random, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::users::password::{self, HashMemory};
-use crate::users::{Email, Password, User, check_name, check_role, email};
+use crate::users::{Email, Metadata, Password, User, check_name, check_roles, email};
 
 /// Longer input is no password.
 const LONGEST_INPUT: u64 = 4096;
@@ -57,6 +57,32 @@ pub enum Command {
         /// The e-mail address or id.
         user: String,
     },
+    /// Give a user a role.
+    GrantRole {
+        /// The e-mail address or id.
+        user: String,
+        /// The role.
+        role: String,
+    },
+    /// Take a role from a user.
+    RevokeRole {
+        /// The e-mail address or id.
+        user: String,
+        /// The role.
+        role: String,
+        /// Also where nobody is left to administer.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Set what the application keeps of a user: a JSON object on standard input, in place of what
+    /// was there.
+    SetMetadata {
+        /// The e-mail address or id.
+        user: String,
+        /// Show the user as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Give a user a new password, and end all sessions.
     SetPassword {
         /// The e-mail address or id.
@@ -73,13 +99,15 @@ pub enum Command {
 }
 
 #[derive(Serialize)]
-struct UserRow {
+pub struct UserRow {
     id: String,
     email: String,
     name: Option<String>,
     roles: Vec<String>,
     disabled: bool,
     created_at: String,
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    metadata: Metadata,
 }
 
 impl From<User> for UserRow {
@@ -91,6 +119,7 @@ impl From<User> for UserRow {
             email: user.email,
             name: user.name,
             roles: user.roles,
+            metadata: user.metadata,
         }
     }
 }
@@ -107,9 +136,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             let name = check_name(name.as_deref().unwrap_or_default())
                 .map_err(|problem| anyhow::anyhow!("--name {problem}"))?;
             let roles: Vec<_> = roles.into_iter().filter(|role| !role.is_empty()).collect();
-            for role in &roles {
-                check_role(role).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
-            }
+            let roles =
+                check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
             let password = read_password(password_stdin, email.address())?;
             let password_hash = hash(config, &stores.random, &password);
             let new = NewAccount { email, name, password_hash, roles };
@@ -135,6 +163,18 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             let user = find(&stores, &user).await?;
             let done = stores.accounts.enable(user.id, by, now).await?;
             say(done, "enabled", "was not disabled", &user)
+        }
+        Command::GrantRole { user, role } => {
+            let user = find(&stores, &user).await?;
+            user_details::grant_role(&stores, &user, &role, by, now).await
+        }
+        Command::RevokeRole { user, role, force } => {
+            let user = find(&stores, &user).await?;
+            user_details::revoke_role(&stores, &user, &role, force, by, now).await
+        }
+        Command::SetMetadata { user, json } => {
+            let user = find(&stores, &user).await?;
+            user_details::set_metadata(&stores, user, json, by, now).await
         }
         Command::SetPassword { user, password_stdin } => {
             let user = find(&stores, &user).await?;

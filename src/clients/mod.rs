@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::secret::{Fingerprint, Random, Secret};
 use crate::time::Timestamp;
-use crate::tokens::{LEEWAY, Policy as TokenPolicy, Scope};
+use crate::tokens::{LEEWAY, Policy as TokenPolicy, Scope, claims};
 
 pub use authentication::{Credentials, MalformedCredentials, Method};
 pub use registry::ClientRegistry;
@@ -146,6 +146,8 @@ pub struct Registration {
     pub audiences: Vec<String>,
     /// Its own access-token lifetime.
     pub access_token_lifetime: Option<Duration>,
+    /// Members of the user's metadata for its tokens.
+    pub claims: Vec<String>,
 }
 
 impl Registration {
@@ -174,7 +176,7 @@ impl Registration {
             disabled_at: None,
             secrets: Vec::new(),
             created_at: now,
-            claims: Vec::new(),
+            claims: claims::check(&self.claims)?,
             version: 0,
         })
     }
@@ -251,6 +253,7 @@ pub(crate) mod tests {
             (Registration { grants: vec!["implicit".into()], ..base() }, "implicit"),
             (Registration { grants: vec!["client_credentials".into()], ..base() }, "confidential"),
             (Registration { scope: "a\"b".into(), ..base() }, "scope"),
+            (Registration { claims: vec!["sub".into()], ..base() }, "claim"),
             (Registration { audiences: vec!["api".into()], ..base() }, "absolute"),
             (Registration { audiences: vec!["https://a/#b".into()], ..base() }, "fragment"),
             (

@@ -20,11 +20,11 @@ use crate::keys::jwks::Jwk;
 /// What every request for administration may meet.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "describes answers for the documentation")]
-enum Closed {
+pub(super) enum Closed {
     /// The token is missing or not valid
     #[response(status = 401, content_type = "application/problem+json")]
     NotSignedIn(ProblemBody),
-    /// It lacks the scope `signet:admin`, or its user no longer has the role `admin`
+    /// It lacks the scope `signet:admin`, or its user no longer has a role that carries it
     #[response(status = 403, content_type = "application/problem+json")]
     NotAdministrator(ProblemBody),
 }
@@ -156,7 +156,7 @@ fn preferred(request: &HttpRequest) -> Option<Form> {
     })
 }
 
-fn shown(body: &impl Serialize) -> HttpResponse {
+pub(super) fn shown(body: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 

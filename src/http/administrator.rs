@@ -1,5 +1,5 @@
-//! Who administers Signet by a request: a user with the role, or a client in its own name, either
-//! with the scope for it.
+//! Who administers Signet by a request: a user with a role that carries the scope for it, or a
+//! client in its own name, either with that scope.
 
 use actix_web::HttpRequest;
 
@@ -10,7 +10,6 @@ use crate::audit::Actor;
 use crate::clients::GrantType;
 use crate::time::Timestamp;
 use crate::tokens::{Scope, scope};
-use crate::users::ADMIN_ROLE;
 
 /// The administrator that `request` speaks for. A token tells what was granted once; what its
 /// client and its user may do now counts as well.
@@ -26,7 +25,7 @@ pub async fn administrator(
         None => return Err(BearerError::NotAdministrator.into()),
         Some(epoch) => {
             let user = signed_in::user_of(app, &claims, epoch).await?;
-            if !user.has_role(ADMIN_ROLE) {
+            if !app.authorization_server.holds(&user, scope::ADMIN).await? {
                 return Err(BearerError::NotAdministrator.into());
             }
             Actor::User(user.id)

@@ -58,10 +58,10 @@ impl BearerError {
             Self::NotAdministrator => (
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
-                "administration needs the scope signet:admin, and of a user the role admin",
+                "administration needs the scope signet:admin, and of a user a role that carries it",
                 "Bearer realm=\"signet\", error=\"insufficient_scope\", \
                  error_description=\"administration needs the scope signet:admin, and of a user \
-                 the role admin\", scope=\"signet:admin\"",
+                 a role that carries it\", scope=\"signet:admin\"",
             ),
         }
     }

@@ -13,7 +13,8 @@ use utoipa_swagger_ui::{Config, oauth};
 
 use super::error::Problem;
 use super::{
-    account, admin_keys, discovery, health, introspect, my_sessions, revoke, token, userinfo,
+    account, admin_keys, admin_roles, discovery, health, introspect, my_sessions, revoke, token,
+    userinfo,
 };
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
@@ -37,6 +38,7 @@ use crate::tokens::scope;
         admin_keys::list, admin_keys::read, admin_keys::read_public,
         admin_keys::changes::rotate, admin_keys::changes::retire, admin_keys::changes::revoke,
         admin_keys::changes::import, admin_keys::changes::rewrap,
+        admin_roles::list, admin_roles::read, admin_roles::put, admin_roles::remove,
         health::live, health::ready, health::metrics,
         page, document,
     ),
@@ -58,7 +60,7 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
         (scope::OPENID, "read claims about the user"),
         (scope::PROFILE, "the name"),
         (scope::EMAIL, "the e-mail address"),
-        (scope::ADMIN, "administration, for the role admin"),
+        (scope::ADMIN, "administration, for roles that carry it"),
     ]);
     let token = format!("{prefix}{}", path::TOKEN);
     let flow = Flow::Password(Password::with_refresh_url(&token, scopes, &token));

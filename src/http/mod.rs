@@ -3,6 +3,7 @@
 
 mod account;
 mod admin_keys;
+mod admin_roles;
 mod administrator;
 mod bearer;
 mod discovery;

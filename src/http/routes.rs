@@ -12,7 +12,8 @@ use actix_web::{HttpRequest, Resource, ResponseError, Route};
 use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
 use super::{
-    account, admin_keys, discovery, docs, health, introspect, my_sessions, revoke, token, userinfo,
+    account, admin_keys, admin_roles, discovery, docs, health, introspect, my_sessions, revoke,
+    token, userinfo,
 };
 use crate::app::App;
 use crate::oauth::metadata::path;
@@ -122,6 +123,13 @@ impl Routes {
         ]);
         add("/admin/keys/{kid}/revoke", No, Each, "POST", vec![
             post().to(admin_keys::changes::revoke),
+        ]);
+
+        add("/admin/roles", No, Each, READ, vec![get().to(admin_roles::list)]);
+        add("/admin/roles/{name}", No, Each, "GET, HEAD, PUT, DELETE", vec![
+            get().to(admin_roles::read),
+            web::put().to(admin_roles::put),
+            web::delete().to(admin_roles::remove),
         ]);
 
         add("/health/live", No, Failures, READ, vec![get().to(health::live)]);

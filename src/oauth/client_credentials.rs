@@ -14,7 +14,7 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
         super::check_grant(client, GrantType::ClientCredentials)?;
-        let scope = super::grant_scope(&client.scope, None, wish.scope.as_ref())?;
+        let scope = super::scope::grant_scope(&client.scope, None, None, wish.scope.as_ref())?;
         let policy = self.access_tokens.policy();
         super::check_resources(client, &wish.resources, &policy.audience)?;
         let grant = Grant {

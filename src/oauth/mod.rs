@@ -7,19 +7,21 @@ pub mod metadata;
 mod password;
 mod refresh_token;
 mod revocation;
+mod scope;
 
 use std::sync::Arc;
 
 use crate::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::clients::registry::AuthenticationError;
 use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
+use crate::roles::RoleRegistry;
 use crate::secret::Random;
 use crate::sessions::{self, Sessions};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::access_token::SignError;
-use crate::tokens::{AccessTokens, RefreshTokenKey, Scope, scope};
-use crate::users::{ADMIN_ROLE, Hashing, HashingError, User, UserStore};
+use crate::tokens::{AccessTokens, RefreshTokenKey, Scope};
+use crate::users::{Hashing, HashingError, UserStore};
 
 pub use introspection::Introspection;
 pub use password::PasswordRequest;
@@ -31,6 +33,8 @@ pub struct AuthorizationServer {
     pub clients: ClientRegistry,
     /// The users.
     pub users: UserStore,
+    /// What their roles stand for.
+    pub roles: RoleRegistry,
     /// The password hashing pool.
     pub hashing: Arc<Hashing>,
     /// The sessions.
@@ -163,56 +167,9 @@ fn check_grant(client: &Client, grant: GrantType) -> Result<(), TokenError> {
     if client.may_use(grant) { Ok(()) } else { Err(TokenError::UnauthorizedClient) }
 }
 
-/// What a token may carry: what the client may ask, the user has, and the request names.
-fn grant_scope(
-    allowed: &Scope,
-    user: Option<&User>,
-    wished: Option<&Scope>,
-) -> Result<Scope, TokenError> {
-    let allowed = allowed.filtered(|word| user.is_none_or(|user| may_hold(user, word)));
-    match wished {
-        None => Ok(allowed),
-        Some(wished) if wished.is_within(&allowed) => Ok(wished.clone()),
-        Some(_) => Err(TokenError::InvalidScope("the scope goes beyond what may be granted")),
-    }
-}
-
-/// Administration is for those who have the role; every other scope is the client's to ask.
-fn may_hold(user: &User, word: &str) -> bool {
-    word != scope::ADMIN || user.has_role(ADMIN_ROLE)
-}
-
 /// Every resource must be registered for the client, or be the default audience, which every
 /// client may name.
 fn check_resources(client: &Client, resources: &[String], default: &str) -> Result<(), TokenError> {
     let known = |resource: &String| resource == default || client.audiences.contains(resource);
     if resources.iter().all(known) { Ok(()) } else { Err(TokenError::InvalidTarget) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-    use crate::users::Email;
-
-    fn user(roles: &[&str]) -> User {
-        let email = Email::parse("ann@example.com").unwrap();
-        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        let (hash, now) = (Secret::new(String::new()), Timestamp::from_unix(0));
-        User::new(uuid::Uuid::nil(), &email, None, hash, roles, now)
-    }
-
-    #[test]
-    fn scope_is_what_the_client_may_ask_the_user_has_and_the_request_names() {
-        let allowed = Scope::parse("read write signet:admin").unwrap();
-        let grant = |roles: &[&str], wished: Option<&str>| {
-            let wished = wished.map(|wished| Scope::parse(wished).unwrap());
-            grant_scope(&allowed, Some(&user(roles)), wished.as_ref()).map(|s| s.to_string()).ok()
-        };
-        assert_eq!(grant(&[], None).as_deref(), Some("read write"));
-        assert_eq!(grant(&["admin"], None).as_deref(), Some("read write signet:admin"));
-        assert_eq!(grant(&[], Some("read")).as_deref(), Some("read"));
-        assert_eq!(grant(&[], Some("read signet:admin")), None);
-        assert_eq!(grant(&["admin"], Some("read other")), None);
-    }
 }

@@ -5,6 +5,7 @@ use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::{Client, GrantType};
 use crate::sessions::NewSession;
+use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::{Grant, RefreshToken, UserSession};
 use crate::users::{Password, User, Verdict, email};
@@ -38,7 +39,8 @@ impl AuthorizationServer {
         super::check_resources(client, &request.wish.resources, &policy.audience)?;
 
         let user = self.check_password(client, &request, origin, now).await?;
-        let scope = super::grant_scope(&client.scope, Some(&user), request.wish.scope.as_ref())?;
+        let wished = request.wish.scope.as_ref();
+        let scope = self.scope_of_user(client, None, &user, wished).await?;
         let session = NewSession {
             sid: self.random.uuid(),
             user_id: user.id,
@@ -63,6 +65,7 @@ impl AuthorizationServer {
                 sid: session.sid,
                 auth_time: now,
                 roles: user.roles.clone(),
+                claims: super::scope::claims_of(client, &user),
             }),
         };
         let access = self.access_tokens.issue(grant, &self.random, now).await?;
@@ -125,8 +128,8 @@ impl AuthorizationServer {
         });
     }
 
-    /// The user may have been disabled or given a new password while this one was being checked;
-    /// whoever did that has not seen the session that was begun since.
+    /// The user may have been disabled, given a new password or lost a role while this one was being
+    /// checked; whoever did that has not seen the session that was begun since.
     async fn check_still_current(
         &self,
         user: &User,
@@ -134,12 +137,18 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<(), TokenError> {
         let present = self.users.find(user.id).await?;
-        if present.is_some_and(|now| now.is_active() && now.session_epoch == user.session_epoch) {
+        let present = present
+            .filter(|present| present.is_active() && present.session_epoch == user.session_epoch);
+        if present.as_ref().is_some_and(|present| present.roles == user.roles) {
             return Ok(());
         }
         self.sessions.revoke(begun.user_id, begun.sid).await?;
         tracing::info!(user = %user.id, at = %now, "the account changed during a login");
-        Err(TokenError::InvalidGrant(INCORRECT))
+        match present {
+            // The password is right: the same once more gets a token by the new roles.
+            Some(_) => Err(StorageError::Unavailable("the roles changed meanwhile".into()).into()),
+            None => Err(TokenError::InvalidGrant(INCORRECT)),
+        }
     }
 }
 

@@ -124,9 +124,9 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         let session = rotation.session();
         let granted = Scope::parse(&session.scope)
-            .map_err(|_| StorageError::corrupt("scope of a session"))?
-            .filtered(|word| client.scope.contains(word));
-        let scope = super::grant_scope(&granted, Some(user), wish.scope.as_ref())?;
+            .map_err(|_| StorageError::corrupt("scope of a session"))?;
+        let wished = wish.scope.as_ref();
+        let scope = self.scope_of_user(client, Some(&granted), user, wished).await?;
         let resources = self.resources(client, session, wish)?;
         let grant = Grant {
             sub: user.id.to_string(),
@@ -138,6 +138,7 @@ impl AuthorizationServer {
                 sid: session.sid,
                 auth_time: session.started_at,
                 roles: user.roles.clone(),
+                claims: super::scope::claims_of(client, user),
             }),
         };
         let access = self.access_tokens.issue(grant, &self.random, now).await?;

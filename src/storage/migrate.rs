@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "key life cycle", include_str!("../../migrations/0002_key_life_cycle.sql")),
     (3, "details", include_str!("../../migrations/0003_details.sql")),
     (6, "session origin", include_str!("../../migrations/0006_session_origin.sql")),
+    (7, "roles", include_str!("../../migrations/0007_roles.sql")),
 ];
 
 /// The advisory lock that keeps PostgreSQL's migrations apart; on SQLite the transaction does.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jsonwebtoken::{Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{LEEWAY, Policy};
+use super::{LEEWAY, Policy, claims};
 use crate::keys::{Algorithm, Keys};
 use crate::secret::Random;
 use crate::time::Timestamp;
@@ -54,7 +55,7 @@ impl Audience {
     }
 }
 
-/// The claims, RFC 9068 section 2.2; the last three only in tokens of users.
+/// The claims, RFC 9068 section 2.2; those of a login only in tokens of users.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// The issuer.
@@ -86,6 +87,9 @@ pub struct Claims {
     /// The user's roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// What the client adds from the user's metadata; see [`claims`].
+    #[serde(flatten)]
+    pub added: Map<String, Value>,
     /// Whether another issuer signed it, whose key is published here to verify: then nobody here
     /// knows whom it was given to.
     #[serde(skip)]
@@ -116,6 +120,8 @@ pub struct UserSession {
     pub auth_time: Timestamp,
     /// The user's roles.
     pub roles: Vec<String>,
+    /// What the client adds from the user's metadata.
+    pub claims: Map<String, Value>,
 }
 
 /// A signed token and how long it lives.
@@ -191,9 +197,11 @@ impl AccessTokens {
         let published = key.times.retires_at.map(|at| at.minus(LEEWAY).since(now));
         let lifetime = grant.lifetime.unwrap_or(self.policy.access_token_lifetime);
         let lifetime = published.map_or(lifetime, |published| published.min(lifetime));
-        let (auth_time, sid, roles) = match grant.session {
-            Some(session) => (Some(session.auth_time), Some(session.sid), Some(session.roles)),
-            None => (None, None, None),
+        let (auth_time, sid, roles, added) = match grant.session {
+            Some(UserSession { sid, auth_time, roles, claims }) => {
+                (Some(auth_time), Some(sid), Some(roles), claims)
+            }
+            None => (None, None, None, Map::new()),
         };
         let claims = Claims {
             iss: self.policy.issuer.clone(),
@@ -208,6 +216,7 @@ impl AccessTokens {
             auth_time,
             sid,
             roles,
+            added,
             foreign: false,
         };
         let mut header = Header::new(key.public.algorithm.jws());
@@ -250,6 +259,8 @@ impl AccessTokens {
                 .map_err(|_| InvalidToken("signature or claims"))?
                 .claims;
         claims.foreign = key.foreign;
+        // What another issuer adds has a meaning that nobody here knows.
+        claims.added.retain(|name, _| !key.foreign && claims::is_free(name));
         if claims.iss != self.policy.issuer {
             return Err(InvalidToken("other issuer"));
         }

@@ -2,6 +2,7 @@
 //! tokens, with scopes. Signing and verifying happen here; rotation is decided in `sessions`.
 
 pub mod access_token;
+pub mod claims;
 pub mod refresh_token;
 pub mod scope;
 

@@ -24,7 +24,7 @@ macro_rules! select {
 /// The table `users`. Cheap to clone.
 #[derive(Clone)]
 pub struct UserStore {
-    db: Db,
+    pub(super) db: Db,
 }
 
 impl UserStore {
@@ -222,7 +222,7 @@ impl User {
 }
 
 /// An empty object is stored as NULL.
-fn metadata_text(metadata: &super::Metadata) -> Option<String> {
+pub(super) fn metadata_text(metadata: &super::Metadata) -> Option<String> {
     let text = || serde_json::Value::Object(metadata.clone()).to_string();
     (!metadata.is_empty()).then(text)
 }

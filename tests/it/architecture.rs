@@ -13,6 +13,7 @@ const DOMAINS: &[(&str, &[&str])] = &[
     ("keys", &[]),
     ("tokens", &["keys"]),
     ("users", &[]),
+    ("roles", &["tokens", "users"]),
     ("clients", &["tokens", "users"]),
     ("sessions", &[]),
     ("revocations", &["tokens"]),

@@ -35,6 +35,10 @@ const ROUTES: &str = "
     POST   /admin/keys/{kid}/revoke
     POST   /admin/keys/import
     POST   /admin/keys/rewrap
+    GET    /admin/roles
+    GET    /admin/roles/{name}
+    PUT    /admin/roles/{name}
+    DELETE /admin/roles/{name}
     GET    /health/live
     GET    /health/ready
     GET    /metrics

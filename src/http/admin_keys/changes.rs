@@ -298,7 +298,7 @@ pub async fn rewrap(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
 
 /// Who asks for a change, with which fields, and when. That is decided after the body has come,
 /// which may take its time.
-async fn asked(
+pub(in crate::http) async fn asked(
     app: &App,
     request: &HttpRequest,
     fields: impl Future<Output = Result<Fields, BodyError>>,

@@ -3,12 +3,14 @@
 use actix_web::http::StatusCode;
 
 use super::{Headers, OAuthError, Problem, UNAVAILABLE};
+use crate::accounts::RolesError;
 use crate::clients::MalformedCredentials;
 use crate::custody::CustodyError;
 use crate::http::extract::BodyError;
 use crate::keys::KeysError;
 use crate::keys::chain::Refusal;
 use crate::oauth::TokenError;
+use crate::roles;
 use crate::storage::StorageError;
 use crate::users::HashingError;
 
@@ -130,6 +132,30 @@ impl From<Refusal> for Problem {
             | Refusal::InUse(_)
             | Refusal::Retired
             | Refusal::Known(_) => StatusCode::CONFLICT,
+        };
+        Self::new(status, refusal.to_string())
+    }
+}
+
+impl From<RolesError> for Problem {
+    fn from(error: RolesError) -> Self {
+        match error {
+            RolesError::Storage(error) => error.into(),
+            RolesError::Refused(refusal) => refusal.into(),
+            RolesError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
+            RolesError::NoUser => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            RolesError::LastAdministrator => Self::new(StatusCode::CONFLICT, error.to_string()),
+        }
+    }
+}
+
+impl From<roles::Refusal> for Problem {
+    fn from(refusal: roles::Refusal) -> Self {
+        use roles::Refusal::*;
+        let status = match refusal {
+            Unknown(_) => StatusCode::NOT_FOUND,
+            Exists(_) | Changed(_) => StatusCode::PRECONDITION_FAILED,
+            BuiltIn(_) | Full | NotForced(_) => StatusCode::CONFLICT,
         };
         Self::new(status, refusal.to_string())
     }

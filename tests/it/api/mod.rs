@@ -3,6 +3,7 @@
 mod account;
 mod admin_keys;
 mod admin_keys_import;
+mod admin_roles;
 mod bodies;
 mod cors;
 mod docs;
@@ -16,5 +17,6 @@ mod operations;
 mod password_change;
 mod password_change_races;
 mod password_hashing;
+mod role_scopes;
 mod sessions;
 mod signup;

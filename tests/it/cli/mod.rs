@@ -3,6 +3,7 @@
 mod clients;
 mod keys;
 mod keys_import;
+mod roles;
 mod service;
 mod usage;
 mod users;

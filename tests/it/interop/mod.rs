@@ -1,9 +1,8 @@
 //! Real clients that know nothing of Signet but the issuer's address.
 
-mod fastapi;
-mod hashes;
 mod docs_page;
 pub mod fastapi;
+mod hashes;
 mod jwks_client;
 mod rotation_under_load;
 mod streams;

@@ -73,23 +73,25 @@ async fn jose_verifies() {
     check(verify, ["ERR_JWS_SIGNATURE_VERIFICATION_FAILED", "unexpected \"aud\" claim"]).await;
 }
 
+/// The Rust crate that the README names.
+pub async fn jsonwebtoken(issuer: &str, audience: &str, token: &str) -> Verdict {
+    let client = Client::new(issuer);
+    let path = "/.well-known/oauth-authorization-server";
+    let metadata = client.get(path).answer().await.expect(200).json();
+    let path = metadata["jwks_uri"].as_str().and_then(|address| address.strip_prefix(issuer));
+    let jwks = client.get(path.expect("below the issuer")).answer().await.expect(200);
+    let jwks: JwkSet = serde_json::from_str(&jwks.body).expect("a key set");
+    let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+    let key = jwks.find(&header.kid.expect("a kid")).expect("its key");
+    let key = DecodingKey::from_jwk(key).expect("an RSA key");
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
+    let verified = jsonwebtoken::decode::<Value>(token, &key, &validation);
+    verified.map(|token| token.claims).map_err(|error| format!("{error:?}"))
+}
+
 #[tokio::test]
 async fn jsonwebtoken_verifies() {
-    let verify = async |issuer: &str, audience: &str, token: &str| {
-        let client = Client::new(issuer);
-        let path = "/.well-known/oauth-authorization-server";
-        let metadata = client.get(path).answer().await.expect(200).json();
-        let path = metadata["jwks_uri"].as_str().and_then(|address| address.strip_prefix(issuer));
-        let jwks = client.get(path.expect("below the issuer")).answer().await.expect(200);
-        let jwks: JwkSet = serde_json::from_str(&jwks.body).expect("a key set");
-        let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
-        let key = jwks.find(&header.kid.expect("a kid")).expect("its key");
-        let key = DecodingKey::from_jwk(key).expect("an RSA key");
-        let mut validation = Validation::new(Algorithm::RS256);
-        validation.set_issuer(&[issuer]);
-        validation.set_audience(&[audience]);
-        let verified = jsonwebtoken::decode::<Value>(token, &key, &validation);
-        verified.map(|token| token.claims).map_err(|error| format!("{error:?}"))
-    };
-    check(verify, ["InvalidSignature", "InvalidAudience"]).await;
+    check(jsonwebtoken, ["InvalidSignature", "InvalidAudience"]).await;
 }

@@ -3,6 +3,7 @@
 mod engines;
 mod keys;
 mod redis_connection;
+mod roles;
 mod sessions;
 mod sessions_model;
 mod sessions_of_a_user;

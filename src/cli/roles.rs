@@ -1,0 +1,170 @@
+//! `signet roles`. A change is acknowledged only once every instance has taken it over.
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::output;
+use crate::accounts::RolesError;
+use crate::app::Stores;
+use crate::audit::{Actor, By, Origin};
+use crate::config::Config;
+use crate::roles::{Change, Decision, Expect, Refusal, Role, What};
+use crate::time::Timestamp;
+use crate::tokens::Scope;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// List roles.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Define a role. A scope word that some role carries is held only by users with such a role.
+    Add {
+        /// Its name.
+        name: String,
+        /// The scope words that it carries, separated by spaces.
+        #[arg(long)]
+        scopes: String,
+        /// What it is for.
+        #[arg(long)]
+        description: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a role; what is not given stays.
+    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)
+        .args(["scopes", "description"])))]
+    Set {
+        /// The role.
+        name: String,
+        /// The scope words that it carries, separated by spaces; all of them.
+        #[arg(long)]
+        scopes: Option<String>,
+        /// What it is for; nothing if empty.
+        #[arg(long)]
+        description: Option<String>,
+        /// Also where a scope word that no role carries any more is then open to every user.
+        #[arg(long)]
+        force: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a role.
+    Remove {
+        /// The role.
+        name: String,
+        /// Also from users who have it, and where a scope word that no role carries any more is
+        /// then open to every user.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct RoleRow {
+    name: String,
+    scope: String,
+    description: Option<String>,
+    built_in: bool,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<&Role> for RoleRow {
+    fn from(role: &Role) -> Self {
+        Self {
+            name: role.name.clone(),
+            scope: role.scope.to_string(),
+            description: role.description.clone(),
+            built_in: role.is_built_in(),
+            created_at: role.created_at.to_string(),
+            updated_at: role.updated_at.to_string(),
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(command: Command, config: &Config) -> Result<()> {
+    let (now, stores) = super::open(config).await?;
+    match command {
+        Command::List { json } => list(&stores, json).await,
+        Command::Add { name, scopes, description, json } => {
+            let what = put(Some(&scopes), Some(description))?;
+            let change = Change { name: name.clone(), what, expect: Expect::Absent, force: false };
+            let decision = make(&stores, change, now).await?;
+            let holders = stores.roles.holders(&name).await.context("the users cannot be read")?;
+            if holders > 0 {
+                eprintln!("signet: {holders} users had {name} already and hold what it carries");
+            }
+            show("defined", &name, &decision, json)
+        }
+        Command::Set { name, scopes, description, force, json } => {
+            let what = put(scopes.as_deref(), description.map(Some))?;
+            let change = Change { name: name.clone(), what, expect: Expect::Present, force };
+            show("changed", &name, &make(&stores, change, now).await?, json)
+        }
+        Command::Remove { name, force } => {
+            let what = What::Remove;
+            let change = Change { name: name.clone(), what, expect: Expect::Present, force };
+            show("removed", &name, &make(&stores, change, now).await?, false)
+        }
+    }
+}
+
+fn put(scopes: Option<&str>, description: Option<Option<String>>) -> Result<What> {
+    let scope = scopes.map(Scope::parse).transpose().map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(What::Put { scope, description })
+}
+
+async fn make(stores: &Stores, change: Change, now: Timestamp) -> Result<Decision> {
+    let origin = Origin::default();
+    let by = By { actor: Actor::CommandLine, origin: &origin };
+    stores.roles.change(change, by, now).await.map_err(told)
+}
+
+/// The error, with how to force what has to be forced.
+pub fn told(error: RolesError) -> anyhow::Error {
+    match error {
+        RolesError::LastAdministrator | RolesError::Refused(Refusal::NotForced(_)) => {
+            anyhow::anyhow!("{error} (--force)")
+        }
+        error => error.into(),
+    }
+}
+
+/// Tells what was done, and what follows from it.
+fn show(did: &str, name: &str, decision: &Decision, json: bool) -> Result<()> {
+    let (closes, opens) = (decision.closes.join(" "), decision.opens.join(" "));
+    if !closes.is_empty() {
+        eprintln!("signet: only users with such a role hold from now on: {closes}");
+    }
+    if !opens.is_empty() {
+        eprintln!("signet: no role carries any more, so every user holds: {opens}");
+    }
+    match decision.step.role() {
+        Some(role) if json => output::json(&RoleRow::from(role)),
+        _ => output::print(&format!("{did} {name}")),
+    }
+}
+
+async fn list(stores: &Stores, json: bool) -> Result<()> {
+    let roles = stores.roles.list().await.context("the roles cannot be read")?;
+    let rows: Vec<_> = roles.iter().map(RoleRow::from).collect();
+    if json {
+        return output::json(&rows);
+    }
+    let cells = |row: &RoleRow| {
+        [
+            row.name.clone(),
+            if row.scope.is_empty() { "-".into() } else { row.scope.clone() },
+            output::cell(row.description.as_ref()),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    output::table(["role", "scope", "description"], &rows)
+}

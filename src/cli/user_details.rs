@@ -1,0 +1,86 @@
+//! `signet users grant-role`, `revoke-role` and `set-metadata`.
+
+use std::io::Read;
+
+use anyhow::{Context, Result, bail};
+
+use super::output;
+use super::roles::told;
+use super::users::UserRow;
+use crate::app::Stores;
+use crate::audit::By;
+use crate::time::Timestamp;
+use crate::users::metadata::LONGEST_METADATA;
+use crate::users::{User, check_metadata, check_role};
+
+/// Metadata with white space between.
+const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;
+
+/// Gives `user` a role.
+pub async fn grant_role(
+    stores: &Stores,
+    user: &User,
+    role: &str,
+    by: By<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    check_role(role).map_err(anyhow::Error::msg)?;
+    let granted = stores.roles.grant(user.id, role, by, now).await?;
+    if stores.roles.find(role).await.context("the roles cannot be read")?.is_none() {
+        eprintln!("signet: no role {role} is defined yet, so it carries no scopes");
+    }
+    if !granted {
+        return output::print(&format!("{} has the role {role} already", user.email));
+    }
+    output::print(&format!(
+        "granted {role} to {}; what it carries comes with the next login",
+        user.email
+    ))
+}
+
+/// Takes a role from `user`.
+pub async fn revoke_role(
+    stores: &Stores,
+    user: &User,
+    role: &str,
+    force: bool,
+    by: By<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    if !stores.roles.revoke(user.id, role, force, by, now).await.map_err(told)? {
+        return output::print(&format!("{} has no role {role}", user.email));
+    }
+    output::print(&format!(
+        "revoked {role} from {email}; no token has it from now on, and those issued before have it \
+         until they end (to end the sessions as well: signet users revoke-sessions {email})",
+        email = user.email
+    ))
+}
+
+/// Replaces the metadata of `user` by the JSON object on standard input.
+pub async fn set_metadata(
+    stores: &Stores,
+    mut user: User,
+    json: bool,
+    by: By<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(LONGEST_INPUT + 1).read_to_string(&mut text);
+    read.context("the metadata cannot be read from standard input")?;
+    if text.len() as u64 > LONGEST_INPUT {
+        bail!("the metadata must have at most 16 KiB as JSON");
+    }
+    let value = serde_json::from_str(&text).context("the metadata is not JSON")?;
+    let metadata =
+        check_metadata(value).map_err(|problem| anyhow::anyhow!("the metadata {problem}"))?;
+    if !stores.accounts.set_metadata(&user, &metadata, by, now).await? {
+        bail!("{} was changed meanwhile: try again", user.email);
+    }
+    user.metadata = metadata;
+    if json {
+        output::json(&UserRow::from(user))
+    } else {
+        output::print(&format!("set the metadata of {}", user.email))
+    }
+}

@@ -1,0 +1,295 @@
+//! Roles and the scope words that they carry, for administrators: `/admin/roles`; the same as
+//! `signet roles` does. A change is answered once every instance has taken it over.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::account::ProblemBody;
+use super::admin_keys::changes::asked;
+use super::admin_keys::{Closed, shown};
+use super::administrator::administrator;
+use super::error::Problem;
+use super::extract::{self, Fields};
+use super::finish::to_the_end;
+use crate::accounts::RolesError;
+use crate::app::App;
+use crate::audit::{Actor, By};
+use crate::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
+use crate::time::Timestamp;
+use crate::tokens::Scope;
+
+/// A role.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "clerk",
+    "scope": "orders:read orders:write",
+    "description": "Takes orders",
+    "built_in": false,
+    "created_at": "2026-01-31T09:30:00Z",
+    "updated_at": "2026-01-31T09:30:00Z",
+}))]
+pub struct RoleBody {
+    /// Its name, as users carry it.
+    name: String,
+    /// The scope words that it carries, separated by spaces.
+    scope: String,
+    /// What it is for.
+    description: Option<String>,
+    /// Whether it is part of Signet: it cannot be removed and keeps its words.
+    built_in: bool,
+    /// RFC 3339.
+    created_at: String,
+    /// RFC 3339.
+    updated_at: String,
+}
+
+impl From<&Role> for RoleBody {
+    fn from(role: &Role) -> Self {
+        Self {
+            name: role.name.clone(),
+            scope: role.scope.to_string(),
+            description: role.description.clone(),
+            built_in: role.is_built_in(),
+            created_at: role.created_at.to_string(),
+            updated_at: role.updated_at.to_string(),
+        }
+    }
+}
+
+/// All roles.
+#[derive(Serialize, ToSchema)]
+pub struct RolesBody {
+    /// By name.
+    roles: Vec<RoleBody>,
+}
+
+/// List the roles
+///
+/// All at once: they are few.
+#[utoipa::path(
+    get, path = "/admin/roles", tag = "Administration: roles",
+    operation_id = "list_roles",
+    responses((status = 200, body = RolesBody), Closed),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    administrator(&app, &request, app.clock.now()).await?;
+    let roles = app.roles.list().await?;
+    Ok(shown(&RolesBody { roles: roles.iter().map(RoleBody::from).collect() }))
+}
+
+/// Read a role
+#[utoipa::path(
+    get, path = "/admin/roles/{name}", tag = "Administration: roles",
+    operation_id = "read_role",
+    params(("name" = String, Path, description = "The role's name")),
+    responses(
+        (status = 200, body = RoleBody, headers(("ETag" = String, description = "For `If-Match`"))),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn read(
+    app: Data<App>,
+    request: HttpRequest,
+    name: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    administrator(&app, &request, app.clock.now()).await?;
+    let role = app.roles.find(&name).await?;
+    let role = role.ok_or_else(|| Refusal::Unknown(name.into_inner()))?;
+    Ok(answer(StatusCode::OK, &role))
+}
+
+/// What a role is to be.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({
+    "scope": "orders:read orders:write", "description": "Takes orders",
+}))]
+pub struct PutBody {
+    /// The scope words that it carries, separated by spaces; may be empty.
+    scope: String,
+    /// What it is for; none if absent.
+    description: Option<String>,
+    /// Also where a word that no role carries any more is then open to every user.
+    force: Option<bool>,
+}
+
+/// Define or replace a role
+///
+/// A scope word that some role carries is held only by users with such a role; a word that no role
+/// carries is open to every user of a client that may ask it. `If-Match` replaces a role as it was
+/// read; without it, or with `If-None-Match: *`, a new one is defined.
+#[utoipa::path(
+    put, path = "/admin/roles/{name}", tag = "Administration: roles",
+    operation_id = "put_role",
+    params(
+        ("name" = String, Path, description = "1 to 64 characters of `a-z 0-9 _ - . :`"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the role as it was read"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`"),
+    ),
+    request_body(content = inline(PutBody)),
+    responses(
+        (status = 200, description = "Replaced", body = RoleBody, headers(("ETag" = String))),
+        (status = 201, description = "Defined", body = RoleBody, headers(("ETag" = String))),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "A word would become open to every user, it is the built-in \
+            role and has to keep its words, or there are too many", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 412, description = "It was changed, removed or defined meanwhile",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 428, description = "It is there, and `If-Match` is missing", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn put(
+    app: Data<App>,
+    request: HttpRequest,
+    name: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read(&request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let expect = expected(&request)?;
+    let scope = fields.required("scope").and_then(|text| {
+        Scope::parse(&text).map_err(|error| fields.reject("scope", error.to_string())).ok()
+    });
+    let description = Some(fields.optional("description"));
+    let force = fields.flag("force");
+    fields.finish()?;
+    let change = Change {
+        name: name.into_inner(),
+        what: What::Put { scope, description },
+        expect: expect.clone().unwrap_or(Expect::Absent),
+        force,
+    };
+    let decision = match (make(&app, &request, actor, change, now).await, expect) {
+        (Err(RolesError::Refused(Refusal::Exists(_))), None) => return Err(precondition_required()),
+        // RFC 9110 section 13.1.1: what is not there matches nothing.
+        (Err(RolesError::Refused(Refusal::Unknown(name))), _) => {
+            return Err(Refusal::Changed(name).into());
+        }
+        (decision, _) => decision?,
+    };
+    match &decision.step {
+        Step::Create(role) => Ok(answer(StatusCode::CREATED, role)),
+        Step::Replace(role) => Ok(answer(StatusCode::OK, role)),
+        Step::Delete(_) => Err(Problem::internal()),
+    }
+}
+
+/// How a role is removed.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveQuery {
+    /// Also from users who have it, and where a word that no role carries any more is then open to
+    /// every user.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Remove a role
+///
+/// By force it is taken from the users who have it as well.
+#[utoipa::path(
+    delete, path = "/admin/roles/{name}", tag = "Administration: roles",
+    operation_id = "remove_role",
+    params(
+        ("name" = String, Path, description = "The role's name"),
+        ("If-Match" = String, Header, description = "The `ETag` of the role as it was read, or `*`"),
+        RemoveQuery,
+    ),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Users have it, a word would become open to every user, or it \
+            is the built-in role", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn remove(
+    app: Data<App>,
+    request: HttpRequest,
+    name: Path<String>,
+    query: Query<RemoveQuery>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let name = name.into_inner();
+    if app.roles.find(&name).await?.is_none() {
+        return Err(Refusal::Unknown(name).into());
+    }
+    let expect = match expected(&request)? {
+        Some(expect @ (Expect::Present | Expect::OneOf(_))) => expect,
+        _ => return Err(precondition_required()),
+    };
+    let change = Change { name, what: What::Remove, expect, force: query.force };
+    make(&app, &request, actor, change, now).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Makes `change` in the name of `actor`, also if the client hangs up.
+async fn make(
+    app: &Data<App>,
+    request: &HttpRequest,
+    actor: Actor,
+    change: Change,
+    now: Timestamp,
+) -> Result<Decision, RolesError> {
+    let (app, origin) = (app.clone(), extract::origin(request, app));
+    to_the_end(async move {
+        let by = By { actor, origin: &origin };
+        app.roles.change(change, by, now).await
+    })
+    .await
+}
+
+/// What the request expects to find (RFC 9110 sections 13.1.1 and 13.1.2), if it says.
+fn expected(request: &HttpRequest) -> Result<Option<Expect>, Problem> {
+    let tags = |name: HeaderName| -> Vec<String> {
+        let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
+    };
+    let (matching, none_matching) = (tags(header::IF_MATCH), tags(header::IF_NONE_MATCH));
+    match (&matching[..], &none_matching[..]) {
+        ([], []) => Ok(None),
+        ([], [any]) if any == "*" => Ok(Some(Expect::Absent)),
+        ([any], []) if any == "*" => Ok(Some(Expect::Present)),
+        // A tag that is weak, or none of ours, matches nothing.
+        (tags, []) => {
+            let state = |tag: &String| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+            Ok(Some(Expect::OneOf(tags.iter().filter_map(state).collect())))
+        }
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "say either If-Match, or If-None-Match with * alone",
+        )),
+    }
+}
+
+fn precondition_required() -> Problem {
+    let detail = "the role is there: send its ETag in If-Match";
+    Problem::new(StatusCode::PRECONDITION_REQUIRED, detail)
+}
+
+fn answer(status: StatusCode, role: &Role) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::ETAG, format!("\"{}\"", role.revision())))
+        .json(RoleBody::from(role))
+}

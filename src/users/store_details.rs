@@ -1,0 +1,138 @@
+//! What administrators change of a user beyond the account itself: roles and metadata. Each change
+//! reads and writes, so each is guarded by the user's version.
+
+use sqlx::Row;
+
+use super::store::metadata_text;
+use super::{Metadata, User, UserStore};
+use crate::storage::{Statement, StorageError};
+use crate::time::Timestamp;
+
+/// Whether the user has a role, given as ` name `: between spaces it is no part of another name.
+macro_rules! has_role {
+    () => {
+        "REPLACE(' ' || roles || ' ', $1, ' ') <> (' ' || roles || ' ')"
+    };
+}
+
+/// How many users one statement changes: each has to end within its time.
+const BATCH: i64 = 1000;
+
+/// What became of a change of roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is done.
+    Done,
+    /// The user was changed or removed meanwhile.
+    Stale,
+    /// Nobody else who may sign in has the role that must not be lost.
+    Last,
+}
+
+impl UserStore {
+    /// Gives `user` these roles, if it is as it was read.
+    pub async fn replace_roles(
+        &self,
+        user: &User,
+        roles: &[String],
+        now: Timestamp,
+    ) -> Result<Replaced, StorageError> {
+        let done = self.db.execute(update_roles(user, roles, now)).await? > 0;
+        Ok(if done { Replaced::Done } else { Replaced::Stale })
+    }
+
+    /// The same, unless nobody who may sign in would then be left with `role`.
+    pub async fn replace_roles_unless_last(
+        &self,
+        user: &User,
+        roles: &[String],
+        role: &str,
+        now: Timestamp,
+    ) -> Result<Replaced, StorageError> {
+        self.db
+            .write(async |transaction| {
+                // Touched before they are counted, so that two of the last who lose the role at
+                // once wait for each other.
+                let holders = sqlx::query(concat!(
+                    "UPDATE users SET version = version WHERE disabled_at IS NULL AND ",
+                    has_role!()
+                ))
+                .bind(between_spaces(role))
+                .execute(&mut **transaction)
+                .await?
+                .rows_affected();
+                if user.is_active() && holders <= 1 {
+                    return Ok(Replaced::Last);
+                }
+                let changed = update_roles(user, roles, now).execute(&mut **transaction).await?;
+                Ok(if changed.rows_affected() > 0 { Replaced::Done } else { Replaced::Stale })
+            })
+            .await
+    }
+
+    /// How many users have `role`.
+    pub async fn count_with_role(&self, role: &str) -> Result<u64, StorageError> {
+        let query = sqlx::query(concat!(
+            "SELECT CAST(COUNT(*) AS BIGINT) AS holders FROM users WHERE ",
+            has_role!()
+        ))
+        .bind(between_spaces(role));
+        let row = self.db.fetch_optional(query).await?;
+        let holders: i64 = row.map_or(Ok(0), |row| row.try_get("holders"))?;
+        Ok(holders.unsigned_abs())
+    }
+
+    /// Takes `role` from every user who has it; how many had.
+    pub async fn take_role(&self, role: &str, now: Timestamp) -> Result<u64, StorageError> {
+        let mut taken = 0;
+        loop {
+            let update = sqlx::query(concat!(
+                "UPDATE users SET roles = TRIM(REPLACE(' ' || roles || ' ', $1, ' ')), \
+                 updated_at = $2, version = version + 1 \
+                 WHERE id IN (SELECT id FROM users WHERE ",
+                has_role!(),
+                " LIMIT $3)"
+            ))
+            .bind(between_spaces(role))
+            .bind(now.as_unix())
+            .bind(BATCH);
+            match self.db.execute(update).await? {
+                0 => return Ok(taken),
+                some => taken += some,
+            }
+        }
+    }
+
+    /// Puts `metadata` in place of the user's, if `user` is as it was read.
+    pub async fn replace_metadata(
+        &self,
+        user: &User,
+        metadata: &Metadata,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET metadata = $3, updated_at = $4, version = version + 1 \
+             WHERE id = $1 AND version = $2",
+        )
+        .bind(user.id.to_string())
+        .bind(user.version)
+        .bind(metadata_text(metadata))
+        .bind(now.as_unix());
+        Ok(self.db.execute(update).await? > 0)
+    }
+}
+
+fn update_roles(user: &User, roles: &[String], now: Timestamp) -> Statement<'static> {
+    sqlx::query(
+        "UPDATE users SET roles = $3, updated_at = $4, version = version + 1 \
+         WHERE id = $1 AND version = $2",
+    )
+    .bind(user.id.to_string())
+    .bind(user.version)
+    .bind(roles.join(" "))
+    .bind(now.as_unix())
+}
+
+fn between_spaces(role: &str) -> String {
+    format!(" {role} ")
+}
