@@ -3,6 +3,9 @@
 //! same step, so no session of before it is ever refreshed again; the sessions' records go before
 //! and after it, so that introspection knows at once as well.
 
+pub mod administration;
+pub mod merge_patch;
+
 use uuid::Uuid;
 
 use crate::audit::{Audit, By, Event, Kind};

@@ -3,6 +3,7 @@
 
 pub mod email;
 pub mod hashing;
+pub mod metadata;
 pub mod password;
 pub mod store;
 
@@ -13,6 +14,7 @@ use crate::time::Timestamp;
 
 pub use email::Email;
 pub use hashing::{Hashing, HashingError};
+pub use metadata::{Metadata, check_metadata};
 pub use password::{Password, Verdict};
 pub use store::UserStore;
 
@@ -48,9 +50,6 @@ pub struct User {
     pub version: i64,
 }
 
-/// A JSON object.
-pub type Metadata = serde_json::Map<String, serde_json::Value>;
-
 impl User {
     /// Whether the user may sign in and stay signed in.
     pub fn is_active(&self) -> bool {
@@ -83,6 +82,21 @@ pub fn check_role(role: &str) -> Result<(), &'static str> {
         return Err("a role is 1 to 64 characters of a-z, 0-9, _, -, . and :");
     }
     Ok(())
+}
+
+/// A user has no more roles than this: they stand in every token.
+pub const MOST_ROLES: usize = 32;
+
+/// Checks the roles of a user, each of which counts once.
+pub fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {
+    let mut checked: Vec<String> = Vec::new();
+    for role in roles {
+        check_role(role)?;
+        if !checked.contains(role) {
+            checked.push(role.clone());
+        }
+    }
+    if checked.len() > MOST_ROLES { Err("a user has at most 32 roles") } else { Ok(checked) }
 }
 
 /// How passwords are hashed (Argon2id, RFC 9106), and on how many threads.
