@@ -8,16 +8,19 @@
 //!
 //! Identifiers are base64url of their 16 bytes. Times come with the call, never from Redis.
 
+mod page;
+
 use std::fmt::Write;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::{Script, cmd};
 use uuid::Uuid;
 
-use super::store::{Answer, Held, SessionStore};
+use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Policy, Session};
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
@@ -100,6 +103,15 @@ impl SessionStore for RedisStore {
             Ok(sessions)
         }
         .boxed()
+    }
+
+    fn page<'a>(
+        &'a self,
+        from: Option<&'a str>,
+        limit: u32,
+        _now: Timestamp,
+    ) -> BoxFuture<'a, Result<Page, PageError>> {
+        self.scan(from, limit).boxed()
     }
 
     fn insert<'a>(

@@ -3,6 +3,7 @@
 mod engines;
 mod keys;
 mod redis_connection;
+mod session_pages;
 mod sessions;
 mod sessions_model;
 mod sessions_redis;
