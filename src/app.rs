@@ -15,6 +15,7 @@ use crate::keys::encryption_key::{self, EncryptionKeyError};
 use crate::keys::{Keys, KeysError, Vault};
 use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
+use crate::registrar::Registrar;
 use crate::secret::{Random, SealingKeys};
 use crate::sessions::Sessions;
 use crate::storage::redis::{Redis, notices};
@@ -68,6 +69,8 @@ pub struct Stores {
     pub audit: Audit,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// What is done to clients.
+    pub registrar: Registrar,
     /// The source of secrets and identifiers.
     pub random: Random,
 }
@@ -93,8 +96,9 @@ impl Stores {
         let audit = Audit::new(db.clone(), random.clone());
         let accounts =
             Accounts::new(users.clone(), sessions.clone(), audit.clone(), random.clone());
+        let registrar = Registrar::new(clients.clone(), audit.clone(), random.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
-        Ok(Self { db, redis, users, clients, sessions, audit, accounts, random })
+        Ok(Self { db, redis, users, clients, sessions, audit, accounts, registrar, random })
     }
 }
 
@@ -226,6 +230,8 @@ pub struct App {
     pub authorization_server: AuthorizationServer,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// What is done to clients.
+    pub registrar: Registrar,
     /// What is counted.
     pub metrics: Metrics,
     redis: Option<Redis>,
@@ -267,6 +273,7 @@ impl App {
             custody,
             authorization_server,
             accounts: stores.accounts,
+            registrar: stores.registrar,
             metrics,
             redis: stores.redis,
             keys_changed: Notify::new(),

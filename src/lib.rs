@@ -25,6 +25,7 @@
 //!
 //! - [`accounts`]: sign-up, a new password, disabling, removal.
 //! - [`custody`]: what operators and the service itself do to signing keys.
+//! - [`registrar`]: what operators do to clients.
 //! - [`oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!
 //! The service:
@@ -37,7 +38,7 @@
 //! # Who depends on whom
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
-//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose policies it
+//! `accounts`, `custody` and `registrar` → domains → `storage`. `config` knows the domains, whose policies it
 //! builds. Between domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and
 //! `users`. No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
@@ -67,6 +68,7 @@ pub mod http;
 pub mod keys;
 pub mod metrics;
 pub mod oauth;
+pub mod registrar;
 pub mod secret;
 pub mod sessions;
 pub mod storage;

@@ -1,5 +1,7 @@
 //! `signet users`.
 
+mod administration;
+
 use std::io::{BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +17,7 @@ use crate::secret::{Random, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::users::password::{self, HashMemory};
-use crate::users::{Email, Password, User, check_name, check_role, email};
+use crate::users::{Email, Metadata, Password, User, check_name, check_roles, email};
 
 /// Longer input is no password.
 const LONGEST_INPUT: u64 = 4096;
@@ -65,16 +67,20 @@ pub enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    #[command(flatten)]
+    Administration(administration::Command),
 }
 
 #[derive(Serialize)]
-struct UserRow {
+pub struct UserRow {
     id: String,
     email: String,
     name: Option<String>,
     roles: Vec<String>,
     disabled: bool,
     created_at: String,
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    metadata: Metadata,
 }
 
 impl From<User> for UserRow {
@@ -86,6 +92,7 @@ impl From<User> for UserRow {
             email: user.email,
             name: user.name,
             roles: user.roles,
+            metadata: user.metadata,
         }
     }
 }
@@ -102,9 +109,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             let name = check_name(name.as_deref().unwrap_or_default())
                 .map_err(|problem| anyhow::anyhow!("--name {problem}"))?;
             let roles: Vec<_> = roles.into_iter().filter(|role| !role.is_empty()).collect();
-            for role in &roles {
-                check_role(role).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
-            }
+            let roles =
+                check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
             let password = read_password(password_stdin, email.address())?;
             let password_hash = hash(config, &stores.random, &password);
             let new = NewAccount { email, name, password_hash, roles };
@@ -138,6 +144,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             stores.accounts.set_password(user.id, &hash, by, now).await?;
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
         }
+        Command::Administration(command) => administration::run(command, &stores, now).await,
     }
 }
 
