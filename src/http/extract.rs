@@ -2,6 +2,7 @@
 //! client credentials, where it comes from.
 
 mod fields;
+mod query;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use crate::clients::{Credentials, MalformedCredentials};
 use crate::secret::Secret;
 
 pub use fields::Fields;
+pub use query::Query;
 
 /// The most bytes that a body may have, where nothing else is said.
 const LONGEST_BODY: usize = 16 * 1024;
@@ -67,6 +69,8 @@ pub enum MediaType {
     Form,
     /// `application/json`.
     Json,
+    /// `application/merge-patch+json`.
+    MergePatch,
 }
 
 impl MediaType {
@@ -74,6 +78,7 @@ impl MediaType {
         match self {
             Self::Form => "application/x-www-form-urlencoded",
             Self::Json => "application/json",
+            Self::MergePatch => "application/merge-patch+json",
         }
     }
 
@@ -81,7 +86,8 @@ impl MediaType {
     pub fn of(request: &HttpRequest) -> Option<Self> {
         let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
         let essence = value.split(';').next().unwrap_or_default().trim();
-        [Self::Form, Self::Json].into_iter().find(|t| essence.eq_ignore_ascii_case(t.as_str()))
+        let known = [Self::Form, Self::Json, Self::MergePatch];
+        known.into_iter().find(|known| essence.eq_ignore_ascii_case(known.as_str()))
     }
 }
 

@@ -2,7 +2,11 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
+mod admin_audit;
+mod admin_clients;
 mod admin_keys;
+mod admin_sessions;
+mod admin_users;
 mod administrator;
 mod bearer;
 mod discovery;
@@ -14,6 +18,8 @@ mod health;
 mod introspect;
 mod my_sessions;
 mod observe;
+mod paging;
+mod precondition;
 mod revoke;
 mod routes;
 mod server;

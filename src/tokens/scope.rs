@@ -10,6 +10,8 @@ pub const PROFILE: &str = "profile";
 pub const EMAIL: &str = "email";
 /// Administration of Signet itself.
 pub const ADMIN: &str = "signet:admin";
+/// Lets a client, in its own name, read the users.
+pub const USERS_READ: &str = "users:read";
 
 /// A set of scope words without repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
