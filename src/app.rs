@@ -15,6 +15,7 @@ use crate::keys::encryption_key::{self, EncryptionKeyError};
 use crate::keys::{Keys, KeysError, Vault};
 use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
+use crate::registrar::Registrar;
 use crate::roles::{RoleRegistry, RoleStore};
 use crate::secret::{Random, SealingKeys};
 use crate::sessions::Sessions;
@@ -71,6 +72,8 @@ pub struct Stores {
     pub accounts: Accounts,
     /// The roles and who has them.
     pub roles: Roles,
+    /// What is done to clients.
+    pub registrar: Registrar,
     /// The source of secrets and identifiers.
     pub random: Random,
 }
@@ -96,11 +99,12 @@ impl Stores {
         let audit = Audit::new(db.clone(), random.clone());
         let accounts =
             Accounts::new(users.clone(), sessions.clone(), audit.clone(), random.clone());
+        let registrar = Registrar::new(clients.clone(), audit.clone(), random.clone());
         let role_store = RoleStore::new(db.clone());
         let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
         role_store.ensure_built_in(now).await.map_err(StartError::Database)?;
-        Ok(Self { db, redis, users, clients, sessions, audit, accounts, roles, random })
+        Ok(Self { db, redis, users, clients, sessions, audit, accounts, roles, registrar, random })
     }
 }
 
@@ -234,6 +238,8 @@ pub struct App {
     pub accounts: Accounts,
     /// The roles and who has them.
     pub roles: Roles,
+    /// What is done to clients.
+    pub registrar: Registrar,
     /// What is counted.
     pub metrics: Metrics,
     redis: Option<Redis>,
@@ -277,6 +283,7 @@ impl App {
             authorization_server,
             accounts: stores.accounts,
             roles: stores.roles,
+            registrar: stores.registrar,
             metrics,
             redis: stores.redis,
             keys_changed: Notify::new(),

@@ -26,6 +26,7 @@
 //!
 //! - [`accounts`]: sign-up, a new password, disabling, removal; roles and who has them.
 //! - [`custody`]: what operators and the service itself do to signing keys.
+//! - [`registrar`]: what operators do to clients.
 //! - [`oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!
 //! The service:
@@ -38,9 +39,9 @@
 //! # Who depends on whom
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
-//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose policies it
-//! builds. Between domains, `tokens` knows `keys`, and `clients` and `roles` the plain values of
-//! `tokens` and `users`. No domain imports another's store, HTTP or the configuration.
+//! `accounts`, `custody` and `registrar` → domains → `storage`. `config` knows the domains, whose
+//! policies it builds. Between domains, `tokens` knows `keys`, and `clients` and `roles` the plain
+//! values of `tokens` and `users`. No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
 //!
 //! # What always holds
@@ -68,6 +69,7 @@ pub mod http;
 pub mod keys;
 pub mod metrics;
 pub mod oauth;
+pub mod registrar;
 pub mod roles;
 pub mod secret;
 pub mod sessions;

@@ -3,6 +3,8 @@
 //! same step, so no session of before it is ever refreshed again; the sessions' records go before
 //! and after it, so that introspection knows at once as well.
 
+pub mod administration;
+pub mod merge_patch;
 pub mod roles;
 
 use uuid::Uuid;

@@ -2,6 +2,7 @@
 //! line; those that change something are also kept in the database. An event never holds a secret.
 
 mod store;
+pub mod view;
 
 use std::fmt;
 
@@ -28,6 +29,8 @@ pub enum Kind {
     UserRoleGranted,
     /// A role was taken from a user.
     UserRoleRevoked,
+    /// An account got another address.
+    EmailChanged,
     /// A password was changed, and all sessions of the user ended.
     PasswordChanged,
     /// A session began.
@@ -48,6 +51,12 @@ pub enum Kind {
     RefreshTokenReused,
     /// A client was registered.
     ClientCreated,
+    /// A client's registration was changed.
+    ClientChanged,
+    /// A client may not get tokens any more.
+    ClientDisabled,
+    /// A client may get tokens again.
+    ClientEnabled,
     /// A client got a new secret.
     ClientSecretRotated,
     /// A client was removed.
@@ -91,6 +100,7 @@ impl Kind {
             Self::UserDeleted => "user.deleted",
             Self::UserRoleGranted => "user.role_granted",
             Self::UserRoleRevoked => "user.role_revoked",
+            Self::EmailChanged => "email.changed",
             Self::PasswordChanged => "password.changed",
             Self::LoggedIn => "login.succeeded",
             Self::LoginRefused => "login.refused",
@@ -101,6 +111,9 @@ impl Kind {
             Self::RefreshRefused => "refresh.refused",
             Self::RefreshTokenReused => "refresh.reused",
             Self::ClientCreated => "client.created",
+            Self::ClientChanged => "client.changed",
+            Self::ClientDisabled => "client.disabled",
+            Self::ClientEnabled => "client.enabled",
             Self::ClientSecretRotated => "client.secret_rotated",
             Self::ClientDeleted => "client.deleted",
             Self::ClientRefused => "client.refused",
@@ -190,6 +203,51 @@ pub struct Event<'a> {
     pub origin: &'a Origin,
 }
 
+/// Which events a list is to have.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// The name of what happened.
+    pub event: Option<String>,
+    /// To whom or what.
+    pub subject: Option<String>,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// Not before this moment.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// The place of an event in the trail: when it happened, and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// When.
+    pub at: Timestamp,
+    /// Its id.
+    pub id: String,
+}
+
+/// An event as it was kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its place.
+    pub place: Place,
+    /// The name of what happened; a newer version may know more of them.
+    pub event: String,
+    /// Who did it.
+    pub actor: String,
+    /// To whom or what.
+    pub subject: Option<String>,
+    /// By which client.
+    pub client_id: Option<String>,
+    /// Anything more, for people.
+    pub detail: Option<String>,
+    /// The network address of the caller.
+    pub address: Option<String>,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
 /// The trail. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {
@@ -213,6 +271,16 @@ impl Audit {
         {
             log_not_kept(&event, &error);
         }
+    }
+
+    /// Up to `limit` events of `filter` that come after `after` when the newest is first.
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&Place>,
+        limit: i64,
+    ) -> Result<Vec<Kept>, StorageError> {
+        store::list(&self.db, filter, after, limit).await
     }
 
     /// Records what many instances notice by themselves, and one of them is to tell: an event of

@@ -1,22 +1,19 @@
 //! `signet clients`. A change is acknowledged only once every instance has taken it over.
 
+mod administration;
+
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::output;
+use super::{by, output};
 use crate::app::Stores;
-use crate::audit::{Actor, Event, Kind, Origin};
-use crate::clients::registry::STALENESS;
-use crate::clients::{Client, ClientSecret, ClientType, FIRST_PARTY, Registration};
+use crate::clients::{Client, ClientType, Registration};
 use crate::config::Config;
-use crate::storage::StorageError;
+use crate::registrar::taken_over;
 use crate::time::Timestamp;
-
-/// Two secrets are for a change-over, not for good.
-const LONGEST_OVERLAP: Duration = Duration::from_secs(90 * 86_400);
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -76,6 +73,8 @@ pub enum Command {
         /// The client.
         client_id: String,
     },
+    #[command(flatten)]
+    Administration(administration::Command),
 }
 
 #[derive(Serialize)]
@@ -151,21 +150,13 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             rotate_secret(&stores, &client_id, overlap, json, now).await
         }
         Command::Remove { client_id } => remove(&stores, &client_id, now).await,
+        Command::Administration(command) => administration::run(command, &stores, now).await,
     }
 }
 
-async fn add(stores: &Stores, mut client: Client, json: bool, now: Timestamp) -> Result<()> {
-    let mut secret = None;
-    if client.client_type == ClientType::Confidential {
-        let (text, kept) = Client::new_secret(&stores.random, now);
-        client.secrets.push(kept);
-        secret = Some(text);
-    }
-    match stores.clients.create(&client).await {
-        Err(StorageError::Conflict) => bail!("there is a client {} already", client.client_id),
-        result => result.context("the client cannot be added")?,
-    }
-    record(stores, Kind::ClientCreated, &client.client_id, now).await;
+async fn add(stores: &Stores, client: Client, json: bool, now: Timestamp) -> Result<()> {
+    let registered = stores.registrar.register(client, by(), now).await;
+    let (client, secret) = registered.context("the client cannot be added")?;
     let secret = secret.map(|secret| secret.expose().clone());
     if json {
         return output::json(&ClientRow::new(&client, secret));
@@ -215,71 +206,31 @@ async fn rotate_secret(
     json: bool,
     now: Timestamp,
 ) -> Result<()> {
-    if overlap > LONGEST_OVERLAP {
-        bail!("--overlap must be at most {}", humantime::format_duration(LONGEST_OVERLAP));
-    }
     let client = find(stores, client_id).await?;
-    if client.client_type == ClientType::Public {
-        bail!("{client_id} is a public client: it has no secret");
-    }
-    let (secret, kept) = Client::new_secret(&stores.random, now);
-    let until = now.plus(overlap);
-    if !stores.clients.add_secret(client_id, &kept, until, now).await? {
-        bail!("there is no client {client_id}");
-    }
-    record(stores, Kind::ClientSecretRotated, client_id, now).await;
+    let rotated = stores.registrar.rotate_secret(&client, overlap, by(), now).await;
+    let (client, secret) = rotated.context("the secret cannot be rotated")?;
     let secret = Some(secret.expose().clone());
     if json {
-        let client = Client { secrets: changed_over(&client, kept, until, now), ..client };
         output::json(&ClientRow::new(&client, secret))?;
     } else {
+        let until = now.plus(overlap);
         let text = format!("made a new secret for {client_id}; the present one ends at {until}");
         output::print(&text)?;
         show_secret(secret)?;
     }
     // Instances go on with the present secret for a moment; then it ends when it should.
-    tokio::time::sleep(STALENESS).await;
+    taken_over().await;
     Ok(())
 }
 
-/// The secrets as they are after the change: the one that was newest, where it overlaps, and the
-/// new one.
-fn changed_over(
-    client: &Client,
-    new: ClientSecret,
-    until: Timestamp,
-    now: Timestamp,
-) -> Vec<ClientSecret> {
-    let overlapping = client.secrets.iter().filter(|old| old.expires_at.is_none() && until > now);
-    overlapping.cloned().chain([new]).collect()
-}
-
 async fn remove(stores: &Stores, client_id: &str, now: Timestamp) -> Result<()> {
-    if client_id == FIRST_PARTY {
-        bail!("{FIRST_PARTY} is part of Signet and cannot be removed");
-    }
-    if !stores.clients.delete(client_id).await.context("the client cannot be removed")? {
-        bail!("there is no client {client_id}");
-    }
-    record(stores, Kind::ClientDeleted, client_id, now).await;
-    tokio::time::sleep(STALENESS).await;
+    let client = find(stores, client_id).await?;
+    stores.registrar.remove(&client, by(), now).await.context("the client cannot be removed")?;
+    taken_over().await;
     output::print(&format!("removed {client_id}"))
 }
 
 async fn find(stores: &Stores, client_id: &str) -> Result<Client> {
     let client = stores.clients.find(client_id).await.context("the clients cannot be read")?;
     client.with_context(|| format!("there is no client {client_id}"))
-}
-
-async fn record(stores: &Stores, kind: Kind, client_id: &str, now: Timestamp) {
-    let origin = Origin::default();
-    let event = Event {
-        kind,
-        actor: Actor::CommandLine,
-        subject: None,
-        client_id: Some(client_id),
-        detail: None,
-        origin: &origin,
-    };
-    stores.audit.record(event, now).await;
 }

@@ -2,6 +2,7 @@
 //! 0 done, 1 failed with one clear line, 2 wrong usage. A password never comes as an argument,
 //! where every user of the machine could read it.
 
+mod audit;
 mod clients;
 mod config;
 mod database;
@@ -14,11 +15,13 @@ mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::app::Stores;
+use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::time::{Clock, Timestamp};
 
@@ -54,6 +57,9 @@ enum Command {
     /// Clients.
     #[command(subcommand)]
     Clients(clients::Command),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// The configuration in effect.
     #[command(subcommand)]
     Config(config::Command),
@@ -92,6 +98,7 @@ fn execute(arguments: Arguments) -> Result<()> {
         Command::Users(command) => block_on(users::run(command, &config)),
         Command::Roles(command) => block_on(roles::run(command, &config)),
         Command::Clients(command) => block_on(clients::run(command, &config)),
+        Command::Audit(command) => block_on(audit::run(command, &config)),
     }
 }
 
@@ -107,6 +114,12 @@ fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
 async fn open(config: &Config) -> Result<(Timestamp, Stores)> {
     let now = Clock::system().now();
     Ok((now, Stores::open(config, now).await?))
+}
+
+/// Who acts here: whoever runs the command.
+fn by() -> By<'static> {
+    static ORIGIN: LazyLock<Origin> = LazyLock::new(Origin::default);
+    By { actor: Actor::CommandLine, origin: &ORIGIN }
 }
 
 /// `signet … | head` is no failure.

@@ -35,6 +35,19 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Resul
     print(&lines.join("\n"))
 }
 
+/// Prints what one thing is, a line for each field.
+pub fn fields(fields: &[(&str, String)]) -> Result<()> {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let line = |(name, value): &(&str, String)| format!("{name:width$}  {value}");
+    print(&fields.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// A cell of several words, or none.
+pub fn words(words: &[impl AsRef<str>]) -> String {
+    let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(",") }
+}
+
 /// A cell that may be empty.
 pub fn cell(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())

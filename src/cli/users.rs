@@ -1,5 +1,7 @@
 //! `signet users`.
 
+mod administration;
+
 use std::io::{BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
@@ -96,6 +98,8 @@ pub enum Command {
         /// The e-mail address or id.
         user: String,
     },
+    #[command(flatten)]
+    Administration(administration::Command),
 }
 
 #[derive(Serialize)]
@@ -188,6 +192,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             stores.accounts.end_sessions(user.id, by, now).await?;
             output::print(&format!("ended all sessions of {}", user.email))
         }
+        Command::Administration(command) => administration::run(command, &stores, now).await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! while a deployment changes over.
 
 pub mod authentication;
+pub mod change;
 pub mod registry;
 pub mod store;
 
@@ -161,10 +162,8 @@ impl Registration {
             if self.confidential { ClientType::Confidential } else { ClientType::Public };
         let name = crate::users::check_name(self.name.as_deref().unwrap_or_default())
             .map_err(|problem| format!("name {problem}"))?;
-        let lifetime_bounds = Duration::from_secs(1)..=TokenPolicy::MAX_ACCESS_TOKEN_LIFETIME;
-        if self.access_token_lifetime.is_some_and(|l| !lifetime_bounds.contains(&l)) {
-            return Err("access_token_lifetime must be from 1s to 1d".into());
-        }
+        check_lifetime(self.access_token_lifetime)
+            .map_err(|problem| format!("access_token_lifetime {problem}"))?;
         Ok(Client {
             grant_types: check_grants(&self.grants, client_type)?,
             scope: Scope::parse(&self.scope).map_err(|error| error.to_string())?,
@@ -188,6 +187,14 @@ fn is_client_id(text: &str) -> bool {
     // The audit trail calls others by these names.
     let reserved = ["command-line", "system", "anonymous"];
     (1..=100).contains(&text.len()) && text.chars().all(allowed) && !reserved.contains(&text)
+}
+
+fn check_lifetime(lifetime: Option<Duration>) -> Result<(), &'static str> {
+    let bounds = Duration::from_secs(1)..=TokenPolicy::MAX_ACCESS_TOKEN_LIFETIME;
+    match lifetime {
+        Some(lifetime) if !bounds.contains(&lifetime) => Err("must be from 1s to 1d"),
+        _ => Ok(()),
+    }
 }
 
 fn check_grants(names: &[String], client_type: ClientType) -> Result<Vec<GrantType>, String> {

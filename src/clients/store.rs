@@ -23,6 +23,8 @@ macro_rules! select {
     };
 }
 
+mod administration;
+
 /// The tables `clients` and `client_secrets`. Cheap to clone.
 #[derive(Clone)]
 pub struct ClientStore {
@@ -123,13 +125,6 @@ impl ClientStore {
                 Ok(true)
             })
             .await
-    }
-
-    /// Removes a client with its secrets. `false` when there is none.
-    pub async fn delete(&self, client_id: &str) -> Result<bool, StorageError> {
-        let delete =
-            sqlx::query("DELETE FROM clients WHERE client_id = $1").bind(client_id.to_owned());
-        Ok(self.db.execute(delete).await? > 0)
     }
 
     /// The longest access-token lifetime that any client has of its own, in seconds.

@@ -8,26 +8,14 @@ use actix_web::http::header::{self, Accept, Header, Quality};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 
 use super::account::ProblemBody;
-use super::administrator::administrator;
+use super::administrator::{Closed, administrator};
 use super::error::Problem;
 use crate::app::App;
 use crate::custody::KeyView;
 use crate::keys::jwks::Jwk;
-
-/// What every request for administration may meet.
-#[derive(IntoResponses)]
-#[allow(dead_code, reason = "describes answers for the documentation")]
-pub(super) enum Closed {
-    /// The token is missing or not valid
-    #[response(status = 401, content_type = "application/problem+json")]
-    NotSignedIn(ProblemBody),
-    /// It lacks the scope `signet:admin`, or its user no longer has a role that carries it
-    #[response(status = 403, content_type = "application/problem+json")]
-    NotAdministrator(ProblemBody),
-}
 
 /// All keys.
 #[derive(Serialize, ToSchema)]

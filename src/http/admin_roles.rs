@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::ProblemBody;
-use super::admin_keys::changes::asked;
-use super::admin_keys::{Closed, shown};
-use super::administrator::administrator;
+
+use super::admin_keys::shown;
+use super::administrator::{Closed, administrator, asked};
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;

@@ -2,22 +2,81 @@
 //! client in its own name, either with that scope.
 
 use actix_web::HttpRequest;
+use utoipa::IntoResponses;
 
+use super::account::ProblemBody;
 use super::bearer::BearerError;
+use super::error::Problem;
+use super::extract::{self, BodyError, Fields};
 use super::signed_in::{self, NotSignedIn};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::clients::GrantType;
 use crate::time::Timestamp;
-use crate::tokens::{Scope, scope};
+use crate::tokens::{Claims, Scope, scope};
 
-/// The administrator that `request` speaks for. A token tells what was granted once; what its
-/// client and its user may do now counts as well.
+/// What every request for administration may meet.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "describes answers for the documentation")]
+pub enum Closed {
+    /// The token is missing or not valid
+    #[response(status = 401, content_type = "application/problem+json")]
+    NotSignedIn(ProblemBody),
+    /// It lacks the scope `signet:admin`, or its user no longer has the role `admin`
+    #[response(status = 403, content_type = "application/problem+json")]
+    NotAdministrator(ProblemBody),
+}
+
+/// The administrator that `request` speaks for.
 pub async fn administrator(
     app: &App,
     request: &HttpRequest,
     now: Timestamp,
 ) -> Result<Actor, NotSignedIn> {
+    Ok(caller(app, request, None, now).await?.0)
+}
+
+/// The same, with the claims of the token.
+pub async fn administrator_and_claims(
+    app: &App,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<(Actor, Claims), NotSignedIn> {
+    caller(app, request, None, now).await
+}
+
+/// Succeeds for who may read users: administrators, and clients that may do that in their own name.
+pub async fn reader_of_users(
+    app: &App,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<(), NotSignedIn> {
+    caller(app, request, Some(scope::USERS_READ), now).await.map(drop)
+}
+
+/// Who asks for a change, with which fields, and when. That is decided after the body has come,
+/// which may take its time.
+pub async fn asked(
+    app: &App,
+    request: &HttpRequest,
+    fields: impl Future<Output = Result<Fields, BodyError>>,
+) -> Result<(Actor, Fields, Timestamp), Problem> {
+    extract::bearer(request)?;
+    let fields = fields.await;
+    let now = app.clock.now();
+    let actor = administrator(app, request, now).await?;
+    Ok((actor, fields?, now))
+}
+
+/// Who `request` speaks for: by the scope for administration, or a client in its own name also by
+/// the scope `own`. A token tells what was granted once; what its client and its user may do now
+/// counts as well.
+async fn caller(
+    app: &App,
+    request: &HttpRequest,
+    own: Option<&str>,
+    now: Timestamp,
+) -> Result<(Actor, Claims), NotSignedIn> {
     let (claims, live) = signed_in::claims(app, request, now).await?;
     let actor = match live.epoch {
         // Nobody's token but a client's own is without a session.
@@ -33,10 +92,14 @@ pub async fn administrator(
     };
     let client = app.authorization_server.clients.find_enabled(&claims.client_id).await?;
     let is_own = live.epoch.is_none();
-    let client_may = client.is_some_and(|client| {
-        let may_act = !is_own || client.may_use(GrantType::ClientCredentials);
-        may_act && client.scope.contains(scope::ADMIN)
-    });
-    let granted = Scope::parse(&claims.scope).unwrap_or_default().contains(scope::ADMIN);
-    if granted && client_may { Ok(actor) } else { Err(BearerError::NotAdministrator.into()) }
+    let client = client.filter(|client| !is_own || client.may_use(GrantType::ClientCredentials));
+    let granted = Scope::parse(&claims.scope).unwrap_or_default();
+    let has = |word: &str| {
+        granted.contains(word) && client.as_ref().is_some_and(|client| client.scope.contains(word))
+    };
+    if has(scope::ADMIN) || (is_own && own.is_some_and(has)) {
+        Ok((actor, claims))
+    } else {
+        Err(BearerError::NotAdministrator.into())
+    }
 }

@@ -13,8 +13,8 @@ use utoipa_swagger_ui::{Config, oauth};
 
 use super::error::Problem;
 use super::{
-    account, admin_keys, admin_roles, discovery, health, introspect, my_sessions, revoke, token,
-    userinfo,
+    account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
+    discovery, health, introspect, my_sessions, revoke, token, userinfo,
 };
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
@@ -39,6 +39,15 @@ use crate::tokens::scope;
         admin_keys::changes::rotate, admin_keys::changes::retire, admin_keys::changes::revoke,
         admin_keys::changes::import, admin_keys::changes::rewrap,
         admin_roles::list, admin_roles::read, admin_roles::put, admin_roles::remove,
+        admin_users::list, admin_users::read, admin_users::changes::create,
+        admin_users::changes::change, admin_users::changes::remove,
+        admin_users::changes::set_password,
+        admin_clients::list, admin_clients::read, admin_clients::changes::create,
+        admin_clients::changes::change, admin_clients::changes::remove,
+        admin_clients::changes::rotate_secret,
+        admin_sessions::list, admin_sessions::list_of_user, admin_sessions::end,
+        admin_sessions::end_of_user, admin_sessions::end_all_of_user,
+        admin_audit::list,
         health::live, health::ready, health::metrics,
         page, document,
     ),
@@ -66,7 +75,10 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
     let flow = Flow::Password(Password::with_refresh_url(&token, scopes, &token));
     let components = openapi.components.get_or_insert_default();
     components.add_security_scheme("user", SecurityScheme::OAuth2(OAuth2::new([flow])));
-    let scopes = Scopes::one(scope::ADMIN, "administration, for clients that have it");
+    let scopes = Scopes::from_iter([
+        (scope::ADMIN, "administration, for clients that have it"),
+        (scope::USERS_READ, "reading users, for clients that have it"),
+    ]);
     let flow = Flow::ClientCredentials(ClientCredentials::new(&token, scopes));
     components.add_security_scheme("service", SecurityScheme::OAuth2(OAuth2::new([flow])));
     let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));

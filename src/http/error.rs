@@ -2,6 +2,7 @@
 //! `/login`; RFC 9457 elsewhere), and below in `conversions` what becomes of every error. A cause goes along to the one
 //! log line of the request, and is never told.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -159,7 +160,7 @@ impl ResponseError for OAuthError {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// The field.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What is wrong with it, for people.
     pub message: String,
 }

@@ -2,6 +2,7 @@
 //! client credentials, where it comes from.
 
 mod fields;
+mod query;
 mod user_agent;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use crate::clients::{Credentials, MalformedCredentials};
 use crate::secret::Secret;
 
 pub use fields::Fields;
+pub use query::Query;
 
 /// The most bytes that a body may have, where nothing else is said.
 const LONGEST_BODY: usize = 16 * 1024;
@@ -68,6 +70,8 @@ pub enum MediaType {
     Form,
     /// `application/json`.
     Json,
+    /// `application/merge-patch+json`.
+    MergePatch,
 }
 
 impl MediaType {
@@ -75,6 +79,7 @@ impl MediaType {
         match self {
             Self::Form => "application/x-www-form-urlencoded",
             Self::Json => "application/json",
+            Self::MergePatch => "application/merge-patch+json",
         }
     }
 
@@ -82,7 +87,8 @@ impl MediaType {
     pub fn of(request: &HttpRequest) -> Option<Self> {
         let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
         let essence = value.split(';').next().unwrap_or_default().trim();
-        [Self::Form, Self::Json].into_iter().find(|t| essence.eq_ignore_ascii_case(t.as_str()))
+        let known = [Self::Form, Self::Json, Self::MergePatch];
+        known.into_iter().find(|known| essence.eq_ignore_ascii_case(known.as_str()))
     }
 }
 

@@ -2,8 +2,12 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
+mod admin_audit;
+mod admin_clients;
 mod admin_keys;
 mod admin_roles;
+mod admin_sessions;
+mod admin_users;
 mod administrator;
 mod bearer;
 mod discovery;
@@ -15,6 +19,8 @@ mod health;
 mod introspect;
 mod my_sessions;
 mod observe;
+mod paging;
+mod precondition;
 mod revoke;
 mod routes;
 mod server;

@@ -13,6 +13,7 @@ use super::finish::to_the_end;
 use super::{extract, signed_in};
 use crate::app::App;
 use crate::audit::{Actor, By};
+use crate::sessions::{Policy, Session};
 
 /// One session.
 #[derive(Serialize, ToSchema)]
@@ -40,6 +41,23 @@ pub struct SessionBody {
     current: bool,
 }
 
+impl SessionBody {
+    /// `session` as it is shown to who presents a token of the session `current`.
+    pub fn new(session: Session, policy: &Policy, current: Option<Uuid>) -> Self {
+        Self {
+            sid: session.sid.to_string(),
+            created_at: session.started_at.to_string(),
+            last_used_at: session.advanced_at.to_string(),
+            expires_at: session.expires_at(policy).to_string(),
+            address: session.origin.address.map(|address| address.to_string()),
+            user_agent: session.origin.user_agent,
+            current: current == Some(session.sid),
+            client_id: session.client_id,
+            scope: session.scope,
+        }
+    }
+}
+
 /// List one's own sessions, newest first
 #[utoipa::path(
     get, path = "/users/me/sessions", tag = "Account",
@@ -49,23 +67,10 @@ pub struct SessionBody {
 pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
-    let sessions = &app.authorization_server.sessions;
-    let mut found = sessions.list(user.id, now).await?;
-    found.retain(|session| session.epoch == user.session_epoch);
-    let bodies: Vec<_> = found
-        .into_iter()
-        .map(|session| SessionBody {
-            sid: session.sid.to_string(),
-            created_at: session.started_at.to_string(),
-            last_used_at: session.advanced_at.to_string(),
-            expires_at: session.expires_at(sessions.policy()).to_string(),
-            address: session.origin.address.map(|address| address.to_string()),
-            user_agent: session.origin.user_agent,
-            current: claims.sid == Some(session.sid),
-            client_id: session.client_id,
-            scope: session.scope,
-        })
-        .collect();
+    let policy = app.authorization_server.sessions.policy();
+    let sessions = app.accounts.sessions(&user, now).await?;
+    let bodies: Vec<_> =
+        sessions.into_iter().map(|session| SessionBody::new(session, policy, claims.sid)).collect();
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(bodies))
 }
 

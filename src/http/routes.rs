@@ -12,8 +12,8 @@ use actix_web::{HttpRequest, Resource, ResponseError, Route};
 use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
 use super::{
-    account, admin_keys, admin_roles, discovery, docs, health, introspect, my_sessions, revoke,
-    token, userinfo,
+    account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
+    discovery, docs, health, introspect, my_sessions, revoke, token, userinfo,
 };
 use crate::app::App;
 use crate::oauth::metadata::path;
@@ -131,6 +131,40 @@ impl Routes {
             web::put().to(admin_roles::put),
             web::delete().to(admin_roles::remove),
         ]);
+        add("/admin/users", No, Each, "GET, HEAD, POST", vec![
+            get().to(admin_users::list), post().to(admin_users::changes::create),
+        ]);
+        add("/admin/users/{id}", No, Each, "GET, HEAD, PATCH, DELETE", vec![
+            get().to(admin_users::read),
+            web::patch().to(admin_users::changes::change),
+            web::delete().to(admin_users::changes::remove),
+        ]);
+        add("/admin/users/{id}/password", No, Each, "PUT", vec![
+            web::put().to(admin_users::changes::set_password),
+        ]);
+        add("/admin/users/{id}/sessions", No, Each, "GET, HEAD, DELETE", vec![
+            get().to(admin_sessions::list_of_user),
+            web::delete().to(admin_sessions::end_all_of_user),
+        ]);
+        add("/admin/users/{id}/sessions/{sid}", No, Each, "DELETE", vec![
+            web::delete().to(admin_sessions::end_of_user),
+        ]);
+        add("/admin/clients", No, Each, "GET, HEAD, POST", vec![
+            get().to(admin_clients::list), post().to(admin_clients::changes::create),
+        ]);
+        add("/admin/clients/{client_id}", No, Each, "GET, HEAD, PATCH, DELETE", vec![
+            get().to(admin_clients::read),
+            web::patch().to(admin_clients::changes::change),
+            web::delete().to(admin_clients::changes::remove),
+        ]);
+        add("/admin/clients/{client_id}/rotate-secret", No, Each, "POST", vec![
+            post().to(admin_clients::changes::rotate_secret),
+        ]);
+        add("/admin/sessions", No, Each, READ, vec![get().to(admin_sessions::list)]);
+        add("/admin/sessions/{sid}", No, Each, "DELETE", vec![
+            web::delete().to(admin_sessions::end),
+        ]);
+        add("/admin/audit", No, Each, READ, vec![get().to(admin_audit::list)]);
 
         add("/health/live", No, Failures, READ, vec![get().to(health::live)]);
         add("/health/ready", No, Failures, READ, vec![get().to(health::ready)]);

@@ -20,6 +20,7 @@ use uuid::Uuid;
 pub use policy::{Policy, Recovery};
 pub use rotation::Refusal;
 pub use session::{NewSession, Origin, Session};
+pub use store::{Page, PageError};
 
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
@@ -183,6 +184,19 @@ impl Sessions {
         let mut sessions = self.store.list(user_id, now).await?;
         sessions.retain(|session| !session.is_expired(&self.policy, now));
         Ok(sessions)
+    }
+
+    /// A part of the live sessions of all users, about `limit` of them, for administrators. `from` is
+    /// what the part before said comes next.
+    pub async fn page(
+        &self,
+        from: Option<&str>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Page, PageError> {
+        let mut page = self.store.page(from, limit, now).await?;
+        page.sessions.retain(|session| !session.is_expired(&self.policy, now));
+        Ok(page)
     }
 
     /// Ends a session; whether there was one.

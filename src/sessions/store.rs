@@ -24,6 +24,29 @@ pub struct Held {
     pub record: Vec<u8>,
 }
 
+/// A part of all sessions.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Those of this part; there may be none where others follow.
+    pub sessions: Vec<Session>,
+    /// Where the next part begins, in the store's own words.
+    pub next: Option<String>,
+}
+
+/// Why there is no such part.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// The place is none that this store gave out.
+    #[error("the cursor is not one that was given here")]
+    Cursor,
+    /// The store finds sessions by their user alone.
+    #[error("sessions in a Redis Cluster can only be listed by user: give user_id")]
+    OnlyByUser,
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
 /// Keeps sessions and remembers revoked access tokens.
 pub trait SessionStore: Send + Sync {
     /// The session of that user with that `sid`, expired or not; one round trip.
@@ -42,6 +65,16 @@ pub trait SessionStore: Send + Sync {
 
     /// The user's sessions that have not expired in the store, newest first.
     fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<'_, Vec<Session>>;
+
+    /// A part of the sessions of all users that have not expired, about `limit` of them. Who goes from
+    /// the first part to the last has seen every session that was there all the time; SQL shows each
+    /// once, Redis seldom one twice.
+    fn page<'a>(
+        &'a self,
+        from: Option<&'a str>,
+        limit: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Page, PageError>>;
 
     /// Adds a session with a new `sid`. When all calls have answered, the user has at most
     /// `policy.max_per_user` live sessions: each call deletes the oldest others, never its own.

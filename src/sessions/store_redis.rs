@@ -12,6 +12,8 @@
 //! passes over those it does not know, so that neighbouring versions read each other's records; what
 //! they would misread asks for another version.
 
+mod page;
+
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -19,10 +21,11 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::{Script, cmd};
 use uuid::Uuid;
 
-use super::store::{Answer, Held, SessionStore};
+use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Origin, Policy, Session};
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
@@ -105,6 +108,15 @@ impl SessionStore for RedisStore {
             Ok(sessions)
         }
         .boxed()
+    }
+
+    fn page<'a>(
+        &'a self,
+        from: Option<&'a str>,
+        limit: u32,
+        _now: Timestamp,
+    ) -> BoxFuture<'a, Result<Page, PageError>> {
+        self.scan(from, limit).boxed()
     }
 
     fn insert<'a>(

@@ -2,11 +2,12 @@
 //! guarded statement, so none needs a transaction, on SQLite as on PostgreSQL.
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::store::{Answer, Held, SessionStore};
+use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Origin, Policy, Session};
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
@@ -24,6 +25,8 @@ macro_rules! select {
         )
     };
 }
+
+mod page;
 
 /// The store over a database.
 pub struct SqlStore(pub Db);
@@ -72,6 +75,15 @@ impl SessionStore for SqlStore {
         .bind(now.as_unix())
         .bind(MOST_LISTED);
         async move { self.0.fetch_all(query).await?.iter().map(read_session).collect() }.boxed()
+    }
+
+    fn page<'a>(
+        &'a self,
+        from: Option<&'a str>,
+        limit: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Page, PageError>> {
+        self.read_page(from, limit, now).boxed()
     }
 
     fn insert<'a>(

@@ -1,10 +1,11 @@
 //! The numbered migrations, compiled in. They only go forward, by expand and contract, so that two
-//! neighbouring versions of Signet can run on one database.
+//! neighbouring versions of Signet can run on one database. One text serves both engines, but for
+//! what only one of them has a need of.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::migrate::{Migrate, Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::{Connection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
 use super::{Db, Engine, StorageError};
 
@@ -14,13 +15,18 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "details", include_str!("../../migrations/0003_details.sql")),
     (6, "session origin", include_str!("../../migrations/0006_session_origin.sql")),
     (7, "roles", include_str!("../../migrations/0007_roles.sql")),
+    (8, "admin", include_str!("../../migrations/0008_admin.sql")),
 ];
+
+/// What a migration begins with on PostgreSQL alone.
+const ON_POSTGRES: &[(i64, &str)] =
+    &[(8, include_str!("../../migrations/0008_admin_postgres.sql"))];
 
 /// The advisory lock that keeps PostgreSQL's migrations apart; on SQLite the transaction does.
 const MIGRATION_LOCK: i64 = 0x7369_676e_6574; // "signet"
 
 #[derive(Debug)]
-struct Embedded;
+struct Embedded(Engine);
 
 impl MigrationSource<'static> for Embedded {
     fn resolve(
@@ -29,22 +35,26 @@ impl MigrationSource<'static> for Embedded {
         let migrations = MIGRATIONS
             .iter()
             .map(|&(version, name, sql)| {
-                Migration::new(
-                    version,
-                    name.into(),
-                    MigrationType::Simple,
-                    sql.into_sql_str(),
-                    false,
-                )
+                let sql = AssertSqlSafe(text_for(self.0, version, sql)).into_sql_str();
+                Migration::new(version, name.into(), MigrationType::Simple, sql, false)
             })
             .collect();
         async { Ok(migrations) }.boxed()
     }
 }
 
+fn text_for(engine: Engine, version: i64, sql: &str) -> String {
+    let own = match engine {
+        Engine::Postgres => ON_POSTGRES.iter().find(|(known, _)| *known == version),
+        Engine::Sqlite => None,
+    };
+    // A text without an addition stays as it is, byte for byte: its checksum is in the database.
+    own.map_or_else(|| sql.to_owned(), |(_, own)| format!("{own}{sql}"))
+}
+
 /// Applies what is missing, all or nothing, in one transaction.
 pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
-    let mut migrator = Migrator::new(Embedded).await.map_err(internal)?;
+    let mut migrator = Migrator::new(Embedded(db.engine)).await.map_err(internal)?;
     // A newer neighbour may already have added its own.
     migrator.set_ignore_missing(true);
     // sqlx would give its lock back before the transaction has committed.

@@ -72,6 +72,11 @@ impl Redis {
         Err(StorageError::Unavailable(message.into()))
     }
 
+    /// Whether the keys are spread over several servers.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.0, Link::Cluster(_))
+    }
+
     /// Runs a command.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StorageError> {
         within_time(command.query_async(&mut self.0.clone())).await

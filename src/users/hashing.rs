@@ -108,6 +108,12 @@ impl Hashing {
         answer.await.map_err(|_| HashingError::Stopped)
     }
 
+    /// A hash that no password has, for an account which is to have none yet. It takes as long to
+    /// check as any other.
+    pub fn unmatchable(&self) -> Secret<String> {
+        password::unmatchable(&self.shared.policy, &self.shared.random)
+    }
+
     /// How many hashes wait for a thread.
     pub fn waiting(&self) -> usize {
         self.shared.lock().jobs.len()

@@ -21,6 +21,10 @@ macro_rules! select {
     };
 }
 
+mod administration;
+
+pub use administration::{Changed, Filter};
+
 /// The table `users`. Cheap to clone.
 #[derive(Clone)]
 pub struct UserStore {
@@ -114,7 +118,7 @@ impl UserStore {
     ) -> Result<bool, StorageError> {
         let update = sqlx::query(
             "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
-             updated_at = $3 WHERE id = $1",
+             updated_at = $3, version = version + 1 WHERE id = $1",
         )
         .bind(id.to_string())
         .bind(hash.expose().clone())
@@ -132,7 +136,8 @@ impl UserStore {
     ) -> Result<bool, StorageError> {
         let update = sqlx::query(
             "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
-             updated_at = $3 WHERE id = $1 AND session_epoch = $4 AND disabled_at IS NULL",
+             updated_at = $3, version = version + 1 \
+             WHERE id = $1 AND session_epoch = $4 AND disabled_at IS NULL",
         )
         .bind(user.id.to_string())
         .bind(hash.expose().clone())

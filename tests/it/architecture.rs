@@ -31,11 +31,28 @@ const OTHERS: &[(&str, &[&str])] = &[
     // Across domains, one file a use case.
     ("accounts", &["*", "storage"]),
     ("custody", &["*", "storage"]),
+    ("registrar", &["*", "storage"]),
     ("oauth", &["*", "storage", "accounts"]),
     // Builds the domains' policies.
     ("config", &["*", "storage", "telemetry"]),
-    ("app", &["*", "storage", "accounts", "custody", "oauth", "config", "metrics", "telemetry"]),
-    ("http", &["*", "storage", "accounts", "custody", "oauth", "config", "app", "metrics"]),
+    (
+        "app",
+        &[
+            "*",
+            "storage",
+            "accounts",
+            "custody",
+            "registrar",
+            "oauth",
+            "config",
+            "metrics",
+            "telemetry",
+        ],
+    ),
+    (
+        "http",
+        &["*", "storage", "accounts", "custody", "registrar", "oauth", "config", "app", "metrics"],
+    ),
     (
         "cli",
         &[
@@ -43,6 +60,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             "storage",
             "accounts",
             "custody",
+            "registrar",
             "oauth",
             "config",
             "app",

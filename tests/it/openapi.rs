@@ -39,6 +39,24 @@ const ROUTES: &str = "
     GET    /admin/roles/{name}
     PUT    /admin/roles/{name}
     DELETE /admin/roles/{name}
+    GET    /admin/users
+    POST   /admin/users
+    GET    /admin/users/{id}
+    PATCH  /admin/users/{id}
+    DELETE /admin/users/{id}
+    PUT    /admin/users/{id}/password
+    GET    /admin/users/{id}/sessions
+    DELETE /admin/users/{id}/sessions
+    DELETE /admin/users/{id}/sessions/{sid}
+    GET    /admin/clients
+    POST   /admin/clients
+    GET    /admin/clients/{client_id}
+    PATCH  /admin/clients/{client_id}
+    DELETE /admin/clients/{client_id}
+    POST   /admin/clients/{client_id}/rotate-secret
+    GET    /admin/sessions
+    DELETE /admin/sessions/{sid}
+    GET    /admin/audit
     GET    /health/live
     GET    /health/ready
     GET    /metrics

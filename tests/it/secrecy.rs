@@ -101,6 +101,7 @@ async fn full_run(signet: &Signet) -> Secrets {
     let fields = [("token", tokens.refresh_token.as_str()), ("client_id", "signet-first-party")];
     client.form("/oauth2/revoke", &fields).await.expect(200);
 
+    administer(signet, &client, &mut secrets).await;
     let add = ["users", "add", "staff@example.com", "--password-stdin"];
     let set = ["users", "set-password", "staff@example.com", "--password-stdin"];
     for (arguments, password) in [(add, STAFF_PASSWORD), (set, NEW_PASSWORD)] {
@@ -122,6 +123,46 @@ async fn full_run(signet: &Signet) -> Secrets {
         }
     }
     secrets
+}
+
+/// Uses the secrets that an administrator gives and gets.
+async fn administer(signet: &Signet, client: &Client, secrets: &mut Secrets) {
+    let add = ["users", "add", "root@example.com", "--password-stdin", "--roles", "admin"];
+    signet.cli_ok(&add, PASSWORD);
+    let token = client.login("root@example.com", PASSWORD).await.access_token;
+    secrets.add_token("access token", &token);
+    let send = async |method: reqwest::Method, path: &str, body: serde_json::Value| {
+        let request = client.request(method, path).bearer_auth(&token).header("if-match", "*");
+        request.json(&body).answer().await
+    };
+    let (post, put, patch) = (reqwest::Method::POST, reqwest::Method::PUT, reqwest::Method::PATCH);
+    let user = json!({ "email": "managed@example.com", "password": STAFF_PASSWORD });
+    let added = send(post.clone(), "/admin/users", user).await.expect(201);
+    let path = added.header("location").expect("where it is").to_owned();
+    send(put.clone(), &format!("{path}/password"), json!({ "password": NEW_PASSWORD }))
+        .await
+        .expect(204);
+    // Where it does not belong.
+    send(patch, &path, json!({ "password": WRONG_PASSWORD })).await.expect(400);
+    let unknown = json!({ "email": "x@example.com", "passwort": WRONG_PASSWORD });
+    send(post.clone(), "/admin/users", unknown).await.expect(400);
+    send(put, &format!("{path}/password"), json!({ "password": [WRONG_PASSWORD] }))
+        .await
+        .expect(400);
+    let machine = json!({ "client_id": "managed", "type": "confidential" });
+    let answers = [
+        send(post.clone(), "/admin/clients", machine).await.expect(201),
+        send(post, "/admin/clients/managed/rotate-secret", json!({})).await.expect(200),
+    ];
+    for answer in answers {
+        let body = answer.json();
+        secrets.add("client secret", body["client_secret"].as_str().expect("the secret"));
+    }
+    for path in ["/admin/users", "/admin/clients", "/admin/sessions", "/admin/audit", &path] {
+        let answer = client.get(path).bearer_auth(&token).answer().await.expect(200);
+        assert_eq!(secrets.found_in(&answer.body), [""; 0], "{path}");
+        assert!(!answer.body.contains("$argon2"), "{path}");
+    }
 }
 
 async fn output_of_a_run_has_no_secret(backend: Backend, format: &str, level: &str) {

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Closed, shown, unknown};
+use super::{shown, unknown};
 use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::custody::{
@@ -16,13 +16,12 @@ use crate::custody::{
     Turn, Why,
 };
 use crate::http::account::ProblemBody;
-use crate::http::administrator::administrator;
+use crate::http::administrator::{Closed, administrator, asked};
 use crate::http::error::Problem;
-use crate::http::extract::{self, BodyError, Fields};
+use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::keys::Algorithm;
 use crate::keys::algorithm::UnknownAlgorithm;
-use crate::time::Timestamp;
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
 const LONGEST_IMPORT: usize = 64 * 1024;
@@ -294,20 +293,6 @@ pub async fn rewrap(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
     let rewrap = async move |custody: &Custody, by: By<'_>| custody.rewrap(by, now).await;
     let done = change(&app, &request, actor, rewrap).await?;
     Ok(shown(&RewrapView::from(done)))
-}
-
-/// Who asks for a change, with which fields, and when. That is decided after the body has come,
-/// which may take its time.
-pub(in crate::http) async fn asked(
-    app: &App,
-    request: &HttpRequest,
-    fields: impl Future<Output = Result<Fields, BodyError>>,
-) -> Result<(Actor, Fields, Timestamp), Problem> {
-    extract::bearer(request)?;
-    let fields = fields.await;
-    let now = app.clock.now();
-    let actor = administrator(app, request, now).await?;
-    Ok((actor, fields?, now))
 }
 
 /// Lets `work` change the keys in the name of `actor`.

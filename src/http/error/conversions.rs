@@ -4,13 +4,16 @@ use actix_web::http::StatusCode;
 
 use super::{Headers, OAuthError, Problem, UNAVAILABLE};
 use crate::accounts::RolesError;
+use crate::accounts::administration::ChangeError;
 use crate::clients::MalformedCredentials;
 use crate::custody::CustodyError;
 use crate::http::extract::BodyError;
 use crate::keys::KeysError;
 use crate::keys::chain::Refusal;
 use crate::oauth::TokenError;
+use crate::registrar::RegistrarError;
 use crate::roles;
+use crate::sessions::PageError;
 use crate::storage::StorageError;
 use crate::users::HashingError;
 
@@ -90,6 +93,45 @@ impl From<BodyError> for OAuthError {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         Self::new(error.status(), error.to_string())
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        let status = match error {
+            ChangeError::Storage(error) => return error.into(),
+            ChangeError::Stale => StatusCode::PRECONDITION_FAILED,
+            ChangeError::Taken | ChangeError::Oneself | ChangeError::LastAdministrator => {
+                StatusCode::CONFLICT
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<RegistrarError> for Problem {
+    fn from(error: RegistrarError) -> Self {
+        let status = match error {
+            RegistrarError::Storage(error) => return error.into(),
+            RegistrarError::Stale => StatusCode::PRECONDITION_FAILED,
+            RegistrarError::Overlap => StatusCode::BAD_REQUEST,
+            RegistrarError::Taken(_)
+            | RegistrarError::Bundled
+            | RegistrarError::Oneself
+            | RegistrarError::NoSecret(_) => StatusCode::CONFLICT,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<PageError> for Problem {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Storage(error) => error.into(),
+            PageError::Cursor | PageError::OnlyByUser => {
+                Self::new(StatusCode::BAD_REQUEST, error.to_string())
+            }
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! JSON bodies, member by member.
 
+mod changes;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
@@ -74,7 +77,21 @@ impl Fields {
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, BodyError> {
-        let text = body(request, payload, MediaType::Json, longest).await?;
+        Self::parse(body(request, payload, MediaType::Json, longest).await?)
+    }
+
+    /// The same for a change, which may be called a merge patch (RFC 7396) as well.
+    pub async fn read_patch(
+        longest: usize,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<Self, BodyError> {
+        let patch = MediaType::of(request).filter(|given| *given == MediaType::MergePatch);
+        let media_type = patch.unwrap_or(MediaType::Json);
+        Self::parse(body(request, payload, media_type, longest).await?)
+    }
+
+    fn parse(text: Secret<String>) -> Result<Self, BodyError> {
         match serde_json::from_str(text.expose()) {
             Ok(Members(members)) => Ok(Self { members, errors: Vec::new() }),
             Err(error) if error.is_data() => {
@@ -158,8 +175,8 @@ impl Fields {
     }
 
     /// Notes that `name` is wrong.
-    pub fn reject(&mut self, name: &'static str, message: impl Into<String>) {
-        self.errors.push(FieldError { field: name, message: message.into() });
+    pub fn reject(&mut self, name: impl Into<Cow<'static, str>>, message: impl Into<String>) {
+        self.errors.push(FieldError { field: name.into(), message: message.into() });
     }
 
     /// Succeeds if nothing was wrong.

@@ -1,5 +1,6 @@
 //! The command line: what it does, what it prints, how it ends.
 
+mod administration;
 mod clients;
 mod keys;
 mod keys_import;

@@ -4,6 +4,7 @@ mod engines;
 mod keys;
 mod redis_connection;
 mod roles;
+mod session_pages;
 mod sessions;
 mod sessions_model;
 mod sessions_of_a_user;

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use redis::cmd;
 use signet::secret::Secret;
+use signet::sessions::{PageError, Recovery, Sessions};
 use signet::storage::StorageError;
 use signet::storage::redis::{Redis, RedisConfig};
 
-use super::engines::connect;
+use super::engines::{at, connect, policy};
 use crate::support::process::{Process, free_port, poll, program};
 use crate::support::redis::Redis as Server;
 
@@ -234,6 +235,9 @@ async fn a_cluster_is_used_and_found_again() {
     assert!(redis.check_keeps_data().await.is_err(), "one of two is not enough");
     ask(ports[1], cmd("CONFIG").arg("SET").arg("appendonly").arg("yes")).await;
     redis.check_keeps_data().await.unwrap();
+    // All keys of a cluster cannot be gone through from one place.
+    let sessions = Sessions::in_redis(redis.clone(), policy(Recovery::Recover, 3));
+    assert!(matches!(sessions.page(None, 10, at(0)).await, Err(PageError::OnlyByUser)));
 
     nodes.clear();
     assert!(matches!(get(&redis).await, Err(StorageError::Unavailable(_))));

@@ -1,0 +1,46 @@
+//! An event as it is shown to operators.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Kept;
+
+/// Something that happened.
+#[derive(Serialize, ToSchema)]
+pub struct EventView {
+    /// Its id.
+    pub id: String,
+    /// RFC 3339.
+    pub at: String,
+    /// What happened.
+    #[schema(example = "user.disabled")]
+    pub event: String,
+    /// Who did it: the id of a user or client, `command-line`, `system` or `anonymous`.
+    pub actor: String,
+    /// To whom or what: the id of a user or client, the `kid` of a key.
+    pub subject: Option<String>,
+    /// The client that it was done by or to.
+    pub client_id: Option<String>,
+    /// Anything more, for people.
+    pub detail: Option<String>,
+    /// The network address that the request came from.
+    pub address: Option<String>,
+    /// The `x-request-id` of the request.
+    pub request_id: Option<String>,
+}
+
+impl From<Kept> for EventView {
+    fn from(kept: Kept) -> Self {
+        Self {
+            at: kept.place.at.to_string(),
+            id: kept.place.id,
+            event: kept.event,
+            actor: kept.actor,
+            subject: kept.subject,
+            client_id: kept.client_id,
+            detail: kept.detail,
+            address: kept.address,
+            request_id: kept.request_id,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `signet audit`: what happened. The same as `/admin/audit`.
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+use super::output;
+use crate::audit::view::EventView;
+use crate::audit::{Filter, Kept};
+use crate::config::Config;
+use crate::time::Timestamp;
+
+/// How many events are read at once.
+const PAGE: i64 = 500;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// List events, newest first.
+    List {
+        /// What happened, such as user.disabled.
+        #[arg(long)]
+        event: Option<String>,
+        /// To whom or what: the id of a user or client, the kid of a key.
+        #[arg(long, allow_hyphen_values = true)]
+        subject: Option<String>,
+        /// Who did it: the id of a user or client, command-line, or system.
+        #[arg(long)]
+        actor: Option<String>,
+        /// Not before this time, such as 2026-01-30T09:30:00Z, or 24h for so long ago.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Before this time.
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// The most events.
+        #[arg(long, value_name = "NUMBER", default_value = "100",
+              value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command.
+pub async fn run(command: Command, config: &Config) -> Result<()> {
+    let Command::List { event, subject, actor, since, until, limit, json } = command;
+    let (now, stores) = super::open(config).await?;
+    let time = |option, text: Option<String>| -> Result<Option<Timestamp>> {
+        let read = |text: String| moment(&text, now).with_context(|| format!("{option} {text}"));
+        text.map(read).transpose().context("a time is 2026-01-30T09:30:00Z, or 24h for so long ago")
+    };
+    let (since, until) = (time("--since", since)?, time("--until", until)?);
+    let filter = Filter { event, subject, actor, since, until };
+    let mut found: Vec<Kept> = Vec::new();
+    while found.len() < limit as usize {
+        let wanted = PAGE.min(i64::from(limit) - found.len() as i64);
+        let after = found.last().map(|kept| &kept.place);
+        let page = stores.audit.list(&filter, after, wanted).await;
+        let page = page.context("the audit trail cannot be read")?;
+        let is_last = (page.len() as i64) < wanted;
+        found.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    let rows: Vec<_> = found.into_iter().map(EventView::from).collect();
+    if json {
+        return output::json(&rows);
+    }
+    let cells = |row: EventView| {
+        let whom = output::cell(row.subject.or(row.client_id));
+        [row.at, row.event, row.actor, whom, output::cell(row.detail), output::cell(row.address)]
+    };
+    let rows: Vec<_> = rows.into_iter().map(cells).collect();
+    output::table(["at", "event", "actor", "subject", "detail", "address"], &rows)
+}
+
+/// A time, or a time span before `now`.
+fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let ago = || humantime::parse_duration(text).ok().map(|ago| now.minus(ago));
+    Timestamp::parse(text).or_else(ago)
+}

@@ -1,0 +1,172 @@
+//! `signet users show`, `set`, `delete` and `sessions`. The same as under `/admin/users`.
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{UserRow, find};
+use crate::accounts::administration::UserChange;
+use crate::app::Stores;
+use crate::cli::{by, output};
+use crate::sessions::{Policy, Session};
+use crate::time::Timestamp;
+use crate::users::{Email, User, check_name, check_roles};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show a user.
+    Show {
+        /// The e-mail address or id.
+        user: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a user. What is not named stays as it is.
+    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)
+        .args(["name", "email", "roles", "email_verified"])))]
+    Set {
+        /// The e-mail address or id.
+        user: String,
+        /// A display name; empty for none.
+        #[arg(long)]
+        name: Option<String>,
+        /// A new e-mail address, which counts as not verified unless it is said to be.
+        #[arg(long)]
+        email: Option<String>,
+        /// All roles, separated by commas; empty for none.
+        #[arg(long, value_delimiter = ',')]
+        roles: Option<Vec<String>>,
+        /// Whether the address is known to be the user's.
+        #[arg(long, value_name = "true|false")]
+        email_verified: Option<bool>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a user, and end all sessions.
+    Delete {
+        /// The e-mail address or id.
+        user: String,
+    },
+    /// List the sessions of a user, newest first.
+    Sessions {
+        /// The e-mail address or id.
+        user: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct UserDetails {
+    #[serde(flatten)]
+    row: UserRow,
+    email_verified: bool,
+    updated_at: String,
+}
+
+impl From<User> for UserDetails {
+    fn from(user: User) -> Self {
+        Self {
+            email_verified: user.email_verified_at.is_some(),
+            updated_at: user.updated_at.to_string(),
+            row: user.into(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SessionRow {
+    sid: String,
+    client_id: String,
+    scope: String,
+    created_at: String,
+    last_used_at: String,
+    expires_at: String,
+}
+
+impl SessionRow {
+    fn new(session: &Session, policy: &Policy) -> Self {
+        Self {
+            sid: session.sid.to_string(),
+            client_id: session.client_id.clone(),
+            scope: session.scope.clone(),
+            created_at: session.started_at.to_string(),
+            last_used_at: session.advanced_at.to_string(),
+            expires_at: session.expires_at(policy).to_string(),
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()> {
+    match command {
+        Command::Show { user, json } => show(find(stores, &user).await?, json),
+        Command::Set { user, name, email, roles, email_verified, json } => {
+            let change = UserChange {
+                name: name.as_deref().map(check_name).transpose().map_err(wrong("--name"))?,
+                email: email.as_deref().map(Email::parse).transpose().map_err(wrong("--email"))?,
+                roles: roles.map(checked_roles).transpose()?,
+                email_verified,
+                ..UserChange::default()
+            };
+            let user = find(stores, &user).await?;
+            let changed = stores.accounts.change(&user, change, by(), now).await;
+            show(changed.context("the user cannot be changed")?, json)
+        }
+        Command::Delete { user } => {
+            let user = find(stores, &user).await?;
+            let removed = stores.accounts.remove(&user, by(), now).await;
+            removed.context("the user cannot be removed")?;
+            output::print(&format!("removed {}", user.email))
+        }
+        Command::Sessions { user, json } => {
+            let user = find(stores, &user).await?;
+            sessions(stores, &user, json, now).await
+        }
+    }
+}
+
+fn wrong(option: &'static str) -> impl Fn(&'static str) -> anyhow::Error {
+    move |problem| anyhow::anyhow!("{option} {problem}")
+}
+
+fn checked_roles(roles: Vec<String>) -> Result<Vec<String>> {
+    let roles: Vec<_> = roles.into_iter().filter(|role| !role.is_empty()).collect();
+    check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))
+}
+
+fn show(user: User, json: bool) -> Result<()> {
+    let UserDetails { row, email_verified, updated_at } = user.into();
+    if json {
+        return output::json(&UserDetails { row, email_verified, updated_at });
+    }
+    output::fields(&[
+        ("id", row.id),
+        ("email", row.email),
+        ("email_verified", email_verified.to_string()),
+        ("name", output::cell(row.name)),
+        ("roles", output::words(&row.roles)),
+        ("state", if row.disabled { "disabled" } else { "active" }.into()),
+        ("created", row.created_at),
+        ("updated", updated_at),
+        ("metadata", serde_json::Value::Object(row.metadata).to_string()),
+    ])
+}
+
+async fn sessions(stores: &Stores, user: &User, json: bool, now: Timestamp) -> Result<()> {
+    let found = stores.accounts.sessions(user, now).await.context("the sessions cannot be read")?;
+    let policy = stores.sessions.policy();
+    let rows: Vec<_> = found.iter().map(|session| SessionRow::new(session, policy)).collect();
+    if json {
+        return output::json(&rows);
+    }
+    let cells = |row: SessionRow| {
+        let scope = if row.scope.is_empty() { "-".to_owned() } else { row.scope };
+        [row.sid, row.client_id, scope, row.created_at, row.last_used_at, row.expires_at]
+    };
+    let rows: Vec<_> = rows.into_iter().map(cells).collect();
+    output::table(["sid", "client", "scope", "created", "last used", "expires"], &rows)
+}

@@ -1,0 +1,67 @@
+//! The audit trail, for administrators: `/admin/audit`. It can be read, and nothing else.
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::account::ProblemBody;
+use super::administrator::{Closed, administrator};
+use super::error::Problem;
+use super::extract::Query;
+use super::paging::{Kind, Page};
+use crate::app::App;
+use crate::audit::view::EventView;
+use crate::audit::{Filter, Kept, Place};
+use crate::time::Timestamp;
+
+/// List what happened, newest first
+///
+/// What changed something is kept; refusals are in the log only.
+#[utoipa::path(
+    get, path = "/admin/audit", tag = "Administration: audit",
+    operation_id = "list_events",
+    params(
+        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("event" = Option<String>, Query, description = "What happened, such as `user.disabled`"),
+        ("subject" = Option<String>, Query, description = "To whom or what"),
+        ("actor" = Option<String>, Query, description = "Who did it"),
+        ("since" = Option<String>, Query, description = "Not before this time, RFC 3339 in UTC"),
+        ("until" = Option<String>, Query, description = "Before this time, RFC 3339 in UTC"),
+    ),
+    responses(
+        (status = 200, body = Page<EventView>),
+        (status = 400, description = "A bad parameter", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    administrator(&app, &request, app.clock.now()).await?;
+    let mut query = Query::read(&request);
+    let (limit, cursor) = (query.limit(), query.cursor(Kind::Events));
+    let after = cursor.as_deref().map(parse_place);
+    if let Some(None) = after {
+        query.reject("cursor", "must be a next_cursor of this list");
+    }
+    let filter = Filter {
+        event: query.take("event"),
+        subject: query.take("subject"),
+        actor: query.take("actor"),
+        since: query.time("since"),
+        until: query.time("until"),
+    };
+    query.finish()?;
+    let audit = &app.authorization_server.audit;
+    // One more than is shown tells whether there are more.
+    let found = audit.list(&filter, after.flatten().as_ref(), i64::from(limit) + 1).await?;
+    let place = |kept: &Kept| format!("{}:{}", kept.place.at.as_unix(), kept.place.id);
+    let page: Page<EventView> = Page::of(found, limit, Kind::Events, place);
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
+}
+
+fn parse_place(text: &str) -> Option<Place> {
+    let (at, id) = text.split_once(':')?;
+    Some(Place { at: Timestamp::from_unix(at.parse().ok()?), id: id.to_owned() })
+}

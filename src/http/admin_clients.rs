@@ -1,0 +1,81 @@
+//! Clients, for administrators: `/admin/clients`. Seen here, changed in `changes`; the same as
+//! `signet clients` does. A secret is in the answer that makes it, and in no other.
+
+pub mod changes;
+
+use actix_web::http::header::{self, ETag, EntityTag};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::account::ProblemBody;
+use super::administrator::{Closed, administrator};
+use super::error::Problem;
+use super::extract::Query;
+use super::paging::{Kind, Page};
+use crate::app::App;
+use crate::clients::Client;
+use crate::registrar::ClientView;
+
+/// List clients by id
+#[utoipa::path(
+    get, path = "/admin/clients", tag = "Administration: clients",
+    operation_id = "list_clients",
+    params(
+        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, body = Page<ClientView>),
+        (status = 400, description = "A bad parameter", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    administrator(&app, &request, app.clock.now()).await?;
+    let mut query = Query::read(&request);
+    let (limit, after) = (query.limit(), query.cursor(Kind::Clients).unwrap_or_default());
+    query.finish()?;
+    // One more than is shown tells whether there are more.
+    let found = app.clients.page(&after, i64::from(limit) + 1).await?;
+    let place = |client: &Client| client.client_id.clone();
+    let page: Page<ClientView> = Page::of(found, limit, Kind::Clients, place);
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
+}
+
+/// Read a client
+#[utoipa::path(
+    get, path = "/admin/clients/{client_id}", tag = "Administration: clients",
+    operation_id = "read_client",
+    params(("client_id" = String, Path, description = "The client's id")),
+    responses(
+        (status = 200, body = ClientView,
+            headers(("ETag" = String, description = "For `If-Match` of a change"))),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn read(
+    app: Data<App>,
+    request: HttpRequest,
+    client_id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    administrator(&app, &request, app.clock.now()).await?;
+    let client = find(&app, &client_id).await?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header(ETag(etag(&client)));
+    Ok(response.json(ClientView::from(&client)))
+}
+
+/// The client that a path names, as it is in the store now.
+async fn find(app: &App, client_id: &str) -> Result<Client, Problem> {
+    app.clients.find(client_id).await?.ok_or_else(Problem::not_found)
+}
+
+/// The `ETag` of a client. An id can be registered anew, so the version alone would not do.
+fn etag(client: &Client) -> EntityTag {
+    EntityTag::new_strong(format!("{}-{}", client.created_at.as_unix(), client.version))
+}

@@ -1,0 +1,341 @@
+//! What administrators do to clients. Each change is made to the client as it was seen, runs to its
+//! end even if its caller hangs up, leaves an audit event, and is in force everywhere when it is
+//! acknowledged.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, ETag};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{etag, find};
+use crate::app::App;
+use crate::audit::{Actor, By};
+use crate::clients::change::ClientChange;
+use crate::clients::{Client, Registration};
+use crate::http::account::ProblemBody;
+use crate::http::administrator::{Closed, administrator, asked};
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields};
+use crate::http::finish::to_the_end;
+use crate::http::precondition;
+use crate::registrar::{ClientView, Registrar, RegistrarError, USUAL_OVERLAP, taken_over};
+use crate::time::Timestamp;
+
+/// 32 audiences of 500 bytes, 64 words of scope of 128, and everything else.
+const LONGEST_CLIENT: usize = 32 * 1024;
+
+/// A client, with the secret that was just made for it.
+#[derive(Serialize, ToSchema)]
+pub struct ClientWithSecretBody {
+    #[serde(flatten)]
+    client: ClientView,
+    /// Shown this once; a public client has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+}
+
+/// A new client.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({
+    "client_id": "reports",
+    "type": "confidential",
+    "grants": ["client_credentials"],
+    "scopes": ["users:read"],
+}))]
+pub struct NewClientBody {
+    /// Its public name: 1 to 100 characters of A-Z a-z 0-9 - . _ ~
+    client_id: String,
+    /// `public` or `confidential`.
+    r#type: String,
+    /// A name for people.
+    name: Option<String>,
+    /// What it may use at the token endpoint; the usual grant of its type if absent.
+    grants: Option<Vec<String>>,
+    /// What it may ask for.
+    scopes: Option<Vec<String>>,
+    /// The resources that it may name (RFC 8707).
+    audiences: Option<Vec<String>>,
+    /// How long its access tokens live, such as `5m` or seconds; as configured if absent.
+    #[schema(value_type = Option<String>)]
+    access_token_lifetime: Option<Duration>,
+    /// Whether it may not get tokens yet.
+    disabled: Option<bool>,
+}
+
+/// Register a client
+#[utoipa::path(
+    post, path = "/admin/clients", tag = "Administration: clients",
+    operation_id = "add_client",
+    request_body(content = inline(NewClientBody)),
+    responses(
+        (status = 201, body = ClientWithSecretBody,
+            headers(("Location" = String), ("ETag" = String))),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The id is taken", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn create(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_up_to(LONGEST_CLIENT, &request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    fields.refuse_others(&[&["client_id", "type"], &CHANGEABLE[..]].concat());
+    let bare = bare(&mut fields, now);
+    let client = bare.and_then(|bare| changed(&mut fields, &bare, now));
+    fields.finish()?;
+    let Some(client) = client else { return Err(incomplete()) };
+    let register =
+        async move |registrar: &Registrar, by: By<'_>| registrar.register(client, by, now).await;
+    let (client, secret) = run(&app, &request, actor, register).await?;
+    let location = format!("{}/{}", request.path(), client.client_id);
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, location));
+    let client_secret = secret.map(|secret| secret.expose().clone());
+    Ok(shown(response, &client)
+        .json(ClientWithSecretBody { client: (&client).into(), client_secret }))
+}
+
+/// What may be changed of a client; what is absent stays as it is.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "scopes": ["users:read", "reports:write"], "disabled": false }))]
+pub struct ClientChangeBody {
+    /// A name for people; null or empty removes it.
+    name: Option<String>,
+    /// What it may use at the token endpoint, at least one.
+    grants: Option<Vec<String>>,
+    /// What it may ask for.
+    scopes: Option<Vec<String>>,
+    /// The resources that it may name (RFC 8707).
+    audiences: Option<Vec<String>>,
+    /// How long its access tokens live, such as `5m` or seconds; null for what is configured.
+    #[schema(value_type = Option<String>)]
+    access_token_lifetime: Option<Duration>,
+    /// Whether it may not get tokens.
+    disabled: Option<bool>,
+}
+
+/// Change a client
+///
+/// The bundled client keeps its grants and the scope `signet:admin`, and cannot be disabled.
+#[utoipa::path(
+    patch, path = "/admin/clients/{client_id}", tag = "Administration: clients",
+    operation_id = "change_client",
+    params(
+        ("client_id" = String, Path, description = "The client's id"),
+        ("If-Match" = String, Header, description = "The `ETag` of what is to be changed"),
+    ),
+    request_body(content(
+        (inline(ClientChangeBody) = "application/json"),
+        (inline(ClientChangeBody) = "application/merge-patch+json"),
+    )),
+    responses(
+        (status = 200, body = ClientView, headers(("ETag" = String))),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The bundled client needs it, or the caller would shut itself out",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn change(
+    app: Data<App>,
+    request: HttpRequest,
+    client_id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_patch(LONGEST_CLIENT, &request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let client = find(&app, &client_id).await?;
+    precondition::check(&request, &etag(&client))?;
+    fields.refuse_others(&CHANGEABLE);
+    let next = changed(&mut fields, &client, now);
+    fields.finish()?;
+    let Some(next) = next else { return Err(incomplete()) };
+    let change = async move |registrar: &Registrar, by: By<'_>| {
+        let changed = registrar.change(&client, next, by, now).await?;
+        taken_over().await;
+        Ok(changed)
+    };
+    let client = run(&app, &request, actor, change).await?;
+    Ok(shown(HttpResponse::Ok(), &client).json(ClientView::from(&client)))
+}
+
+/// Remove a client
+///
+/// Its tokens are refused from then on.
+#[utoipa::path(
+    delete, path = "/admin/clients/{client_id}", tag = "Administration: clients",
+    operation_id = "remove_client",
+    params(
+        ("client_id" = String, Path, description = "The client's id"),
+        ("If-Match" = String, Header, description = "The `ETag` of what is to be removed"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It is the bundled client, or the caller itself",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn remove(
+    app: Data<App>,
+    request: HttpRequest,
+    client_id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let client = find(&app, &client_id).await?;
+    precondition::check(&request, &etag(&client))?;
+    let remove = async move |registrar: &Registrar, by: By<'_>| {
+        registrar.remove(&client, by, now).await?;
+        taken_over().await;
+        Ok(())
+    };
+    run(&app, &request, actor, remove).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// How secrets change over.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "keep_old_for": "1h" }))]
+pub struct RotateSecretBody {
+    /// How long the present secret stays valid, at most 90 days; `24h` if absent, `0s` ends it at
+    /// once.
+    #[schema(value_type = Option<String>)]
+    keep_old_for: Option<Duration>,
+}
+
+/// Make a new secret
+///
+/// The present one stays valid for a while.
+#[utoipa::path(
+    post, path = "/admin/clients/{client_id}/rotate-secret", tag = "Administration: clients",
+    operation_id = "rotate_client_secret",
+    params(("client_id" = String, Path, description = "The client's id")),
+    request_body(content = inline(Option<RotateSecretBody>)),
+    responses(
+        (status = 200, body = ClientWithSecretBody),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It is public", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn rotate_secret(
+    app: Data<App>,
+    request: HttpRequest,
+    client_id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_if_any(&request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let client = find(&app, &client_id).await?;
+    fields.refuse_others(&["keep_old_for"]);
+    let overlap = fields.duration("keep_old_for").unwrap_or(USUAL_OVERLAP);
+    fields.finish()?;
+    let rotate = async move |registrar: &Registrar, by: By<'_>| {
+        let rotated = registrar.rotate_secret(&client, overlap, by, now).await?;
+        taken_over().await;
+        Ok(rotated)
+    };
+    let (client, secret) = run(&app, &request, actor, rotate).await?;
+    let client_secret = Some(secret.expose().clone());
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(response.json(ClientWithSecretBody { client: (&client).into(), client_secret }))
+}
+
+/// What is left to say where no field is wrong.
+fn incomplete() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete")
+}
+
+const CHANGEABLE: [&str; 6] =
+    ["name", "grants", "scopes", "audiences", "access_token_lifetime", "disabled"];
+
+/// The client of that id and type, with nothing else said of it.
+fn bare(fields: &mut Fields, now: Timestamp) -> Option<Client> {
+    let client_id = fields.required("client_id");
+    let confidential = match fields.required("type")?.as_str() {
+        "confidential" => true,
+        "public" => false,
+        _ => {
+            fields.reject("type", "must be public or confidential");
+            return None;
+        }
+    };
+    let bare = Registration { client_id: client_id?, confidential, ..Registration::default() };
+    let reject = |problem: String| {
+        let problem = problem.strip_prefix("client_id ").unwrap_or(&problem);
+        fields.reject("client_id", problem);
+    };
+    bare.check(now).map_err(reject).ok()
+}
+
+/// `client` as `fields` will have it.
+fn changed(fields: &mut Fields, client: &Client, now: Timestamp) -> Option<Client> {
+    let lifetime = fields.duration("access_token_lifetime");
+    let change = ClientChange {
+        name: fields.text_or_null("name"),
+        grants: fields.texts("grants"),
+        scopes: fields.texts("scopes"),
+        audiences: fields.texts("audiences"),
+        access_token_lifetime: fields.has("access_token_lifetime").then_some(lifetime),
+        disabled: fields.flag_if_any("disabled"),
+    };
+    match change.applied_to(client, now) {
+        Ok(next) => Some(next),
+        Err(problems) => {
+            problems.into_iter().for_each(|(field, problem)| fields.reject(field, problem));
+            None
+        }
+    }
+}
+
+/// Lets `work` change the register in the name of `actor`.
+async fn run<T: 'static>(
+    app: &Data<App>,
+    request: &HttpRequest,
+    actor: Actor,
+    work: impl AsyncFnOnce(&Registrar, By<'_>) -> Result<T, RegistrarError> + 'static,
+) -> Result<T, Problem> {
+    let (registrar, origin) = (app.registrar.clone(), extract::origin(request, app));
+    let work = async move { work(&registrar, By { actor, origin: &origin }).await };
+    Ok(to_the_end(work).await?)
+}
+
+fn shown(mut response: HttpResponseBuilder, client: &Client) -> HttpResponseBuilder {
+    response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header(ETag(etag(client)));
+    response
+}

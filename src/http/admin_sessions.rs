@@ -1,0 +1,228 @@
+//! Sessions, for administrators: `/admin/sessions`, and those of one user.
+
+use actix_web::http::header;
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::account::ProblemBody;
+use super::admin_users;
+use super::administrator::{Closed, administrator, administrator_and_claims};
+use super::error::Problem;
+use super::extract::{self, Query};
+use super::finish::to_the_end;
+use super::my_sessions::SessionBody;
+use super::paging::{Kind, Page};
+use crate::app::App;
+use crate::audit::{Actor, By};
+use crate::sessions::Session;
+use crate::time::Timestamp;
+
+/// A session, with whose it is.
+#[derive(Serialize, ToSchema)]
+pub struct ManagedSessionBody {
+    /// The user's id.
+    user_id: String,
+    #[serde(flatten)]
+    session: SessionBody,
+}
+
+/// List sessions
+///
+/// Of one user all, newest first; else those of everybody, in pages. With sessions in Redis these
+/// pages come as Redis finds them: one may have a few more or fewer items than asked for, and a
+/// session may, seldom, come twice. In a Redis Cluster `user_id` is needed.
+#[utoipa::path(
+    get, path = "/admin/sessions", tag = "Administration: sessions",
+    operation_id = "list_sessions",
+    params(
+        ("user_id" = Option<String>, Query, description = "Whose; then there are no pages"),
+        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, body = Page<ManagedSessionBody>),
+        (status = 400, description = "A bad parameter", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is no such user", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (_, claims) = administrator_and_claims(&app, &request, now).await?;
+    let mut query = Query::read(&request);
+    let user_id = query.user_id("user_id");
+    if let Some(user_id) = user_id {
+        query.finish()?;
+        return of_user(&app, &user_id.to_string(), claims.sid, now).await;
+    }
+    let (limit, from) = (query.limit(), query.cursor(Kind::Sessions));
+    query.finish()?;
+    let page = app.authorization_server.sessions.page(from.as_deref(), limit, now).await?;
+    Ok(shown(&app, page.sessions, claims.sid, page.next))
+}
+
+/// List the sessions of a user, newest first
+#[utoipa::path(
+    get, path = "/admin/users/{id}/sessions", tag = "Administration: sessions",
+    operation_id = "list_user_sessions",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(
+        (status = 200, body = Page<ManagedSessionBody>),
+        (status = 404, description = "There is no such user", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn list_of_user(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let (_, claims) = administrator_and_claims(&app, &request, now).await?;
+    of_user(&app, &id, claims.sid, now).await
+}
+
+/// End a session
+#[utoipa::path(
+    delete, path = "/admin/sessions/{sid}", tag = "Administration: sessions",
+    operation_id = "end_session",
+    params(
+        ("sid" = String, Path, description = "The session"),
+        ("user_id" = String, Query, description = "Whose it is"),
+    ),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 400, description = "`user_id` is missing", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn end(
+    app: Data<App>,
+    request: HttpRequest,
+    sid: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let mut query = Query::read(&request);
+    let user_id = query.user_id("user_id");
+    if user_id.is_none() {
+        query.reject("user_id", "is needed: the store finds a session by its user");
+    }
+    query.finish()?;
+    end_one(&app, &request, actor, user_id, &sid, now).await
+}
+
+/// End a session of a user
+#[utoipa::path(
+    delete, path = "/admin/users/{id}/sessions/{sid}", tag = "Administration: sessions",
+    operation_id = "end_user_session",
+    params(
+        ("id" = String, Path, description = "The user's id"),
+        ("sid" = String, Path, description = "The session"),
+    ),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn end_of_user(
+    app: Data<App>,
+    request: HttpRequest,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let (id, sid) = path.into_inner();
+    end_one(&app, &request, actor, id.parse().ok(), &sid, now).await
+}
+
+/// End all sessions of a user
+///
+/// The user may sign in again.
+#[utoipa::path(
+    delete, path = "/admin/users/{id}/sessions", tag = "Administration: sessions",
+    operation_id = "end_user_sessions",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 404, description = "There is no such user", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn end_all_of_user(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let id: Uuid = id.parse().map_err(|_| Problem::not_found())?;
+    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
+    let work = async move { accounts.end_sessions(id, By { actor, origin: &origin }, now).await };
+    ended(to_the_end(work).await?)
+}
+
+async fn of_user(
+    app: &App,
+    id: &str,
+    current: Option<Uuid>,
+    now: Timestamp,
+) -> Result<HttpResponse, Problem> {
+    let user = admin_users::find(app, id).await?;
+    let sessions = app.accounts.sessions(&user, now).await?;
+    Ok(shown(app, sessions, current, None))
+}
+
+fn shown(
+    app: &App,
+    sessions: Vec<Session>,
+    current: Option<Uuid>,
+    next: Option<String>,
+) -> HttpResponse {
+    let policy = app.authorization_server.sessions.policy();
+    let body = |session: Session| ManagedSessionBody {
+        user_id: session.user_id.to_string(),
+        session: SessionBody::new(session, policy, current),
+    };
+    let items: Vec<_> = sessions.into_iter().map(body).collect();
+    let page = Page::up_to(items, Kind::Sessions, next);
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page)
+}
+
+async fn end_one(
+    app: &App,
+    request: &HttpRequest,
+    actor: Actor,
+    user_id: Option<Uuid>,
+    sid: &str,
+    now: Timestamp,
+) -> Result<HttpResponse, Problem> {
+    let (Some(user_id), Ok(sid)) = (user_id, sid.parse()) else {
+        return Err(Problem::not_found());
+    };
+    let (accounts, origin) = (app.accounts.clone(), extract::origin(request, app));
+    let work =
+        async move { accounts.end_session(user_id, sid, By { actor, origin: &origin }, now).await };
+    ended(to_the_end(work).await?)
+}
+
+fn ended(done: bool) -> Result<HttpResponse, Problem> {
+    if done { Ok(HttpResponse::NoContent().finish()) } else { Err(Problem::not_found()) }
+}

@@ -1,0 +1,124 @@
+//! Users, for administrators: `/admin/users`. Seen here, also by clients with the scope `users:read`;
+//! changed in `changes`; the same as `signet users` does. No answer has anything of a password.
+
+pub mod changes;
+
+use actix_web::http::header::{self, ETag, EntityTag};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::account::{ProblemBody, UserBody};
+use super::administrator::{Closed, reader_of_users};
+use super::error::Problem;
+use super::extract::Query;
+use super::paging::{Kind, Page};
+use crate::app::App;
+use crate::users::store::Filter;
+use crate::users::{Metadata, User, check_role, email};
+
+/// A user, as an administrator sees it.
+#[derive(Serialize, ToSchema)]
+pub struct ManagedUserBody {
+    #[serde(flatten)]
+    user: UserBody,
+    /// What the application keeps of the user.
+    #[schema(value_type = Object)]
+    metadata: Metadata,
+}
+
+impl From<User> for ManagedUserBody {
+    fn from(mut user: User) -> Self {
+        let metadata = std::mem::take(&mut user.metadata);
+        Self { user: user.into(), metadata }
+    }
+}
+
+/// List users by address
+///
+/// Goes on where the page before ended, whoever is added or removed meanwhile.
+#[utoipa::path(
+    get, path = "/admin/users", tag = "Administration: users",
+    operation_id = "list_users",
+    params(
+        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("email_prefix" = Option<String>, Query,
+            description = "What the address begins with, whatever its case"),
+        ("role" = Option<String>, Query, description = "A role that they have"),
+        ("disabled" = Option<bool>, Query, description = "Whether they may not sign in"),
+    ),
+    responses(
+        (status = 200, body = Page<ManagedUserBody>),
+        (status = 400, description = "A bad parameter", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(
+        ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
+    )
+)]
+pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    reader_of_users(&app, &request, app.clock.now()).await?;
+    let mut query = Query::read(&request);
+    let (limit, after) = (query.limit(), query.cursor(Kind::Users).unwrap_or_default());
+    let filter = Filter {
+        email_prefix: query.take("email_prefix"),
+        role: query.take("role"),
+        disabled: query.flag("disabled"),
+    };
+    if let Some(Err(problem)) = filter.role.as_deref().map(check_role) {
+        query.reject("role", problem);
+    }
+    query.finish()?;
+    let users = &app.authorization_server.users;
+    // One more than is shown tells whether there are more.
+    let found = users.page(&filter, &after, i64::from(limit) + 1).await?;
+    let place = |user: &User| email::key_of(&user.email);
+    let page: Page<ManagedUserBody> = Page::of(found, limit, Kind::Users, place);
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
+}
+
+/// Read a user
+#[utoipa::path(
+    get, path = "/admin/users/{id}", tag = "Administration: users",
+    operation_id = "read_user",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(
+        (status = 200, body = ManagedUserBody,
+            headers(("ETag" = String, description = "For `If-Match` of a change"))),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(
+        ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
+    )
+)]
+pub async fn read(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    reader_of_users(&app, &request, app.clock.now()).await?;
+    Ok(shown(HttpResponse::Ok(), find(&app, &id).await?))
+}
+
+/// The user that a path names.
+pub(super) async fn find(app: &App, id: &str) -> Result<User, Problem> {
+    let id = id.parse().map_err(|_| Problem::not_found())?;
+    app.authorization_server.users.find(id).await?.ok_or_else(Problem::not_found)
+}
+
+/// The `ETag` of a user: every change that an administrator can see makes another one.
+fn etag(user: &User) -> EntityTag {
+    EntityTag::new_strong(user.version.to_string())
+}
+
+fn shown(mut response: HttpResponseBuilder, user: User) -> HttpResponse {
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(ETag(etag(&user)))
+        .json(ManagedUserBody::from(user))
+}

@@ -1,0 +1,318 @@
+//! What administrators do to users. Each change is made to the user as it was seen, runs to its end
+//! even if its client hangs up, and leaves an audit event.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use utoipa::ToSchema;
+
+use super::{ManagedUserBody, etag, find, shown};
+use crate::accounts::NewAccount;
+use crate::accounts::administration::{ChangeError, Details, UserChange};
+use crate::accounts::merge_patch::merge_patch;
+use crate::app::App;
+use crate::audit::By;
+use crate::http::account::ProblemBody;
+use crate::http::administrator::{Closed, administrator, asked};
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields};
+use crate::http::finish::to_the_end;
+use crate::http::precondition;
+use crate::users::{Email, Metadata, User, check_metadata, check_name, check_roles};
+
+/// The most metadata there can be with its characters escaped, and everything else.
+const LONGEST_USER: usize = 64 * 1024;
+
+/// A new user.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "email": "ada@example.com", "name": "Ada", "roles": ["staff"] }))]
+pub struct NewUserBody {
+    /// The login name.
+    email: String,
+    /// 8 to 256 characters, none of the commonest. Without one nobody can sign in until it is set.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// A display name.
+    name: Option<String>,
+    /// Role names.
+    roles: Option<Vec<String>>,
+    /// Whether the address is known to be the user's.
+    email_verified: Option<bool>,
+    /// Whether the user may not sign in yet.
+    disabled: Option<bool>,
+    /// What the application keeps of the user, at most 16 KiB.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Metadata>,
+}
+
+/// Add a user
+#[utoipa::path(
+    post, path = "/admin/users", tag = "Administration: users",
+    operation_id = "add_user",
+    request_body(content = inline(NewUserBody)),
+    responses(
+        (status = 201, body = ManagedUserBody,
+            headers(("Location" = String), ("ETag" = String))),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The address is taken", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn create(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_up_to(LONGEST_USER, &request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let known = ["email", "password", "name", "roles", "email_verified", "disabled", "metadata"];
+    fields.refuse_others(&known);
+    let address = fields.required("email");
+    let email = address.as_deref().and_then(|address| email(&mut fields, address));
+    let password = if fields.has("password") { fields.password("password") } else { None };
+    if let Some(password) = &password
+        && let Err(problem) = password.check_new(address.as_deref().unwrap_or_default())
+    {
+        fields.reject("password", problem);
+    }
+    let name = name(&mut fields).flatten();
+    let roles = roles(&mut fields).unwrap_or_default();
+    let details = Details {
+        email_verified: fields.flag("email_verified"),
+        disabled: fields.flag("disabled"),
+        metadata: metadata_over(&mut fields, &Metadata::new()).unwrap_or_default(),
+    };
+    fields.finish()?;
+    let Some(email) = email else { return Err(incomplete()) };
+
+    let server = &app.authorization_server;
+    // Looked up before the hash, which is dear; the insert decides, should two come at once.
+    if server.users.find_by_email_key(email.key()).await?.is_some() {
+        return Err(ChangeError::Taken.into());
+    }
+    let password_hash = match password {
+        Some(password) => server.hashing.hash(password).await?,
+        None => server.hashing.unmatchable(),
+    };
+    let new = NewAccount { email, name, password_hash, roles };
+    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
+    let create = async move {
+        let by = By { actor, origin: &origin };
+        accounts.create_with(new, details, by, now).await.map_err(ChangeError::from)
+    };
+    let user = to_the_end(create).await?;
+    let location = format!("{}/{}", request.path(), user.id);
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, location));
+    Ok(shown(response, user))
+}
+
+/// What may be changed of a user; what is absent stays as it is.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "roles": ["staff", "admin"] }))]
+pub struct UserChangeBody {
+    /// A new display name; null or empty removes it.
+    name: Option<String>,
+    /// A new login name, which counts as not verified unless it is said to be.
+    email: Option<String>,
+    /// All role names.
+    roles: Option<Vec<String>>,
+    /// Whether the user may not sign in; if so, all sessions end.
+    disabled: Option<bool>,
+    /// Whether the address is known to be the user's.
+    email_verified: Option<bool>,
+    /// Changed by RFC 7396: members replace those of the same name, null removes them; null for the
+    /// whole removes all.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Metadata>,
+}
+
+/// Change a user
+#[utoipa::path(
+    patch, path = "/admin/users/{id}", tag = "Administration: users",
+    operation_id = "change_user",
+    params(
+        ("id" = String, Path, description = "The user's id"),
+        ("If-Match" = String, Header, description = "The `ETag` of what is to be changed"),
+    ),
+    request_body(content(
+        (inline(UserChangeBody) = "application/json"),
+        (inline(UserChangeBody) = "application/merge-patch+json"),
+    )),
+    responses(
+        (status = 200, body = ManagedUserBody, headers(("ETag" = String))),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The address is taken, or nobody else could administer",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn change(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read_patch(LONGEST_USER, &request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let user = find(&app, &id).await?;
+    precondition::check(&request, &etag(&user))?;
+    let change = read_change(&mut fields, &user);
+    fields.finish()?;
+    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
+    let work =
+        async move { accounts.change(&user, change, By { actor, origin: &origin }, now).await };
+    Ok(shown(HttpResponse::Ok(), to_the_end(work).await?))
+}
+
+/// Remove a user
+///
+/// All sessions end. The id is never given to anybody else.
+#[utoipa::path(
+    delete, path = "/admin/users/{id}", tag = "Administration: users",
+    operation_id = "remove_user",
+    params(
+        ("id" = String, Path, description = "The user's id"),
+        ("If-Match" = String, Header, description = "The `ETag` of what is to be removed"),
+    ),
+    responses(
+        (status = 204, description = "The account and all its sessions are gone"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Nobody else could administer", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn remove(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let user = find(&app, &id).await?;
+    precondition::check(&request, &etag(&user))?;
+    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
+    let work = async move { accounts.remove(&user, By { actor, origin: &origin }, now).await };
+    to_the_end(work).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A new password.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct NewPasswordBody {
+    /// 8 to 256 characters, none of the commonest.
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// Give a user a new password
+///
+/// All sessions end.
+#[utoipa::path(
+    put, path = "/admin/users/{id}/password", tag = "Administration: users",
+    operation_id = "set_user_password",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body(content = inline(NewPasswordBody)),
+    responses(
+        (status = 204, description = "It is set, and all sessions are over"),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such", body = ProblemBody,
+            content_type = "application/problem+json"),
+        Closed,
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn set_password(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let fields = Fields::read(&request, payload);
+    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+    let user = find(&app, &id).await?;
+    fields.refuse_others(&["password"]);
+    let password = fields.password("password");
+    if let Some(password) = &password
+        && let Err(problem) = password.check_new(&user.email)
+    {
+        fields.reject("password", problem);
+    }
+    fields.finish()?;
+    let Some(password) = password else { return Err(incomplete()) };
+    let hash = app.authorization_server.hashing.hash(password).await?;
+    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
+    let work = async move {
+        accounts.set_password(user.id, &hash, By { actor, origin: &origin }, now).await
+    };
+    if to_the_end(work).await? {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(Problem::not_found())
+    }
+}
+
+/// What is left to say where no field is wrong.
+fn incomplete() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete")
+}
+
+fn read_change(fields: &mut Fields, user: &User) -> UserChange {
+    fields.refuse_others(&["name", "email", "roles", "disabled", "email_verified", "metadata"]);
+    let address = fields.text_or_null("email");
+    UserChange {
+        name: name(fields),
+        email: address.and_then(|address| email(fields, &address)),
+        roles: roles(fields),
+        disabled: fields.flag_if_any("disabled"),
+        email_verified: fields.flag_if_any("email_verified"),
+        metadata: metadata_over(fields, &user.metadata),
+    }
+}
+
+fn email(fields: &mut Fields, address: &str) -> Option<Email> {
+    Email::parse(address).map_err(|problem| fields.reject("email", problem)).ok()
+}
+
+fn name(fields: &mut Fields) -> Option<Option<String>> {
+    let name = fields.text_or_null("name")?;
+    check_name(&name).map_err(|problem| fields.reject("name", problem)).ok()
+}
+
+fn roles(fields: &mut Fields) -> Option<Vec<String>> {
+    let roles = fields.texts("roles")?;
+    check_roles(&roles).map_err(|problem| fields.reject("roles", problem)).ok()
+}
+
+/// What becomes of `present` by the member `metadata`.
+fn metadata_over(fields: &mut Fields, present: &Metadata) -> Option<Metadata> {
+    let mut merged = present.clone();
+    match fields.object_or_null("metadata")? {
+        None => merged.clear(),
+        Some(patch) => merge_patch(&mut merged, &patch),
+    }
+    let checked = check_metadata(merged.into());
+    checked.map_err(|problem| fields.reject("metadata", problem)).ok()
+}

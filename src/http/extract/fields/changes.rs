@@ -1,0 +1,73 @@
+//! Members of a change: what is absent stays as it is, so absent and null are told apart, and a
+//! member that nobody knows is a slip that must not pass for done.
+
+use serde_json::Value;
+
+use super::Fields;
+use crate::users::Metadata;
+
+/// More unknown members than this are not named one by one.
+const MOST_NAMED: usize = 10;
+/// As much of an unknown name as an answer repeats.
+const LONGEST_NAME: usize = 100;
+
+impl Fields {
+    /// Notes every member that is not among `known`.
+    pub fn refuse_others(&mut self, known: &[&str]) {
+        let is_known = |name: &String| known.contains(&name.as_str());
+        let mut unknown: Vec<_> =
+            self.members.keys().filter(|name| !is_known(name)).cloned().collect();
+        unknown.sort();
+        for name in unknown.iter().take(MOST_NAMED) {
+            let name = name[..name.floor_char_boundary(LONGEST_NAME)].to_owned();
+            self.reject(name, "is not known here");
+        }
+    }
+
+    /// The text member `name`; empty for null. `None` where it is absent or not text.
+    pub fn text_or_null(&mut self, name: &'static str) -> Option<String> {
+        if !self.has(name) {
+            return None;
+        }
+        let known = self.errors.len();
+        let text = self.optional(name).unwrap_or_default();
+        (self.errors.len() == known).then_some(text)
+    }
+
+    /// The member `name` that is true or false. `None` where it is absent or neither.
+    pub fn flag_if_any(&mut self, name: &'static str) -> Option<bool> {
+        match self.members.get(name)? {
+            Value::Bool(flag) => Some(*flag),
+            _ => {
+                self.reject(name, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// The member `name` that is a list of text. `None` where it is absent or not that.
+    pub fn texts(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let texts = match self.members.get(name)? {
+            Value::Array(values) => values.iter().map(text).collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.reject(name, "must be a list of text");
+        }
+        texts
+    }
+
+    /// The member `name` that is an object; null where it is null. `None` where it is absent or
+    /// neither.
+    pub fn object_or_null(&mut self, name: &'static str) -> Option<Option<Metadata>> {
+        match self.members.get(name)? {
+            Value::Null => Some(None),
+            Value::Object(members) => Some(Some(members.clone())),
+            _ => {
+                self.reject(name, "must be an object");
+                None
+            }
+        }
+    }
+}

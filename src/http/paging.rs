@@ -1,0 +1,95 @@
+//! Lists in pages. A cursor is the place of the last item shown, not a number of items skipped: a
+//! list that changes meanwhile shows nothing twice and leaves nothing out. To callers it is opaque.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How many items a page has where nothing is said.
+pub const USUAL: u32 = 50;
+/// The most it can have.
+pub const LONGEST: u32 = 200;
+
+/// What is listed. A cursor of one list is none of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Users,
+    Clients,
+    Sessions,
+    Events,
+}
+
+impl Kind {
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Users => "u",
+            Self::Clients => "c",
+            Self::Sessions => "s",
+            Self::Events => "e",
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+pub struct Page<T> {
+    /// In the list's order.
+    items: Vec<T>,
+    /// The `cursor` of the next page; null where there is none.
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The page that `found` begins: of more than `limit` items, the first ones. `place` tells where
+    /// an item stands.
+    pub fn of<F: Into<T>>(
+        mut found: Vec<F>,
+        limit: u32,
+        kind: Kind,
+        place: impl FnOnce(&F) -> String,
+    ) -> Self {
+        let limit = limit as usize;
+        let is_whole = found.len() <= limit;
+        found.truncate(limit);
+        let last = found.last().filter(|_| !is_whole);
+        let next_cursor = last.map(|last| cursor(kind, &place(last)));
+        Self { next_cursor, items: found.into_iter().map(Into::into).collect() }
+    }
+
+    /// A page of a list whose store says where the next begins.
+    pub fn up_to(items: Vec<T>, kind: Kind, next: Option<String>) -> Self {
+        Self { items, next_cursor: next.map(|place| cursor(kind, &place)) }
+    }
+}
+
+fn cursor(kind: Kind, place: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}:{place}", kind.mark()))
+}
+
+/// The place in a list of that kind that `cursor` stands for.
+pub fn place_of(kind: Kind, cursor: &str) -> Option<String> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let place = text.strip_prefix(kind.mark())?.strip_prefix(':')?;
+    // PostgreSQL's text cannot hold NUL.
+    (!place.contains('\0')).then(|| place.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_of_its_list_alone() {
+        let page = Page::<String>::of(vec!["a", "b:\u{e9}", "c"], 2, Kind::Users, |s| (*s).into());
+        assert_eq!(page.items, ["a", "b:\u{e9}"]);
+        let next = page.next_cursor.unwrap();
+        assert_eq!(place_of(Kind::Users, &next).as_deref(), Some("b:\u{e9}"));
+        assert_eq!(place_of(Kind::Clients, &next), None);
+        for bad in ["", "u:a", "dTo=", "dTph\n", &cursor(Kind::Users, "\0")] {
+            assert_eq!(place_of(Kind::Users, bad), None, "{bad:?}");
+        }
+        let last = Page::<String>::of(vec!["a", "b"], 2, Kind::Users, |s| (*s).into());
+        assert!(last.next_cursor.is_none() && last.items.len() == 2);
+    }
+}

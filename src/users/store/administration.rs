@@ -1,0 +1,193 @@
+//! What administrators do to users: look through many of them, and change or remove one as long as
+//! it is what they have seen.
+
+use sqlx::AssertSqlSafe;
+
+use super::{UserStore, metadata_text, read};
+use crate::storage::{Statement, StorageError};
+use crate::time::Timestamp;
+use crate::users::{ADMIN_ROLE, User, email};
+
+/// Which users a list is to have.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// What the address begins with, whatever its case and composition.
+    pub email_prefix: Option<String>,
+    /// A role that they have.
+    pub role: Option<String>,
+    /// Whether they are disabled.
+    pub disabled: Option<bool>,
+}
+
+/// What became of a change to a user who was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It is done.
+    Done,
+    /// The user was changed meanwhile, or is gone.
+    Stale,
+    /// There would be no active administrator any more.
+    LastAdministrator,
+}
+
+impl From<u64> for Changed {
+    fn from(rows: u64) -> Self {
+        if rows > 0 { Self::Done } else { Self::Stale }
+    }
+}
+
+impl UserStore {
+    /// Up to `limit` users of `filter` whose address sorts after `after`, by address.
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<User>, StorageError> {
+        // One text a combination, so that each has the index that serves it.
+        let disabled = match filter.disabled {
+            None => "",
+            Some(true) => " AND disabled_at IS NOT NULL",
+            Some(false) => " AND disabled_at IS NULL",
+        };
+        let role = match filter.role {
+            None => "",
+            Some(_) => " AND roles <> '' AND ' ' || roles || ' ' LIKE $5 ESCAPE '!'",
+        };
+        let condition = "WHERE email_key >= $1 AND email_key < $2 AND email_key > $3";
+        let select = select!("");
+        let text = format!("{select}{condition}{disabled}{role} ORDER BY email_key LIMIT $4");
+        let prefix = filter.email_prefix.as_deref().map(email::key_of).unwrap_or_default();
+        let mut query = sqlx::query(AssertSqlSafe(text))
+            .bind(prefix.clone())
+            .bind(end_of(&prefix))
+            .bind(after.to_owned())
+            .bind(limit);
+        if let Some(role) = &filter.role {
+            query = query.bind(format!("% {} %", role.replace('_', "!_")));
+        }
+        self.db.fetch_all(query).await?.iter().map(read).collect()
+    }
+
+    /// Puts `next` in the place of the user as long as that is of `version`; where `ends_sessions`,
+    /// its sessions are dead from then on. `Conflict` when the address is taken.
+    pub async fn replace(
+        &self,
+        next: &User,
+        version: i64,
+        ends_sessions: bool,
+    ) -> Result<Changed, StorageError> {
+        let update = replacement(next, version, ends_sessions);
+        Ok(self.db.execute(update).await?.into())
+    }
+
+    /// The same for an administrator who will be none, unless it is the last active one.
+    pub async fn replace_administrator(
+        &self,
+        next: &User,
+        version: i64,
+        ends_sessions: bool,
+    ) -> Result<Changed, StorageError> {
+        self.but_the_last(replacement(next, version, ends_sessions)).await
+    }
+
+    /// Removes `user` as long as it is as it was read.
+    pub async fn remove(&self, user: &User) -> Result<Changed, StorageError> {
+        Ok(self.db.execute(removal(user)).await?.into())
+    }
+
+    /// The same for an active administrator, unless it is the last one.
+    pub async fn remove_administrator(&self, user: &User) -> Result<Changed, StorageError> {
+        self.but_the_last(removal(user)).await
+    }
+
+    /// Runs `change`, which leaves an active administrator less, unless that is the last one.
+    async fn but_the_last(&self, change: Statement<'_>) -> Result<Changed, StorageError> {
+        self.db
+            .write(async |transaction| {
+                // Touched before they are counted: of two of the last who lose the role at once,
+                // the second waits here, and counts without the first.
+                let administrators = sqlx::query(
+                    "UPDATE users SET version = version WHERE roles <> '' \
+                     AND ' ' || roles || ' ' LIKE $1 AND disabled_at IS NULL",
+                )
+                .bind(format!("% {ADMIN_ROLE} %"))
+                .execute(&mut **transaction)
+                .await?;
+                if administrators.rows_affected() < 2 {
+                    return Ok(Changed::LastAdministrator);
+                }
+                Ok(change.execute(&mut **transaction).await?.rows_affected().into())
+            })
+            .await
+    }
+}
+
+fn replacement(next: &User, version: i64, ends_sessions: bool) -> Statement<'static> {
+    sqlx::query(
+        "UPDATE users SET email = $3, email_key = $4, name = $5, roles = $6, \
+         email_verified_at = $7, disabled_at = $8, metadata = $9, \
+         session_epoch = session_epoch + $10, updated_at = $11, version = version + 1 \
+         WHERE id = $1 AND version = $2",
+    )
+    .bind(next.id.to_string())
+    .bind(version)
+    .bind(next.email.clone())
+    .bind(email::key_of(&next.email))
+    .bind(next.name.clone())
+    .bind(next.roles.join(" "))
+    .bind(next.email_verified_at.map(Timestamp::as_unix))
+    .bind(next.disabled_at.map(Timestamp::as_unix))
+    .bind(metadata_text(&next.metadata))
+    .bind(i64::from(ends_sessions))
+    .bind(next.updated_at.as_unix())
+}
+
+fn removal(user: &User) -> Statement<'static> {
+    sqlx::query("DELETE FROM users WHERE id = $1 AND version = $2")
+        .bind(user.id.to_string())
+        .bind(user.version)
+}
+
+/// The least text that sorts after everything that begins with `prefix`, by code points.
+fn end_of(prefix: &str) -> String {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // Between the two halves lie the surrogates, which are no characters.
+        let next =
+            if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
+        if let Some(next) = next {
+            end.push(next);
+            return end;
+        }
+    }
+    after_all()
+}
+
+/// Sorts after every address: none is as long, so none can begin with it.
+fn after_all() -> String {
+    "\u{10ffff}".repeat(64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_begins() {
+        let after_all = &*after_all();
+        for (prefix, end) in [
+            ("ann", "ano"),
+            ("a%", "a&"),
+            ("z\u{d7ff}", "z\u{e000}"),
+            ("a\u{10ffff}", "b"),
+            ("\u{10ffff}", after_all),
+            ("", after_all),
+        ] {
+            assert_eq!(end_of(prefix), end, "{prefix:?}");
+            for rest in ["", "a", "@example.com", "\u{ffff}", "\u{10ffff}@example.com"] {
+                assert!(*format!("{prefix}{rest}") < *end, "{prefix:?} {rest:?}");
+            }
+        }
+    }
+}
