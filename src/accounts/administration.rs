@@ -1,5 +1,7 @@
 //! What administrators do to the accounts of others: make, change and remove them. A change is made
-//! to the account as it was seen, or not at all; and none leaves nobody to administer.
+//! to the account as it was seen, or not at all; and none leaves nobody to administer. Where sessions
+//! are to end, their records go before and after the change, as everywhere: of two administrators who
+//! are at one account at the same moment, the slower may have signed its user out and no more.
 
 use uuid::Uuid;
 
@@ -8,7 +10,7 @@ use crate::audit::{Actor, By, Event, Kind};
 use crate::sessions::Session;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::store::Changed;
+use crate::users::store::{Changed, Filter};
 use crate::users::{ADMIN_ROLE, Email, Metadata, User, email};
 
 /// What an administrator may say of a new account besides.
@@ -140,13 +142,16 @@ impl Accounts {
         if ends_sessions || user.roles.iter().any(|role| !next.has_role(role)) {
             check_not_oneself(user, &by)?;
         }
-        if ends_sessions {
-            self.check_sessions_can_end(user.id, now).await?;
+        let loses_one = is_administrator(user) && !is_administrator(&next) && is_at_risk(&by);
+        if loses_one {
+            self.check_not_last().await?;
         }
-        let done = if is_administrator(user) && !is_administrator(&next) && is_at_risk(&by) {
-            self.users.replace_administrator(&next, user.version, ends_sessions).await?
-        } else {
-            self.users.replace(&next, user.version, ends_sessions).await?
+        if ends_sessions {
+            self.sessions.revoke_all(user.id).await?;
+        }
+        let done = match loses_one {
+            true => self.users.replace_administrator(&next, user.version, ends_sessions).await?,
+            false => self.users.replace(&next, user.version, ends_sessions).await?,
         };
         check_done(done)?;
         next.version += 1;
@@ -155,7 +160,7 @@ impl Accounts {
             self.tell(kind, user.id, detail, &by, now).await;
         }
         if ends_sessions {
-            self.remove_records(user.id).await;
+            self.revoke_begun_meanwhile(user.id).await;
         }
         Ok(next)
     }
@@ -163,15 +168,18 @@ impl Accounts {
     /// Removes `user`, who is as it was read, and all sessions.
     pub async fn remove(&self, user: &User, by: By<'_>, now: Timestamp) -> Result<(), ChangeError> {
         check_not_oneself(user, &by)?;
-        self.check_sessions_can_end(user.id, now).await?;
-        let done = if is_administrator(user) && is_at_risk(&by) {
-            self.users.remove_administrator(user).await?
-        } else {
-            self.users.remove(user).await?
+        let loses_one = is_administrator(user) && is_at_risk(&by);
+        if loses_one {
+            self.check_not_last().await?;
+        }
+        self.sessions.revoke_all(user.id).await?;
+        let done = match loses_one {
+            true => self.users.remove_administrator(user).await?,
+            false => self.users.remove(user).await?,
         };
         check_done(done)?;
         self.tell(Kind::UserDeleted, user.id, None, &by, now).await;
-        self.remove_records(user.id).await;
+        self.revoke_begun_meanwhile(user.id).await;
         Ok(())
     }
 
@@ -186,17 +194,13 @@ impl Accounts {
         Ok(sessions)
     }
 
-    /// Whether the session store answers, found out while nothing has happened yet. Unlike where a
-    /// user is signed out in any case, nothing is removed here: the change may still be refused.
-    async fn check_sessions_can_end(&self, id: Uuid, now: Timestamp) -> Result<(), StorageError> {
-        self.sessions.list(id, now).await.map(drop)
-    }
-
-    async fn remove_records(&self, id: Uuid) {
-        if let Err(error) = self.sessions.revoke_all(id).await {
-            // As where a password is changed: no session is refreshed any more, but introspection
-            // may take an access token for live until it ends by itself.
-            tracing::error!(user = %id, %error, "the records of ended sessions were not removed");
+    /// Told before any session ends; that it holds is up to the change itself.
+    async fn check_not_last(&self) -> Result<(), ChangeError> {
+        let administrators =
+            Filter { role: Some(ADMIN_ROLE.into()), disabled: Some(false), ..Filter::default() };
+        match self.users.page(&administrators, "", 2).await?.len() {
+            0 | 1 => Err(ChangeError::LastAdministrator),
+            _ => Ok(()),
         }
     }
 

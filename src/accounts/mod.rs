@@ -203,12 +203,16 @@ impl Accounts {
             return Ok(false);
         }
         self.record(kind, id, by, now).await;
+        self.revoke_begun_meanwhile(id).await;
+        Ok(true)
+    }
+
+    async fn revoke_begun_meanwhile(&self, id: Uuid) {
         if let Err(error) = self.sessions.revoke_all(id).await {
             // The change stands and refreshing is over; at worst an access token of a moment ago
             // looks alive to introspection until it ends by itself.
             tracing::error!(user = %id, %error, "sessions begun meanwhile were not removed");
         }
-        Ok(true)
     }
 
     async fn record(&self, kind: Kind, subject: Uuid, by: By<'_>, now: Timestamp) {
