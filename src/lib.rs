@@ -19,6 +19,7 @@
 //! - [`users`]: e-mail addresses, passwords, and the threads that hash them.
 //! - [`clients`]: who may ask for tokens, and for which.
 //! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
+//! - [`attempts`]: how often a password may be guessed, and a session refreshed.
 //! - [`audit`]: who did what to whom.
 //!
 //! What spans domains:
@@ -57,6 +58,7 @@
 
 pub mod accounts;
 pub mod app;
+pub mod attempts;
 pub mod audit;
 pub mod cli;
 pub mod clients;

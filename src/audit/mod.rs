@@ -30,6 +30,10 @@ pub enum Kind {
     LoggedIn,
     /// A login was refused; the reason is in the detail.
     LoginRefused,
+    /// A login was refused unseen, after too many wrong passwords.
+    LoginLimited,
+    /// An operator had an account's wrong passwords forgotten.
+    UserUnlocked,
     /// A session was ended by its user, client or an operator.
     SessionRevoked,
     /// All sessions of a user were ended.
@@ -80,6 +84,8 @@ impl Kind {
             Self::PasswordChanged => "password.changed",
             Self::LoggedIn => "login.succeeded",
             Self::LoginRefused => "login.refused",
+            Self::LoginLimited => "login.limited",
+            Self::UserUnlocked => "user.unlocked",
             Self::SessionRevoked => "session.revoked",
             Self::SessionsRevoked => "sessions.revoked",
             Self::TokenRevoked => "token.revoked",
@@ -104,7 +110,10 @@ impl Kind {
     /// Refusals change nothing and anybody can cause them at will: they are logged only, so that
     /// nobody can fill the database.
     fn is_kept(self) -> bool {
-        !matches!(self, Self::LoginRefused | Self::RefreshRefused | Self::ClientRefused)
+        !matches!(
+            self,
+            Self::LoginRefused | Self::LoginLimited | Self::RefreshRefused | Self::ClientRefused
+        )
     }
 }
 

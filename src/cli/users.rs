@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output;
 use crate::accounts::NewAccount;
-use crate::app::{App, Stores};
+use crate::app::{App, Stores, open_attempts_alone};
 use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::secret::{Random, Secret};
@@ -54,6 +54,11 @@ pub enum Command {
     },
     /// Let a user sign in again.
     Enable {
+        /// The e-mail address or id.
+        user: String,
+    },
+    /// Forget a user's wrong passwords, so that the next login need not wait.
+    Unlock {
         /// The e-mail address or id.
         user: String,
     },
@@ -130,6 +135,14 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             let user = find(&stores, &user).await?;
             let done = stores.accounts.enable(user.id, by, now).await?;
             say(done, "enabled", "was not disabled", &user)
+        }
+        Command::Unlock { user } => {
+            let user = find(&stores, &user).await?;
+            let attempts = open_attempts_alone(config, &stores, now).await?;
+            let account = attempts.names().account(&email::key_of(&user.email));
+            attempts.unlock(&account, now).await.context("the attempts cannot be forgotten")?;
+            stores.accounts.unlocked(user.id, by, now).await;
+            output::print(&format!("forgot the wrong passwords for {}", user.email))
         }
         Command::SetPassword { user, password_stdin } => {
             let user = find(&stores, &user).await?;

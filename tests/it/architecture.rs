@@ -15,6 +15,7 @@ const DOMAINS: &[(&str, &[&str])] = &[
     ("users", &[]),
     ("clients", &["tokens", "users"]),
     ("sessions", &[]),
+    ("attempts", &[]),
     ("revocations", &["tokens"]),
     ("audit", &[]),
 ];
