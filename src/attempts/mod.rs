@@ -37,7 +37,7 @@ use store::Store;
 use tally::Verdict;
 
 pub use names::{Account, Names, Network};
-pub use policy::{Free, Policy};
+pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
 pub use refreshes::{RefreshLimit, RefreshPolicy};
 
@@ -49,6 +49,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const CHANGE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// To lose the race for a record so often, many instances must change it at once.
 const MOST_RACES: usize = 64;
+
+/// To an attempt that has waited, or would have to wait, for too long.
+const COME_BACK: Result<Attempt, AttemptError> = Err(AttemptError::Limited(Limited::FOR_A_MOMENT));
 
 /// Until when a record is to be kept.
 type ExpiresAt = fn(&Record, Timestamp, &Policy) -> Timestamp;
@@ -99,6 +102,11 @@ pub enum AttemptError {
 pub struct Limited {
     /// Seconds, at least one.
     pub retry_after: u64,
+}
+
+impl Limited {
+    /// Where there is no telling how long it will be.
+    pub const FOR_A_MOMENT: Self = Self { retry_after: 1 };
 }
 
 /// The present moment of somebody who waits.
@@ -163,12 +171,11 @@ impl Attempts {
         let account = self.0.gates.enter(account.key());
         let outages = account.gate.outages.load(Ordering::Relaxed);
         let deadline = clock.began + PATIENCE;
-        let come_back = AttemptError::Limited(Limited { retry_after: 1 });
         let name = network.short().to_owned();
         let (of_account, network, of_network) = {
-            let Some(_place) = account.wait() else { return Err(come_back) };
+            let Some(_place) = account.wait() else { return COME_BACK };
             let turn = tokio::time::timeout_at(deadline, account.gate.turn.lock()).await;
-            let Ok(_turn) = turn else { return Err(come_back) };
+            let Ok(_turn) = turn else { return COME_BACK };
             loop {
                 // Without this, all who wait would find out for themselves, each for a second.
                 if account.gate.outages.load(Ordering::Relaxed) != outages {
@@ -180,7 +187,7 @@ impl Attempts {
                     Ok(Err(Verdict::Refused(retry_after))) => {
                         return Err(AttemptError::Limited(Limited { retry_after }));
                     }
-                    Ok(Err(_)) if Instant::now() >= deadline => return Err(come_back),
+                    Ok(Err(_)) if Instant::now() >= deadline => return COME_BACK,
                     Ok(Err(_)) => {
                         // Either way it is time to look again.
                         let settled = account.gate.settled.notified();

@@ -38,12 +38,11 @@ impl Names {
         Account(self.name('a', key.as_bytes()))
     }
 
-    /// The network of `address`. Callers whose address is not known share one.
-    pub fn network(&self, address: Option<IpAddr>) -> Network {
-        Network(match address.map(|address| address.to_canonical()) {
-            Some(IpAddr::V4(address)) => self.name('n', &address.octets()),
-            Some(IpAddr::V6(address)) => self.name('n', &address.octets()[..8]),
-            None => self.name('n', b""),
+    /// The network of `address`.
+    pub fn network(&self, address: IpAddr) -> Network {
+        Network(match address.to_canonical() {
+            IpAddr::V4(address) => self.name('n', &address.octets()),
+            IpAddr::V6(address) => self.name('n', &address.octets()[..8]),
         })
     }
 
@@ -81,7 +80,7 @@ mod tests {
     #[test]
     fn names_tell_networks_apart_and_show_nothing() {
         let names = Names::new(&Secret::new(vec![7; 32]));
-        let network = |address: &str| names.network(Some(address.parse().unwrap()));
+        let network = |address: &str| names.network(address.parse().unwrap());
         assert_eq!(network("10.1.2.3"), network("::ffff:10.1.2.3"));
         assert_eq!(network("2001:db8::1"), network("2001:db8:0:0:ffff::9"));
         for (one, other) in [
@@ -91,7 +90,6 @@ mod tests {
         ] {
             assert_ne!(network(one), network(other));
         }
-        assert_ne!(names.network(None), network("0.0.0.0"));
         assert_eq!(names.account("ann@example.com"), names.account("ann@example.com"));
         assert_ne!(names.account("ann@example.com").key(), names.account("bob@example.com").key());
         assert_eq!(names.account("").key().len(), 24);

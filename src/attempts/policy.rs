@@ -14,20 +14,31 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub struct Rule {
     pub(super) free: u32,
     pub(super) period: Duration,
-    pub(super) longest_delay: Duration,
+    pub(super) delays: Delays,
+}
+
+/// How long an attempt has to wait once there have been too many failures.
+#[derive(Clone, Copy, Debug)]
+pub struct Delays {
+    /// The first wait; each further one is twice as long.
+    pub shortest: Duration,
+    /// Up to this.
+    pub longest: Duration,
 }
 
 impl Rule {
     /// The wait for the next attempt when `failures` have not been forgotten.
     pub(super) fn delay(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(self.free).min(20);
-        Duration::from_secs(1 << doublings).min(self.longest_delay)
+        (self.delays.shortest * (1 << doublings)).min(self.delays.longest)
     }
 
     /// The failures that make the longest wait. More are not counted, so that it takes no longer to
     /// forget a long attack than a short one.
     pub(super) fn most(&self) -> u32 {
-        self.free + self.longest_delay.as_secs().next_power_of_two().trailing_zeros()
+        let Delays { shortest, longest } = self.delays;
+        let times = longest.as_secs().div_ceil(shortest.as_secs());
+        self.free + times.next_power_of_two().trailing_zeros()
     }
 }
 
@@ -54,12 +65,12 @@ pub struct Policy {
 
 impl Policy {
     /// Checks that the values make sense; the error is the sentence for the operator, with the name
-    /// of the setting that is wrong. `longest_delay` is that of an account from one network,
-    /// `longest_shared_delay` that of what strangers can bring about.
+    /// of the setting that is wrong. `delays` are those of an account from one network;
+    /// `longest_shared_delay` is the longest that strangers can bring about.
     pub fn new(
         enabled: bool,
         free: Free,
-        longest_delay: Duration,
+        delays: Delays,
         longest_shared_delay: Duration,
         known_network: Duration,
     ) -> Result<Self, (&'static str, String)> {
@@ -72,21 +83,28 @@ impl Policy {
                 return Err((name, "must be from 1 to 1000000".into()));
             }
         }
+        let Delays { shortest, longest } = delays;
+        if shortest < Duration::from_secs(1) {
+            return Err(("shortest_delay", "must be at least 1s".into()));
+        }
         for (name, delay) in
-            [("longest_delay", longest_delay), ("longest_shared_delay", longest_shared_delay)]
+            [("longest_delay", longest), ("longest_shared_delay", longest_shared_delay)]
         {
             // A longer one would be a lock-out, and outlive what is remembered of its reason.
-            if delay < Duration::from_secs(1) || delay > HOUR {
-                return Err((name, "must be from 1s to 1h".into()));
+            if delay < shortest || delay > HOUR {
+                return Err((name, "must be from shortest_delay to 1h".into()));
             }
         }
         if known_network < DAY || known_network > 3650 * DAY {
             return Err(("known_network", "must be from 1d to 3650d".into()));
         }
-        let rule = |free, period, longest_delay| Rule { free, period, longest_delay };
+        let rule = |free, period, longest| {
+            let delays = Delays { shortest, longest };
+            Rule { free, period, delays }
+        };
         Ok(Self {
             enabled,
-            account_from_network: rule(free.account_from_network, DAY, longest_delay),
+            account_from_network: rule(free.account_from_network, DAY, longest),
             account_from_unknown: rule(free.account_from_unknown, DAY, longest_shared_delay),
             network: rule(free.network, HOUR, longest_shared_delay),
             known_network,

@@ -84,7 +84,7 @@ impl RefreshLimit {
         let tokens = bucket.at(now, &self.policy);
         if tokens >= self.policy.burst {
             self.limited.fetch_add(1, Ordering::Relaxed);
-            return Err(Limited { retry_after: 1 });
+            return Err(Limited::FOR_A_MOMENT);
         }
         // A clock that was set back must not give a second's tokens twice.
         *bucket = Spent { tokens: tokens + 1, at: bucket.at.max(now) };

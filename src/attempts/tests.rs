@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::policy::{Free, Policy};
+use super::policy::{Delays, Free, Policy};
 use super::record::{Outcome, Record, Reserved};
 use super::tally::{LEASE, Verdict};
 use crate::time::Timestamp;
@@ -19,8 +19,8 @@ fn policy() -> Policy {
     let free =
         Free { account_from_network: FREE, account_from_unknown: FREE_FROM_UNKNOWN, network: 40 };
     let seconds = Duration::from_secs;
-    Policy::new(true, free, seconds(LONGEST), seconds(LONGEST_SHARED), seconds(90 * 86_400))
-        .unwrap()
+    let delays = Delays { shortest: seconds(1), longest: seconds(LONGEST) };
+    Policy::new(true, free, delays, seconds(LONGEST_SHARED), seconds(90 * 86_400)).unwrap()
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -353,5 +353,23 @@ proptest! {
         steps in proptest::collection::vec(a_step(), 1..120)
     ) {
         run_history(&steps);
+    }
+}
+
+#[test]
+fn waits_begin_and_end_where_the_policy_says() {
+    let seconds = Duration::from_secs;
+    for (shortest, longest, waits) in [
+        (1, 300, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]),
+        (60, 60, [60; 11]),
+        (7, 50, [7, 14, 28, 50, 50, 50, 50, 50, 50, 50, 50]),
+    ] {
+        let free = Free { account_from_network: 3, account_from_unknown: 1000, network: 1000 };
+        let delays = Delays { shortest: seconds(shortest), longest: seconds(longest) };
+        let policy = Policy::new(true, free, delays, seconds(longest), seconds(90 * 86_400));
+        let rule = policy.unwrap().account_from_network;
+        assert_eq!(waits.map(seconds), std::array::from_fn(|n| rule.delay(3 + n as u32)));
+        assert_eq!(rule.delay(rule.most()), seconds(longest));
+        assert!(rule.most() == 3 || rule.delay(rule.most() - 1) < seconds(longest));
     }
 }

@@ -1,7 +1,7 @@
 //! The sections `login_limits` and `refresh_limits`.
 
 use super::check::Check;
-use crate::attempts::{Free, Policy, RefreshPolicy};
+use crate::attempts::{Delays, Free, Policy, RefreshPolicy};
 
 impl Check<'_> {
     pub(super) fn login_limits(&mut self) -> Option<Policy> {
@@ -9,6 +9,7 @@ impl Check<'_> {
         let account_from_network = self.number("login_limits.account_from_network", 0, u32::MAX);
         let account_from_unknown = self.number("login_limits.account_from_unknown", 0, u32::MAX);
         let network = self.number("login_limits.network", 0, u32::MAX);
+        let shortest_delay = self.duration("login_limits.shortest_delay");
         let longest_delay = self.duration("login_limits.longest_delay");
         let longest_shared_delay = self.duration("login_limits.longest_shared_delay");
         let known_network = self.duration("login_limits.known_network");
@@ -17,8 +18,9 @@ impl Check<'_> {
             account_from_unknown: account_from_unknown?,
             network: network?,
         };
-        let (own, shared) = (longest_delay?, longest_shared_delay?);
-        let policy = Policy::new(enabled?, free, own, shared, known_network?);
+        let delays = Delays { shortest: shortest_delay?, longest: longest_delay? };
+        let (longest_shared_delay, known_network) = (longest_shared_delay?, known_network?);
+        let policy = Policy::new(enabled?, free, delays, longest_shared_delay, known_network);
         self.accept_policy("login_limits", policy)
     }
 

@@ -35,6 +35,8 @@ impl AuthorizationServer {
     ) -> Result<(Option<User>, Verdict), CheckError> {
         let names = self.attempts.names();
         let address = origin.address.as_deref().and_then(|address| address.parse().ok());
+        // Only a connection that was reset already has none: its guesses would be nobody's.
+        let Some(address) = address else { return Err(CheckError::Limited(Limited::FOR_A_MOMENT)) };
         let (account, network) = (names.account(login), names.network(address));
         let attempt = match self.attempts.reserve(&account, &network, now).await {
             Ok(attempt) => attempt,
