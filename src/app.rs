@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use crate::accounts::{Accounts, Roles};
+use crate::attempts::{Attempts, Names, RefreshLimit};
 use crate::audit::Audit;
 use crate::clients::store::ClientStore;
 use crate::clients::{Client, ClientRegistry, ClientType, FIRST_PARTY, GrantType};
@@ -137,6 +138,32 @@ pub async fn open_custody(config: &Config, now: Timestamp) -> Result<Custody, St
     open_keys(config, &db, clients, audit, &random, now).await
 }
 
+/// The attempts to guess passwords, kept where sessions are. Their names are made with a key that
+/// lies sealed beside the signing keys.
+async fn open_attempts(
+    config: &Config,
+    stores: &Stores,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Attempts, StartError> {
+    let names = Names::new(&keys.refresh_token_key(&stores.random, now).await?);
+    let policy = config.login_limits.clone();
+    Ok(match stores.redis.clone() {
+        None => Attempts::in_sql(stores.db.clone(), names, policy),
+        Some(redis) => Attempts::in_redis(redis, names, policy),
+    })
+}
+
+/// The same for the command line.
+pub async fn open_attempts_alone(
+    config: &Config,
+    stores: &Stores,
+    now: Timestamp,
+) -> Result<Attempts, StartError> {
+    let custody = open_custody(config, now).await?;
+    open_attempts(config, stores, &custody.keys, now).await
+}
+
 /// Where instances tell each other that the signing keys have changed.
 const KEYS_CHANGED: &str = "signet:keys";
 
@@ -258,6 +285,7 @@ impl App {
         // Of an algorithm that is new in the configuration, the first key.
         custody.maintain(now).await?;
         let keys = custody.keys.clone();
+        let attempts = open_attempts(&config, &stores, &keys, now).await?;
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
             .map_err(|error| StartError::Process(error.into()))?;
@@ -267,6 +295,8 @@ impl App {
             users: stores.users,
             roles: RoleRegistry::new(RoleStore::new(stores.db.clone())),
             hashing: Arc::new(hashing),
+            attempts,
+            refresh_limit: RefreshLimit::new(config.refresh_limits),
             sessions: stores.sessions,
             access_tokens: AccessTokens::new(keys.clone(), config.tokens.clone()),
             refresh_tokens: RefreshTokenKey::new(&refresh_token_key),

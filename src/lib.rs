@@ -20,6 +20,7 @@
 //! - [`roles`]: which scope words are for whom.
 //! - [`clients`]: who may ask for tokens, and for which.
 //! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
+//! - [`attempts`]: how often a password may be guessed, and a session refreshed.
 //! - [`audit`]: who did what to whom.
 //!
 //! What spans domains:
@@ -59,6 +60,7 @@
 
 pub mod accounts;
 pub mod app;
+pub mod attempts;
 pub mod audit;
 pub mod cli;
 pub mod clients;

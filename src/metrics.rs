@@ -1,6 +1,8 @@
 //! What Signet counts, for Prometheus (text format 0.0.4). Handles are made once: counting on the
 //! request path is an atomic addition.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry, TextEncoder,
@@ -15,6 +17,42 @@ pub struct Metrics {
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
     hashing_waiting: IntGauge,
+    hashes: Counted,
+    logins_limited: Counted,
+    refreshes_limited: Counted,
+}
+
+/// What others count for themselves, read when somebody asks.
+#[derive(Clone, Copy)]
+pub struct Readings {
+    /// Password hashes that wait for a thread.
+    pub hashes_waiting: usize,
+    /// Password hashes computed.
+    pub hashes: u64,
+    /// Attempts to check a password that were refused unseen.
+    pub logins_limited: u64,
+    /// Refreshes that were refused unseen.
+    pub refreshes_limited: u64,
+}
+
+/// A counter that follows a count kept elsewhere.
+struct Counted {
+    counter: IntCounter,
+    read: AtomicU64,
+}
+
+impl Counted {
+    fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
+        let counter = IntCounter::new(name, help)?;
+        registry.register(Box::new(counter.clone()))?;
+        Ok(Self { counter, read: AtomicU64::new(0) })
+    }
+
+    /// Of two readers at once, the later one may have the older count.
+    fn follow(&self, count: u64) {
+        let before = self.read.fetch_max(count, Ordering::Relaxed);
+        self.counter.inc_by(count.saturating_sub(before));
+    }
 }
 
 /// The handles of one route.
@@ -70,7 +108,27 @@ impl Metrics {
         registry.register(Box::new(tokens.clone()))?;
         registry.register(Box::new(sessions_healed.clone()))?;
         registry.register(Box::new(hashing_waiting.clone()))?;
-        Ok(Self { registry, requests, duration, tokens, sessions_healed, hashing_waiting })
+        let counted = |name, help| Counted::register(&registry, name, help);
+        let hashes = counted("signet_password_hashes_total", "Password hashes computed.")?;
+        let logins_limited = counted(
+            "signet_logins_limited_total",
+            "Passwords not looked at, after too many wrong ones.",
+        )?;
+        let refreshes_limited = counted(
+            "signet_refreshes_limited_total",
+            "Refreshes refused to sessions that are refreshed in a loop.",
+        )?;
+        Ok(Self {
+            requests,
+            duration,
+            tokens,
+            sessions_healed,
+            hashing_waiting,
+            hashes,
+            logins_limited,
+            refreshes_limited,
+            registry,
+        })
     }
 
     /// The handles of `route`.
@@ -87,9 +145,13 @@ impl Metrics {
         self.tokens.with_label_values(&[grant]).inc();
     }
 
-    /// Everything in the text format; `hashes_waiting` is read at this moment.
-    pub fn render(&self, hashes_waiting: usize) -> prometheus::Result<Vec<u8>> {
+    /// Everything in the text format; `readings` are of this moment.
+    pub fn render(&self, readings: Readings) -> prometheus::Result<Vec<u8>> {
+        let Readings { hashes_waiting, hashes, logins_limited, refreshes_limited } = readings;
         self.hashing_waiting.set(i64::try_from(hashes_waiting).unwrap_or(i64::MAX));
+        self.hashes.follow(hashes);
+        self.logins_limited.follow(logins_limited);
+        self.refreshes_limited.follow(refreshes_limited);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

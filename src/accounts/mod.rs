@@ -141,6 +141,11 @@ impl Accounts {
         Ok(done)
     }
 
+    /// Records that the user's wrong passwords were forgotten.
+    pub async fn unlocked(&self, id: Uuid, by: By<'_>, now: Timestamp) {
+        self.record(Kind::UserUnlocked, id, by, now).await;
+    }
+
     /// Ends all sessions of the user. `false` when there is no such user.
     pub async fn end_sessions(
         &self,

@@ -37,6 +37,10 @@ pub enum Kind {
     LoggedIn,
     /// A login was refused; the reason is in the detail.
     LoginRefused,
+    /// A login was refused unseen, after too many wrong passwords.
+    LoginLimited,
+    /// An operator had an account's wrong passwords forgotten.
+    UserUnlocked,
     /// A session was ended by its user, client or an operator.
     SessionRevoked,
     /// All sessions of a user were ended.
@@ -104,6 +108,8 @@ impl Kind {
             Self::PasswordChanged => "password.changed",
             Self::LoggedIn => "login.succeeded",
             Self::LoginRefused => "login.refused",
+            Self::LoginLimited => "login.limited",
+            Self::UserUnlocked => "user.unlocked",
             Self::SessionRevoked => "session.revoked",
             Self::SessionsRevoked => "sessions.revoked",
             Self::OtherSessionsRevoked => "sessions.others_revoked",
@@ -135,7 +141,10 @@ impl Kind {
     /// Refusals change nothing and anybody can cause them at will: they are logged only, so that
     /// nobody can fill the database.
     fn is_kept(self) -> bool {
-        !matches!(self, Self::LoginRefused | Self::RefreshRefused | Self::ClientRefused)
+        !matches!(
+            self,
+            Self::LoginRefused | Self::LoginLimited | Self::RefreshRefused | Self::ClientRefused
+        )
     }
 }
 

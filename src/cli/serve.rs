@@ -13,6 +13,7 @@ use crate::audit::Kind;
 use crate::config::{Config, Profile};
 use crate::http;
 use crate::secret::Secret;
+use crate::storage::StorageError;
 use crate::telemetry;
 use crate::time::Clock;
 
@@ -23,7 +24,7 @@ const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);
 const NOT_FOLLOWED: &str = "the signing keys could not be followed";
 /// How often SQLite's write-ahead log is folded into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// How often expired sessions are removed from the SQL store, and how many at once.
+/// How often expired sessions and attempts are removed from the SQL store, and how many at once.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 const PURGE_BATCH: u32 = 1000;
 
@@ -137,17 +138,26 @@ async fn purge(app: Arc<App>) {
     let mut interval = tokio::time::interval(PURGE_EVERY);
     loop {
         interval.tick().await;
-        let sessions = &app.authorization_server.sessions;
-        loop {
-            match sessions.purge(app.clock.now(), PURGE_BATCH).await {
-                Ok(removed) if removed >= u64::from(PURGE_BATCH) => {
-                    tokio::task::yield_now().await;
-                }
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "expired sessions were not removed");
-                    break;
-                }
+        let server = &app.authorization_server;
+        let sessions = || server.sessions.purge(app.clock.now(), PURGE_BATCH);
+        purge_all("sessions", sessions).await;
+        let attempts = || server.attempts.purge(app.clock.now(), PURGE_BATCH);
+        purge_all("login attempts", attempts).await;
+    }
+}
+
+/// Removes batch after batch of what has expired.
+async fn purge_all<F: Future<Output = Result<u64, StorageError>>>(
+    what: &str,
+    remove: impl Fn() -> F,
+) {
+    loop {
+        match remove().await {
+            Ok(removed) if removed >= u64::from(PURGE_BATCH) => tokio::task::yield_now().await,
+            Ok(_) => break,
+            Err(error) => {
+                tracing::warn!(%error, "expired {what} were not removed");
+                break;
             }
         }
     }

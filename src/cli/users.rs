@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{output, user_details};
 use crate::accounts::NewAccount;
-use crate::app::{App, Stores};
+use crate::app::{App, Stores, open_attempts_alone};
 use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::secret::{Random, Secret};
@@ -84,6 +84,11 @@ pub enum Command {
         /// Show the user as JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Forget a user's wrong passwords, so that the next login need not wait.
+    Unlock {
+        /// The e-mail address or id.
+        user: String,
     },
     /// Give a user a new password, and end all sessions.
     SetPassword {
@@ -179,6 +184,14 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::SetMetadata { user, json } => {
             let user = find(&stores, &user).await?;
             user_details::set_metadata(&stores, user, json, by, now).await
+        }
+        Command::Unlock { user } => {
+            let user = find(&stores, &user).await?;
+            let attempts = open_attempts_alone(config, &stores, now).await?;
+            let account = attempts.names().account(&email::key_of(&user.email));
+            attempts.unlock(&account, now).await.context("the attempts cannot be forgotten")?;
+            stores.accounts.unlocked(user.id, by, now).await;
+            output::print(&format!("forgot the wrong passwords for {}", user.email))
         }
         Command::SetPassword { user, password_stdin } => {
             let user = find(&stores, &user).await?;

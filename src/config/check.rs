@@ -33,6 +33,8 @@ pub(super) fn check(
     let tokens = check.tokens(issuer.as_deref());
     let keys = check.keys();
     let passwords = check.passwords();
+    let login_limits = check.login_limits();
+    let refresh_limits = check.refresh_limits();
     let signup_enabled = check.flag("signup.enabled");
     let docs_enabled = check.flag("docs.enabled");
     let log = check.log();
@@ -45,6 +47,8 @@ pub(super) fn check(
         tokens: tokens?,
         keys: keys?,
         passwords: passwords?,
+        login_limits: login_limits?,
+        refresh_limits: refresh_limits?,
         signup_enabled: signup_enabled?,
         docs_enabled: docs_enabled?,
         log: log?,

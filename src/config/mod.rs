@@ -6,6 +6,7 @@
 
 mod check;
 mod keys;
+mod limits;
 mod network;
 mod raw;
 mod show;
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub use network::Network;
 pub use show::Setting;
 
+use crate::attempts;
 use crate::secret::Secret;
 use crate::sessions;
 use crate::storage::redis::RedisConfig;
@@ -72,6 +74,10 @@ pub struct Config {
     pub keys: KeysConfig,
     /// How passwords are hashed.
     pub passwords: users::PasswordPolicy,
+    /// How often a password may be guessed.
+    pub login_limits: attempts::Policy,
+    /// How often a session may be refreshed.
+    pub refresh_limits: attempts::RefreshPolicy,
     /// Whether anyone may make an account.
     pub signup_enabled: bool,
     /// Whether the documentation is served.

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::storage::StorageError;
 use crate::tokens::LEEWAY;
+use crate::users::email::key_of;
 use crate::users::{Email, User, Verdict, check_name};
 
 /// A user, as the user may see it.
@@ -283,6 +284,8 @@ pub struct PasswordChangeBody {
         (status = 204, description = "Changed; sign in again"),
         (status = 400, description = "Bad fields", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`",
+            body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("user" = []))
 )]
@@ -303,16 +306,21 @@ pub async fn change_password(
     {
         fields.reject("new_password", problem);
     }
-    let hashing = &app.authorization_server.hashing;
-    if let Some(current) = current
-        && hashing.verify(current, Some(&user.password_hash)).await? == Verdict::Wrong
-    {
-        fields.reject("current_password", "is not the present password");
+    let origin = extract::origin(&request, &app);
+    if let Some(current) = current {
+        // Whoever has found an open browser may guess no more often than at the login.
+        let (app, login, origin) = (app.clone(), key_of(&user.email), origin.clone());
+        let check = async move {
+            app.authorization_server.check_password(&login, current, &origin, now).await
+        };
+        let (found, verdict) = to_the_end(check).await?;
+        if verdict == Verdict::Wrong || found.is_none_or(|found| found.id != user.id) {
+            fields.reject("current_password", "is not the present password");
+        }
     }
     fields.finish()?;
     if let Some(new) = new {
-        let hash = hashing.hash(new).await?;
-        let origin = extract::origin(&request, &app);
+        let hash = app.authorization_server.hashing.hash(new).await?;
         let change = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.change_password(&user, &hash, by, now).await

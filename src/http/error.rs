@@ -11,31 +11,40 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 
+use crate::attempts::Limited;
+
 mod conversions;
 
 /// Seconds after which a caller who met a passing trouble may try again.
-const RETRY_AFTER: &str = "1";
+const RETRY_AFTER: u32 = 1;
+const LIMITED: &str = "too many attempts: try again later";
 const UNAVAILABLE: &str = "temporarily unable to answer: try again";
 
 /// What both forms have in common.
 #[derive(Clone, Debug)]
 struct Headers {
     www_authenticate: Option<&'static str>,
-    retry_after: bool,
+    /// Seconds.
+    retry_after: Option<u32>,
     allow: Option<&'static str>,
 }
 
 impl Headers {
-    const NONE: Self = Self { www_authenticate: None, retry_after: false, allow: None };
-    const RETRY: Self = Self { retry_after: true, ..Self::NONE };
+    const NONE: Self = Self { www_authenticate: None, retry_after: None, allow: None };
+    const RETRY: Self = Self { retry_after: Some(RETRY_AFTER), ..Self::NONE };
+
+    fn after(limited: Limited) -> Self {
+        let seconds = u32::try_from(limited.retry_after).unwrap_or(u32::MAX);
+        Self { retry_after: Some(seconds), ..Self::NONE }
+    }
 
     fn put_on(&self, response: &mut HttpResponseBuilder) {
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(challenge) = self.www_authenticate {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        if self.retry_after {
-            response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
         if let Some(methods) = self.allow {
             response.insert_header((header::ALLOW, methods));
@@ -109,6 +118,12 @@ impl OAuthError {
         let error =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", UNAVAILABLE);
         Self { headers: Headers::RETRY, ..error }
+    }
+
+    /// The code is the one of RFC 6749 section 4.1.2.1 for what passes: its section 5.2 has none.
+    fn limited(limited: Limited) -> Self {
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", LIMITED);
+        Self { headers: Headers::after(limited), ..error }
     }
 
     fn internal() -> Self {
@@ -216,6 +231,11 @@ impl Problem {
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         Self { headers: Headers::RETRY, ..problem }
+    }
+
+    fn limited(limited: Limited) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, LIMITED);
+        Self { headers: Headers::after(limited), ..problem }
     }
 
     /// 500 without detail.

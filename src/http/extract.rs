@@ -6,7 +6,7 @@ mod query;
 mod user_agent;
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
@@ -225,7 +225,12 @@ pub fn origin(request: &HttpRequest, app: &App) -> Origin {
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let address = match peer {
-        Some(peer) if is_proxy(&peer) => Some(forwarded_for(request, is_proxy).unwrap_or(peer)),
+        Some(peer) if is_proxy(&peer) => {
+            let values = request.headers().get_all("x-forwarded-for");
+            // One that is no text says nothing, and nothing before it is believed.
+            let values: Vec<_> = values.map(|value| value.to_str().unwrap_or_default()).collect();
+            Some(forwarded_for(&values, is_proxy).unwrap_or(peer))
+        }
         peer => peer,
     };
     Origin {
@@ -237,14 +242,17 @@ pub fn origin(request: &HttpRequest, app: &App) -> Origin {
 
 /// The last address of `X-Forwarded-For` that is not a proxy of ours: what stands before it was
 /// written by who knows whom.
-fn forwarded_for(request: &HttpRequest, is_proxy: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
-    let values = request.headers().get_all("x-forwarded-for");
-    let mut hops: Vec<&str> =
-        values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).collect();
-    hops.reverse();
-    hops.iter()
-        .map_while(|hop| hop.trim().parse::<IpAddr>().ok().map(|hop| hop.to_canonical()))
-        .find(|hop| !is_proxy(hop))
+fn forwarded_for(values: &[&str], is_proxy: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+    let hops = values.iter().rev().flat_map(|value| value.rsplit(','));
+    hops.map_while(|hop| parse_hop(hop.trim())).find(|hop| !is_proxy(hop))
+}
+
+/// An address; some proxies add the port, which calls for brackets around an IPv6 address.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let bare = || hop.parse::<IpAddr>().ok();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    Some(bare().or_else(with_port).or_else(in_brackets)?.to_canonical())
 }
 
 #[cfg(test)]
@@ -264,5 +272,32 @@ mod tests {
         assert!(Form::parse("a=%ff").is_err(), "not UTF-8");
         let many: Vec<_> = (0..65).map(|n| format!("p{n}=x")).collect();
         assert!(Form::parse(&many.join("&")).is_err());
+    }
+    #[test]
+    fn the_caller_is_the_last_hop_that_is_not_a_proxy() {
+        let is_proxy = |address: &IpAddr| address.to_string().starts_with("10.");
+        for (values, caller) in [
+            (vec!["203.0.113.9"], Some("203.0.113.9")),
+            (vec!["203.0.113.9, 10.0.0.2, 10.0.0.1"], Some("203.0.113.9")),
+            (vec!["198.51.100.1,203.0.113.9 ,10.0.0.1"], Some("203.0.113.9")),
+            // Several headers are one list, and the last one is the nearest proxy's.
+            (vec!["198.51.100.1", "203.0.113.9", "10.0.0.1"], Some("203.0.113.9")),
+            (vec!["203.0.113.9:4711"], Some("203.0.113.9")),
+            (vec!["[2001:db8::9]:4711"], Some("2001:db8::9")),
+            (vec!["[2001:db8::9]"], Some("2001:db8::9")),
+            (vec!["2001:db8::9"], Some("2001:db8::9")),
+            (vec!["::ffff:203.0.113.9"], Some("203.0.113.9")),
+            (vec!["::ffff:10.0.0.1"], None),
+            (vec!["10.0.0.2, 10.0.0.1"], None),
+            // Nothing before what cannot be read is believed.
+            (vec!["203.0.113.9, unknown"], None),
+            (vec!["203.0.113.9, unknown, 198.51.100.1"], Some("198.51.100.1")),
+            (vec!["203.0.113.9", ""], None),
+            (vec![""], None),
+            (vec![], None),
+        ] {
+            let found = forwarded_for(&values, is_proxy).map(|address| address.to_string());
+            assert_eq!(found.as_deref(), caller, "{values:?}");
+        }
     }
 }

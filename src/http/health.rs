@@ -5,6 +5,7 @@ use actix_web::web::Data;
 
 use super::error::Problem;
 use crate::app::App;
+use crate::metrics::Readings;
 
 /// Whether the process lives
 #[utoipa::path(
@@ -56,7 +57,13 @@ fn answer(status: &str) -> HttpResponse {
     responses((status = 200, description = "Prometheus text format", content_type = "text/plain"))
 )]
 pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
-    let waiting = app.authorization_server.hashing.waiting();
-    let text = app.metrics.render(waiting).map_err(|error| Problem::internal().because(&error))?;
+    let server = &app.authorization_server;
+    let readings = Readings {
+        hashes_waiting: server.hashing.waiting(),
+        hashes: server.hashing.computed(),
+        logins_limited: server.attempts.limited(),
+        refreshes_limited: server.refresh_limit.limited(),
+    };
+    let text = app.metrics.render(readings).map_err(|error| Problem::internal().because(&error))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

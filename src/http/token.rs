@@ -1,6 +1,8 @@
 //! `POST /oauth2/token` (RFC 6749 section 3.2) and `POST /login`, which is the password grant with
 //! a body that may also be JSON.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -11,7 +13,7 @@ use super::extract::{self, Fields, Form, MediaType};
 use super::finish::to_the_end;
 use crate::app::App;
 use crate::audit::Origin;
-use crate::clients::{Credentials, GrantType};
+use crate::clients::{Client, Credentials, GrantType};
 use crate::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
 use crate::time::Timestamp;
 use crate::tokens::Scope;
@@ -99,6 +101,8 @@ pub struct LoginForm {
         (status = 200, body = TokenBody),
         (status = 400, description = "RFC 6749 section 5.2", body = ErrorBody),
         (status = 401, description = "`invalid_client`", body = ErrorBody),
+        (status = 429, description = "Too many wrong passwords, or too many refreshes of one \
+            session: try again after `Retry-After`", body = ErrorBody),
         (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
     ),
     security((), ("client" = []))
@@ -125,8 +129,7 @@ pub async fn token(
         GrantType::Password => {
             let username = form.required("username")?.to_owned();
             let password = Password::new(form.required("password")?);
-            let request = PasswordRequest { username, password, wish };
-            server.password(&client, request, &origin, now).await?
+            sign_in(&app, client, PasswordRequest { username, password, wish }, origin, now).await?
         }
         GrantType::RefreshToken => {
             let refresh_token = form.required("refresh_token")?.to_owned();
@@ -155,6 +158,8 @@ pub async fn token(
         (status = 200, body = TokenBody),
         (status = 400, description = "`invalid_grant`: `Incorrect email or password`, or \
             `Inactive user` to who has the password", body = ErrorBody),
+        (status = 429, description = "Too many wrong passwords, the same for every account: try \
+            again after `Retry-After`", body = ErrorBody),
         (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
     ),
     security((), ("client" = []))
@@ -164,23 +169,38 @@ pub async fn login(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
-    let response = sign_in(&app, &request, payload).await.map_err(OAuthError::with_detail)?;
+    let response = log_in(&app, &request, payload).await.map_err(OAuthError::with_detail)?;
     Ok(answer(&app, GrantType::Password, response))
 }
 
-async fn sign_in(
-    app: &App,
+async fn log_in(
+    app: &Data<App>,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<TokenResponse, OAuthError> {
-    let (credentials, sign_in) = match MediaType::of(request) {
+    let (credentials, wanted) = match MediaType::of(request) {
         Some(MediaType::Json) => read_json(request, payload).await?,
         _ => read_form(request, payload).await?,
     };
     let (now, origin): (Timestamp, Origin) = (app.clock.now(), extract::origin(request, app));
     let server = &app.authorization_server;
     let client = server.authenticate(credentials, &origin, now).await?;
-    Ok(server.password(&client, sign_in, &origin, now).await?)
+    Ok(sign_in(app, client, wanted, origin, now).await?)
+}
+
+/// To its end also where the client hangs up: whether the password was right is then on record, and
+/// an attempt that was reserved does not stay in flight.
+async fn sign_in(
+    app: &Data<App>,
+    client: Arc<Client>,
+    request: PasswordRequest,
+    origin: Origin,
+    now: Timestamp,
+) -> Result<TokenResponse, TokenError> {
+    let app = app.clone();
+    let sign_in =
+        async move { app.authorization_server.password(&client, request, &origin, now).await };
+    to_the_end(sign_in).await
 }
 
 async fn read_form(

@@ -5,12 +5,14 @@ mod client_credentials;
 mod introspection;
 pub mod metadata;
 mod password;
+mod password_check;
 mod refresh_token;
 mod revocation;
 mod scope;
 
 use std::sync::Arc;
 
+use crate::attempts::{Attempts, Limited, RefreshLimit};
 use crate::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::clients::registry::AuthenticationError;
 use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
@@ -25,6 +27,7 @@ use crate::users::{Hashing, HashingError, UserStore};
 
 pub use introspection::Introspection;
 pub use password::PasswordRequest;
+pub use password_check::CheckError;
 pub use refresh_token::RefreshRequest;
 
 /// Everything that grants need, built once.
@@ -37,6 +40,10 @@ pub struct AuthorizationServer {
     pub roles: RoleRegistry,
     /// The password hashing pool.
     pub hashing: Arc<Hashing>,
+    /// How often passwords may be guessed.
+    pub attempts: Attempts,
+    /// How often a session may be refreshed.
+    pub refresh_limit: RefreshLimit,
     /// The sessions.
     pub sessions: Sessions,
     /// Issues and verifies access tokens.
@@ -87,6 +94,9 @@ pub enum TokenError {
     /// The resource is not registered for the client (RFC 8707 section 2).
     #[error("the resource is not registered for this client")]
     InvalidTarget,
+    /// Too often: come back later.
+    #[error("too many attempts: try again later")]
+    Limited(Limited),
     /// The hashing queue is full.
     #[error(transparent)]
     Hashing(#[from] HashingError),
@@ -96,6 +106,16 @@ pub enum TokenError {
     /// No key can sign.
     #[error(transparent)]
     Sign(SignError),
+}
+
+impl From<CheckError> for TokenError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Limited(limited) => Self::Limited(limited),
+            CheckError::Hashing(error) => error.into(),
+            CheckError::Storage(error) => error.into(),
+        }
+    }
 }
 
 impl From<SignError> for TokenError {

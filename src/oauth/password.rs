@@ -38,7 +38,7 @@ impl AuthorizationServer {
         let policy = self.access_tokens.policy();
         super::check_resources(client, &request.wish.resources, &policy.audience)?;
 
-        let user = self.check_password(client, &request, origin, now).await?;
+        let user = self.sign_in(client, &request, origin, now).await?;
         let wished = request.wish.scope.as_ref();
         let scope = self.scope_of_user(client, None, &user, wished).await?;
         let session = NewSession {
@@ -82,7 +82,7 @@ impl AuthorizationServer {
         })
     }
 
-    async fn check_password(
+    async fn sign_in(
         &self,
         client: &Client,
         request: &PasswordRequest,
@@ -90,9 +90,8 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<User, TokenError> {
         let key = email::key_of(&request.username);
-        let user = self.users.find_by_email_key(&key).await?;
-        let stored = user.as_ref().map(|user| &user.password_hash);
-        let verdict = self.hashing.verify(request.password.clone(), stored).await?;
+        let (user, verdict) =
+            self.check_password(&key, request.password.clone(), origin, now).await?;
         let (reason, answer) = match &user {
             None => ("unknown user", INCORRECT),
             Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),

@@ -40,6 +40,7 @@ impl AuthorizationServer {
         let Some(presented) = self.refresh_tokens.parse(&request.refresh_token) else {
             return Err(self.refuse(client, None, "not a token of ours", origin, now).await);
         };
+        self.refresh_limit.take(presented.sid, now).map_err(TokenError::Limited)?;
         for _ in 0..MOST_ATTEMPTS {
             let rotation = self.open(client, request.identified, presented, origin, now).await?;
             let user = self.active_user(client, rotation.session(), origin, now).await?;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -56,6 +57,7 @@ struct Shared {
     ready: Condvar,
     policy: PasswordPolicy,
     random: Random,
+    computed: AtomicU64,
 }
 
 impl Shared {
@@ -75,8 +77,8 @@ impl Hashing {
     /// Starts the threads of `policy`.
     pub fn start(policy: PasswordPolicy, random: Random) -> std::io::Result<Self> {
         let unmatchable = password::unmatchable(&policy, &random);
-        let shared =
-            Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), policy, random });
+        let (queue, ready, computed) = (Mutex::default(), Condvar::new(), AtomicU64::default());
+        let shared = Arc::new(Shared { queue, ready, policy, random, computed });
         for number in 0..shared.policy.threads {
             let shared = shared.clone();
             let body = move || {
@@ -119,6 +121,11 @@ impl Hashing {
         self.shared.lock().jobs.len()
     }
 
+    /// How many hashes were computed, to make one or to check one.
+    pub fn computed(&self) -> u64 {
+        self.shared.computed.load(Ordering::Relaxed)
+    }
+
     fn submit(&self, job: Job) -> Result<(), HashingError> {
         let mut queue = self.shared.lock();
         // A job that a thread is about to take up does not wait in anybody's way.
@@ -146,8 +153,11 @@ fn work(shared: &Shared) {
     let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
     while let Some(job) = next(shared, &mut memory) {
         let _busy = Busy(shared);
+        if job.is_abandoned() {
+            continue;
+        }
+        shared.computed.fetch_add(1, Ordering::Relaxed);
         match job {
-            job if job.is_abandoned() => {}
             Job::Hash(password, reply) => {
                 let hash = password::hash(&password, &shared.policy, &shared.random, &mut memory);
                 // The caller may be gone by now, which is no concern of ours.

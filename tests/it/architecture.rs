@@ -16,6 +16,7 @@ const DOMAINS: &[(&str, &[&str])] = &[
     ("roles", &["tokens", "users"]),
     ("clients", &["tokens", "users"]),
     ("sessions", &[]),
+    ("attempts", &[]),
     ("revocations", &["tokens"]),
     ("audit", &[]),
 ];

@@ -10,7 +10,7 @@ use crate::custody::CustodyError;
 use crate::http::extract::BodyError;
 use crate::keys::KeysError;
 use crate::keys::chain::Refusal;
-use crate::oauth::TokenError;
+use crate::oauth::{CheckError, TokenError};
 use crate::registrar::RegistrarError;
 use crate::roles;
 use crate::sessions::PageError;
@@ -36,9 +36,20 @@ impl From<TokenError> for OAuthError {
                     ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
                 }
             }
+            TokenError::Limited(limited) => Self::limited(limited),
             TokenError::Hashing(error) => error.into(),
             TokenError::Storage(error) => error.into(),
             TokenError::Sign(error) => Self::internal().because(&error),
+        }
+    }
+}
+
+impl From<CheckError> for Problem {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Limited(limited) => Self::limited(limited),
+            CheckError::Hashing(error) => error.into(),
+            CheckError::Storage(error) => error.into(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Contracts of the stores, each written once and run on every engine.
 
+mod attempts;
 mod engines;
 mod keys;
 mod redis_connection;

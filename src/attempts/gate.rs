@@ -1,0 +1,125 @@
+//! Attempts of this process on one record come one after the other, in the order in which they
+//! arrived: of a thousand parallel guesses one asks the store, and the others wait for it in memory.
+//! Across processes the store's compare-and-swap does the same, less fairly.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+/// Attempts at one account that may wait; more are refused at once. Each holds a password.
+const MOST_WAITING: usize = 1024;
+/// The same for all accounts together.
+const MOST_WAITING_IN_ALL: usize = 4096;
+
+/// The gates in use. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Gates(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    waiting: AtomicUsize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Gate>>> {
+        // Nothing is left half done in it by a panic elsewhere.
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What attempts on one record share.
+#[derive(Default)]
+pub struct Gate {
+    /// Whoever holds it may reserve, or wait for what is in flight.
+    pub(super) turn: AsyncMutex<()>,
+    /// An attempt was settled.
+    pub(super) settled: Notify,
+    /// Held while the record is changed. What it was when this process last saw it, if it is known.
+    pub(super) record: AsyncMutex<Option<Option<String>>>,
+    /// How often the store did not answer. Who waited meanwhile need not ask it again.
+    pub(super) outages: AtomicU32,
+    waiting: AtomicUsize,
+}
+
+/// A gate in use. It is forgotten with its last user.
+pub struct Entered {
+    pub(super) key: String,
+    pub(super) gate: Arc<Gate>,
+    shared: Arc<Shared>,
+}
+
+/// A place among those who wait.
+pub struct Place<'a>(&'a Entered);
+
+impl Gates {
+    /// The gate of the record under `key`.
+    pub(super) fn enter(&self, key: &str) -> Entered {
+        let gate = self.0.lock().entry(key.to_owned()).or_default().clone();
+        Entered { key: key.to_owned(), gate, shared: self.0.clone() }
+    }
+
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+impl Entered {
+    /// A place among those who wait; `None` where too many do.
+    pub(super) fn wait(&self) -> Option<Place<'_>> {
+        // Counted first, so that the place is given up again however this ends.
+        let place = Place(self);
+        let here = self.gate.waiting.fetch_add(1, Ordering::Relaxed);
+        let in_all = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        (here < MOST_WAITING && in_all < MOST_WAITING_IN_ALL).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.gate.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut gates = self.shared.lock();
+        // Ours and the table's: nobody else has it, and nobody can get it while the lock is held.
+        if Arc::strong_count(&self.gate) == 2 {
+            gates.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_are_shared_while_in_use_and_then_forgotten() {
+        let gates = Gates::default();
+        let (one, same, other) = (gates.enter("a"), gates.enter("a"), gates.enter("b"));
+        assert!(Arc::ptr_eq(&one.gate, &same.gate) && !Arc::ptr_eq(&one.gate, &other.gate));
+        drop(one);
+        assert_eq!(gates.count(), 2);
+        drop((same, other));
+        assert_eq!(gates.count(), 0);
+    }
+
+    #[test]
+    fn so_many_may_wait_and_no_more() {
+        let gates = Gates::default();
+        let entered = gates.enter("a");
+        let places: Vec<_> = (0..MOST_WAITING).map_while(|_| entered.wait()).collect();
+        assert_eq!(places.len(), MOST_WAITING);
+        assert!(entered.wait().is_none());
+        assert!(gates.enter("b").wait().is_some(), "others have their own");
+        drop(places);
+        assert!(entered.wait().is_some());
+        assert_eq!(gates.0.waiting.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,342 @@
+//! Brute-force protection (OWASP ASVS 6.3.1, NIST SP 800-63B section 3.2.2): how often a password
+//! may be guessed, for an account and from a network. Every attempt is reserved in one atomic step
+//! before its hash is computed and settled after it, so guesses side by side count like guesses one
+//! after the other. Also how often one session may be refreshed.
+//!
+//! Invariants: no more hashes are computed for wrong passwords than the policy allows, whatever runs
+//! side by side, on however many instances. Attempts wait for those in flight instead of being
+//! refused, so right passwords side by side all get in. Nothing is locked for good: waits have a
+//! longest, failures are forgotten, and no stranger's failure counts against a network that the
+//! account is known to sign in from.
+
+mod gate;
+mod names;
+mod policy;
+mod record;
+mod refreshes;
+mod store;
+mod store_redis;
+mod store_sql;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::storage::redis::Redis;
+use crate::storage::{Db, StorageError};
+use crate::time::Timestamp;
+use gate::{Entered, Gates};
+use record::{Record, Reserved};
+use store::Store;
+use tally::Verdict;
+
+pub use names::{Account, Names, Network};
+pub use policy::{Delays, Free, Policy};
+pub use record::Outcome;
+pub use refreshes::{RefreshLimit, RefreshPolicy};
+
+/// How long an attempt waits for those in flight before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks for what other instances have settled.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a change of one record may take, others in front included.
+const CHANGE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// To lose the race for a record so often, many instances must change it at once.
+const MOST_RACES: usize = 64;
+
+/// To an attempt that has waited, or would have to wait, for too long.
+const COME_BACK: Result<Attempt, AttemptError> = Err(AttemptError::Limited(Limited::FOR_A_MOMENT));
+
+/// Until when a record is to be kept.
+type ExpiresAt = fn(&Record, Timestamp, &Policy) -> Timestamp;
+const ACCOUNT: ExpiresAt = Record::account_expires_at;
+const NETWORK: ExpiresAt = Record::network_expires_at;
+
+/// The attempts of this service. Cheap to clone.
+#[derive(Clone)]
+pub struct Attempts(Arc<Shared>);
+
+struct Shared {
+    store: Store,
+    names: Names,
+    policy: Policy,
+    gates: Gates,
+    limited: AtomicU64,
+    told: Told,
+}
+
+/// An attempt that may be made. What is not settled counts as failed, and holds its place for up to
+/// a minute.
+#[must_use = "an attempt holds its place until it is settled"]
+pub struct Attempt(Option<Place>);
+
+struct Place {
+    account: Entered,
+    of_account: Reserved,
+    network: Entered,
+    of_network: Reserved,
+    /// What the account's record calls the network.
+    name: String,
+    clock: Moving,
+}
+
+/// Why an attempt may not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// Not now.
+    #[error("too many attempts")]
+    Limited(Limited),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Come back later: the same to everybody, whether the account exists and the password is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// Seconds, at least one.
+    pub retry_after: u64,
+}
+
+impl Limited {
+    /// Where there is no telling how long it will be.
+    pub const FOR_A_MOMENT: Self = Self { retry_after: 1 };
+}
+
+/// The present moment of somebody who waits.
+#[derive(Clone, Copy)]
+struct Moving {
+    began_at: Timestamp,
+    began: Instant,
+}
+
+impl Moving {
+    fn now(&self) -> Timestamp {
+        self.began_at.plus(self.began.elapsed())
+    }
+}
+
+impl Attempts {
+    /// Attempts in the SQL database.
+    pub fn in_sql(db: Db, names: Names, policy: Policy) -> Self {
+        Self::new(Store::in_sql(db), names, policy)
+    }
+
+    /// Attempts in Redis.
+    pub fn in_redis(redis: Redis, names: Names, policy: Policy) -> Self {
+        Self::new(Store::in_redis(redis), names, policy)
+    }
+
+    fn new(store: Store, names: Names, policy: Policy) -> Self {
+        let (gates, limited, told) = (Gates::default(), AtomicU64::default(), Told::default());
+        Self(Arc::new(Shared { store, names, policy, gates, limited, told }))
+    }
+
+    /// What accounts and networks go by here.
+    pub fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    /// Reserves an attempt at `account` from `network`, after waiting for those in flight that
+    /// decide whether it may be made. To be settled once the password has been checked.
+    pub async fn reserve(
+        &self,
+        account: &Account,
+        network: &Network,
+        now: Timestamp,
+    ) -> Result<Attempt, AttemptError> {
+        if !self.0.policy.enabled {
+            return Ok(Attempt(None));
+        }
+        let clock = Moving { began_at: now, began: Instant::now() };
+        let result = self.reserve_in_turn(account, network, clock).await;
+        if let Err(AttemptError::Limited(_)) = result {
+            self.0.limited.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    async fn reserve_in_turn(
+        &self,
+        account: &Account,
+        network: &Network,
+        clock: Moving,
+    ) -> Result<Attempt, AttemptError> {
+        let account = self.0.gates.enter(account.key());
+        let outages = account.gate.outages.load(Ordering::Relaxed);
+        let deadline = clock.began + PATIENCE;
+        let name = network.short().to_owned();
+        let (of_account, network, of_network) = {
+            let Some(_place) = account.wait() else { return COME_BACK };
+            let turn = tokio::time::timeout_at(deadline, account.gate.turn.lock()).await;
+            let Ok(_turn) = turn else { return COME_BACK };
+            loop {
+                // Without this, all who wait would find out for themselves, each for a second.
+                if account.gate.outages.load(Ordering::Relaxed) != outages {
+                    let cause = "the store did not answer the attempt before";
+                    return Err(StorageError::Unavailable(cause.into()).into());
+                }
+                match self.place(&account, network, clock.now()).await {
+                    Ok(Ok(placed)) => break placed,
+                    Ok(Err(Verdict::Refused(retry_after))) => {
+                        return Err(AttemptError::Limited(Limited { retry_after }));
+                    }
+                    Ok(Err(_)) if Instant::now() >= deadline => return COME_BACK,
+                    Ok(Err(_)) => {
+                        // Either way it is time to look again.
+                        let settled = account.gate.settled.notified();
+                        let _ = tokio::time::timeout(LOOK_EVERY, settled).await;
+                    }
+                    Err(error) => {
+                        account.gate.outages.fetch_add(1, Ordering::Relaxed);
+                        return Err(error.into());
+                    }
+                }
+            }
+        };
+        Ok(Attempt(Some(Place { account, of_account, network, of_network, name, clock })))
+    }
+
+    /// Reserves in both records, or in none.
+    async fn place(
+        &self,
+        account: &Entered,
+        network: &Network,
+        now: Timestamp,
+    ) -> Result<Result<(Reserved, Entered, Reserved), Verdict>, StorageError> {
+        let (name, policy) = (network.short(), &self.0.policy);
+        let reserve = |record: Record| record.reserve_account(name, now, policy);
+        let of_account = match self.change(account, ACCOUNT, now, reserve).await? {
+            Ok(reserved) => reserved,
+            Err(verdict) => return Ok(Err(verdict)),
+        };
+        let network = self.0.gates.enter(network.key());
+        let reserve = |record: Record| record.reserve_network(now, policy);
+        let refused = match self.change(&network, NETWORK, now, reserve).await {
+            Ok(Ok(of_network)) => return Ok(Ok((of_account, network, of_network))),
+            Ok(Err(verdict)) => Ok(Err(verdict)),
+            Err(error) => Err(error),
+        };
+        let back = self.settle_account(account, name, of_account, Outcome::NotMade, now).await;
+        refused.and_then(|verdict| back.map(|()| verdict))
+    }
+
+    /// Says how an attempt ended. Those who wait for it go on.
+    pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Result<(), StorageError> {
+        let Attempt(Some(place)) = attempt else { return Ok(()) };
+        let Place { account, of_account, network, of_network, name, clock } = place;
+        let (now, policy) = (clock.now(), &self.0.policy);
+        let settle =
+            |record: Record| Ok((record.settle_network(of_network, outcome, now, policy), ()));
+        let in_network = self.change(&network, NETWORK, now, settle);
+        let in_account = self.settle_account(&account, &name, of_account, outcome, now);
+        let (in_network, in_account) = futures_util::future::join(in_network, in_account).await;
+        account.gate.settled.notify_one();
+        in_account.and(in_network.map(drop))
+    }
+
+    async fn settle_account(
+        &self,
+        account: &Entered,
+        name: &str,
+        reserved: Reserved,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let policy = &self.0.policy;
+        let settle =
+            |record: Record| Ok((record.settle_account(name, reserved, outcome, now, policy), ()));
+        // Nothing stands in the way of it, so the verdict says no more than that it is done.
+        self.change(account, ACCOUNT, now, settle).await.map(drop)
+    }
+
+    /// Forgets all failures at `account`. Networks that it signs in from stay known.
+    pub async fn unlock(&self, account: &Account, now: Timestamp) -> Result<(), StorageError> {
+        let entered = self.0.gates.enter(account.key());
+        let unlock = |record: Record| Ok((record.unlock(now, &self.0.policy), ()));
+        self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
+    }
+
+    /// Changes a record in one atomic step, as `decide` says, which is asked again where another
+    /// instance was faster.
+    async fn change<T>(
+        &self,
+        entered: &Entered,
+        expires_at: ExpiresAt,
+        now: Timestamp,
+        decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
+    ) -> Result<Result<T, Verdict>, StorageError> {
+        let Entered { key, gate, .. } = entered;
+        let change = async {
+            let mut seen = gate.record.lock().await;
+            for _ in 0..MOST_RACES {
+                // Taken out: unless all goes well, it is not known what the record is now.
+                let (held, is_new) = match seen.take() {
+                    Some(held) => (held, false),
+                    None => (self.0.store.load(key).await?, true),
+                };
+                match decide(Record::from_text(held.as_deref())?) {
+                    Ok((next, value)) => {
+                        let expires_at = expires_at(&next, now, &self.0.policy);
+                        let next = next.to_text();
+                        let store = &self.0.store;
+                        if store.swap(key, held.as_deref(), &next, expires_at, now).await? {
+                            *seen = Some(Some(next));
+                            return Ok(Ok(value));
+                        }
+                    }
+                    Err(verdict) if is_new => {
+                        *seen = Some(held);
+                        return Ok(Err(verdict));
+                    }
+                    // Another instance may have settled something since.
+                    Err(_) => {}
+                }
+            }
+            Err(StorageError::Unavailable("every change lost a race".into()))
+        };
+        match tokio::time::timeout(CHANGE_TIMEOUT, change).await {
+            Ok(result) => result,
+            Err(elapsed) => Err(StorageError::Unavailable(elapsed.into())),
+        }
+    }
+
+    /// Removes at most `limit` records that say nothing any more; how many.
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.0.store.purge(now, limit).await
+    }
+
+    /// How many attempts were refused.
+    pub fn limited(&self) -> u64 {
+        self.0.limited.load(Ordering::Relaxed)
+    }
+
+    /// Whether a refusal is to be told of: one a second, with how many were not before it. Anybody
+    /// can cause them.
+    pub fn tell(&self, now: Timestamp) -> Option<u64> {
+        self.0.told.next(now)
+    }
+}
+
+/// Who was told last, and what was not.
+#[derive(Default)]
+struct Told {
+    at: AtomicI64,
+    untold: AtomicU64,
+}
+
+impl Told {
+    fn next(&self, now: Timestamp) -> Option<u64> {
+        if self.at.swap(now.as_unix(), Ordering::Relaxed) == now.as_unix() {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.untold.swap(0, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,34 @@
+//! The sections `login_limits` and `refresh_limits`.
+
+use super::check::Check;
+use crate::attempts::{Delays, Free, Policy, RefreshPolicy};
+
+impl Check<'_> {
+    pub(super) fn login_limits(&mut self) -> Option<Policy> {
+        let enabled = self.flag("login_limits.enabled");
+        let account_from_network = self.number("login_limits.account_from_network", 0, u32::MAX);
+        let account_from_unknown = self.number("login_limits.account_from_unknown", 0, u32::MAX);
+        let network = self.number("login_limits.network", 0, u32::MAX);
+        let shortest_delay = self.duration("login_limits.shortest_delay");
+        let longest_delay = self.duration("login_limits.longest_delay");
+        let longest_shared_delay = self.duration("login_limits.longest_shared_delay");
+        let known_network = self.duration("login_limits.known_network");
+        let free = Free {
+            account_from_network: account_from_network?,
+            account_from_unknown: account_from_unknown?,
+            network: network?,
+        };
+        let delays = Delays { shortest: shortest_delay?, longest: longest_delay? };
+        let (longest_shared_delay, known_network) = (longest_shared_delay?, known_network?);
+        let policy = Policy::new(enabled?, free, delays, longest_shared_delay, known_network);
+        self.accept_policy("login_limits", policy)
+    }
+
+    pub(super) fn refresh_limits(&mut self) -> Option<RefreshPolicy> {
+        let enabled = self.flag("refresh_limits.enabled");
+        let burst = self.number("refresh_limits.burst", 0, u32::MAX);
+        let per_second = self.number("refresh_limits.per_second", 0, u32::MAX);
+        let policy = RefreshPolicy::new(enabled?, burst?, per_second?);
+        self.accept_policy("refresh_limits", policy)
+    }
+}
