@@ -20,6 +20,7 @@
 //! - [`clients`]: who may ask for tokens, and for which.
 //! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
 //! - [`audit`]: who did what to whom.
+//! - [`mail`]: the outbox, templates, and the way to an SMTP server.
 //!
 //! What spans domains:
 //!
@@ -37,8 +38,8 @@
 //! # Who depends on whom
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
-//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose policies it
-//! builds. Between domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and
+//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose
+//! policies it builds. Between domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and
 //! `users`. No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
 //!
@@ -65,6 +66,7 @@ pub mod custody;
 mod fault;
 pub mod http;
 pub mod keys;
+pub mod mail;
 pub mod metrics;
 pub mod oauth;
 pub mod secret;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "key life cycle", include_str!("../../migrations/0002_key_life_cycle.sql")),
     (3, "details", include_str!("../../migrations/0003_details.sql")),
+    (4, "mail", include_str!("../../migrations/0004_mail.sql")),
 ];
 
 /// The advisory lock that keeps PostgreSQL's migrations apart; on SQLite the transaction does.

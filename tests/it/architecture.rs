@@ -17,6 +17,7 @@ const DOMAINS: &[(&str, &[&str])] = &[
     ("sessions", &[]),
     ("revocations", &["tokens"]),
     ("audit", &[]),
+    ("mail", &[]),
 ];
 
 /// What each of the other modules may know beside `BASE`. `*` stands for all domains.
@@ -33,7 +34,19 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("oauth", &["*", "storage", "accounts"]),
     // Builds the domains' policies.
     ("config", &["*", "storage", "telemetry"]),
-    ("app", &["*", "storage", "accounts", "custody", "oauth", "config", "metrics", "telemetry"]),
+    (
+        "app",
+        &[
+            "*",
+            "storage",
+            "accounts",
+            "custody",
+            "oauth",
+            "config",
+            "metrics",
+            "telemetry",
+        ],
+    ),
     ("http", &["*", "storage", "accounts", "custody", "oauth", "config", "app", "metrics"]),
     (
         "cli",
@@ -61,6 +74,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["tokens/", "keys/"]),
     ("rsa", &["keys/"]),
     ("cryptoki", &["keys/"]),
+    ("lettre", &["mail/letter.rs", "mail/transport*"]),
+    ("minijinja", &["mail/template.rs"]),
     ("argon2", &["users/password*"]),
     ("scrypt", &["users/password*"]),
     ("pbkdf2", &["users/password*"]),
