@@ -3,8 +3,10 @@
 
 pub mod email;
 pub mod hashing;
+pub mod mailed_token;
 pub mod password;
 pub mod store;
+mod store_tokens;
 
 use uuid::Uuid;
 
@@ -13,6 +15,7 @@ use crate::time::Timestamp;
 
 pub use email::Email;
 pub use hashing::{Hashing, HashingError};
+pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
 pub use password::{Password, Verdict};
 pub use store::UserStore;
 

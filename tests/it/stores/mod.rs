@@ -2,6 +2,7 @@
 
 mod engines;
 mod keys;
+mod mail;
 mod redis_connection;
 mod sessions;
 mod sessions_model;
