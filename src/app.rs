@@ -13,8 +13,10 @@ use crate::config::{Config, SessionBackend};
 use crate::custody::Custody;
 use crate::keys::encryption_key::{self, EncryptionKeyError};
 use crate::keys::{Keys, KeysError, Vault};
+use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
+use crate::postman::{Office, Postman, PostmanError};
 use crate::secret::{Random, SealingKeys};
 use crate::sessions::Sessions;
 use crate::storage::redis::{Redis, notices};
@@ -47,6 +49,9 @@ pub enum StartError {
     /// The signing keys.
     #[error("the signing keys cannot be used")]
     Keys(#[from] KeysError),
+    /// The templates or the transport of mail.
+    #[error("mail cannot be sent")]
+    Mail(#[from] PostmanError),
     /// Threads or metrics.
     #[error("the process cannot be set up")]
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -68,6 +73,8 @@ pub struct Stores {
     pub audit: Audit,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// Mail that waits.
+    pub outbox: Outbox,
     /// The source of secrets and identifiers.
     pub random: Random,
 }
@@ -91,10 +98,18 @@ impl Stores {
         };
         let (users, clients) = (UserStore::new(db.clone()), ClientStore::new(db.clone()));
         let audit = Audit::new(db.clone(), random.clone());
-        let accounts =
-            Accounts::new(users.clone(), sessions.clone(), audit.clone(), random.clone());
+        let limit = config.mail.as_ref().map_or(0, |mail| mail.policy.outbox_limit);
+        let outbox = Outbox::new(db.clone(), limit);
+        let accounts = Accounts::new(
+            db.clone(),
+            users.clone(),
+            sessions.clone(),
+            outbox.clone(),
+            audit.clone(),
+            random.clone(),
+        );
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
-        Ok(Self { db, redis, users, clients, sessions, audit, accounts, random })
+        Ok(Self { db, redis, users, clients, sessions, audit, accounts, outbox, random })
     }
 }
 
@@ -182,6 +197,20 @@ async fn sealing_keys(
     Ok(encryption_key::create(directory, random)?)
 }
 
+async fn open_postman(
+    config: &Config,
+    stores: &Stores,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Option<Postman>, StartError> {
+    let Some(mail) = &config.mail else { return Ok(None) };
+    let token_key = keys.mailed_token_key(&stores.random, now).await?;
+    let Stores { users, outbox, audit, random, .. } = stores;
+    let (users, outbox) = (users.clone(), outbox.clone());
+    let office = Office { users, outbox, audit: audit.clone(), random: random.clone() };
+    Ok(Some(Postman::new(mail, &config.issuer, office, &token_key)?))
+}
+
 /// Registers the bundled client of `/login` and of the docs page, unless it is there.
 async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(), StorageError> {
     if clients.find(FIRST_PARTY).await?.is_some() {
@@ -226,6 +255,8 @@ pub struct App {
     pub authorization_server: AuthorizationServer,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// Sends mail, where it is sent.
+    pub postman: Option<Postman>,
     /// What is counted.
     pub metrics: Metrics,
     redis: Option<Redis>,
@@ -245,6 +276,7 @@ impl App {
         custody.maintain(now).await?;
         let keys = custody.keys.clone();
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
+        let postman = open_postman(&config, &stores, &keys, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
             .map_err(|error| StartError::Process(error.into()))?;
         let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
@@ -253,6 +285,7 @@ impl App {
             users: stores.users,
             hashing: Arc::new(hashing),
             sessions: stores.sessions,
+            requires_verified_email: config.require_verified_email,
             access_tokens: AccessTokens::new(keys.clone(), config.tokens.clone()),
             refresh_tokens: RefreshTokenKey::new(&refresh_token_key),
             audit: stores.audit,
@@ -267,6 +300,7 @@ impl App {
             custody,
             authorization_server,
             accounts: stores.accounts,
+            postman,
             metrics,
             redis: stores.redis,
             keys_changed: Notify::new(),

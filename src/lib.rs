@@ -24,7 +24,8 @@
 //!
 //! What spans domains:
 //!
-//! - [`accounts`]: sign-up, a new password, disabling, removal.
+//! - [`accounts`]: sign-up, a new password or address, disabling, removal.
+//! - [`postman`]: who is written to, and what.
 //! - [`custody`]: what operators and the service itself do to signing keys.
 //! - [`oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!
@@ -38,7 +39,7 @@
 //! # Who depends on whom
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
-//! `accounts` and `custody` → domains → `storage`. `config` knows the domains, whose
+//! `accounts`, `postman` and `custody` → domains → `storage`. `config` knows the domains, whose
 //! policies it builds. Between domains, `tokens` knows `keys`, and `clients` the plain values of `tokens` and
 //! `users`. No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
@@ -69,6 +70,7 @@ pub mod keys;
 pub mod mail;
 pub mod metrics;
 pub mod oauth;
+pub mod postman;
 pub mod secret;
 pub mod sessions;
 pub mod storage;

@@ -15,6 +15,9 @@ pub struct Metrics {
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
     hashing_waiting: IntGauge,
+    mails: IntCounterVec,
+    /// Mails that wait in the outbox.
+    pub mails_waiting: IntGauge,
 }
 
 /// The handles of one route.
@@ -65,12 +68,29 @@ impl Metrics {
             "signet_password_hashes_waiting",
             "Password hashes waiting for a thread.",
         )?;
+        let mails = IntCounterVec::new(
+            Opts::new("signet_mails_total", "Mails by what came of an attempt to deliver them."),
+            &["result"],
+        )?;
+        let mails_waiting =
+            IntGauge::new("signet_mails_waiting", "Mails that wait in the outbox.")?;
+        registry.register(Box::new(mails.clone()))?;
+        registry.register(Box::new(mails_waiting.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(tokens.clone()))?;
         registry.register(Box::new(sessions_healed.clone()))?;
         registry.register(Box::new(hashing_waiting.clone()))?;
-        Ok(Self { registry, requests, duration, tokens, sessions_healed, hashing_waiting })
+        Ok(Self {
+            registry,
+            requests,
+            duration,
+            tokens,
+            sessions_healed,
+            hashing_waiting,
+            mails,
+            mails_waiting,
+        })
     }
 
     /// The handles of `route`.
@@ -85,6 +105,11 @@ impl Metrics {
     /// Counts an access token issued by `grant`.
     pub fn count_token(&self, grant: &str) {
         self.tokens.with_label_values(&[grant]).inc();
+    }
+
+    /// Counts an attempt to deliver a mail: `sent`, `put_off`, `given_up`.
+    pub fn count_mail(&self, result: &str) {
+        self.mails.with_label_values(&[result]).inc();
     }
 
     /// Everything in the text format; `hashes_waiting` is read at this moment.

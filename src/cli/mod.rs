@@ -6,6 +6,7 @@ mod clients;
 mod config;
 mod database;
 mod keys;
+mod mail;
 mod output;
 mod serve;
 mod users;
@@ -49,6 +50,9 @@ enum Command {
     /// Clients.
     #[command(subcommand)]
     Clients(clients::Command),
+    /// Mail.
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// The configuration in effect.
     #[command(subcommand)]
     Config(config::Command),
@@ -84,6 +88,7 @@ fn execute(arguments: Arguments) -> Result<()> {
         Command::Openapi => Ok(()),
         Command::Migrate => block_on(database::migrate(&config)),
         Command::Keys(command) => block_on(keys::run(command, &config)),
+        Command::Mail(command) => block_on(mail::run(command, &config)),
         Command::Users(command) => block_on(users::run(command, &config)),
         Command::Clients(command) => block_on(clients::run(command, &config)),
     }

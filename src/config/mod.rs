@@ -6,6 +6,7 @@
 
 mod check;
 mod keys;
+mod mail;
 mod network;
 mod raw;
 mod show;
@@ -72,8 +73,12 @@ pub struct Config {
     pub keys: KeysConfig,
     /// How passwords are hashed.
     pub passwords: users::PasswordPolicy,
+    /// How mail is sent, if it is.
+    pub mail: Option<crate::mail::Config>,
     /// Whether anyone may make an account.
     pub signup_enabled: bool,
+    /// Whether an address has to be proven before its user can log in.
+    pub require_verified_email: bool,
     /// Whether the documentation is served.
     pub docs_enabled: bool,
     /// Logging.

@@ -35,6 +35,8 @@ pub struct AuthorizationServer {
     pub hashing: Arc<Hashing>,
     /// The sessions.
     pub sessions: Sessions,
+    /// Whether an address has to be proven before its user can log in.
+    pub requires_verified_email: bool,
     /// Issues and verifies access tokens.
     pub access_tokens: AccessTokens,
     /// Reads and writes refresh tokens.

@@ -31,6 +31,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     // Across domains, one file a use case.
     ("accounts", &["*", "storage"]),
     ("custody", &["*", "storage"]),
+    ("postman", &["*", "storage"]),
     ("oauth", &["*", "storage", "accounts"]),
     // Builds the domains' policies.
     ("config", &["*", "storage", "telemetry"]),
@@ -41,6 +42,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             "storage",
             "accounts",
             "custody",
+            "postman",
             "oauth",
             "config",
             "metrics",
@@ -55,6 +57,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             "storage",
             "accounts",
             "custody",
+            "postman",
             "oauth",
             "config",
             "app",
