@@ -9,7 +9,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin signet && cp target/release/signet /signet
 
 FROM debian:bookworm-slim
-# The certificates are for rediss:// addresses.
+# The certificates are for rediss:// addresses and SMTP servers.
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/signet --create-home signet

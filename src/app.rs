@@ -14,8 +14,10 @@ use crate::config::{Config, SessionBackend};
 use crate::custody::Custody;
 use crate::keys::encryption_key::{self, EncryptionKeyError};
 use crate::keys::{Keys, KeysError, Vault};
+use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
+use crate::postman::{Office, Postman, PostmanError};
 use crate::registrar::Registrar;
 use crate::roles::{RoleRegistry, RoleStore};
 use crate::secret::{Random, SealingKeys};
@@ -50,6 +52,9 @@ pub enum StartError {
     /// The signing keys.
     #[error("the signing keys cannot be used")]
     Keys(#[from] KeysError),
+    /// The templates or the transport of mail.
+    #[error("mail cannot be sent")]
+    Mail(#[from] PostmanError),
     /// Threads or metrics.
     #[error("the process cannot be set up")]
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -75,6 +80,8 @@ pub struct Stores {
     pub roles: Roles,
     /// What is done to clients.
     pub registrar: Registrar,
+    /// Mail that waits.
+    pub outbox: Outbox,
     /// The source of secrets and identifiers.
     pub random: Random,
 }
@@ -98,14 +105,34 @@ impl Stores {
         };
         let (users, clients) = (UserStore::new(db.clone()), ClientStore::new(db.clone()));
         let audit = Audit::new(db.clone(), random.clone());
-        let accounts =
-            Accounts::new(users.clone(), sessions.clone(), audit.clone(), random.clone());
+        let limit = config.mail.as_ref().map_or(0, |mail| mail.policy.outbox_limit);
+        let outbox = Outbox::new(db.clone(), limit);
+        let accounts = Accounts::new(
+            db.clone(),
+            users.clone(),
+            sessions.clone(),
+            outbox.clone(),
+            audit.clone(),
+            random.clone(),
+        );
         let registrar = Registrar::new(clients.clone(), audit.clone(), random.clone());
         let role_store = RoleStore::new(db.clone());
         let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
         role_store.ensure_built_in(now).await.map_err(StartError::Database)?;
-        Ok(Self { db, redis, users, clients, sessions, audit, accounts, roles, registrar, random })
+        Ok(Self {
+            db,
+            redis,
+            users,
+            clients,
+            sessions,
+            audit,
+            accounts,
+            roles,
+            registrar,
+            outbox,
+            random,
+        })
     }
 }
 
@@ -219,6 +246,20 @@ async fn sealing_keys(
     Ok(encryption_key::create(directory, random)?)
 }
 
+async fn open_postman(
+    config: &Config,
+    stores: &Stores,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Option<Postman>, StartError> {
+    let Some(mail) = &config.mail else { return Ok(None) };
+    let token_key = keys.mailed_token_key(&stores.random, now).await?;
+    let Stores { users, outbox, audit, random, .. } = stores;
+    let (users, outbox) = (users.clone(), outbox.clone());
+    let office = Office { users, outbox, audit: audit.clone(), random: random.clone() };
+    Ok(Some(Postman::new(mail, &config.issuer, office, &token_key)?))
+}
+
 /// Registers the bundled client of `/login` and of the docs page, unless it is there.
 async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(), StorageError> {
     if clients.find(FIRST_PARTY).await?.is_some() {
@@ -267,6 +308,8 @@ pub struct App {
     pub roles: Roles,
     /// What is done to clients.
     pub registrar: Registrar,
+    /// Sends mail, where it is sent.
+    pub postman: Option<Postman>,
     /// What is counted.
     pub metrics: Metrics,
     redis: Option<Redis>,
@@ -287,6 +330,7 @@ impl App {
         let keys = custody.keys.clone();
         let attempts = open_attempts(&config, &stores, &keys, now).await?;
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
+        let postman = open_postman(&config, &stores, &keys, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
             .map_err(|error| StartError::Process(error.into()))?;
         let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
@@ -298,6 +342,7 @@ impl App {
             attempts,
             refresh_limit: RefreshLimit::new(config.refresh_limits),
             sessions: stores.sessions,
+            requires_verified_email: config.require_verified_email,
             access_tokens: AccessTokens::new(keys.clone(), config.tokens.clone()),
             refresh_tokens: RefreshTokenKey::new(&refresh_token_key),
             audit: stores.audit,
@@ -314,6 +359,7 @@ impl App {
             accounts: stores.accounts,
             roles: stores.roles,
             registrar: stores.registrar,
+            postman,
             metrics,
             redis: stores.redis,
             keys_changed: Notify::new(),

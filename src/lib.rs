@@ -22,10 +22,12 @@
 //! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
 //! - [`attempts`]: how often a password may be guessed, and a session refreshed.
 //! - [`audit`]: who did what to whom.
+//! - [`mail`]: the outbox, templates, and the way to an SMTP server.
 //!
 //! What spans domains:
 //!
-//! - [`accounts`]: sign-up, a new password, disabling, removal; roles and who has them.
+//! - [`accounts`]: sign-up, a new password or address, disabling, removal; roles and who has them.
+//! - [`postman`]: who is written to, and what.
 //! - [`custody`]: what operators and the service itself do to signing keys.
 //! - [`registrar`]: what operators do to clients.
 //! - [`oauth`]: the grants, revocation, introspection, metadata; one file a use case.
@@ -40,8 +42,8 @@
 //! # Who depends on whom
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
-//! `accounts`, `custody` and `registrar` → domains → `storage`. `config` knows the domains, whose
-//! policies it builds. Between domains, `tokens` knows `keys`, and `clients` and `roles` the plain
+//! `accounts`, `postman`, `custody` and `registrar` → domains → `storage`. `config` knows the domains,
+//! whose policies it builds. Between domains, `tokens` knows `keys`, and `clients` and `roles` the plain
 //! values of `tokens` and `users`. No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
 //!
@@ -69,8 +71,10 @@ pub mod custody;
 mod fault;
 pub mod http;
 pub mod keys;
+pub mod mail;
 pub mod metrics;
 pub mod oauth;
+pub mod postman;
 pub mod registrar;
 pub mod roles;
 pub mod secret;

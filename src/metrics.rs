@@ -20,6 +20,9 @@ pub struct Metrics {
     hashes: Counted,
     logins_limited: Counted,
     refreshes_limited: Counted,
+    mails: IntCounterVec,
+    /// Mails that wait in the outbox.
+    pub mails_waiting: IntGauge,
 }
 
 /// What others count for themselves, read when somebody asks.
@@ -103,6 +106,14 @@ impl Metrics {
             "signet_password_hashes_waiting",
             "Password hashes waiting for a thread.",
         )?;
+        let mails = IntCounterVec::new(
+            Opts::new("signet_mails_total", "Mails by what came of an attempt to deliver them."),
+            &["result"],
+        )?;
+        let mails_waiting =
+            IntGauge::new("signet_mails_waiting", "Mails that wait in the outbox.")?;
+        registry.register(Box::new(mails.clone()))?;
+        registry.register(Box::new(mails_waiting.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(tokens.clone()))?;
@@ -119,6 +130,7 @@ impl Metrics {
             "Refreshes refused to sessions that are refreshed in a loop.",
         )?;
         Ok(Self {
+            registry,
             requests,
             duration,
             tokens,
@@ -127,7 +139,8 @@ impl Metrics {
             hashes,
             logins_limited,
             refreshes_limited,
-            registry,
+            mails,
+            mails_waiting,
         })
     }
 
@@ -143,6 +156,11 @@ impl Metrics {
     /// Counts an access token issued by `grant`.
     pub fn count_token(&self, grant: &str) {
         self.tokens.with_label_values(&[grant]).inc();
+    }
+
+    /// Counts an attempt to deliver a mail: `sent`, `put_off`, `given_up`.
+    pub fn count_mail(&self, result: &str) {
+        self.mails.with_label_values(&[result]).inc();
     }
 
     /// Everything in the text format; `readings` are of this moment.

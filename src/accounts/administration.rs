@@ -16,8 +16,6 @@ use crate::users::{ADMIN_ROLE, Email, Metadata, User, email};
 /// What an administrator may say of a new account besides.
 #[derive(Debug, Default)]
 pub struct Details {
-    /// Whether the address is known to be the user's.
-    pub email_verified: bool,
     /// Whether the user may not sign in yet.
     pub disabled: bool,
     /// What the application keeps of the user.
@@ -110,10 +108,10 @@ impl Accounts {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<User, StorageError> {
-        let NewAccount { email, name, password_hash, roles } = new;
+        let NewAccount { email, name, password_hash, roles, email_verified } = new;
         let id = self.random.uuid_at(now);
         let mut user = User::new(id, &email, name, password_hash, roles, now);
-        user.email_verified_at = details.email_verified.then_some(now);
+        user.email_verified_at = email_verified.then_some(now);
         user.disabled_at = details.disabled.then_some(now);
         user.metadata = details.metadata;
         self.users.create(&user).await?;

@@ -1,7 +1,10 @@
-//! What happens to a whole account, across users, sessions and audit: sign-up, a new password,
-//! disabling, removal. Invariant: the change in the users' table raises the session epoch in the
-//! same step, so no session of before it is ever refreshed again; the sessions' records go before
-//! and after it, so that introspection knows at once as well.
+//! What happens to a whole account, across users, sessions, mail and audit: sign-up, a new
+//! password, another address, disabling, removal. Invariant: the change in the users' table raises
+//! the session epoch in the same step, so no session of before it is ever refreshed again; the
+//! sessions' records go before and after it, so that introspection knows at once as well.
+
+mod addresses;
+mod recovery;
 
 pub mod administration;
 pub mod merge_patch;
@@ -10,9 +13,10 @@ pub mod roles;
 use uuid::Uuid;
 
 use crate::audit::{Audit, By, Event, Kind};
+use crate::mail::Outbox;
 use crate::secret::{Random, Secret};
 use crate::sessions::Sessions;
-use crate::storage::StorageError;
+use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::users::{Email, Metadata, User, UserStore};
 
@@ -21,8 +25,10 @@ pub use roles::{Roles, RolesError};
 /// The accounts of this service. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts {
+    db: Db,
     users: UserStore,
     sessions: Sessions,
+    outbox: Outbox,
     audit: Audit,
     random: Random,
 }
@@ -37,12 +43,21 @@ pub struct NewAccount {
     pub password_hash: Secret<String>,
     /// Role names.
     pub roles: Vec<String>,
+    /// Whether the address is known to be the user's.
+    pub email_verified: bool,
 }
 
 impl Accounts {
-    /// Accounts over these stores.
-    pub fn new(users: UserStore, sessions: Sessions, audit: Audit, random: Random) -> Self {
-        Self { users, sessions, audit, random }
+    /// Accounts over these stores, all but the sessions in `db`.
+    pub fn new(
+        db: Db,
+        users: UserStore,
+        sessions: Sessions,
+        outbox: Outbox,
+        audit: Audit,
+        random: Random,
+    ) -> Self {
+        Self { db, users, sessions, outbox, audit, random }
     }
 
     /// Makes an account; `Conflict` when the address is taken, also by somebody a moment faster.
@@ -52,12 +67,17 @@ impl Accounts {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<User, StorageError> {
-        let NewAccount { email, name, password_hash, roles } = new;
+        let user = self.new_user(new, now);
+        self.users.create(&user).await?;
+        self.record(Kind::UserCreated, user.id, by, now).await;
+        Ok(user)
+    }
+
+    fn new_user(&self, new: NewAccount, now: Timestamp) -> User {
+        let NewAccount { email, name, password_hash, roles, email_verified } = new;
         let id = self.random.uuid_at(now);
         let user = User::new(id, &email, name, password_hash, roles, now);
-        self.users.create(&user).await?;
-        self.record(Kind::UserCreated, id, by, now).await;
-        Ok(user)
+        User { email_verified_at: email_verified.then_some(now), ..user }
     }
 
     /// Sets a new password and ends all sessions. `false` when there is no such user.

@@ -29,10 +29,20 @@ pub enum Kind {
     UserRoleGranted,
     /// A role was taken from a user.
     UserRoleRevoked,
-    /// An account got another address.
-    EmailChanged,
     /// A password was changed, and all sessions of the user ended.
     PasswordChanged,
+    /// A new password was set by a mailed token, and all sessions of the user ended.
+    PasswordReset,
+    /// A mailed token for a new password was asked for, for a known address or not.
+    PasswordResetAsked,
+    /// An address was proven to be the user's.
+    EmailVerified,
+    /// An account got another address.
+    EmailChanged,
+    /// Another address for an account was asked for by its user.
+    EmailChangeAsked,
+    /// A letter was not delivered; why is in the detail.
+    MailGivenUp,
     /// A session began.
     LoggedIn,
     /// A login was refused; the reason is in the detail.
@@ -104,8 +114,13 @@ impl Kind {
             Self::UserDeleted => "user.deleted",
             Self::UserRoleGranted => "user.role_granted",
             Self::UserRoleRevoked => "user.role_revoked",
-            Self::EmailChanged => "email.changed",
             Self::PasswordChanged => "password.changed",
+            Self::PasswordReset => "password.reset",
+            Self::PasswordResetAsked => "password.reset_asked",
+            Self::EmailVerified => "email.verified",
+            Self::EmailChanged => "email.changed",
+            Self::EmailChangeAsked => "email.change_asked",
+            Self::MailGivenUp => "mail.given_up",
             Self::LoggedIn => "login.succeeded",
             Self::LoginRefused => "login.refused",
             Self::LoginLimited => "login.limited",
@@ -138,12 +153,17 @@ impl Kind {
         }
     }
 
-    /// Refusals change nothing and anybody can cause them at will: they are logged only, so that
-    /// nobody can fill the database.
+    /// What changes nothing and anybody can cause at will is logged only, so that nobody can fill
+    /// the database.
     fn is_kept(self) -> bool {
         !matches!(
             self,
-            Self::LoginRefused | Self::LoginLimited | Self::RefreshRefused | Self::ClientRefused
+            Self::LoginRefused
+                | Self::LoginLimited
+                | Self::RefreshRefused
+                | Self::ClientRefused
+                | Self::PasswordResetAsked
+                | Self::EmailChangeAsked
         )
     }
 }

@@ -1,10 +1,11 @@
 //! `signet config`: check it, and show what is in effect and where it comes from.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use super::output;
 use crate::config::Config;
+use crate::mail::Transport;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -18,10 +19,16 @@ pub enum Command {
     },
 }
 
-/// The configuration was loaded, so it is sound.
+/// The configuration was loaded, so it is sound but for the files that it names.
 pub fn run(command: Command, config: &Config) -> Result<()> {
     match command {
-        Command::Check => output::print("the configuration is sound"),
+        Command::Check => {
+            if let Some(mail) = &config.mail {
+                mail.load_templates().context("mail.templates")?;
+                Transport::open(&mail.transport).context("mail.smtp")?;
+            }
+            output::print("the configuration is sound")
+        }
         Command::Show { json } => output::print(config.show(json).trim_end()),
     }
 }

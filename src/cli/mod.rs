@@ -7,6 +7,7 @@ mod clients;
 mod config;
 mod database;
 mod keys;
+mod mail;
 mod output;
 mod roles;
 mod serve;
@@ -60,6 +61,9 @@ enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Mail.
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// The configuration in effect.
     #[command(subcommand)]
     Config(config::Command),
@@ -95,6 +99,7 @@ fn execute(arguments: Arguments) -> Result<()> {
         Command::Openapi => Ok(()),
         Command::Migrate => block_on(database::migrate(&config)),
         Command::Keys(command) => block_on(keys::run(command, &config)),
+        Command::Mail(command) => block_on(mail::run(command, &config)),
         Command::Users(command) => block_on(users::run(command, &config)),
         Command::Roles(command) => block_on(roles::run(command, &config)),
         Command::Clients(command) => block_on(clients::run(command, &config)),

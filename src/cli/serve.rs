@@ -1,5 +1,7 @@
 //! `signet serve`: compose, say where to look, serve, and do the housekeeping meanwhile.
 
+mod mail;
+
 use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -57,7 +59,9 @@ async fn serve(config: Config) -> Result<()> {
         tokio::spawn(purge(app.clone())),
         tokio::spawn(checkpoint(app.clone())),
     ];
+    let mail = mail::Loops::start(&app);
     http::serve(app.clone(), listener).await.context("the server failed")?;
+    mail.finish(app.config.http.shutdown_timeout).await;
     for task in housekeeping {
         task.abort();
     }

@@ -39,6 +39,9 @@ pub enum Command {
         /// Roles, separated by commas.
         #[arg(long, value_delimiter = ',')]
         roles: Vec<String>,
+        /// The address is known to be the user's.
+        #[arg(long)]
+        email_verified: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -113,6 +116,7 @@ pub struct UserRow {
     email: String,
     name: Option<String>,
     roles: Vec<String>,
+    email_verified: bool,
     disabled: bool,
     created_at: String,
     #[serde(skip_serializing_if = "Metadata::is_empty")]
@@ -123,6 +127,7 @@ impl From<User> for UserRow {
     fn from(user: User) -> Self {
         Self {
             id: user.id.to_string(),
+            email_verified: user.email_verified_at.is_some(),
             disabled: !user.is_active(),
             created_at: user.created_at.to_string(),
             email: user.email,
@@ -139,7 +144,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
     let origin = Origin::default();
     let by = By { actor: Actor::CommandLine, origin: &origin };
     match command {
-        Command::Add { email, password_stdin, name, roles, json } => {
+        Command::Add { email, password_stdin, name, roles, email_verified, json } => {
             let email =
                 Email::parse(&email).map_err(|problem| anyhow::anyhow!("EMAIL {problem}"))?;
             let name = check_name(name.as_deref().unwrap_or_default())
@@ -149,7 +154,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
                 check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
             let password = read_password(password_stdin, email.address())?;
             let password_hash = hash(config, &stores.random, &password);
-            let new = NewAccount { email, name, password_hash, roles };
+            let new = NewAccount { email, name, password_hash, roles, email_verified };
             let user = match stores.accounts.create(new, by, now).await {
                 Err(StorageError::Conflict) => {
                     bail!("a user with this e-mail address exists already")
@@ -303,6 +308,8 @@ pub async fn bootstrap_administrator(
         name: Some("Administrator".into()),
         password_hash: hash(&app.config, &server.random, &Password::new(text.expose())),
         roles: vec![crate::users::ADMIN_ROLE.into()],
+        // Nobody reads its mail, and it must be able to log in.
+        email_verified: true,
         email,
     };
     let by = By { actor: Actor::CommandLine, origin: &origin };

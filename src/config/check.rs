@@ -35,7 +35,9 @@ pub(super) fn check(
     let passwords = check.passwords();
     let login_limits = check.login_limits();
     let refresh_limits = check.refresh_limits();
+    let mail = check.mail();
     let signup_enabled = check.flag("signup.enabled");
+    let require_verified_email = check.require_verified_email();
     let docs_enabled = check.flag("docs.enabled");
     let log = check.log();
     Some(Config {
@@ -49,7 +51,9 @@ pub(super) fn check(
         passwords: passwords?,
         login_limits: login_limits?,
         refresh_limits: refresh_limits?,
+        mail: mail?,
         signup_enabled: signup_enabled?,
+        require_verified_email: require_verified_email?,
         docs_enabled: docs_enabled?,
         log: log?,
         settings: show::settings(values),
@@ -237,7 +241,7 @@ fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
     Ok(())
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

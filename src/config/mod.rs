@@ -7,6 +7,7 @@
 mod check;
 mod keys;
 mod limits;
+mod mail;
 mod network;
 mod raw;
 mod show;
@@ -78,8 +79,12 @@ pub struct Config {
     pub login_limits: attempts::Policy,
     /// How often a session may be refreshed.
     pub refresh_limits: attempts::RefreshPolicy,
+    /// How mail is sent, if it is.
+    pub mail: Option<crate::mail::Config>,
     /// Whether anyone may make an account.
     pub signup_enabled: bool,
+    /// Whether an address has to be proven before its user can log in.
+    pub require_verified_email: bool,
     /// Whether the documentation is served.
     pub docs_enabled: bool,
     /// Logging.

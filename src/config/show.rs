@@ -41,7 +41,7 @@ fn shown(key: &str, value: &Value) -> serde_json::Value {
             let text = other.to_string();
             match key {
                 _ if text.is_empty() => text,
-                "keys.encryption_key" | "keys.pkcs11.pin" => MASK.into(),
+                "keys.encryption_key" | "keys.pkcs11.pin" | "mail.smtp.password" => MASK.into(),
                 "database.url" | "redis.url" => mask_url(&text),
                 // A variable holds the whole list.
                 "redis.cluster" | "redis.sentinel" => {

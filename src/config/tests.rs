@@ -1,6 +1,8 @@
 //! What configuration accepts, refuses and shows, over all layers. Each test has a folder of its
 //! own as the working directory and passes its variables, so they run side by side.
 
+mod mail;
+
 use crate::keys::Algorithm;
 use crate::telemetry::LogFormat;
 use std::fs;
@@ -345,6 +347,7 @@ fn nothing_that_is_shown_holds_a_secret() {
     bad[2].1 = "hunter2";
     bad[4].1 = "hunter2";
     bad[5].1 = "hunter2";
+    bad.push(("SIGNET__MAIL__SMTP__PASSWORD", "hunter2"));
     let said = messages(load(None, &bad)).join("\n");
     assert!(said.contains("database.url") && said.contains("keys.encryption_key"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::bearer::BearerError;
+use super::email::{AcceptedBody, accepted};
 use super::error::{FieldError, Problem};
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
@@ -14,6 +15,7 @@ use super::signed_in;
 use crate::accounts::NewAccount;
 use crate::app::App;
 use crate::audit::{Actor, By};
+use crate::secret::Secret;
 use crate::storage::StorageError;
 use crate::tokens::LEEWAY;
 use crate::users::email::key_of;
@@ -84,11 +86,15 @@ pub struct SignupBody {
 }
 
 /// Make an account
+///
+/// Where addresses have to be proven (`signup.require_verified_email`), new and taken ones get the
+/// same 202, and a mail tells the difference.
 #[utoipa::path(
     post, path = "/signup", tag = "Account",
     request_body(content = inline(SignupBody)),
     responses(
         (status = 201, body = UserBody),
+        (status = 202, description = "A mail tells what to do next", body = AcceptedBody),
         (status = 400, description = "Bad fields", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 409, description = "The address is taken", body = ProblemBody,
@@ -124,13 +130,20 @@ pub async fn signup(
 
     let now = app.clock.now();
     let server = &app.authorization_server;
+    let origin = extract::origin(&request, &app);
+    if app.config.require_verified_email {
+        // Hashed also for a taken address, whose answer must take as long.
+        let password_hash = server.hashing.hash(password).await?;
+        let new = new_account(email, name, password_hash);
+        to_the_end(async move { app.accounts.sign_up(new, &origin, now).await }).await?;
+        return Ok(accepted("a mail is on its way to this address: it says what to do next"));
+    }
     // Looked up before the hash, which is dear; the insert decides, should two come at once.
     if server.users.find_by_email_key(email.key()).await?.is_some() {
         return Err(taken());
     }
     let password_hash = server.hashing.hash(password).await?;
-    let new = NewAccount { email, name, password_hash, roles: Vec::new() };
-    let origin = extract::origin(&request, &app);
+    let new = new_account(email, name, password_hash);
     let create = async move {
         let by = By { actor: Actor::Anonymous, origin: &origin };
         app.accounts.create(new, by, now).await
@@ -142,6 +155,10 @@ pub async fn signup(
         Err(StorageError::Conflict) => Err(taken()),
         Err(error) => Err(error.into()),
     }
+}
+
+fn new_account(email: Email, name: Option<String>, password_hash: Secret<String>) -> NewAccount {
+    NewAccount { email, name, password_hash, roles: Vec::new(), email_verified: false }
 }
 
 fn taken() -> Problem {

@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, oauth};
 use super::error::Problem;
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, health, introspect, my_sessions, revoke, token, userinfo,
+    discovery, email, health, introspect, my_sessions, recovery, revoke, token, userinfo,
 };
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
@@ -34,6 +34,8 @@ use crate::tokens::scope;
         userinfo::userinfo, userinfo::userinfo_by_post,
         account::signup, token::login, account::logout,
         account::read_me, account::change_me, account::delete_me, account::change_password,
+        email::ask_verification, email::verify, email::ask_change,
+        recovery::forgot, recovery::reset,
         my_sessions::list, my_sessions::end_one, my_sessions::end_all,
         admin_keys::list, admin_keys::read, admin_keys::read_public,
         admin_keys::changes::rotate, admin_keys::changes::retire, admin_keys::changes::revoke,

@@ -13,7 +13,7 @@ use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, docs, health, introspect, my_sessions, revoke, token, userinfo,
+    discovery, docs, email, health, introspect, my_sessions, recovery, revoke, token, userinfo,
 };
 use crate::app::App;
 use crate::oauth::metadata::path;
@@ -99,12 +99,17 @@ impl Routes {
         add("/signup", Listed, Each, "POST", vec![post().to(account::signup)]);
         add("/login", Listed, Each, "POST", vec![post().to(token::login)]);
         add("/logout", Listed, Each, "POST", vec![post().to(account::logout)]);
+        add("/email/verification", Listed, Each, "POST", vec![post().to(email::ask_verification)]);
+        add("/email/verify", Listed, Each, "POST", vec![post().to(email::verify)]);
+        add("/password/forgot", Listed, Each, "POST", vec![post().to(recovery::forgot)]);
+        add("/password/reset", Listed, Each, "POST", vec![post().to(recovery::reset)]);
         add("/users/me", Listed, Each, "GET, HEAD, PATCH, DELETE", vec![
             get().to(account::read_me),
             web::patch().to(account::change_me),
             web::delete().to(account::delete_me),
         ]);
         add("/users/me/password", Listed, Each, "POST", vec![post().to(account::change_password)]);
+        add("/users/me/email", Listed, Each, "POST", vec![post().to(email::ask_change)]);
         add("/users/me/sessions", Listed, Each, "GET, HEAD, DELETE", vec![
             get().to(my_sessions::list), web::delete().to(my_sessions::end_all),
         ]);

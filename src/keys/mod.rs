@@ -44,6 +44,8 @@ use store::{KeyStore, StoredKey};
 
 /// The name under which the key that tags refresh tokens is kept.
 const REFRESH_TOKEN_KEY: &str = "refresh_token";
+/// The name under which the key that makes mailed tokens is kept.
+const MAILED_TOKEN_KEY: &str = "mailed_token";
 
 /// What can go wrong with the keys.
 #[derive(Debug, thiserror::Error)]
@@ -193,12 +195,12 @@ impl Keys {
             }
             no_longer_needed.push(id);
         }
-        if let Some(old) = self.store.find_secret(REFRESH_TOKEN_KEY).await?
-            && let Some(id) = old_id(&old)
-        {
-            let secret = self.vault.unseal(&old, REFRESH_TOKEN_KEY)?;
-            let new = self.vault.seal(secret.expose(), REFRESH_TOKEN_KEY);
-            if self.store.replace_secret(REFRESH_TOKEN_KEY, &old, &new).await? {
+        for name in [REFRESH_TOKEN_KEY, MAILED_TOKEN_KEY] {
+            let Some(old) = self.store.find_secret(name).await? else { continue };
+            let Some(id) = old_id(&old) else { continue };
+            let secret = self.vault.unseal(&old, name)?;
+            let new = self.vault.seal(secret.expose(), name);
+            if self.store.replace_secret(name, &old, &new).await? {
                 rewrapped += 1;
             }
             no_longer_needed.push(id);
@@ -214,16 +216,34 @@ impl Keys {
         random: &Random,
         now: Timestamp,
     ) -> Result<Secret<Vec<u8>>, KeysError> {
-        if self.store.find_secret(REFRESH_TOKEN_KEY).await?.is_none() {
+        self.sealed_secret(REFRESH_TOKEN_KEY, random, now).await
+    }
+
+    /// The key that mailed tokens are made with, made on first use and kept sealed.
+    pub async fn mailed_token_key(
+        &self,
+        random: &Random,
+        now: Timestamp,
+    ) -> Result<Secret<Vec<u8>>, KeysError> {
+        self.sealed_secret(MAILED_TOKEN_KEY, random, now).await
+    }
+
+    async fn sealed_secret(
+        &self,
+        name: &str,
+        random: &Random,
+        now: Timestamp,
+    ) -> Result<Secret<Vec<u8>>, KeysError> {
+        if self.store.find_secret(name).await?.is_none() {
             let key = Secret::new(random.bytes::<32>());
-            let sealed = self.vault.seal(key.expose(), REFRESH_TOKEN_KEY);
-            match self.store.create_secret(REFRESH_TOKEN_KEY, &sealed, now).await {
+            let sealed = self.vault.seal(key.expose(), name);
+            match self.store.create_secret(name, &sealed, now).await {
                 Ok(()) | Err(StorageError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let sealed = self.store.find_secret(REFRESH_TOKEN_KEY).await?.unwrap_or_default();
-        self.vault.unseal(&sealed, REFRESH_TOKEN_KEY)
+        let sealed = self.store.find_secret(name).await?.unwrap_or_default();
+        self.vault.unseal(&sealed, name)
     }
 }
 

@@ -46,6 +46,8 @@ pub struct AuthorizationServer {
     pub refresh_limit: RefreshLimit,
     /// The sessions.
     pub sessions: Sessions,
+    /// Whether an address has to be proven before its user can log in.
+    pub requires_verified_email: bool,
     /// Issues and verifies access tokens.
     pub access_tokens: AccessTokens,
     /// Reads and writes refresh tokens.

@@ -1,5 +1,6 @@
 //! The password grant (RFC 6749 section 4.3), for first-party clients. Unknown users cost the same
-//! as known ones, and whether an account is disabled is told only to who has its password.
+//! as known ones, and whether an account is disabled or its address unproven is told only to who
+//! has its password.
 
 use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
 use crate::audit::{Actor, Event, Kind, Origin};
@@ -14,6 +15,22 @@ use crate::users::{Password, User, Verdict, email};
 const INCORRECT: &str = "Incorrect email or password";
 /// The answer to the right password of a disabled user.
 const INACTIVE: &str = "Inactive user";
+
+/// What is left to do for a user who has shown the right password. Told to nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FurtherStep {
+    /// To prove the address of the account.
+    VerifyEmail,
+}
+
+impl FurtherStep {
+    /// The reason in the audit log, and the answer.
+    fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Self::VerifyEmail => ("unverified address", "E-mail address not verified"),
+        }
+    }
+}
 
 /// A password request.
 pub struct PasswordRequest {
@@ -96,7 +113,7 @@ impl AuthorizationServer {
             None => ("unknown user", INCORRECT),
             Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),
             Some(user) if !user.is_active() => ("disabled user", INACTIVE),
-            Some(_) => ("", ""),
+            Some(user) => self.further_step(user).map_or(("", ""), FurtherStep::told),
         };
         match user {
             Some(user) if reason.is_empty() => {
@@ -112,6 +129,12 @@ impl AuthorizationServer {
                 Err(TokenError::InvalidGrant(answer))
             }
         }
+    }
+
+    /// What stands between the right password of `user` and a session.
+    fn further_step(&self, user: &User) -> Option<FurtherStep> {
+        let unproven = self.requires_verified_email && user.email_verified_at.is_none();
+        unproven.then_some(FurtherStep::VerifyEmail)
     }
 
     /// Hashes the password under the present settings, after the answer: nobody waits for it, and

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "key life cycle", include_str!("../../migrations/0002_key_life_cycle.sql")),
     (3, "details", include_str!("../../migrations/0003_details.sql")),
+    (4, "mail", include_str!("../../migrations/0004_mail.sql")),
     (5, "attempts", include_str!("../../migrations/0005_attempts.sql")),
     (6, "session origin", include_str!("../../migrations/0006_session_origin.sql")),
     (7, "roles", include_str!("../../migrations/0007_roles.sql")),

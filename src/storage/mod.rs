@@ -12,13 +12,16 @@ use std::time::Duration;
 
 use deadpool::managed::Pool;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyRow};
-use sqlx::{Any, AnyConnection, Connection, Transaction};
+use sqlx::{Any, AnyConnection, Connection};
 
 use connections::{Connector, Lease};
 pub use error::StorageError;
 
 /// A statement with its bound values.
 pub type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
+
+/// What [`Db::write`] gives to its work, and stores take where a use case spans several of them.
+pub type Transaction<'t> = sqlx::Transaction<'t, Any>;
 
 /// How long one statement, waiting for a connection included, may take before it counts as
 /// unanswered. Below the two seconds within which a caller is told to come back.
@@ -159,7 +162,7 @@ impl Db {
     /// locked beside another writer.
     pub async fn write<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Transaction<'_, Any>) -> Result<T, StorageError>,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;

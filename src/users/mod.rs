@@ -3,10 +3,12 @@
 
 pub mod email;
 pub mod hashing;
+pub mod mailed_token;
 pub mod metadata;
 pub mod password;
 pub mod store;
 mod store_details;
+mod store_tokens;
 
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ use crate::time::Timestamp;
 
 pub use email::Email;
 pub use hashing::{Hashing, HashingError};
+pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
 pub use metadata::{Metadata, check_metadata};
 pub use password::{Password, Verdict};
 pub use store::UserStore;

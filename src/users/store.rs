@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Email, User};
 use crate::secret::Secret;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, Statement, StorageError, Transaction};
 use crate::time::Timestamp;
 
 /// A query for whole users, with its condition.
@@ -24,6 +24,17 @@ macro_rules! select {
 mod administration;
 
 pub use administration::{Changed, Filter};
+/// The statement that stores a user, with what to do where there is one already.
+macro_rules! insert {
+    ($on_conflict:literal) => {
+        concat!(
+            "INSERT INTO users (id, email, email_key, name, password_hash, roles, session_epoch, \
+             email_verified_at, disabled_at, created_at, updated_at, metadata, version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            $on_conflict
+        )
+    };
+}
 
 /// The table `users`. Cheap to clone.
 #[derive(Clone)]
@@ -39,25 +50,18 @@ impl UserStore {
 
     /// Stores a new user; `Conflict` when the address is taken.
     pub async fn create(&self, user: &User) -> Result<(), StorageError> {
-        let insert = sqlx::query(
-            "INSERT INTO users (id, email, email_key, name, password_hash, roles, session_epoch, \
-             email_verified_at, disabled_at, created_at, updated_at, metadata, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(user.id.to_string())
-        .bind(user.email.as_str())
-        .bind(super::email::key_of(&user.email))
-        .bind(user.name.as_deref())
-        .bind(user.password_hash.expose().as_str())
-        .bind(user.roles.join(" "))
-        .bind(user.session_epoch)
-        .bind(user.email_verified_at.map(Timestamp::as_unix))
-        .bind(user.disabled_at.map(Timestamp::as_unix))
-        .bind(user.created_at.as_unix())
-        .bind(user.updated_at.as_unix())
-        .bind(metadata_text(&user.metadata))
-        .bind(user.version);
-        self.db.execute(insert).await.map(drop)
+        self.db.execute(insert(insert!(""), user)).await.map(drop)
+    }
+
+    /// Stores a new user within `transaction`. `false`, after the same work, when the address is
+    /// taken.
+    pub async fn create_unless_taken_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: &User,
+    ) -> Result<bool, StorageError> {
+        let insert = insert(insert!(" ON CONFLICT (email_key) DO NOTHING"), user);
+        Ok(insert.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
     /// The user with this id.
@@ -224,6 +228,23 @@ impl User {
             version: 0,
         }
     }
+}
+
+fn insert<'q>(statement: &'static str, user: &User) -> Statement<'q> {
+    sqlx::query(statement)
+        .bind(user.id.to_string())
+        .bind(user.email.as_str())
+        .bind(super::email::key_of(&user.email))
+        .bind(user.name.as_deref())
+        .bind(user.password_hash.expose().as_str())
+        .bind(user.roles.join(" "))
+        .bind(user.session_epoch)
+        .bind(user.email_verified_at.map(Timestamp::as_unix))
+        .bind(user.disabled_at.map(Timestamp::as_unix))
+        .bind(user.created_at.as_unix())
+        .bind(user.updated_at.as_unix())
+        .bind(metadata_text(&user.metadata))
+        .bind(user.version)
 }
 
 /// An empty object is stored as NULL.

@@ -19,6 +19,7 @@ const DOMAINS: &[(&str, &[&str])] = &[
     ("attempts", &[]),
     ("revocations", &["tokens"]),
     ("audit", &[]),
+    ("mail", &[]),
 ];
 
 /// What each of the other modules may know beside `BASE`. `*` stands for all domains.
@@ -32,6 +33,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     // Across domains, one file a use case.
     ("accounts", &["*", "storage"]),
     ("custody", &["*", "storage"]),
+    ("postman", &["*", "storage"]),
     ("registrar", &["*", "storage"]),
     ("oauth", &["*", "storage", "accounts"]),
     // Builds the domains' policies.
@@ -44,6 +46,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             "accounts",
             "custody",
             "registrar",
+            "postman",
             "oauth",
             "config",
             "metrics",
@@ -62,6 +65,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             "accounts",
             "custody",
             "registrar",
+            "postman",
             "oauth",
             "config",
             "app",
@@ -81,6 +85,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["tokens/", "keys/"]),
     ("rsa", &["keys/"]),
     ("cryptoki", &["keys/"]),
+    ("lettre", &["mail/letter.rs", "mail/transport*"]),
+    ("minijinja", &["mail/template.rs"]),
     ("argon2", &["users/password*"]),
     ("scrypt", &["users/password*"]),
     ("pbkdf2", &["users/password*"]),

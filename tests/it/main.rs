@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod interop;
 mod keys;
+mod mail;
 mod openapi;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;

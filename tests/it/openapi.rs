@@ -23,7 +23,12 @@ const ROUTES: &str = "
     GET    /users/me
     PATCH  /users/me
     DELETE /users/me
+    POST   /email/verification
+    POST   /email/verify
+    POST   /password/forgot
+    POST   /password/reset
     POST   /users/me/password
+    POST   /users/me/email
     GET    /users/me/sessions
     DELETE /users/me/sessions
     DELETE /users/me/sessions/{sid}

@@ -16,6 +16,7 @@ use crate::support::signet::{Backend, Signet};
 const NEW_PASSWORD: &str = "twelve-orange-bicycles";
 const WRONG_PASSWORD: &str = "thirteen-yellow-wagons";
 const STAFF_PASSWORD: &str = "fourteen-brown-barrels";
+const RESET_PASSWORD: &str = "fifteen-violet-trumpets";
 
 /// Every secret of a run, by what it is.
 #[derive(Default)]
@@ -40,6 +41,19 @@ impl Secrets {
         let found = self.0.iter().filter(|(_, secret)| text.contains(secret.as_str()));
         found.map(|(what, _)| what.as_str()).collect()
     }
+}
+
+/// The token of the one mail that was written; its file, which may hold it, is taken away.
+fn mailed_token(signet: &Signet) -> String {
+    let written = poll(std::time::Duration::from_secs(20), || {
+        let file = std::fs::read_dir(signet.folder().join("data/mail")).ok()?.next()?.ok()?.path();
+        (file.extension()? == "eml").then_some(file)
+    });
+    let file = written.expect("a mail");
+    let text = std::fs::read_to_string(&file).expect("text");
+    std::fs::remove_file(file).expect("it is there");
+    let is_token = |line: &&str| line.len() == 43 && !line.contains([' ', '=']);
+    text.lines().find(is_token).unwrap_or_else(|| panic!("no token: {text}")).to_owned()
 }
 
 /// Uses every kind of secret, rightly and wrongly; returns them.
@@ -102,6 +116,23 @@ async fn full_run(signet: &Signet) -> Secrets {
     client.form("/oauth2/revoke", &fields).await.expect(200);
 
     administer(signet, &client, &mut secrets).await;
+    client
+        .post("/password/forgot")
+        .json(&json!({ "email": user.email }))
+        .answer()
+        .await
+        .expect(202);
+    let token = mailed_token(signet);
+    secrets.add("mailed token", &token);
+    for wrong in [format!("{token}x"), token.clone()] {
+        client.post("/email/verify").json(&json!({ "token": wrong })).answer().await.expect(400);
+    }
+    for status in [204, 400] {
+        let body = json!({ "token": token, "password": RESET_PASSWORD });
+        client.post("/password/reset").json(&body).answer().await.expect(status);
+    }
+    secrets.add("reset password", RESET_PASSWORD);
+
     let add = ["users", "add", "staff@example.com", "--password-stdin"];
     let set = ["users", "set-password", "staff@example.com", "--password-stdin"];
     for (arguments, password) in [(add, STAFF_PASSWORD), (set, NEW_PASSWORD)] {
@@ -114,6 +145,7 @@ async fn full_run(signet: &Signet) -> Secrets {
         vec!["users", "list"],
         vec!["clients", "list"],
         vec!["keys", "list"],
+        vec!["mail", "outbox"],
         vec!["config", "show"],
     ] {
         for json in [&[][..], &["--json"]] {

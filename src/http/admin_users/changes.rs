@@ -82,10 +82,10 @@ pub async fn create(
     let name = name(&mut fields).flatten();
     let roles = roles(&mut fields).unwrap_or_default();
     let details = Details {
-        email_verified: fields.flag("email_verified"),
         disabled: fields.flag("disabled"),
         metadata: metadata_over(&mut fields, &Metadata::new()).unwrap_or_default(),
     };
+    let email_verified = fields.flag("email_verified");
     fields.finish()?;
     let Some(email) = email else { return Err(incomplete()) };
 
@@ -98,7 +98,7 @@ pub async fn create(
         Some(password) => server.hashing.hash(password).await?,
         None => server.hashing.unmatchable(),
     };
-    let new = NewAccount { email, name, password_hash, roles };
+    let new = NewAccount { email, name, password_hash, roles, email_verified };
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
     let create = async move {
         let by = By { actor, origin: &origin };

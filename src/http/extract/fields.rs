@@ -179,6 +179,11 @@ impl Fields {
         self.errors.push(FieldError { field: name.into(), message: message.into() });
     }
 
+    /// Whether anything was wrong so far.
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Succeeds if nothing was wrong.
     pub fn finish(mut self) -> Result<(), Problem> {
         let errors = std::mem::take(&mut self.errors);

@@ -238,7 +238,7 @@ async fn keys_are_sealed_anew_under_the_newest_key_encryption_key() {
     service.client = Client::new(service.signet.base());
     let done = service.post("/admin/keys/rewrap", json!({})).await.expect(200).json();
     // Two signing keys, and the one that tags refresh tokens.
-    assert_eq!((&done["rewrapped"], &done["no_longer_needed"]), (&json!(3), &json!([before])));
+    assert_eq!((&done["rewrapped"], &done["no_longer_needed"]), (&json!(4), &json!([before])));
     for key in service.keys("active").await {
         assert_eq!(key["sealed_under"], done["sealed_under"]);
     }

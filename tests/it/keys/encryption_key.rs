@@ -72,7 +72,7 @@ async fn it_is_changed_without_ending_a_session() {
     // Two signing keys, and the key of the refresh tokens.
     let expected = serde_json::json!({
         "sealed_under": new_id,
-        "rewrapped": 3,
+        "rewrapped": 4,
         "no_longer_needed": [old_id],
     });
     assert_eq!(done, expected);
@@ -101,7 +101,7 @@ async fn the_one_of_development_is_changed_in_its_file() {
     let (new, new_id) = new_key();
     std::fs::write(&file, format!("{new}\n{old}")).expect("written");
     let done = signet.cli_json(&["keys", "rewrap"], "");
-    assert_eq!((&done["sealed_under"], &done["rewrapped"]), (&new_id.into(), &3.into()));
+    assert_eq!((&done["sealed_under"], &done["rewrapped"]), (&new_id.into(), &4.into()));
     std::fs::write(&file, &new).expect("written");
     signet.restart();
     Client::new(signet.base()).refresh(&user.tokens.refresh_token).await.tokens();

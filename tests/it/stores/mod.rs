@@ -3,6 +3,7 @@
 mod attempts;
 mod engines;
 mod keys;
+mod mail;
 mod redis_connection;
 mod roles;
 mod session_pages;

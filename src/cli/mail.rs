@@ -1,0 +1,115 @@
+//! `signet mail`: try the settings, see what waits, take the templates to change them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::output;
+use crate::app::open_database;
+use crate::config::Config;
+use crate::mail::{Outbox, Waiting, template};
+use crate::postman;
+use crate::secret::Random;
+use crate::time::Clock;
+use crate::users::Email;
+
+/// How many letters one page of the store has.
+const PAGE: i64 = 500;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Send a test mail now, and say what the server answered.
+    Test {
+        /// The address to send it to.
+        address: String,
+    },
+    /// List what waits: how often it was tried, when it is next, what went wrong.
+    Outbox {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the built-in templates to a folder, but for those that are there already.
+    Templates {
+        /// The folder, to be named by mail.templates.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Serialize)]
+struct WaitingRow {
+    id: String,
+    kind: &'static str,
+    recipient: String,
+    created_at: String,
+    attempts: i64,
+    next_attempt_at: String,
+    last_error: Option<String>,
+}
+
+impl From<Waiting> for WaitingRow {
+    fn from(waiting: Waiting) -> Self {
+        Self {
+            id: waiting.id.to_string(),
+            kind: waiting.kind.as_str(),
+            recipient: waiting.recipient,
+            created_at: waiting.created_at.to_string(),
+            attempts: waiting.attempts,
+            next_attempt_at: waiting.due_at.to_string(),
+            last_error: waiting.last_error,
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(command: Command, config: &Config) -> Result<()> {
+    match command {
+        Command::Test { address } => test(&address, config).await,
+        Command::Outbox { json } => list(json, config).await,
+        Command::Templates { folder } => {
+            let shown = folder.display();
+            let written = template::export(&folder);
+            let written = written.with_context(|| format!("{shown} cannot be written"))?;
+            output::print(&format!("wrote {} templates to {shown}", written.len()))
+        }
+    }
+}
+
+async fn test(address: &str, config: &Config) -> Result<()> {
+    let Some(mail) = &config.mail else { bail!("mail.transport is off") };
+    let to = Email::parse(address).map_err(|problem| anyhow::anyhow!("ADDRESS {problem}"))?;
+    let (random, now) = (Random::system(), Clock::system().now());
+    let answer = postman::send_test(mail, &config.issuer, &to, &random, now).await?;
+    output::print(&format!("sent to {}: {answer}", to.address()))
+}
+
+async fn list(json: bool, config: &Config) -> Result<()> {
+    let db = open_database(config).await?;
+    let outbox = Outbox::new(db.clone(), 0);
+    let mut rows: Vec<WaitingRow> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = outbox.list(&after, PAGE).await.context("the outbox cannot be read")?;
+        let Some(last) = page.last() else { break };
+        after = last.id.to_string();
+        rows.extend(page.into_iter().map(WaitingRow::from));
+    }
+    db.close().await;
+    if json {
+        return output::json(&rows);
+    }
+    let cells = |row: &WaitingRow| {
+        [
+            row.kind.to_owned(),
+            row.recipient.clone(),
+            row.created_at.clone(),
+            row.attempts.to_string(),
+            row.next_attempt_at.clone(),
+            output::cell(row.last_error.as_ref()),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    output::table(["kind", "recipient", "created", "attempts", "next", "last error"], &rows)
+}

@@ -1,0 +1,213 @@
+//! The section `mail`.
+
+use std::path::PathBuf;
+
+use url::{Host, Url};
+
+use super::Profile;
+use super::check::{Check, is_loopback};
+use crate::mail::letter::parse_sender;
+use crate::mail::{Config, Mailbox, Policy, SmtpConfig, Tls, TransportConfig};
+use crate::secret::Secret;
+
+/// The words of `mail.transport`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Off,
+    Files,
+    Smtp,
+}
+
+impl Check<'_> {
+    /// `Some(None)` where no mail is sent. Everything is read all the same, so that a mistake shows
+    /// before it matters.
+    pub(super) fn mail(&mut self) -> Option<Option<Config>> {
+        let way = self.choice(
+            "mail.transport",
+            &[("off", Way::Off), ("files", Way::Files), ("smtp", Way::Smtp)],
+        );
+        let from = self.sender(way);
+        let directory = self.text("mail.directory");
+        let templates = self.folder("mail.templates");
+        let verification_url = self.page("mail.verification_url");
+        let reset_url = self.page("mail.reset_url");
+        let policy = self.mail_policy();
+        let smtp = self.smtp(way == Some(Way::Smtp));
+        let transport = match way? {
+            Way::Off => return Some(None),
+            Way::Files => {
+                let directory = directory?;
+                if directory.is_empty() {
+                    self.problem("mail.directory", "must name a folder");
+                    return None;
+                }
+                TransportConfig::Files(directory.into())
+            }
+            Way::Smtp => TransportConfig::Smtp(smtp??),
+        };
+        Some(Some(Config {
+            transport,
+            from: from??,
+            templates: templates?,
+            verification_url: verification_url?,
+            reset_url: reset_url?,
+            policy: policy?,
+        }))
+    }
+
+    /// Whether an address has to be proven before its user can log in.
+    pub(super) fn require_verified_email(&mut self) -> Option<bool> {
+        let key = "signup.require_verified_email";
+        let required = self.flag(key)?;
+        if required && self.text("mail.transport").as_deref() == Some("off") {
+            let problem = "cannot be true while mail.transport is off: nobody could prove an \
+                           address";
+            self.problem(key, problem);
+            return None;
+        }
+        Some(required)
+    }
+
+    fn mail_policy(&mut self) -> Option<Policy> {
+        let verification_lifetime = self.duration("mail.verification_lifetime");
+        let reset_lifetime = self.duration("mail.reset_lifetime");
+        let give_up_after = self.duration("mail.give_up_after");
+        let outbox_limit = self.number("mail.outbox_limit", 0, u32::MAX);
+        let policy =
+            Policy::new(verification_lifetime?, reset_lifetime?, give_up_after?, outbox_limit?);
+        self.accept_policy("mail", policy)
+    }
+
+    /// `Some(None)` where none is given and none is needed.
+    fn sender(&mut self, way: Option<Way>) -> Option<Option<Mailbox>> {
+        let key = "mail.from";
+        let text = self.text(key)?;
+        if text.is_empty() {
+            if matches!(way, Some(Way::Smtp | Way::Files)) {
+                let problem = "is required, since mail is sent: an address such as \
+                               Example <no-reply@example.com>";
+                self.problem(key, problem);
+                return None;
+            }
+            return Some(None);
+        }
+        self.accept(key, parse_sender(&text)).map(Some)
+    }
+
+    fn folder(&mut self, key: &str) -> Option<Option<PathBuf>> {
+        let text = self.text(key)?;
+        Some((!text.is_empty()).then(|| text.into()))
+    }
+
+    /// A page of the application, which gets a token in the fragment.
+    fn page(&mut self, key: &str) -> Option<Option<Url>> {
+        let text = self.text(key)?;
+        if text.is_empty() {
+            return Some(None);
+        }
+        let profile = self.profile;
+        self.accept(key, check_page(&text, profile)).map(Some)
+    }
+
+    /// `Some(None)` where none is named and none is needed.
+    fn smtp(&mut self, needed: bool) -> Option<Option<SmtpConfig>> {
+        let host = self.text("mail.smtp.host");
+        let port = self.number("mail.smtp.port", 0, u16::MAX);
+        let tls = self.choice(
+            "mail.smtp.tls",
+            &[("starttls", Tls::StartTls), ("tls", Tls::Implicit), ("off", Tls::Off)],
+        );
+        let allow_plaintext = self.flag("mail.smtp.allow_plaintext");
+        let ca_file = self.folder("mail.smtp.ca_file");
+        let credentials = self.smtp_credentials();
+        let timeout = self.duration("mail.smtp.timeout").filter(|timeout| {
+            let good = (1..=600).contains(&timeout.as_secs());
+            if !good {
+                self.problem("mail.smtp.timeout", "must be from 1s to 10m");
+            }
+            good
+        });
+        let connections = self.number("mail.smtp.connections", 1, 32);
+        let (host, tls) = (host?, tls?);
+        if host.is_empty() {
+            if needed {
+                let problem = "is required, since mail.transport is smtp";
+                self.problem("mail.smtp.host", problem);
+                return None;
+            }
+            return Some(None);
+        }
+        let host = self.accept("mail.smtp.host", check_host(&host))?;
+        if tls == Tls::Off && !allow_plaintext? && !is_loopback_host(&host) {
+            let problem = "can be off for a loopback host only, since tokens travel there; \
+                           mail.smtp.allow_plaintext permits it for any";
+            self.problem("mail.smtp.tls", problem);
+            return None;
+        }
+        let port = match (port?, tls) {
+            (0, Tls::StartTls) => 587,
+            (0, Tls::Implicit) => 465,
+            (0, Tls::Off) => 25,
+            (port, _) => port,
+        };
+        Some(Some(SmtpConfig {
+            host,
+            port,
+            tls,
+            ca_file: ca_file?,
+            credentials: credentials?,
+            timeout: timeout?,
+            connections: connections?,
+        }))
+    }
+
+    fn smtp_credentials(&mut self) -> Option<Option<(String, Secret<String>)>> {
+        let username = self.text("mail.smtp.username");
+        let password = self.text("mail.smtp.password").map(Secret::new);
+        let (username, password) = (username?, password?);
+        match (username.is_empty(), password.expose().is_empty()) {
+            (true, true) => Some(None),
+            (false, false) => Some(Some((username, password))),
+            (true, false) => {
+                self.problem("mail.smtp.username", "is required with mail.smtp.password");
+                None
+            }
+            (false, true) => {
+                let problem = "is required with mail.smtp.username, best in a file that \
+                               SIGNET__MAIL__SMTP__PASSWORD_FILE names";
+                self.problem("mail.smtp.password", problem);
+                None
+            }
+        }
+    }
+}
+
+/// https, so that nobody on the way can change the page that takes the token.
+fn check_page(text: &str, profile: Profile) -> Result<Url, String> {
+    let wrong = "must be an absolute https URL such as https://app.example.com/verify";
+    let url = Url::parse(text).ok().filter(Url::has_host).ok_or(wrong)?;
+    if url.fragment().is_some() {
+        return Err("must have no fragment: the token becomes it".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() || text.len() > 1000 {
+        return Err(wrong.into());
+    }
+    match (url.scheme(), profile) {
+        ("https", _) => Ok(url),
+        ("http", Profile::Development) if is_loopback(&url) => Ok(url),
+        _ => Err(wrong.into()),
+    }
+}
+
+fn check_host(text: &str) -> Result<String, String> {
+    let written = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
+    match Host::parse(&written) {
+        Ok(host) => Ok(host.to_string().trim_matches(['[', ']']).to_owned()),
+        Err(_) => Err("must be a host name or address, without a port".into()),
+    }
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let written = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    Url::parse(&format!("http://{written}")).is_ok_and(|url| is_loopback(&url))
+}

@@ -1,0 +1,194 @@
+//! Addresses: proving one's own (`/email/...`) and changing it (`/users/me/email`). What is asked
+//! for by an address answers the same whether there is an account or not.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::account::ProblemBody;
+use super::error::Problem;
+use super::extract::{self, Fields};
+use super::finish::to_the_end;
+use super::signed_in;
+use crate::app::App;
+use crate::audit::{Actor, By};
+use crate::users::{Email, Verdict};
+
+/// What is wrong with a token that is not good, for whatever reason.
+pub(super) const NOT_GOOD: &str = "is not valid, was used, or has expired";
+
+/// What was accepted.
+#[derive(Serialize, ToSchema)]
+pub struct AcceptedBody {
+    /// What happens next, for people.
+    #[schema(example = "if there is an account with this address, a mail is on its way to it")]
+    detail: &'static str,
+}
+
+/// 202: a mail tells the rest.
+pub(super) fn accepted(detail: &'static str) -> HttpResponse {
+    HttpResponse::Accepted()
+        .insert_header(("Cache-Control", "no-store"))
+        .json(AcceptedBody { detail })
+}
+
+/// Where the operator has switched mail off, what needs it is not there: to try again would not
+/// help, so it is no 503.
+pub(super) fn check_mail_is_on(app: &App) -> Result<(), Problem> {
+    match app.postman {
+        Some(_) => Ok(()),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "this service sends no mail")),
+    }
+}
+
+/// The address in the member `email`.
+pub(super) fn address(fields: &mut Fields) -> Option<Email> {
+    let text = fields.required("email")?;
+    Email::parse(&text).map_err(|problem| fields.reject("email", problem)).ok()
+}
+
+/// An address.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct AddressBody {
+    /// The address of an account.
+    email: String,
+}
+
+/// Ask for a mail that proves one's address
+///
+/// The mail carries a token for `POST /email/verify`. The answer is the same whether there is an
+/// account with this address or not, and whether its address is proven already. An account gets one
+/// such mail a minute and five an hour.
+#[utoipa::path(
+    post, path = "/email/verification", tag = "Account",
+    request_body(content = inline(AddressBody)),
+    responses(
+        (status = 202, body = AcceptedBody),
+        (status = 400, description = "This is no address", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "This service sends no mail", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn ask_verification(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    check_mail_is_on(&app)?;
+    let mut fields = Fields::read(&request, payload).await?;
+    let email = address(&mut fields);
+    fields.finish()?;
+    if let Some(email) = email {
+        let now = app.clock.now();
+        to_the_end(async move { app.accounts.ask_verification(&email, now).await }).await?;
+    }
+    Ok(accepted("if there is an account with this address to be verified, a mail is on its way"))
+}
+
+/// A token from a mail.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct TokenBody {
+    /// The token.
+    #[schema(format = Password)]
+    token: String,
+}
+
+/// Prove an address by a token that was mailed to it
+///
+/// Of a token that was asked for at `/users/me/email`, the address becomes that of the account.
+#[utoipa::path(
+    post, path = "/email/verify", tag = "Account",
+    request_body(content = inline(TokenBody)),
+    responses(
+        (status = 204, description = "It is proven"),
+        (status = 400, description = "The token is not good", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "This service sends no mail", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn verify(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    check_mail_is_on(&app)?;
+    let mut fields = Fields::read(&request, payload).await?;
+    if let Some(token) = fields.required_secret("token") {
+        let (app, origin) = (app.clone(), extract::origin(&request, &app));
+        let now = app.clock.now();
+        let confirm = async move { app.accounts.confirm_email(&token, &origin, now).await };
+        if !to_the_end(confirm).await? {
+            fields.reject("token", NOT_GOOD);
+        }
+    }
+    fields.finish()?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A change of address.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct EmailChangeBody {
+    /// The new address.
+    email: String,
+    /// The present password.
+    #[schema(format = Password)]
+    current_password: String,
+}
+
+/// Ask to change one's own address
+///
+/// A token for `POST /email/verify` goes to the new address, and a notice to the present one, which
+/// stays until the token is used. Whether the new one is taken is not told. Ending all sessions, as
+/// a change of password does, ends the request too.
+#[utoipa::path(
+    post, path = "/users/me/email", tag = "Account",
+    request_body(content = inline(EmailChangeBody)),
+    responses(
+        (status = 202, body = AcceptedBody),
+        (status = 400, description = "Bad fields", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "This service sends no mail", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+    security(("user" = []))
+)]
+pub async fn ask_change(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    check_mail_is_on(&app)?;
+    extract::bearer(&request)?;
+    // Who speaks is decided after the body has come, which may take its time.
+    let fields = Fields::read(&request, payload).await;
+    let now = app.clock.now();
+    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let mut fields = fields?;
+    let email = address(&mut fields);
+    if email.as_ref().is_some_and(|email| email.address() == user.email) {
+        fields.reject("email", "is the present address");
+    }
+    let hashing = &app.authorization_server.hashing;
+    if let Some(current) = fields.password("current_password")
+        && hashing.verify(current, Some(&user.password_hash)).await? == Verdict::Wrong
+    {
+        fields.reject("current_password", "is not the present password");
+    }
+    fields.finish()?;
+    if let Some(email) = email {
+        let origin = extract::origin(&request, &app);
+        let ask = async move {
+            let by = By { actor: Actor::User(user.id), origin: &origin };
+            app.accounts.ask_email_change(&user, &email, by, now).await
+        };
+        to_the_end(ask).await?;
+    }
+    Ok(accepted("a mail is on its way to the new address; it changes when that is confirmed"))
+}

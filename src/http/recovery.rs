@@ -1,0 +1,106 @@
+//! A forgotten password: `/password/forgot` and `/password/reset`.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use utoipa::ToSchema;
+
+use super::account::ProblemBody;
+use super::email::{AcceptedBody, AddressBody, NOT_GOOD, accepted, address, check_mail_is_on};
+use super::error::Problem;
+use super::extract::{self, Fields};
+use super::finish::to_the_end;
+use crate::app::App;
+
+/// Ask for a mail to set a new password
+///
+/// The mail carries a token for `POST /password/reset`. The answer is the same whether there is an
+/// account with this address or not. An account gets one such mail a minute and five an hour.
+#[utoipa::path(
+    post, path = "/password/forgot", tag = "Account",
+    request_body(content = inline(AddressBody)),
+    responses(
+        (status = 202, body = AcceptedBody),
+        (status = 400, description = "This is no address", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "This service sends no mail", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn forgot(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    check_mail_is_on(&app)?;
+    let mut fields = Fields::read(&request, payload).await?;
+    let email = address(&mut fields);
+    fields.finish()?;
+    if let Some(email) = email {
+        let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+        let ask = async move { app.accounts.ask_password_reset(&email, &origin, now).await };
+        to_the_end(ask).await?;
+    }
+    Ok(accepted("if there is an account with this address, a mail is on its way to it"))
+}
+
+/// A new password.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct PasswordResetBody {
+    /// The token from the mail.
+    #[schema(format = Password)]
+    token: String,
+    /// The new password: 8 to 256 characters, none of the commonest.
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// Set a new password by a token from a mail
+///
+/// Ends all sessions of the user, and proves the address.
+#[utoipa::path(
+    post, path = "/password/reset", tag = "Account",
+    request_body(content = inline(PasswordResetBody)),
+    responses(
+        (status = 204, description = "Set; sign in with it"),
+        (status = 400, description = "The token is not good, or the password may not be chosen",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "This service sends no mail", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn reset(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    check_mail_is_on(&app)?;
+    let mut fields = Fields::read(&request, payload).await?;
+    let now = app.clock.now();
+    let (token, password) = (fields.required_secret("token"), fields.password("password"));
+    let found = match &token {
+        Some(token) => app.accounts.find_password_reset(token, now).await?,
+        None => None,
+    };
+    if token.is_some() && found.is_none() {
+        fields.reject("token", NOT_GOOD);
+    }
+    let login = found.as_ref().map_or("", |(_, user)| &user.email);
+    if let Some(password) = &password
+        && let Err(problem) = password.check_new(login)
+    {
+        fields.reject("password", problem);
+    }
+    if let (Some((token, user)), Some(password), false) = (found, password, fields.has_errors()) {
+        let hash = app.authorization_server.hashing.hash(password).await?;
+        let (app, origin) = (app.clone(), extract::origin(&request, &app));
+        let reset =
+            async move { app.accounts.reset_password(&token, &user, &hash, &origin, now).await };
+        // Used, or the account has changed, meanwhile.
+        if !to_the_end(reset).await? {
+            fields.reject("token", NOT_GOOD);
+        }
+    }
+    fields.finish()?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,116 @@
+//! Sorting: from "somebody asked for mail to this address" to a letter for a user, or to nothing.
+//! The letter goes to the address as the account has it, never as it was typed: two that compare the
+//! same may be two mailboxes.
+
+use uuid::Uuid;
+
+use super::Postman;
+use crate::mail::{Entry, Kind, Waiting};
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+use crate::users::{User, email};
+
+/// How many rows are sorted in one go.
+const BATCH: i64 = 100;
+
+impl Postman {
+    /// Sorts what waits for it, up to a bound; returns whether there may be more.
+    pub async fn sort(&self, now: Timestamp) -> Result<bool, StorageError> {
+        let rows = self.outbox.unsorted(BATCH).await?;
+        for asked in &rows {
+            match self.sort_one(asked, now).await {
+                Err(error @ StorageError::Unavailable(_)) => return Err(error),
+                // One that cannot be read must not hold up the others.
+                Err(error) => {
+                    tracing::error!(mail = %asked.id, %error, "mail could not be sorted");
+                    self.outbox.remove(asked.id).await?;
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(i64::try_from(rows.len()).is_ok_and(|sorted| sorted == BATCH))
+    }
+
+    async fn sort_one(&self, asked: &Waiting, now: Timestamp) -> Result<(), StorageError> {
+        match self.letter_for(asked).await? {
+            Some((entry, subjects)) if self.is_due(&entry, &subjects, now).await? => {
+                self.outbox.set_sorted(&entry, now).await
+            }
+            _ => self.outbox.remove(asked.id).await.map(drop),
+        }
+    }
+
+    /// Whether nothing that says the same waits already, and nobody gets too many.
+    async fn is_due(
+        &self,
+        entry: &Entry,
+        subjects: &[String],
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        if self.outbox.has_same(entry).await? {
+            return Ok(false);
+        }
+        for subject in subjects {
+            if !self.outbox.admit(entry.kind, subject, entry.id, now).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What is to be sent for `asked`, and against whom it counts; `None` for nothing.
+    async fn letter_for(
+        &self,
+        asked: &Waiting,
+    ) -> Result<Option<(Entry, Vec<String>)>, StorageError> {
+        let Some(asker) = asked.user_id else {
+            let key = email::key_of(&asked.recipient);
+            let user = self.users.find_by_email_key(&key).await?.filter(User::is_active);
+            return Ok(user.and_then(|user| for_address(asked, &user)));
+        };
+        let user = self.users.find(asker).await?;
+        let Some(user) = user.filter(|user| still_asks(asked, user)) else { return Ok(None) };
+        let own = |kind| Entry {
+            id: asked.id,
+            kind,
+            recipient: asked.recipient.clone(),
+            user_id: Some(user.id),
+            epoch: asked.epoch,
+        };
+        match asked.kind {
+            Kind::EmailChange => {
+                let key = email::key_of(&asked.recipient);
+                let holder = self.users.find_by_email_key(&key).await?;
+                match holder.filter(|holder| holder.id != user.id) {
+                    Some(holder) if holder.is_active() => {
+                        let exists = to(asked.id, Kind::AccountExists, &holder, None);
+                        Ok(Some((exists, vec![holder.id.to_string(), user.id.to_string()])))
+                    }
+                    Some(_) => Ok(None),
+                    // Neither one address from many accounts nor many from one.
+                    None => Ok(Some((own(asked.kind), vec![key, user.id.to_string()]))),
+                }
+            }
+            kind => Ok(Some((own(kind), vec![user.id.to_string()]))),
+        }
+    }
+}
+
+/// Whether `user` is who asked, and nothing has ended what was asked for.
+fn still_asks(asked: &Waiting, user: &User) -> bool {
+    user.is_active() && asked.epoch.is_none_or(|epoch| epoch == user.session_epoch)
+}
+
+/// What somebody who knows an address may have sent to it.
+fn for_address(asked: &Waiting, user: &User) -> Option<(Entry, Vec<String>)> {
+    let entry = match asked.kind {
+        Kind::Verification if user.email_verified_at.is_some() => return None,
+        Kind::PasswordReset => to(asked.id, asked.kind, user, Some(user.session_epoch)),
+        kind => to(asked.id, kind, user, None),
+    };
+    Some((entry, vec![user.id.to_string()]))
+}
+
+fn to(id: Uuid, kind: Kind, user: &User, epoch: Option<i64>) -> Entry {
+    Entry { id, kind, recipient: user.email.clone(), user_id: Some(user.id), epoch }
+}

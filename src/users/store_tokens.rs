@@ -1,0 +1,172 @@
+//! Mailed tokens in the database, by fingerprint, and the changes to users that redeem one. Each
+//! change is guarded by what the token was issued for: the address, and the session epoch. A used
+//! token stays for a while, so that a letter that is sent again does not make it good again.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::mailed_token::{MailedToken, Purpose};
+use super::{UserStore, email};
+use crate::secret::{Fingerprint, Secret};
+use crate::storage::{StorageError, Transaction};
+use crate::time::Timestamp;
+
+impl UserStore {
+    /// Makes the token of `fingerprint` good, from now until it expires; once more where its letter
+    /// is sent again. `false` when it was used already.
+    pub async fn issue_token(
+        &self,
+        token: &MailedToken,
+        fingerprint: &Fingerprint,
+    ) -> Result<bool, StorageError> {
+        let insert = sqlx::query(
+            "INSERT INTO mailed_tokens \
+             (id, fingerprint, purpose, user_id, email, epoch, expires_at, used_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, NULL) \
+             ON CONFLICT (id) DO UPDATE SET expires_at = $7 WHERE mailed_tokens.used_at IS NULL",
+        )
+        .bind(token.id.to_string())
+        .bind(fingerprint.to_string())
+        .bind(token.purpose.as_str())
+        .bind(token.user_id.to_string())
+        .bind(token.email.clone())
+        .bind(token.epoch)
+        .bind(token.expires_at.as_unix());
+        Ok(self.db.execute(insert).await? > 0)
+    }
+
+    /// The token of this fingerprint, if it is good now.
+    pub async fn find_token(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Option<MailedToken>, StorageError> {
+        let query = sqlx::query(
+            "SELECT id, purpose, user_id, email, epoch, expires_at FROM mailed_tokens \
+             WHERE fingerprint = $1 AND used_at IS NULL AND expires_at > $2",
+        )
+        .bind(fingerprint.to_string())
+        .bind(now.as_unix());
+        self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
+    }
+
+    /// Uses `token` up. `false` when another was faster, or it has expired.
+    pub async fn redeem_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &MailedToken,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $2 \
+             WHERE id = $1 AND used_at IS NULL AND expires_at > $2",
+        )
+        .bind(token.id.to_string())
+        .bind(now.as_unix());
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Ends every token of the user.
+    pub async fn end_tokens_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL",
+        )
+        .bind(user_id.to_string())
+        .bind(now.as_unix());
+        update.execute(&mut **transaction).await?;
+        Ok(())
+    }
+
+    /// Notes that the address `token` was mailed to is the user's. `false` when the user has another
+    /// one, is disabled or gone.
+    pub async fn verify_email_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &MailedToken,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $3), \
+             updated_at = $3, version = version + 1 \
+             WHERE id = $1 AND email_key = $2 AND disabled_at IS NULL",
+        )
+        .bind(token.user_id.to_string())
+        .bind(email::key_of(&token.email))
+        .bind(now.as_unix());
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Gives the user the address that `token` was mailed to, which it proves, in the place of
+    /// `present`. `false` when the user has another one by now, has ended all sessions since, is
+    /// disabled or gone; `Conflict` when the new one is taken.
+    pub async fn change_email_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &MailedToken,
+        present: &str,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, \
+             updated_at = $4, version = version + 1 \
+             WHERE id = $1 AND email_key = $5 AND session_epoch = $6 AND disabled_at IS NULL",
+        )
+        .bind(token.user_id.to_string())
+        .bind(token.email.clone())
+        .bind(email::key_of(&token.email))
+        .bind(now.as_unix())
+        .bind(email::key_of(present))
+        .bind(token.epoch.unwrap_or(-1));
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Sets a new password hash and ends all sessions; the address that `token` was mailed to is
+    /// proven by the way. `false` when the user has another address by now, has ended all sessions
+    /// since, is disabled or gone.
+    pub async fn reset_password_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &MailedToken,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
+             email_verified_at = COALESCE(email_verified_at, $3), updated_at = $3, \
+             version = version + 1 \
+             WHERE id = $1 AND email_key = $4 AND session_epoch = $5 AND disabled_at IS NULL",
+        )
+        .bind(token.user_id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix())
+        .bind(email::key_of(&token.email))
+        .bind(token.epoch.unwrap_or(-1));
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Forgets tokens that expired before `then`.
+    pub async fn purge_tokens(&self, then: Timestamp) -> Result<(), StorageError> {
+        let delete =
+            sqlx::query("DELETE FROM mailed_tokens WHERE expires_at <= $1").bind(then.as_unix());
+        self.db.execute(delete).await.map(drop)
+    }
+}
+
+fn read(row: &AnyRow) -> Result<MailedToken, StorageError> {
+    let corrupt = || StorageError::corrupt("mailed token");
+    let text = |column| -> Result<String, StorageError> { Ok(row.try_get(column)?) };
+    Ok(MailedToken {
+        id: text("id")?.parse().map_err(|_| corrupt())?,
+        purpose: Purpose::parse(&text("purpose")?).ok_or_else(corrupt)?,
+        user_id: text("user_id")?.parse().map_err(|_| corrupt())?,
+        email: text("email")?,
+        epoch: row.try_get("epoch")?,
+        expires_at: Timestamp::from_unix(row.try_get("expires_at")?),
+    })
+}
