@@ -39,6 +39,39 @@ impl Timestamp {
         let seconds = self.0.saturating_sub(earlier.0);
         Duration::from_secs(if seconds > 0 { seconds as u64 } else { 0 })
     }
+
+    /// Reads RFC 3339, a date alone, or what databases print: a space for the `T`, an offset of
+    /// hours alone, or none, which then is UTC. From 1970 on; fractions of a second are dropped.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.len() == 10 {
+            return Self::parse(&format!("{text}T00:00:00"));
+        }
+        let (moment, rest) = text.split_at_checked("1970-01-01T00:00:00".len())?;
+        let offset = match rest.strip_prefix('.') {
+            Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
+            None => rest,
+        };
+        let moment = humantime::parse_rfc3339_weak(moment).ok()?;
+        let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs() as i64;
+        let moment = Self(seconds - seconds_east(offset.trim_start())?);
+        (moment.0 >= 0).then_some(moment)
+    }
+}
+
+/// Reads an offset from UTC: `Z`, `+hh`, `+hhmm`, `+hh:mm`, or none.
+fn seconds_east(offset: &str) -> Option<i64> {
+    if ["", "Z", "z"].contains(&offset) {
+        return Some(0);
+    }
+    let sign = if offset.starts_with('-') { -1 } else { 1 };
+    let digits = offset.strip_prefix(['+', '-'])?.replacen(':', "", 1);
+    if ![2, 4].contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes) = digits.split_at(2);
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().unwrap_or(0));
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 const fn saturating_seconds(duration: Duration) -> i64 {
@@ -116,6 +149,43 @@ mod tests {
         assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_unix(1_764_547_200).to_string(), "2025-12-01T00:00:00Z");
         assert_eq!(Timestamp::from_unix(i64::MAX).to_string(), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn reads_what_it_shows_and_what_databases_print() {
+        let noon = Timestamp::from_unix(1_764_590_400);
+        for text in [
+            "2025-12-01T12:00:00Z",
+            " 2025-12-01T12:00:00.987654Z\n",
+            "2025-12-01 12:00:00",
+            "2025-12-01 12:00:00.5",
+            "2025-12-01 14:00:00.123+02",
+            "2025-12-01 14:00:00 +0200",
+            "2025-12-01T06:30:00-05:30",
+        ] {
+            assert_eq!(Timestamp::parse(text), Some(noon), "{text}");
+        }
+        assert_eq!(Timestamp::parse(&noon.to_string()), Some(noon));
+        assert_eq!(Timestamp::parse("2025-12-01"), Some(Timestamp::from_unix(1_764_547_200)));
+        for text in [
+            "",
+            "today",
+            "2025-02-30",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+01",
+            "2025-12-01T12:00:00+",
+            "2025-12-01T12:00:00++5",
+            "2025-12-01T12:00:00+24:00",
+            "2025-12-01T12:00:00+05:60",
+            "2025-12-01T12:00:00 CET",
+            "2025-12-01T12:00",
+            "1764590400",
+            "20251201T120000Z",
+            "2025-12-01T12:00:0\u{660}",
+            "\u{660}\u{660}\u{660}\u{660}\u{660}",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
     }
 
     #[test]
