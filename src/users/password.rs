@@ -153,6 +153,13 @@ pub fn verify(
     if current { Verdict::Right } else { Verdict::RightButOutdated }
 }
 
+/// Whether this version can verify the stored hash; the error is a sentence for the operator.
+pub fn check_stored(stored: &str) -> Result<(), &'static str> {
+    let known = parse(stored).is_some()
+        || ["pbkdf2_sha256$", "$2b$"].iter().any(|scheme| stored.starts_with(scheme));
+    known.then_some(()).ok_or("is of an unknown scheme")
+}
+
 struct Parsed {
     algorithm: Algorithm,
     version: Version,
