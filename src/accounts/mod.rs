@@ -3,6 +3,8 @@
 //! same step, so no session of before it is ever refreshed again; the sessions' records go before
 //! and after it, so that introspection knows at once as well.
 
+pub mod import;
+
 use uuid::Uuid;
 
 use crate::audit::{Audit, By, Event, Kind};

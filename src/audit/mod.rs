@@ -24,6 +24,12 @@ pub enum Kind {
     UserEnabled,
     /// An account was removed.
     UserDeleted,
+    /// An import of users began: of one that is cut off, this alone tells.
+    UsersImportBegun,
+    /// Users were brought from elsewhere.
+    UsersImported,
+    /// Users were written out, with their password hashes where the detail says so.
+    UsersExported,
     /// A password was changed, and all sessions of the user ended.
     PasswordChanged,
     /// A session began.
@@ -77,6 +83,9 @@ impl Kind {
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
             Self::UserDeleted => "user.deleted",
+            Self::UsersImportBegun => "users.import_begun",
+            Self::UsersImported => "users.imported",
+            Self::UsersExported => "users.exported",
             Self::PasswordChanged => "password.changed",
             Self::LoggedIn => "login.succeeded",
             Self::LoginRefused => "login.refused",

@@ -1,13 +1,13 @@
 //! Users in the database. Every statement that ends a user's sessions raises `session_epoch` in
 //! the same step as the change that is the reason for it.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::{Email, User};
 use crate::secret::Secret;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, Statement, StorageError};
 use crate::time::Timestamp;
 
 /// A query for whole users, with its condition.
@@ -20,6 +20,16 @@ macro_rules! select {
         )
     };
 }
+
+mod import;
+
+/// The start of a statement that stores users; the values are for [`bind`].
+const INSERT: &str = "INSERT INTO users (id, email, email_key, name, password_hash, roles, \
+                      session_epoch, email_verified_at, disabled_at, created_at, updated_at, \
+                      metadata, version) VALUES ";
+
+/// How many values [`bind`] binds.
+const COLUMNS: usize = 13;
 
 /// The table `users`. Cheap to clone.
 #[derive(Clone)]
@@ -35,24 +45,8 @@ impl UserStore {
 
     /// Stores a new user; `Conflict` when the address is taken.
     pub async fn create(&self, user: &User) -> Result<(), StorageError> {
-        let insert = sqlx::query(
-            "INSERT INTO users (id, email, email_key, name, password_hash, roles, session_epoch, \
-             email_verified_at, disabled_at, created_at, updated_at, metadata, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(user.id.to_string())
-        .bind(user.email.as_str())
-        .bind(super::email::key_of(&user.email))
-        .bind(user.name.as_deref())
-        .bind(user.password_hash.expose().as_str())
-        .bind(user.roles.join(" "))
-        .bind(user.session_epoch)
-        .bind(user.email_verified_at.map(Timestamp::as_unix))
-        .bind(user.disabled_at.map(Timestamp::as_unix))
-        .bind(user.created_at.as_unix())
-        .bind(user.updated_at.as_unix())
-        .bind(metadata_text(&user.metadata))
-        .bind(user.version);
+        let insert = format!("{INSERT}{}", row_of_values(0));
+        let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
         self.db.execute(insert).await.map(drop)
     }
 
@@ -219,6 +213,31 @@ impl User {
             version: 0,
         }
     }
+}
+
+/// The placeholders of the user at `position` of a statement: `($1, …)` for the first.
+fn row_of_values(position: usize) -> String {
+    let numbers = position * COLUMNS + 1..=(position + 1) * COLUMNS;
+    let values: Vec<_> = numbers.map(|number| format!("${number}")).collect();
+    format!("({})", values.join(", "))
+}
+
+/// Binds the values of one user, in the order of [`INSERT`].
+fn bind<'q>(insert: Statement<'q>, user: &User) -> Statement<'q> {
+    insert
+        .bind(user.id.to_string())
+        .bind(user.email.clone())
+        .bind(super::email::key_of(&user.email))
+        .bind(user.name.clone())
+        .bind(user.password_hash.expose().clone())
+        .bind(user.roles.join(" "))
+        .bind(user.session_epoch)
+        .bind(user.email_verified_at.map(Timestamp::as_unix))
+        .bind(user.disabled_at.map(Timestamp::as_unix))
+        .bind(user.created_at.as_unix())
+        .bind(user.updated_at.as_unix())
+        .bind(metadata_text(&user.metadata))
+        .bind(user.version)
 }
 
 /// An empty object is stored as NULL.
