@@ -1,5 +1,8 @@
 //! `signet users`.
 
+mod export;
+mod import;
+
 use std::io::{BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
@@ -65,6 +68,10 @@ pub enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Bring in users from JSON Lines, CSV or a Django dump. Who is there already is left alone.
+    Import(import::Arguments),
+    /// Write out all users, in the form that import reads.
+    Export(export::Arguments),
 }
 
 #[derive(Serialize)]
@@ -138,6 +145,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             stores.accounts.set_password(user.id, &hash, by, now).await?;
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
         }
+        Command::Import(arguments) => import::run(arguments, config, &stores, by, now).await,
+        Command::Export(arguments) => export::run(arguments, &stores, by, now).await,
     }
 }
 

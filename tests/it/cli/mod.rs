@@ -1,6 +1,10 @@
 //! The command line: what it does, what it prints, how it ends.
 
 mod clients;
+mod export;
+mod import;
+mod import_files;
+mod import_interrupted;
 mod keys;
 mod keys_import;
 mod service;
