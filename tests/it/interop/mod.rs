@@ -1,5 +1,6 @@
 //! Real clients that know nothing of Signet but the issuer's address.
 
+mod django;
 mod fastapi;
 mod jwks_client;
 mod rotation_under_load;
