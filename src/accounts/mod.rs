@@ -10,6 +10,8 @@ pub mod administration;
 pub mod merge_patch;
 pub mod roles;
 
+pub mod import;
+
 use uuid::Uuid;
 
 use crate::audit::{Audit, By, Event, Kind};

@@ -29,6 +29,12 @@ pub enum Kind {
     UserRoleGranted,
     /// A role was taken from a user.
     UserRoleRevoked,
+    /// An import of users began: of one that is cut off, this alone tells.
+    UsersImportBegun,
+    /// Users were brought from elsewhere.
+    UsersImported,
+    /// Users were written out, with their password hashes where the detail says so.
+    UsersExported,
     /// A password was changed, and all sessions of the user ended.
     PasswordChanged,
     /// A new password was set by a mailed token, and all sessions of the user ended.
@@ -114,6 +120,9 @@ impl Kind {
             Self::UserDeleted => "user.deleted",
             Self::UserRoleGranted => "user.role_granted",
             Self::UserRoleRevoked => "user.role_revoked",
+            Self::UsersImportBegun => "users.import_begun",
+            Self::UsersImported => "users.imported",
+            Self::UsersExported => "users.exported",
             Self::PasswordChanged => "password.changed",
             Self::PasswordReset => "password.reset",
             Self::PasswordResetAsked => "password.reset_asked",

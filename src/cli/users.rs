@@ -1,6 +1,8 @@
 //! `signet users`.
 
 mod administration;
+mod export;
+mod import;
 
 use std::io::{BufRead, IsTerminal, Read};
 
@@ -108,6 +110,10 @@ pub enum Command {
     },
     #[command(flatten)]
     Administration(administration::Command),
+    /// Bring in users from JSON Lines, CSV or a Django dump. Who is there already is left alone.
+    Import(import::Arguments),
+    /// Write out all users, in the form that import reads.
+    Export(export::Arguments),
 }
 
 #[derive(Serialize)]
@@ -211,6 +217,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             output::print(&format!("ended all sessions of {}", user.email))
         }
         Command::Administration(command) => administration::run(command, &stores, now).await,
+        Command::Import(arguments) => import::run(arguments, config, &stores, by, now).await,
+        Command::Export(arguments) => export::run(arguments, &stores, by, now).await,
     }
 }
 

@@ -197,6 +197,16 @@ impl Db {
         Ok(())
     }
 
+    /// Leaves the database to others after a step of bulk work that wrote for `wrote` of the time
+    /// that it `took`. On SQLite, whoever meets the one writer's lock sleeps before looking again,
+    /// so it is to be free for as long as it is held.
+    pub async fn make_room(&self, wrote: Duration, took: Duration) {
+        if self.engine == Engine::Sqlite {
+            let free = took.saturating_sub(wrote);
+            tokio::time::sleep(wrote.saturating_sub(free).min(STATEMENT_TIMEOUT)).await;
+        }
+    }
+
     /// Closes the pool; on SQLite this also folds the write-ahead log into the file.
     pub async fn close(&self) {
         if self.engine == Engine::Sqlite

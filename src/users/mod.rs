@@ -3,6 +3,7 @@
 
 pub mod email;
 pub mod hashing;
+pub mod import;
 pub mod mailed_token;
 pub mod metadata;
 pub mod password;

@@ -1,8 +1,8 @@
 //! Users in the database. Every statement that ends a user's sessions raises `session_epoch` in
 //! the same step as the change that is the reason for it.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::{Email, User};
@@ -22,19 +22,17 @@ macro_rules! select {
 }
 
 mod administration;
+mod import;
 
 pub use administration::{Changed, Filter};
-/// The statement that stores a user, with what to do where there is one already.
-macro_rules! insert {
-    ($on_conflict:literal) => {
-        concat!(
-            "INSERT INTO users (id, email, email_key, name, password_hash, roles, session_epoch, \
-             email_verified_at, disabled_at, created_at, updated_at, metadata, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            $on_conflict
-        )
-    };
-}
+
+/// The start of a statement that stores users; the values are for [`bind`].
+const INSERT: &str = "INSERT INTO users (id, email, email_key, name, password_hash, roles, \
+                      session_epoch, email_verified_at, disabled_at, created_at, updated_at, \
+                      metadata, version) VALUES ";
+
+/// How many values [`bind`] binds.
+const COLUMNS: usize = 13;
 
 /// The table `users`. Cheap to clone.
 #[derive(Clone)]
@@ -50,7 +48,9 @@ impl UserStore {
 
     /// Stores a new user; `Conflict` when the address is taken.
     pub async fn create(&self, user: &User) -> Result<(), StorageError> {
-        self.db.execute(insert(insert!(""), user)).await.map(drop)
+        let insert = format!("{INSERT}{}", row_of_values(0));
+        let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
+        self.db.execute(insert).await.map(drop)
     }
 
     /// Stores a new user within `transaction`. `false`, after the same work, when the address is
@@ -60,7 +60,8 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         user: &User,
     ) -> Result<bool, StorageError> {
-        let insert = insert(insert!(" ON CONFLICT (email_key) DO NOTHING"), user);
+        let insert = format!("{INSERT}{} ON CONFLICT (email_key) DO NOTHING", row_of_values(0));
+        let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
         Ok(insert.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
@@ -230,13 +231,21 @@ impl User {
     }
 }
 
-fn insert<'q>(statement: &'static str, user: &User) -> Statement<'q> {
-    sqlx::query(statement)
+/// The placeholders of the user at `position` of a statement: `($1, …)` for the first.
+fn row_of_values(position: usize) -> String {
+    let numbers = position * COLUMNS + 1..=(position + 1) * COLUMNS;
+    let values: Vec<_> = numbers.map(|number| format!("${number}")).collect();
+    format!("({})", values.join(", "))
+}
+
+/// Binds the values of one user, in the order of [`INSERT`].
+fn bind<'q>(insert: Statement<'q>, user: &User) -> Statement<'q> {
+    insert
         .bind(user.id.to_string())
-        .bind(user.email.as_str())
+        .bind(user.email.clone())
         .bind(super::email::key_of(&user.email))
-        .bind(user.name.as_deref())
-        .bind(user.password_hash.expose().as_str())
+        .bind(user.name.clone())
+        .bind(user.password_hash.expose().clone())
         .bind(user.roles.join(" "))
         .bind(user.session_epoch)
         .bind(user.email_verified_at.map(Timestamp::as_unix))

@@ -2,6 +2,10 @@
 
 mod administration;
 mod clients;
+mod export;
+mod import;
+mod import_files;
+mod import_interrupted;
 mod keys;
 mod keys_import;
 mod roles;

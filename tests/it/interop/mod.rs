@@ -1,5 +1,6 @@
 //! Real clients that know nothing of Signet but the issuer's address.
 
+mod django;
 mod docs_page;
 pub mod fastapi;
 mod hashes;

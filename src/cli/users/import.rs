@@ -1,0 +1,236 @@
+//! `signet users import`: users from JSON Lines, CSV or a Django dump. Each batch is committed by
+//! itself and an account that is there is left as it is, so an import that was cut off is taken up
+//! by the same command.
+
+mod django;
+mod dump;
+mod fields;
+mod lines;
+mod progress;
+mod reading;
+mod report;
+mod source;
+mod table;
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::super::output;
+use crate::accounts::import::Outcome;
+use crate::app::Stores;
+use crate::audit::By;
+use crate::config::Config;
+use crate::storage::StorageError;
+use crate::time::{Clock, Timestamp};
+use crate::users::import::ImportedUser;
+pub use fields::Fields;
+use progress::Progress;
+use reading::{Entry, Format, Job, Reading};
+use report::Report;
+
+/// How long to wait before each further attempt where the database does not answer.
+const ATTEMPTS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
+/// How often SQLite's write-ahead log is folded into the file: it would grow with the import.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The file; - for standard input.
+    file: PathBuf,
+    /// How it is written; told by its name if absent: .jsonl, .ndjson, .csv, .json for a Django
+    /// dump.
+    #[arg(long)]
+    format: Option<Format>,
+    /// Only say what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write refused lines into this new file as well, as JSON Lines.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// The user model of the Django project; auth.user if absent.
+    #[arg(long, value_name = "APP.MODEL")]
+    django_model: Option<String>,
+    /// Give Django's superusers the role admin, which administers Signet.
+    #[arg(long)]
+    superusers_are_admins: bool,
+    /// The summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. The exit code is 0 where every user was taken or there already.
+pub async fn run(
+    arguments: Arguments,
+    config: &Config,
+    stores: &Stores,
+    by: By<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let (json, dry_run) = (arguments.json, arguments.dry_run);
+    let job = job(&arguments, now)?;
+    let read = Arc::default();
+    let progress = Progress::new(Arc::clone(&read), source::length(&job.path));
+    let reading = Reading::start(job.clone(), read)?;
+    let mut report =
+        Report::new(job.format.place(), arguments.rejects.as_deref(), progress, dry_run)?;
+    let run = Run { config, stores, by, now, origin: job.path.display().to_string(), dry_run };
+    let result = run.all(reading, &mut report).await;
+    if report.total() > 0 || result.is_ok() {
+        match json {
+            true => output::json(&report.counts)?,
+            false => output::print(&report.counts.text())?,
+        }
+    }
+    result?;
+    match report.counts.refused {
+        0 => Ok(()),
+        refused => bail!("{refused} of {} users were refused", report.total()),
+    }
+}
+
+fn job(arguments: &Arguments, now: Timestamp) -> Result<Job> {
+    let path = arguments.file.clone();
+    let format = arguments.format.or_else(|| Format::of(&path)).with_context(|| {
+        format!("how {} is written cannot be told by its name: use --format", path.display())
+    })?;
+    let model = arguments.django_model.clone();
+    let superusers_are_admins = arguments.superusers_are_admins;
+    if format != Format::Django && (model.is_some() || superusers_are_admins) {
+        bail!("--django-model and --superusers-are-admins are for Django dumps");
+    }
+    let django = django::Options { model, superusers_are_admins };
+    Ok(Job { path, format, django, now })
+}
+
+/// An import under way.
+struct Run<'a> {
+    config: &'a Config,
+    stores: &'a Stores,
+    by: By<'a>,
+    now: Timestamp,
+    origin: String,
+    dry_run: bool,
+}
+
+impl Run<'_> {
+    async fn all(&self, mut reading: Reading, report: &mut Report) -> Result<()> {
+        let stored = self.batches(&mut reading, report).await;
+        let (noticed, result) = match stored {
+            Ok(()) => reading.end(),
+            Err(error) => (Default::default(), Err(error)),
+        };
+        report.end(noticed)?;
+        if report.total() > 0 && !self.dry_run {
+            let detail = format!("{}: {}", self.origin, report.counts.detail());
+            let now = Clock::system().now();
+            self.stores.accounts.record_import(detail, self.by.clone(), now).await;
+        }
+        result
+    }
+
+    async fn batches(&self, reading: &mut Reading, report: &mut Report) -> Result<()> {
+        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut checkpointed = Instant::now();
+        let mut seen = Seen::default();
+        loop {
+            let batch = tokio::select! {
+                biased;
+                _ = &mut interrupted => bail!("interrupted; the same command goes on from here"),
+                batch = reading.batches.recv() => batch,
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            if report.total() == 0 && !self.dry_run {
+                let (accounts, detail) = (&self.stores.accounts, self.origin.clone());
+                accounts.record_import_begun(detail, self.by.clone(), self.now).await;
+            }
+            let start = Instant::now();
+            let outcomes = self.outcomes(&batch, &mut seen, interrupted.as_mut()).await;
+            let (outcomes, wrote_for) =
+                outcomes.context("not all users were imported; run it again to go on")?;
+            for (entry, outcome) in batch.iter().zip(outcomes) {
+                report.add(entry, outcome)?;
+            }
+            report.show_progress();
+            self.stores.db.make_room(wrote_for, start.elapsed()).await;
+            if !wrote_for.is_zero() && checkpointed.elapsed() > CHECKPOINT_EVERY {
+                // What cannot be folded now is a second later.
+                let _ = self.stores.db.checkpoint().await;
+                checkpointed = Instant::now();
+            }
+        }
+    }
+
+    /// What becomes of each entry of a batch, and how long that was written.
+    async fn outcomes(
+        &self,
+        batch: &[Entry],
+        seen: &mut Seen,
+        interrupted: Pin<&mut impl Future>,
+    ) -> Result<(Vec<Outcome>, Duration)> {
+        let users: Vec<_> = batch.iter().filter_map(|entry| entry.user.as_ref().ok()).collect();
+        let accounts = &self.stores.accounts;
+        let step = async || match self.dry_run {
+            true => accounts.try_import(&users).await,
+            false => accounts.import(&users, &self.config.passwords, self.now).await,
+        };
+        let imported = patiently(step, interrupted).await?;
+        let mut stored = imported.outcomes.into_iter();
+        let mut outcome = |entry: &Entry| match &entry.user {
+            Err(reason) => Some(Outcome::Refused(reason.clone())),
+            Ok(user) if self.dry_run => stored.next().map(|outcome| seen.check(user, outcome)),
+            Ok(_) => stored.next(),
+        };
+        let outcomes =
+            batch.iter().map(|entry| outcome(entry).context("every user has an outcome"));
+        Ok((outcomes.collect::<Result<_>>()?, imported.wrote_for))
+    }
+}
+
+/// Tries a step again that the database did not answer, unless that is interrupted; what was
+/// committed all the same is there already then.
+async fn patiently<T>(
+    step: impl AsyncFn() -> Result<T, StorageError>,
+    mut interrupted: Pin<&mut impl Future>,
+) -> Result<T, StorageError> {
+    for pause in ATTEMPTS {
+        let unanswered = match step().await {
+            Err(error @ StorageError::Unavailable(_)) => error,
+            result => return result,
+        };
+        tokio::select! {
+            _ = &mut interrupted => return Err(unanswered),
+            () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+        }
+    }
+    step().await
+}
+
+/// What a dry run has seen of the file: 8 bytes for an address and 8 for an id, where an import asks
+/// the database.
+#[derive(Default)]
+struct Seen {
+    keys: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    fn check(&mut self, user: &ImportedUser, outcome: Outcome) -> Outcome {
+        if outcome != Outcome::Created {
+            return outcome;
+        }
+        let key = self.hasher.hash_one(user.email.key());
+        let id = user.id.map(|id| self.hasher.hash_one(id));
+        if self.keys.contains(&key) || id.is_some_and(|id| self.keys.contains(&id)) {
+            return Outcome::Refused("the address or the id came before in the file".into());
+        }
+        self.keys.extend(id.into_iter().chain([key]));
+        Outcome::Created
+    }
+}

@@ -1,0 +1,58 @@
+//! JSON Lines: an object a line. A line that cannot be read is refused by itself, and the next one
+//! is read all the same.
+
+use std::io::{self, BufRead, Read};
+
+use anyhow::{Context, Result};
+
+use super::fields::Fields;
+use super::reading::{Entry, Sink};
+use super::source::Reader;
+use crate::time::Timestamp;
+
+/// Longer lines are refused.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Reads all lines.
+pub fn read(mut reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
+    let mut line = Vec::new();
+    for place in 1.. {
+        let whole = match next(&mut reader, &mut line).context("the file cannot be read")? {
+            Some(whole) => whole,
+            None => break,
+        };
+        if whole && line.trim_ascii().is_empty() {
+            continue;
+        }
+        let fields = if whole { parse(&line) } else { Err("is longer than 64 KiB".into()) };
+        let email = fields.as_ref().map(Fields::label).unwrap_or_default();
+        let user = fields.and_then(|fields| fields.check(now));
+        sink.push(Entry { place, email, user }, line.len())?;
+    }
+    Ok(())
+}
+
+/// Reads the next line; whether it is whole, or `None` at the end.
+fn next(reader: &mut Reader, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    line.clear();
+    if reader.by_ref().take(LONGEST_LINE as u64 + 1).read_until(b'\n', line)? == 0 {
+        return Ok(None);
+    }
+    let whole = line.len() <= LONGEST_LINE;
+    if !whole && !line.ends_with(b"\n") {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(Some(whole))
+}
+
+fn parse(line: &[u8]) -> Result<Fields, String> {
+    let text = str::from_utf8(line).map_err(|_| "is not UTF-8")?.trim();
+    // serde would show the value in its message.
+    if !text.starts_with('{') {
+        return Err("is not a JSON object".into());
+    }
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => error.to_string(),
+        _ => format!("is not JSON: {error}"),
+    })
+}

@@ -1,0 +1,200 @@
+//! What an import says: every refused line and why, and the sum of it all. Never a hash.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::progress::Progress;
+use super::reading::{Entry, Noticed};
+use crate::accounts::import::Outcome;
+use crate::users::ADMIN_ROLE;
+
+/// Longer reasons are cut: they may hold the name of an unknown member.
+const LONGEST_TEXT: usize = 300;
+
+/// The sum of an import.
+#[derive(Default, Serialize)]
+pub struct Counts {
+    pub dry_run: bool,
+    /// Accounts made; in a dry run, that would have been.
+    pub imported: u64,
+    /// Of these, without a password.
+    pub without_password: u64,
+    /// Of these, with the role that administers Signet.
+    pub administrators: u64,
+    /// Accounts that were there already, just so.
+    pub present: u64,
+    /// Of these, with another password by now.
+    pub with_other_password: u64,
+    pub refused: u64,
+    /// Records of other models, by model.
+    pub skipped: BTreeMap<String, u64>,
+    /// Superusers who were not made administrators.
+    pub superusers: u64,
+    /// Groups that make no role.
+    pub groups: BTreeSet<String>,
+    pub seconds: f64,
+}
+
+pub struct Report {
+    place: &'static str,
+    rejects: Option<BufWriter<File>>,
+    progress: Progress,
+    pub counts: Counts,
+}
+
+impl Report {
+    /// Calls places in the file `place`; writes refusals also into a new file at `rejects`.
+    pub fn new(
+        place: &'static str,
+        rejects: Option<&Path>,
+        progress: Progress,
+        dry_run: bool,
+    ) -> Result<Self> {
+        let create = |path: &Path| {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            file.map(BufWriter::new).with_context(|| format!("cannot create {}", path.display()))
+        };
+        let rejects = rejects.map(create).transpose()?;
+        Ok(Self { place, rejects, progress, counts: Counts { dry_run, ..Counts::default() } })
+    }
+
+    /// How many users were taken up so far.
+    pub fn total(&self) -> u64 {
+        self.counts.imported + self.counts.present + self.counts.refused
+    }
+
+    /// Counts what became of `entry`, and tells it where it was refused.
+    pub fn add(&mut self, entry: &Entry, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Created => {
+                let user = entry.user.as_ref();
+                let is_admin = |roles: &Vec<String>| roles.iter().any(|role| role == ADMIN_ROLE);
+                let without = user.is_ok_and(|user| user.password_hash.is_none());
+                let admin = user.is_ok_and(|user| user.roles.as_ref().is_some_and(is_admin));
+                self.counts.imported += 1;
+                self.counts.without_password += u64::from(without);
+                self.counts.administrators += u64::from(admin);
+            }
+            Outcome::Present => self.counts.present += 1,
+            Outcome::PresentWithOtherPassword => {
+                self.counts.present += 1;
+                self.counts.with_other_password += 1;
+            }
+            Outcome::Refused(reason) => self.refuse(entry, &reason)?,
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, entry: &Entry, reason: &str) -> Result<()> {
+        self.counts.refused += 1;
+        self.progress.clear();
+        let (email, reason) = (plain(&entry.email), plain(reason));
+        let who = if email.is_empty() { String::new() } else { format!("{email} \u{2014} ") };
+        let place = entry.place;
+        // Nobody may listen any more, which does not stop an import.
+        let _ = writeln!(std::io::stderr(), "{} {place}: {who}{reason}", self.place);
+        if let Some(rejects) = &mut self.rejects {
+            let line = serde_json::json!({ self.place: place, "email": email, "reason": reason });
+            writeln!(rejects, "{line}").context("the refused lines cannot be written")?;
+        }
+        Ok(())
+    }
+
+    /// Says how far the import is.
+    pub fn show_progress(&mut self) {
+        self.progress.show(self.total());
+    }
+
+    /// The file has been read as far as it will be.
+    pub fn end(&mut self, noticed: Noticed) -> Result<()> {
+        self.progress.clear();
+        self.counts.seconds = self.progress.elapsed().as_secs_f64();
+        self.counts.superusers = noticed.superusers;
+        self.counts.groups = noticed.groups.iter().map(|name| plain(name)).collect();
+        self.counts.skipped =
+            noticed.skipped.into_iter().map(|(model, count)| (plain(&model), count)).collect();
+        match &mut self.rejects {
+            Some(rejects) => rejects.flush().context("the refused lines cannot be written"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Counts {
+    /// For people.
+    pub fn text(&self) -> String {
+        let Self { imported, present, refused, seconds, .. } = self;
+        let did = if self.dry_run { "would be imported" } else { "imported" };
+        let rate = (imported + present + refused) as f64 / seconds.max(0.001);
+        let mut lines = vec![format!(
+            "{imported} users {did}, {present} there already, {refused} refused, in {seconds:.1} s \
+             ({rate:.0} a second)"
+        )];
+        let mut note = |count: u64, text: &str| {
+            if count > 0 {
+                lines.push(format!("  {count} {text}"));
+            }
+        };
+        note(self.without_password, "without a password: only a new one lets them in");
+        note(self.administrators, "with the role admin, which administers Signet");
+        note(self.with_other_password, "of those there already have another password by now");
+        note(self.superusers, "superusers not made administrators (--superusers-are-admins)");
+        note(self.groups.len() as u64, "groups left out, since their names make no role:");
+        lines.extend(self.groups.iter().map(|name| format!("    {name}")));
+        let skipped: u64 = self.skipped.values().sum();
+        if skipped > 0 {
+            let models: Vec<_> = self.skipped.keys().map(String::as_str).collect();
+            lines.push(format!(
+                "  {skipped} records of other models skipped: {}",
+                models.join(", ")
+            ));
+        }
+        lines.join("\n")
+    }
+
+    /// For the audit trail.
+    pub fn detail(&self) -> String {
+        let Self { imported, without_password, administrators, present, refused, .. } = self;
+        format!(
+            "imported {imported}, of these without a password {without_password} and \
+             administrators {administrators}; there already {present}; refused {refused}"
+        )
+    }
+}
+
+/// Text of a file that somebody else made, for a terminal: nothing in it that steers one or turns
+/// its order round, and no more than fits.
+pub fn plain(text: &str) -> String {
+    let steers = |c: char| c.is_control() || "\u{2028}\u{2029}".contains(c) || is_bidi(c);
+    let safe = |c: char| if steers(c) { '\u{fffd}' } else { c };
+    let mut plain: String = text.chars().take(LONGEST_TEXT).map(safe).collect();
+    if text.chars().nth(LONGEST_TEXT).is_some() {
+        plain.push('\u{2026}');
+    }
+    plain
+}
+
+fn is_bidi(c: char) -> bool {
+    let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    marks.contains(&c) || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_file_steers_a_terminal() {
+        assert_eq!(plain("jos\u{e9}@example.com"), "jos\u{e9}@example.com");
+        assert_eq!(plain("a\x1b[2Jb\r\nc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d");
+        assert_eq!(plain(&"x".repeat(301)).chars().count(), 301);
+        assert!(plain(&"x".repeat(301)).ends_with('\u{2026}'));
+        assert_eq!(plain(&"x".repeat(300)), "x".repeat(300));
+    }
+}

@@ -1,0 +1,112 @@
+//! CSV (RFC 4180) with the names of the columns in the first line. A name that is unknown refuses
+//! the whole file: a misspelt `disabled` would let everybody in.
+
+use anyhow::{Result, bail};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
+use serde_json::Value;
+
+use super::fields::Fields;
+use super::reading::{Entry, Sink};
+use super::source::{Allowance, Reader};
+use crate::time::Timestamp;
+
+/// Longer records are no users: a quote was left open.
+const LONGEST_RECORD: u64 = 64 * 1024;
+/// How far the parser reads ahead.
+const BUFFER: usize = 8 * 1024;
+
+/// Reads all records.
+pub fn read(reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
+    let allowance = Allowance::new(LONGEST_RECORD + BUFFER as u64);
+    let reader = allowance.limit(reader);
+    let mut csv = ReaderBuilder::new()
+        // The number of fields is checked below, record by record.
+        .flexible(true)
+        // With "\r\n" for an end, the parser would count a record to the line before.
+        .terminator(Terminator::Any(b'\n'))
+        .buffer_capacity(BUFFER)
+        .from_reader(reader);
+    let columns = match csv.byte_headers() {
+        Ok(names) => columns(names)?,
+        Err(error) => return Err(failure(error, 1, &allowance)),
+    };
+    let mut record = ByteRecord::new();
+    loop {
+        allowance.renew();
+        let line = csv.position().line();
+        match csv.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => return Err(failure(error, line, &allowance)),
+        }
+        if record.len() == 1 && record[0].trim_ascii().is_empty() {
+            continue;
+        }
+        let place = record.position().map_or(line, csv::Position::line);
+        let fields = fields(&record, &columns);
+        let email = fields.as_ref().map(Fields::label).unwrap_or_default();
+        let user = fields.and_then(|fields| fields.check(now));
+        sink.push(Entry { place, email, user }, record.as_slice().len())?;
+    }
+}
+
+fn failure(error: csv::Error, line: u64, allowance: &Allowance) -> anyhow::Error {
+    if allowance.is_exceeded() {
+        anyhow::anyhow!(
+            "the record that begins at line {line} is longer than 64 KiB: is a quote left open?"
+        )
+    } else {
+        anyhow::Error::new(error).context("the file cannot be read")
+    }
+}
+
+/// The known names of the columns, in the file's order.
+fn columns(names: &ByteRecord) -> Result<Vec<&'static str>> {
+    if names.is_empty() {
+        bail!("the file is empty: the first line names the columns");
+    }
+    let mut columns = Vec::new();
+    for (number, name) in (1..).zip(names) {
+        let name = String::from_utf8_lossy(name).trim().to_lowercase();
+        let Some(known) = Fields::NAMES.into_iter().find(|known| *known == name) else {
+            let (name, known) = (shown(&name), Fields::NAMES.join(", "));
+            bail!("column {number}{name} of the first line is unknown; known are {known}");
+        };
+        if columns.contains(&known) {
+            bail!("the first line names {known} twice");
+        }
+        columns.push(known);
+    }
+    for needed in ["email", "password_hash"] {
+        if !columns.contains(&needed) {
+            // Its cells may be empty. Without it, everybody would come without a password unnoticed.
+            bail!("the first line does not name the column {needed}");
+        }
+    }
+    Ok(columns)
+}
+
+/// A file that lacks its first line could begin with a hash.
+fn shown(name: &str) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_- ".contains(c);
+    let is_name = (1..30).contains(&name.len()) && name.chars().all(is_name);
+    if is_name { format!(", {name:?},") } else { String::new() }
+}
+
+fn fields(record: &ByteRecord, columns: &[&str]) -> Result<Fields, String> {
+    if record.len() != columns.len() {
+        return Err(format!(
+            "has {} fields, where the first line names {} columns: what holds commas needs quotes",
+            record.len(),
+            columns.len()
+        ));
+    }
+    let mut fields = Fields::default();
+    for (name, cell) in columns.iter().zip(record) {
+        let cell = str::from_utf8(cell).map_err(|_| "is not UTF-8")?;
+        if let Some(field) = fields.get_mut(name).filter(|_| !cell.is_empty()) {
+            *field = Some(Value::String(cell.to_owned()));
+        }
+    }
+    Ok(fields)
+}

@@ -1,0 +1,98 @@
+//! Many users at once: stored where nobody is in their way, and looked up by what is.
+
+use std::collections::HashSet;
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use super::{INSERT, User, UserStore, bind, read, row_of_values};
+use crate::fault;
+use crate::storage::StorageError;
+use crate::users::email::key_of;
+
+/// How many users one statement stores. More would save PostgreSQL little, and cost SQLite much: for
+/// the name of a placeholder it goes through those before it, each time one is bound.
+const ROWS: usize = 30;
+/// How many values one query looks for.
+const LOOKED_FOR: usize = 100;
+
+impl UserStore {
+    /// Stores those of `users` whose address and id are both free, in one short transaction; the
+    /// first where two of them are in each other's way. Returns ids and comparison forms of the
+    /// addresses of the stored ones.
+    pub async fn create_missing(
+        &self,
+        users: &[User],
+    ) -> Result<HashSet<(Uuid, String)>, StorageError> {
+        let stored = match self.insert_all(users, "").await {
+            // Asking who was stored costs as much as a third of storing; mostly it is everybody.
+            Ok(_) => users.iter().map(|user| (user.id, key_of(&user.email))).collect(),
+            Err(StorageError::Conflict) => {
+                let missing = " ON CONFLICT DO NOTHING RETURNING id, email_key";
+                let rows = self.insert_all(users, missing).await?;
+                rows.iter().map(identity).collect::<Result<_, _>>()?
+            }
+            Err(error) => return Err(error),
+        };
+        fault::point("users.committed");
+        Ok(stored)
+    }
+
+    /// Stores `users` by statements that end with `end`; the rows that these return.
+    async fn insert_all(&self, users: &[User], end: &str) -> Result<Vec<AnyRow>, StorageError> {
+        let statements: Vec<_> = users
+            .chunks(ROWS)
+            .map(|users| {
+                let rows: Vec<_> = (0..users.len()).map(row_of_values).collect();
+                (format!("{INSERT}{}{end}", rows.join(", ")), users)
+            })
+            .collect();
+        self.db
+            .write(async |transaction| {
+                let mut rows = Vec::new();
+                for (text, users) in &statements {
+                    let insert = sqlx::query(AssertSqlSafe(text.as_str()));
+                    let insert = users.iter().fold(insert, bind);
+                    rows.extend(insert.fetch_all(&mut **transaction).await?);
+                }
+                fault::point("users.before_commit");
+                Ok(rows)
+            })
+            .await
+    }
+
+    /// The users that have one of these addresses, in their comparison form, or one of these ids.
+    pub async fn find_any(&self, keys: &[&str], ids: &[Uuid]) -> Result<Vec<User>, StorageError> {
+        let mut users = Vec::new();
+        for keys in keys.chunks(LOOKED_FOR) {
+            users.extend(
+                self.find_where("email_key", keys.iter().map(|key| (*key).to_owned())).await?,
+            );
+        }
+        for ids in ids.chunks(LOOKED_FOR) {
+            users.extend(self.find_where("id", ids.iter().map(Uuid::to_string)).await?);
+        }
+        Ok(users)
+    }
+
+    async fn find_where(
+        &self,
+        column: &'static str,
+        values: impl ExactSizeIterator<Item = String>,
+    ) -> Result<Vec<User>, StorageError> {
+        let places: Vec<_> = (1..=values.len()).map(|number| format!("${number}")).collect();
+        let condition = format!("WHERE {column} IN ({})", places.join(", "));
+        let text = format!("{}{condition}", select!(""));
+        // As many texts as there are lengths: not worth remembering.
+        let query = sqlx::query(AssertSqlSafe(text)).persistent(false);
+        let query = values.fold(query, |query, value| query.bind(value));
+        self.db.fetch_all(query).await?.iter().map(read).collect()
+    }
+}
+
+fn identity(row: &AnyRow) -> Result<(Uuid, String), StorageError> {
+    let id: String = row.try_get("id")?;
+    let id = id.parse().map_err(|_| StorageError::corrupt("user id"))?;
+    Ok((id, row.try_get("email_key")?))
+}
