@@ -188,9 +188,15 @@ fn compute(
     output: &mut [u8],
     memory: &mut HashMemory,
 ) -> argon2::Result<()> {
-    let blocks = memory.blocks(params);
-    let argon2 = Argon2::new(algorithm, version, params.clone());
-    argon2.hash_password_into_with_memory(password.bytes(), salt, output, blocks)
+    let (password, blocks) = (password.bytes(), memory.blocks(params));
+    match (algorithm, version) {
+        (Algorithm::Argon2id, Version::V0x13) => {
+            argon2id::hash_into(password, salt, params, blocks, output)
+        }
+        // Brought along by an import and hashed again at the first login.
+        _ => Argon2::new(algorithm, version, params.clone())
+            .hash_password_into_with_memory(password, salt, output, blocks),
+    }
 }
 
 #[cfg(test)]
