@@ -63,7 +63,8 @@ impl Signatures {
     }
 }
 
-/// Bare Argon2id hashes, the memory kept from one to the next.
+/// Bare Argon2id hashes by the `argon2` crate, the memory kept from one to the next. Signet's own
+/// are faster; the crate stays the standard that logins are compared with.
 pub struct Hashes {
     hasher: Argon2<'static>,
     memory: Vec<Block>,

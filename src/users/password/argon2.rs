@@ -154,6 +154,12 @@ fn compute(
     memory: &mut HashMemory,
 ) -> argon2::Result<()> {
     let blocks = memory.blocks(params);
-    let argon2 = Argon2::new(algorithm, version, params.clone());
-    argon2.hash_password_into_with_memory(password, salt, output, blocks)
+    match (algorithm, version) {
+        (Algorithm::Argon2id, Version::V0x13) => {
+            argon2id::hash_into(password, salt, params, blocks, output)
+        }
+        // Brought along by an import and hashed again at the first login.
+        _ => Argon2::new(algorithm, version, params.clone())
+            .hash_password_into_with_memory(password, salt, output, blocks),
+    }
 }
