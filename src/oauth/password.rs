@@ -8,6 +8,7 @@ use crate::sessions::NewSession;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::{Grant, RefreshToken, UserSession};
+use crate::users::password::check_stored;
 use crate::users::{Password, User, Verdict, email};
 
 /// The answer to an unknown user and to a wrong password alike.
@@ -93,6 +94,12 @@ impl AuthorizationServer {
         let user = self.users.find_by_email_key(&key).await?;
         let stored = user.as_ref().map(|user| &user.password_hash);
         let verdict = self.hashing.verify(request.password.clone(), stored).await?;
+        if verdict == Verdict::Wrong
+            && let Some(user) = &user
+            && let Err(problem) = check_stored(user.password_hash.expose())
+        {
+            tracing::warn!(user = %user.id, problem, "a stored password hash cannot be checked");
+        }
         let (reason, answer) = match &user {
             None => ("unknown user", INCORRECT),
             Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),
