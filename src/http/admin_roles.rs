@@ -9,8 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::account::ProblemBody;
-use super::admin_keys::shown;
-use super::administrator::{Closed, administrator, asked};
+use super::administrator::{Closed, administrator, asked, shown};
 use super::error::Problem;
 use super::extract::{self, Fields, Query};
 use super::finish::to_the_end;
