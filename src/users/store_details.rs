@@ -94,8 +94,10 @@ impl UserStore {
     pub async fn take_role(&self, role: &str, now: Timestamp) -> Result<u64, StorageError> {
         let (mut taken, mut after) = (0, String::new());
         while let Some(last) = self.batch_after(&after).await? {
+            // Every name with two spaces of its own, so that one that stands twice goes twice.
             let update = sqlx::query(concat!(
-                "UPDATE users SET roles = TRIM(REPLACE(' ' || roles || ' ', $1, ' ')), \
+                "UPDATE users SET roles = TRIM(REPLACE(REPLACE(\
+                 REPLACE(' ' || roles || ' ', ' ', '  '), $1, ''), '  ', ' ')), \
                  updated_at = $4, version = version + 1 WHERE id > $2 AND id <= $3 AND ",
                 has_role!()
             ))

@@ -199,7 +199,7 @@ async fn a_role_is_taken_from_exactly_those_who_have_it(stores: Stores) {
     assert_eq!(stores.users.count_with_role("clerk").await.unwrap(), 6);
     assert_eq!(stores.users.count_with_role("clerk_1").await.unwrap(), 1);
     let version = stores.users.find(with_it[0].0).await.unwrap().unwrap().version;
-    stores.users.take_role("clerk", at(5)).await.unwrap();
+    assert_eq!(stores.users.take_role("clerk", at(5)).await.unwrap(), 6);
     for (id, after) in &with_it {
         assert_eq!(stores.roles_of(*id).await, *after);
     }
