@@ -58,13 +58,8 @@ impl Roles {
         self.store.find(name).await
     }
 
-    /// How many users have a role of this name, defined or not.
-    pub async fn holders(&self, name: &str) -> Result<u64, StorageError> {
-        self.users.count_with_role(name).await
-    }
-
-    /// Defines, changes or removes a role. One that is removed is taken from its users as well: a
-    /// role of the same name that is defined later must not fall to them.
+    /// Defines, changes or removes a role. One that is removed by force is taken from its users as
+    /// well: a role of the same name that is defined later must not fall to them.
     pub async fn change(
         &self,
         change: Change,
@@ -72,16 +67,22 @@ impl Roles {
         now: Timestamp,
     ) -> Result<Decision, RolesError> {
         let change = check(change)?;
-        let holders = match change.what {
-            What::Remove => self.users.count_with_role(&change.name).await?,
-            What::Put { .. } => 0,
+        let force = change.force;
+        let holders = match (&change.what, &change.expect) {
+            (What::Remove, _) | (_, Expect::Absent) => {
+                self.users.count_with_role(&change.name).await?
+            }
+            (What::Put { .. }, _) => 0,
         };
         let decision = self.store.change(|roles| change.decide(roles, holders, now)).await??;
-        self.record_change(&decision, holders, by, now).await;
-        if let Step::Delete(name) = &decision.step {
-            // Last: if it is cut off, the same once more takes the name from those who still have it.
-            self.users.take_role(name, now).await?;
-        }
+        // If it is cut off, the same once more takes the name from those who still have it. Without
+        // force nobody had it, and who was given it meanwhile keeps it.
+        let taken = match &decision.step {
+            Step::Delete(name) if force => self.users.take_role(name, now).await,
+            _ => Ok(0),
+        };
+        self.record_change(&decision, taken.as_ref().ok(), by, now).await;
+        taken?;
         tokio::time::sleep(STALENESS).await;
         Ok(decision)
     }
@@ -146,12 +147,27 @@ impl Roles {
         self.users.find(id).await?.ok_or(RolesError::NoUser)
     }
 
-    async fn record_change(&self, decision: &Decision, holders: u64, by: By<'_>, now: Timestamp) {
+    /// `taken` is from how many users a removed role was taken, unless that was cut off.
+    async fn record_change(
+        &self,
+        decision: &Decision,
+        taken: Option<&u64>,
+        by: By<'_>,
+        now: Timestamp,
+    ) {
         let (kind, mut detail) = match &decision.step {
             Step::Create(role) => (Kind::RoleCreated, format!("scope: {}", role.scope)),
             Step::Replace(role) => (Kind::RoleChanged, format!("scope: {}", role.scope)),
-            Step::Delete(_) => (Kind::RoleDeleted, format!("taken from {holders} users")),
+            Step::Delete(_) => (
+                Kind::RoleDeleted,
+                taken.map_or("not yet taken from every user".into(), |taken| {
+                    format!("taken from {}", users(*taken))
+                }),
+            ),
         };
+        if decision.step.role().is_some() && decision.holders > 0 {
+            detail = format!("{detail}; held by {}", users(decision.holders));
+        }
         for (what, words) in [("closes", &decision.closes), ("opens", &decision.opens)] {
             if !words.is_empty() {
                 detail = format!("{detail}; {what}: {}", words.join(" "));
@@ -194,6 +210,11 @@ fn check(change: Change) -> Result<Change, RolesError> {
     let description = description.map(check).transpose();
     let description = description.map_err(|problem| invalid("description ", problem))?;
     Ok(Change { what: What::Put { scope, description }, ..change })
+}
+
+/// So many users, in words.
+pub fn users(count: u64) -> String {
+    if count == 1 { "1 user".into() } else { format!("{count} users") }
 }
 
 fn invalid(what: &str, problem: &str) -> RolesError {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::output;
 use crate::accounts::RolesError;
+use crate::accounts::roles::users;
 use crate::app::Stores;
 use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
@@ -31,6 +32,9 @@ pub enum Command {
         /// What it is for.
         #[arg(long)]
         description: Option<String>,
+        /// Also where users who have the name already would administer Signet by it.
+        #[arg(long)]
+        force: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -93,13 +97,13 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     match command {
         Command::List { json } => list(&stores, json).await,
-        Command::Add { name, scopes, description, json } => {
+        Command::Add { name, scopes, description, force, json } => {
             let what = put(Some(&scopes), Some(description))?;
-            let change = Change { name: name.clone(), what, expect: Expect::Absent, force: false };
+            let change = Change { name: name.clone(), what, expect: Expect::Absent, force };
             let decision = make(&stores, change, now).await?;
-            let holders = stores.roles.holders(&name).await.context("the users cannot be read")?;
-            if holders > 0 {
-                eprintln!("signet: {holders} users had {name} already and hold what it carries");
+            if decision.holders > 0 {
+                let users = users(decision.holders);
+                eprintln!("signet: {users} had {name} already and hold what it carries");
             }
             show("defined", &name, &decision, json)
         }

@@ -51,8 +51,8 @@ pub async fn revoke_role(
         return output::print(&format!("{} has no role {role}", user.email));
     }
     output::print(&format!(
-        "revoked {role} from {email}; no token has it from now on, and those issued before have it \
-         until they end (to end the sessions as well: signet users revoke-sessions {email})",
+        "revoked {role} from {email}; new logins and refreshes go without it, and tokens issued \
+         before have it until they end (to end the sessions as well: signet users revoke-sessions {email})",
         email = user.email
     ))
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::account::ProblemBody;
-use super::administrator::{Closed, administrator};
+use super::administrator::{Closed, administrator, shown};
 use super::error::Problem;
 use crate::app::App;
 use crate::custody::KeyView;
@@ -142,10 +142,6 @@ fn preferred(request: &HttpRequest) -> Option<Form> {
         PEM => Some(Form::Pem),
         _ => None,
     })
-}
-
-pub(super) fn shown(body: &impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
 fn unknown(kid: &str) -> Problem {

@@ -3,17 +3,15 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
-use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::account::ProblemBody;
-
-use super::admin_keys::shown;
-use super::administrator::{Closed, administrator, asked};
+use super::administrator::{Closed, administrator, asked, shown};
 use super::error::Problem;
-use super::extract::{self, Fields};
+use super::extract::{self, Fields, Query};
 use super::finish::to_the_end;
 use crate::accounts::RolesError;
 use crate::app::App;
@@ -21,6 +19,7 @@ use crate::audit::{Actor, By};
 use crate::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
 use crate::time::Timestamp;
 use crate::tokens::Scope;
+use crate::users::check_name;
 
 /// A role.
 #[derive(Serialize, ToSchema)]
@@ -103,7 +102,7 @@ pub async fn read(
     administrator(&app, &request, app.clock.now()).await?;
     let role = app.roles.find(&name).await?;
     let role = role.ok_or_else(|| Refusal::Unknown(name.into_inner()))?;
-    Ok(answer(StatusCode::OK, &role))
+    Ok(answer(StatusCode::OK, &role, RoleBody::from(&role)))
 }
 
 /// What a role is to be.
@@ -117,8 +116,18 @@ pub struct PutBody {
     scope: String,
     /// What it is for; none if absent.
     description: Option<String>,
-    /// Also where a word that no role carries any more is then open to every user.
+    /// Also where a word that no role carries any more is then open to every user, and where users
+    /// who have the name already would hold `signet:admin` or `users:read`.
     force: Option<bool>,
+}
+
+/// A role that was defined.
+#[derive(Serialize, ToSchema)]
+pub struct DefinedBody {
+    #[serde(flatten)]
+    role: RoleBody,
+    /// How many users had the name already, and hold what it carries from now on.
+    holders: u64,
 }
 
 /// Define or replace a role
@@ -137,11 +146,12 @@ pub struct PutBody {
     request_body(content = inline(PutBody)),
     responses(
         (status = 200, description = "Replaced", body = RoleBody, headers(("ETag" = String))),
-        (status = 201, description = "Defined", body = RoleBody, headers(("ETag" = String))),
+        (status = 201, description = "Defined", body = DefinedBody, headers(("ETag" = String))),
         (status = 400, description = "Bad fields", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 409, description = "A word would become open to every user, it is the built-in \
-            role and has to keep its words, or there are too many", body = ProblemBody,
+        (status = 409, description = "A word would become open to every user, users who have the \
+            name would become administrators, it is the built-in role and has to keep its words, \
+            or there are too many", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 412, description = "It was changed, removed or defined meanwhile",
             body = ProblemBody, content_type = "application/problem+json"),
@@ -163,12 +173,14 @@ pub async fn put(
     let scope = fields.required("scope").and_then(|text| {
         Scope::parse(&text).map_err(|error| fields.reject("scope", error.to_string())).ok()
     });
-    let description = Some(fields.optional("description"));
+    let description = fields.optional("description").and_then(|text| {
+        check_name(&text).map_err(|problem| fields.reject("description", problem)).ok().flatten()
+    });
     let force = fields.flag("force");
     fields.finish()?;
     let change = Change {
         name: name.into_inner(),
-        what: What::Put { scope, description },
+        what: What::Put { scope, description: Some(description) },
         expect: expect.clone().unwrap_or(Expect::Absent),
         force,
     };
@@ -181,35 +193,33 @@ pub async fn put(
         (decision, _) => decision?,
     };
     match &decision.step {
-        Step::Create(role) => Ok(answer(StatusCode::CREATED, role)),
-        Step::Replace(role) => Ok(answer(StatusCode::OK, role)),
+        Step::Create(role) => {
+            let body = DefinedBody { role: role.into(), holders: decision.holders };
+            Ok(answer(StatusCode::CREATED, role, body))
+        }
+        Step::Replace(role) => Ok(answer(StatusCode::OK, role, RoleBody::from(role))),
         Step::Delete(_) => Err(Problem::internal()),
     }
 }
 
-/// How a role is removed.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct RemoveQuery {
-    /// Also from users who have it, and where a word that no role carries any more is then open to
-    /// every user.
-    #[serde(default)]
-    force: bool,
-}
-
 /// Remove a role
 ///
-/// By force it is taken from the users who have it as well.
+/// By force it is taken from the users who have it as well. If that is cut off, the same request
+/// once more takes it from those who still have it; a name that only users have, and no role
+/// defines, can be removed in the same way.
 #[utoipa::path(
     delete, path = "/admin/roles/{name}", tag = "Administration: roles",
     operation_id = "remove_role",
     params(
         ("name" = String, Path, description = "The role's name"),
         ("If-Match" = String, Header, description = "The `ETag` of the role as it was read, or `*`"),
-        RemoveQuery,
+        ("force" = Option<bool>, Query, description = "Also from users who have it, and where a \
+            word that no role carries any more is then open to every user"),
     ),
     responses(
         (status = 204, description = "Removed"),
+        (status = 400, description = "The query says something else", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 404, description = "There is none such", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 409, description = "Users have it, a word would become open to every user, or it \
@@ -226,19 +236,19 @@ pub async fn remove(
     app: Data<App>,
     request: HttpRequest,
     name: Path<String>,
-    query: Query<RemoveQuery>,
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
+    let mut query = Query::read(&request);
+    let force = query.flag("force").unwrap_or_default();
+    query.finish()?;
     let name = name.into_inner();
-    if app.roles.find(&name).await?.is_none() {
-        return Err(Refusal::Unknown(name).into());
-    }
     let expect = match expected(&request)? {
         Some(expect @ (Expect::Present | Expect::OneOf(_))) => expect,
+        _ if app.roles.find(&name).await?.is_none() => return Err(Refusal::Unknown(name).into()),
         _ => return Err(precondition_required()),
     };
-    let change = Change { name, what: What::Remove, expect, force: query.force };
+    let change = Change { name, what: What::Remove, expect, force };
     make(&app, &request, actor, change, now).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -287,9 +297,9 @@ fn precondition_required() -> Problem {
     Problem::new(StatusCode::PRECONDITION_REQUIRED, detail)
 }
 
-fn answer(status: StatusCode, role: &Role) -> HttpResponse {
+fn answer(status: StatusCode, role: &Role, body: impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::ETAG, format!("\"{}\"", role.revision())))
-        .json(RoleBody::from(role))
+        .json(body)
 }

@@ -1,7 +1,9 @@
 //! Who administers Signet by a request: a user with a role that carries the scope for it, or a
 //! client in its own name, either with that scope.
 
-use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use utoipa::IntoResponses;
 
 use super::account::ProblemBody;
@@ -66,6 +68,11 @@ pub async fn asked(
     let now = app.clock.now();
     let actor = administrator(app, request, now).await?;
     Ok((actor, fields?, now))
+}
+
+/// What only administrators see, as the answer to one of them: nobody keeps it.
+pub fn shown(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
 /// Who `request` speaks for: by the scope for administration, or a client in its own name also by

@@ -37,7 +37,7 @@ pub struct Metadata {
     grant_types_supported: [&'static str; 3],
     /// Required by both standards, and empty: there is no authorization endpoint.
     response_types_supported: [&'static str; 0],
-    scopes_supported: [&'static str; 4],
+    scopes_supported: [&'static str; 5],
     token_endpoint_auth_methods_supported: [&'static str; 3],
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
@@ -60,7 +60,13 @@ impl Metadata {
             service_documentation: docs.then(|| at("/docs")),
             grant_types_supported: GrantType::ALL.map(GrantType::as_str),
             response_types_supported: [],
-            scopes_supported: [scope::OPENID, scope::PROFILE, scope::EMAIL, scope::ADMIN],
+            scopes_supported: [
+                scope::OPENID,
+                scope::PROFILE,
+                scope::EMAIL,
+                scope::ADMIN,
+                scope::USERS_READ,
+            ],
             token_endpoint_auth_methods_supported: METHODS,
             revocation_endpoint_auth_methods_supported: METHODS,
             introspection_endpoint_auth_methods_supported: [METHODS[0], METHODS[1]],

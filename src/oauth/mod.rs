@@ -126,6 +126,9 @@ impl From<SignError> for TokenError {
             // As passing as a store that does not answer: a token that is away, or a key that does
             // not open here until somebody gives what opens it.
             SignError::Away | SignError::NoKey => StorageError::Unavailable(error.into()).into(),
+            SignError::TooLong => {
+                Self::InvalidScope("the token would be longer than 15 KiB: ask for less at once")
+            }
             error => Self::Sign(error),
         }
     }

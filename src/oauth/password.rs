@@ -9,6 +9,7 @@ use crate::sessions::NewSession;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::{Grant, RefreshToken, UserSession};
+use crate::users::password::check_stored;
 use crate::users::{Password, User, Verdict, email};
 
 /// The answer to an unknown user and to a wrong password alike.
@@ -109,6 +110,12 @@ impl AuthorizationServer {
         let key = email::key_of(&request.username);
         let (user, verdict) =
             self.check_password(&key, request.password.clone(), origin, now).await?;
+        if verdict == Verdict::Wrong
+            && let Some(user) = &user
+            && let Err(problem) = check_stored(user.password_hash.expose())
+        {
+            tracing::warn!(user = %user.id, problem, "a stored password hash cannot be checked");
+        }
         let (reason, answer) = match &user {
             None => ("unknown user", INCORRECT),
             Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BUILT_IN_WORDS, Catalogue, MOST_ROLES, Revision, Role};
+use super::{BUILT_IN_WORDS, Catalogue, EVERYBODYS_WORDS, MOST_ROLES, Revision, Role};
 use crate::time::Timestamp;
 use crate::tokens::Scope;
 use crate::users::ADMIN_ROLE;
@@ -65,6 +65,9 @@ pub struct Decision {
     pub closes: Vec<String>,
     /// Words that everybody holds from now on.
     pub opens: Vec<String>,
+    /// How many users had the name: those who lose a role that is removed, and those who hold from
+    /// now on what a new one carries.
+    pub holders: u64,
 }
 
 /// Why a change is refused.
@@ -85,10 +88,13 @@ pub enum Refusal {
         words = BUILT_IN_WORDS.join(" and ")
     )]
     BuiltIn(String),
+    /// It would close to everybody else what every login needs.
+    #[error("{0} is open to every user, and no role can carry it")]
+    Everybodys(&'static str),
     /// There are too many.
     #[error("there are {MOST_ROLES} roles already")]
     Full,
-    /// It takes something from users, or opens something to them, and was not forced.
+    /// It takes something from users, or gives them more than meets the eye, and was not forced.
     #[error("{0}: that has to be forced")]
     NotForced(Effects),
 }
@@ -96,8 +102,10 @@ pub enum Refusal {
 /// What a change does beyond the role itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effects {
-    /// How many users lose the role.
+    /// How many users have the name of the role.
     pub holders: u64,
+    /// Words of administration that these users would hold; none where they lose the role.
+    pub gains: Vec<String>,
     /// Words that everybody would hold.
     pub opens: Vec<String>,
 }
@@ -106,7 +114,11 @@ impl fmt::Display for Effects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.holders > 0 {
             let users = if self.holders == 1 { "user has" } else { "users have" };
-            write!(f, "{} {users} the role and would lose it", self.holders)?;
+            write!(f, "{} {users} ", self.holders)?;
+            match &self.gains[..] {
+                [] => f.write_str("the role and would lose it")?,
+                words => write!(f, "the name already and would hold {}", words.join(" "))?,
+            }
         }
         if !self.opens.is_empty() {
             let and = if self.holders > 0 { ", and " } else { "" };
@@ -119,7 +131,7 @@ impl fmt::Display for Effects {
 
 impl Change {
     /// Whether it may be made to `roles`, all that there are, and what that means. `holders` is how
-    /// many users would lose the role.
+    /// many users have the name of the role.
     pub fn decide(self, roles: &[Role], holders: u64, now: Timestamp) -> Result<Decision, Refusal> {
         let present = self.expected(roles, holders)?;
         let step = match self.what {
@@ -150,18 +162,32 @@ impl Change {
         let (before, after) = (Catalogue::new(roles), Catalogue::new(&after));
         let opens = newly(present, |word| !after.is_carried(word));
         let closes = newly(step.role(), |word| !before.is_carried(word));
-        if !self.force && (holders > 0 || !opens.is_empty()) {
-            return Err(Refusal::NotForced(Effects { holders, opens }));
+        let administers = |word: &str| BUILT_IN_WORDS.contains(&word);
+        let (concerned, gains) = match &step {
+            Step::Create(role) => (holders, newly(Some(role), administers)),
+            Step::Replace(_) => (0, Vec::new()),
+            Step::Delete(_) => (holders, Vec::new()),
+        };
+        // Who has the name of a new role gets it unasked, which matters where it administers.
+        let takes_or_gives = concerned > 0 && (step.role().is_none() || !gains.is_empty());
+        if !self.force && (takes_or_gives || !opens.is_empty()) {
+            let holders = if takes_or_gives { concerned } else { 0 };
+            return Err(Refusal::NotForced(Effects { holders, gains, opens }));
         }
-        Ok(Decision { step, closes, opens })
+        Ok(Decision { step, closes, opens, holders: concerned })
     }
 
     /// The role as it is, if that is what was expected.
     fn expected<'a>(&self, roles: &'a [Role], holders: u64) -> Result<Option<&'a Role>, Refusal> {
         let present = roles.iter().find(|role| role.name == self.name);
         match (present, &self.expect) {
-            // Users may have a name that is not defined, or whose removal was cut off.
-            (None, Expect::Present) if holders > 0 => Ok(None),
+            // Users may have a name that is not defined, or whose removal was cut off: whoever
+            // removes it once more may know it by the state it was in.
+            (None, Expect::Present | Expect::OneOf(_))
+                if holders > 0 && matches!(self.what, What::Remove) =>
+            {
+                Ok(None)
+            }
             (None, Expect::Absent) | (Some(_), Expect::Present) => Ok(present),
             (Some(role), Expect::OneOf(states)) if states.contains(&role.revision()) => Ok(present),
             (Some(_), Expect::OneOf(_)) => Err(Refusal::Changed(self.name.clone())),
@@ -194,6 +220,10 @@ fn check(step: &Step, roles: &[Role]) -> Result<(), Refusal> {
     let keeps = |role: &Role| BUILT_IN_WORDS.iter().all(|word| role.scope.contains(word));
     if step.name() == ADMIN_ROLE && !step.role().is_some_and(keeps) {
         return Err(Refusal::BuiltIn(ADMIN_ROLE.into()));
+    }
+    let carries = |word: &&str| step.role().is_some_and(|role| role.scope.contains(word));
+    if let Some(word) = EVERYBODYS_WORDS.into_iter().find(|word| carries(word)) {
+        return Err(Refusal::Everybodys(word));
     }
     if matches!(step, Step::Create(_)) && roles.len() >= MOST_ROLES {
         return Err(Refusal::Full);
@@ -284,6 +314,41 @@ mod tests {
         assert!(matches!(decided(true, 0), Err(Refusal::Unknown(_))));
         assert!(matches!(decided(false, 2), Err(Refusal::NotForced(_))));
         assert_eq!(decided(true, 2).unwrap().step, Step::Delete("undefined".into()));
+        // By the state it was in before a removal that was cut off.
+        let read = Expect::OneOf(vec![role("", "").revision()]);
+        let again = |change: Change, holders| {
+            Change { expect: read.clone(), force: true, ..change }.decide(&roles(), holders, NOW)
+        };
+        assert!(again(remove("undefined"), 1).is_ok());
+        assert!(matches!(again(remove("undefined"), 0), Err(Refusal::Unknown(_))));
+        let put = put("undefined", "a", Expect::Present);
+        assert!(matches!(again(put, 1), Err(Refusal::Unknown(_))));
+    }
+
+    #[test]
+    fn who_has_the_name_of_a_new_role_becomes_an_administrator_only_by_force() {
+        let new = |scope, force, holders| {
+            let new = Change { force, ..put("operator", scope, Expect::Absent) };
+            new.decide(&roles(), holders, NOW)
+        };
+        let Err(Refusal::NotForced(effects)) = new("a signet:admin", false, 2) else { panic!() };
+        let told = "2 users have the name already and would hold signet:admin";
+        assert_eq!(effects.to_string(), told);
+        assert!(matches!(new("users:read", false, 1), Err(Refusal::NotForced(_))));
+        assert_eq!(new("signet:admin", true, 2).unwrap().holders, 2);
+        assert_eq!(new("signet:admin", false, 0).unwrap().holders, 0);
+        assert_eq!(new("orders:read", false, 2).unwrap().holders, 2);
+    }
+
+    #[test]
+    fn what_every_login_needs_is_closed_by_no_role() {
+        for word in ["openid", "profile", "email"] {
+            for (name, expect) in [("new", Expect::Absent), ("clerk", Expect::Present)] {
+                let change = Change { force: true, ..put(name, &format!("a {word}"), expect) };
+                let refused = change.decide(&roles(), 0, NOW).unwrap_err();
+                assert_eq!(refused, Refusal::Everybodys(word));
+            }
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub use store::RoleStore;
 /// What the built-in role always carries.
 pub const BUILT_IN_WORDS: [&str; 2] = [scope::ADMIN, scope::USERS_READ];
 
+/// What no role can carry: every login of OpenID Connect needs them.
+pub const EVERYBODYS_WORDS: [&str; 3] = [scope::OPENID, scope::PROFILE, scope::EMAIL];
+
 /// There are no more roles than this.
 pub const MOST_ROLES: usize = 1000;
 

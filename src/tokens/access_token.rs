@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 
 /// The media type in the header (RFC 9068 section 2.1).
 const TYPE: &str = "at+jwt";
-/// Longer text is no token of ours.
-const LONGEST: usize = 8 * 1024;
+/// Longer text is no token of ours. It leaves a form room for what else asks about a token.
+const LONGEST: usize = 15 * 1024;
 
 /// A token (HSM) that has not signed by then is told to be away.
 const AWAY_AFTER: Duration = Duration::from_secs(5);
@@ -141,6 +141,9 @@ pub enum SignError {
     /// The key is on a token that does not answer now.
     #[error("the token that holds the signing key does not answer")]
     Away,
+    /// Nobody here would accept it.
+    #[error("the token would be longer than 15 KiB: ask for less at once")]
+    TooLong,
     /// The key refused.
     #[error("signing failed")]
     Failed(#[from] jsonwebtoken::errors::Error),
@@ -232,6 +235,9 @@ impl AccessTokens {
         } else {
             jsonwebtoken::encode(&header, &claims, handle)?
         };
+        if token.len() > LONGEST {
+            return Err(SignError::TooLong);
+        }
         Ok(AccessToken { token, expires_in: lifetime.as_secs() })
     }
 

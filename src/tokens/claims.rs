@@ -52,8 +52,12 @@ const TAKEN: &[&str] = &[
     "eat_nonce", "eat_profile", "ueid", "sueids", "oemid", "hwmodel", "hwversion", "oemboot",
     "dbgstat", "location", "uptime", "bootcount", "bootseed", "dloas", "swname", "swversion",
     "submods", "manifests", "measurements", "measres", "intuse", "geohash",
+    // Access to registration data, and others
+    "rdap_allowed_purposes", "rdap_dnt_allowed", "opt",
     // What common verifiers read rights from without a standard
     "scp", "scopes", "role", "permissions", "authorities", "realm_access", "resource_access",
+    // What they tell users and kinds of tokens by without a standard
+    "user_id", "user_name", "uid", "upn", "oid", "tid", "token_use", "typ", "type", "fresh",
 ];
 
 /// Checks the names of the claims that a client adds, each of which counts once; the error is the

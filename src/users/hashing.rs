@@ -31,7 +31,12 @@ pub enum HashingError {
 
 enum Job {
     Hash(Password, oneshot::Sender<Secret<String>>),
-    Verify(Password, Secret<String>, oneshot::Sender<Verdict>),
+    Verify {
+        password: Password,
+        stored: Secret<String>,
+        dear: bool,
+        reply: oneshot::Sender<Verdict>,
+    },
 }
 
 impl Job {
@@ -39,8 +44,13 @@ impl Job {
     fn is_abandoned(&self) -> bool {
         match self {
             Self::Hash(_, reply) => reply.is_closed(),
-            Self::Verify(_, _, reply) => reply.is_closed(),
+            Self::Verify { reply, .. } => reply.is_closed(),
         }
+    }
+
+    /// Whether it is far dearer than a hash of the policy.
+    fn is_dear(&self) -> bool {
+        matches!(self, Self::Verify { dear: true, .. })
     }
 }
 
@@ -49,7 +59,30 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// Threads at work.
     busy: usize,
+    /// Whether one of them is at a dear job. There is one of those at a time: the ceilings hold for
+    /// each hash, and all threads together would multiply them.
+    dear: bool,
     closed: bool,
+}
+
+impl Queue {
+    /// Takes the first job that may be begun. A dear one that has to wait lets others pass; the
+    /// thread that ends the one before looks here next.
+    fn take(&mut self) -> Option<Job> {
+        let position = self.jobs.iter().position(|job| !(self.dear && job.is_dear()))?;
+        let job = self.jobs.remove(position)?;
+        self.dear |= job.is_dear();
+        self.busy += 1;
+        Some(job)
+    }
+
+    /// Whether there is room for `job` among `most`. What waits to be done one by one leaves half
+    /// of it to all others.
+    fn has_room(&self, job: &Job, most: usize) -> bool {
+        let dear = || self.jobs.iter().filter(|job| job.is_dear()).count();
+        // A job that a thread is about to take up does not wait in anybody's way.
+        self.jobs.len() + self.busy < most && !(job.is_dear() && dear() >= most.div_ceil(2))
+    }
 }
 
 struct Shared {
@@ -106,7 +139,8 @@ impl Hashing {
     ) -> Result<Verdict, HashingError> {
         let (reply, answer) = oneshot::channel();
         let stored = stored.unwrap_or(&self.unmatchable).clone();
-        self.submit(Job::Verify(password, stored, reply))?;
+        let dear = password::is_dear(stored.expose(), &self.shared.policy);
+        self.submit(Job::Verify { password, stored, dear, reply })?;
         answer.await.map_err(|_| HashingError::Stopped)
     }
 
@@ -128,9 +162,8 @@ impl Hashing {
 
     fn submit(&self, job: Job) -> Result<(), HashingError> {
         let mut queue = self.shared.lock();
-        // A job that a thread is about to take up does not wait in anybody's way.
         let PasswordPolicy { threads, queue: waiting, .. } = self.shared.policy;
-        if queue.jobs.len() + queue.busy >= waiting + threads {
+        if !queue.has_room(&job, waiting + threads) {
             return Err(HashingError::Overloaded);
         }
         queue.jobs.push_back(job);
@@ -152,7 +185,7 @@ fn work(shared: &Shared) {
     let _ = rustix::process::setpriority_process(None, 19);
     let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
     while let Some(job) = next(shared, &mut memory) {
-        let _busy = Busy(shared);
+        let _busy = Busy { shared, dear: job.is_dear() };
         if job.is_abandoned() {
             continue;
         }
@@ -163,7 +196,7 @@ fn work(shared: &Shared) {
                 // The caller may be gone by now, which is no concern of ours.
                 let _ = reply.send(hash);
             }
-            Job::Verify(password, stored, reply) => {
+            Job::Verify { password, stored, reply, .. } => {
                 let (stored, policy) = (stored.expose(), &shared.policy);
                 let verdict = password::verify(&password, stored, policy, &mut memory, &mut pace);
                 let _ = reply.send(verdict);
@@ -173,11 +206,16 @@ fn work(shared: &Shared) {
 }
 
 /// A thread at work; it is counted off even if the work panics.
-struct Busy<'a>(&'a Shared);
+struct Busy<'a> {
+    shared: &'a Shared,
+    dear: bool,
+}
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.lock().busy -= 1;
+        let mut queue = self.shared.lock();
+        queue.busy -= 1;
+        queue.dear &= !self.dear;
     }
 }
 
@@ -188,8 +226,7 @@ fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
         if queue.closed {
             return None;
         }
-        if let Some(job) = queue.jobs.pop_front() {
-            queue.busy += 1;
+        if let Some(job) = queue.take() {
             return Some(job);
         }
         let (guard, waited) =
@@ -230,6 +267,54 @@ mod tests {
         let done = results.iter().filter(|r| r.is_ok()).count();
         assert!(refused >= 6 && done >= 2, "{refused} refused, {done} done");
         assert!(hash().await.is_ok(), "it recovers");
+    }
+
+    #[test]
+    fn dear_hashes_go_one_by_one_and_let_others_pass() {
+        let job = |dear| {
+            let (reply, _) = oneshot::channel();
+            let stored = Secret::new(String::new());
+            Job::Verify { password: Password::new(""), stored, dear, reply }
+        };
+        let mut queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
+        let mut take = |ended: bool| {
+            queue.dear &= !ended;
+            queue.take().map(|job| job.is_dear())
+        };
+        assert_eq!(take(false), Some(true));
+        assert_eq!(take(false), Some(false), "it passes the second dear one");
+        assert_eq!(take(false), None, "which waits");
+        assert_eq!(take(true), Some(true));
+
+        let queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
+        assert!(queue.has_room(&job(false), 4) && !queue.has_room(&job(true), 4));
+        assert!(queue.has_room(&job(true), 5) && !queue.has_room(&job(false), 3));
+    }
+
+    #[tokio::test]
+    async fn guesses_at_a_dear_hash_hold_nobody_else_up() {
+        let pool = Arc::new(pool(4, 64));
+        let stored = pool.hash(Password::new("correct horse")).await.unwrap();
+        // 256 MiB each.
+        let dear = "$argon2id$v=19$m=262144,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A";
+        let dear = Secret::new(dear.to_owned());
+        let guesses: Vec<_> = (0..3)
+            .map(|_| {
+                let (pool, dear) = (pool.clone(), dear.clone());
+                tokio::spawn(async move { pool.verify(Password::new("guess"), Some(&dear)).await })
+            })
+            .collect();
+        while pool.waiting() < 2 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..8 {
+            let verdict = pool.verify(Password::new("correct horse"), Some(&stored)).await;
+            assert_eq!(verdict.unwrap(), Verdict::Right);
+        }
+        assert!(pool.waiting() >= 1, "they wait for each other, and nobody for them");
+        for guess in guesses {
+            assert_eq!(guess.await.unwrap().unwrap(), Verdict::Wrong);
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! What an application keeps of a user: a JSON object, set by administrators alone, and bounded.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// A JSON object.
 pub type Metadata = serde_json::Map<String, Value>;
@@ -9,6 +9,8 @@ pub type Metadata = serde_json::Map<String, Value>;
 pub const LONGEST_METADATA: usize = 16 * 1024;
 /// Objects and arrays lie in each other no deeper.
 const DEEPEST: usize = 8;
+/// 2^53 - 1: every integer up to it is a floating-point number of its own.
+const LARGEST_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// Longer names of members are refused.
 const LONGEST_NAME: usize = 128;
 
@@ -36,7 +38,19 @@ fn check_value(value: &Value, depth: usize) -> Result<(), &'static str> {
     match value {
         Value::Object(members) => members.iter().try_for_each(|m| check_member(m, depth + 1)),
         Value::Array(items) => items.iter().try_for_each(|item| check_value(item, depth + 1)),
+        Value::Number(number) => check_number(number),
         _ => Ok(()),
+    }
+}
+
+/// Readers take numbers for floating point (RFC 8259 section 6, RFC 7493 section 2.2), in which larger
+/// integers turn into others. What does not fit an integer's type is a float here already.
+fn check_number(number: &Number) -> Result<(), &'static str> {
+    let is_large = number.as_f64().is_none_or(|value| value.abs() > LARGEST_INTEGER);
+    if is_large {
+        Err("must have numbers from -(2^53-1) to 2^53-1, larger ones as text")
+    } else {
+        Ok(())
     }
 }
 
@@ -59,6 +73,7 @@ mod tests {
             json!({ "plan": "gold", "seats": 3, "tags": ["a", null, true, { "b": 1.5 }] }),
             json!({ "ü and spaces": "\u{0}\n" }),
             nested(8),
+            json!({ "a": [9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64, 0.1] }),
             filled(LONGEST_METADATA - overhead),
         ] {
             assert_eq!(check_metadata(good.clone()), Ok(good.as_object().unwrap().clone()));
@@ -72,6 +87,10 @@ mod tests {
             json!({ "a": [{ "b\n": 1 }] }),
             json!({ "n".repeat(129): 1 }),
             nested(9),
+            json!({ "a": 9_007_199_254_740_992_i64 }),
+            json!({ "a": [-9_007_199_254_740_993_i64] }),
+            json!({ "a": u64::MAX }),
+            serde_json::from_str(r#"{"a":123456789012345678901234567890}"#).unwrap(),
             json!({ "a": [[[[[[[[]]]]]]]] }),
             filled(LONGEST_METADATA - overhead + 1),
         ] {

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{shown, unknown};
+use super::unknown;
 use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::custody::{
@@ -16,7 +16,7 @@ use crate::custody::{
     Turn, Why,
 };
 use crate::http::account::ProblemBody;
-use crate::http::administrator::{Closed, administrator, asked};
+use crate::http::administrator::{Closed, administrator, asked, shown};
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;

@@ -208,6 +208,7 @@ impl From<roles::Refusal> for Problem {
         let status = match refusal {
             Unknown(_) => StatusCode::NOT_FOUND,
             Exists(_) | Changed(_) => StatusCode::PRECONDITION_FAILED,
+            Everybodys(_) => StatusCode::BAD_REQUEST,
             BuiltIn(_) | Full | NotForced(_) => StatusCode::CONFLICT,
         };
         Self::new(status, refusal.to_string())

@@ -12,6 +12,8 @@ use crate::secret::{Random, Secret};
 const OUTPUT: usize = 32;
 /// A stored hash that asks for more is not computed: an import must not burn the server.
 const MOST_MEMORY_KIB: u32 = 1024 * 1024;
+/// What every thread may take at once, whatever the policy.
+const MODEST_MEMORY_KIB: u32 = 64 * 1024;
 const MOST_PARALLELISM: u32 = 16;
 /// Memory times passes: libsodium's most sensitive setting, some seconds of a core.
 const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
@@ -30,6 +32,11 @@ impl HashMemory {
             self.0.resize_with(count, Block::new);
         }
         &mut self.0[..count]
+    }
+
+    /// Fills it as far as a hash of `policy` needs.
+    pub fn warm(&mut self, policy: &PasswordPolicy) {
+        self.blocks(&params(policy));
     }
 
     /// Gives back what only a foreign hash needed.
@@ -130,6 +137,12 @@ impl Hash {
         let mut output = vec![0; expected.len()];
         let computed = compute(password, *algorithm, *version, params, salt, &mut output, memory);
         computed.is_ok() && verify_slices_are_equal(&output, expected).is_ok()
+    }
+
+    /// Whether it takes much more memory than a hash of `policy`, or a quarter of the most work.
+    pub fn is_dear(&self, policy: &PasswordPolicy) -> bool {
+        let work = u64::from(self.params.m_cost()) * u64::from(self.params.t_cost());
+        self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MOST_WORK_KIB / 4
     }
 
     /// Whether it was made as `policy` would make it.

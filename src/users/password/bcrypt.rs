@@ -1,6 +1,8 @@
 //! bcrypt as it is, and behind a digest as Django (`bcrypt_sha256$`) and passlib
 //! (`$bcrypt-sha256$`) use it against its limit of 72 bytes.
 
+use std::fmt::Write;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
@@ -31,16 +33,23 @@ impl Before {
     /// What bcrypt sees in place of the password.
     fn digest(&self, password: &[u8]) -> Option<Zeroizing<String>> {
         let sha256 = || digest::digest(&digest::SHA256, password);
-        let text = match self {
+        // Room for the longest, so that no half-written copy is left behind by a move.
+        let mut text = Zeroizing::new(String::with_capacity(64));
+        match self {
             Self::Nothing => return None,
-            Self::HexSha256 => sha256().as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
-            Self::Base64Sha256 => STANDARD.encode(sha256()),
+            Self::HexSha256 => {
+                for byte in sha256().as_ref() {
+                    // Writing to a String does not fail.
+                    let _ = write!(*text, "{byte:02x}");
+                }
+            }
+            Self::Base64Sha256 => STANDARD.encode_string(sha256(), &mut text),
             Self::Base64HmacSha256(salt) => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, salt.as_bytes());
-                STANDARD.encode(hmac::sign(&key, password))
+                STANDARD.encode_string(hmac::sign(&key, password), &mut text);
             }
-        };
-        Some(Zeroizing::new(text))
+        }
+        Some(text)
     }
 }
 
@@ -100,6 +109,11 @@ impl Hash {
             cost if cost > MOST_COST => Err(TOO_DEAR),
             cost => Ok(Self { before, cost: cost as u32, salt, expected }),
         }
+    }
+
+    /// Whether it takes a quarter of the most work or more.
+    pub fn is_dear(&self) -> bool {
+        u64::from(self.cost) >= MOST_COST - 2
     }
 
     /// Whether it is the hash of `password`, which holds no NUL; compared in constant time.

@@ -60,6 +60,11 @@ impl Hash {
         Ok(Self { params, salt, signer_key, expected })
     }
 
+    /// Whether it takes much memory, or a quarter of the most work.
+    pub fn is_dear(&self) -> bool {
+        scrypt::is_dear(&self.params)
+    }
+
     /// Whether it is the hash of `password`; compared in constant time.
     pub fn matches(&self, password: &[u8]) -> bool {
         let mut key = Zeroizing::new([0; 32]);

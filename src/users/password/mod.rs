@@ -23,7 +23,7 @@ use crate::secret::Secret;
 
 pub use self::argon2::{HashMemory, hash, unmatchable};
 pub use self::pace::Pace;
-pub use self::stored::check_stored;
+pub use self::stored::{check_stored, is_dear};
 
 const SHORTEST: usize = 8;
 const LONGEST: usize = 256;
@@ -105,6 +105,8 @@ pub fn verify(
     memory: &mut HashMemory,
     pace: &mut Pace,
 ) -> Verdict {
+    // Fresh memory costs time too: it is filled before, whatever is stored.
+    memory.warm(policy);
     let watch = Watch::start();
     let hash = StoredHash::parse(stored).ok();
     let is_current = hash.as_ref().is_some_and(|hash| hash.is_current(policy));
@@ -161,6 +163,37 @@ mod tests {
             assert_eq!(most(memory_kib, iterations).unwrap(), Ok(()));
         }
         assert_eq!(most(1 << 20, 5).unwrap_err().0, "iterations");
+    }
+
+    #[test]
+    fn what_takes_much_is_dear_and_what_systems_have_by_default_is_not() {
+        let policy = PasswordPolicy::new(19 * 1024, 2, 1, 1, 1).unwrap();
+        let argon2 = |m: u32, t: u32| {
+            format!("$argon2id$v=19$m={m},t={t},p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A")
+        };
+        let bcrypt =
+            |cost: u32| format!("$2b${cost}$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
+        let pbkdf2 = |n: u32| format!("pbkdf2:sha256:{n}$salt$c5e478d59288c841aa530db6845c4c8d");
+        let scrypt = |n: u32| format!("scrypt:{n}:8:1$salt${}", "c5".repeat(64));
+        for (stored, dear) in [
+            (argon2(64 * 1024, 3), false),
+            (argon2(64 * 1024 + 8, 1), true),
+            (argon2(1024 * 1024, 1), true),
+            (argon2(64 * 1024, 16), true),
+            (bcrypt(12), false),
+            (bcrypt(14), true),
+            (pbkdf2(1_500_000), false),
+            (pbkdf2(2_500_000), true),
+            (scrypt(1 << 15), false),
+            (scrypt(1 << 17), true),
+            ("no hash at all".into(), false),
+        ] {
+            assert_eq!(is_dear(&stored, &policy), dear, "{stored}");
+        }
+        // What the policy itself asks for is not.
+        let most = PasswordPolicy::new(1 << 20, 4, 1, 1, 1).unwrap();
+        assert!(!is_dear(unmatchable(&most, &Random::system()).expose(), &most));
+        assert!(!is_dear(&argon2(512 * 1024, 1), &most));
     }
 
     #[test]

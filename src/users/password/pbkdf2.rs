@@ -70,6 +70,11 @@ impl Hash {
         Self::new(digest, rounds, salt.into(), encoding::hex(expected)?)
     }
 
+    /// Whether it takes a quarter of the most work or more.
+    pub fn is_dear(&self) -> bool {
+        u64::from(self.rounds.get()) * blocks(self.digest, &self.expected) >= MOST_ROUNDS / 4
+    }
+
     fn new(
         digest: Digest,
         rounds: &str,
@@ -78,9 +83,7 @@ impl Hash {
     ) -> Result<Self, &'static str> {
         let (salt, expected) = (encoding::salt(salt)?, encoding::output(expected)?);
         let rounds = encoding::number(rounds)?;
-        // Every block of output costs all rounds once more.
-        let blocks = expected.len().div_ceil(digest.len()) as u64;
-        if rounds.saturating_mul(blocks) > MOST_ROUNDS {
+        if rounds.saturating_mul(blocks(digest, &expected)) > MOST_ROUNDS {
             return Err(TOO_DEAR);
         }
         let rounds = u32::try_from(rounds).ok().and_then(NonZeroU32::new).ok_or(MALFORMED)?;
@@ -92,4 +95,9 @@ impl Hash {
         let algorithm = self.digest.algorithm();
         pbkdf2::verify(algorithm, self.rounds, &self.salt, password, &self.expected).is_ok()
     }
+}
+
+/// Every block of output costs all rounds once more.
+fn blocks(digest: Digest, output: &[u8]) -> u64 {
+    output.len().div_ceil(digest.len()) as u64
 }

@@ -42,6 +42,11 @@ impl Hash {
         Ok(Self { rounds: 1 << log_rounds, salt, expected })
     }
 
+    /// Whether it takes the most work that is allowed. passlib's own take half of it.
+    pub fn is_dear(&self) -> bool {
+        self.rounds >= 1 << MOST_LOG_ROUNDS
+    }
+
     /// Whether it is the hash of `password`; compared in constant time.
     pub fn matches(&self, password: &[u8]) -> bool {
         if password.len() > LONGEST_PASSWORD {

@@ -12,6 +12,8 @@ const MOST_R: u64 = 16;
 const MOST_P: u64 = 16;
 /// All three together: some seconds of a core.
 const MOST_WORK: u64 = 1 << 23;
+/// 128 bytes each: 64 MiB, which every thread may take at once.
+const MODEST_N_TIMES_R: u64 = 1 << 19;
 const TOO_DEAR: &str = "asks for more work than is allowed: scrypt goes up to N = 2^17, r = 16, \
                         p = 16 and N*r*p = 2^23";
 
@@ -49,6 +51,11 @@ impl Hash {
         Ok(Self { params, salt, expected })
     }
 
+    /// Whether it takes much memory, or a quarter of the most work.
+    pub fn is_dear(&self) -> bool {
+        is_dear(&self.params)
+    }
+
     /// Whether it is the hash of `password`; compared in constant time.
     pub fn matches(&self, password: &[u8]) -> bool {
         let mut output = Zeroizing::new(vec![0; self.expected.len()]);
@@ -67,6 +74,12 @@ pub fn params(log_n: u64, r: &str, p: &str) -> Result<Params, &'static str> {
         return Err(TOO_DEAR);
     }
     Params::new(log_n as u8, r as u32, p as u32).map_err(|_| MALFORMED)
+}
+
+/// Whether they ask for more than 64 MiB, or for a quarter of the most work.
+pub fn is_dear(params: &Params) -> bool {
+    let n_times_r = u64::from(params.r()) << params.log_n();
+    n_times_r > MODEST_N_TIMES_R || n_times_r * u64::from(params.p()) >= MOST_WORK / 4
 }
 
 /// Fills `output`, which is not empty and of a few dozen bytes.

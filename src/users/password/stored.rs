@@ -77,10 +77,27 @@ impl StoredHash {
         }
     }
 
+    fn is_dear(&self, policy: &PasswordPolicy) -> bool {
+        match self {
+            Self::Argon2(hash) => hash.is_dear(policy),
+            Self::Bcrypt(hash) => hash.is_dear(),
+            Self::Pbkdf2(hash) => hash.is_dear(),
+            Self::Scrypt(hash) => hash.is_dear(),
+            Self::Firebase(hash) => hash.is_dear(),
+            Self::Phpass(hash) => hash.is_dear(),
+        }
+    }
+
     /// Whether it was made as `policy` would make it.
     pub fn is_current(&self, policy: &PasswordPolicy) -> bool {
         matches!(self, Self::Argon2(hash) if hash.is_current(policy))
     }
+}
+
+/// Whether checking `hash` takes far more memory than `policy` does, or a good part of what the
+/// ceilings on work allow.
+pub fn is_dear(hash: &str, policy: &PasswordPolicy) -> bool {
+    StoredHash::parse(hash).is_ok_and(|hash| !hash.is_current(policy) && hash.is_dear(policy))
 }
 
 /// Whether `hash` can be checked at a login; the error is a sentence for the operator.

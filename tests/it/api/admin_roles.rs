@@ -67,7 +67,9 @@ async fn roles_are_put_read_and_removed(backend: Backend) {
     assert_eq!(created.header("cache-control"), Some("no-store"));
     let first = etag(&created);
     let read = service.get("/admin/roles/clerk").await.expect(200);
-    assert_eq!((read.json(), etag(&read)), (created.json(), first.clone()));
+    assert_eq!((read.json()["name"].as_str(), etag(&read)), (Some("clerk"), first.clone()));
+    assert_eq!(created.json()["updated_at"], read.json()["updated_at"]);
+    assert_eq!(created.json()["holders"], 0);
     assert_eq!(read.json()["scope"], clerk["scope"]);
     assert_eq!(read.json()["built_in"], false);
 
@@ -134,8 +136,18 @@ async fn what_cannot_be_is_refused() {
         service.delete(name, Some("*")).await.expect_problem(404);
     }
     let long = json!({ "scope": "a", "description": "x".repeat(201) });
-    service.put("clerk", &[], long).await.expect_problem(400);
-    service.delete("admin?force=maybe", Some("*")).await.expect_problem(400);
+    let complained = service.put("clerk", &[], long).await.expect_problem(400).problem_fields();
+    assert_eq!(complained, ["description"]);
+    for word in ["openid", "profile", "email"] {
+        let closes = json!({ "scope": format!("orders:read {word}"), "force": true });
+        service.put("clerk", &[], closes).await.expect_problem(400);
+    }
+    for query in ["force=maybe", "forced=true", "force=true&force=true"] {
+        service.delete(&format!("admin?{query}"), Some("*")).await.expect_problem(400);
+        let anybody =
+            service.client.request(Method::DELETE, &format!("/admin/roles/admin?{query}"));
+        anybody.answer().await.expect_problem(401);
+    }
 
     // The built-in role stays what it is.
     service.delete("admin?force=true", Some("*")).await.expect_problem(409);
@@ -192,6 +204,48 @@ async fn only_administrators_come_in_and_a_role_may_make_one() {
 }
 
 #[tokio::test]
+async fn a_removal_that_was_cut_off_is_finished_by_the_same_request() {
+    let database = Postgres::shared().fresh_database();
+    let service = Service::start(Signet::builder().postgres(&database)).await;
+    let clerk = json!({ "scope": "orders:read" });
+    let etag = etag(&service.put("clerk", &[], clerk.clone()).await.expect(201));
+    service.signet.cli_ok(&["users", "grant-role", ADMIN, "clerk"], "");
+    Postgres::shared().sql(&database, "DELETE FROM roles WHERE name = 'clerk'");
+    service.delete("clerk", None).await.expect_problem(404);
+    service.delete("clerk", Some(&etag)).await.expect_problem(409);
+    service.put("clerk", &[("if-match", &etag)], clerk.clone()).await.expect_problem(412);
+    service.delete("clerk?force=true", Some(&etag)).await.expect(204);
+    service.delete("clerk?force=true", Some(&etag)).await.expect_problem(404);
+    let events = "SELECT detail FROM audit_events WHERE event = 'role.deleted'";
+    assert_eq!(Postgres::shared().sql(&database, events).trim(), "taken from 1 user");
+    let again = service.put("clerk", &[], clerk).await.expect(201);
+    assert_eq!(again.json()["holders"], 0);
+}
+
+#[tokio::test]
+async fn nobody_administers_unasked_by_a_name_that_was_there_before() {
+    let service = Service::start(Signet::builder()).await;
+    let user = service.client.new_user().await;
+    service.signet.cli_ok(&["users", "grant-role", &user.email, "operator"], "");
+    for word in ["signet:admin", "users:read"] {
+        let refused = service.put("operator", &[], json!({ "scope": word })).await;
+        let refused = refused.expect_problem(409).json();
+        let detail = refused["detail"].as_str().expect("text");
+        assert!(detail.starts_with("1 user has") && detail.contains(word), "{detail}");
+        let add = ["roles", "add", "operator", "--scopes", word];
+        let output = service.signet.cli(&add, "");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains("--force"), "{told}");
+    }
+    let forced = json!({ "scope": "signet:admin", "force": true });
+    let created = service.put("operator", &[], forced).await.expect(201).json();
+    assert_eq!((&created["name"], &created["holders"]), (&json!("operator"), &json!(1)));
+    service.signet.cli_ok(&["users", "grant-role", &user.email, "packer"], "");
+    let told = service.put("packer", &[], json!({ "scope": "parcels" })).await.expect(201);
+    assert_eq!(told.json()["holders"], 1);
+}
+
+#[tokio::test]
 async fn every_change_leaves_an_event() {
     let database = Postgres::shared().fresh_database();
     let service = Service::start(Signet::builder().postgres(&database)).await;
@@ -224,7 +278,7 @@ async fn every_change_leaves_an_event() {
         given.clone(),
         taken,
         given,
-        format!("role.deleted|{id}|clerk|taken from 1 users; opens: orders:read more"),
+        format!("role.deleted|{id}|clerk|taken from 1 user; opens: orders:read more"),
         format!("user.changed|command-line|{id}|"),
     ];
     expected.sort();

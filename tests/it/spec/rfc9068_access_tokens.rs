@@ -103,3 +103,32 @@ async fn roles_lifetime_and_audience_follow_the_settings() {
     // Signet's own endpoints accept the tokens it issues, whoever else they are for.
     client.me(&tokens.access_token).await.expect(200);
 }
+
+#[tokio::test]
+async fn what_is_issued_is_accepted_however_long() {
+    let (signet, client) = (Signet::shared(), Client::shared());
+    let words: Vec<_> = (0..64).map(|n| format!("{n:0>128}")).collect();
+    let resources: Vec<_> =
+        (0..16).map(|n| format!("https://{n:0>60}.example.com/{}", "x".repeat(200))).collect();
+    let options = [
+        "--grants",
+        "client_credentials",
+        "--scopes",
+        &words.join(" "),
+        "--audiences",
+        &resources.join(","),
+    ];
+    let secret = signet.add_confidential("wordy", &options);
+    let credentials = ("wordy", secret.as_str());
+    let ask = async |count: usize| {
+        let mut fields = vec![("grant_type", "client_credentials")];
+        fields.extend(resources[..count].iter().map(|resource| ("resource", resource.as_str())));
+        client.token_as(credentials, &fields).await
+    };
+    let answer = ask(0).await.expect(200).json();
+    let token = answer["access_token"].as_str().expect("a token");
+    assert!(token.len() > 11_000, "{}", token.len());
+    assert!(client.is_active(credentials, token).await);
+    let refused = ask(16).await.expect_oauth_error(400, "invalid_scope").json();
+    assert!(refused["error_description"].as_str().expect("text").contains("15 KiB"), "{refused}");
+}

@@ -27,7 +27,7 @@ macro_rules! on_both_databases {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $name() {
                     let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    super::$name(Stores::on(opened.db.clone().unwrap()).await).await;
+                    super::$name(Stores::on(opened.db.clone().unwrap(), Engine::$engine).await).await;
                 }
             )+
         }
@@ -44,6 +44,7 @@ on_both_databases! {
 }
 
 struct Stores {
+    engine: Engine,
     db: Db,
     users: UserStore,
     store: RoleStore,
@@ -51,12 +52,12 @@ struct Stores {
 }
 
 impl Stores {
-    async fn on(db: Db) -> Self {
+    async fn on(db: Db, engine: Engine) -> Self {
         let (users, store) = (UserStore::new(db.clone()), RoleStore::new(db.clone()));
         store.ensure_built_in(at(0)).await.unwrap();
         let audit = Audit::new(db.clone(), Random::system());
         let roles = Arc::new(Roles::new(store.clone(), users.clone(), audit));
-        Self { db, users, store, roles }
+        Self { engine, db, users, store, roles }
     }
 
     async fn user(&self, roles: &str) -> Uuid {
@@ -112,8 +113,9 @@ async fn roles_given_at_once_are_all_there(stores: Stores) {
     for (task, role) in tasks.into_iter().zip(given) {
         match task.await.unwrap() {
             Ok(true) => expected.push(role),
-            // Told, not swallowed.
-            Err(RolesError::Storage(StorageError::Unavailable(_))) => {}
+            // Told, not swallowed; eight that go one after the other all find their turn.
+            Err(RolesError::Storage(StorageError::Unavailable(_)))
+                if !matches!(stores.engine, Engine::Sqlite) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -197,7 +199,7 @@ async fn a_role_is_taken_from_exactly_those_who_have_it(stores: Stores) {
     assert_eq!(stores.users.count_with_role("clerk").await.unwrap(), 6);
     assert_eq!(stores.users.count_with_role("clerk_1").await.unwrap(), 1);
     let version = stores.users.find(with_it[0].0).await.unwrap().unwrap().version;
-    stores.users.take_role("clerk", at(5)).await.unwrap();
+    assert_eq!(stores.users.take_role("clerk", at(5)).await.unwrap(), 6);
     for (id, after) in &with_it {
         assert_eq!(stores.roles_of(*id).await, *after);
     }

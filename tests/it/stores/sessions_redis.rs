@@ -93,6 +93,25 @@ async fn records_live_until_the_session_ends() {
 }
 
 #[tokio::test]
+async fn what_a_later_version_added_to_a_record_outlives_a_refresh() {
+    let url = Server::shared().fresh_database();
+    let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 10));
+    let user_id = new_id();
+    let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
+    let mut connection = look(&url).await;
+    let key = keys(&mut connection).await.into_iter().find(|key| key.contains(":s:")).unwrap();
+    let _: u64 =
+        redis::cmd("APPEND").arg(&key).arg("\tnew\tä").query_async(&mut connection).await.unwrap();
+    for generation in [1, 2] {
+        exchange(&sessions, user_id, sid, generation, at(generation as i64)).await.unwrap();
+        let record: String =
+            redis::cmd("GET").arg(&key).query_async(&mut connection).await.unwrap();
+        assert!(record.ends_with("\tnew\tä"), "{record:?}");
+        assert_eq!(record.matches('\t').count(), 12, "{record:?}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_that_ended_by_idleness_do_not_count_against_the_limit() {
     let url = Server::shared().fresh_database();
     let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 3));
