@@ -41,7 +41,7 @@ pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
 pub use refreshes::{RefreshLimit, RefreshPolicy};
 
-/// How long an attempt waits for those in flight before it is told to come back.
+/// How long an attempt waits for those in flight, or before it, until it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks for what other instances have settled.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -77,6 +77,7 @@ struct Shared {
 pub struct Attempt(Option<Place>);
 
 struct Place {
+    lane: Entered,
     account: Entered,
     of_account: Reserved,
     network: Entered,
@@ -168,17 +169,16 @@ impl Attempts {
         network: &Network,
         clock: Moving,
     ) -> Result<Attempt, AttemptError> {
-        let account = self.0.gates.enter(account.key());
-        let outages = account.gate.outages.load(Ordering::Relaxed);
-        let deadline = clock.began + PATIENCE;
         let name = network.short().to_owned();
+        let lane = self.0.gates.enter(&format!("{} {name}", account.key()));
+        let account = self.0.gates.enter(account.key());
+        let outages = lane.gate.outages.load(Ordering::Relaxed);
+        let deadline = clock.began + PATIENCE;
         let (of_account, network, of_network) = {
-            let Some(_place) = account.wait() else { return COME_BACK };
-            let turn = tokio::time::timeout_at(deadline, account.gate.turn.lock()).await;
-            let Ok(_turn) = turn else { return COME_BACK };
+            let Some(_turn) = lane.turn(deadline).await else { return COME_BACK };
             loop {
                 // Without this, all who wait would find out for themselves, each for a second.
-                if account.gate.outages.load(Ordering::Relaxed) != outages {
+                if lane.gate.outages.load(Ordering::Relaxed) != outages {
                     let cause = "the store did not answer the attempt before";
                     return Err(StorageError::Unavailable(cause.into()).into());
                 }
@@ -190,17 +190,17 @@ impl Attempts {
                     Ok(Err(_)) if Instant::now() >= deadline => return COME_BACK,
                     Ok(Err(_)) => {
                         // Either way it is time to look again.
-                        let settled = account.gate.settled.notified();
+                        let settled = lane.gate.settled.notified();
                         let _ = tokio::time::timeout(LOOK_EVERY, settled).await;
                     }
                     Err(error) => {
-                        account.gate.outages.fetch_add(1, Ordering::Relaxed);
+                        lane.gate.outages.fetch_add(1, Ordering::Relaxed);
                         return Err(error.into());
                     }
                 }
             }
         };
-        Ok(Attempt(Some(Place { account, of_account, network, of_network, name, clock })))
+        Ok(Attempt(Some(Place { lane, account, of_account, network, of_network, name, clock })))
     }
 
     /// Reserves in both records, or in none.
@@ -212,13 +212,13 @@ impl Attempts {
     ) -> Result<Result<(Reserved, Entered, Reserved), Verdict>, StorageError> {
         let (name, policy) = (network.short(), &self.0.policy);
         let reserve = |record: Record| record.reserve_account(name, now, policy);
-        let of_account = match self.change(account, ACCOUNT, now, reserve).await? {
+        let of_account = match self.change_unless_refused(account, ACCOUNT, now, reserve).await? {
             Ok(reserved) => reserved,
             Err(verdict) => return Ok(Err(verdict)),
         };
         let network = self.0.gates.enter(network.key());
         let reserve = |record: Record| record.reserve_network(now, policy);
-        let refused = match self.change(&network, NETWORK, now, reserve).await {
+        let refused = match self.change_unless_refused(&network, NETWORK, now, reserve).await {
             Ok(Ok(of_network)) => return Ok(Ok((of_account, network, of_network))),
             Ok(Err(verdict)) => Ok(Err(verdict)),
             Err(error) => Err(error),
@@ -230,14 +230,14 @@ impl Attempts {
     /// Says how an attempt ended. Those who wait for it go on.
     pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Result<(), StorageError> {
         let Attempt(Some(place)) = attempt else { return Ok(()) };
-        let Place { account, of_account, network, of_network, name, clock } = place;
+        let Place { lane, account, of_account, network, of_network, name, clock } = place;
         let (now, policy) = (clock.now(), &self.0.policy);
         let settle =
             |record: Record| Ok((record.settle_network(of_network, outcome, now, policy), ()));
         let in_network = self.change(&network, NETWORK, now, settle);
         let in_account = self.settle_account(&account, &name, of_account, outcome, now);
         let (in_network, in_account) = futures_util::future::join(in_network, in_account).await;
-        account.gate.settled.notify_one();
+        lane.gate.settled.notify_one();
         in_account.and(in_network.map(drop))
     }
 
@@ -261,6 +261,24 @@ impl Attempts {
         let entered = self.0.gates.enter(account.key());
         let unlock = |record: Record| Ok((record.unlock(now, &self.0.policy), ()));
         self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
+    }
+
+    /// The same as `change` for what may be refused: who is need not wait in line to hear it, nor
+    /// stand in the way of those who are not.
+    async fn change_unless_refused<T>(
+        &self,
+        entered: &Entered,
+        expires_at: ExpiresAt,
+        now: Timestamp,
+        decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
+    ) -> Result<Result<T, Verdict>, StorageError> {
+        if entered.gate.record.try_lock().is_err() {
+            let text = self.0.store.load(&entered.key).await?;
+            if let Err(verdict) = decide(Record::from_text(text.as_deref())?) {
+                return Ok(Err(verdict));
+            }
+        }
+        self.change(entered, expires_at, now, decide).await
     }
 
     /// Changes a record in one atomic step, as `decide` says, which is asked again where another

@@ -16,3 +16,4 @@ mod secrecy;
 mod spec;
 mod stores;
 mod support;
+mod timing;
