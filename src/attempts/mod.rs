@@ -203,7 +203,8 @@ impl Attempts {
         Ok(Attempt(Some(Place { lane, account, of_account, network, of_network, name, clock })))
     }
 
-    /// Reserves in both records, or in none.
+    /// Reserves in both records, or in none. Who is refused has changed nothing, so that refusals
+    /// cost little and nobody's wait begins anew.
     async fn place(
         &self,
         account: &Entered,
@@ -211,19 +212,28 @@ impl Attempts {
         now: Timestamp,
     ) -> Result<Result<(Reserved, Entered, Reserved), Verdict>, StorageError> {
         let (name, policy) = (network.short(), &self.0.policy);
-        let reserve = |record: Record| record.reserve_account(name, now, policy);
-        let of_account = match self.change_unless_refused(account, ACCOUNT, now, reserve).await? {
+        let at_account = |record: Record| record.reserve_account(name, now, policy);
+        let from_network = |record: Record| record.reserve_network(now, policy);
+        let network = self.0.gates.enter(network.key());
+        if let Err(verdict) = self.look(account, at_account).await? {
+            return Ok(Err(verdict));
+        }
+        // Who is refused need not wait in line to hear it, nor stand in anybody's way.
+        if network.gate.record.try_lock().is_err()
+            && let Err(verdict) = self.look(&network, from_network).await?
+        {
+            return Ok(Err(verdict));
+        }
+        let of_network = match self.change(&network, NETWORK, now, from_network).await? {
             Ok(reserved) => reserved,
             Err(verdict) => return Ok(Err(verdict)),
         };
-        let network = self.0.gates.enter(network.key());
-        let reserve = |record: Record| record.reserve_network(now, policy);
-        let refused = match self.change_unless_refused(&network, NETWORK, now, reserve).await {
-            Ok(Ok(of_network)) => return Ok(Ok((of_account, network, of_network))),
+        let refused = match self.change(account, ACCOUNT, now, at_account).await {
+            Ok(Ok(of_account)) => return Ok(Ok((of_account, network, of_network))),
             Ok(Err(verdict)) => Ok(Err(verdict)),
             Err(error) => Err(error),
         };
-        let back = self.settle_account(account, name, of_account, Outcome::NotMade, now).await;
+        let back = self.settle_network(&network, of_network, Outcome::NotMade, now).await;
         refused.and_then(|verdict| back.map(|()| verdict))
     }
 
@@ -232,28 +242,28 @@ impl Attempts {
         let Attempt(Some(place)) = attempt else { return Ok(()) };
         let Place { lane, account, of_account, network, of_network, name, clock } = place;
         let (now, policy) = (clock.now(), &self.0.policy);
-        let settle =
-            |record: Record| Ok((record.settle_network(of_network, outcome, now, policy), ()));
-        let in_network = self.change(&network, NETWORK, now, settle);
-        let in_account = self.settle_account(&account, &name, of_account, outcome, now);
-        let (in_network, in_account) = futures_util::future::join(in_network, in_account).await;
+        let settle = |record: Record| {
+            Ok((record.settle_account(&name, of_account, outcome, now, policy), ()))
+        };
+        let in_account = self.change(&account, ACCOUNT, now, settle);
+        let in_network = self.settle_network(&network, of_network, outcome, now);
+        let (in_account, in_network) = futures_util::future::join(in_account, in_network).await;
         lane.gate.settled.notify_one();
-        in_account.and(in_network.map(drop))
+        // Nothing stands in the way of it, so a verdict says no more than that it is done.
+        in_account.map(drop).and(in_network)
     }
 
-    async fn settle_account(
+    async fn settle_network(
         &self,
-        account: &Entered,
-        name: &str,
+        network: &Entered,
         reserved: Reserved,
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let policy = &self.0.policy;
         let settle =
-            |record: Record| Ok((record.settle_account(name, reserved, outcome, now, policy), ()));
-        // Nothing stands in the way of it, so the verdict says no more than that it is done.
-        self.change(account, ACCOUNT, now, settle).await.map(drop)
+            |record: Record| Ok((record.settle_network(reserved, outcome, now, policy), ()));
+        self.change(network, NETWORK, now, settle).await.map(drop)
     }
 
     /// Forgets all failures at `account`. Networks that it signs in from stay known.
@@ -263,22 +273,21 @@ impl Attempts {
         self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
     }
 
-    /// The same as `change` for what may be refused: who is need not wait in line to hear it, nor
-    /// stand in the way of those who are not.
-    async fn change_unless_refused<T>(
+    /// What `decide` says of a record as it is now, without changing it.
+    async fn look<T>(
         &self,
         entered: &Entered,
-        expires_at: ExpiresAt,
-        now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
-    ) -> Result<Result<T, Verdict>, StorageError> {
-        if entered.gate.record.try_lock().is_err() {
-            let text = self.0.store.load(&entered.key).await?;
-            if let Err(verdict) = decide(Record::from_text(text.as_deref())?) {
-                return Ok(Err(verdict));
-            }
+    ) -> Result<Result<(), Verdict>, StorageError> {
+        let text = self.0.store.load(&entered.key).await?;
+        if let Err(verdict) = decide(Record::from_text(text.as_deref())?) {
+            return Ok(Err(verdict));
         }
-        self.change(entered, expires_at, now, decide).await
+        // The change that follows need not read it again.
+        if let Ok(mut seen) = entered.gate.record.try_lock() {
+            *seen = Some(text);
+        }
+        Ok(Ok(()))
     }
 
     /// Changes a record in one atomic step, as `decide` says, which is asked again where another
