@@ -57,6 +57,7 @@
 //!   ahead.
 //! - No store holds a password, token or private key in the clear; no log, error or answer shows one
 //!   that is not its receiver's.
+//! - No password is hashed to be checked before the attempt has been reserved within its limits.
 //! - A store that does not answer gives "unavailable", never "invalid".
 //! - Password hashing has its own threads, and nothing else waits behind it.
 

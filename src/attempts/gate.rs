@@ -1,16 +1,19 @@
-//! Attempts of this process on one record come one after the other, in the order in which they
-//! arrived: of a thousand parallel guesses one asks the store, and the others wait for it in memory.
-//! Across processes the store's compare-and-swap does the same, less fairly.
+//! Where attempts of this process meet. At one account from one network they come one after the
+//! other, in the order in which they arrived: of a thousand parallel guesses one asks the store, and
+//! the others wait for it in memory. Nobody waits there for what comes from elsewhere. And a record
+//! is changed by one at a time; across processes the store's compare-and-swap does the same.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
+use tokio::time::Instant;
 
-/// Attempts at one account that may wait; more are refused at once. Each holds a password.
+/// Attempts at one account from one network that may wait; more are refused at once. Each holds a
+/// password.
 const MOST_WAITING: usize = 1024;
-/// The same for all accounts together.
+/// The same for all together. Who need not wait does not count.
 const MOST_WAITING_IN_ALL: usize = 4096;
 
 /// The gates in use. Cheap to clone.
@@ -30,15 +33,15 @@ impl Shared {
     }
 }
 
-/// What attempts on one record share.
+/// What those share who go through it: on the way to a record, and to an account from a network.
 #[derive(Default)]
 pub struct Gate {
+    /// Held while the record is changed. What it was when this process last saw it, if it is known.
+    pub(super) record: AsyncMutex<Option<Option<String>>>,
     /// Whoever holds it may reserve, or wait for what is in flight.
     pub(super) turn: AsyncMutex<()>,
     /// An attempt was settled.
     pub(super) settled: Notify,
-    /// Held while the record is changed. What it was when this process last saw it, if it is known.
-    pub(super) record: AsyncMutex<Option<Option<String>>>,
     /// How often the store did not answer. Who waited meanwhile need not ask it again.
     pub(super) outages: AtomicU32,
     waiting: AtomicUsize,
@@ -52,10 +55,10 @@ pub struct Entered {
 }
 
 /// A place among those who wait.
-pub struct Place<'a>(&'a Entered);
+struct Place<'a>(&'a Entered);
 
 impl Gates {
-    /// The gate of the record under `key`.
+    /// The gate called `key`.
     pub(super) fn enter(&self, key: &str) -> Entered {
         let gate = self.0.lock().entry(key.to_owned()).or_default().clone();
         Entered { key: key.to_owned(), gate, shared: self.0.clone() }
@@ -68,8 +71,17 @@ impl Gates {
 }
 
 impl Entered {
+    /// The turn, by `deadline`; `None` where it does not come, or too many wait for it.
+    pub(super) async fn turn(&self, deadline: Instant) -> Option<AsyncMutexGuard<'_, ()>> {
+        if let Ok(turn) = self.gate.turn.try_lock() {
+            return Some(turn);
+        }
+        let _place = self.wait()?;
+        tokio::time::timeout_at(deadline, self.gate.turn.lock()).await.ok()
+    }
+
     /// A place among those who wait; `None` where too many do.
-    pub(super) fn wait(&self) -> Option<Place<'_>> {
+    fn wait(&self) -> Option<Place<'_>> {
         // Counted first, so that the place is given up again however this ends.
         let place = Place(self);
         let here = self.gate.waiting.fetch_add(1, Ordering::Relaxed);

@@ -41,7 +41,7 @@ pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
 pub use refreshes::{RefreshLimit, RefreshPolicy};
 
-/// How long an attempt waits for those in flight before it is told to come back.
+/// How long an attempt waits for those in flight, or before it, until it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks for what other instances have settled.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -77,6 +77,7 @@ struct Shared {
 pub struct Attempt(Option<Place>);
 
 struct Place {
+    lane: Entered,
     account: Entered,
     of_account: Reserved,
     network: Entered,
@@ -168,17 +169,16 @@ impl Attempts {
         network: &Network,
         clock: Moving,
     ) -> Result<Attempt, AttemptError> {
-        let account = self.0.gates.enter(account.key());
-        let outages = account.gate.outages.load(Ordering::Relaxed);
-        let deadline = clock.began + PATIENCE;
         let name = network.short().to_owned();
+        let lane = self.0.gates.enter(&format!("{} {name}", account.key()));
+        let account = self.0.gates.enter(account.key());
+        let outages = lane.gate.outages.load(Ordering::Relaxed);
+        let deadline = clock.began + PATIENCE;
         let (of_account, network, of_network) = {
-            let Some(_place) = account.wait() else { return COME_BACK };
-            let turn = tokio::time::timeout_at(deadline, account.gate.turn.lock()).await;
-            let Ok(_turn) = turn else { return COME_BACK };
+            let Some(_turn) = lane.turn(deadline).await else { return COME_BACK };
             loop {
                 // Without this, all who wait would find out for themselves, each for a second.
-                if account.gate.outages.load(Ordering::Relaxed) != outages {
+                if lane.gate.outages.load(Ordering::Relaxed) != outages {
                     let cause = "the store did not answer the attempt before";
                     return Err(StorageError::Unavailable(cause.into()).into());
                 }
@@ -190,20 +190,21 @@ impl Attempts {
                     Ok(Err(_)) if Instant::now() >= deadline => return COME_BACK,
                     Ok(Err(_)) => {
                         // Either way it is time to look again.
-                        let settled = account.gate.settled.notified();
+                        let settled = lane.gate.settled.notified();
                         let _ = tokio::time::timeout(LOOK_EVERY, settled).await;
                     }
                     Err(error) => {
-                        account.gate.outages.fetch_add(1, Ordering::Relaxed);
+                        lane.gate.outages.fetch_add(1, Ordering::Relaxed);
                         return Err(error.into());
                     }
                 }
             }
         };
-        Ok(Attempt(Some(Place { account, of_account, network, of_network, name, clock })))
+        Ok(Attempt(Some(Place { lane, account, of_account, network, of_network, name, clock })))
     }
 
-    /// Reserves in both records, or in none.
+    /// Reserves in both records, or in none. Who is refused has changed nothing, so that refusals
+    /// cost little and nobody's wait begins anew.
     async fn place(
         &self,
         account: &Entered,
@@ -211,49 +212,58 @@ impl Attempts {
         now: Timestamp,
     ) -> Result<Result<(Reserved, Entered, Reserved), Verdict>, StorageError> {
         let (name, policy) = (network.short(), &self.0.policy);
-        let reserve = |record: Record| record.reserve_account(name, now, policy);
-        let of_account = match self.change(account, ACCOUNT, now, reserve).await? {
+        let at_account = |record: Record| record.reserve_account(name, now, policy);
+        let from_network = |record: Record| record.reserve_network(now, policy);
+        let network = self.0.gates.enter(network.key());
+        if let Err(verdict) = self.look(account, at_account).await? {
+            return Ok(Err(verdict));
+        }
+        // Who is refused need not wait in line to hear it, nor stand in anybody's way.
+        if network.gate.record.try_lock().is_err()
+            && let Err(verdict) = self.look(&network, from_network).await?
+        {
+            return Ok(Err(verdict));
+        }
+        let of_network = match self.change(&network, NETWORK, now, from_network).await? {
             Ok(reserved) => reserved,
             Err(verdict) => return Ok(Err(verdict)),
         };
-        let network = self.0.gates.enter(network.key());
-        let reserve = |record: Record| record.reserve_network(now, policy);
-        let refused = match self.change(&network, NETWORK, now, reserve).await {
-            Ok(Ok(of_network)) => return Ok(Ok((of_account, network, of_network))),
+        let refused = match self.change(account, ACCOUNT, now, at_account).await {
+            Ok(Ok(of_account)) => return Ok(Ok((of_account, network, of_network))),
             Ok(Err(verdict)) => Ok(Err(verdict)),
             Err(error) => Err(error),
         };
-        let back = self.settle_account(account, name, of_account, Outcome::NotMade, now).await;
+        let back = self.settle_network(&network, of_network, Outcome::NotMade, now).await;
         refused.and_then(|verdict| back.map(|()| verdict))
     }
 
     /// Says how an attempt ended. Those who wait for it go on.
     pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Result<(), StorageError> {
         let Attempt(Some(place)) = attempt else { return Ok(()) };
-        let Place { account, of_account, network, of_network, name, clock } = place;
+        let Place { lane, account, of_account, network, of_network, name, clock } = place;
         let (now, policy) = (clock.now(), &self.0.policy);
-        let settle =
-            |record: Record| Ok((record.settle_network(of_network, outcome, now, policy), ()));
-        let in_network = self.change(&network, NETWORK, now, settle);
-        let in_account = self.settle_account(&account, &name, of_account, outcome, now);
-        let (in_network, in_account) = futures_util::future::join(in_network, in_account).await;
-        account.gate.settled.notify_one();
-        in_account.and(in_network.map(drop))
+        let settle = |record: Record| {
+            Ok((record.settle_account(&name, of_account, outcome, now, policy), ()))
+        };
+        let in_account = self.change(&account, ACCOUNT, now, settle);
+        let in_network = self.settle_network(&network, of_network, outcome, now);
+        let (in_account, in_network) = futures_util::future::join(in_account, in_network).await;
+        lane.gate.settled.notify_one();
+        // Nothing stands in the way of it, so a verdict says no more than that it is done.
+        in_account.map(drop).and(in_network)
     }
 
-    async fn settle_account(
+    async fn settle_network(
         &self,
-        account: &Entered,
-        name: &str,
+        network: &Entered,
         reserved: Reserved,
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let policy = &self.0.policy;
         let settle =
-            |record: Record| Ok((record.settle_account(name, reserved, outcome, now, policy), ()));
-        // Nothing stands in the way of it, so the verdict says no more than that it is done.
-        self.change(account, ACCOUNT, now, settle).await.map(drop)
+            |record: Record| Ok((record.settle_network(reserved, outcome, now, policy), ()));
+        self.change(network, NETWORK, now, settle).await.map(drop)
     }
 
     /// Forgets all failures at `account`. Networks that it signs in from stay known.
@@ -261,6 +271,23 @@ impl Attempts {
         let entered = self.0.gates.enter(account.key());
         let unlock = |record: Record| Ok((record.unlock(now, &self.0.policy), ()));
         self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
+    }
+
+    /// What `decide` says of a record as it is now, without changing it.
+    async fn look<T>(
+        &self,
+        entered: &Entered,
+        decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
+    ) -> Result<Result<(), Verdict>, StorageError> {
+        let text = self.0.store.load(&entered.key).await?;
+        if let Err(verdict) = decide(Record::from_text(text.as_deref())?) {
+            return Ok(Err(verdict));
+        }
+        // The change that follows need not read it again.
+        if let Ok(mut seen) = entered.gate.record.try_lock() {
+            *seen = Some(text);
+        }
+        Ok(Ok(()))
     }
 
     /// Changes a record in one atomic step, as `decide` says, which is asked again where another

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::time::Timestamp;
 
 use super::policy::Policy;
-use super::tally::{Tally, Verdict, lease_at};
+use super::tally::{Tally, Verdict};
 
 /// Networks that an account is known to sign in from, the newest; and others with failures.
 const MOST_KNOWN: usize = 20;
@@ -26,12 +26,12 @@ pub enum Outcome {
     NotMade,
 }
 
-/// What settling an attempt needs to know of its reservation.
+/// What settling an attempt needs to know of its reservation: the lease period in each tally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserved {
-    lease: i64,
-    /// Whether the account was not known to sign in from the network.
-    from_unknown: bool,
+    own: i64,
+    /// Where the account was not known to sign in from the network.
+    shared: Option<i64>,
 }
 
 /// What is kept under one key.
@@ -77,11 +77,13 @@ impl Record {
         check(own, shared)?;
         let entry = record.entry(network, now);
         entry.tally = entry.tally.reserve(now);
+        let own = entry.tally.lease;
         if from_unknown {
             record.shared = record.shared.reserve(now);
         }
+        let shared = from_unknown.then_some(record.shared.lease);
         record.drop_oldest(network);
-        Ok((record, Reserved { lease: lease_at(now), from_unknown }))
+        Ok((record, Reserved { own, shared }))
     }
 
     /// Settles an attempt that was reserved at this account.
@@ -94,15 +96,14 @@ impl Record {
         policy: &Policy,
     ) -> Self {
         let mut record = self.account_at(now, policy);
-        let Reserved { lease, from_unknown } = reserved;
-        if from_unknown {
+        if let Some(lease) = reserved.shared {
             record.shared = settle(record.shared, lease, outcome);
         }
         // Its entry may have given way to newer ones.
         let is_there = record.networks.iter().any(|entry| entry.network == network);
         if outcome == Outcome::Succeeded || is_there {
             let entry = record.entry(network, now);
-            entry.tally = settle(entry.tally, lease, outcome);
+            entry.tally = settle(entry.tally, reserved.own, outcome);
             if outcome == Outcome::Succeeded {
                 // Who knows the password is no guesser: nothing from there counts any more.
                 entry.tally = entry.tally.clear();
@@ -121,8 +122,9 @@ impl Record {
     ) -> Result<(Self, Reserved), Verdict> {
         let tally = self.shared.at(now, &policy.network);
         check(tally.decide(now, &policy.network), Verdict::Granted)?;
-        let record = Self { shared: tally.reserve(now), networks: Vec::new() };
-        Ok((record, Reserved { lease: lease_at(now), from_unknown: false }))
+        let tally = tally.reserve(now);
+        let record = Self { shared: tally, networks: Vec::new() };
+        Ok((record, Reserved { own: tally.lease, shared: None }))
     }
 
     /// Settles an attempt that was reserved from this network. One that succeeded is given back and
@@ -135,7 +137,7 @@ impl Record {
         policy: &Policy,
     ) -> Self {
         let tally = self.shared.at(now, &policy.network);
-        Self { shared: settle(tally, reserved.lease, outcome), networks: Vec::new() }
+        Self { shared: settle(tally, reserved.own, outcome), networks: Vec::new() }
     }
 
     /// An account's record without any failures. Known networks stay known.

@@ -38,7 +38,7 @@ pub struct Tally {
 }
 
 /// The lease period of an attempt that is reserved at `now`.
-pub(super) fn lease_at(now: Timestamp) -> i64 {
+fn lease_at(now: Timestamp) -> i64 {
     now.as_unix().div_euclid(LEASE)
 }
 

@@ -189,6 +189,26 @@ fn clocks_that_differ_or_jump_keep_nobody_out() {
 }
 
 #[test]
+fn a_clock_that_is_a_little_behind_leaves_nothing_in_flight() {
+    // The epoch of these tests begins a lease period.
+    let mut account = Account::default();
+    account.attempt("there", Outcome::NotMade, LEASE).unwrap();
+    for outcome in [Outcome::NotMade, Outcome::Succeeded, Outcome::Failed] {
+        let ahead = account.reserve("here", LEASE).unwrap();
+        let behind = account.reserve("here", LEASE - 1).unwrap();
+        let late = account.reserve("new", LEASE - 2).unwrap();
+        account.settle("here", behind, outcome, LEASE - 1);
+        account.settle("new", late, outcome, LEASE);
+        account.settle("here", ahead, outcome, LEASE - 1);
+        let tallies = account.0.networks.iter().map(|entry| entry.tally);
+        assert!(tallies.chain([account.0.shared]).all(|tally| tally.in_flight() == 0));
+    }
+    assert_eq!(account.0.shared.charged, 0, "two of the networks were known by then");
+    let failed = account.0.networks.iter().map(|entry| entry.tally.charged).sum::<u32>();
+    assert_eq!(failed, 3);
+}
+
+#[test]
 fn a_network_has_a_budget_for_all_accounts_that_success_does_not_clear() {
     let (mut record, policy) = (Record::default(), policy());
     let mut attempt = |outcome, now| {

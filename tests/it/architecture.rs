@@ -216,6 +216,19 @@ fn crates_are_used_only_where_they_belong() {
 }
 
 #[test]
+fn passwords_are_checked_within_the_limits_on_guessing() {
+    let checks = |lines: &[String]| {
+        let code = lines.concat().replace(' ', "");
+        code.contains("hashing.verify(") || code.contains("password::verify(")
+    };
+    let places: Vec<_> =
+        files("src").into_iter().filter(|(_, lines)| checks(lines)).map(|(file, _)| file).collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+    assert!(places.contains(&"oauth/password_check.rs".to_owned()), "{places:?}");
+    assert!(places.contains(&"users/hashing.rs".to_owned()), "{places:?}");
+}
+
+#[test]
 fn no_file_is_too_long() {
     for folder in ["src", "tests", "argon2id"] {
         for (file, lines) in files(folder) {

@@ -17,4 +17,5 @@ mod secrecy;
 mod spec;
 mod stores;
 mod support;
+mod timing;
 mod tutorials;

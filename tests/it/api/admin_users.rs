@@ -35,10 +35,12 @@ async fn clients_may_read_users_and_nothing_else() {
         assert!(answer.body.contains(&admin.email), "{answer:?}");
     }
 
-    // A user's token is another matter, whatever scope the client may ask for.
+    // A user's token is another matter, even where a role gives the scope.
+    admin.signet.cli_ok(&["roles", "add", "clerk", "--scopes", "users:read"], "");
     let options = ["--grants", "password", "--scopes", "users:read"];
     admin.signet.add_public("app", &options);
     let user = client.new_user().await;
+    admin.signet.cli_ok(&["users", "grant-role", &user.email, "clerk"], "");
     let login = [("username", &*user.email), ("password", PASSWORD), ("client_id", "app")];
     let answer = client.form("/login", &login).await.expect(200).json();
     assert_eq!(answer["scope"], "users:read");

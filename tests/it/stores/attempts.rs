@@ -115,6 +115,7 @@ macro_rules! on_every_engine {
 on_every_engine! {
     guesses_at_once_are_as_many_as_are_free,
     right_passwords_at_once_are_all_let_through,
+    nobody_waits_behind_guesses_from_elsewhere,
     a_network_and_the_accounts_it_guesses_at_are_counted_apart,
     what_is_given_back_was_never_charged,
     a_login_clears_its_network_and_makes_it_known,
@@ -159,6 +160,32 @@ async fn right_passwords_at_once_are_all_let_through(pair: &Pair) {
     });
     for login in join_all(logins).await {
         login.unwrap();
+    }
+}
+
+async fn nobody_waits_behind_guesses_from_elsewhere(pair: &Pair) {
+    let mut flying = Vec::new();
+    for _ in 0..FREE {
+        flying.push(reserve(&pair.one, 1, 0).await.unwrap());
+    }
+    // All of these wait for the outcome of the first ten.
+    let waiting: Vec<_> = (0..200)
+        .map(|_| {
+            let attempts = pair.one.clone();
+            tokio::spawn(async move { reserve(&attempts, 1, 0).await.err() })
+        })
+        .collect();
+    for _ in 0..20 {
+        let owner = attempt(&pair.one, 2, 0, Outcome::Succeeded);
+        let let_in = tokio::time::timeout(Duration::from_secs(5), owner).await;
+        assert_eq!(let_in, Ok(true), "the owner waits");
+    }
+    assert!(waiting.iter().all(|attempt| !attempt.is_finished()), "nothing was in the way");
+    for attempt in flying {
+        pair.one.settle(attempt, Outcome::Failed).await.unwrap();
+    }
+    for attempt in waiting {
+        assert_eq!(attempt.await.unwrap(), Some(LONGEST));
     }
 }
 
