@@ -10,7 +10,7 @@ use crate::audit::{Actor, By, Event, Kind};
 use crate::sessions::Session;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::store::{Changed, Filter};
+use crate::users::store::Changed;
 use crate::users::{ADMIN_ROLE, Email, Metadata, User, email};
 
 /// What an administrator may say of a new account besides.
@@ -142,7 +142,7 @@ impl Accounts {
         }
         let loses_one = is_administrator(user) && !is_administrator(&next) && is_at_risk(&by);
         if loses_one {
-            self.check_not_last().await?;
+            self.check_not_last(user).await?;
         }
         if ends_sessions {
             self.sessions.revoke_all(user.id).await?;
@@ -168,7 +168,7 @@ impl Accounts {
         check_not_oneself(user, &by)?;
         let loses_one = is_administrator(user) && is_at_risk(&by);
         if loses_one {
-            self.check_not_last().await?;
+            self.check_not_last(user).await?;
         }
         self.sessions.revoke_all(user.id).await?;
         let done = match loses_one {
@@ -193,12 +193,10 @@ impl Accounts {
     }
 
     /// Told before any session ends; that it holds is up to the change itself.
-    async fn check_not_last(&self) -> Result<(), ChangeError> {
-        let administrators =
-            Filter { role: Some(ADMIN_ROLE.into()), disabled: Some(false), ..Filter::default() };
-        match self.users.page(&administrators, "", 2).await?.len() {
-            0 | 1 => Err(ChangeError::LastAdministrator),
-            _ => Ok(()),
+    async fn check_not_last(&self, user: &User) -> Result<(), ChangeError> {
+        match self.users.has_other_administrator(user).await? {
+            true => Ok(()),
+            false => Err(ChangeError::LastAdministrator),
         }
     }
 

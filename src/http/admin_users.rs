@@ -16,7 +16,7 @@ use super::extract::Query;
 use super::paging::{Kind, Page};
 use crate::app::App;
 use crate::users::store::Filter;
-use crate::users::{Metadata, User, check_role, email};
+use crate::users::{Metadata, User, check_role};
 
 /// A user, as an administrator sees it.
 #[derive(Serialize, ToSchema)]
@@ -37,7 +37,8 @@ impl From<User> for ManagedUserBody {
 
 /// List users by address
 ///
-/// Goes on where the page before ended, whoever is added or removed meanwhile.
+/// Goes on where the page before ended, whoever is added or removed meanwhile. Where a role is asked
+/// for that few of many users have, a page may have fewer items than asked for, and others follow.
 #[utoipa::path(
     get, path = "/admin/users", tag = "Administration: users",
     operation_id = "list_users",
@@ -72,11 +73,9 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
         query.reject("role", problem);
     }
     query.finish()?;
-    let users = &app.authorization_server.users;
-    // One more than is shown tells whether there are more.
-    let found = users.page(&filter, &after, i64::from(limit) + 1).await?;
-    let place = |user: &User| email::key_of(&user.email);
-    let page: Page<ManagedUserBody> = Page::of(found, limit, Kind::Users, place);
+    let found = app.authorization_server.users.page(&filter, &after, limit).await?;
+    let items: Vec<ManagedUserBody> = found.users.into_iter().map(Into::into).collect();
+    let page = Page::up_to(items, Kind::Users, found.next);
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
 }
 

@@ -10,21 +10,25 @@ use crate::secret::Secret;
 use crate::storage::{Db, Statement, StorageError, Transaction};
 use crate::time::Timestamp;
 
+/// The columns of whole users.
+macro_rules! columns {
+    () => {
+        "SELECT id, email, name, password_hash, roles, session_epoch, email_verified_at, \
+         disabled_at, created_at, updated_at, metadata, version"
+    };
+}
+
 /// A query for whole users, with its condition.
 macro_rules! select {
     ($condition:literal) => {
-        concat!(
-            "SELECT id, email, name, password_hash, roles, session_epoch, email_verified_at, \
-             disabled_at, created_at, updated_at, metadata, version FROM users ",
-            $condition
-        )
+        concat!(columns!(), " FROM users ", $condition)
     };
 }
 
 mod administration;
 mod import;
 
-pub use administration::{Changed, Filter};
+pub use administration::{Changed, Filter, Page};
 
 /// The start of a statement that stores users; the values are for [`bind`].
 const INSERT: &str = "INSERT INTO users (id, email, email_key, name, password_hash, roles, \

@@ -1,12 +1,20 @@
 //! What administrators do to users: look through many of them, and change or remove one as long as
 //! it is what they have seen.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::{UserStore, metadata_text, read};
 use crate::storage::{Statement, StorageError};
 use crate::time::Timestamp;
-use crate::users::{ADMIN_ROLE, User, email};
+use crate::users::{User, email};
+
+/// Who may sign in and has the role [`ADMIN_ROLE`](crate::users::ADMIN_ROLE): the words of the index
+/// `users_administrators`, which finds the few among many.
+macro_rules! is_active_administrator {
+    () => {
+        "REPLACE(' ' || roles || ' ', ' admin ', '') <> ' ' || roles || ' ' AND disabled_at IS NULL"
+    };
+}
 
 /// Which users a list is to have.
 #[derive(Clone, Debug, Default)]
@@ -36,37 +44,93 @@ impl From<u64> for Changed {
     }
 }
 
+/// A part of all users.
+#[derive(Debug)]
+pub struct Page {
+    /// By address.
+    pub users: Vec<User>,
+    /// The address after which the next part begins, in its comparison form.
+    pub next: Option<String>,
+}
+
+/// So many users with roles are looked through for one of them at once: where few have it, a part
+/// has few, and none takes longer than it may.
+const MOST_LOOKED_THROUGH: i64 = 20_000;
+
 impl UserStore {
     /// Up to `limit` users of `filter` whose address sorts after `after`, by address.
     pub async fn page(
         &self,
         filter: &Filter,
         after: &str,
-        limit: i64,
-    ) -> Result<Vec<User>, StorageError> {
+        limit: u32,
+    ) -> Result<Page, StorageError> {
+        let prefix = filter.email_prefix.as_deref().map(email::key_of).unwrap_or_default();
+        let bounds = [prefix.clone(), end_of(&prefix), after.to_owned()];
         // One text a combination, so that each has the index that serves it.
         let disabled = match filter.disabled {
             None => "",
             Some(true) => " AND disabled_at IS NOT NULL",
             Some(false) => " AND disabled_at IS NULL",
         };
-        let role = match filter.role {
-            None => "",
-            Some(_) => " AND roles <> '' AND ' ' || roles || ' ' LIKE $5 ESCAPE '!'",
+        let from = "FROM users WHERE email_key >= $1 AND email_key < $2 AND email_key > $3";
+        let text = match filter.role {
+            None => format!("{} {from}{disabled} ORDER BY email_key LIMIT $4", columns!()),
+            Some(_) => format!(
+                "{columns} FROM ({columns}, email_key {from}{disabled} AND roles <> '' \
+                 ORDER BY email_key LIMIT {MOST_LOOKED_THROUGH}) some \
+                 WHERE ' ' || roles || ' ' LIKE $5 ESCAPE '!' ORDER BY email_key LIMIT $4",
+                columns = columns!()
+            ),
         };
-        let condition = "WHERE email_key >= $1 AND email_key < $2 AND email_key > $3";
-        let select = select!("");
-        let text = format!("{select}{condition}{disabled}{role} ORDER BY email_key LIMIT $4");
-        let prefix = filter.email_prefix.as_deref().map(email::key_of).unwrap_or_default();
-        let mut query = sqlx::query(AssertSqlSafe(text))
-            .bind(prefix.clone())
-            .bind(end_of(&prefix))
-            .bind(after.to_owned())
-            .bind(limit);
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for bound in &bounds {
+            query = query.bind(bound.clone());
+        }
+        // One more than is shown tells whether there are more.
+        query = query.bind(i64::from(limit) + 1);
         if let Some(role) = &filter.role {
             query = query.bind(format!("% {} %", role.replace('_', "!_")));
         }
-        self.db.fetch_all(query).await?.iter().map(read).collect()
+        let rows = self.db.fetch_all(query).await?;
+        let users: Result<Vec<_>, _> = rows.iter().take(limit as usize).map(read).collect();
+        let users = users?;
+        let next = match users.last() {
+            Some(last) if rows.len() > users.len() => Some(email::key_of(&last.email)),
+            _ if filter.role.is_some() => self.end_of_look(from, disabled, bounds).await?,
+            _ => None,
+        };
+        Ok(Page { users, next })
+    }
+
+    /// The last address that was looked through for a role, where that was not the last of all.
+    async fn end_of_look(
+        &self,
+        from: &str,
+        disabled: &str,
+        bounds: [String; 3],
+    ) -> Result<Option<String>, StorageError> {
+        let text = format!(
+            "SELECT email_key {from}{disabled} AND roles <> '' ORDER BY email_key \
+             LIMIT 1 OFFSET {}",
+            MOST_LOOKED_THROUGH - 1
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for bound in bounds {
+            query = query.bind(bound);
+        }
+        let row = self.db.fetch_optional(query).await?;
+        Ok(row.map(|row| row.try_get("email_key")).transpose()?)
+    }
+
+    /// Whether anybody but `user` is an active administrator.
+    pub async fn has_other_administrator(&self, user: &User) -> Result<bool, StorageError> {
+        let query = sqlx::query(concat!(
+            "SELECT id FROM users WHERE ",
+            is_active_administrator!(),
+            " AND id <> $1 LIMIT 1"
+        ));
+        Ok(self.db.fetch_optional(query.bind(user.id.to_string())).await?.is_some())
     }
 
     /// Puts `next` in the place of the user as long as that is of `version`; where `ends_sessions`,
@@ -107,11 +171,10 @@ impl UserStore {
             .write(async |transaction| {
                 // Touched before they are counted: of two of the last who lose the role at once,
                 // the second waits here, and counts without the first.
-                let administrators = sqlx::query(
-                    "UPDATE users SET version = version WHERE roles <> '' \
-                     AND ' ' || roles || ' ' LIKE $1 AND disabled_at IS NULL",
-                )
-                .bind(format!("% {ADMIN_ROLE} %"))
+                let administrators = sqlx::query(concat!(
+                    "UPDATE users SET version = version WHERE ",
+                    is_active_administrator!()
+                ))
                 .execute(&mut **transaction)
                 .await?;
                 if administrators.rows_affected() < 2 {
