@@ -135,9 +135,12 @@ impl Accounts {
             return Ok(next);
         }
         next.updated_at = now;
-        let ends_sessions = user.is_active() && !next.is_active();
+        let shuts = user.is_active() && !next.is_active();
+        // What was asked for at the old address must not undo this: letters under way, tokens sent.
+        let moves = email::key_of(&user.email) != email::key_of(&next.email);
+        let ends_sessions = shuts || moves;
         // By whatever role they administer.
-        if ends_sessions || user.roles.iter().any(|role| !next.has_role(role)) {
+        if shuts || user.roles.iter().any(|role| !next.has_role(role)) {
             check_not_oneself(user, &by)?;
         }
         let loses_one = is_administrator(user) && !is_administrator(&next) && is_at_risk(&by);
@@ -166,6 +169,23 @@ impl Accounts {
     /// Removes `user`, who is as it was read, and all sessions.
     pub async fn remove(&self, user: &User, by: By<'_>, now: Timestamp) -> Result<(), ChangeError> {
         check_not_oneself(user, &by)?;
+        self.remove_as_read(user, by, now).await
+    }
+
+    /// Removes `user`, who wishes so, and all sessions; not the last administrator.
+    pub async fn leave(&self, user: &User, by: By<'_>, now: Timestamp) -> Result<(), ChangeError> {
+        if is_administrator(user) {
+            return self.remove_as_read(user, by, now).await;
+        }
+        Ok(self.delete(user.id, by, now).await.map(drop)?)
+    }
+
+    async fn remove_as_read(
+        &self,
+        user: &User,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
         let loses_one = is_administrator(user) && is_at_risk(&by);
         if loses_one {
             self.check_not_last(user).await?;

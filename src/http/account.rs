@@ -14,12 +14,13 @@ use super::finish::to_the_end;
 use super::signed_in;
 use crate::accounts::NewAccount;
 use crate::app::App;
-use crate::audit::{Actor, By};
+use crate::audit::{Actor, By, Origin};
 use crate::secret::Secret;
 use crate::storage::StorageError;
+use crate::time::Timestamp;
 use crate::tokens::LEEWAY;
 use crate::users::email::key_of;
-use crate::users::{Email, User, Verdict, check_name};
+use crate::users::{Email, Password, User, Verdict, check_name};
 
 /// A user, as the user may see it.
 #[derive(Serialize, ToSchema)]
@@ -273,7 +274,7 @@ pub async fn delete_me(app: Data<App>, request: HttpRequest) -> Result<HttpRespo
     let origin = extract::origin(&request, &app);
     let delete = async move {
         let by = By { actor: Actor::User(user.id), origin: &origin };
-        app.accounts.delete(user.id, by, now).await
+        app.accounts.leave(&user, by, now).await
     };
     to_the_end(delete).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -324,16 +325,10 @@ pub async fn change_password(
         fields.reject("new_password", problem);
     }
     let origin = extract::origin(&request, &app);
-    if let Some(current) = current {
-        // Whoever has found an open browser may guess no more often than at the login.
-        let (app, login, origin) = (app.clone(), key_of(&user.email), origin.clone());
-        let check = async move {
-            app.authorization_server.check_password(&login, current, &origin, now).await
-        };
-        let (found, verdict) = to_the_end(check).await?;
-        if verdict == Verdict::Wrong || found.is_none_or(|found| found.id != user.id) {
-            fields.reject("current_password", "is not the present password");
-        }
+    if let Some(current) = current
+        && !is_present_password(&app, &user, current, &origin, now).await?
+    {
+        fields.reject("current_password", "is not the present password");
     }
     fields.finish()?;
     if let Some(new) = new {
@@ -348,4 +343,21 @@ pub async fn change_password(
         }
     }
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Whether `password` is the user's. Whoever has found an open browser may guess no more often than
+/// at the login.
+pub(super) async fn is_present_password(
+    app: &Data<App>,
+    user: &User,
+    password: Password,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<bool, Problem> {
+    let (app, login, origin) = (app.clone(), key_of(&user.email), origin.clone());
+    let check = async move {
+        app.authorization_server.check_password(&login, password, &origin, now).await
+    };
+    let (found, verdict) = to_the_end(check).await?;
+    Ok(verdict != Verdict::Wrong && found.is_some_and(|found| found.id == user.id))
 }

@@ -7,14 +7,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::ProblemBody;
+use super::account::{ProblemBody, is_present_password};
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::signed_in;
 use crate::app::App;
 use crate::audit::{Actor, By};
-use crate::users::{Email, Verdict};
+use crate::users::Email;
 
 /// What is wrong with a token that is not good, for whatever reason.
 pub(super) const NOT_GOOD: &str = "is not valid, was used, or has expired";
@@ -156,6 +156,8 @@ pub struct EmailChangeBody {
             content_type = "application/problem+json"),
         (status = 404, description = "This service sends no mail", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong passwords", body = ProblemBody,
+            content_type = "application/problem+json"),
     ),
     security(("user" = []))
 )]
@@ -175,15 +177,14 @@ pub async fn ask_change(
     if email.as_ref().is_some_and(|email| email.address() == user.email) {
         fields.reject("email", "is the present address");
     }
-    let hashing = &app.authorization_server.hashing;
+    let origin = extract::origin(&request, &app);
     if let Some(current) = fields.password("current_password")
-        && hashing.verify(current, Some(&user.password_hash)).await? == Verdict::Wrong
+        && !is_present_password(&app, &user, current, &origin, now).await?
     {
         fields.reject("current_password", "is not the present password");
     }
     fields.finish()?;
     if let Some(email) = email {
-        let origin = extract::origin(&request, &app);
         let ask = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.ask_email_change(&user, &email, by, now).await

@@ -10,6 +10,7 @@ use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use crate::app::App;
+use crate::storage::StorageError;
 
 /// Ask for a mail to set a new password
 ///
@@ -94,8 +95,13 @@ pub async fn reset(
     if let (Some((token, user)), Some(password), false) = (found, password, fields.has_errors()) {
         let hash = app.authorization_server.hashing.hash(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
-        let reset =
-            async move { app.accounts.reset_password(&token, &user, &hash, &origin, now).await };
+        let reset = async move {
+            let done = app.accounts.reset_password(&token, &user, &hash, &origin, now).await?;
+            if done {
+                app.authorization_server.forget_failures(&user, now).await;
+            }
+            Ok::<_, StorageError>(done)
+        };
         // Used, or the account has changed, meanwhile.
         if !to_the_end(reset).await? {
             fields.reject("token", NOT_GOOD);

@@ -7,7 +7,7 @@ use crate::attempts::{AttemptError, Limited, Outcome};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::{HashingError, Password, User, Verdict};
+use crate::users::{HashingError, Password, User, Verdict, email};
 
 /// Why a password was not checked.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,15 @@ impl AuthorizationServer {
         let checked = checked?;
         settled?;
         Ok(checked)
+    }
+
+    /// Forgets the wrong passwords of `user`, who has a new one now. That stands, whatever becomes of
+    /// this: at worst the next login waits.
+    pub async fn forget_failures(&self, user: &User, now: Timestamp) {
+        let account = self.attempts.names().account(&email::key_of(&user.email));
+        if let Err(error) = self.attempts.unlock(&account, now).await {
+            tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");
+        }
     }
 
     async fn compare(

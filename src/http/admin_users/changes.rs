@@ -18,6 +18,7 @@ use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::precondition;
+use crate::storage::StorageError;
 use crate::users::{Email, Metadata, User, check_metadata, check_name, check_roles};
 
 /// The most metadata there can be with its characters escaped, and everything else.
@@ -263,9 +264,14 @@ pub async fn set_password(
     fields.finish()?;
     let Some(password) = password else { return Err(incomplete()) };
     let hash = app.authorization_server.hashing.hash(password).await?;
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
+    let (app, origin) = (app.clone(), extract::origin(&request, &app));
     let work = async move {
-        accounts.set_password(user.id, &hash, By { actor, origin: &origin }, now).await
+        let by = By { actor, origin: &origin };
+        let done = app.accounts.set_password(user.id, &hash, by, now).await?;
+        if done {
+            app.authorization_server.forget_failures(&user, now).await;
+        }
+        Ok::<_, StorageError>(done)
     };
     if to_the_end(work).await? {
         Ok(HttpResponse::NoContent().finish())

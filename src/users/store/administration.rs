@@ -78,7 +78,7 @@ impl UserStore {
             None => format!("{} {from}{disabled} ORDER BY email_key LIMIT $4", columns!()),
             Some(_) => format!(
                 "{columns} FROM ({columns}, email_key {from}{disabled} AND roles <> '' \
-                 ORDER BY email_key LIMIT {MOST_LOOKED_THROUGH}) some \
+                 ORDER BY email_key LIMIT {MOST_LOOKED_THROUGH}) looked_through \
                  WHERE ' ' || roles || ' ' LIKE $5 ESCAPE '!' ORDER BY email_key LIMIT $4",
                 columns = columns!()
             ),

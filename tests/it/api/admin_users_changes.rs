@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::administration::{Admin, id_of};
-use crate::support::client::{Client, PASSWORD, Send};
+use crate::support::client::{Client, PASSWORD, Send, unique_email};
 use crate::support::on_every_backend;
 use crate::support::signet::Backend;
 
@@ -187,4 +187,29 @@ async fn metadata_is_changed_member_by_member() {
     assert_eq!(more.expect_problem(400).problem_fields(), ["metadata"]);
     let none = admin.patch(&path, json!({ "metadata": null })).await.expect(200).json();
     assert_eq!(none["metadata"], json!({}));
+}
+
+#[tokio::test]
+async fn the_last_administrator_cannot_leave() {
+    let admin = Admin::start(Backend::PostgresSql).await;
+    admin.signet.cli_ok(&["users", "delete", FIRST], "");
+    let refused = admin.request("DELETE", "/users/me").answer().await.expect_problem(409);
+    assert!(refused.body.contains("last active administrator"), "{refused:?}");
+    admin.add_user(&unique_email(), json!({ "roles": ["admin"] })).await;
+    admin.request("DELETE", "/users/me").answer().await.expect(204);
+}
+
+/// A token that was mailed to a mistyped address must not take the account that an administrator has
+/// put right.
+#[tokio::test]
+async fn a_new_address_ends_what_was_begun_at_the_old_one() {
+    let admin = Admin::start(Backend::Sqlite).await;
+    let user = admin.client.new_user().await;
+    let (path, email) = (format!("/admin/users/{}", user.id), unique_email());
+    admin.patch(&path, json!({ "email": email })).await.expect(200);
+    admin.client.me(&user.tokens.access_token).await.expect(401);
+    let again = admin.client.login(&email, PASSWORD).await;
+    // Another spelling of it is no other address.
+    admin.patch(&path, json!({ "email": email.to_uppercase() })).await.expect(200);
+    admin.client.me(&again.access_token).await.expect(200);
 }

@@ -259,16 +259,25 @@ async fn asking_for_the_present_password_is_no_way_around() {
     let signet = with_long_waits(Signet::builder()).start();
     let client = Client::new(signet.base());
     let user = client.new_user().await;
-    let change = async |current: &str| {
-        let body = json!({ "current_password": current, "new_password": "twelve orange bicycles" });
-        let request = client.post("/users/me/password").bearer_auth(&user.tokens.access_token);
+    let change = async |path: &str, member: &str, new: &str, current: &str| {
+        let body = json!({ "current_password": current, member: new });
+        let request = client.post(path).bearer_auth(&user.tokens.access_token);
         request.json(&body).answer().await
     };
-    for _ in 0..FREE {
-        change(WRONG).await.expect_problem(400);
+    let password = async |current: &str| {
+        change("/users/me/password", "new_password", "twelve orange bicycles", current).await
+    };
+    let email = async |current: &str| {
+        change("/users/me/email", "email", "somewhere.else@example.com", current).await
+    };
+    for _ in 0..FREE / 2 {
+        password(WRONG).await.expect_problem(400);
+        email(WRONG).await.expect_problem(400);
     }
-    let answer = change(PASSWORD).await.expect_problem(429);
-    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    for answer in [password(PASSWORD).await, email(PASSWORD).await] {
+        let answer = answer.expect_problem(429);
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    }
     expect_limited(&client.try_login(&user.email, PASSWORD).await);
     client.me(&user.tokens.access_token).await.expect(200);
 }
