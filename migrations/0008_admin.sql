@@ -3,7 +3,7 @@
 CREATE INDEX users_disabled ON users (email_key) WHERE disabled_at IS NOT NULL;
 CREATE INDEX users_with_roles ON users (email_key) WHERE roles <> '';
 CREATE INDEX users_administrators ON users (id)
-    WHERE REPLACE(' ' || roles || ' ', ' admin ', '') <> ' ' || roles || ' ';
+    WHERE ' ' || roles || ' ' LIKE '% admin %';
 CREATE INDEX audit_events_by_event ON audit_events (event, at, id);
 CREATE INDEX audit_events_by_subject ON audit_events (subject, at, id);
 CREATE INDEX audit_events_by_actor ON audit_events (actor, at, id);

@@ -90,8 +90,9 @@ async fn a_user_comes_changes_and_goes(backend: Backend) {
     assert_eq!(user["email_verified"], false);
     assert_eq!(user["metadata"], json!({ "plan": "gold" }));
     assert_ne!(changed.header("etag"), Some(&*etag));
-    client.me(&tokens.access_token).await.expect(200);
+    client.me(&tokens.access_token).await.expect(401);
     client.try_login("ada@example.com", PASSWORD).await.expect(400);
+    let tokens = client.login("ada@example.org", PASSWORD).await;
 
     let disabled = admin.patch(&path, json!({ "disabled": true })).await.expect(200);
     assert_eq!(disabled.json()["disabled"], true);

@@ -220,3 +220,33 @@ async fn the_locale_of_the_database_does_not_matter() {
     assert_eq!(keys.len(), 20_001);
     assert!(keys.is_sorted(), "by code points");
 }
+
+#[tokio::test]
+async fn what_few_of_many_have_is_found_part_by_part() {
+    let postgres = Postgres::shared();
+    let url = postgres.fresh_database();
+    let admin = Admin::of(Signet::builder().postgres(&url).start()).await;
+    let insert = "INSERT INTO users (id, email, email_key, password_hash, roles, session_epoch, \
+                  created_at, updated_at) SELECT gen_random_uuid()::text, key, key, '', \
+                  CASE WHEN n IN (3, 14000, 14001) THEN 'user rare' ELSE 'user' END, 0, 0, 0 \
+                  FROM (SELECT n, 'u' || lpad(n::text, 5, '0') || '@example.com' AS key \
+                  FROM generate_series(1, 15000) n) keys";
+    postgres.sql(&url, insert);
+    postgres.sql(&url, "ANALYZE users");
+    let mut lengths = Vec::new();
+    let rare =
+        admin.items("/admin/users?role=rare&limit=2", async |page| lengths.push(page.len())).await;
+    let expected = ["u00003@example.com", "u14000@example.com", "u14001@example.com"];
+    assert_eq!(emails(&rare), expected);
+    assert!(lengths.contains(&0), "none is looked for at any length: {lengths:?}");
+    // The few who administer are found without looking at the others.
+    let plan = postgres.sql(
+        &url,
+        "EXPLAIN UPDATE users SET version = version \
+         WHERE ' ' || roles || ' ' LIKE '% admin %' AND disabled_at IS NULL",
+    );
+    assert!(plan.contains("users_administrators"), "{plan}");
+    let first = admin.get("/admin/users?email_prefix=admin@").await.expect(200).json();
+    let path = format!("/admin/users/{}", first["items"][0]["id"].as_str().expect("an id"));
+    admin.patch(&path, json!({ "roles": [] })).await.expect(200);
+}

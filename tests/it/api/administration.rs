@@ -41,7 +41,11 @@ pub struct Admin {
 
 impl Admin {
     pub async fn start(backend: Backend) -> Self {
-        let signet = Signet::builder().backend(backend).start();
+        Self::of(Signet::builder().backend(backend).start()).await
+    }
+
+    /// An administrator of an instance that runs.
+    pub async fn of(signet: Signet) -> Self {
         let email = unique_email();
         let add = ["users", "add", &email, "--password-stdin", "--roles", "admin"];
         let id = signet.cli_json(&add, PASSWORD)["id"].as_str().expect("an id").to_owned();
