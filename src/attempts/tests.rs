@@ -181,11 +181,12 @@ fn clocks_that_differ_or_jump_keep_nobody_out() {
     assert_eq!(account.fail("here", 1), Err(Verdict::Refused(1)), "set back by a day");
     let flying: Vec<_> = (0..FREE).map(|_| account.reserve("there", 50_000).unwrap()).collect();
     assert_eq!(account.reserve("there", 49_999), Err(Verdict::Busy));
-    account.reserve("there", 20_000).unwrap();
+    account.fail("there", 20_000).unwrap();
     for reserved in flying {
         account.settle("there", reserved, Outcome::NotMade, 20_000);
     }
-    account.fail("there", 20_000).unwrap();
+    assert_eq!(account.fail("there", 20_001), Err(Verdict::Refused(1)), "they had run out");
+    account.fail("there", 20_002).unwrap();
 }
 
 #[test]
@@ -268,8 +269,12 @@ fn unlocking_forgets_failures_and_keeps_networks_known() {
 struct Seen {
     network: usize,
     at: i64,
-    /// Settled as a failure, or not at all.
+    /// How it was settled, if it was.
     outcome: Option<Outcome>,
+    /// Whether it was settled only when its lease may have run out: a failure to all others then.
+    late: bool,
+    /// Whether a success from the same network came after it had failed.
+    cleared: bool,
     reserved: Reserved,
 }
 
@@ -300,17 +305,15 @@ fn a_step() -> impl Strategy<Value = Step> {
 
 /// Checks one decision against what was seen before it.
 fn check_decision(seen: &[Seen], network: usize, now: i64, decision: &Result<Reserved, Verdict>) {
-    let counts = |s: &&Seen| matches!(s.outcome, None | Some(Outcome::Failed));
+    let counts = |s: &&Seen| s.late || matches!(s.outcome, None | Some(Outcome::Failed));
     let own = || seen.iter().filter(|s| s.network == network).filter(counts);
     let flying = |s: &Seen| s.outcome.is_none() && now - s.at < LEASE;
     match decision {
         Ok(_) => {
-            let cleared = |s: &Seen| {
-                let later = seen.iter().filter(|o| o.network == network && o.at >= s.at);
-                later.filter(|o| o.outcome == Some(Outcome::Succeeded)).count() > 0
-            };
             // Within an hour at most one is forgotten.
-            let recent: Vec<_> = own().filter(|s| now - s.at < 3600 && !cleared(s)).collect();
+            let certain = |s: &&Seen| matches!(s.outcome, None | Some(Outcome::Failed));
+            let recent = own().filter(certain).filter(|s| now - s.at < 3600 && !s.cleared);
+            let recent: Vec<_> = recent.collect();
             if let Some(beyond) = recent.len().checked_sub(FREE as usize + 1) {
                 assert!(!recent.iter().any(|s| flying(s)), "beyond the free ones, one at a time");
                 let newest = recent.iter().map(|s| s.at).max().unwrap();
@@ -341,7 +344,14 @@ fn run_history(steps: &[Step]) {
                 let decision = account.reserve(&name(network), now);
                 check_decision(&seen, network, now, &decision);
                 if let Ok(reserved) = decision {
-                    seen.push(Seen { network, at: now, outcome: None, reserved });
+                    seen.push(Seen {
+                        network,
+                        at: now,
+                        outcome: None,
+                        late: false,
+                        cleared: false,
+                        reserved,
+                    });
                 }
             }
             Step::Settle { which, outcome } => {
@@ -350,6 +360,15 @@ fn run_history(steps: &[Step]) {
                 let Some(attempt) = flying.get_mut(which % count.max(1)) else { continue };
                 account.settle(&name(attempt.network), attempt.reserved, outcome, now);
                 attempt.outcome = Some(outcome);
+                attempt.late = now - attempt.at >= LEASE;
+                let network = attempt.network;
+                if outcome == Outcome::Succeeded {
+                    let failed = |s: &&mut Seen| {
+                        let expired = s.outcome.is_none() && now - s.at >= LEASE;
+                        s.network == network && (s.outcome == Some(Outcome::Failed) || expired)
+                    };
+                    seen.iter_mut().filter(failed).for_each(|s| s.cleared = true);
+                }
             }
             Step::MoveClock { seconds } => now += seconds,
         }
@@ -366,7 +385,7 @@ fn run_history(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn any_history_keeps_to_the_budget_and_never_keeps_the_owner_out(
