@@ -16,18 +16,27 @@ const MOST_WAITING: usize = 1024;
 /// The same for all together. Who need not wait does not count.
 const MOST_WAITING_IN_ALL: usize = 4096;
 
-/// The gates in use. Cheap to clone.
+/// Records that are remembered while nobody uses them: the next attempt need not read them.
+const MOST_REMEMBERED: usize = 4096;
+
+/// The gates in use, and some that were. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Gates(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    gates: Mutex<HashMap<String, Used>>,
     waiting: AtomicUsize,
 }
 
+#[derive(Default)]
+struct Used {
+    gate: Arc<Gate>,
+    users: usize,
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Gate>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Used>> {
         // Nothing is left half done in it by a panic elsewhere.
         self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,7 +56,7 @@ pub struct Gate {
     waiting: AtomicUsize,
 }
 
-/// A gate in use. It is forgotten with its last user.
+/// A gate in use. With its last user it is forgotten, unless it remembers a record.
 pub struct Entered {
     pub(super) key: String,
     pub(super) gate: Arc<Gate>,
@@ -60,8 +69,10 @@ struct Place<'a>(&'a Entered);
 impl Gates {
     /// The gate called `key`.
     pub(super) fn enter(&self, key: &str) -> Entered {
-        let gate = self.0.lock().entry(key.to_owned()).or_default().clone();
-        Entered { key: key.to_owned(), gate, shared: self.0.clone() }
+        let mut gates = self.0.lock();
+        let used = gates.entry(key.to_owned()).or_default();
+        used.users += 1;
+        Entered { key: key.to_owned(), gate: used.gate.clone(), shared: self.0.clone() }
     }
 
     #[cfg(test)]
@@ -100,9 +111,16 @@ impl Drop for Place<'_> {
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut gates = self.shared.lock();
-        // Ours and the table's: nobody else has it, and nobody can get it while the lock is held.
-        if Arc::strong_count(&self.gate) == 2 {
+        let Some(used) = gates.get_mut(&self.key) else { return };
+        used.users -= 1;
+        if used.users > 0 {
+            return;
+        }
+        let remembers = self.gate.record.try_lock().is_ok_and(|seen| seen.is_some());
+        if !remembers {
             gates.remove(&self.key);
+        } else if gates.len() > MOST_REMEMBERED {
+            gates.retain(|_, used| used.users > 0);
         }
     }
 }
@@ -120,6 +138,23 @@ mod tests {
         assert_eq!(gates.count(), 2);
         drop((same, other));
         assert_eq!(gates.count(), 0);
+    }
+
+    #[test]
+    fn some_records_are_remembered() {
+        let gates = Gates::default();
+        let remember = |key: &str| {
+            let entered = gates.enter(key);
+            *entered.gate.record.try_lock().unwrap() = Some(Some(key.to_owned()));
+            entered
+        };
+        drop(remember("a"));
+        let seen = gates.enter("a").gate.record.try_lock().unwrap().clone();
+        assert_eq!(seen, Some(Some("a".to_owned())));
+        let in_use = remember("b");
+        (0..2 * MOST_REMEMBERED).for_each(|number| drop(remember(&number.to_string())));
+        assert!(gates.count() <= MOST_REMEMBERED + 1, "{}", gates.count());
+        assert!(Arc::ptr_eq(&gates.enter("b").gate, &in_use.gate));
     }
 
     #[test]

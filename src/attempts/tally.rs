@@ -125,10 +125,11 @@ impl Tally {
         self
     }
 
-    /// With an attempt of `lease` that is not held against anybody.
+    /// With an attempt of `lease` that is not held against anybody, unless its lease has run out.
     pub(super) fn give_back(self, lease: i64) -> Self {
         let settled = self.fail(lease);
-        Self { charged: self.charged.saturating_sub(1).max(settled.in_flight()), ..settled }
+        let landed = self.in_flight() - settled.in_flight();
+        Self { charged: self.charged.saturating_sub(landed), ..settled }
     }
 
     /// With all failures forgotten; what is in flight stays so.
