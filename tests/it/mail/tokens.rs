@@ -30,7 +30,9 @@ async fn of_twenty_uses_at_once_one_succeeds(backend: Backend) {
             assert_refused(answer);
         }
     }
-    for (number, password) in passwords.iter().enumerate() {
+    // No more of them than may be guessed.
+    let near = |(number, _): &(usize, &String)| number.abs_diff(good) < 5;
+    for (number, password) in passwords.iter().enumerate().filter(near) {
         let answer = client.try_login(&user.email, password).await;
         assert_eq!(answer.status == 200, number == good, "{answer:?}");
     }
