@@ -66,6 +66,8 @@ const SQLITE_PREPARATION: &[&str] = &[
     // wait for it: `checkpoint` does it beside.
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA foreign_keys = ON",
+    // A statement that stores many rows notes what it would have to undo, which is not for the disk.
+    "PRAGMA temp_store = MEMORY",
 ];
 
 impl Db {

@@ -13,7 +13,7 @@ use crate::users::email::key_of;
 
 /// How many users one statement stores. More would save PostgreSQL little, and cost SQLite much: for
 /// the name of a placeholder it goes through those before it, each time one is bound.
-const ROWS: usize = 30;
+const ROWS: usize = 25;
 /// How many values one query looks for.
 const LOOKED_FOR: usize = 100;
 

@@ -17,7 +17,7 @@ use crate::support::process::{Process, poll};
 use crate::support::signet::{Backend, Signet};
 
 /// How many users one step stores.
-const BATCH: usize = 300;
+const BATCH: usize = 100;
 
 fn users(count: usize) -> Vec<Value> {
     let hash = password_hash();
@@ -69,7 +69,7 @@ fn an_interrupted_import_says_what_it_did() {
     let out = text(Box::new(process.child().stdout.take().expect("a pipe")));
     let error = text(Box::new(process.child().stderr.take().expect("a pipe")));
     assert_eq!(status.code(), Some(1), "{error}");
-    assert!(out.starts_with("300 users imported"), "{out}");
+    assert!(out.starts_with("100 users imported"), "{out}");
     assert!(error.contains("interrupted"), "{error}");
     assert!(!error.contains('\r'), "no progress line without a terminal: {error}");
     let sum = signet.cli_json(&["users", "import", "-", "--format", "jsonl"], &file);
@@ -82,7 +82,7 @@ async fn the_service_stays_usable_meanwhile(backend: Backend) {
     let signet = Signet::builder().backend(backend).start();
     let client = Client::new(signet.base());
     let user = client.new_user().await;
-    write(&signet, "users.jsonl", lines(&users(10 * BATCH)));
+    write(&signet, "users.jsonl", lines(&users(30 * BATCH)));
     let beside = signet.sibling();
     let import = move || beside.cli_json(&["users", "import", "users.jsonl"], "");
     let importing = std::thread::spawn(import);
@@ -95,7 +95,7 @@ async fn the_service_stays_usable_meanwhile(backend: Backend) {
         served += 1;
     }
     let sum = importing.join().expect("the import");
-    assert_eq!((&sum["imported"], &sum["refused"]), (&json!(10 * BATCH), &json!(0)));
+    assert_eq!((&sum["imported"], &sum["refused"]), (&json!(30 * BATCH), &json!(0)));
     assert!(served > 2, "only {served} rounds were served beside the import");
     client.login("imported-2999@example.com", PASSWORD).await;
 }
@@ -106,7 +106,7 @@ fn a_database_that_is_silent_for_a_while_is_waited_for() {
     let url = postgres.url();
     let signet = Signet::builder().postgres(&url).prepare();
     signet.cli_ok(&["migrate"], "");
-    write(&signet, "users.jsonl", lines(&users(10 * BATCH)));
+    write(&signet, "users.jsonl", lines(&users(30 * BATCH)));
     let beside = signet.sibling();
     let import = move || beside.cli_json(&["users", "import", "users.jsonl"], "");
     let importing = std::thread::spawn(import);
@@ -121,6 +121,6 @@ fn a_database_that_is_silent_for_a_while_is_waited_for() {
     postgres.thaw();
     let sum = importing.join().expect("the import");
     let count = |name: &str| sum[name].as_u64().expect("a count");
-    assert_eq!(count("imported") + count("present"), 10 * BATCH as u64, "{sum}");
+    assert_eq!(count("imported") + count("present"), 30 * BATCH as u64, "{sum}");
     assert_eq!(postgres.sql(&url, "SELECT count(*) FROM users"), "3000");
 }

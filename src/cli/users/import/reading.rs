@@ -15,8 +15,9 @@ use super::{django, lines, source, table};
 use crate::time::Timestamp;
 use crate::users::import::ImportedUser;
 
-/// How many users are stored in one step: few enough for a short write lock.
-const BATCH: usize = 300;
+/// How many users are stored in one step: few enough for a short write lock, and for the pages that
+/// they change to fit into SQLite's cache.
+const BATCH: usize = 100;
 /// A batch of long records ends sooner.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// How many batches wait to be stored.
