@@ -19,7 +19,7 @@ async fn reports(token: AccessToken) -> Result<web::Json<Value>, Error> {
     Ok(web::Json(json!(["first", "second"])))
 }
 
-#[actix_web::main]
+#[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let issuer = arguments.next().unwrap_or_else(|| "http://127.0.0.1:8080".into());

@@ -86,6 +86,7 @@ struct Follower {
     taking: JoinSet<Result<Taken, FetchError>>,
     begun_at: Instant,
     not_before: Instant,
+    stream_tried: bool,
     backoff: Backoff,
     swept_at: Instant,
     stale: bool,
@@ -111,6 +112,7 @@ impl Follower {
             begun_at: now,
             // The stream comes first, so that nothing falls between; but not for long.
             not_before: now + PACE,
+            stream_tried: false,
             backoff: Backoff::new(PACE, LONGEST_WAIT),
             swept_at: now,
             // Nothing is known yet.
@@ -175,14 +177,12 @@ impl Follower {
             Signal::Opened => {
                 self.context.live.set_streaming(true);
                 self.context.observer.notify(&Event::StreamOpened);
-                // The first snapshot need not wait any longer.
-                if self.state.seq().is_none() {
-                    self.not_before = Instant::now();
-                }
+                self.stream_was_tried();
                 self.take(Input::Opened);
             }
             Signal::Lost(error) => {
                 self.context.live.set_streaming(false);
+                self.stream_was_tried();
                 self.context.observer.notify(&Event::StreamLost { error: &error });
             }
             Signal::Message(message, arrived_at) => {
@@ -193,12 +193,19 @@ impl Follower {
         }
     }
 
+    /// The first snapshot need not wait for the stream any longer.
+    fn stream_was_tried(&mut self) {
+        if !self.stream_tried {
+            self.stream_tried = true;
+            self.not_before = Instant::now();
+        }
+    }
+
     async fn read(&self, message: Message, arrived_at: Instant) -> Option<Input> {
         let place = |message: &Message| serde_json::from_str::<Place>(&message.data).ok();
         match message.event.as_str() {
             "revocation" => {
-                let token = message.data.into();
-                Some(match snapshot::open(&self.context, token, document::CHANGE).await {
+                Some(match snapshot::open(&self.context, message.data, document::CHANGE).await {
                     Ok(Document { epoch, seq, entries }) => Input::Change { epoch, seq, entries },
                     Err(_) => Input::Unreadable,
                 })

@@ -5,6 +5,7 @@ mod credentials;
 mod document;
 mod event_stream;
 mod follow;
+mod hashing;
 mod live;
 mod revocations;
 mod snapshot;

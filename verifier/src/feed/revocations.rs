@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
+use super::hashing::Seeded;
+
 /// What an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -71,7 +73,7 @@ impl Reach {
 
 /// Entries by kind and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Revocations([HashMap<Box<str>, Reach>; 5]);
+pub struct Revocations([HashMap<Box<str>, Reach, Seeded>; 5]);
 
 /// What a verified token has that an entry can name.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +100,12 @@ impl Revocations {
     }
 
     fn widen(&mut self, kind: Kind, name: Box<str>, reach: Reach) {
-        match self.0[kind as usize].entry(name) {
+        let names = &mut self.0[kind as usize];
+        if names.len() == names.capacity() {
+            // Fourfold: to place anew what is held costs as much as to place it.
+            names.reserve(names.len() * 3);
+        }
+        match names.entry(name) {
             Slot::Occupied(mut held) => *held.get_mut() = held.get().with(reach),
             Slot::Vacant(free) => {
                 free.insert(reach);

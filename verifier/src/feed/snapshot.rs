@@ -57,7 +57,7 @@ pub async fn take(context: Arc<Context>, former: Option<Former>) -> Result<Taken
     }
     let bytes = Some(body.len());
     let token = String::from_utf8(body).map_err(|_| FetchError::Invalid("the snapshot"))?;
-    let document = open(&context, token.into(), document::SNAPSHOT).await?;
+    let document = open(&context, token, document::SNAPSHOT).await?;
     let former = headers.get(ETAG).map(|etag| Former {
         etag: etag.clone(),
         epoch: document.epoch.clone(),
@@ -70,10 +70,11 @@ pub async fn take(context: Arc<Context>, former: Option<Former>) -> Result<Taken
 /// while. Where its key is unknown, the keys are refetched once.
 pub async fn open(
     context: &Arc<Context>,
-    token: Arc<str>,
+    token: String,
     typ: &'static str,
 ) -> Result<Document, FetchError> {
     let invalid = || FetchError::Invalid(typ);
+    let token = Arc::new(token);
     let mut last_try = false;
     loop {
         let opened = {
