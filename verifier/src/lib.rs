@@ -54,10 +54,11 @@
 //! # Dependencies
 //!
 //! All cryptography is aws-lc-rs, TLS included; trusted roots are the system's (`SSL_CERT_FILE` and
-//! `SSL_CERT_DIR` are heeded). The HTTP client is hyper with hyper-rustls rather than reqwest, which
-//! is built on the same two: what reqwest adds (a URL parser with the Unicode tables for it, tower,
-//! cookies, forms, its own redirects) is not wanted here, since a verifier asks few addresses that
-//! are ASCII, and follows a redirect nowhere else. Proxies are not supported for the same reason.
+//! `SSL_CERT_DIR` are heeded). The HTTP client is hyper with hyper-rustls rather than reqwest, which is
+//! built on the same two: 55 crates in all instead of a hundred. What reqwest adds (a URL parser with
+//! the tables of Unicode for it, tower, redirects and compression of its own) is not wanted here: a
+//! verifier asks few addresses, which are ASCII, and follows a redirect nowhere else. Proxies are not
+//! supported.
 
 #[cfg(feature = "actix")]
 pub mod actix;

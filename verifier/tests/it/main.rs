@@ -5,5 +5,6 @@ mod extractors;
 mod feed;
 mod feed_faults;
 mod fetching;
+mod https;
 mod support;
 mod tokens;

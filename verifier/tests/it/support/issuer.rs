@@ -46,6 +46,11 @@ impl Issuer {
     pub async fn start() -> Self {
         let server = Server::start().await;
         let name = format!("http://{}", server.address);
+        Self::of(server, name)
+    }
+
+    /// The issuer `name` on `server`.
+    pub fn of(server: Server, name: String) -> Self {
         let keys = Arc::new(Mutex::new(vec![Arc::new(SigningKey::shared("1", "RS256"))]));
         let cache_control = Arc::new(Mutex::new("public, max-age=300".to_owned()));
         let issuer = Self { server, name, keys, cache_control };

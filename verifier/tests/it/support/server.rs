@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsAcceptor;
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -59,16 +60,27 @@ struct Shared {
 impl Server {
     /// Listens on a port of its own.
     pub async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// Listens, over TLS where there is an acceptor.
+    pub async fn listen(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
         let server = Self { address, shared: Arc::clone(&shared) };
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
+                let (shared, tls) = (Arc::clone(&shared), tls.clone());
                 tokio::spawn(async move {
                     *shared.connections.lock().unwrap() += 1;
-                    let _ = serve(connection, &shared).await;
+                    let _ = match tls {
+                        None => serve(connection, &shared).await,
+                        Some(tls) => match tls.accept(connection).await {
+                            Ok(connection) => serve(connection, &shared).await,
+                            Err(error) => Err(error),
+                        },
+                    };
                     *shared.connections.lock().unwrap() -= 1;
                 });
             }
@@ -98,7 +110,10 @@ impl Server {
     }
 }
 
-async fn serve(mut connection: TcpStream, shared: &Shared) -> std::io::Result<()> {
+async fn serve(
+    mut connection: impl AsyncRead + AsyncWrite + Unpin,
+    shared: &Shared,
+) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(request) = read(&mut connection, &mut buffer).await? {
         shared.requests.lock().unwrap().push(request.clone());
@@ -141,7 +156,7 @@ async fn serve(mut connection: TcpStream, shared: &Shared) -> std::io::Result<()
 }
 
 async fn read(
-    connection: &mut TcpStream,
+    connection: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
 ) -> std::io::Result<Option<Request>> {
     let mut wanted = None;
