@@ -20,3 +20,4 @@ mod stores;
 mod support;
 mod timing;
 mod tutorials;
+mod verifier;
