@@ -145,7 +145,7 @@ impl Builder {
     }
 
     /// Tells `listener` what happens, for metrics and logs. It is called where it happens and must
-    /// not block.
+    /// neither block nor panic.
     pub fn observer(mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Observer::new(listener);
         self

@@ -14,16 +14,16 @@ const LONGEST: usize = 1 << 20;
 /// Addresses hardly ever change.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The addresses of an issuer.
+/// The addresses of an issuer. Only the keys' has to be good for those who want no more.
 pub struct Metadata {
     /// The JWK Set.
     pub jwks_uri: Url,
     /// The snapshot of revocations.
-    pub revocations_uri: Url,
+    pub revocations_uri: Result<Url, FetchError>,
     /// The stream of revocations.
-    pub revocations_stream_uri: Url,
+    pub revocations_stream_uri: Result<Url, FetchError>,
     /// Where a token for those two is to be had.
-    pub token_endpoint: Option<Url>,
+    pub token_endpoint: Result<Url, FetchError>,
 }
 
 #[derive(Deserialize)]
@@ -130,18 +130,17 @@ impl Issuer {
             return Err(FetchError::Issuer);
         }
         let url = |text: &str| self.http.url(text);
-        let or_default = |text: Option<String>, default: &str| match text {
-            Some(text) => url(&text),
-            None => url(&format!("{}{default}", self.name.trim_end_matches('/'))),
-        };
+        let below = |path: &str| format!("{}{path}", self.name.trim_end_matches('/'));
+        let or_below = |text: Option<String>, path: &str| url(&text.unwrap_or_else(|| below(path)));
+        let no_endpoint = FetchError::Invalid("the issuer's token endpoint");
         Ok(Metadata {
             jwks_uri: url(&document.jwks_uri)?,
-            revocations_uri: or_default(document.revocations_uri, "/revocations")?,
-            revocations_stream_uri: or_default(
+            revocations_uri: or_below(document.revocations_uri, "/revocations"),
+            revocations_stream_uri: or_below(
                 document.revocations_stream_uri,
                 "/revocations/stream",
-            )?,
-            token_endpoint: document.token_endpoint.as_deref().map(url).transpose()?,
+            ),
+            token_endpoint: document.token_endpoint.as_deref().map_or(Err(no_endpoint), url),
         })
     }
 }

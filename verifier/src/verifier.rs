@@ -95,8 +95,9 @@ impl Verifier {
     }
 
     /// Waits until tokens can be verified: there are keys, and with a feed, the first snapshot is
-    /// in effect. Fails as soon as one of them failed; it may be asked again. A service that calls
-    /// this before it listens refuses nothing at its start.
+    /// in effect. Fails as soon as one of them failed; both are tried again in the background, and
+    /// this may be asked again. A service that calls it before it listens refuses nothing at its
+    /// start.
     pub async fn ready(&self) -> Result<(), Unavailable> {
         self.inner.any_keys().await?;
         match &self.inner.live {
@@ -164,9 +165,12 @@ impl Inner {
             None => self.any_keys().await.map_err(Error::Unavailable)?,
             Some(_) => match self.keys.refetch(kid, Instant::now()).await {
                 Ok(()) => {}
-                Err(NotFetched::Refused) => return Err(Reason::UnknownKey.into()),
-                Err(NotFetched::Failed(error)) => {
+                // While the issuer is away, nobody knows whether it has such a key.
+                Err(NotFetched::Failed(error) | NotFetched::Refused(Some(error))) => {
                     return Err(Error::Unavailable(Unavailable::Keys(error)));
+                }
+                Err(NotFetched::Absent | NotFetched::Refused(None)) => {
+                    return Err(Reason::UnknownKey.into());
                 }
             },
         }
@@ -187,7 +191,7 @@ impl Inner {
         match self.keys.refetch(None, Instant::now()).await {
             Ok(()) => Ok(()),
             Err(NotFetched::Failed(error)) => Err(Unavailable::Keys(error)),
-            Err(NotFetched::Refused) => Err(Unavailable::Keys(self.keys.failure())),
+            Err(_) => Err(Unavailable::Keys(self.keys.failure())),
         }
     }
 }

@@ -19,11 +19,20 @@ const LONGEST: usize = 64 << 10;
 /// Where the answer does not say how long a token lives.
 const DEFAULT_LIFETIME: u64 = 300;
 
-/// A client's name and secret, and the token that it has.
+/// A client's name and secret, and what it asks for.
+#[derive(Clone)]
+pub struct Client {
+    /// `client_id`
+    pub client_id: String,
+    /// `client_secret`
+    pub client_secret: String,
+    /// `scope`
+    pub scope: String,
+}
+
+/// A client and the token that it has.
 pub struct Credentials {
-    client_id: String,
-    client_secret: String,
-    scope: String,
+    client: Client,
     token: Mutex<Option<Bearer>>,
 }
 
@@ -39,9 +48,9 @@ struct TokenAnswer {
 }
 
 impl Credentials {
-    /// Of a client that may have `scope`.
-    pub fn new((client_id, client_secret, scope): (String, String, String)) -> Self {
-        Self { client_id, client_secret, scope, token: Mutex::new(None) }
+    /// Of a client that has none yet.
+    pub fn new(client: Client) -> Self {
+        Self { client, token: Mutex::new(None) }
     }
 
     /// Adds the token to `headers`; gets one first, where there is none or it ends soon.
@@ -69,11 +78,11 @@ impl Credentials {
 
     async fn fetch(&self, issuer: &Issuer) -> Result<Bearer, FetchError> {
         let metadata = issuer.metadata().await?;
-        let endpoint = metadata.token_endpoint.as_ref();
-        let endpoint = endpoint.ok_or(FetchError::Invalid("the issuer's metadata"))?;
+        let endpoint = metadata.token_endpoint.as_ref().map_err(Clone::clone)?;
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, self.basic()?);
-        let form = format!("grant_type=client_credentials&scope={}", form_encoded(&self.scope));
+        headers.insert(AUTHORIZATION, self.client.basic()?);
+        let form =
+            format!("grant_type=client_credentials&scope={}", form_encoded(&self.client.scope));
         let asked_at = Instant::now();
         let answer = issuer.http().post(endpoint, headers, form, LONGEST).await?;
         let invalid = FetchError::Invalid("the token endpoint's answer");
@@ -86,7 +95,9 @@ impl Credentials {
         let renew_at = asked_at + Duration::from_secs(lifetime.min(86_400)) * 8 / 10;
         Ok(Bearer { header, renew_at })
     }
+}
 
+impl Client {
     /// RFC 6749 section 2.3.1.
     fn basic(&self) -> Result<HeaderValue, FetchError> {
         let pair =
@@ -97,9 +108,9 @@ impl Credentials {
 }
 
 /// Says nothing of the secret.
-impl fmt::Debug for Credentials {
+impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Credentials({})", self.client_id)
+        write!(formatter, "Client({})", self.client_id)
     }
 }
 
@@ -131,10 +142,11 @@ mod tests {
     #[test]
     fn names_and_secrets_are_encoded_first() {
         let text = |text: &str| text.to_owned();
-        let credentials = Credentials::new((text("a b"), text("s:é%"), text("x")));
-        let header = credentials.basic().unwrap();
+        let client =
+            Client { client_id: text("a b"), client_secret: text("s:é%"), scope: text("x") };
+        let header = client.basic().unwrap();
         let expected = format!("Basic {}", STANDARD.encode("a+b:s%3A%C3%A9%25"));
         assert!(header == expected.as_str() && header.is_sensitive());
-        assert_eq!(format!("{credentials:?}"), "Credentials(a b)");
+        assert_eq!(format!("{client:?}"), "Client(a b)");
     }
 }

@@ -97,8 +97,7 @@ struct Follower {
 struct Place {
     epoch: String,
     seq: u64,
-    #[serde(default)]
-    age: f64,
+    age: Option<f64>,
 }
 
 impl Follower {
@@ -212,7 +211,7 @@ impl Follower {
             }
             "heartbeat" => {
                 let Place { epoch, seq, age } = place(&message)?;
-                let age = Duration::try_from_secs_f64(age).ok()?;
+                let age = Duration::try_from_secs_f64(age?).ok()?;
                 let known = arrived_at.checked_sub(age)?;
                 Some(Input::Heartbeat { epoch, seq, known })
             }

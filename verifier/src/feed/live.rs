@@ -102,14 +102,15 @@ impl Live {
         self.read().len()
     }
 
-    /// Waits until the first snapshot is in effect or failed.
+    /// Waits until the first snapshot is in effect, or the next try failed.
     pub async fn first(&self) -> Result<(), FetchError> {
         let mut first = self.first.subscribe();
-        let first = first.wait_for(|first| !matches!(first, First::Pending)).await;
-        match first.as_deref() {
-            Ok(First::Failed(error)) => Err(error.clone()),
-            Ok(_) => Ok(()),
-            Err(_) => Err(FetchError::Stopped),
+        if !matches!(*first.borrow_and_update(), First::Taken) {
+            first.changed().await.map_err(|_| FetchError::Stopped)?;
+        }
+        match &*first.borrow() {
+            First::Failed(error) => Err(error.clone()),
+            First::Pending | First::Taken => Ok(()),
         }
     }
 
@@ -238,8 +239,11 @@ mod tests {
     #[tokio::test]
     async fn the_first_snapshot_can_be_waited_for() {
         let live = Live::new(&Feed::new(Duration::from_secs(10), Beyond::Refuse));
-        live.note_failure(&FetchError::Timeout);
-        assert_eq!(live.first().await, Err(FetchError::Timeout));
+        for _ in 0..2 {
+            let failing = async { live.note_failure(&FetchError::Timeout) };
+            let (first, ()) = tokio::join!(live.first(), failing);
+            assert_eq!(first, Err(FetchError::Timeout));
+        }
         live.set_known(Some(Instant::now()), Some(7));
         live.note_failure(&FetchError::Timeout);
         assert_eq!(live.first().await, Ok(()));

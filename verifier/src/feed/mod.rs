@@ -14,7 +14,7 @@ mod stream;
 
 use std::time::Duration;
 
-pub use credentials::Credentials;
+pub use credentials::{Client, Credentials};
 pub use follow::{Context, run};
 pub use live::Live;
 pub use revocations::Names;
@@ -59,7 +59,7 @@ pub struct Feed {
     pub(crate) longest_snapshot: usize,
     pub(crate) snapshot_timeout: Duration,
     pub(crate) silence: Duration,
-    pub(crate) credentials: Option<(String, String, String)>,
+    pub(crate) credentials: Option<Client>,
 }
 
 impl Feed {
@@ -116,7 +116,8 @@ impl Feed {
         client_secret: impl Into<String>,
         scope: impl Into<String>,
     ) -> Self {
-        self.credentials = Some((client_id.into(), client_secret.into(), scope.into()));
+        let (client_id, client_secret) = (client_id.into(), client_secret.into());
+        self.credentials = Some(Client { client_id, client_secret, scope: scope.into() });
         self
     }
 }

@@ -43,7 +43,7 @@ pub async fn take(context: Arc<Context>, former: Option<Former>) -> Result<Taken
     if let Some(former) = &former {
         headers.insert(IF_NONE_MATCH, former.etag.clone());
     }
-    let url = &metadata.revocations_uri;
+    let url = metadata.revocations_uri.as_ref().map_err(Clone::clone)?;
     let (longest, timeout) = (context.feed.longest_snapshot, context.feed.snapshot_timeout);
     let answer = context.issuer.http().get_with(url, headers, longest, timeout).await;
     let Answer { unchanged, headers, body, asked_at } = context.authorized(answer).await?;

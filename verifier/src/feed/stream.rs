@@ -88,7 +88,8 @@ async fn open(context: &Context) -> Result<Incoming, FetchError> {
     if let Some(seq) = context.live.position() {
         headers.insert(LAST_EVENT_ID, seq.into());
     }
-    let opened = context.issuer.http().open(&metadata.revocations_stream_uri, headers).await;
+    let url = metadata.revocations_stream_uri.as_ref().map_err(Clone::clone)?;
+    let opened = context.issuer.http().open(url, headers).await;
     let response = context.authorized(opened).await?;
     let content_type = response.headers().get(http::header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -37,8 +37,10 @@ pub struct Round {
 /// Why a missing key will not come.
 #[derive(Debug)]
 pub enum NotFetched {
-    /// It was looked for a moment ago, or too much else was.
-    Refused,
+    /// It was looked for a moment ago, and the issuer has none.
+    Absent,
+    /// Too much else was looked for. If the latest fetch failed, this is why.
+    Refused(Option<FetchError>),
     /// The fetch failed.
     Failed(FetchError),
 }
@@ -94,11 +96,11 @@ impl Keys {
         let seen = {
             let mut asks = self.asks();
             if kid.is_some_and(|kid| asks.absent.contains(kid, now)) {
-                return Err(NotFetched::Refused);
+                return Err(NotFetched::Absent);
             }
             if !asks.in_flight {
                 if !asks.budget.take(now) {
-                    return Err(NotFetched::Refused);
+                    return Err(NotFetched::Refused(rounds.borrow().failure.clone()));
                 }
                 asks.in_flight = true;
                 self.wish.notify_one();
@@ -178,10 +180,11 @@ mod tests {
             assert!(waiting.await.unwrap().is_ok());
         }
         // The next one has to wait for its turn, and what is known to be absent asks nobody.
-        assert!(matches!(keys.refetch(Some("x"), now).await, Err(NotFetched::Refused)));
+        let refused = keys.refetch(Some("x"), now).await;
+        assert!(matches!(refused, Err(NotFetched::Refused(None))));
         keys.note_absent("x", now);
         let later = now + Duration::from_secs(10);
-        assert!(matches!(keys.refetch(Some("x"), later).await, Err(NotFetched::Refused)));
+        assert!(matches!(keys.refetch(Some("x"), later).await, Err(NotFetched::Absent)));
     }
 
     #[tokio::test]
