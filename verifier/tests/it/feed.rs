@@ -210,3 +210,25 @@ async fn a_feed_that_wants_a_token_gets_one() {
         request.headers.get("authorization").is_none_or(|value| value.starts_with("Bearer "))
     }));
 }
+
+#[tokio::test]
+async fn for_ever_is_a_time_too() {
+    let issuer = Issuer::start().await;
+    *issuer.cache_control.lock().unwrap() = "max-age=1".into();
+    let feed = Feed::open(&issuer);
+    let options = signet_verifier::Feed::new(Duration::MAX, Beyond::Accept);
+    let options = options.silence(Duration::MAX).snapshot_timeout(Duration::MAX);
+    let builder = issuer.builder().stale_if_error(Duration::MAX).remember_absent(Duration::MAX);
+    let verifier = builder.feed(options).build().unwrap();
+    verifier.ready().await.unwrap();
+    feed.heard().await;
+    let token = issuer.token(json!({ "jti": "t" }));
+    feed.revoke(json!({ "jti": "t", "exp": now() + 600 }));
+    refused(&verifier, &token).await;
+    // Neither interval ever ends.
+    let options = signet_verifier::Feed::new(Duration::MAX, Beyond::Refuse);
+    let never = issuer.builder().refetch_budget(Duration::MAX, 1);
+    let verifier = never.feed(options.poll_interval(Duration::MAX / 2)).build().unwrap();
+    verifier.ready().await.unwrap();
+    refused(&verifier, &token).await;
+}
