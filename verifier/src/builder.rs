@@ -73,7 +73,7 @@ impl Builder {
             allow_http: AllowHttp::Never,
             timeout: Duration::from_secs(5),
             refetch_interval: Duration::from_secs(5),
-            refetches_per_minute: 6,
+            refetches_per_minute: 12,
             absent_for: Duration::from_secs(30),
             stale_if_error: Duration::from_secs(3600),
             feed: None,
@@ -120,8 +120,12 @@ impl Builder {
     }
 
     /// How often tokens with unknown keys may lead to a fetch: once an `interval` and so many times
-    /// a minute, however many tokens there are. 5 s and 6 unless set. The interval is also the
+    /// a minute, however many tokens there are. 5 s and 12 unless set. The interval is also the
     /// shortest time between fetches that the server's `max-age` can ask for.
+    ///
+    /// Who sends forged tokens can use it up. Until it allows the next fetch, a key that the issuer
+    /// began to sign with before it published it is unknown here: for an `interval`, or for the rest
+    /// of the minute where fewer fetches are allowed than fit into one.
     pub fn refetch_budget(mut self, interval: Duration, per_minute: usize) -> Self {
         self.refetch_interval = interval.min(FOREVER);
         self.refetches_per_minute = per_minute;

@@ -12,7 +12,7 @@ use crate::clock::unix_seconds;
 use crate::error::{Error, Reason, Unavailable};
 use crate::feed::{Live, Names, Status};
 use crate::jws::{BadHeader, Compact, Header, decode};
-use crate::keys::{Key, KeySet, Keys, Lookup, NotFetched};
+use crate::keys::{Asker, Key, KeySet, Keys, Lookup, NotFetched};
 use crate::observer::{Event, Observer};
 use crate::token::Token;
 
@@ -161,9 +161,10 @@ impl Inner {
 
     /// Waits for the keys, then verifies with what came of it.
     async fn with_keys(&self, kid: Option<&str>, token: &str) -> Result<Token, Error> {
+        let missed_at = Instant::now();
         match kid {
             None => self.any_keys().await.map_err(Error::Unavailable)?,
-            Some(_) => match self.keys.refetch(kid, Instant::now()).await {
+            Some(_) => match self.keys.refetch(Asker::Token, kid, missed_at).await {
                 Ok(()) => {}
                 // While the issuer is away, nobody knows whether it has such a key.
                 Err(NotFetched::Failed(error) | NotFetched::Refused(Some(error))) => {
@@ -178,7 +179,7 @@ impl Inner {
             Obstacle::Refused(error) => error,
             Obstacle::NoKeys => Error::Unavailable(Unavailable::Keys(self.keys.failure())),
             Obstacle::NoKey(kid) => {
-                self.keys.note_absent(&kid, Instant::now());
+                self.keys.note_absent(&kid, missed_at);
                 Reason::UnknownKey.into()
             }
         })
@@ -188,7 +189,7 @@ impl Inner {
         if self.keys.are_usable(Instant::now()) {
             return Ok(());
         }
-        match self.keys.refetch(None, Instant::now()).await {
+        match self.keys.refetch(Asker::Token, None, Instant::now()).await {
             Ok(()) => Ok(()),
             Err(NotFetched::Failed(error)) => Err(Unavailable::Keys(error)),
             Err(_) => Err(Unavailable::Keys(self.keys.failure())),

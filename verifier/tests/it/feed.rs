@@ -232,3 +232,24 @@ async fn for_ever_is_a_time_too() {
     verifier.ready().await.unwrap();
     refused(&verifier, &token).await;
 }
+
+#[tokio::test]
+async fn forged_tokens_do_not_keep_a_new_key_from_the_feed() {
+    let issuer = Issuer::start().await;
+    let feed = Feed::open(&issuer);
+    let options = signet_verifier::Feed::new(Duration::from_secs(5), Beyond::Refuse);
+    let builder = issuer.builder().refetch_budget(Duration::from_secs(60), 1);
+    let verifier = builder.feed(options).build().unwrap();
+    verifier.ready().await.unwrap();
+    feed.heard().await;
+    let old = issuer.token(json!({ "jti": "old" }));
+    let forger = SigningKey::generate("forged", "EdDSA");
+    let forged = forger.sign(&forger.header("at+jwt").to_string(), &issuer.claims().to_string());
+    assert_eq!(verifier.verify(&forged).await, Err(Error::Invalid(Reason::UnknownKey)));
+    issuer.add_key(SigningKey::generate("2", "ES256"));
+    let unknown = issuer.token(json!({}));
+    assert!(verifier.verify(&unknown).await.is_err(), "the budget is used up");
+    feed.revoke(json!({ "jti": "old", "exp": now() + 600 }));
+    refused(&verifier, &old).await;
+    assert!(verifier.verify(&unknown).await.is_ok(), "what the feed learnt is everybody's");
+}
