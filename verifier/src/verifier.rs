@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 
 use crate::builder::Builder;
 use crate::claims::Rules;
-use crate::clock::unix_seconds;
+use crate::clock::Now;
 use crate::error::{Error, Reason, Unavailable};
 use crate::feed::{Live, Names, Status};
 use crate::jws::{BadHeader, Compact, Header, decode};
@@ -108,7 +108,7 @@ impl Verifier {
 
     /// How old what is known of revocations is. None without a feed, and while nothing is known.
     pub fn staleness(&self) -> Option<Duration> {
-        self.inner.live.as_ref()?.staleness(Instant::now())
+        self.inner.live.as_ref()?.staleness(Now::read())
     }
 
     /// How the feed is followed. None without one.
@@ -129,9 +129,10 @@ impl Inner {
             return Err(Reason::TooLong.into());
         }
         let jws = Compact::split(token).ok_or(Reason::Malformed)?;
-        let now = Instant::now();
+        let now = Now::read();
         let held = self.keys.load();
-        let keys = held.as_ref().and_then(|held| held.usable(now)).ok_or(Obstacle::NoKeys)?;
+        let keys =
+            held.as_ref().and_then(|held| held.usable(now.instant)).ok_or(Obstacle::NoKeys)?;
         let recognised = keys.recognise(jws.header);
         let key = match recognised {
             Some(key) => key,
@@ -144,7 +145,7 @@ impl Inner {
             key.remember(jws.header);
         }
         let payload = decode(jws.payload).ok_or(Reason::Malformed)?;
-        let claims = self.rules.read(&payload, unix_seconds())?;
+        let claims = self.rules.read(&payload, now.unix)?;
         if let Some(live) = &self.live {
             let names = Names {
                 session: claims.sid.as_deref(),
