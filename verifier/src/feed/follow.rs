@@ -56,7 +56,8 @@ impl Context {
         }
     }
 
-    /// Passes an answer on, and forgets a token that was not accepted.
+    /// Passes an answer on, and forgets a token that was not accepted or an address where nothing is
+    /// any longer.
     pub(super) async fn authorized<T>(
         &self,
         answer: Result<T, FetchError>,
@@ -65,6 +66,9 @@ impl Context {
             && error.is_unauthorized()
         {
             credentials.forget().await;
+        }
+        if answer.as_ref().is_err_and(FetchError::is_elsewhere) {
+            self.issuer.forget().await;
         }
         answer
     }

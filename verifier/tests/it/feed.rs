@@ -7,7 +7,7 @@ use serde_json::json;
 use signet_verifier::{Beyond, Error, Event, Reason, Status};
 
 use crate::support::feed::{Feed, SNAPSHOT, STREAM, refused};
-use crate::support::issuer::{Issuer, now};
+use crate::support::issuer::{Issuer, OAUTH, now};
 use crate::support::server::Reply;
 use crate::support::signing::SigningKey;
 use crate::support::until;
@@ -252,4 +252,22 @@ async fn forged_tokens_do_not_keep_a_new_key_from_the_feed() {
     feed.revoke(json!({ "jti": "old", "exp": now() + 600 }));
     refused(&verifier, &old).await;
     assert!(verifier.verify(&unknown).await.is_ok(), "what the feed learnt is everybody's");
+}
+
+#[tokio::test]
+async fn a_feed_that_moved_is_found() {
+    let issuer = Issuer::start().await;
+    let feed = Feed::open(&issuer);
+    feed.close_stream();
+    let verifier = feed.verifier().await;
+    let moved = Feed::open(&issuer);
+    moved.revoke(json!({ "jti": "t", "exp": now() + 600 }));
+    for (path, name) in [(SNAPSHOT, "/moved"), (STREAM, "/moved/stream")] {
+        issuer.rename(path, name);
+    }
+    let mut metadata = issuer.metadata();
+    metadata["revocations_uri"] = json!(format!("{}/moved", issuer.name));
+    metadata["revocations_stream_uri"] = json!(format!("{}/moved/stream", issuer.name));
+    issuer.on(OAUTH, move |_| Reply::json(&metadata));
+    refused(&verifier, &issuer.token(json!({ "jti": "t" }))).await;
 }
