@@ -124,9 +124,14 @@ impl Keys {
             if asker == Asker::Token && is_absent {
                 return Err(NotFetched::Absent);
             }
+            let failure = rounds.borrow().failure.clone();
+            if asks.in_flight && kid.is_some() && failure.is_some() {
+                // While the issuer is away, forged tokens are not to pile up until each time-out.
+                return Err(NotFetched::Refused(failure));
+            }
             if !asks.in_flight {
                 if !asks.budgets[asker as usize].take(now) {
-                    return Err(NotFetched::Refused(rounds.borrow().failure.clone()));
+                    return Err(NotFetched::Refused(failure));
                 }
                 asks.in_flight = true;
                 self.wish.notify_one();
@@ -253,7 +258,10 @@ mod tests {
         });
         assert!(matches!(sought, Err(NotFetched::Failed(FetchError::Timeout))));
         assert_eq!(keys.failure(), FetchError::Timeout);
+        // The next one may fail as slowly: who brings a token that may be forged does not wait.
         keys.begin();
+        let sought = keys.refetch(Asker::Token, Some("x"), now).await;
+        assert!(matches!(sought, Err(NotFetched::Refused(Some(FetchError::Timeout)))));
         let (sought, ()) =
             tokio::join!(keys.refetch(Asker::Token, None, now), async { drop(rounds) });
         assert!(matches!(sought, Err(NotFetched::Failed(FetchError::Stopped))));
