@@ -13,7 +13,7 @@ use signet::revocations::{Revocations, Revoked};
 use signet::secret::Random;
 use signet::storage::Db;
 use signet::time::Clock;
-use signet_verifier::{AllowHttp, Beyond, Event, Feed, Status, Verifier};
+use signet_verifier::{AllowHttp, Beyond, Error, Event, Feed, Reason, Status, Verifier};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -123,8 +123,10 @@ fn refusals(issuer: &str, asked: SocketAddr, users: &[User], count: usize) -> Re
             verifier.verify(token).await.map_err(|error| anyhow::anyhow!("{error}"))?;
             let request = revoke(session);
             let refused = loop {
-                if verifier.verify(token).await.is_err() {
-                    break Instant::now();
+                match verifier.verify(token).await {
+                    Ok(_) => {}
+                    Err(Error::Invalid(Reason::Revoked)) => break Instant::now(),
+                    Err(error) => anyhow::bail!("refused for another reason: {error}"),
                 }
                 tokio::time::sleep(Duration::from_micros(500)).await;
             };

@@ -199,7 +199,7 @@ async fn forged_kids_cost_no_more_fetches_than_the_budget() {
         let refused = verifier.verify(&forged).await.expect_err("forged");
         assert_eq!(refused.status(), 401, "{refused:?}");
     }
-    // One in five seconds, six a minute, and the one at the start.
+    // One in five seconds, and the one at the start.
     let budget = 2 + start.elapsed().as_secs() as usize / 5;
     let metrics = client.get("/metrics").answer().await.expect(200).body;
     let served = metrics.lines().find(|line| {

@@ -19,6 +19,9 @@ use crate::verifier::{Inner, Verifier};
 /// expired a minute ago.
 const MOST_LEEWAY: Duration = Duration::from_secs(60);
 
+/// Longer is for ever: moments are counted from now, and there is an end to numbers.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// Builds a [`Verifier`].
 #[derive(Debug)]
 #[must_use = "nothing is verified before `build`"]
@@ -42,7 +45,7 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// No audience was given: a token for anybody would do.
+    /// No audience was given, or one without a name: a token for anybody would do.
     Audience,
     /// The issuer is no `https://` address, or an `http://` one that was not allowed, or has a
     /// query or fragment.
@@ -70,7 +73,7 @@ impl Builder {
             allow_http: AllowHttp::Never,
             timeout: Duration::from_secs(5),
             refetch_interval: Duration::from_secs(5),
-            refetches_per_minute: 6,
+            refetches_per_minute: 12,
             absent_for: Duration::from_secs(30),
             stale_if_error: Duration::from_secs(3600),
             feed: None,
@@ -117,10 +120,14 @@ impl Builder {
     }
 
     /// How often tokens with unknown keys may lead to a fetch: once an `interval` and so many times
-    /// a minute, however many tokens there are. 5 s and 6 unless set. The interval is also the
+    /// a minute, however many tokens there are. 5 s and 12 unless set. The interval is also the
     /// shortest time between fetches that the server's `max-age` can ask for.
+    ///
+    /// Who sends forged tokens can use it up. Until it allows the next fetch, a key that the issuer
+    /// began to sign with before it published it is unknown here: for an `interval`, or for the rest
+    /// of the minute where fewer fetches are allowed than fit into one.
     pub fn refetch_budget(mut self, interval: Duration, per_minute: usize) -> Self {
-        self.refetch_interval = interval;
+        self.refetch_interval = interval.min(FOREVER);
         self.refetches_per_minute = per_minute;
         self
     }
@@ -134,7 +141,7 @@ impl Builder {
     /// For how long keys are used beyond the server's `max-age` while no others can be had. An hour
     /// unless set.
     pub fn stale_if_error(mut self, bound: Duration) -> Self {
-        self.stale_if_error = bound;
+        self.stale_if_error = bound.min(FOREVER);
         self
     }
 
@@ -173,6 +180,8 @@ impl Builder {
         };
         let mut tasks = vec![runtime.spawn(keys::run(refresh)).abort_handle()];
         let live = self.feed.map(|mut feed| {
+            feed.max_staleness = feed.max_staleness.min(FOREVER);
+            feed.poll_interval = feed.poll_interval.min(FOREVER);
             let live = Arc::new(Live::new(&feed));
             let context = Context {
                 credentials: feed.credentials.take().map(Credentials::new),
@@ -193,7 +202,7 @@ impl Builder {
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        if self.audiences.iter().all(String::is_empty) {
+        if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             return Err(BuildError::Audience);
         }
         if self.leeway > MOST_LEEWAY {
@@ -245,6 +254,7 @@ mod tests {
         assert_eq!(error(builder()), None);
         let nobody = Verifier::builder("https://id.example.com");
         assert_eq!(error(nobody), Some(BuildError::Audience));
+        assert_eq!(error(builder().audience("")), Some(BuildError::Audience));
         let issuer = |issuer: &str| error(Verifier::builder(issuer).audience("api"));
         for bad in ["http://127.0.0.1:8080", "id.example.com", "", "https://id?x"] {
             assert_eq!(issuer(bad), Some(BuildError::Issuer), "{bad}");

@@ -8,11 +8,11 @@ use tokio::task::AbortHandle;
 
 use crate::builder::Builder;
 use crate::claims::Rules;
-use crate::clock::unix_seconds;
+use crate::clock::Now;
 use crate::error::{Error, Reason, Unavailable};
 use crate::feed::{Live, Names, Status};
 use crate::jws::{BadHeader, Compact, Header, decode};
-use crate::keys::{Key, KeySet, Keys, Lookup, NotFetched};
+use crate::keys::{Asker, Key, KeySet, Keys, Lookup, NotFetched};
 use crate::observer::{Event, Observer};
 use crate::token::Token;
 
@@ -108,7 +108,7 @@ impl Verifier {
 
     /// How old what is known of revocations is. None without a feed, and while nothing is known.
     pub fn staleness(&self) -> Option<Duration> {
-        self.inner.live.as_ref()?.staleness(Instant::now())
+        self.inner.live.as_ref()?.staleness(Now::read())
     }
 
     /// How the feed is followed. None without one.
@@ -129,9 +129,10 @@ impl Inner {
             return Err(Reason::TooLong.into());
         }
         let jws = Compact::split(token).ok_or(Reason::Malformed)?;
-        let now = Instant::now();
+        let now = Now::read();
         let held = self.keys.load();
-        let keys = held.as_ref().and_then(|held| held.usable(now)).ok_or(Obstacle::NoKeys)?;
+        let keys =
+            held.as_ref().and_then(|held| held.usable(now.instant)).ok_or(Obstacle::NoKeys)?;
         let recognised = keys.recognise(jws.header);
         let key = match recognised {
             Some(key) => key,
@@ -144,7 +145,7 @@ impl Inner {
             key.remember(jws.header);
         }
         let payload = decode(jws.payload).ok_or(Reason::Malformed)?;
-        let claims = self.rules.read(&payload, unix_seconds())?;
+        let claims = self.rules.read(&payload, now.unix)?;
         if let Some(live) = &self.live {
             let names = Names {
                 session: claims.sid.as_deref(),
@@ -161,9 +162,10 @@ impl Inner {
 
     /// Waits for the keys, then verifies with what came of it.
     async fn with_keys(&self, kid: Option<&str>, token: &str) -> Result<Token, Error> {
+        let missed_at = Instant::now();
         match kid {
             None => self.any_keys().await.map_err(Error::Unavailable)?,
-            Some(_) => match self.keys.refetch(kid, Instant::now()).await {
+            Some(_) => match self.keys.refetch(Asker::Token, kid, missed_at).await {
                 Ok(()) => {}
                 // While the issuer is away, nobody knows whether it has such a key.
                 Err(NotFetched::Failed(error) | NotFetched::Refused(Some(error))) => {
@@ -178,7 +180,7 @@ impl Inner {
             Obstacle::Refused(error) => error,
             Obstacle::NoKeys => Error::Unavailable(Unavailable::Keys(self.keys.failure())),
             Obstacle::NoKey(kid) => {
-                self.keys.note_absent(&kid, Instant::now());
+                self.keys.note_absent(&kid, missed_at);
                 Reason::UnknownKey.into()
             }
         })
@@ -188,7 +190,7 @@ impl Inner {
         if self.keys.are_usable(Instant::now()) {
             return Ok(());
         }
-        match self.keys.refetch(None, Instant::now()).await {
+        match self.keys.refetch(Asker::Token, None, Instant::now()).await {
             Ok(()) => Ok(()),
             Err(NotFetched::Failed(error)) => Err(Unavailable::Keys(error)),
             Err(_) => Err(Unavailable::Keys(self.keys.failure())),

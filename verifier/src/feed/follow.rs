@@ -16,7 +16,7 @@ use super::state::{Input, State};
 use super::stream::{self, Signal};
 use super::{Credentials, Feed, Live};
 use crate::backoff::Backoff;
-use crate::clock::unix_seconds;
+use crate::clock::{Now, unix_seconds};
 use crate::http::FetchError;
 use crate::keys::Keys;
 use crate::metadata::Issuer;
@@ -56,7 +56,8 @@ impl Context {
         }
     }
 
-    /// Passes an answer on, and forgets a token that was not accepted.
+    /// Passes an answer on, and forgets a token that was not accepted or an address where nothing is
+    /// any longer.
     pub(super) async fn authorized<T>(
         &self,
         answer: Result<T, FetchError>,
@@ -65,6 +66,9 @@ impl Context {
             && error.is_unauthorized()
         {
             credentials.forget().await;
+        }
+        if answer.as_ref().is_err_and(FetchError::is_elsewhere) {
+            self.issuer.forget().await;
         }
         answer
     }
@@ -144,7 +148,7 @@ impl Follower {
             self.swept_at = now;
             self.context.live.sweep(unix_seconds());
         }
-        let stale = self.context.live.is_stale(now);
+        let stale = self.context.live.is_stale(Now::read());
         if stale != std::mem::replace(&mut self.stale, stale) {
             self.context.observer.notify(if stale { &Event::Stale } else { &Event::Fresh });
         }
@@ -255,7 +259,7 @@ impl Follower {
         if let Some(action) = self.state.on(input, Instant::now()) {
             self.context.live.apply(action);
         }
-        self.context.live.set_known(self.state.known(), self.state.seq());
+        self.context.live.set_known(self.state.known(), self.state.seq(), Now::read());
         if let Some(entries) = entries {
             self.context.observer.notify(&Event::Changed { entries });
         }

@@ -1,6 +1,6 @@
 //! What is revoked now, as verification sees it: one short read lock, and no allocation.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::revocations::{Names, Revocations};
 use super::state::Action;
 use super::{Beyond, Feed, Status};
+use crate::clock::Now;
 use crate::error::{Error, Reason, Unavailable};
 use crate::http::FetchError;
 
@@ -24,6 +25,9 @@ pub struct Live {
     /// Microseconds from `start` to the moment up to which everything was heard, and one; 0 while
     /// nothing was.
     known: AtomicU64,
+    /// The same moment in seconds since the Unix epoch: the other clock may stand still while the
+    /// machine is suspended.
+    known_unix: AtomicI64,
     streaming: AtomicBool,
     /// The last change that the stream need not bring again.
     position: AtomicU64,
@@ -53,6 +57,7 @@ impl Live {
             beyond: feed.beyond,
             start,
             known: AtomicU64::new(0),
+            known_unix: AtomicI64::new(0),
             streaming: AtomicBool::new(false),
             position: AtomicU64::new(NONE),
             first: watch::channel(First::Pending).0,
@@ -60,7 +65,7 @@ impl Live {
     }
 
     /// Whether the token of `names` may still be accepted.
-    pub fn check(&self, names: &Names<'_>, now: Instant) -> Result<(), Error> {
+    pub fn check(&self, names: &Names<'_>, now: Now) -> Result<(), Error> {
         if self.read().end(names) {
             return Err(Reason::Revoked.into());
         }
@@ -77,14 +82,17 @@ impl Live {
         self.read().end_key(kid)
     }
 
-    /// How old what is known is; none while nothing is.
-    pub fn staleness(&self, now: Instant) -> Option<Duration> {
+    /// How old what is known is, by the clock that says more; none while nothing is.
+    pub fn staleness(&self, now: Now) -> Option<Duration> {
         let known = self.known.load(Ordering::Acquire).checked_sub(1)?;
-        Some(now.saturating_duration_since(self.start + Duration::from_micros(known)))
+        let age = now.instant.saturating_duration_since(self.start + Duration::from_micros(known));
+        // Whole seconds: one more may seem to have passed than has.
+        let seconds = now.unix.saturating_sub(self.known_unix.load(Ordering::Acquire)) - 1;
+        Some(age.max(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
     }
 
     /// Whether that is older than the caller allowed.
-    pub fn is_stale(&self, now: Instant) -> bool {
+    pub fn is_stale(&self, now: Now) -> bool {
         self.staleness(now).is_none_or(|staleness| staleness > self.max_staleness)
     }
 
@@ -140,12 +148,18 @@ impl Live {
     }
 
     /// For the task: everything up to `known` was heard, and `seq` was the last change of it.
-    pub(super) fn set_known(&self, known: Option<Instant>, seq: Option<u64>) {
+    pub(super) fn set_known(&self, known: Option<Instant>, seq: Option<u64>, now: Now) {
         let micros = known.map_or(0, |known| {
             let since = known.saturating_duration_since(self.start).as_micros();
             u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
         });
-        self.known.store(micros, Ordering::Release);
+        // Told once more, it is no younger: the machine may have been suspended meanwhile.
+        if self.known.load(Ordering::Acquire) != micros {
+            let age = known.map(|known| now.instant.saturating_duration_since(known));
+            let age = i64::try_from(age.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
+            self.known_unix.store(now.unix.saturating_sub(age), Ordering::Release);
+            self.known.store(micros, Ordering::Release);
+        }
         self.position.store(seq.unwrap_or(NONE), Ordering::Release);
         if known.is_some() {
             self.first.send_if_modified(|first| {
@@ -204,15 +218,16 @@ mod tests {
     #[test]
     fn beyond_its_bound_the_caller_decides() {
         let bound = Duration::from_secs(10);
-        let now = Instant::now();
+        let at = Now::read();
+        let now = at.instant;
         for (beyond, refused) in [(Beyond::Refuse, true), (Beyond::Accept, false)] {
             let live = Live::new(&Feed::new(bound, beyond));
-            assert_eq!(live.check(&NAMES, now).is_err(), refused, "nothing is known yet");
-            assert_eq!((live.status(), live.staleness(now)), (Status::Never, None));
-            live.set_known(Some(now), Some(0));
-            let early = now + bound - Duration::from_millis(1);
+            assert_eq!(live.check(&NAMES, at).is_err(), refused, "nothing is known yet");
+            assert_eq!((live.status(), live.staleness(at)), (Status::Never, None));
+            live.set_known(Some(now), Some(0), at);
+            let early = Now { instant: now + bound - Duration::from_millis(1), ..at };
             assert!(live.check(&NAMES, early).is_ok());
-            let late = now + bound + Duration::from_millis(1);
+            let late = Now { instant: now + bound + Duration::from_millis(1), ..at };
             assert_eq!(live.check(&NAMES, late).is_err(), refused);
             assert!(live.is_stale(late) && live.staleness(late) > Some(bound));
             // What is known to be revoked is refused in any case.
@@ -222,9 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn a_suspended_machine_grows_stale() {
+        let live = Live::new(&Feed::new(Duration::from_secs(10), Beyond::Refuse));
+        let start = Now::read();
+        let age = Duration::from_millis(1900);
+        live.set_known(start.instant.checked_sub(age), Some(0), start);
+        // The clock that is never set stood still.
+        let after = |seconds: i64| Now { unix: start.unix + seconds, ..start };
+        let seconds = live.staleness(after(1)).unwrap().as_secs_f64();
+        assert!((seconds - 1.9).abs() < 0.001, "whole seconds add nothing: {seconds}");
+        assert_eq!(live.staleness(after(60)), Some(Duration::from_secs(60)));
+        assert!(live.check(&NAMES, after(8)).is_ok() && live.check(&NAMES, after(11)).is_err());
+        // What was known before does not become known anew, and what is set back does no harm.
+        live.set_known(start.instant.checked_sub(age), Some(0), after(60));
+        assert!(live.is_stale(after(60)) && !live.is_stale(after(-60)));
+        live.set_known(Some(start.instant), Some(0), after(60));
+        assert!(!live.is_stale(after(60)));
+    }
+
+    #[test]
     fn what_was_heard_is_in_effect_until_it_expires() {
         let live = Live::new(&Feed::new(Duration::from_secs(10), Beyond::Accept));
-        let now = Instant::now();
+        let now = Now::read();
         live.apply(Action::Merge(ends("a")));
         live.apply(Action::Merge(ends("t")));
         assert!(live.check(&NAMES, now).is_err() && live.len() == 2);
@@ -244,7 +278,7 @@ mod tests {
             let (first, ()) = tokio::join!(live.first(), failing);
             assert_eq!(first, Err(FetchError::Timeout));
         }
-        live.set_known(Some(Instant::now()), Some(7));
+        live.set_known(Some(Instant::now()), Some(7), Now::read());
         live.note_failure(&FetchError::Timeout);
         assert_eq!(live.first().await, Ok(()));
         assert_eq!((live.position(), live.status()), (Some(7), Status::Polling));

@@ -154,13 +154,16 @@ impl Revocations {
         }
     }
 
-    /// The names whose entries concern no token any longer.
+    /// The names whose entries concern no token any longer. Keys are not among them: who stole one
+    /// dates tokens as he likes, and a JWK Set that was fetched before may outlive the entry. There
+    /// are few of them.
     pub fn expired(&self, now: i64) -> Vec<(Kind, Box<str>)> {
         let of_kind = |kind: Kind| {
             let ended = self.0[kind as usize].iter().filter(move |(_, reach)| reach.exp <= now);
             ended.map(move |(name, _)| (kind, name.clone()))
         };
-        Kind::ALL.into_iter().flat_map(of_kind).collect()
+        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Key);
+        kinds.flat_map(of_kind).collect()
     }
 
     /// Forgets these names.
@@ -253,5 +256,11 @@ mod tests {
         held.remove(&expired);
         assert_eq!(held, set(&[(Kind::Session, "b", i64::MAX, 11)]));
         assert!(held.expired(10).is_empty());
+    }
+
+    #[test]
+    fn a_revoked_key_is_never_forgotten() {
+        let held = set(&[(Kind::Key, "k", i64::MAX, 10)]);
+        assert!(held.expired(i64::MAX).is_empty());
     }
 }

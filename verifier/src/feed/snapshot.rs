@@ -10,7 +10,7 @@ use super::document::{self, BadDocument, Document};
 use super::follow::Context;
 use crate::clock::unix_seconds;
 use crate::http::{Answer, FetchError};
-use crate::keys::freshness;
+use crate::keys::{Asker, freshness};
 
 /// The snapshot that was taken last, by which the next one may be told to be the same.
 #[derive(Clone, Debug)]
@@ -90,7 +90,8 @@ pub async fn open(
         if std::mem::replace(&mut last_try, true) {
             return Err(invalid());
         }
-        let refetched = context.keys.refetch(missing.as_deref(), Instant::now()).await;
+        let now = Instant::now();
+        let refetched = context.keys.refetch(Asker::Feed, missing.as_deref(), now).await;
         refetched.map_err(|_| invalid())?;
     }
 }

@@ -46,6 +46,11 @@ impl FetchError {
     pub(crate) fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Status { code: 401, .. })
     }
+
+    /// Whether what was asked for has another address by now, or none.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Status { code: 404 | 410, .. } | Self::Redirect)
+    }
 }
 
 impl fmt::Display for FetchError {

@@ -15,7 +15,7 @@ use crate::algorithm::Algorithm;
 use crate::jws::{self, Header};
 
 pub use refresh::{Refresh, run};
-pub use source::{Keys, NotFetched};
+pub use source::{Asker, Keys, NotFetched};
 
 /// Headers that a key's tokens are recognised by without reading them. An issuer has one a key.
 const HEADERS: usize = 4;

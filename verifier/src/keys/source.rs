@@ -34,6 +34,16 @@ pub struct Round {
     failure: Option<FetchError>,
 }
 
+/// Who misses a key. Anybody can forge tokens, but nobody the documents of the issuer's server: what
+/// the one may ask for must not be used up by the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A token's verification.
+    Token,
+    /// The feed.
+    Feed,
+}
+
 /// Why a missing key will not come.
 #[derive(Debug)]
 pub enum NotFetched {
@@ -55,7 +65,12 @@ pub struct Keys {
 
 struct Asks {
     in_flight: bool,
-    budget: Budget,
+    /// When the fetch in flight was begun.
+    begun_at: Option<Instant>,
+    /// When the last one that is over was begun: the answer is not older.
+    answered: Option<Instant>,
+    /// By asker.
+    budgets: [Budget; 2],
     absent: Absent,
 }
 
@@ -67,9 +82,14 @@ impl Keys {
         absent_for: Duration,
     ) -> (Self, watch::Sender<Round>) {
         let (sender, rounds) = watch::channel(Round::default());
-        let budget = Budget::new(interval, per_minute);
-        // The task begins with a fetch.
-        let asks = Asks { in_flight: true, budget, absent: Absent::new(absent_for, MOST_ABSENT) };
+        let asks = Asks {
+            // The task begins with a fetch.
+            in_flight: true,
+            begun_at: None,
+            answered: None,
+            budgets: [(); 2].map(|()| Budget::new(interval, per_minute)),
+            absent: Absent::new(absent_for, MOST_ABSENT),
+        };
         let keys = Self {
             held: ArcSwapOption::empty(),
             asks: Mutex::new(asks),
@@ -90,17 +110,28 @@ impl Keys {
     }
 
     /// Waits for the fetch that may bring the key `kid`, or any keys where there are none. All who
-    /// wait share one, and the budget decides whether there is one at all.
-    pub async fn refetch(&self, kid: Option<&str>, now: Instant) -> Result<(), NotFetched> {
+    /// wait share one, and the asker's budget decides whether there is one at all.
+    pub async fn refetch(
+        &self,
+        asker: Asker,
+        kid: Option<&str>,
+        now: Instant,
+    ) -> Result<(), NotFetched> {
         let mut rounds = self.rounds.clone();
         let seen = {
             let mut asks = self.asks();
-            if kid.is_some_and(|kid| asks.absent.contains(kid, now)) {
+            let is_absent = kid.is_some_and(|kid| asks.absent.contains(kid, now));
+            if asker == Asker::Token && is_absent {
                 return Err(NotFetched::Absent);
             }
+            let failure = rounds.borrow().failure.clone();
+            if asks.in_flight && kid.is_some() && failure.is_some() {
+                // While the issuer is away, forged tokens are not to pile up until each time-out.
+                return Err(NotFetched::Refused(failure));
+            }
             if !asks.in_flight {
-                if !asks.budget.take(now) {
-                    return Err(NotFetched::Refused(rounds.borrow().failure.clone()));
+                if !asks.budgets[asker as usize].take(now) {
+                    return Err(NotFetched::Refused(failure));
                 }
                 asks.in_flight = true;
                 self.wish.notify_one();
@@ -114,9 +145,13 @@ impl Keys {
         failure.map_or(Ok(()), |failure| Err(NotFetched::Failed(failure)))
     }
 
-    /// Notes that a fetch did not bring `kid`.
-    pub fn note_absent(&self, kid: &str, now: Instant) {
-        self.asks().absent.insert(kid, now);
+    /// Notes that a fetch did not bring `kid`, which was missed at `since`. A fetch that was under way
+    /// by then says nothing: its answer may be from before the key.
+    pub fn note_absent(&self, kid: &str, since: Instant) {
+        let mut asks = self.asks();
+        if asks.answered.is_some_and(|begun_at| begun_at >= since) {
+            asks.absent.insert(kid, since);
+        }
     }
 
     /// Why there are no keys, as far as that is known.
@@ -131,7 +166,9 @@ impl Keys {
 
     /// For the task: a fetch begins; whoever misses a key waits for this one.
     pub(super) fn begin(&self) {
-        self.asks().in_flight = true;
+        let mut asks = self.asks();
+        asks.in_flight = true;
+        asks.begun_at = Some(Instant::now());
     }
 
     /// For the task: these are the keys now.
@@ -144,6 +181,7 @@ impl Keys {
     pub(super) fn finish(&self, rounds: &watch::Sender<Round>, failure: Option<FetchError>) {
         let mut asks = self.asks();
         asks.in_flight = false;
+        asks.answered = asks.begun_at.take();
         rounds.send_modify(|round| *round = Round { number: round.number + 1, failure });
     }
 
@@ -169,10 +207,13 @@ mod tests {
         let waiting: Vec<_> = (0..50)
             .map(|n| {
                 let keys = Arc::clone(&keys);
-                tokio::spawn(async move { keys.refetch(Some(&n.to_string()), now).await })
+                tokio::spawn(
+                    async move { keys.refetch(Asker::Token, Some(&n.to_string()), now).await },
+                )
             })
             .collect();
         keys.wished().await;
+        keys.begin();
         // Everybody has asked before the answer is there.
         tokio::task::yield_now().await;
         keys.finish(&rounds, None);
@@ -180,24 +221,49 @@ mod tests {
             assert!(waiting.await.unwrap().is_ok());
         }
         // The next one has to wait for its turn, and what is known to be absent asks nobody.
-        let refused = keys.refetch(Some("x"), now).await;
+        let refused = keys.refetch(Asker::Token, Some("x"), now).await;
         assert!(matches!(refused, Err(NotFetched::Refused(None))));
-        keys.note_absent("x", now);
+        // A fetch that was under way says nothing of who comes later.
         let later = now + Duration::from_secs(10);
-        assert!(matches!(keys.refetch(Some("x"), later).await, Err(NotFetched::Absent)));
+        keys.note_absent("x", later);
+        assert!(!keys.asks().absent.contains("x", later));
+        keys.note_absent("x", now);
+        let absent = keys.refetch(Asker::Token, Some("x"), later).await;
+        assert!(matches!(absent, Err(NotFetched::Absent)));
+    }
+
+    #[tokio::test]
+    async fn what_tokens_use_up_is_not_the_feeds() {
+        let (keys, rounds) = keys();
+        let now = Instant::now();
+        keys.finish(&rounds, None);
+        for asker in [Asker::Token, Asker::Feed] {
+            let (fetched, ()) = tokio::join!(keys.refetch(asker, Some("x"), now), async {
+                keys.wished().await;
+                keys.begin();
+                keys.finish(&rounds, None);
+            });
+            assert!(fetched.is_ok(), "{asker:?}");
+            keys.note_absent("x", now);
+            assert!(keys.refetch(asker, Some("y"), now).await.is_err(), "{asker:?}");
+        }
     }
 
     #[tokio::test]
     async fn a_failed_fetch_tells_and_a_task_that_ended_leaves_nobody_waiting() {
         let (keys, rounds) = keys();
         let now = Instant::now();
-        let (sought, ()) = tokio::join!(keys.refetch(None, now), async {
+        let (sought, ()) = tokio::join!(keys.refetch(Asker::Token, None, now), async {
             keys.finish(&rounds, Some(FetchError::Timeout));
         });
         assert!(matches!(sought, Err(NotFetched::Failed(FetchError::Timeout))));
         assert_eq!(keys.failure(), FetchError::Timeout);
+        // The next one may fail as slowly: who brings a token that may be forged does not wait.
         keys.begin();
-        let (sought, ()) = tokio::join!(keys.refetch(None, now), async { drop(rounds) });
+        let sought = keys.refetch(Asker::Token, Some("x"), now).await;
+        assert!(matches!(sought, Err(NotFetched::Refused(Some(FetchError::Timeout)))));
+        let (sought, ()) =
+            tokio::join!(keys.refetch(Asker::Token, None, now), async { drop(rounds) });
         assert!(matches!(sought, Err(NotFetched::Failed(FetchError::Stopped))));
     }
 

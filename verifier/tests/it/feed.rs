@@ -7,7 +7,7 @@ use serde_json::json;
 use signet_verifier::{Beyond, Error, Event, Reason, Status};
 
 use crate::support::feed::{Feed, SNAPSHOT, STREAM, refused};
-use crate::support::issuer::{Issuer, now};
+use crate::support::issuer::{Issuer, OAUTH, now};
 use crate::support::server::Reply;
 use crate::support::signing::SigningKey;
 use crate::support::until;
@@ -209,4 +209,65 @@ async fn a_feed_that_wants_a_token_gets_one() {
     assert!(streams.iter().all(|request| {
         request.headers.get("authorization").is_none_or(|value| value.starts_with("Bearer "))
     }));
+}
+
+#[tokio::test]
+async fn for_ever_is_a_time_too() {
+    let issuer = Issuer::start().await;
+    *issuer.cache_control.lock().unwrap() = "max-age=1".into();
+    let feed = Feed::open(&issuer);
+    let options = signet_verifier::Feed::new(Duration::MAX, Beyond::Accept);
+    let options = options.silence(Duration::MAX).snapshot_timeout(Duration::MAX);
+    let builder = issuer.builder().stale_if_error(Duration::MAX).remember_absent(Duration::MAX);
+    let verifier = builder.feed(options).build().unwrap();
+    verifier.ready().await.unwrap();
+    feed.heard().await;
+    let token = issuer.token(json!({ "jti": "t" }));
+    feed.revoke(json!({ "jti": "t", "exp": now() + 600 }));
+    refused(&verifier, &token).await;
+    // Neither interval ever ends.
+    let options = signet_verifier::Feed::new(Duration::MAX, Beyond::Refuse);
+    let never = issuer.builder().refetch_budget(Duration::MAX, 1);
+    let verifier = never.feed(options.poll_interval(Duration::MAX / 2)).build().unwrap();
+    verifier.ready().await.unwrap();
+    refused(&verifier, &token).await;
+}
+
+#[tokio::test]
+async fn forged_tokens_do_not_keep_a_new_key_from_the_feed() {
+    let issuer = Issuer::start().await;
+    let feed = Feed::open(&issuer);
+    let options = signet_verifier::Feed::new(Duration::from_secs(5), Beyond::Refuse);
+    let builder = issuer.builder().refetch_budget(Duration::from_secs(60), 1);
+    let verifier = builder.feed(options).build().unwrap();
+    verifier.ready().await.unwrap();
+    feed.heard().await;
+    let old = issuer.token(json!({ "jti": "old" }));
+    let forger = SigningKey::generate("forged", "EdDSA");
+    let forged = forger.sign(&forger.header("at+jwt").to_string(), &issuer.claims().to_string());
+    assert_eq!(verifier.verify(&forged).await, Err(Error::Invalid(Reason::UnknownKey)));
+    issuer.add_key(SigningKey::generate("2", "ES256"));
+    let unknown = issuer.token(json!({}));
+    assert!(verifier.verify(&unknown).await.is_err(), "the budget is used up");
+    feed.revoke(json!({ "jti": "old", "exp": now() + 600 }));
+    refused(&verifier, &old).await;
+    assert!(verifier.verify(&unknown).await.is_ok(), "what the feed learnt is everybody's");
+}
+
+#[tokio::test]
+async fn a_feed_that_moved_is_found() {
+    let issuer = Issuer::start().await;
+    let feed = Feed::open(&issuer);
+    feed.close_stream();
+    let verifier = feed.verifier().await;
+    let moved = Feed::open(&issuer);
+    moved.revoke(json!({ "jti": "t", "exp": now() + 600 }));
+    for (path, name) in [(SNAPSHOT, "/moved"), (STREAM, "/moved/stream")] {
+        issuer.rename(path, name);
+    }
+    let mut metadata = issuer.metadata();
+    metadata["revocations_uri"] = json!(format!("{}/moved", issuer.name));
+    metadata["revocations_stream_uri"] = json!(format!("{}/moved/stream", issuer.name));
+    issuer.on(OAUTH, move |_| Reply::json(&metadata));
+    refused(&verifier, &issuer.token(json!({ "jti": "t" }))).await;
 }

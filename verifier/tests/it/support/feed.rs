@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use signet_verifier::{Beyond, Verifier};
+use signet_verifier::{Beyond, Error, Reason, Verifier};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::issuer::{Issuer, now};
@@ -201,12 +201,16 @@ impl Feed {
     }
 }
 
-/// Whether `verifier` comes to refuse `token`, and how long that takes.
+/// Waits until `verifier` refuses `token` as revoked, and for no other reason, and returns how long
+/// that takes.
 pub async fn refused(verifier: &Verifier, token: &str) -> Duration {
     let began = Instant::now();
-    while verifier.verify(token).await.is_ok() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the token is still accepted");
+    loop {
+        let verified = verifier.verify(token).await;
+        if verified == Err(Error::Invalid(Reason::Revoked)) {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{verified:?}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    began.elapsed()
 }

@@ -93,6 +93,13 @@ impl Server {
         self.shared.handlers.lock().unwrap().insert(path.to_owned(), Arc::new(handler));
     }
 
+    /// Answers `to` as `path` was answered until now, and `path` no longer.
+    pub fn rename(&self, path: &str, to: &str) {
+        let mut handlers = self.shared.handlers.lock().unwrap();
+        let handler = handlers.remove(path).expect("a handler");
+        handlers.insert(to.to_owned(), handler);
+    }
+
     /// The requests for `path` so far.
     pub fn requests(&self, path: &str) -> Vec<Request> {
         let requests = self.shared.requests.lock().unwrap();
