@@ -91,12 +91,12 @@ export class Revocations {
       add(this.#entries, change.revocations)
       const same = change.epoch === this.#epoch
       if (same && change.seq === this.#seq + 1) this.#seq += 1
-      else if (!same || change.seq > this.#seq) await this.#takeSnapshot()
+      else if (!same || change.seq > this.#seq) await this.#catchUp(heardAt)
     } else if (name === 'snapshot' || name === 'heartbeat') {
       const { epoch, seq, age } = JSON.parse(data)
       if (name === 'heartbeat' && !(age >= 0)) throw new Error('a heartbeat without an age')
       if (epoch !== this.#epoch || seq > this.#seq) {
-        await this.#takeSnapshot()
+        await this.#catchUp(heardAt)
       } else if (name === 'heartbeat') {
         this.#knownAt = Math.max(this.#knownAt, heardAt - age)
         this.#purge(heardAt)
@@ -104,9 +104,12 @@ export class Revocations {
     }
   }
 
+  async #catchUp(at) {
+    // Not more than once a second, however much is missing. The next heartbeat reminds of it.
+    if (at > this.#askedAt + 1) await this.#takeSnapshot()
+  }
+
   async #takeSnapshot() {
-    // However often there is a gap, Signet is not asked more than once a second.
-    await sleep(Math.max(0, this.#askedAt + 1 - now()) * 1000)
     const start = now()
     this.#askedAt = start
     const headers = await this.headers()

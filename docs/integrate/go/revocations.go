@@ -192,7 +192,7 @@ func (r *Revocations) hear(ctx context.Context, name, data string) error {
 		known := same && change.Seq <= r.seq
 		r.mutex.Unlock()
 		if !known {
-			return r.takeSnapshot()
+			return r.catchUp(heardAt)
 		}
 	case "snapshot", "heartbeat":
 		state := struct {
@@ -204,7 +204,7 @@ func (r *Revocations) hear(ctx context.Context, name, data string) error {
 			return err
 		}
 		if state.Epoch != r.epoch || state.Seq > r.seq {
-			return r.takeSnapshot()
+			return r.catchUp(heardAt)
 		}
 		if name == "heartbeat" {
 			if !(state.Age >= 0 && state.Age < math.MaxInt32) {
@@ -222,9 +222,15 @@ func (r *Revocations) hear(ctx context.Context, name, data string) error {
 	return nil
 }
 
+func (r *Revocations) catchUp(now time.Time) error {
+	// Not more than once a second, however much is missing. The next heartbeat reminds of it.
+	if now.Sub(r.askedAt) <= time.Second {
+		return nil
+	}
+	return r.takeSnapshot()
+}
+
 func (r *Revocations) takeSnapshot() error {
-	// However often there is a gap, Signet is not asked more than once a second.
-	time.Sleep(time.Until(r.askedAt.Add(time.Second)))
 	start := time.Now()
 	r.askedAt = start
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -94,18 +94,21 @@ class Revocations:
             if same and change["seq"] == self._seq + 1:
                 self._seq += 1
             elif not same or change["seq"] > self._seq:
-                self._take_snapshot()
+                self._catch_up(now)
         elif name in ("snapshot", "heartbeat"):
             state = json.loads(data)
             if state["epoch"] != self._epoch or state["seq"] > self._seq:
-                self._take_snapshot()
+                self._catch_up(now)
             elif name == "heartbeat":
                 self._known_at = max(self._known_at, now - max(0.0, state["age"]))
                 self._purge(now)
 
+    def _catch_up(self, now):
+        # Not more than once a second, however much is missing. The next heartbeat reminds of it.
+        if now > self._asked_at + 1.0:
+            self._take_snapshot()
+
     def _take_snapshot(self):
-        # However often there is a gap, Signet is not asked more than once a second.
-        time.sleep(max(0.0, self._asked_at + 1.0 - time.monotonic()))
         self._asked_at = start = time.monotonic()
         try:
             answer = self._open(self._snapshot_uri, {"If-None-Match": self._etag} if self._etag else {})
