@@ -1,32 +1,35 @@
 //! The composition root: an [`App`] from a [`Config`]. The only place that picks engines.
 
+mod stores;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+
+pub use stores::{Stores, open_database};
 
 use crate::accounts::{Accounts, Roles};
 use crate::attempts::{Attempts, Names, RefreshLimit};
 use crate::audit::Audit;
+use crate::clients::ClientRegistry;
 use crate::clients::store::ClientStore;
-use crate::clients::{Client, ClientRegistry, ClientType, FIRST_PARTY, GrantType};
 use crate::config::{Config, SessionBackend};
-use crate::custody::Custody;
+use crate::custody::{Custody, Ledgers};
 use crate::keys::encryption_key::{self, EncryptionKeyError};
 use crate::keys::{Keys, KeysError, Vault};
-use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::oauth::AuthorizationServer;
 use crate::postman::{Office, Postman, PostmanError};
 use crate::registrar::Registrar;
+use crate::revocations::{FollowError, Revocations};
 use crate::roles::{RoleRegistry, RoleStore};
 use crate::secret::{Random, SealingKeys};
-use crate::sessions::Sessions;
 use crate::storage::redis::{Redis, notices};
 use crate::storage::{Db, StorageError};
 use crate::time::{Clock, Timestamp};
-use crate::tokens::{AccessTokens, RefreshTokenKey, Scope, scope};
-use crate::users::{Hashing, UserStore};
+use crate::tokens::{AccessTokens, RefreshTokenKey, Signer};
+use crate::users::Hashing;
 
 /// Why the service cannot be composed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,9 @@ pub enum StartError {
     /// The signing keys.
     #[error("the signing keys cannot be used")]
     Keys(#[from] KeysError),
+    /// What was revoked before.
+    #[error("the revocations cannot be read")]
+    Revocations(#[from] FollowError),
     /// The templates or the transport of mail.
     #[error("mail cannot be sent")]
     Mail(#[from] PostmanError),
@@ -60,109 +66,14 @@ pub enum StartError {
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The stores and domains that both the service and the command line work on.
-pub struct Stores {
-    /// The database.
-    pub db: Db,
-    /// Redis, where sessions live there.
-    pub redis: Option<Redis>,
-    /// The users.
-    pub users: UserStore,
-    /// The clients.
-    pub clients: ClientStore,
-    /// The sessions.
-    pub sessions: Sessions,
-    /// The audit trail.
-    pub audit: Audit,
-    /// Whole accounts.
-    pub accounts: Accounts,
-    /// The roles and who has them.
-    pub roles: Roles,
-    /// What is done to clients.
-    pub registrar: Registrar,
-    /// Mail that waits.
-    pub outbox: Outbox,
-    /// The source of secrets and identifiers.
-    pub random: Random,
-}
-
-impl Stores {
-    /// Connects everything that `config` names, with the database migrated, the bundled client and
-    /// the built-in role in place.
-    pub async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {
-        let db = open_database(config).await?;
-        let random = Random::system();
-        let policy = config.sessions.policy.clone();
-        let redis = match &config.sessions.backend {
-            SessionBackend::Sql => None,
-            SessionBackend::Redis(redis) => {
-                Some(Redis::connect(redis).await.map_err(StartError::SessionStore)?)
-            }
-        };
-        let sessions = match redis.clone() {
-            None => Sessions::in_sql(db.clone(), policy),
-            Some(redis) => Sessions::in_redis(redis, policy),
-        };
-        let (users, clients) = (UserStore::new(db.clone()), ClientStore::new(db.clone()));
-        let audit = Audit::new(db.clone(), random.clone());
-        let limit = config.mail.as_ref().map_or(0, |mail| mail.policy.outbox_limit);
-        let outbox = Outbox::new(db.clone(), limit);
-        let accounts = Accounts::new(
-            db.clone(),
-            users.clone(),
-            sessions.clone(),
-            outbox.clone(),
-            audit.clone(),
-            random.clone(),
-        );
-        let registrar = Registrar::new(clients.clone(), audit.clone(), random.clone());
-        let role_store = RoleStore::new(db.clone());
-        let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());
-        ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
-        role_store.ensure_built_in(now).await.map_err(StartError::Database)?;
-        Ok(Self {
-            db,
-            redis,
-            users,
-            clients,
-            sessions,
-            audit,
-            accounts,
-            roles,
-            registrar,
-            outbox,
-            random,
-        })
-    }
-}
-
-/// Connects the database and applies the migrations that are missing.
-pub async fn open_database(config: &Config) -> Result<Db, StartError> {
-    let url = config.database.url.expose();
-    let unreachable = |error| StartError::DatabaseUnreachable(database_address(url), error);
-    let db = Db::connect(url, config.database.max_connections).await.map_err(unreachable)?;
-    db.migrate().await.map_err(StartError::Database)?;
-    Ok(db)
-}
-
-/// Where a database is, without user and password.
-fn database_address(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(url) => match (url.host_str(), url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}{}", url.path()),
-            (Some(host), None) => format!("{host}{}", url.path()),
-            (None, _) => url.path().to_owned(),
-        },
-        Err(_) => "an address that cannot be read".into(),
-    }
-}
-
 /// The signing keys, for the command line: the session store is not needed.
 pub async fn open_custody(config: &Config, now: Timestamp) -> Result<Custody, StartError> {
     let (db, random) = (open_database(config).await?, Random::system());
     let clients = ClientStore::new(db.clone());
     let audit = Audit::new(db.clone(), random.clone());
-    open_keys(config, &db, clients, audit, &random, now).await
+    let revocations = Revocations::open(db.clone(), random.clone());
+    let revocations = revocations.await.map_err(StartError::Database)?;
+    open_keys(config, &db, Ledgers { clients, revocations, audit }, &random, now).await
 }
 
 /// The attempts to guess passwords, kept where sessions are. Their names are made with a key that
@@ -193,6 +104,8 @@ pub async fn open_attempts_alone(
 
 /// Where instances tell each other that the signing keys have changed.
 const KEYS_CHANGED: &str = "signet:keys";
+/// And that something was revoked.
+const REVOKED: &str = "signet:revocations";
 
 /// Tells the running instances that the signing keys have changed, from the command line.
 pub async fn tell_instances(config: &Config) {
@@ -204,7 +117,7 @@ pub async fn tell_instances(config: &Config) {
     }
 }
 
-/// They look for themselves every two seconds.
+/// They look for themselves every now and then.
 const NOT_TOLD: &str = "the instances were not told, and find the change a little later";
 
 async fn tell_keys_changed(redis: &Redis) {
@@ -218,14 +131,13 @@ async fn tell_keys_changed(redis: &Redis) {
 async fn open_keys(
     config: &Config,
     db: &Db,
-    clients: ClientStore,
-    audit: Audit,
+    ledgers: Ledgers,
     random: &Random,
     now: Timestamp,
 ) -> Result<Custody, StartError> {
     let vault = Vault::open(sealing_keys(config, db, random).await?, config.keys.pkcs11.as_ref())?;
     let (policy, lifetime) = (config.keys.policy.clone(), config.tokens.access_token_lifetime);
-    Ok(Custody::open(db, vault, policy, clients, audit, lifetime, now).await?)
+    Ok(Custody::open(db, vault, policy, ledgers, lifetime, now).await?)
 }
 
 async fn sealing_keys(
@@ -260,32 +172,6 @@ async fn open_postman(
     Ok(Some(Postman::new(mail, &config.issuer, office, &token_key)?))
 }
 
-/// Registers the bundled client of `/login` and of the docs page, unless it is there.
-async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(), StorageError> {
-    if clients.find(FIRST_PARTY).await?.is_some() {
-        return Ok(());
-    }
-    let words = [scope::OPENID, scope::PROFILE, scope::EMAIL, scope::ADMIN].join(" ");
-    let client = Client {
-        client_id: FIRST_PARTY.into(),
-        name: Some("Bundled first-party client".into()),
-        client_type: ClientType::Public,
-        grant_types: vec![GrantType::Password, GrantType::RefreshToken],
-        scope: Scope::parse(&words).unwrap_or_default(),
-        audiences: Vec::new(),
-        access_token_lifetime: None,
-        disabled_at: None,
-        secrets: Vec::new(),
-        created_at: now,
-        claims: Vec::new(),
-        version: 0,
-    };
-    match clients.create(&client).await {
-        Err(StorageError::Conflict) => Ok(()),
-        result => result,
-    }
-}
-
 /// The running service.
 pub struct App {
     /// Its configuration.
@@ -300,6 +186,10 @@ pub struct App {
     pub keys: Keys,
     /// What is done to them.
     pub custody: Custody,
+    /// What siblings must hear.
+    pub revocations: Revocations,
+    /// Signs it.
+    pub signer: Signer,
     /// The grants.
     pub authorization_server: AuthorizationServer,
     /// Whole accounts.
@@ -312,8 +202,11 @@ pub struct App {
     pub postman: Option<Postman>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Places for who listens for revocations.
+    pub listeners: Arc<Semaphore>,
     redis: Option<Redis>,
     keys_changed: Notify,
+    revoked_elsewhere: Notify,
     draining: AtomicBool,
 }
 
@@ -321,13 +214,18 @@ impl App {
     /// Composes the service over `stores`.
     pub async fn new(config: Config, stores: Stores, clock: Clock) -> Result<Self, StartError> {
         let now = clock.now();
-        let Stores { db, clients, audit, random, .. } = &stores;
+        let Stores { db, clients, revocations, audit, random, .. } = &stores;
         let (clients, audit) = (clients.clone(), audit.clone());
-        let custody = open_keys(&config, db, clients, audit, random, now).await?;
+        let revocations = revocations.clone();
+        let ledgers = Ledgers { clients, revocations: revocations.clone(), audit };
+        let custody = open_keys(&config, db, ledgers, random, now).await?;
         custody.keys.check_all_open(now).await?;
         // Of an algorithm that is new in the configuration, the first key.
         custody.maintain(now).await?;
         let keys = custody.keys.clone();
+        let signer = Signer::new(keys.clone(), config.issuer.clone());
+        custody.maintain_revocations(now).await.map_err(StartError::Database)?;
+        revocations.follow(&signer, async || {}, now).await?;
         let attempts = open_attempts(&config, &stores, &keys, now).await?;
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
         let postman = open_postman(&config, &stores, &keys, now).await?;
@@ -342,12 +240,14 @@ impl App {
             attempts,
             refresh_limit: RefreshLimit::new(config.refresh_limits),
             sessions: stores.sessions,
+            revocations: revocations.clone(),
             requires_verified_email: config.require_verified_email,
             access_tokens: AccessTokens::new(keys.clone(), config.tokens.clone()),
             refresh_tokens: RefreshTokenKey::new(&refresh_token_key),
             audit: stores.audit,
             random: stores.random,
         };
+        let listeners = Arc::new(Semaphore::new(config.revocations.max_listeners));
         Ok(Self {
             config,
             clock,
@@ -355,14 +255,18 @@ impl App {
             clients: stores.clients,
             keys,
             custody,
+            revocations,
+            signer,
             authorization_server,
             accounts: stores.accounts,
             roles: stores.roles,
             registrar: stores.registrar,
             postman,
             metrics,
+            listeners,
             redis: stores.redis,
             keys_changed: Notify::new(),
+            revoked_elsewhere: Notify::new(),
             draining: AtomicBool::new(false),
         })
     }
@@ -379,16 +283,49 @@ impl App {
         self.keys_changed.notified().await;
     }
 
-    /// Listens for notices of other instances, where they share a Redis. Never ends then.
-    pub async fn listen(&self) {
-        if let SessionBackend::Redis(redis) = &self.config.sessions.backend {
-            notices::listen(redis, KEYS_CHANGED, || self.keys_changed.notify_one()).await;
+    /// Takes over what is revoked, here or elsewhere, and tells whoever listens.
+    pub async fn follow_revocations(&self) -> Result<(), FollowError> {
+        let now = self.clock.now();
+        let read_keys = async || {
+            if let Err(error) = self.keys.reload(now).await {
+                tracing::warn!(error = format!("{error:#}"), "the keys were not read anew");
+            }
+        };
+        self.revocations.follow(&self.signer, read_keys, now).await
+    }
+
+    /// Tells the other instances that something was revoked.
+    pub async fn tell_revoked(&self) {
+        if let Some(redis) = &self.redis
+            && let Err(error) = redis.notify(REVOKED).await
+        {
+            tracing::warn!(%error, "{NOT_TOLD}");
         }
     }
 
-    /// From here on readiness is false.
+    /// How many listen for revocations.
+    pub fn listening(&self) -> usize {
+        self.config.revocations.max_listeners - self.listeners.available_permits()
+    }
+
+    /// Waits until another instance has revoked something.
+    pub async fn revoked_elsewhere(&self) {
+        self.revoked_elsewhere.notified().await;
+    }
+
+    /// Listens for notices of other instances, where they share a Redis. Never ends then.
+    pub async fn listen(&self) {
+        if let SessionBackend::Redis(redis) = &self.config.sessions.backend {
+            let keys = notices::listen(redis, KEYS_CHANGED, || self.keys_changed.notify_one());
+            let revoked = notices::listen(redis, REVOKED, || self.revoked_elsewhere.notify_one());
+            futures_util::future::join(keys, revoked).await;
+        }
+    }
+
+    /// From here on readiness is false, and who listens for revocations is sent to another instance.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.revocations.close();
     }
 
     /// Whether the service is about to stop.

@@ -19,6 +19,7 @@
 //! - [`users`]: e-mail addresses, passwords, and the threads that hash them.
 //! - [`roles`]: which scope words are for whom.
 //! - [`clients`]: who may ask for tokens, and for which.
+//! - [`revocations`]: what siblings must hear of tokens that are dead before their time.
 //! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
 //! - [`attempts`]: how often a password may be guessed, and a session refreshed.
 //! - [`audit`]: who did what to whom.
@@ -43,8 +44,8 @@
 //!
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
 //! `accounts`, `postman`, `custody` and `registrar` → domains → `storage`. `config` knows the domains,
-//! whose policies it builds. Between domains, `tokens` knows `keys`, and `clients` and `roles` the plain
-//! values of `tokens` and `users`. No domain imports another's store, HTTP or the configuration.
+//! whose policies it builds. Between domains, `tokens` knows `keys`, `revocations` knows `tokens`,
+//! `sessions` knows `revocations`, and `clients` and `roles` the plain values of `tokens` and `users`. No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
 //!
 //! # What always holds
@@ -53,6 +54,7 @@
 //!   and the one that changes something comes last: what is cut off left a whole change or none.
 //! - A session's counter is advanced once for each refresh, however many run at once, and a revoked
 //!   session has no live successor.
+//! - What ends is on record for siblings before whoever asked for it is answered.
 //! - Exactly one key of an algorithm signs at any moment, and all but the first were published
 //!   ahead.
 //! - No store holds a password, token or private key in the clear; no log, error or answer shows one
@@ -77,6 +79,7 @@ pub mod metrics;
 pub mod oauth;
 pub mod postman;
 pub mod registrar;
+pub mod revocations;
 pub mod roles;
 pub mod secret;
 pub mod sessions;

@@ -2,10 +2,11 @@
 //! request path is an atomic addition.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
 };
 
 /// All metrics of one service.
@@ -23,6 +24,9 @@ pub struct Metrics {
     mails: IntCounterVec,
     /// Mails that wait in the outbox.
     pub mails_waiting: IntGauge,
+    revocations: IntGauge,
+    revocations_age: Gauge,
+    listeners: IntGauge,
 }
 
 /// What others count for themselves, read when somebody asks.
@@ -36,6 +40,12 @@ pub struct Readings {
     pub logins_limited: u64,
     /// Refreshes that were refused unseen.
     pub refreshes_limited: u64,
+    /// Revocations that siblings have to know of.
+    pub revocations: usize,
+    /// How long ago those were known to be all.
+    pub revocations_age: Duration,
+    /// Who listens for them.
+    pub listeners: usize,
 }
 
 /// A counter that follows a count kept elsewhere.
@@ -112,6 +122,19 @@ impl Metrics {
         )?;
         let mails_waiting =
             IntGauge::new("signet_mails_waiting", "Mails that wait in the outbox.")?;
+        let revocations =
+            IntGauge::new("signet_revocations", "Revocations that siblings have to know of.")?;
+        let revocations_age = Gauge::new(
+            "signet_revocations_age_seconds",
+            "How long ago the revocations were known to be complete.",
+        )?;
+        let listeners = IntGauge::new(
+            "signet_revocations_listeners",
+            "Connections to the stream of revocations.",
+        )?;
+        registry.register(Box::new(revocations.clone()))?;
+        registry.register(Box::new(revocations_age.clone()))?;
+        registry.register(Box::new(listeners.clone()))?;
         registry.register(Box::new(mails.clone()))?;
         registry.register(Box::new(mails_waiting.clone()))?;
         registry.register(Box::new(requests.clone()))?;
@@ -141,6 +164,9 @@ impl Metrics {
             refreshes_limited,
             mails,
             mails_waiting,
+            revocations,
+            revocations_age,
+            listeners,
         })
     }
 
@@ -165,11 +191,14 @@ impl Metrics {
 
     /// Everything in the text format; `readings` are of this moment.
     pub fn render(&self, readings: Readings) -> prometheus::Result<Vec<u8>> {
-        let Readings { hashes_waiting, hashes, logins_limited, refreshes_limited } = readings;
-        self.hashing_waiting.set(i64::try_from(hashes_waiting).unwrap_or(i64::MAX));
-        self.hashes.follow(hashes);
-        self.logins_limited.follow(logins_limited);
-        self.refreshes_limited.follow(refreshes_limited);
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.hashing_waiting.set(gauge(readings.hashes_waiting));
+        self.hashes.follow(readings.hashes);
+        self.logins_limited.follow(readings.logins_limited);
+        self.refreshes_limited.follow(readings.refreshes_limited);
+        self.revocations.set(gauge(readings.revocations));
+        self.revocations_age.set(readings.revocations_age.as_secs_f64());
+        self.listeners.set(gauge(readings.listeners));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

@@ -148,7 +148,7 @@ impl Accounts {
             self.check_not_last(user).await?;
         }
         if ends_sessions {
-            self.sessions.revoke_all(user.id).await?;
+            self.sessions.revoke_all(user.id, now).await?;
         }
         let done = match loses_one {
             true => self.users.replace_administrator(&next, user.version, ends_sessions).await?,
@@ -161,7 +161,7 @@ impl Accounts {
             self.tell(kind, user.id, detail, &by, now).await;
         }
         if ends_sessions {
-            self.revoke_begun_meanwhile(user.id).await;
+            self.revoke_begun_meanwhile(user.id, now).await;
         }
         Ok(next)
     }
@@ -190,14 +190,14 @@ impl Accounts {
         if loses_one {
             self.check_not_last(user).await?;
         }
-        self.sessions.revoke_all(user.id).await?;
+        self.sessions.revoke_all(user.id, now).await?;
         let done = match loses_one {
             true => self.users.remove_administrator(user).await?,
             false => self.users.remove(user).await?,
         };
         check_done(done)?;
         self.tell(Kind::UserDeleted, user.id, None, &by, now).await;
-        self.revoke_begun_meanwhile(user.id).await;
+        self.revoke_begun_meanwhile(user.id, now).await;
         Ok(())
     }
 

@@ -187,7 +187,7 @@ impl Accounts {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<u64, StorageError> {
-        let ended = self.sessions.revoke_others(id, sid).await?;
+        let ended = self.sessions.revoke_others(id, sid, now).await?;
         if ended > 0 {
             self.record(Kind::OtherSessionsRevoked, id, by, now).await;
         }
@@ -202,7 +202,7 @@ impl Accounts {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let done = self.sessions.revoke(id, sid).await?;
+        let done = self.sessions.revoke(id, sid, now).await?;
         if done {
             self.record(Kind::SessionRevoked, id, by, now).await;
         }
@@ -225,17 +225,17 @@ impl Accounts {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        self.sessions.revoke_all(id).await?;
+        self.sessions.revoke_all(id, now).await?;
         if !change.await? {
             return Ok(false);
         }
         self.record(kind, id, by, now).await;
-        self.revoke_begun_meanwhile(id).await;
+        self.revoke_begun_meanwhile(id, now).await;
         Ok(true)
     }
 
-    async fn revoke_begun_meanwhile(&self, id: Uuid) {
-        if let Err(error) = self.sessions.revoke_all(id).await {
+    async fn revoke_begun_meanwhile(&self, id: Uuid, now: Timestamp) {
+        if let Err(error) = self.sessions.revoke_begun(id, now).await {
             // The change stands and refreshing is over; at worst an access token of a moment ago
             // looks alive to introspection until it ends by itself.
             tracing::error!(user = %id, %error, "sessions begun meanwhile were not removed");

@@ -1,6 +1,7 @@
 //! `signet serve`: compose, say where to look, serve, and do the housekeeping meanwhile.
 
 mod mail;
+mod revocations;
 
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::users::bootstrap_administrator;
 use crate::app::{App, Stores};
@@ -33,7 +35,18 @@ const PURGE_BATCH: u32 = 1000;
 /// Runs the service until it is told to stop.
 pub fn run(config: Config) -> Result<()> {
     telemetry::init(&config.log).map_err(anyhow::Error::msg)?;
+    allow_connections();
     actix_web::rt::System::new().block_on(serve(config))
+}
+
+/// Takes as many open files as the system allows: each connection is one, and the usual limit is made
+/// for programs that have few.
+fn allow_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files was not raised");
+    }
 }
 
 async fn serve(config: Config) -> Result<()> {
@@ -56,6 +69,9 @@ async fn serve(config: Config) -> Result<()> {
     let housekeeping = [
         tokio::spawn(follow_keys(app.clone())),
         tokio::spawn(hear_notices(app.clone())),
+        tokio::spawn(revocations::follow(app.clone())),
+        tokio::spawn(revocations::beat(app.clone())),
+        tokio::spawn(revocations::restore(app.clone())),
         tokio::spawn(purge(app.clone())),
         tokio::spawn(checkpoint(app.clone())),
     ];
@@ -147,6 +163,9 @@ async fn purge(app: Arc<App>) {
         purge_all("sessions", sessions).await;
         let attempts = || server.attempts.purge(app.clock.now(), PURGE_BATCH);
         purge_all("login attempts", attempts).await;
+        let revocations = || app.revocations.purge(app.clock.now(), PURGE_BATCH);
+        purge_all("revocations", revocations).await;
+        app.revocations.forget(&app.signer, app.clock.now());
     }
 }
 

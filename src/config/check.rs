@@ -35,6 +35,7 @@ pub(super) fn check(
     let passwords = check.passwords();
     let login_limits = check.login_limits();
     let refresh_limits = check.refresh_limits();
+    let revocations = check.revocations();
     let mail = check.mail();
     let signup_enabled = check.flag("signup.enabled");
     let require_verified_email = check.require_verified_email();
@@ -51,6 +52,7 @@ pub(super) fn check(
         passwords: passwords?,
         login_limits: login_limits?,
         refresh_limits: refresh_limits?,
+        revocations: revocations?,
         mail: mail?,
         signup_enabled: signup_enabled?,
         require_verified_email: require_verified_email?,

@@ -1,5 +1,6 @@
-//! The sections `login_limits` and `refresh_limits`.
+//! The sections `login_limits`, `refresh_limits` and `revocations`.
 
+use super::RevocationsConfig;
 use super::check::Check;
 use crate::attempts::{Delays, Free, Policy, RefreshPolicy};
 
@@ -22,6 +23,23 @@ impl Check<'_> {
         let (longest_shared_delay, known_network) = (longest_shared_delay?, known_network?);
         let policy = Policy::new(enabled?, free, delays, longest_shared_delay, known_network);
         self.accept_policy("login_limits", policy)
+    }
+
+    pub(super) fn revocations(&mut self) -> Option<RevocationsConfig> {
+        let open = self.flag("revocations.open");
+        let max_age = self.duration_below("revocations.max_age", 60);
+        let heartbeat = self.duration_below("revocations.heartbeat", 60);
+        let heartbeat = heartbeat.and_then(|heartbeat| {
+            let checked = (!heartbeat.is_zero()).then_some(heartbeat);
+            self.accept("revocations.heartbeat", checked.ok_or("must be at least 1s".to_owned()))
+        });
+        let max_listeners = self.number("revocations.max_listeners", 0, 100_000);
+        Some(RevocationsConfig {
+            open: open?,
+            max_age: max_age?,
+            heartbeat: heartbeat?,
+            max_listeners: max_listeners?,
+        })
     }
 
     pub(super) fn refresh_limits(&mut self) -> Option<RefreshPolicy> {

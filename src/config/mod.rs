@@ -79,6 +79,8 @@ pub struct Config {
     pub login_limits: attempts::Policy,
     /// How often a session may be refreshed.
     pub refresh_limits: attempts::RefreshPolicy,
+    /// How siblings hear of revocations.
+    pub revocations: RevocationsConfig,
     /// How mail is sent, if it is.
     pub mail: Option<crate::mail::Config>,
     /// Whether anyone may make an account.
@@ -125,6 +127,19 @@ pub struct SessionsConfig {
     pub backend: SessionBackend,
     /// The rules.
     pub policy: sessions::Policy,
+}
+
+/// How siblings hear of revocations.
+#[derive(Clone, Debug)]
+pub struct RevocationsConfig {
+    /// Whether whoever can reach the service may hear; otherwise the scope `revocations:read` is needed.
+    pub open: bool,
+    /// How long the statement may be cached.
+    pub max_age: Duration,
+    /// How often listeners are told how things stand.
+    pub heartbeat: Duration,
+    /// How many may listen at once.
+    pub max_listeners: usize,
 }
 
 /// The store of sessions.

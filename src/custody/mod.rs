@@ -1,6 +1,8 @@
 //! What is done to signing keys as a whole, by operators and by the service itself: the step in
 //! [`crate::keys`], how long tokens can live, and the audit event that says who did it and why.
 
+mod import;
+mod revocations;
 pub mod view;
 
 use std::collections::HashSet;
@@ -10,15 +12,16 @@ use crate::audit::{Actor, Audit, By, Event, Kind, Origin};
 use crate::clients::store::ClientStore;
 use crate::keys::chain::{Handover, Lead};
 use crate::keys::changes::{Grown, Revoked};
-use crate::keys::import::{self, ImportError, Imported};
+use crate::keys::import::ImportError;
 use crate::keys::rotation::State;
 use crate::keys::store::StoredKey;
 use crate::keys::{Algorithm, Keys, KeysError, Policy, PublicKey, Rewrapped, Vault};
-use crate::secret::Secret;
+use crate::revocations::Revocations;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::tokens::LEEWAY;
 
+pub use import::{Brought, Import};
 pub use view::{ImportView, KeyView, RevocationView, RewrapView, RotationView};
 
 /// A step of a key that lies further back was told by whoever saw it, or nobody needs it any more.
@@ -103,30 +106,15 @@ impl Turn {
     }
 }
 
-/// A key to be brought in.
-pub struct Import {
-    /// PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
-    pub pem: Secret<String>,
-    /// Opens an encrypted one.
-    pub passphrase: Option<Secret<String>>,
-    /// RS256 or PS256; what the configuration signs with, or RS256, if `None`.
-    pub algorithm: Option<Algorithm>,
-    /// The name that its tokens already carry; its thumbprint if `None`.
-    pub kid: Option<String>,
-    /// When it signs.
-    pub turn: Turn,
-    /// How long a public key stays published; as long as a token can live if `None`.
-    pub verify_for: Option<Duration>,
-}
-
-/// What became of an import.
-pub struct Brought {
-    /// The key's name.
-    pub kid: String,
-    /// When it signs; `None` for one that only verifies.
-    pub activates_at: Option<Timestamp>,
-    /// When it leaves JWKS, if that is decided.
-    pub retires_at: Option<Timestamp>,
+/// What custody looks into and writes to, beside the keys.
+#[derive(Clone)]
+pub struct Ledgers {
+    /// How long their tokens live.
+    pub clients: ClientStore,
+    /// What siblings must hear.
+    pub revocations: Revocations,
+    /// What is kept of what was done.
+    pub audit: Audit,
 }
 
 /// The signing keys and what is kept of what happens to them. Cheap to clone.
@@ -135,6 +123,7 @@ pub struct Custody {
     /// The keys themselves.
     pub keys: Keys,
     clients: ClientStore,
+    revocations: Revocations,
     audit: Audit,
     access_token_lifetime: Duration,
 }
@@ -145,14 +134,14 @@ impl Custody {
         db: &Db,
         vault: Vault,
         policy: Policy,
-        clients: ClientStore,
-        audit: Audit,
+        ledgers: Ledgers,
         access_token_lifetime: Duration,
         now: Timestamp,
     ) -> Result<Self, KeysError> {
+        let Ledgers { clients, revocations, audit } = ledgers;
         let lifetime = longest_token_life(access_token_lifetime, &clients).await?;
         let (keys, grown) = Keys::open(db, vault, policy, lifetime, now).await?;
-        let custody = Self { keys, clients, audit, access_token_lifetime };
+        let custody = Self { keys, clients, revocations, audit, access_token_lifetime };
         custody.tell_of(&grown, now).await;
         Ok(custody)
     }
@@ -253,49 +242,13 @@ impl Custody {
     ) -> Result<Revoked, CustodyError> {
         Why { forced: true, reason: Some(reason.to_owned()) }.check()?;
         let revoked = self.keys.revoke(kid, self.token_lifetime().await?, now).await?;
+        // Cut off before this, whoever follows the keys records it.
+        self.revocations.ensure_key(kid, now).await?;
         let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
         let detail = format!("{signs} signs now; reason: {}", reason.trim());
         self.audit.record_once(event(Kind::KeyRevoked, kid, Some(detail), &by), now).await;
         self.make_spare(now).await;
         Ok(revoked)
-    }
-
-    /// Brings a key in that was made elsewhere.
-    pub async fn import(
-        &self,
-        import: Import,
-        by: By<'_>,
-        now: Timestamp,
-    ) -> Result<Brought, CustodyError> {
-        let Import { pem, passphrase, algorithm, kid, turn, verify_for } = import;
-        turn.why.check()?;
-        let default = self.keys.policy().algorithms.default;
-        let usual = if default.is_rsa() { default } else { Algorithm::Rs256 };
-        let algorithm = algorithm.unwrap_or(usual);
-        let lifetime = self.token_lifetime().await?;
-        let brought = if import::is_public(pem.expose()) {
-            let public = import::read_public(pem.expose(), algorithm, kid)?;
-            let verify_for = verify_for.unwrap_or(lifetime);
-            if verify_for.as_secs() == 0 || verify_for > LONGEST_VERIFYING {
-                return Err(CustodyError::VerifyFor);
-            }
-            let until = now.plus(verify_for);
-            let kid = self.keys.publish(public, until, now).await?;
-            Brought { kid, activates_at: None, retires_at: Some(until) }
-        } else {
-            let imported = read_private(pem, passphrase, algorithm, kid).await?;
-            let lead = turn.lead(self.keys.policy());
-            let (kid, at) = self.keys.import(imported, lead, lifetime, now).await?;
-            Brought { kid, activates_at: Some(at), retires_at: None }
-        };
-        let detail = match (brought.activates_at, brought.retires_at) {
-            (Some(at), _) => format!("signs from {at}"),
-            (None, Some(until)) => format!("verifies until {until}"),
-            (None, None) => "verifies".into(),
-        };
-        let detail = turn.why.after(detail);
-        self.record(Kind::KeyImported, &brought.kid, detail, &by, now).await;
-        Ok(brought)
     }
 
     /// Seals all private keys under the newest key-encryption key.
@@ -364,20 +317,6 @@ fn event<'a>(kind: Kind, kid: &str, detail: Option<String>, by: &By<'a>) -> Even
         client_id: None,
         detail,
         origin: by.origin,
-    }
-}
-
-/// Reads a private key off the request path: an encrypted one takes up to seconds to open.
-async fn read_private(
-    pem: Secret<String>,
-    passphrase: Option<Secret<String>>,
-    algorithm: Algorithm,
-    kid: Option<String>,
-) -> Result<Imported, CustodyError> {
-    let read = move || Imported::read(pem.expose(), passphrase.as_ref(), algorithm, kid);
-    match tokio::task::spawn_blocking(read).await {
-        Ok(imported) => Ok(imported?),
-        Err(error) => Err(StorageError::Internal(error.into()).into()),
     }
 }
 

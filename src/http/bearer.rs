@@ -19,6 +19,8 @@ pub enum BearerError {
     NotOpenId,
     /// It is good, but does not administer Signet.
     NotAdministrator,
+    /// It is good, but lacks the scope `revocations:read`.
+    NotListener,
 }
 
 impl BearerError {
@@ -54,6 +56,14 @@ impl BearerError {
                 "the access token lacks the scope openid",
                 "Bearer realm=\"signet\", error=\"insufficient_scope\", \
                  error_description=\"the access token lacks the scope openid\", scope=\"openid\"",
+            ),
+            Self::NotListener => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "the access token lacks the scope revocations:read",
+                "Bearer realm=\"signet\", error=\"insufficient_scope\", \
+                 error_description=\"the access token lacks the scope revocations:read\", \
+                 scope=\"revocations:read\"",
             ),
             Self::NotAdministrator => (
                 StatusCode::FORBIDDEN,

@@ -106,10 +106,11 @@ fn public_for(max_age: Duration) -> HeaderValue {
 }
 
 /// RFC 9110 section 13.1.2: weak comparison against a list, or `*`.
-fn is_known(request: &HttpRequest, etag: &str) -> bool {
+pub(super) fn is_known(request: &HttpRequest, etag: &str) -> bool {
     let values = request.headers().get_all(header::IF_NONE_MATCH);
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
         let tag = tag.trim();
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+        let opaque = |tag| str::strip_prefix(tag, "W/").unwrap_or(tag);
+        tag == "*" || opaque(tag) == opaque(etag)
     })
 }

@@ -14,7 +14,8 @@ use utoipa_swagger_ui::{Config, oauth};
 use super::error::Problem;
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, email, health, introspect, my_sessions, recovery, revoke, token, userinfo,
+    discovery, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
+    userinfo,
 };
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
@@ -30,6 +31,7 @@ use crate::tokens::scope;
     ),
     paths(
         discovery::metadata, discovery::openid_configuration, discovery::jwks,
+        revocations::snapshot, revocations::stream,
         token::token, revoke::revoke, introspect::introspect,
         userinfo::userinfo, userinfo::userinfo_by_post,
         account::signup, token::login, account::logout,
@@ -80,6 +82,7 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
     let scopes = Scopes::from_iter([
         (scope::ADMIN, "administration, for clients that have it"),
         (scope::USERS_READ, "reading users, for clients that have it"),
+        (scope::REVOCATIONS_READ, "hearing of revocations, where that is not open to all"),
     ]);
     let flow = Flow::ClientCredentials(ClientCredentials::new(&token, scopes));
     components.add_security_scheme("service", SecurityScheme::OAuth2(OAuth2::new([flow])));

@@ -38,6 +38,9 @@ pub async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
             return Err(Problem::unavailable(format!("the {name} is not usable")).because(&error));
         }
     }
+    if !server.sessions.is_restored().await.unwrap_or(false) {
+        return Err(Problem::unavailable("what is revoked is being written back"));
+    }
     let ring = app.keys.ring();
     if ring.active(app.keys.policy().algorithms.default, app.clock.now()).is_none() {
         return Err(Problem::unavailable("the key that is to sign does not open here"));
@@ -63,6 +66,9 @@ pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
         hashes: server.hashing.computed(),
         logins_limited: server.attempts.limited(),
         refreshes_limited: server.refresh_limit.limited(),
+        revocations: app.revocations.count(),
+        revocations_age: app.revocations.age(),
+        listeners: app.listening(),
     };
     let text = app.metrics.render(readings).map_err(|error| Problem::internal().because(&error))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))

@@ -23,6 +23,7 @@ mod observe;
 mod paging;
 mod precondition;
 mod recovery;
+mod revocations;
 mod revoke;
 mod routes;
 mod server;

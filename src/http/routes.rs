@@ -13,7 +13,8 @@ use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, docs, email, health, introspect, my_sessions, recovery, revoke, token, userinfo,
+    discovery, docs, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
+    userinfo,
 };
 use crate::app::App;
 use crate::oauth::metadata::path;
@@ -36,6 +37,7 @@ pub struct Routes {
     metadata: Data<discovery::MetadataBody>,
     cache_control: Data<discovery::CacheControl>,
     docs: Data<docs::Docs>,
+    listeners: Data<revocations::Listeners>,
     /// The path of the issuer, empty for the root.
     prefix: String,
 }
@@ -52,6 +54,7 @@ impl Routes {
             metadata: Data::new(discovery::MetadataBody::new(&app)),
             cache_control: Data::new(discovery::CacheControl::new(&app)),
             docs: Data::new(docs::Docs::new(&prefix)),
+            listeners: Data::new(revocations::Listeners::new(&app)),
             prefix,
             app: Data::from(app),
         }
@@ -63,6 +66,7 @@ impl Routes {
         service.app_data(self.metadata.clone());
         service.app_data(self.cache_control.clone());
         service.app_data(self.docs.clone());
+        service.app_data(self.listeners.clone());
         self.table(service);
         let prefix = &self.prefix;
         if !prefix.is_empty() {
@@ -88,6 +92,10 @@ impl Routes {
         add(path::OPENID_CONFIGURATION, Any, Failures, READ, vec![get().to(discovery::metadata)]);
         add(path::AUTHORIZATION_SERVER, Any, Failures, READ, vec![get().to(discovery::metadata)]);
         add(path::JWKS, Any, Failures, READ, vec![get().to(discovery::jwks)]);
+        add(path::REVOCATIONS, Any, Failures, READ, vec![get().to(revocations::snapshot)]);
+        add(path::REVOCATIONS_STREAM, Any, Failures, "GET", vec![
+            web::get().to(revocations::stream),
+        ]);
 
         add(path::TOKEN, Listed, Each, "POST", vec![post().to(token::token)]);
         add(path::REVOKE, Listed, Each, "POST", vec![post().to(revoke::revoke)]);
@@ -234,8 +242,14 @@ impl Routes {
 }
 
 /// Swagger UI, of this or of another service, sends the third.
-const ALLOWED_HEADERS: [&str; 5] =
-    ["authorization", "content-type", "x-requested-with", "x-request-id", "if-none-match"];
+const ALLOWED_HEADERS: [&str; 6] = [
+    "authorization",
+    "content-type",
+    "x-requested-with",
+    "x-request-id",
+    "if-none-match",
+    "last-event-id",
+];
 
 /// GET, and HEAD, which is GET without the body (RFC 9110 section 9.3.2).
 fn get() -> Route {

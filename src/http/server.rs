@@ -1,12 +1,15 @@
 //! The server: workers, limits, time-outs, and an orderly end. On SIGTERM or SIGINT readiness goes
 //! first, then the listener, then the requests in flight, each within its time.
 
+use std::any::Any;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App as ActixApp, HttpServer};
+use rustix::net::sockopt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::routes::Routes;
@@ -20,6 +23,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections of one worker; beyond it new ones wait.
 const MOST_CONNECTIONS: usize = 10_000;
+/// How long a client may leave what was sent to it unread, in milliseconds: then it is cut off.
+const UNREAD_TIMEOUT: u32 = 30_000;
 
 /// Serves `app` on `listener` until a signal says stop and all is finished.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
@@ -31,6 +36,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> 
     })
     .workers(config.workers)
     .max_connections(MOST_CONNECTIONS)
+    .on_connect(|connection, _| limit_unread(connection))
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
@@ -42,6 +48,16 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> 
     let result = server.await;
     stopper.abort();
     result
+}
+
+/// Lets the kernel drop a connection whose other end does not read. The server would wait for it
+/// without end: a stream is asked for more only when there is room.
+fn limit_unread(connection: &dyn Any) {
+    if let Some(connection) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = sockopt::set_tcp_user_timeout(connection, UNREAD_TIMEOUT)
+    {
+        tracing::debug!(%error, "a connection has no time limit");
+    }
 }
 
 async fn stop_on_signal(app: Arc<App>, server: ServerHandle) {

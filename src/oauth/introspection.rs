@@ -56,6 +56,10 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<Option<(Claims, Live)>, StorageError> {
         let Ok(claims) = self.access_tokens.verify(token, now) else { return Ok(None) };
+        // What siblings refuse is refused here, even where the session store has lost its word on it.
+        if self.revocations.covers(&claims) {
+            return Ok(None);
+        }
         let live = self.sessions.find_live(&claims.sub, claims.sid, &claims.jti, now).await?;
         let Some(live) = live else { return Ok(None) };
         let client = self.clients.find_enabled(&claims.client_id).await?;

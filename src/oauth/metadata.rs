@@ -21,6 +21,10 @@ pub mod path {
     pub const INTROSPECT: &str = "/oauth2/introspect";
     /// OpenID Connect Core 1.0 section 5.3.
     pub const USERINFO: &str = "/oauth2/userinfo";
+    /// What is revoked, for who verifies locally.
+    pub const REVOCATIONS: &str = "/revocations";
+    /// The same as it happens.
+    pub const REVOCATIONS_STREAM: &str = "/revocations/stream";
 }
 
 /// One document serves both standards; each ignores the other's members.
@@ -32,12 +36,15 @@ pub struct Metadata {
     introspection_endpoint: String,
     userinfo_endpoint: String,
     jwks_uri: String,
+    /// Ours (RFC 8414 section 2 allows it), named as `jwks_uri` is.
+    revocations_uri: String,
+    revocations_stream_uri: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_documentation: Option<String>,
     grant_types_supported: [&'static str; 3],
     /// Required by both standards, and empty: there is no authorization endpoint.
     response_types_supported: [&'static str; 0],
-    scopes_supported: [&'static str; 5],
+    scopes_supported: [&'static str; 6],
     token_endpoint_auth_methods_supported: [&'static str; 3],
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
@@ -57,6 +64,8 @@ impl Metadata {
             introspection_endpoint: at(path::INTROSPECT),
             userinfo_endpoint: at(path::USERINFO),
             jwks_uri: at(path::JWKS),
+            revocations_uri: at(path::REVOCATIONS),
+            revocations_stream_uri: at(path::REVOCATIONS_STREAM),
             service_documentation: docs.then(|| at("/docs")),
             grant_types_supported: GrantType::ALL.map(GrantType::as_str),
             response_types_supported: [],
@@ -66,6 +75,7 @@ impl Metadata {
                 scope::EMAIL,
                 scope::ADMIN,
                 scope::USERS_READ,
+                scope::REVOCATIONS_READ,
             ],
             token_endpoint_auth_methods_supported: METHODS,
             revocation_endpoint_auth_methods_supported: METHODS,

@@ -16,13 +16,13 @@ use crate::attempts::{Attempts, Limited, RefreshLimit};
 use crate::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::clients::registry::AuthenticationError;
 use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
+use crate::revocations::Revocations;
 use crate::roles::RoleRegistry;
 use crate::secret::Random;
 use crate::sessions::{self, Sessions};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::tokens::access_token::SignError;
-use crate::tokens::{AccessTokens, RefreshTokenKey, Scope};
+use crate::tokens::{AccessTokens, RefreshTokenKey, Scope, SignError};
 use crate::users::{Hashing, HashingError, UserStore};
 
 pub use introspection::Introspection;
@@ -46,6 +46,8 @@ pub struct AuthorizationServer {
     pub refresh_limit: RefreshLimit,
     /// The sessions.
     pub sessions: Sessions,
+    /// What else is revoked.
+    pub revocations: Revocations,
     /// Whether an address has to be proven before its user can log in.
     pub requires_verified_email: bool,
     /// Issues and verifies access tokens.

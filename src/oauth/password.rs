@@ -171,7 +171,7 @@ impl AuthorizationServer {
         if present.as_ref().is_some_and(|present| present.roles == user.roles) {
             return Ok(());
         }
-        self.sessions.revoke(begun.user_id, begun.sid).await?;
+        self.sessions.revoke(begun.user_id, begun.sid, now).await?;
         tracing::info!(user = %user.id, at = %now, "the account changed during a login");
         match present {
             // The password is right: the same once more gets a token by the new roles.

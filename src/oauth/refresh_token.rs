@@ -108,7 +108,7 @@ impl AuthorizationServer {
             Some(user) => return Ok(user),
         };
         // Normally its record is gone already; this one was begun or brought back since.
-        self.sessions.revoke(session.user_id, session.sid).await?;
+        self.sessions.revoke(session.user_id, session.sid, now).await?;
         let presented = RefreshToken { user_id: session.user_id, sid: session.sid, generation: 0 };
         Err(self.refuse(client, Some(presented), reason, origin, now).await)
     }

@@ -26,7 +26,7 @@ impl AuthorizationServer {
             if session.client_id != client.client_id {
                 return Err(NOT_YOURS);
             }
-            self.sessions.revoke(session.user_id, session.sid).await?;
+            self.sessions.revoke(session.user_id, session.sid, now).await?;
             let subject = session.user_id.to_string();
             self.revoked(
                 Kind::SessionRevoked,

@@ -9,10 +9,11 @@ use std::time::Duration;
 use crate::audit::{Actor, Audit, By, Event, Kind};
 use crate::clients::registry::STALENESS;
 use crate::clients::{Client, ClientSecret, ClientStore, ClientType, FIRST_PARTY, GrantType};
+use crate::revocations::{Revocations, Revoked};
 use crate::secret::{Random, Secret};
-use crate::storage::StorageError;
+use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
-use crate::tokens::scope;
+use crate::tokens::{LEEWAY, scope};
 
 pub use view::ClientView;
 
@@ -53,7 +54,9 @@ pub enum RegistrarError {
 /// Keeps the register of clients. Cheap to clone.
 #[derive(Clone)]
 pub struct Registrar {
+    db: Db,
     clients: ClientStore,
+    revocations: Revocations,
     audit: Audit,
     random: Random,
 }
@@ -64,9 +67,15 @@ pub async fn taken_over() {
 }
 
 impl Registrar {
-    /// The registrar of these clients.
-    pub fn new(clients: ClientStore, audit: Audit, random: Random) -> Self {
-        Self { clients, audit, random }
+    /// The registrar of these clients, which are in `db`.
+    pub fn new(
+        db: Db,
+        clients: ClientStore,
+        revocations: Revocations,
+        audit: Audit,
+        random: Random,
+    ) -> Self {
+        Self { db, clients, revocations, audit, random }
     }
 
     /// Registers `client`, which has been checked. A confidential one gets a secret, which is in the
@@ -83,6 +92,7 @@ impl Registrar {
             client.secrets.push(kept);
             shown = Some(text);
         }
+        self.observe_token_life(&client, now).await?;
         match self.clients.create(&client).await {
             Err(StorageError::Conflict) => return Err(RegistrarError::Taken(client.client_id)),
             result => result?,
@@ -111,9 +121,20 @@ impl Registrar {
         if is_oneself(client, &by) && is_lost(may_administer) {
             return Err(RegistrarError::Oneself);
         }
-        if !self.clients.replace(client, &next, now).await? {
+        self.observe_token_life(&next, now).await?;
+        let shuts = client.disabled_at.is_none() && next.disabled_at.is_some();
+        let done = self.db.write(async |transaction| {
+            let done = self.clients.replace_in(transaction, client, &next, now).await?;
+            if done && shuts {
+                let revoked = all_tokens(client, now);
+                self.revocations.record_in(transaction, revoked, now).await?;
+            }
+            Ok(done)
+        });
+        if !done.await? {
             return Err(RegistrarError::Stale);
         }
+        self.revocations.announce();
         next.version += 1;
         for (kind, detail) in differences {
             self.tell(kind, client, detail, &by, now).await;
@@ -160,11 +181,32 @@ impl Registrar {
         if is_oneself(client, &by) {
             return Err(RegistrarError::Oneself);
         }
-        if !self.clients.remove(client).await? {
+        let done = self.db.write(async |transaction| {
+            let done = self.clients.remove_in(transaction, client).await?;
+            if done {
+                let revoked = all_tokens(client, now);
+                self.revocations.record_in(transaction, revoked, now).await?;
+            }
+            Ok(done)
+        });
+        if !done.await? {
             return Err(RegistrarError::Stale);
         }
+        self.revocations.announce();
         self.tell(Kind::ClientDeleted, client, None, &by, now).await;
         Ok(())
+    }
+
+    /// Before the first token that lives longer can be issued.
+    async fn observe_token_life(
+        &self,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        match client.access_token_lifetime {
+            Some(life) => self.revocations.observe_token_life(life + LEEWAY, now).await,
+            None => Ok(()),
+        }
     }
 
     async fn tell(
@@ -185,6 +227,12 @@ impl Registrar {
         };
         self.audit.record(event, now).await;
     }
+}
+
+/// All tokens of a client that goes. Instances that have not heard of it issue some for a moment more.
+fn all_tokens(client: &Client, now: Timestamp) -> Revoked {
+    let before = now.plus(STALENESS).plus(Duration::from_secs(1));
+    Revoked::Client { client_id: client.client_id.clone(), before }
 }
 
 /// The secrets as they are after the change: the one that was newest, where it overlaps, and the

@@ -4,7 +4,8 @@
 //! A refresh is two calls: `open_rotation` decides, and `commit` makes the decision true in one
 //! compare-and-swap after everything that can fail has been done. Invariant: whatever runs side by
 //! side or is cut off, the current generation is advanced once, and a revoked session, which is
-//! one that is deleted, has no live successor.
+//! one that is deleted, has no live successor. Whatever ends is recorded for siblings first, and
+//! deleted then: cut off in between, it is refused all the same.
 
 mod policy;
 mod rotation;
@@ -15,6 +16,7 @@ mod store_sql;
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
 pub use policy::{Policy, Recovery};
@@ -22,17 +24,22 @@ pub use rotation::Refusal;
 pub use session::{NewSession, Origin, Session};
 pub use store::{Page, PageError};
 
+use crate::revocations::{Entry, Revocations, Revoked};
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use rotation::{Advance, Decision};
 use store::{Held, SessionStore};
 
+/// How many revocations are written back at once.
+const RESTORED_AT_ONCE: usize = 64;
+
 /// All sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     store: Arc<dyn SessionStore>,
     policy: Arc<Policy>,
+    revocations: Revocations,
 }
 
 /// A decision to answer a refresh token with its successor. Made by [`Sessions::open_rotation`]
@@ -104,17 +111,14 @@ pub enum CommitError {
 
 impl Sessions {
     /// Sessions in the SQL database.
-    pub fn in_sql(db: Db, policy: Policy) -> Self {
-        Self::new(Arc::new(store_sql::SqlStore(db)), policy)
+    pub fn in_sql(db: Db, revocations: Revocations, policy: Policy) -> Self {
+        Self { store: Arc::new(store_sql::SqlStore(db)), policy: Arc::new(policy), revocations }
     }
 
     /// Sessions in Redis.
-    pub fn in_redis(redis: Redis, policy: Policy) -> Self {
-        Self::new(Arc::new(store_redis::RedisStore::new(redis)), policy)
-    }
-
-    fn new(store: Arc<dyn SessionStore>, policy: Policy) -> Self {
-        Self { store, policy: Arc::new(policy) }
+    pub fn in_redis(redis: Redis, revocations: Revocations, policy: Policy) -> Self {
+        let store = Arc::new(store_redis::RedisStore::new(redis));
+        Self { store, policy: Arc::new(policy), revocations }
     }
 
     /// The rules.
@@ -126,7 +130,8 @@ impl Sessions {
     /// has the generation [`NewSession::FIRST_GENERATION`].
     pub async fn start(&self, new: NewSession, now: Timestamp) -> Result<Session, StorageError> {
         let session = new.begin(now);
-        self.store.insert(&session, &self.policy, now).await?;
+        let ended = self.store.insert(&session, &self.policy, now).await?;
+        self.record(session.user_id, ended, now).await?;
         Ok(session)
     }
 
@@ -143,6 +148,11 @@ impl Sessions {
         let Some(held) = self.store.load(user_id, sid).await? else {
             return Err(RotationError::Invalid(Refusal::Unknown));
         };
+        if self.revocations.has_session(sid) {
+            // A store that lost its last writes brought it back, or its end is not over yet.
+            self.store.delete(user_id, sid).await?;
+            return Err(RotationError::Invalid(Refusal::Unknown));
+        }
         match rotation::decide(&held.session, generation, client_id, now, &self.policy) {
             Decision::Advance { next, advance } => {
                 Ok(Rotation { held, change: Some((next, advance)) })
@@ -151,6 +161,7 @@ impl Sessions {
             Decision::Refuse(refusal) => Err(RotationError::Invalid(refusal)),
             Decision::Reuse => {
                 // However far others have taken the session meanwhile, this token stays displaced.
+                self.record(user_id, [sid], now).await?;
                 self.store.delete(user_id, sid).await?;
                 Err(RotationError::Reuse(Box::new(held.session)))
             }
@@ -200,20 +211,80 @@ impl Sessions {
     }
 
     /// Ends a session; whether there was one.
-    pub async fn revoke(&self, user_id: Uuid, sid: Uuid) -> Result<bool, StorageError> {
+    pub async fn revoke(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        if self.find(user_id, sid, now).await?.is_some() {
+            self.record(user_id, [sid], now).await?;
+        }
         self.store.delete(user_id, sid).await
     }
 
-    /// Ends all sessions of a user; how many there were. A login under way may still begin one:
-    /// raise the user's epoch first, which makes it useless.
-    pub async fn revoke_all(&self, user_id: Uuid) -> Result<u64, StorageError> {
-        self.store.delete_all(user_id, None).await
+    /// Ends a user as a whole, with all sessions; how many there were. A login under way may still
+    /// begin one: raise the user's epoch after this, then [`Sessions::revoke_begun`].
+    pub async fn revoke_all(&self, user_id: Uuid, now: Timestamp) -> Result<u64, StorageError> {
+        let listed = self.sids(user_id, None, now).await?;
+        self.revocations.record_user(user_id, listed.iter().copied(), now).await?;
+        self.delete_all(user_id, None, &listed, now).await
+    }
+
+    /// Ends the sessions that were begun since [`Sessions::revoke_all`].
+    pub async fn revoke_begun(&self, user_id: Uuid, now: Timestamp) -> Result<(), StorageError> {
+        let listed = self.sids(user_id, None, now).await?;
+        self.record(user_id, listed.iter().copied(), now).await?;
+        self.delete_all(user_id, None, &listed, now).await.map(drop)
     }
 
     /// Ends all sessions of a user but the one with that `sid`; how many those were. One that
     /// begins beside this may live on.
-    pub async fn revoke_others(&self, user_id: Uuid, sid: Uuid) -> Result<u64, StorageError> {
-        self.store.delete_all(user_id, Some(sid)).await
+    pub async fn revoke_others(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let listed = self.sids(user_id, Some(sid), now).await?;
+        self.record(user_id, listed.iter().copied(), now).await?;
+        self.delete_all(user_id, Some(sid), &listed, now).await
+    }
+
+    async fn sids(
+        &self,
+        user_id: Uuid,
+        kept: Option<Uuid>,
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, StorageError> {
+        let sessions = self.store.list(user_id, now).await?.into_iter();
+        Ok(sessions.map(|session| session.sid).filter(|sid| Some(*sid) != kept).collect())
+    }
+
+    /// Deletes the sessions, of which those `listed` are on record.
+    async fn delete_all(
+        &self,
+        user_id: Uuid,
+        kept: Option<Uuid>,
+        listed: &[Uuid],
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let deleted = self.store.delete_all(user_id, kept).await?;
+        let count = deleted.len() as u64;
+        let begun_meanwhile = deleted.into_iter().filter(|sid| !listed.contains(sid));
+        self.record(user_id, begun_meanwhile, now).await?;
+        Ok(count)
+    }
+
+    /// Tells siblings that sessions of a user end.
+    async fn record(
+        &self,
+        user_id: Uuid,
+        sids: impl IntoIterator<Item = Uuid>,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let ended = sids.into_iter().map(|sid| Revoked::Session { sid, user_id });
+        self.revocations.record(&ended.collect::<Vec<_>>(), now).await
     }
 
     /// Ends one access token, and with it nothing else. It is remembered until `expires_at`, which
@@ -228,6 +299,9 @@ impl Sessions {
         if expires_at <= now {
             return Ok(());
         }
+        let (token, owner) = (jti.to_owned(), subject.to_owned());
+        let revoked = Revoked::Token { jti: token, subject: owner, ends_at: expires_at };
+        self.revocations.record(&[revoked], now).await?;
         self.store.revoke_token(subject, jti, expires_at, now).await
     }
 
@@ -249,6 +323,38 @@ impl Sessions {
         let session = self.store.load_for_token(user_id, sid, jti).await?;
         let session = session.filter(|session| !session.is_expired(&self.policy, now));
         Ok(session.map(|session| Live { epoch: Some(session.epoch) }))
+    }
+
+    /// Whether the store may have lost its last writes since what is revoked was written back; then
+    /// [`Sessions::restore`] it.
+    pub async fn is_restored(&self) -> Result<bool, StorageError> {
+        Ok(self.store.lineage().await?.is_none())
+    }
+
+    /// Writes back what is revoked, so that a store which lost its last writes knows it again. The
+    /// record must have been followed since the loss.
+    pub async fn restore(&self, now: Timestamp) -> Result<(), StorageError> {
+        let Some(lineage) = self.store.lineage().await? else { return Ok(()) };
+        let entries = self.revocations.entries(now);
+        let restored = stream::iter(entries).map(Ok).try_for_each_concurrent(
+            RESTORED_AT_ONCE,
+            |Entry { revoked, expires_at }| async move {
+                match revoked {
+                    Revoked::Session { sid, user_id } => {
+                        self.store.delete(user_id, sid).await.map(drop)
+                    }
+                    Revoked::Token { jti, subject, .. } => {
+                        self.store.revoke_token(&subject, &jti, expires_at, now).await
+                    }
+                    // What cuts off by time is checked elsewhere.
+                    Revoked::Subject { .. } | Revoked::Client { .. } | Revoked::Key { .. } => {
+                        Ok(())
+                    }
+                }
+            },
+        );
+        restored.await?;
+        self.store.set_lineage(&lineage).await
     }
 
     /// Removes at most `limit` expired records; how many. When it is `limit`, there may be more.

@@ -77,13 +77,14 @@ pub trait SessionStore: Send + Sync {
     ) -> BoxFuture<'a, Result<Page, PageError>>;
 
     /// Adds a session with a new `sid`. When all calls have answered, the user has at most
-    /// `policy.max_per_user` live sessions: each call deletes the oldest others, never its own.
+    /// `policy.max_per_user` live sessions: each call deletes the oldest others, never its own, and
+    /// says which.
     fn insert<'a>(
         &'a self,
         session: &'a Session,
         policy: &'a Policy,
         now: Timestamp,
-    ) -> Answer<'a, ()>;
+    ) -> Answer<'a, Vec<Uuid>>;
 
     /// Puts `next` in the place of `held` if that is still there and unchanged; `false` if not.
     /// Of many at once with the same `held`, exactly one succeeds; beside a deletion, either this
@@ -99,9 +100,9 @@ pub trait SessionStore: Send + Sync {
     /// Deletes one session, whatever its state; whether it was there.
     fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, bool>;
 
-    /// Deletes all sessions of a user, but for the one to be kept, which it does not touch; how many
-    /// it deleted. One step: whatever was there before is gone after it.
-    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, u64>;
+    /// Deletes all sessions of a user, but for the one to be kept, which it does not touch; which it
+    /// deleted. One step: whatever was there before is gone after it.
+    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, Vec<Uuid>>;
 
     /// Remembers until `expires_at` that the access token `jti` of `subject` is revoked.
     fn revoke_token<'a>(
@@ -115,6 +116,14 @@ pub trait SessionStore: Send + Sync {
     /// Removes at most `limit` records that have expired by `now`; how many it removed. A store
     /// that forgets by itself has nothing to do.
     fn purge(&self, now: Timestamp, limit: u32) -> Answer<'_, u64>;
+
+    /// `None` where the store has held what it was told without a break since it was last given the
+    /// name of its lineage; else that name, as it is now. A store that loses nothing which the
+    /// database keeps has none.
+    fn lineage(&self) -> Answer<'_, Option<String>>;
+
+    /// Gives the store the name of its lineage.
+    fn set_lineage<'a>(&'a self, lineage: &'a str) -> Answer<'a, ()>;
 
     /// Whether the store answers, and keeps what it is given.
     fn check_health(&self) -> Answer<'_, ()>;

@@ -4,7 +4,9 @@
 //! - `signet:{user}:s:sid`: one session, as tab-separated text that begins with the format's
 //!   version and lives until the session ends;
 //! - `signet:{user}:i`: the sids, sorted by absolute end;
-//! - `signet:{subject}:t:jti`: a revoked access token, until it would have ended anyway.
+//! - `signet:{subject}:t:jti`: a revoked access token, until it would have ended anyway;
+//! - `signet:lineage`: the processes of Redis that have held all this since what is revoked was
+//!   written back. After a restart, a failover or a flush it is another, or gone.
 //!
 //! Identifiers are base64url of their 16 bytes. Times come with the call, never from Redis.
 //!
@@ -29,6 +31,8 @@ use super::{Policy, Session};
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
 use crate::time::Timestamp;
+
+const LINEAGE: &str = "signet:lineage";
 
 /// The store over a Redis.
 pub struct RedisStore {
@@ -120,7 +124,7 @@ impl SessionStore for RedisStore {
         session: &'a Session,
         policy: &'a Policy,
         now: Timestamp,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Vec<Uuid>> {
         async move {
             let ends_at = session.ends_at(policy);
             let mut call = self.start.key(index_key(session.user_id));
@@ -133,7 +137,7 @@ impl SessionStore for RedisStore {
                 .arg(policy.max_per_user)
                 .arg(record_prefix(session.user_id))
                 .arg(seconds_until(ends_at, now));
-            self.redis.invoke(&call).await
+            parse_all(&self.redis.invoke::<Vec<String>>(&call).await?)
         }
         .boxed()
     }
@@ -163,11 +167,12 @@ impl SessionStore for RedisStore {
         .boxed()
     }
 
-    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, u64> {
+    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, Vec<Uuid>> {
         async move {
             let mut call = self.delete_all.key(index_key(user_id));
             let kept = kept.map(short).unwrap_or_default();
-            self.redis.invoke(call.arg(record_prefix(user_id)).arg(kept)).await
+            call.arg(record_prefix(user_id)).arg(kept);
+            parse_all(&self.redis.invoke::<Vec<String>>(&call).await?)
         }
         .boxed()
     }
@@ -191,6 +196,20 @@ impl SessionStore for RedisStore {
         async { Ok(0) }.boxed()
     }
 
+    fn lineage(&self) -> Answer<'_, Option<String>> {
+        async move {
+            // In this order: a Redis that is replaced in between has a name that was not given.
+            let present = self.redis.run_ids().await?;
+            let given: Option<String> = self.redis.query(cmd("GET").arg(LINEAGE)).await?;
+            Ok((given.as_ref() != Some(&present)).then_some(present))
+        }
+        .boxed()
+    }
+
+    fn set_lineage<'a>(&'a self, lineage: &'a str) -> Answer<'a, ()> {
+        async move { self.redis.query(cmd("SET").arg(LINEAGE).arg(lineage)).await }.boxed()
+    }
+
     fn check_health(&self) -> Answer<'_, ()> {
         self.redis.check_keeps_data().boxed()
     }
@@ -210,6 +229,10 @@ fn parse_short(text: &str) -> Result<Uuid, StorageError> {
     bytes
         .and_then(|bytes| Uuid::from_slice(&bytes).ok())
         .ok_or_else(|| StorageError::corrupt("session index"))
+}
+
+fn parse_all(members: &[String]) -> Result<Vec<Uuid>, StorageError> {
+    members.iter().map(|member| parse_short(member)).collect()
 }
 
 /// A subject's hash tag: short for a user, so that it is the one of their sessions; a client's

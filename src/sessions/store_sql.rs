@@ -91,7 +91,7 @@ impl SessionStore for SqlStore {
         session: &'a Session,
         policy: &'a Policy,
         now: Timestamp,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Vec<Uuid>> {
         async move {
             let (sid, user_id) = (session.sid.to_string(), session.user_id.to_string());
             let insert = sqlx::query(
@@ -120,7 +120,7 @@ impl SessionStore for SqlStore {
             };
             // Logins side by side do not count each other, hence the margin of half the limit.
             if held < i64::from(policy.max_per_user / 2) {
-                return Ok(());
+                return Ok(Vec::new());
             }
             // A statement of its own after the insertion, not a transaction around both: of logins
             // side by side, the last to arrive here then sees what all of them inserted, where
@@ -129,14 +129,14 @@ impl SessionStore for SqlStore {
             let end_the_oldest = sqlx::query(
                 "DELETE FROM sessions WHERE sid IN \
                  (SELECT sid FROM sessions WHERE user_id = $1 AND expires_at > $2 AND sid <> $3 \
-                 ORDER BY started_at DESC, sid DESC LIMIT $4 OFFSET $5)",
+                 ORDER BY started_at DESC, sid DESC LIMIT $4 OFFSET $5) RETURNING sid",
             )
             .bind(user_id)
             .bind(now.as_unix())
             .bind(sid)
             .bind(MOST_LISTED)
             .bind(i64::from(policy.max_per_user) - 1);
-            self.0.execute(end_the_oldest).await.map(drop)
+            self.0.fetch_all(end_the_oldest).await?.iter().map(read_sid).collect()
         }
         .boxed()
     }
@@ -173,13 +173,14 @@ impl SessionStore for SqlStore {
         async move { Ok(self.0.execute(delete).await? == 1) }.boxed()
     }
 
-    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, u64> {
+    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, Vec<Uuid>> {
         // No session has the empty sid.
         let kept = kept.map(|sid| sid.to_string()).unwrap_or_default();
-        let delete = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND sid <> $2")
-            .bind(user_id.to_string())
-            .bind(kept);
-        async move { self.0.execute(delete).await }.boxed()
+        let delete =
+            sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND sid <> $2 RETURNING sid")
+                .bind(user_id.to_string())
+                .bind(kept);
+        async move { self.0.fetch_all(delete).await?.iter().map(read_sid).collect() }.boxed()
     }
 
     fn revoke_token<'a>(
@@ -224,6 +225,14 @@ impl SessionStore for SqlStore {
         .boxed()
     }
 
+    fn lineage(&self) -> Answer<'_, Option<String>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn set_lineage<'a>(&'a self, _lineage: &'a str) -> Answer<'a, ()> {
+        async { Ok(()) }.boxed()
+    }
+
     fn check_health(&self) -> Answer<'_, ()> {
         self.0.check_health().boxed()
     }
@@ -247,6 +256,10 @@ fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
             user_agent: row.try_get(11)?,
         },
     })
+}
+
+fn read_sid(row: &AnyRow) -> Result<Uuid, StorageError> {
+    read_id(row.try_get(0)?)
 }
 
 fn read_id(text: &str) -> Result<Uuid, StorageError> {

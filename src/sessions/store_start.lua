@@ -1,4 +1,4 @@
--- Adds a session, and ends the oldest others of the user beyond the limit.
+-- Adds a session, and ends the oldest others of the user beyond the limit. Returns which.
 -- KEYS: the user's index, the session's record.
 -- ARGV: record, its seconds to live, member, absolute end, now, limit, prefix of the user's
 --       records, seconds until the absolute end.
@@ -18,7 +18,7 @@ end
 
 local excess = redis.call('ZCARD', index) - tonumber(ARGV[6])
 if excess <= 0 then
-    return 0
+    return {}
 end
 -- Sessions that ended by idleness still stand in the index: they go first.
 local live = {}
@@ -30,8 +30,10 @@ for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
         live[#live + 1] = other
     end
 end
+local deleted = {}
 for position = 1, math.min(excess, #live) do
     redis.call('ZREM', index, live[position])
     redis.call('DEL', prefix .. live[position])
+    deleted[position] = live[position]
 end
-return 0
+return deleted

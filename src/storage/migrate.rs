@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "session origin", include_str!("../../migrations/0006_session_origin.sql")),
     (7, "roles", include_str!("../../migrations/0007_roles.sql")),
     (8, "admin", include_str!("../../migrations/0008_admin.sql")),
+    (9, "revocations", include_str!("../../migrations/0009_revocations.sql")),
 ];
 
 /// What a migration begins with on PostgreSQL alone.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use deadpool::managed::Pool;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyRow};
-use sqlx::{Any, AnyConnection, Connection};
+use sqlx::{Any, AnyConnection, Connection, Row};
 
 use connections::{Connector, Lease};
 pub use error::StorageError;
@@ -54,6 +54,9 @@ pub struct Db {
     pool: Pool<Connector>,
     engine: Engine,
 }
+
+/// Pages of SQLite's write-ahead log after which it is begun anew: 32 MiB.
+const LONGEST_LOG: i64 = 8192;
 
 /// Run on each new SQLite connection.
 const SQLITE_PREPARATION: &[&str] = &[
@@ -193,7 +196,13 @@ impl Db {
     pub async fn checkpoint(&self) -> Result<(), StorageError> {
         if self.engine == Engine::Sqlite {
             let mut connection = self.connect_apart().await?;
-            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await?;
+            let passive = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
+            let pages: i64 = passive.fetch_one(&mut connection).await?.try_get("log")?;
+            if pages > LONGEST_LOG {
+                // While one write follows the other, the log never comes to its end, and grows. Now
+                // that little is left to fold, the writer can wait for it.
+                sqlx::query("PRAGMA wal_checkpoint(RESTART)").execute(&mut connection).await?;
+            }
             connection.close().await?;
         }
         Ok(())

@@ -113,6 +113,23 @@ impl Redis {
         problem.map_or(Ok(()), |problem| Err(StorageError::Unavailable(problem.into())))
     }
 
+    /// The names of the server processes that hold the data now: another after each restart and
+    /// failover. What a hosted Redis keeps to itself counts as never changing.
+    pub async fn run_ids(&self) -> Result<String, StorageError> {
+        let servers: Vec<String> = match self.query_masters(redis::cmd("INFO").arg("server")).await
+        {
+            Err(StorageError::Internal(_)) => Vec::new(),
+            answer => answer?,
+        };
+        let run_id = |info: &String| {
+            let line = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let mut run_ids: Vec<_> = servers.iter().map(run_id).collect();
+        run_ids.sort();
+        Ok(format!("[{}]", run_ids.join(" ")))
+    }
+
     /// Runs a command on every server that holds data.
     async fn query_masters<T: FromRedisValue>(
         &self,

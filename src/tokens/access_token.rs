@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{Header, Validation};
+use jsonwebtoken::Validation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::signing::{self, SignError};
 use super::{LEEWAY, Policy, claims};
 use crate::keys::{Algorithm, Keys};
 use crate::secret::Random;
@@ -16,9 +17,6 @@ use crate::time::Timestamp;
 const TYPE: &str = "at+jwt";
 /// Longer text is no token of ours. It leaves a form room for what else asks about a token.
 const LONGEST: usize = 15 * 1024;
-
-/// A token (HSM) that has not signed by then is told to be away.
-const AWAY_AFTER: Duration = Duration::from_secs(5);
 
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,23 +130,6 @@ pub struct AccessToken {
     pub expires_in: u64,
 }
 
-/// No key could sign.
-#[derive(Debug, thiserror::Error)]
-pub enum SignError {
-    /// There is no active key.
-    #[error("no signing key is active")]
-    NoKey,
-    /// The key is on a token that does not answer now.
-    #[error("the token that holds the signing key does not answer")]
-    Away,
-    /// Nobody here would accept it.
-    #[error("the token would be longer than 15 KiB: ask for less at once")]
-    TooLong,
-    /// The key refused.
-    #[error("signing failed")]
-    Failed(#[from] jsonwebtoken::errors::Error),
-}
-
 /// Why a token is not accepted. One reason for callers: it is not good.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the access token is not valid: {0}")]
@@ -222,19 +203,7 @@ impl AccessTokens {
             added,
             foreign: false,
         };
-        let mut header = Header::new(key.public.algorithm.jws());
-        header.typ = Some(TYPE.into());
-        header.kid = Some(key.public.kid.clone());
-        let handle = key.handle().ok_or(SignError::NoKey)?;
-        let token = if key.signs_elsewhere() {
-            // A token on a network takes its time, which is nobody else's.
-            let handle = handle.clone();
-            let sign = move || jsonwebtoken::encode(&header, &claims, &handle);
-            let signed = tokio::time::timeout(AWAY_AFTER, tokio::task::spawn_blocking(sign)).await;
-            signed.ok().and_then(Result::ok).and_then(Result::ok).ok_or(SignError::Away)?
-        } else {
-            jsonwebtoken::encode(&header, &claims, handle)?
-        };
+        let token = signing::sign(key, TYPE, claims).await?;
         if token.len() > LONGEST {
             return Err(SignError::TooLong);
         }

@@ -5,12 +5,14 @@ pub mod access_token;
 pub mod claims;
 pub mod refresh_token;
 pub mod scope;
+pub mod signing;
 
 use std::time::Duration;
 
 pub use access_token::{AccessToken, AccessTokens, Audience, Claims, Grant, UserSession};
 pub use refresh_token::{RefreshToken, RefreshTokenKey};
 pub use scope::Scope;
+pub use signing::{SignError, Signer};
 
 /// How long after a token's end other parties' clocks may still take it for alive: keys stay
 /// published and revocations remembered for this much longer.

@@ -12,6 +12,8 @@ pub const EMAIL: &str = "email";
 pub const ADMIN: &str = "signet:admin";
 /// Reading users, without changing anything.
 pub const USERS_READ: &str = "users:read";
+/// Hearing of revocations, where that is not open to all.
+pub const REVOCATIONS_READ: &str = "revocations:read";
 
 /// A set of scope words without repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

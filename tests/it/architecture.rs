@@ -15,7 +15,7 @@ const DOMAINS: &[(&str, &[&str])] = &[
     ("users", &[]),
     ("roles", &["tokens", "users"]),
     ("clients", &["tokens", "users"]),
-    ("sessions", &[]),
+    ("sessions", &["revocations"]),
     ("attempts", &[]),
     ("revocations", &["tokens"]),
     ("audit", &[]),

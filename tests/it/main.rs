@@ -14,6 +14,7 @@ mod pkcs11;
 mod pkcs11_service;
 mod readme;
 mod resilience;
+mod revocations;
 mod secrecy;
 mod spec;
 mod stores;

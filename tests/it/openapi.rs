@@ -17,6 +17,8 @@ const ROUTES: &str = "
     POST   /oauth2/introspect
     GET    /oauth2/userinfo
     POST   /oauth2/userinfo
+    GET    /revocations
+    GET    /revocations/stream
     POST   /signup
     POST   /login
     POST   /logout
@@ -114,8 +116,9 @@ async fn every_described_route_is_served() {
     for (method, path) in routes() {
         let method: Method = method.parse().expect("a method");
         let path = path.replace("{sid}", "01890000-0000-7000-8000-000000000000");
-        let answer = client.request(method.clone(), &path).answer().await;
-        assert!(![404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
+        // Its head alone: one of them is a stream.
+        let answer = client.request(method.clone(), &path).send().await.expect("an answer");
+        assert!(![404, 405].contains(&answer.status().as_u16()), "{method} {path}: {answer:?}");
     }
 }
 

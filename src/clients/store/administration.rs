@@ -3,7 +3,7 @@
 
 use super::{ClientStore, collect};
 use crate::clients::Client;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Transaction};
 use crate::time::Timestamp;
 
 impl ClientStore {
@@ -21,8 +21,9 @@ impl ClientStore {
 
     /// Puts `next` in the place of `client`, secrets aside, as long as that is as it was read.
     /// `false` where it was changed meanwhile, or is gone.
-    pub async fn replace(
+    pub async fn replace_in(
         &self,
+        transaction: &mut Transaction<'_>,
         client: &Client,
         next: &Client,
         now: Timestamp,
@@ -43,17 +44,21 @@ impl ClientStore {
         .bind(next.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
         .bind(next.disabled_at.map(Timestamp::as_unix))
         .bind(now.as_unix());
-        Ok(self.db.execute(update).await? > 0)
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
     /// Removes `client` with its secrets as long as it is as it was read. `false` where it is not.
-    pub async fn remove(&self, client: &Client) -> Result<bool, StorageError> {
+    pub async fn remove_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        client: &Client,
+    ) -> Result<bool, StorageError> {
         let delete = sqlx::query(
             "DELETE FROM clients WHERE client_id = $1 AND version = $2 AND created_at = $3",
         )
         .bind(client.client_id.clone())
         .bind(client.version)
         .bind(client.created_at.as_unix());
-        Ok(self.db.execute(delete).await? > 0)
+        Ok(delete.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 }

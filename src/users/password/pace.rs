@@ -97,6 +97,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "takes times, for a machine at rest: scripts/test --slow"]
     fn a_cheap_hash_takes_as_long_as_none() {
         let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
         let nobody = unmatchable(&policy(), &Random::system());

@@ -10,7 +10,7 @@ mod admin_sessions;
 mod admin_users;
 mod admin_users_changes;
 mod admin_users_lists;
-mod administration;
+pub mod administration;
 mod bodies;
 mod cors;
 mod docs;

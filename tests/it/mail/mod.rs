@@ -21,7 +21,9 @@ pub const NEW_PASSWORD: &str = "twelve orange bicycles";
 /// An instance that sends its mail to a server of its own.
 pub fn start(backend: Backend) -> (Signet, SmtpServer) {
     let server = SmtpServer::start();
-    (server.used_by(Signet::builder().backend(backend)).start(), server)
+    // Long enough that no machine is too slow to be told to wait.
+    let builder = Signet::builder().backend(backend).set("login_limits.shortest_delay", "1m");
+    (server.used_by(builder).start(), server)
 }
 
 /// The mail endpoints.

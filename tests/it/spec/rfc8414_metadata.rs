@@ -57,7 +57,8 @@ async fn both_documents_list_what_is_supported() {
         let methods = words(&document["introspection_endpoint_auth_methods_supported"]);
         assert_eq!(methods, ["client_secret_basic", "client_secret_post"].into(), "{path}");
         let scopes = words(&document["scopes_supported"]);
-        let expected = ["openid", "profile", "email", "signet:admin", "users:read"];
+        let expected =
+            ["openid", "profile", "email", "signet:admin", "users:read", "revocations:read"];
         assert_eq!(scopes, expected.into(), "{path}");
     }
 }

@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use signet::revocations::Revocations;
 use signet::secret::{Random, Secret};
 use signet::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
 use signet::storage::Db;
@@ -40,14 +41,25 @@ impl Engine {
             Self::Redis => support::redis::Redis::shared().fresh_database(),
         };
         if let Self::Redis = self {
-            let sessions = Sessions::in_redis(connect(&url).await, policy);
+            let sessions = in_redis(connect(&url).await, policy).await;
             return Opened { sessions, db: None, _folder: folder };
         }
         let db = Db::connect(&url, 8).await.unwrap();
         db.migrate().await.unwrap();
-        let sessions = Sessions::in_sql(db.clone(), policy);
+        let revocations = Revocations::open(db.clone(), Random::system()).await.unwrap();
+        let sessions = Sessions::in_sql(db.clone(), revocations, policy);
         Opened { sessions, db: Some(db), _folder: folder }
     }
+}
+
+/// Sessions in Redis, what is revoked on record in a file.
+pub async fn in_redis(redis: Redis, policy: Policy) -> Sessions {
+    let folder = tempfile::tempdir().unwrap().keep();
+    support::reaper::remove_at_exit(&folder);
+    let db = Db::connect(&format!("sqlite://{}/test.db", folder.display()), 1).await.unwrap();
+    db.migrate().await.unwrap();
+    let revocations = Revocations::open(db, Random::system()).await.unwrap();
+    Sessions::in_redis(redis, revocations, policy)
 }
 
 pub async fn connect(url: &str) -> Redis {

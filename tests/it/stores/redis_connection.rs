@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use redis::cmd;
 use signet::secret::Secret;
-use signet::sessions::{PageError, Recovery, Sessions};
+use signet::sessions::{PageError, Recovery};
 use signet::storage::StorageError;
 use signet::storage::redis::{Redis, RedisConfig};
 
-use super::engines::{at, connect, policy};
+use super::engines::{at, connect, in_redis, policy};
 use crate::support::process::{Process, free_port, poll, program};
 use crate::support::redis::Redis as Server;
 
@@ -236,7 +236,7 @@ async fn a_cluster_is_used_and_found_again() {
     ask(ports[1], cmd("CONFIG").arg("SET").arg("appendonly").arg("yes")).await;
     redis.check_keeps_data().await.unwrap();
     // All keys of a cluster cannot be gone through from one place.
-    let sessions = Sessions::in_redis(redis.clone(), policy(Recovery::Recover, 3));
+    let sessions = in_redis(redis.clone(), policy(Recovery::Recover, 3)).await;
     assert!(matches!(sessions.page(None, 10, at(0)).await, Err(PageError::OnlyByUser)));
 
     nodes.clear();

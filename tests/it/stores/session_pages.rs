@@ -6,7 +6,7 @@ use redis::cmd;
 use signet::sessions::{PageError, Recovery, Session, Sessions};
 use uuid::Uuid;
 
-use super::engines::{Engine, IDLE, at, connect, new_id, new_session, policy};
+use super::engines::{Engine, IDLE, at, connect, in_redis, new_id, new_session, policy};
 use crate::support::redis::Redis as Server;
 
 /// How often each session was shown, going from the first part to the last.
@@ -69,6 +69,6 @@ async fn redis_among_other_keys() {
             redis.query::<()>(cmd("SET").arg(key).arg(number)).await.unwrap();
         }
     }
-    let sessions = Sessions::in_redis(redis, policy(Recovery::Recover, 3));
+    let sessions = in_redis(redis, policy(Recovery::Recover, 3)).await;
     every_live_session_is_shown(&sessions, false).await;
 }

@@ -191,9 +191,9 @@ async fn a_revocation_wins_over_a_commit_beside_it(Opened { sessions, .. }: &Ope
         let (one, other) = (sessions.clone(), sessions.clone());
         let commit = tokio::spawn(async move { one.commit(rotation, at(1)).await });
         let revoked = if round % 2 == 0 {
-            other.revoke(user_id, sid).await.unwrap()
+            other.revoke(user_id, sid, at(0)).await.unwrap()
         } else {
-            other.revoke_all(user_id).await.unwrap() == 1
+            other.revoke_all(user_id, at(0)).await.unwrap() == 1
         };
         assert!(revoked, "round {round}");
         match commit.await.unwrap() {
@@ -202,7 +202,7 @@ async fn a_revocation_wins_over_a_commit_beside_it(Opened { sessions, .. }: &Ope
             Err(CommitError::Storage(error)) => panic!("{error:?}"),
         }
         assert_eq!(sessions.find(user_id, sid, at(1)).await.unwrap(), None, "round {round}");
-        assert!(!sessions.revoke(user_id, sid).await.unwrap());
+        assert!(!sessions.revoke(user_id, sid, at(0)).await.unwrap());
     }
     println!("the commit came first in {commits_won} of 60 rounds");
 }
@@ -243,7 +243,7 @@ async fn sessions_that_ended_do_not_count_against_the_limit(opened: &Opened) {
     let kept = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
     for seconds in [1, 2] {
         let sid = sessions.start(new_session(user_id), at(seconds)).await.unwrap().sid;
-        sessions.revoke(user_id, sid).await.unwrap();
+        sessions.revoke(user_id, sid, at(0)).await.unwrap();
     }
     for seconds in [3, 4] {
         sessions.start(new_session(user_id), at(seconds)).await.unwrap();
@@ -255,7 +255,7 @@ async fn sessions_that_ended_do_not_count_against_the_limit(opened: &Opened) {
     sessions.purge(at(ABSOLUTE + 10), 1000).await.unwrap();
     let found = sessions.find(user_id, kept, at(5)).await.unwrap();
     assert_eq!(found, None, "nor does a clock set back bring them to life again");
-    assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 1);
+    assert_eq!(sessions.revoke_all(user_id, at(0)).await.unwrap(), 1);
 }
 
 async fn lists_show_live_sessions_of_one_user_newest_first(Opened { sessions, .. }: &Opened) {
@@ -276,9 +276,9 @@ async fn all_sessions_of_one_user_end_together(Opened { sessions, .. }: &Opened)
         sids.push(sessions.start(new_session(user_id), at(seconds)).await.unwrap().sid);
     }
     let others = sessions.start(new_session(other), at(0)).await.unwrap().sid;
-    assert!(!sessions.revoke(other, sids[0]).await.unwrap(), "not theirs");
-    assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 3);
-    assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 0);
+    assert!(!sessions.revoke(other, sids[0], at(0)).await.unwrap(), "not theirs");
+    assert_eq!(sessions.revoke_all(user_id, at(0)).await.unwrap(), 3);
+    assert_eq!(sessions.revoke_all(user_id, at(0)).await.unwrap(), 0);
     for sid in sids {
         assert_eq!(sessions.find(user_id, sid, at(4)).await.unwrap(), None);
     }
@@ -311,7 +311,7 @@ async fn access_tokens_live_with_their_session_until_revoked(Opened { sessions, 
     assert!(is_live("reports", None, "three", 2).await);
     assert_eq!(exchange(sessions, user_id, sid, 1, at(3)).await.unwrap(), 2);
 
-    sessions.revoke(user_id, sid).await.unwrap();
+    sessions.revoke(user_id, sid, at(0)).await.unwrap();
     assert!(!is_live(&subject, Some(sid), "three", 3).await);
 }
 

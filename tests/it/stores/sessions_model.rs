@@ -168,18 +168,19 @@ async fn run_history(sessions: &Sessions, strict: bool, steps: &[Step]) -> TestC
             }
             Step::Revoke { family } => {
                 let Some(family) = families.get_mut(family) else { continue };
-                let was_there = sessions.revoke(users[family.user], family.sid).await.unwrap();
+                let was_there =
+                    sessions.revoke(users[family.user], family.sid, at(now)).await.unwrap();
                 prop_assert!(was_there != family.ended || family.is_expired(now));
                 family.ended = true;
             }
             Step::RevokeOthers { family } => {
                 let Some(&Family { user, sid, .. }) = families.get(family) else { continue };
-                sessions.revoke_others(users[user], sid).await.unwrap();
+                sessions.revoke_others(users[user], sid, at(now)).await.unwrap();
                 let others = families.iter_mut().filter(|f| f.user == user && f.sid != sid);
                 others.for_each(|f| f.ended = true);
             }
             Step::DisableUser { user } => {
-                sessions.revoke_all(users[user]).await.unwrap();
+                sessions.revoke_all(users[user], at(now)).await.unwrap();
                 families.iter_mut().filter(|f| f.user == user).for_each(|f| f.ended = true);
             }
             Step::MoveClock { seconds } => {

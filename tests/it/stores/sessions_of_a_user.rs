@@ -50,8 +50,8 @@ async fn all_sessions_but_one_end_together(Opened { sessions, .. }: &Opened) {
     let of_another = sessions.start(new_session(other), at(0)).await.unwrap().sid;
     let kept = sids[1];
     let before = sessions.find(user_id, kept, at(4)).await.unwrap();
-    assert_eq!(sessions.revoke_others(user_id, kept).await.unwrap(), 2);
-    assert_eq!(sessions.revoke_others(user_id, kept).await.unwrap(), 0);
+    assert_eq!(sessions.revoke_others(user_id, kept, at(0)).await.unwrap(), 2);
+    assert_eq!(sessions.revoke_others(user_id, kept, at(0)).await.unwrap(), 0);
     assert_eq!(sessions.find(user_id, kept, at(4)).await.unwrap(), before, "untouched");
     for sid in [sids[0], sids[2]] {
         assert_eq!(sessions.find(user_id, sid, at(4)).await.unwrap(), None);
@@ -61,7 +61,7 @@ async fn all_sessions_but_one_end_together(Opened { sessions, .. }: &Opened) {
     assert_eq!(exchange(sessions, user_id, kept, 1, at(5)).await.unwrap(), 2);
     assert!(sessions.find(other, of_another, at(5)).await.unwrap().is_some(), "another user's");
     // Another's session is none to keep.
-    assert_eq!(sessions.revoke_others(user_id, of_another).await.unwrap(), 1);
+    assert_eq!(sessions.revoke_others(user_id, of_another, at(0)).await.unwrap(), 1);
     assert!(sessions.find(other, of_another, at(5)).await.unwrap().is_some());
 }
 
@@ -69,14 +69,14 @@ async fn the_session_that_is_kept_counts_against_the_limit_as_before(opened: &Op
     let (sessions, user_id) = (&opened.sessions, new_id());
     let kept = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
     sessions.start(new_session(user_id), at(1)).await.unwrap();
-    assert_eq!(sessions.revoke_others(user_id, kept).await.unwrap(), 1);
+    assert_eq!(sessions.revoke_others(user_id, kept, at(0)).await.unwrap(), 1);
     for seconds in [2, 3] {
         sessions.start(new_session(user_id), at(seconds)).await.unwrap();
         assert!(sessions.find(user_id, kept, at(4)).await.unwrap().is_some(), "{seconds}");
     }
     sessions.start(new_session(user_id), at(4)).await.unwrap();
     assert_eq!(sessions.find(user_id, kept, at(5)).await.unwrap(), None, "now it is the oldest");
-    assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 3);
+    assert_eq!(sessions.revoke_all(user_id, at(0)).await.unwrap(), 3);
 }
 
 async fn a_session_is_kept_while_it_is_refreshed(Opened { sessions, .. }: &Opened) {
@@ -89,7 +89,7 @@ async fn a_session_is_kept_while_it_is_refreshed(Opened { sessions, .. }: &Opene
         let (one, two) = (sessions.clone(), sessions.clone());
         let commit = tokio::spawn(async move { one.commit(rotation, at(1)).await });
         let refresh = tokio::spawn(async move { exchange(&two, user_id, kept, 1, at(1)).await });
-        assert_eq!(sessions.revoke_others(user_id, kept).await.unwrap(), 1, "round {round}");
+        assert_eq!(sessions.revoke_others(user_id, kept, at(0)).await.unwrap(), 1, "round {round}");
         match commit.await.unwrap() {
             Ok(()) => commits_won += 1,
             Err(CommitError::LostRace) => {}
@@ -113,12 +113,12 @@ async fn a_session_is_kept_while_others_begin(Opened { sessions, .. }: &Opened) 
             let sessions = sessions.clone();
             async move { sessions.start(new_session(user_id), at(1)).await }
         });
-        sessions.revoke_others(user_id, kept).await.unwrap();
+        sessions.revoke_others(user_id, kept, at(0)).await.unwrap();
         let begun = login.await.unwrap().unwrap().sid;
         let mut listed: Vec<_> =
             sessions.list(user_id, at(10)).await.unwrap().iter().map(|s| s.sid).collect();
         listed.retain(|sid| *sid != begun);
         assert_eq!(listed, [kept], "round {round}: {ended} is over, {begun} may be");
-        sessions.revoke_all(user_id).await.unwrap();
+        sessions.revoke_all(user_id, at(0)).await.unwrap();
     }
 }

@@ -1,9 +1,9 @@
 //! What only Redis has to answer for: its keys, their size, its scripts and its settings.
 
-use signet::sessions::{NewSession, Origin, Recovery, Sessions};
+use signet::sessions::{NewSession, Origin, Recovery};
 use signet::storage::StorageError;
 
-use super::engines::{at, connect, exchange, new_id, new_session, policy};
+use super::engines::{at, connect, exchange, in_redis, new_id, new_session, policy};
 use crate::support::redis::Redis as Server;
 
 /// A connection of the test's own, to look behind the store.
@@ -19,7 +19,7 @@ async fn keys(connection: &mut redis::aio::MultiplexedConnection) -> Vec<String>
 #[tokio::test]
 async fn a_session_takes_less_than_400_bytes_under_one_hash_tag() {
     let url = Server::shared().fresh_database();
-    let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 10));
+    let sessions = in_redis(connect(&url).await, policy(Recovery::Recover, 10)).await;
     let new = NewSession {
         client_id: "signet-first-party".into(),
         scope: "openid profile email".into(),
@@ -68,7 +68,7 @@ async fn a_session_takes_less_than_400_bytes_under_one_hash_tag() {
 #[tokio::test]
 async fn records_live_until_the_session_ends() {
     let url = Server::shared().fresh_database();
-    let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 10));
+    let sessions = in_redis(connect(&url).await, policy(Recovery::Recover, 10)).await;
     let user_id = new_id();
     let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
     let mut connection = look(&url).await;
@@ -88,14 +88,14 @@ async fn records_live_until_the_session_ends() {
         exchange(&sessions, user_id, sid, generation, at(seconds)).await.unwrap();
     }
     assert_eq!(ttls().await, [50_000, 5_000], "the absolute end is near");
-    sessions.revoke(user_id, sid).await.unwrap();
+    sessions.revoke(user_id, sid, at(0)).await.unwrap();
     assert_eq!(ttls().await, [] as [i64; 0]);
 }
 
 #[tokio::test]
 async fn what_a_later_version_added_to_a_record_outlives_a_refresh() {
     let url = Server::shared().fresh_database();
-    let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 10));
+    let sessions = in_redis(connect(&url).await, policy(Recovery::Recover, 10)).await;
     let user_id = new_id();
     let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
     let mut connection = look(&url).await;
@@ -114,7 +114,7 @@ async fn what_a_later_version_added_to_a_record_outlives_a_refresh() {
 #[tokio::test]
 async fn sessions_that_ended_by_idleness_do_not_count_against_the_limit() {
     let url = Server::shared().fresh_database();
-    let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 3));
+    let sessions = in_redis(connect(&url).await, policy(Recovery::Recover, 3)).await;
     let user_id = new_id();
     let kept = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
     let mut connection = look(&url).await;
@@ -138,7 +138,7 @@ async fn sessions_that_ended_by_idleness_do_not_count_against_the_limit() {
 #[tokio::test]
 async fn a_server_that_forgot_the_scripts_is_given_them_again() {
     let server = Server::start();
-    let sessions = Sessions::in_redis(connect(&server.url()).await, policy(Recovery::Recover, 10));
+    let sessions = in_redis(connect(&server.url()).await, policy(Recovery::Recover, 10)).await;
     let user_id = new_id();
     let mut connection = look(&server.url()).await;
     let mut forget = async || {
@@ -154,17 +154,17 @@ async fn a_server_that_forgot_the_scripts_is_given_them_again() {
     forget().await;
     assert_eq!(sessions.list(user_id, at(1)).await.unwrap().len(), 1);
     forget().await;
-    assert_eq!(sessions.revoke_others(user_id, sid).await.unwrap(), 0);
+    assert_eq!(sessions.revoke_others(user_id, sid, at(0)).await.unwrap(), 0);
     forget().await;
-    assert!(sessions.revoke(user_id, sid).await.unwrap());
+    assert!(sessions.revoke(user_id, sid, at(0)).await.unwrap());
     forget().await;
-    assert_eq!(sessions.revoke_all(user_id).await.unwrap(), 0);
+    assert_eq!(sessions.revoke_all(user_id, at(0)).await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn a_record_of_a_newer_version_is_a_failure_not_an_absence() {
     let url = Server::shared().fresh_database();
-    let sessions = Sessions::in_redis(connect(&url).await, policy(Recovery::Recover, 10));
+    let sessions = in_redis(connect(&url).await, policy(Recovery::Recover, 10)).await;
     let user_id = new_id();
     let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
     let mut connection = look(&url).await;
@@ -186,7 +186,7 @@ async fn a_redis_that_forgets_or_evicts_is_not_healthy() {
     ] {
         let server = Server::start_with(&settings);
         let redis = connect(&server.url()).await;
-        let health = Sessions::in_redis(redis, policy(Recovery::Recover, 10)).check_health().await;
+        let health = in_redis(redis, policy(Recovery::Recover, 10)).await.check_health().await;
         match (health, expected) {
             (Ok(()), None) => {}
             (Err(StorageError::Unavailable(cause)), Some(expected)) => {

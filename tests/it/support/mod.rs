@@ -12,6 +12,7 @@ pub mod redis;
 pub mod signet;
 #[cfg(feature = "pkcs11")]
 pub mod softhsm;
+pub mod sse;
 
 /// Runs an async function of a `Backend` as one test for each backend.
 macro_rules! on_every_backend {

@@ -1,0 +1,153 @@
+//! The stores and domains that both the service and the command line work on.
+
+use super::StartError;
+use crate::accounts::{Accounts, Roles};
+use crate::audit::Audit;
+use crate::clients::store::ClientStore;
+use crate::clients::{Client, ClientType, FIRST_PARTY, GrantType};
+use crate::config::{Config, SessionBackend};
+use crate::mail::Outbox;
+use crate::registrar::Registrar;
+use crate::revocations::Revocations;
+use crate::roles::RoleStore;
+use crate::secret::Random;
+use crate::sessions::Sessions;
+use crate::storage::redis::Redis;
+use crate::storage::{Db, StorageError};
+use crate::time::Timestamp;
+use crate::tokens::{Scope, scope};
+use crate::users::UserStore;
+
+/// The stores and domains that both the service and the command line work on.
+pub struct Stores {
+    /// The database.
+    pub db: Db,
+    /// Redis, where sessions live there.
+    pub redis: Option<Redis>,
+    /// The users.
+    pub users: UserStore,
+    /// The clients.
+    pub clients: ClientStore,
+    /// What siblings must hear.
+    pub revocations: Revocations,
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The audit trail.
+    pub audit: Audit,
+    /// Whole accounts.
+    pub accounts: Accounts,
+    /// The roles and who has them.
+    pub roles: Roles,
+    /// What is done to clients.
+    pub registrar: Registrar,
+    /// Mail that waits.
+    pub outbox: Outbox,
+    /// The source of secrets and identifiers.
+    pub random: Random,
+}
+
+impl Stores {
+    /// Connects everything that `config` names, with the database migrated, the bundled client and
+    /// the built-in role in place.
+    pub async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {
+        let db = open_database(config).await?;
+        let random = Random::system();
+        let policy = config.sessions.policy.clone();
+        let redis = match &config.sessions.backend {
+            SessionBackend::Sql => None,
+            SessionBackend::Redis(redis) => {
+                Some(Redis::connect(redis).await.map_err(StartError::SessionStore)?)
+            }
+        };
+        let revocations = Revocations::open(db.clone(), random.clone());
+        let revocations = revocations.await.map_err(StartError::Database)?;
+        let sessions = match redis.clone() {
+            None => Sessions::in_sql(db.clone(), revocations.clone(), policy),
+            Some(redis) => Sessions::in_redis(redis, revocations.clone(), policy),
+        };
+        let (users, clients) = (UserStore::new(db.clone()), ClientStore::new(db.clone()));
+        let audit = Audit::new(db.clone(), random.clone());
+        let limit = config.mail.as_ref().map_or(0, |mail| mail.policy.outbox_limit);
+        let outbox = Outbox::new(db.clone(), limit);
+        let accounts = Accounts::new(
+            db.clone(),
+            users.clone(),
+            sessions.clone(),
+            outbox.clone(),
+            audit.clone(),
+            random.clone(),
+        );
+        let registrar = Registrar::new(
+            db.clone(),
+            clients.clone(),
+            revocations.clone(),
+            audit.clone(),
+            random.clone(),
+        );
+        let role_store = RoleStore::new(db.clone());
+        let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());
+        ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
+        role_store.ensure_built_in(now).await.map_err(StartError::Database)?;
+        Ok(Self {
+            db,
+            redis,
+            users,
+            clients,
+            revocations,
+            sessions,
+            audit,
+            accounts,
+            roles,
+            registrar,
+            outbox,
+            random,
+        })
+    }
+}
+
+/// Connects the database and applies the migrations that are missing.
+pub async fn open_database(config: &Config) -> Result<Db, StartError> {
+    let url = config.database.url.expose();
+    let unreachable = |error| StartError::DatabaseUnreachable(database_address(url), error);
+    let db = Db::connect(url, config.database.max_connections).await.map_err(unreachable)?;
+    db.migrate().await.map_err(StartError::Database)?;
+    Ok(db)
+}
+
+/// Where a database is, without user and password.
+fn database_address(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(url) => match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}{}", url.path()),
+            (Some(host), None) => format!("{host}{}", url.path()),
+            (None, _) => url.path().to_owned(),
+        },
+        Err(_) => "an address that cannot be read".into(),
+    }
+}
+
+/// Registers the bundled client of `/login` and of the docs page, unless it is there.
+async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(), StorageError> {
+    if clients.find(FIRST_PARTY).await?.is_some() {
+        return Ok(());
+    }
+    let words = [scope::OPENID, scope::PROFILE, scope::EMAIL, scope::ADMIN].join(" ");
+    let client = Client {
+        client_id: FIRST_PARTY.into(),
+        name: Some("Bundled first-party client".into()),
+        client_type: ClientType::Public,
+        grant_types: vec![GrantType::Password, GrantType::RefreshToken],
+        scope: Scope::parse(&words).unwrap_or_default(),
+        audiences: Vec::new(),
+        access_token_lifetime: None,
+        disabled_at: None,
+        secrets: Vec::new(),
+        created_at: now,
+        claims: Vec::new(),
+        version: 0,
+    };
+    match clients.create(&client).await {
+        Err(StorageError::Conflict) => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,165 @@
+//! What siblings must hear, at `GET /revocations` all at once and at `GET /revocations/stream` as it
+//! happens.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{self, ContentEncoding, HeaderValue};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+
+use super::bearer::BearerError;
+use super::discovery::is_known;
+use super::error::Problem;
+use super::signed_in;
+use crate::app::App;
+use crate::revocations::Snapshot;
+use crate::storage::StorageError;
+use crate::tokens::scope;
+
+/// A body that is shorter is compressed where it is asked for; a longer one on a thread of its own.
+const SHORT: usize = 64 * 1024;
+
+/// How many may listen at once.
+pub struct Listeners {
+    places: Arc<Semaphore>,
+    cache_control: HeaderValue,
+}
+
+impl Listeners {
+    /// As many as the configuration of `app` says.
+    pub fn new(app: &App) -> Self {
+        let config = &app.config.revocations;
+        let visibility = if config.open { "public" } else { "private" };
+        let value = format!("{visibility}, max-age={}", config.max_age.as_secs());
+        Self {
+            places: app.listeners.clone(),
+            cache_control: value.parse().unwrap_or(HeaderValue::from_static("no-cache")),
+        }
+    }
+}
+
+/// Read what is revoked
+///
+/// A signed statement (JWT, `typ` is `revocations+jwt`) of all access tokens that are dead before their
+/// `exp`: by session (`sid`), one by one (`jti`), by subject or client with the moment before which
+/// they were issued (`sub`, `client_id`, `before`), or by signing key (`kid`). An entry may be
+/// forgotten at its `exp`. `Age` says how long ago it was known to be complete.
+#[utoipa::path(
+    get, path = "/revocations", tag = "Revocation",
+    responses(
+        (status = 200, description = "A compact JWS", body = String,
+            content_type = "application/jwt"),
+        (status = 304, description = "The statement whose `ETag` came in `If-None-Match`"),
+        (status = 401, description = "A token is needed, where this is not open to all"),
+        (status = 403, description = "The token lacks the scope `revocations:read`"),
+    ),
+    security((), ("service" = ["revocations:read"]))
+)]
+pub async fn snapshot(
+    app: Data<App>,
+    listeners: Data<Listeners>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    check_may_listen(&app, &request).await?;
+    let made = app.revocations.snapshot(&app.signer, app.clock.now()).await;
+    let (snapshot, age) = made
+        .map_err(|error| Problem::unavailable("no key signs the statement now").because(&error))?;
+    let known = is_known(&request, &snapshot.etag);
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header((header::CACHE_CONTROL, listeners.cache_control.clone()))
+        .insert_header((header::ETAG, snapshot.etag.as_str()))
+        .insert_header((header::AGE, age.as_secs()))
+        .insert_header((header::VARY, "accept-encoding"));
+    if known {
+        return Ok(response.finish());
+    }
+    response.insert_header((header::CONTENT_TYPE, "application/jwt"));
+    if !accepts_gzip(&request) {
+        return Ok(response.body(snapshot.body.clone()));
+    }
+    response.insert_header(ContentEncoding::Gzip);
+    Ok(response.body(compressed(snapshot).await?))
+}
+
+/// RFC 9110 section 12.5.3.
+fn accepts_gzip(request: &HttpRequest) -> bool {
+    let mut any = false;
+    let values = request.headers().get_all(header::ACCEPT_ENCODING);
+    for coding in values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok());
+        let wanted = weight.is_some_and(|weight: f32| weight > 0.0);
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => return wanted,
+            "*" => any = wanted,
+            _ => {}
+        }
+    }
+    any
+}
+
+async fn compressed(snapshot: Arc<Snapshot>) -> Result<Bytes, Problem> {
+    if snapshot.body.len() <= SHORT || snapshot.gzip_if_made().is_some() {
+        return Ok(snapshot.gzip().clone());
+    }
+    let compress = tokio::task::spawn_blocking(move || snapshot.gzip().clone());
+    compress.await.map_err(|error| StorageError::Internal(error.into()).into())
+}
+
+/// Hear of what is revoked as it happens
+///
+/// Server-sent events. `revocation`: a Security Event Token (RFC 8417, `typ` is `secevent+jwt`) whose
+/// `seq` is also its id, and whose `revocations` are entries as in the statement. `snapshot`: what
+/// lies before is to be had from the statement. `heartbeat`: there was nothing after `seq` as of `age`
+/// seconds ago. `Last-Event-ID` resumes.
+#[utoipa::path(
+    get, path = "/revocations/stream", tag = "Revocation",
+    params(("Last-Event-ID" = Option<i64>, Header, description = "The last `seq` that was heard")),
+    responses(
+        (status = 200, description = "Events without end", body = String,
+            content_type = "text/event-stream"),
+        (status = 401, description = "A token is needed, where this is not open to all"),
+        (status = 403, description = "The token lacks the scope `revocations:read`"),
+        (status = 503, description = "Too many are listening already"),
+    ),
+    security((), ("service" = ["revocations:read"]))
+)]
+pub async fn stream(
+    app: Data<App>,
+    listeners: Data<Listeners>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    check_may_listen(&app, &request).await?;
+    let Ok(place) = listeners.places.clone().try_acquire_owned() else {
+        return Err(Problem::unavailable("too many are listening: poll the statement"));
+    };
+    // Whatever it is otherwise, it is none of ours, and the listener starts from the statement.
+    let last = request.headers().get("last-event-id");
+    let last = last.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let events = app.revocations.listen(last);
+    let events = events.ok_or_else(|| Problem::unavailable("draining"))?;
+    // The place is free again when the connection is dropped.
+    let events = events.map(move |text| {
+        let _held = &place;
+        Ok::<_, std::convert::Infallible>(text)
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        // nginx would collect events before it passes them on.
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(events))
+}
+
+/// Open to all who can reach it, or to holders of the scope `revocations:read`.
+async fn check_may_listen(app: &App, request: &HttpRequest) -> Result<(), Problem> {
+    if app.config.revocations.open {
+        return Ok(());
+    }
+    let (claims, _) = signed_in::claims(app, request, app.clock.now()).await?;
+    let listens = claims.scope.split(' ').any(|word| word == scope::REVOCATIONS_READ);
+    if listens { Ok(()) } else { Err(BearerError::NotListener.into()) }
+}

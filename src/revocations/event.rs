@@ -1,0 +1,130 @@
+//! What a listener of the stream is told, each ready to send as a server-sent event (WHATWG HTML section
+//! 9.2): changes as Security Event Tokens (RFC 8417), and where the stream stands.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::entry::{Change, Entry, Revoked};
+use crate::time::Timestamp;
+use crate::tokens::{SignError, Signer};
+
+/// The media type in the header (RFC 8417 section 2.3).
+const TYPE: &str = "secevent+jwt";
+/// OpenID CAEP 1.0 section 3.1.
+const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+const TOKEN_REVOKED: &str = "urn:signet:event:token-revoked";
+const CLIENT_REVOKED: &str = "urn:signet:event:client-revoked";
+const KEY_REVOKED: &str = "urn:signet:event:key-revoked";
+
+/// An event, and what tells whether it can still be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub seq: i64,
+    pub at: Timestamp,
+    pub kid: String,
+    pub text: Bytes,
+}
+
+#[derive(Serialize)]
+struct Claims {
+    iss: String,
+    iat: Timestamp,
+    /// The same for a change, whoever tells of it: who has seen it need not look again.
+    jti: String,
+    epoch: String,
+    seq: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_id: Option<Value>,
+    events: Map<String, Value>,
+    revocations: Vec<Entry>,
+}
+
+/// `change` of the history `epoch`, signed.
+pub(super) async fn of_change(
+    change: Change,
+    epoch: &str,
+    signer: &Signer,
+    now: Timestamp,
+) -> Result<Event, SignError> {
+    let Change { seq, at, entries } = change;
+    let first = entries.first().map(|entry| &entry.revoked);
+    let event = first.map_or(TOKEN_REVOKED, event_type);
+    let claims = Claims {
+        iss: signer.issuer().to_owned(),
+        iat: now,
+        jti: format!("{epoch}-{seq}"),
+        epoch: epoch.to_owned(),
+        seq,
+        sub_id: first.map(|revoked| subject(revoked, signer.issuer())),
+        events: Map::from_iter([(event.to_owned(), json!({ "event_timestamp": at }))]),
+        revocations: entries,
+    };
+    let signed = signer.sign(TYPE, claims, now).await?;
+    let text = format!("id: {seq}\nevent: revocation\ndata: {}\n\n", signed.jws);
+    Ok(Event { seq, at, kid: signed.kid, text: text.into() })
+}
+
+fn event_type(revoked: &Revoked) -> &'static str {
+    match revoked {
+        Revoked::Session { .. } | Revoked::Subject { .. } => SESSION_REVOKED,
+        Revoked::Token { .. } => TOKEN_REVOKED,
+        Revoked::Client { .. } => CLIENT_REVOKED,
+        Revoked::Key { .. } => KEY_REVOKED,
+    }
+}
+
+/// Whom it is about (RFC 9493; OpenID Shared Signals Framework 1.0 for `jwt_id` and `complex`). Of a
+/// change with several entries, the first is the widest.
+fn subject(revoked: &Revoked, iss: &str) -> Value {
+    let user = |sub: &str| json!({ "format": "iss_sub", "iss": iss, "sub": sub });
+    let opaque = |id: &str| json!({ "format": "opaque", "id": id });
+    match revoked {
+        Revoked::Session { sid, user_id } => json!({
+            "format": "complex",
+            "user": user(&user_id.to_string()),
+            "session": opaque(&sid.to_string()),
+        }),
+        Revoked::Subject { sub, .. } => json!({ "format": "complex", "user": user(sub) }),
+        Revoked::Token { jti, .. } => json!({ "format": "jwt_id", "iss": iss, "jti": jti }),
+        Revoked::Client { client_id, .. } => opaque(client_id),
+        Revoked::Key { kid } => opaque(kid),
+    }
+}
+
+/// How a connection begins: after how many milliseconds to come back when it breaks.
+pub(super) const BEGINNING: Bytes = Bytes::from_static(b"retry: 1000\n\n");
+
+/// Tells the listener that the stream goes on from `seq`, and what lies before is to be had from the
+/// snapshot.
+pub(super) fn snapshot(epoch: &str, seq: i64) -> Bytes {
+    let data = json!({ "epoch": epoch, "seq": seq });
+    format!("id: {seq}\nevent: snapshot\ndata: {data}\n\n").into()
+}
+
+/// Tells that there was nothing after `seq` so long ago.
+pub(super) fn heartbeat(epoch: &str, seq: i64, age: Duration) -> Bytes {
+    let age = age.as_millis() as f64 / 1e3;
+    let data = json!({ "epoch": epoch, "seq": seq, "age": age });
+    format!("event: heartbeat\ndata: {data}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_framed_as_one_line_of_data() {
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        assert_eq!(
+            text(snapshot("e", 7)),
+            "id: 7\nevent: snapshot\ndata: {\"epoch\":\"e\",\"seq\":7}\n\n"
+        );
+        assert_eq!(
+            text(heartbeat("e", 7, Duration::from_millis(250))),
+            "event: heartbeat\ndata: {\"age\":0.25,\"epoch\":\"e\",\"seq\":7}\n\n"
+        );
+    }
+}

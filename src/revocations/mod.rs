@@ -1,0 +1,316 @@
+//! What siblings must hear: access tokens that are dead before their time. They verify tokens locally,
+//! and refuse what a signed snapshot or a stream of Security Event Tokens (RFC 8417) tells them.
+//!
+//! The database is the record. A change is written before whoever asked for it is answered, and
+//! numbered without gaps in the order of commits. Each instance follows the record, holds in memory
+//! what still matters, signs it, and passes it on. Invariant: who knows all changes up to a number
+//! refuses every token that an acknowledged request had ended before the next one was made.
+
+mod entry;
+mod event;
+mod feed;
+mod live;
+mod snapshot;
+mod store;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::{Mutex, Notify};
+use uuid::Uuid;
+
+pub use entry::{Entry, Revoked};
+pub use snapshot::Snapshot;
+
+use crate::secret::Random;
+use crate::storage::{Db, StorageError, Transaction};
+use crate::time::Timestamp;
+use crate::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
+use feed::{Feed, Hearing};
+use store::Store;
+
+/// Why an instance could not follow the record, or pass it on.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What is new is known and refused here, but no key signs it for others.
+    #[error("a revocation could not be signed")]
+    Sign(#[from] SignError),
+}
+
+/// All revocations. Cheap to clone.
+#[derive(Clone)]
+pub struct Revocations {
+    store: Store,
+    feed: Arc<Feed>,
+    random: Random,
+    recorded: Arc<Notify>,
+    /// Held by whoever takes over what is new.
+    following: Arc<Mutex<()>>,
+    snapshot: Arc<ArcSwapOption<Snapshot>>,
+    /// Held by whoever makes the next snapshot.
+    making: Arc<Mutex<()>>,
+}
+
+impl Revocations {
+    /// The revocations recorded in `db`. Nothing is known of them before the first
+    /// [`Revocations::follow`].
+    pub async fn open(db: Db, random: Random) -> Result<Self, StorageError> {
+        let store = Store { db };
+        store.ensure_history(&random.uuid().simple().to_string()).await?;
+        Ok(Self {
+            store,
+            feed: Arc::new(Feed::new()),
+            random,
+            recorded: Arc::default(),
+            following: Arc::default(),
+            snapshot: Arc::default(),
+            making: Arc::default(),
+        })
+    }
+
+    /// Records what one request ended, each item a change of its own. To be done before the request
+    /// is answered.
+    pub async fn record(&self, revoked: &[Revoked], now: Timestamp) -> Result<(), StorageError> {
+        let changes: Vec<_> = revoked.chunks(1).collect();
+        self.record_changes(&changes, now).await
+    }
+
+    /// Records, as one change, that a user is ended as a whole: the tokens issued before `now`, and
+    /// those of the sessions `sids` whenever they were issued, since issue is told in seconds.
+    pub async fn record_user(
+        &self,
+        user_id: Uuid,
+        sids: impl Iterator<Item = Uuid>,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let mut change = vec![Revoked::Subject { sub: user_id.to_string(), before: now }];
+        change.extend(sids.map(|sid| Revoked::Session { sid, user_id }));
+        self.record_changes(&[&change], now).await
+    }
+
+    async fn record_changes(
+        &self,
+        changes: &[&[Revoked]],
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let store = &self.store;
+        store
+            .db
+            .write(async |transaction| store.record_in(transaction, changes, now).await)
+            .await?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Records one change within `transaction`. After its commit, [`Revocations::announce`] it.
+    pub async fn record_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        revoked: Revoked,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.store.record_in(transaction, &[&[revoked]], now).await
+    }
+
+    /// Says that something was recorded.
+    pub fn announce(&self) {
+        self.recorded.notify_one();
+    }
+
+    /// Waits until something was recorded by this process.
+    pub async fn recorded(&self) {
+        self.recorded.notified().await;
+    }
+
+    /// Records that the key named `kid` is revoked, unless that is on record.
+    pub async fn ensure_key(&self, kid: &str, now: Timestamp) -> Result<(), StorageError> {
+        if self.store.has_key(kid).await? {
+            return Ok(());
+        }
+        self.record(&[Revoked::Key { kid: kid.to_owned() }], now).await
+    }
+
+    /// Notes the longest that access tokens can be taken for alive as of now, leeway included, which
+    /// is how long revocations have to be remembered. To be called at the start, about once a minute, and before a longer one is set.
+    pub async fn observe_token_life(
+        &self,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.store.observe_token_life(life, now).await
+    }
+
+    /// Whether the token with these claims is revoked, as far as this instance knows.
+    pub fn covers(&self, claims: &Claims) -> bool {
+        self.feed.ask(|live| live.covers(claims))
+    }
+
+    /// Whether the session is ended, as far as this instance knows.
+    pub fn has_session(&self, sid: Uuid) -> bool {
+        self.feed.ask(|live| live.has_session(sid))
+    }
+
+    /// How many entries matter, as far as this instance knows.
+    pub fn count(&self) -> usize {
+        self.feed.ask(live::Live::len)
+    }
+
+    /// How long ago this instance was known to know all.
+    pub fn age(&self) -> Duration {
+        self.feed.age().unwrap_or(Duration::MAX)
+    }
+
+    /// Takes over what is new in the record, and tells whoever listens. Where a key is revoked, `keys`
+    /// reads them anew first: no statement is to revoke the key that signs it.
+    pub async fn follow(
+        &self,
+        signer: &Signer,
+        keys: impl AsyncFnOnce(),
+        now: Timestamp,
+    ) -> Result<(), FollowError> {
+        let _following = self.following.lock().await;
+        let moment = Instant::now();
+        self.take_over(keys).await?;
+        while let Some((epoch, change)) = self.feed.waiting() {
+            self.feed.tell(event::of_change(change, &epoch, signer, now).await?);
+        }
+        self.feed.confirm(moment);
+        Ok(())
+    }
+
+    async fn take_over(&self, keys: impl AsyncFnOnce()) -> Result<(), StorageError> {
+        let (head, known) = (self.store.head().await?, self.feed.head());
+        let anew = head.epoch != known.epoch || head.seq < known.seq;
+        if !anew && head.seq == known.seq {
+            return Ok(());
+        }
+        let changes = self.read_after(if anew { 0 } else { known.seq }).await?;
+        let is_key = |entry: &Entry| matches!(entry.revoked, Revoked::Key { .. });
+        if changes.iter().flat_map(|change| &change.entries).any(is_key) {
+            keys().await;
+        }
+        if anew {
+            self.feed.begin_anew(head, changes);
+        } else {
+            self.feed.take_in(changes, head.seq);
+        }
+        Ok(())
+    }
+
+    async fn read_after(&self, seq: i64) -> Result<VecDeque<entry::Change>, StorageError> {
+        let (mut changes, mut all) = self.store.read_after(seq).await?;
+        while !all {
+            let after = changes.back().map_or(seq, |last| last.seq);
+            let more;
+            (more, all) = self.store.read_after(after).await?;
+            changes.extend(more);
+        }
+        Ok(changes)
+    }
+
+    /// All that matters at `now`, as far as this instance knows.
+    pub fn entries(&self, now: Timestamp) -> Vec<Entry> {
+        self.feed.entries(now).1
+    }
+
+    /// All that matters, signed, and how long ago the database said that there is no more.
+    pub async fn snapshot(
+        &self,
+        signer: &Signer,
+        now: Timestamp,
+    ) -> Result<(Arc<Snapshot>, Duration), SignError> {
+        if let Some(snapshot) = self.current(signer, now) {
+            return Ok(snapshot);
+        }
+        let _making = self.making.lock().await;
+        if let Some(snapshot) = self.current(signer, now) {
+            return Ok(snapshot);
+        }
+        let last = self.snapshot.load_full();
+        let last = last.filter(|last| signer.is_published(&last.kid, now));
+        // However many changes there are, no more than a third of a core makes snapshots.
+        let pause = |last: &Snapshot| last.made_at.elapsed() < last.took * 3;
+        if let Some(last) = last.clone().filter(|last| !last.is_old() && pause(last)) {
+            return Ok(self.aged(last));
+        }
+        match self.make(signer, now).await {
+            Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
+                self.snapshot.store(Some(snapshot.clone()));
+                Ok(self.aged(snapshot))
+            }
+            // What was true a while ago is better than nothing, as long as it says so.
+            Err(error) => last.map(|last| self.aged(last)).ok_or(error),
+        }
+    }
+
+    fn current(&self, signer: &Signer, now: Timestamp) -> Option<(Arc<Snapshot>, Duration)> {
+        let snapshot = self.snapshot.load_full()?;
+        let is_current = self.feed.is_at(&snapshot.epoch, snapshot.seq)
+            && !snapshot.is_old()
+            && signer.is_published(&snapshot.kid, now);
+        is_current.then(|| self.aged(snapshot))
+    }
+
+    fn aged(&self, snapshot: Arc<Snapshot>) -> (Arc<Snapshot>, Duration) {
+        let confirmed = self.age();
+        let age = match self.feed.is_at(&snapshot.epoch, snapshot.seq) {
+            true => confirmed,
+            false => confirmed.max(snapshot.made_at.elapsed()),
+        };
+        (snapshot, age)
+    }
+
+    async fn make(&self, signer: &Signer, now: Timestamp) -> Result<Snapshot, SignError> {
+        let feed = self.feed.clone();
+        // Many are copied, which is not to keep a thread from its requests.
+        let copied = tokio::task::spawn_blocking(move || feed.entries(now)).await;
+        let (head, entries) = copied.map_err(|_| SignError::Away)?;
+        let jti = self.random.uuid().simple().to_string();
+        Snapshot::sign(head.epoch, head.seq, entries, jti, signer, now).await
+    }
+
+    /// The stream for a listener who has heard all up to `after`, or nothing yet. It ends when the
+    /// listener falls behind, and when the service stops; `None` where that is about to.
+    pub fn listen(&self, after: Option<i64>) -> Option<impl Stream<Item = Bytes> + use<>> {
+        let Hearing { missed, coming } = self.feed.listen(after)?;
+        let beginning = stream::iter([event::BEGINNING].into_iter().chain(missed));
+        let coming = stream::unfold(coming, |mut coming| async {
+            let text = coming.recv().await.ok()?;
+            Some((text, coming))
+        });
+        Some(beginning.chain(coming))
+    }
+
+    /// Tells listeners how things stand. To be called every few seconds.
+    pub fn beat(&self) {
+        self.feed.beat();
+    }
+
+    /// Ends all streams, and lets none begin.
+    pub fn close(&self) {
+        self.feed.close();
+    }
+
+    /// Forgets in this process what does not matter any more.
+    pub fn forget(&self, signer: &Signer, now: Timestamp) {
+        let oldest = now.minus(Policy::MAX_ACCESS_TOKEN_LIFETIME).minus(LEEWAY);
+        self.feed.forget(|kid| signer.is_published(kid, now), oldest, now);
+    }
+
+    /// Removes at most `limit` entries from the record that do not matter any more; how many. When
+    /// it is `limit`, there may be more.
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.store.purge(now, limit).await
+    }
+}
