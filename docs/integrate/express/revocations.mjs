@@ -75,7 +75,7 @@ export class Revocations {
       }
       // Not everybody at once, and not for long: what is not heard is not known.
       await sleep(pause * (500 + 500 * Math.random()))
-      pause = Math.min(pause * 2, Math.max(1, this.silence))
+      pause = Math.min(pause * 2, Math.max(1, this.silence / 2))
     }
   }
 

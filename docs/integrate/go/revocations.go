@@ -118,8 +118,8 @@ func (r *Revocations) run() {
 		log.Printf("no stream of revocations: %v", err)
 		// Not everybody at once, and not for long: what is not heard is not known.
 		time.Sleep(pause/2 + time.Duration(random.Int63n(int64(pause/2))))
-		if pause *= 2; pause > r.MaxStaleness/2 {
-			pause = r.MaxStaleness / 2
+		if pause *= 2; pause > r.MaxStaleness/4 {
+			pause = r.MaxStaleness / 4
 		}
 		if pause < time.Second {
 			pause = time.Second

@@ -82,7 +82,7 @@ class Revocations:
                 log.warning("no stream of revocations: %s", error)
             # Not everybody at once, and not for long: what is not heard is not known.
             time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, max(1.0, self._silence))
+            pause = min(pause * 2, max(1.0, self._silence / 2))
 
     def _hear(self, name, data):
         now = time.monotonic()

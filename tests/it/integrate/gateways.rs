@@ -154,7 +154,7 @@ async fn passes_on_who_is_calling(world: &World, gateway: &Service) {
 async fn nginx_asks_and_believes_for_a_few_seconds() {
     let mut world = World::start();
     let gateway = start_nginx(&world);
-    world.check(&gateway.client).await;
+    world.check(&gateway.client, 401).await;
     passes_on_who_is_calling(&world, &gateway).await;
 
     let token = world.token().await;
@@ -178,7 +178,7 @@ async fn nginx_asks_and_believes_for_a_few_seconds() {
 async fn apache_verifies_and_asks_before_anything_is_deleted() {
     let world = World::start();
     let gateway = start_apache(&world);
-    world.check(&gateway.client).await;
+    world.check(&gateway.client, 403).await;
     passes_on_who_is_calling(&world, &gateway).await;
 
     let boss = world.user(Some("manager")).await;

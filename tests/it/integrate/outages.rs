@@ -9,7 +9,7 @@ use crate::support::client::Send;
 /// Siblings are to hear within this time.
 const SOON: Duration = Duration::from_secs(1);
 /// Seconds for which an example may know nothing for certain.
-const MAX_STALENESS: u32 = 2;
+const MAX_STALENESS: u32 = 4;
 /// Long enough to come back after an outage, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{AUDIENCE, folder};
@@ -24,8 +25,16 @@ pub enum Example {
 /// An example at work; ends with this value.
 pub struct Service {
     pub client: Client,
-    _process: Process,
+    process: Process,
     _folder: Option<TempDir>,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Killed outright, the gateways would leave their workers behind.
+        self.process.signal(Signal::TERM);
+        self.process.wait(Duration::from_secs(5));
+    }
 }
 
 impl Example {
@@ -44,7 +53,7 @@ impl Example {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let mut process = Process::spawn(&mut command, "KILL");
+        let mut process = Process::spawn(&mut command, "TERM");
         let ready = poll(Duration::from_secs(60), || {
             assert!(process.ended().is_none(), "the {self:?} service ended");
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
@@ -100,7 +109,7 @@ fn beside(modules: &Path, example: &str) -> TempDir {
 
 impl Service {
     pub fn new(client: Client, process: Process, folder: Option<TempDir>) -> Self {
-        Self { client, _process: process, _folder: folder }
+        Self { client, process, _folder: folder }
     }
 
     /// `GET /orders`.
