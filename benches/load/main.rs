@@ -11,6 +11,7 @@ mod memory;
 mod options;
 mod reference;
 mod report;
+mod revocations;
 mod rotation;
 mod rows;
 mod signet;
@@ -59,7 +60,7 @@ fn main() -> Result<()> {
 
     for store in options.stores.clone() {
         println!("\n## {}", store.title());
-        let own = [RowName::Memory, RowName::Rotation];
+        let own = [RowName::Memory, RowName::Rotation, RowName::Revocations];
         if options.rows.iter().any(|row| !own.contains(row)) {
             run_store(store, &options, cores, &signatures, &mut hashes)?;
         }
@@ -70,6 +71,11 @@ fn main() -> Result<()> {
             let stores = start_stores(store)?;
             let settings = stores.as_ref().map(settings).unwrap_or_default();
             report::rotation(&rotation::run(cores, settings)?);
+        }
+        if options.wants(RowName::Revocations) {
+            let stores = start_stores(store)?;
+            let settings = stores.as_ref().map(settings).unwrap_or_default();
+            report::revocations(&revocations::run(cores, settings)?);
         }
     }
     if options.wants(RowName::Memory) && options.stores.contains(&StoreName::Embedded) {

@@ -10,7 +10,7 @@ cargo bench --bench load -- [OPTIONS]
   --seconds N       measured seconds of one round (3)
   --rounds N        rounds of each row; the table shows medians (5)
   --only a,b        rows: jwks, client_credentials, refresh, introspection, login, storm, memory,
-                    rotation
+                    rotation, revocations
   --stores a,b      embedded, postgres (PostgreSQL and Redis)
   --connections N   connections of the driver (32)
   --clients N       virtual clients with a session each (256)
@@ -28,10 +28,11 @@ pub enum RowName {
     Storm,
     Memory,
     Rotation,
+    Revocations,
 }
 
 impl RowName {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Jwks, "jwks"),
         (Self::ClientCredentials, "client_credentials"),
         (Self::Refresh, "refresh"),
@@ -40,6 +41,7 @@ impl RowName {
         (Self::Storm, "storm"),
         (Self::Memory, "memory"),
         (Self::Rotation, "rotation"),
+        (Self::Revocations, "revocations"),
     ];
 
     pub fn as_str(self) -> &'static str {

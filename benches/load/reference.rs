@@ -1,4 +1,4 @@
-//! The third limit: actix-web giving a ready answer, byte for byte what Signet sends as JWKS, and
+//! The third limit: actix-web giving a ready answer, byte for byte what Signet sends (JWKS, the statement of revocations), and
 //! doing nothing else. It runs as a process of its own (this very program, started once more), so
 //! that its CPU time is counted as the server's is.
 
@@ -28,10 +28,10 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Copies the JWKS answer of the Signet at `original` and serves it from the server's core.
-    pub fn start(original: SocketAddr, directory: &Path, cores: Cores) -> Result<Self> {
+    /// Copies what the Signet at `original` answers at `path`, and serves it from the server's core.
+    pub fn start(original: SocketAddr, path: &str, directory: &Path, cores: Cores) -> Result<Self> {
         let mut connection = BlockingConnection::open(original)?;
-        let answer = connection.exchange(&get(JWKS_PATH))?;
+        let answer = connection.exchange(&get(path))?;
         // Those that the server writes by itself.
         let own = |name: &str| {
             ["content-length", "date", "connection"]
@@ -81,8 +81,10 @@ pub fn serve(file: &str) -> Result<()> {
     let headers = headers.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let ready = Data::new(Ready { headers, body: Bytes::from(body) });
     actix_web::rt::System::new().block_on(async move {
-        let app =
-            move || App::new().app_data(ready.clone()).route(JWKS_PATH, web::get().to(answer));
+        let app = move || {
+            let app = App::new().app_data(ready.clone()).route(JWKS_PATH, web::get().to(answer));
+            app.default_service(web::to(answer))
+        };
         let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0")?;
         let address = server.addrs().first().copied().context("no address")?;
         println!("{address}");

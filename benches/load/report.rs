@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::driver::Round;
 use crate::memory::{Growth, Resting};
 use crate::options::{RowName, StoreName};
+use crate::revocations::{ENTRIES, Figures, LISTENERS, POLL_INTERVAL};
 use crate::rotation::Rotation;
 use crate::rows::Row;
 use crate::storm::Storm;
@@ -163,6 +164,40 @@ pub fn rotation(rotation: &Rotation) {
     if let Some(first) = &errors.first {
         println!("first refusal: {first}");
     }
+}
+
+pub fn revocations(figures: &Figures) {
+    let mut table = Table::new(&["revocations", "figure", "target", ""]);
+    let shown = |latencies: &crate::stats::Latencies| {
+        let [p50, p99, worst] = [0.5, 0.99, 1.0].map(|share| time(latencies.percentile(share)));
+        format!("p50 {p50}, p99 {p99}, worst {worst} ({})", latencies.len())
+    };
+    let p99 = |latencies: &crate::stats::Latencies| latencies.percentile(0.99);
+    let soon = p99(&figures.streamed) < Duration::from_millis(250);
+    let line = "acknowledged to refused by a verifier, stream";
+    table.line(line, shown(&figures.streamed), "p99 < 250 ms", met(soon));
+    let soon = figures.polled.percentile(1.0) < POLL_INTERVAL + Duration::from_millis(250);
+    let line = "the same by polling once a second";
+    table.line(line, shown(&figures.polled), "< 1.25 s", met(soon));
+    let soon = p99(&figures.told) < Duration::from_secs(1);
+    let line = format!("acknowledged to told, {LISTENERS} listeners");
+    table.line(&line, shown(&figures.told), "p99 < 1 s", met(soon));
+    table.line("refresh without them, 50/s", shown(&figures.refresh_alone), "", "");
+    let doubled = p99(&figures.refresh_beside) <= p99(&figures.refresh_alone) * 2;
+    let line = "refresh beside them, 5 revocations/s";
+    table.line(line, shown(&figures.refresh_beside), "p99 ≤ twice", met(doubled));
+    let share = figures.statement / figures.static_answer;
+    let line = format!("statement of {ENTRIES} entries, {:.1} MB", figures.bytes as f64 / 1e6);
+    let rates = format!(
+        "{:.0} a server CPU second, static answer {:.0}: {:.0} %",
+        figures.statement,
+        figures.static_answer,
+        share * 100.0
+    );
+    table.line(&line, rates, "≥ 50 %", met(share >= 0.5));
+    let quick = figures.loaded < Duration::from_millis(50);
+    table.line("taken by a verifier in", time(figures.loaded), "< 50 ms", met(quick));
+    table.print();
 }
 
 fn pace_of_logins(storm: &Storm) -> String {

@@ -84,13 +84,17 @@ impl Bench<'_> {
             RowName::Refresh => self.refresh().map(Some),
             RowName::Introspection => self.introspection().map(Some),
             RowName::Login => self.login().map(Some),
-            RowName::Storm | RowName::Memory | RowName::Rotation => Ok(None),
+            RowName::Storm | RowName::Memory | RowName::Rotation | RowName::Revocations => Ok(None),
         }
     }
 
     fn jwks(&mut self) -> Result<Row> {
-        let reference =
-            Reference::start(self.server.address, self.installation.folder(), self.cores)?;
+        let reference = Reference::start(
+            self.server.address,
+            JWKS_PATH,
+            self.installation.folder(),
+            self.cores,
+        )?;
         let clients = || repeat(get(JWKS_PATH), "\"keys\"", self.options.connections);
         let load = Load {
             address: reference.address,

@@ -93,23 +93,39 @@ impl Installation {
         (0..count).map(add).collect()
     }
 
+    /// The same folder with other settings.
+    pub fn with(self, settings: Vec<(String, String)>) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// The database that it keeps everything in.
+    pub fn database_url(&self) -> String {
+        let given = self.settings.iter().find(|(name, _)| name == "SIGNET__DATABASE__URL");
+        let embedded = || format!("sqlite://{}/data/signet.db", self.folder.path().display());
+        given.map_or_else(embedded, |(_, url)| url.clone())
+    }
+
     /// Starts the service on the server's core, with one worker.
     pub fn start_pinned(&self) -> Result<Server> {
+        self.start_pinned_at(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
+    }
+
+    /// The same at this address.
+    pub fn start_pinned_at(&self, address: SocketAddr) -> Result<Server> {
         let mut command = self.command();
         if self.cores.are_pinned() {
             command.env("SIGNET__HTTP__WORKERS", "1").env("SIGNET__PASSWORDS__THREADS", "1");
         }
-        self.cores.on_server(|| self.start(command))
+        self.cores.on_server(|| self.start(command, address))
     }
 
     /// Starts the service as anybody does who sets nothing.
     pub fn start_unpinned(&self) -> Result<Server> {
-        self.cores.on_both(|| self.start(self.command()))
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        self.cores.on_both(|| self.start(self.command(), address))
     }
 
-    fn start(&self, mut command: Command) -> Result<Server> {
-        let port = free_port()?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+    fn start(&self, mut command: Command, address: SocketAddr) -> Result<Server> {
         let log_path = self.folder.path().join("signet.log");
         let log = File::options().create(true).append(true).open(&log_path)?;
         command.env("SIGNET__HTTP__LISTEN", address.to_string());

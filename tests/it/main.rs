@@ -21,3 +21,4 @@ mod stores;
 mod support;
 mod timing;
 mod tutorials;
+mod verifier;

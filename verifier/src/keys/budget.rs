@@ -1,0 +1,54 @@
+//! How often tokens with unknown keys may make a verifier ask the issuer: whoever sends forged
+//! tokens decides how many there are, but not how many requests come of them.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// At most one fetch an interval, and so many a minute.
+pub struct Budget {
+    interval: Duration,
+    per_minute: usize,
+    /// When the fetches of the last minute were, oldest first.
+    taken: VecDeque<Instant>,
+}
+
+impl Budget {
+    /// A budget that nothing was taken from.
+    pub fn new(interval: Duration, per_minute: usize) -> Self {
+        Self { interval, per_minute, taken: VecDeque::new() }
+    }
+
+    /// Takes one fetch at `now`, if one is left.
+    pub fn take(&mut self, now: Instant) -> bool {
+        while self.taken.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
+            self.taken.pop_front();
+        }
+        let soon = self.taken.back().is_some_and(|at| now.duration_since(*at) < self.interval);
+        if soon || self.taken.len() >= self.per_minute {
+            return false;
+        }
+        self.taken.push_back(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_an_interval_and_so_many_a_minute() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut budget = Budget::new(Duration::from_secs(5), 3);
+        let taken: Vec<u64> = (0..130).filter(|second| budget.take(at(*second))).collect();
+        assert_eq!(taken, [0, 5, 10, 60, 65, 70, 120, 125]);
+    }
+
+    #[test]
+    fn none_is_none() {
+        assert!(!Budget::new(Duration::ZERO, 0).take(Instant::now()));
+    }
+}

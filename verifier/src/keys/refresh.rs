@@ -1,0 +1,97 @@
+//! The background task that keeps the keys: it fetches them ahead of their end, and at once when
+//! somebody misses one. Verification goes on meanwhile with those that are held.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::source::{Keys, Round};
+use super::{KeySet, freshness};
+use crate::algorithm::Algorithm;
+use crate::backoff::{Backoff, jittered};
+use crate::http::FetchError;
+use crate::metadata::Issuer;
+use crate::observer::{Event, Observer};
+
+/// The longest JWK Set that is read.
+const LONGEST: usize = 1 << 20;
+
+/// However short a life the server and the caller give to keys.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// What the task works with.
+pub struct Refresh {
+    /// Where the keys are held.
+    pub keys: Arc<Keys>,
+    /// Tells those who wait.
+    pub rounds: watch::Sender<Round>,
+    /// Whose keys.
+    pub issuer: Arc<Issuer>,
+    /// Keys for other algorithms are left out.
+    pub allowed: Vec<Algorithm>,
+    /// The shortest time between two fetches that nobody asked for.
+    pub interval: Duration,
+    /// For how long keys that are no longer fresh are used while no others can be had.
+    pub stale_if_error: Duration,
+    /// Hears of every fetch.
+    pub observer: Observer,
+}
+
+/// The latest answer: while the next one is the same, its keys stay parsed.
+struct Latest {
+    body: Vec<u8>,
+    set: Arc<KeySet>,
+}
+
+/// Keeps the keys for as long as it runs.
+pub async fn run(refresh: Refresh) {
+    let mut latest = None;
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+    loop {
+        refresh.keys.begin();
+        let began = Instant::now();
+        let fetched = refresh.fetch(&mut latest).await;
+        let wait = match &fetched {
+            Ok(fresh_for) => {
+                backoff.reset();
+                jittered(*fresh_for)
+            }
+            Err(error) => {
+                // The documents may have moved.
+                refresh.issuer.forget().await;
+                backoff.next().max(error.retry_after())
+            }
+        };
+        let failure = fetched.err();
+        let keys = latest.as_ref().map_or(0, |latest: &Latest| latest.set.len());
+        match &failure {
+            None => refresh.observer.notify(&Event::KeysFetched { keys, took: began.elapsed() }),
+            Some(error) => refresh.observer.notify(&Event::KeysFailed { error }),
+        }
+        refresh.keys.finish(&refresh.rounds, failure);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = refresh.keys.wished() => {}
+        }
+    }
+}
+
+impl Refresh {
+    /// Fetches the keys, holds them and returns for how long they are fresh.
+    async fn fetch(&self, latest: &mut Option<Latest>) -> Result<Duration, FetchError> {
+        let metadata = self.issuer.metadata().await?;
+        let answer = self.issuer.http().get(&metadata.jwks_uri, LONGEST).await?;
+        let set = match latest {
+            Some(latest) if latest.body == answer.body => Arc::clone(&latest.set),
+            _ => {
+                let set = KeySet::read(&answer.body, &self.allowed);
+                Arc::new(set.map_err(|_| FetchError::Invalid("the JWK Set"))?)
+            }
+        };
+        *latest = Some(Latest { body: answer.body, set: Arc::clone(&set) });
+        let fresh_for = freshness::lifetime(&answer.headers).max(self.interval).max(SHORTEST);
+        self.keys.hold(set, answer.asked_at + fresh_for + self.stale_if_error);
+        Ok(fresh_for)
+    }
+}

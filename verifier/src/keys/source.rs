@@ -1,0 +1,213 @@
+//! The keys that are held now, and the one refetch that all share who miss a key.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwapOption, Guard};
+use tokio::sync::{Notify, watch};
+
+use super::KeySet;
+use super::absent::Absent;
+use super::budget::Budget;
+use crate::http::FetchError;
+
+/// How many names of forged keys are remembered.
+const MOST_ABSENT: usize = 1024;
+
+/// A set of keys, and until when it may be used although no newer one could be had.
+pub struct Held {
+    set: Arc<KeySet>,
+    usable_until: Instant,
+}
+
+impl Held {
+    /// The keys, while they may be used.
+    pub fn usable(&self, now: Instant) -> Option<&KeySet> {
+        (now < self.usable_until).then_some(&self.set)
+    }
+}
+
+/// What came of the latest fetch.
+#[derive(Default)]
+pub struct Round {
+    number: u64,
+    failure: Option<FetchError>,
+}
+
+/// Why a missing key will not come.
+#[derive(Debug)]
+pub enum NotFetched {
+    /// It was looked for a moment ago, and the issuer has none.
+    Absent,
+    /// Too much else was looked for. If the latest fetch failed, this is why.
+    Refused(Option<FetchError>),
+    /// The fetch failed.
+    Failed(FetchError),
+}
+
+/// The issuer's keys, as one background task (`refresh`) keeps them.
+pub struct Keys {
+    held: ArcSwapOption<Held>,
+    asks: Mutex<Asks>,
+    wish: Notify,
+    rounds: watch::Receiver<Round>,
+}
+
+struct Asks {
+    in_flight: bool,
+    budget: Budget,
+    absent: Absent,
+}
+
+impl Keys {
+    /// No keys yet. The sender is for the task: when it ends, nobody waits for it any longer.
+    pub fn new(
+        interval: Duration,
+        per_minute: usize,
+        absent_for: Duration,
+    ) -> (Self, watch::Sender<Round>) {
+        let (sender, rounds) = watch::channel(Round::default());
+        let budget = Budget::new(interval, per_minute);
+        // The task begins with a fetch.
+        let asks = Asks { in_flight: true, budget, absent: Absent::new(absent_for, MOST_ABSENT) };
+        let keys = Self {
+            held: ArcSwapOption::empty(),
+            asks: Mutex::new(asks),
+            wish: Notify::new(),
+            rounds,
+        };
+        (keys, sender)
+    }
+
+    /// What is held now; no lock is taken.
+    pub fn load(&self) -> Guard<Option<Arc<Held>>> {
+        self.held.load()
+    }
+
+    /// Whether there are keys that may be used.
+    pub fn are_usable(&self, now: Instant) -> bool {
+        self.load().as_ref().is_some_and(|held| held.usable(now).is_some())
+    }
+
+    /// Waits for the fetch that may bring the key `kid`, or any keys where there are none. All who
+    /// wait share one, and the budget decides whether there is one at all.
+    pub async fn refetch(&self, kid: Option<&str>, now: Instant) -> Result<(), NotFetched> {
+        let mut rounds = self.rounds.clone();
+        let seen = {
+            let mut asks = self.asks();
+            if kid.is_some_and(|kid| asks.absent.contains(kid, now)) {
+                return Err(NotFetched::Absent);
+            }
+            if !asks.in_flight {
+                if !asks.budget.take(now) {
+                    return Err(NotFetched::Refused(rounds.borrow().failure.clone()));
+                }
+                asks.in_flight = true;
+                self.wish.notify_one();
+            }
+            rounds.borrow_and_update().number
+        };
+        let failure = match rounds.wait_for(|round| round.number > seen).await {
+            Ok(round) => round.failure.clone(),
+            Err(_) => Some(FetchError::Stopped),
+        };
+        failure.map_or(Ok(()), |failure| Err(NotFetched::Failed(failure)))
+    }
+
+    /// Notes that a fetch did not bring `kid`.
+    pub fn note_absent(&self, kid: &str, now: Instant) {
+        self.asks().absent.insert(kid, now);
+    }
+
+    /// Why there are no keys, as far as that is known.
+    pub fn failure(&self) -> FetchError {
+        self.rounds.borrow().failure.clone().unwrap_or(FetchError::Stopped)
+    }
+
+    /// For the task: somebody misses a key.
+    pub(super) async fn wished(&self) {
+        self.wish.notified().await;
+    }
+
+    /// For the task: a fetch begins; whoever misses a key waits for this one.
+    pub(super) fn begin(&self) {
+        self.asks().in_flight = true;
+    }
+
+    /// For the task: these are the keys now.
+    pub(super) fn hold(&self, set: Arc<KeySet>, usable_until: Instant) {
+        self.held.store(Some(Arc::new(Held { set, usable_until })));
+    }
+
+    /// For the task: the fetch is over. Under the lock, so that nobody begins to wait for a fetch
+    /// that has just ended.
+    pub(super) fn finish(&self, rounds: &watch::Sender<Round>, failure: Option<FetchError>) {
+        let mut asks = self.asks();
+        asks.in_flight = false;
+        rounds.send_modify(|round| *round = Round { number: round.number + 1, failure });
+    }
+
+    fn asks(&self) -> MutexGuard<'_, Asks> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> (Keys, watch::Sender<Round>) {
+        Keys::new(Duration::from_secs(5), 10, Duration::from_secs(30))
+    }
+
+    #[tokio::test]
+    async fn all_who_miss_a_key_share_one_fetch() {
+        let (keys, rounds) = keys();
+        let keys = Arc::new(keys);
+        let now = Instant::now();
+        keys.finish(&rounds, None);
+        let waiting: Vec<_> = (0..50)
+            .map(|n| {
+                let keys = Arc::clone(&keys);
+                tokio::spawn(async move { keys.refetch(Some(&n.to_string()), now).await })
+            })
+            .collect();
+        keys.wished().await;
+        // Everybody has asked before the answer is there.
+        tokio::task::yield_now().await;
+        keys.finish(&rounds, None);
+        for waiting in waiting {
+            assert!(waiting.await.unwrap().is_ok());
+        }
+        // The next one has to wait for its turn, and what is known to be absent asks nobody.
+        let refused = keys.refetch(Some("x"), now).await;
+        assert!(matches!(refused, Err(NotFetched::Refused(None))));
+        keys.note_absent("x", now);
+        let later = now + Duration::from_secs(10);
+        assert!(matches!(keys.refetch(Some("x"), later).await, Err(NotFetched::Absent)));
+    }
+
+    #[tokio::test]
+    async fn a_failed_fetch_tells_and_a_task_that_ended_leaves_nobody_waiting() {
+        let (keys, rounds) = keys();
+        let now = Instant::now();
+        let (sought, ()) = tokio::join!(keys.refetch(None, now), async {
+            keys.finish(&rounds, Some(FetchError::Timeout));
+        });
+        assert!(matches!(sought, Err(NotFetched::Failed(FetchError::Timeout))));
+        assert_eq!(keys.failure(), FetchError::Timeout);
+        keys.begin();
+        let (sought, ()) = tokio::join!(keys.refetch(None, now), async { drop(rounds) });
+        assert!(matches!(sought, Err(NotFetched::Failed(FetchError::Stopped))));
+    }
+
+    #[test]
+    fn keys_are_held_until_their_bound() {
+        let (keys, _rounds) = keys();
+        let now = Instant::now();
+        assert!(!keys.are_usable(now));
+        keys.hold(Arc::default(), now + Duration::from_secs(10));
+        assert!(keys.are_usable(now + Duration::from_secs(9)));
+        assert!(!keys.are_usable(now + Duration::from_secs(10)));
+    }
+}
