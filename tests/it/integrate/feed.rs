@@ -126,7 +126,9 @@ impl Feed {
             },
             &|seq| own.sign(json!({ "typ": "at+jwt" }), &claims(&self.issuer.base, seq)),
             &|seq| own.sign(json!({ "typ": "revocations+jwt" }), &claims(&self.issuer.base, seq)),
-            &|seq| own.sign(json!({ "typ": "secevent+jwt" }), &claims("https://evil.example.com", seq)),
+            &|seq| {
+                own.sign(json!({ "typ": "secevent+jwt" }), &claims("https://evil.example.com", seq))
+            },
             &|_| "x".to_owned(),
         ];
         for forgery in forgeries {

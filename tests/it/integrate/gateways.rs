@@ -87,13 +87,16 @@ fn start_nginx(world: &World) -> Service {
         path("body"),
         path("proxy")
     );
-    let configuration = adapted("nginx/nginx.conf", &[
-        ("127.0.0.1:8080", world.signet.address()),
-        ("127.0.0.1:3000", &echo()),
-        ("127.0.0.1:8081", &format!("127.0.0.1:{port}")),
-        ("/var/cache/nginx/signet", &path("cache")),
-        ("http {\n", &own),
-    ]);
+    let configuration = adapted(
+        "nginx/nginx.conf",
+        &[
+            ("127.0.0.1:8080", world.signet.address()),
+            ("127.0.0.1:3000", &echo()),
+            ("127.0.0.1:8081", &format!("127.0.0.1:{port}")),
+            ("/var/cache/nginx/signet", &path("cache")),
+            ("http {\n", &own),
+        ],
+    );
     let credentials = STANDARD.encode(format!("gateway:{}", world.secret));
     let credentials = format!("proxy_set_header Authorization \"Basic {credentials}\";\n");
     std::os::unix::fs::symlink("/usr/lib/nginx/modules", path("modules")).expect("a link");
@@ -114,18 +117,29 @@ fn start_nginx(world: &World) -> Service {
 fn start_apache(world: &World) -> Service {
     let (folder, port) = (temporary(), free_port());
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
-    let modules =
-        ["mpm_event", "authz_core", "authz_user", "authn_core", "headers", "proxy", "proxy_http", "oauth2"]
-            .map(|name| {
-                let file = format!("/usr/lib/apache2/modules/mod_{name}.so");
-                format!("LoadModule {name}_module {}\n", module(&file).display())
-            });
-    let site = adapted("apache/orders.conf", &[
-        ("127.0.0.1:8080", world.signet.address()),
-        ("127.0.0.1:3000", &echo()),
-        ("127.0.0.1:8081", &format!("127.0.0.1:{port}")),
-        ("https://id.example.com", world.signet.issuer()),
-    ]);
+    let modules = [
+        "mpm_event",
+        "authz_core",
+        "authz_user",
+        "authn_core",
+        "headers",
+        "proxy",
+        "proxy_http",
+        "oauth2",
+    ]
+    .map(|name| {
+        let file = format!("/usr/lib/apache2/modules/mod_{name}.so");
+        format!("LoadModule {name}_module {}\n", module(&file).display())
+    });
+    let site = adapted(
+        "apache/orders.conf",
+        &[
+            ("127.0.0.1:8080", world.signet.address()),
+            ("127.0.0.1:3000", &echo()),
+            ("127.0.0.1:8081", &format!("127.0.0.1:{port}")),
+            ("https://id.example.com", world.signet.issuer()),
+        ],
+    );
     let configuration = format!(
         "ServerRoot {}\nServerName localhost\nPidFile {}\nErrorLog {}\nUser nobody\nGroup nogroup\n\
          Listen 127.0.0.1:{port}\n{}{site}",
@@ -148,6 +162,12 @@ async fn passes_on_who_is_calling(world: &World, gateway: &Service) {
     let request = gateway.client.get("/orders").bearer_auth(&token).header("x-subject", "evil");
     let told = request.answer().await.expect(200).json();
     assert_eq!(told, json!({ "subject": sub, "authorization": Value::Null }));
+    // Who may read may do nothing else.
+    for (method, path) in [("POST", "/orders"), ("DELETE", "/orders"), ("PUT", "/orders/1")] {
+        let method = method.parse().expect("a method");
+        let answer = gateway.client.request(method, path).bearer_auth(&token).answer().await;
+        assert!([403, 405].contains(&answer.status), "{path}: {answer:?}");
+    }
 }
 
 #[tokio::test]

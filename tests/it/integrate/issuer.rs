@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,6 +12,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use rsa::pkcs8::{EncodePrivateKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 use serde_json::{Value, json};
+use signet::time::Clock;
 
 use super::AUDIENCE;
 use crate::support::keys::foreign_key;
@@ -77,8 +78,7 @@ pub struct Issuer {
 }
 
 pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    since.as_secs() as i64
+    Clock::system().now().as_unix()
 }
 
 impl Issuer {
@@ -195,16 +195,26 @@ impl Issuer {
         let answer = match path {
             "/revocations/stream" => return self.listen(stream, header("last-event-id")),
             "/revocations" => self.answer_snapshot(header("if-none-match")),
-            "/jwks.json" => response(200, json, &json!({
-                "keys": self.keys.iter().map(|key| &key.jwk).collect::<Vec<_>>(),
-            }).to_string()),
-            _ => response(200, json, &json!({
-                "issuer": self.base,
-                "jwks_uri": format!("{}/jwks.json", self.base),
-                "introspection_endpoint": format!("{}/introspect", self.base),
-                "revocations_uri": format!("{}/revocations", self.base),
-                "revocations_stream_uri": format!("{}/revocations/stream", self.base),
-            }).to_string()),
+            "/jwks.json" => response(
+                200,
+                json,
+                &json!({
+                    "keys": self.keys.iter().map(|key| &key.jwk).collect::<Vec<_>>(),
+                })
+                .to_string(),
+            ),
+            _ => response(
+                200,
+                json,
+                &json!({
+                    "issuer": self.base,
+                    "jwks_uri": format!("{}/jwks.json", self.base),
+                    "introspection_endpoint": format!("{}/introspect", self.base),
+                    "revocations_uri": format!("{}/revocations", self.base),
+                    "revocations_stream_uri": format!("{}/revocations/stream", self.base),
+                })
+                .to_string(),
+            ),
         };
         // Whoever has gone does not mind.
         let _ = stream.write_all(answer.as_bytes());
@@ -237,9 +247,10 @@ impl Issuer {
             let _ = stream.write_all(response(state.stream_status, "text/plain", "").as_bytes());
             return;
         }
-        let mut text = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+        let mut text =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
                         retry: 1000\n\n: hello\n\n"
-            .to_owned();
+                .to_owned();
         let first = state.events.first().map_or(state.seq + 1, |(seq, _)| *seq);
         match after {
             Some(after) if after <= state.seq && first <= after + 1 => {

@@ -50,7 +50,7 @@ fn what_a_page_prints_is_in_the_files() {
             }
             // An excerpt may be indented less than it is in the file.
             let found = sources.iter().any(|(_, source)| {
-                (0..=12).step_by(4).any(|indent| source.contains(&indented(&code, indent)))
+                (0..=24).step_by(2).any(|indent| source.contains(&indented(&code, indent)))
             });
             assert!(found, "{page}: no file has\n{code}");
         }
@@ -69,11 +69,15 @@ fn indented(code: &str, spaces: usize) -> String {
 fn every_page_is_listed_and_every_link_leads_somewhere() {
     let readme = text("README.md");
     for page in pages() {
-        assert!(page == "README.md" || readme.contains(&format!("]({page})")), "{page} is not listed");
+        assert!(
+            page == "README.md" || readme.contains(&format!("]({page})")),
+            "{page} is not listed"
+        );
         let text = text(&page);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let (path, _) = target.split_once('#').unwrap_or((target, ""));
-            let there = path.is_empty() || path.starts_with("https://") || folder().join(path).exists();
+            let there =
+                path.is_empty() || path.starts_with("https://") || folder().join(path).exists();
             assert!(there, "{page}: {target}");
         }
     }

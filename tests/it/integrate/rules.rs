@@ -18,7 +18,10 @@ async fn check(example: Example) {
         ("several audiences", token(json!({ "aud": ["https://other.example.com", AUDIENCE] }))),
         ("expired within the leeway", token(json!({ "iat": now() - 90, "exp": now() - 30 }))),
         ("of a client, without session and roles", token(json!({ "sid": null, "roles": null }))),
-        ("by the other key", issuer.keys[1].sign(json!({ "typ": "at+jwt" }), &issuer.claims(json!({})))),
+        (
+            "by the other key",
+            issuer.keys[1].sign(json!({ "typ": "at+jwt" }), &issuer.claims(json!({}))),
+        ),
         ("several scopes", token(json!({ "scope": "openid orders:read" }))),
     ] {
         let answer = service.orders(&good).await;
