@@ -88,13 +88,16 @@ impl Feed {
         let token = self.token(json!({ "sid": "unheard" })).await;
         self.issuer.revoke_unheard(json!({ "sid": "unheard" }));
         self.is_refused(&token, SOON * 3).await;
-        // So does the next change.
+        // So does the next change. No snapshot was taken for a second, or it would wait for a heartbeat.
         let lost = self.token(json!({ "sid": "lost" })).await;
         let next = self.token(json!({ "sid": "next" })).await;
+        tokio::time::sleep(SOON).await;
+        self.issuer.state().beats = false;
         self.issuer.revoke_unheard(json!({ "sid": "lost" }));
         self.issuer.revoke(json!({ "sid": "next" }));
         self.is_refused(&next, SOON).await;
-        self.is_refused(&lost, SOON * 3).await;
+        self.is_refused(&lost, SOON).await;
+        self.issuer.state().beats = true;
     }
 
     async fn resumes(&self) {

@@ -62,6 +62,8 @@ pub struct State {
     pub seq: i64,
     /// What the snapshot is, where it is not the truth.
     pub snapshot: Option<String>,
+    /// Whether heartbeats are sent.
+    pub beats: bool,
     /// The status of the stream.
     pub stream_status: u16,
     pub snapshots: usize,
@@ -91,6 +93,7 @@ impl Issuer {
             events: Vec::new(),
             seq: 0,
             snapshot: None,
+            beats: true,
             stream_status: 200,
             snapshots: 0,
             not_modified: 0,
@@ -111,7 +114,9 @@ impl Issuer {
             while let Some(issuer) = beating.upgrade() {
                 let mut state = issuer.state();
                 let data = json!({ "epoch": state.epoch, "seq": state.seq, "age": 0.01 });
-                state.send(&format!("event: heartbeat\ndata: {data}\n\n"));
+                if state.beats {
+                    state.send(&format!("event: heartbeat\ndata: {data}\n\n"));
+                }
                 drop(state);
                 drop(issuer);
                 std::thread::sleep(HEARTBEAT);
