@@ -1,0 +1,350 @@
+package main
+
+// Hears from Signet which access tokens are dead before their time. Needs the standard library only;
+// access_tokens.go beside it says how a token is verified. Copy both.
+//
+// A goroutine takes the signed snapshot of all revocations, then follows the stream of changes. It
+// comes back by itself after an outage, and Age tells how long nothing is known for certain.
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math"
+	"math/rand"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What is longer than this is not Signet's, or not meant to be held in memory.
+const (
+	longestSnapshot = 64 << 20
+	longestEvent    = 1 << 20
+)
+
+// Revocations is what is known to be revoked.
+type Revocations struct {
+	// SnapshotURI and StreamURI are where to ask.
+	SnapshotURI, StreamURI string
+	// Verify returns the claims of what Signet signed as this type.
+	Verify func(ctx context.Context, jws, typ string) ([]byte, error)
+	// MaxStaleness is for how long nothing may be known for certain. A connection that is silent for
+	// half of it is dead; heartbeats come every 2 seconds.
+	MaxStaleness time.Duration
+	// Authorize, if set, adds a token to a request, for a Signet that tells only clients with the
+	// scope revocations:read.
+	Authorize func(*http.Request) error
+
+	mutex    sync.RWMutex
+	entries  map[entryKey]entryValue
+	epoch    string
+	seq      int64
+	etag     string
+	knownAt  time.Time // all that had happened until then is known
+	askedAt  time.Time
+	purgedAt time.Time
+}
+
+type entryKey struct{ claim, value string }
+
+type entryValue struct{ before, exp int64 }
+
+// statement is what a snapshot and a change have in common.
+type statement struct {
+	Epoch       string                       `json:"epoch"`
+	Seq         int64                        `json:"seq"`
+	Revocations []map[string]json.RawMessage `json:"revocations"`
+}
+
+// Start begins to listen, and waits a little for the first snapshot.
+func (r *Revocations) Start() {
+	r.entries = map[entryKey]entryValue{}
+	first := make(chan struct{})
+	go func() {
+		if err := r.takeSnapshot(); err != nil {
+			log.Printf("no revocations: %v", err)
+		}
+		close(first)
+		r.run()
+	}()
+	select {
+	case <-first:
+	case <-time.After(r.MaxStaleness / 2):
+	}
+}
+
+// IsStale tells whether too long nothing is known for certain.
+func (r *Revocations) IsStale() bool {
+	r.mutex.RLock()
+	defer r.mutex.RUnlock()
+	return r.knownAt.IsZero() || time.Since(r.knownAt) > r.MaxStaleness
+}
+
+// Covers tells whether the token with these claims, signed by the key kid, is revoked.
+func (r *Revocations) Covers(claims *Claims, kid string) bool {
+	r.mutex.RLock()
+	defer r.mutex.RUnlock()
+	for _, key := range []entryKey{
+		{"sid", claims.SID}, {"jti", claims.JTI}, {"sub", claims.Subject}, {"client_id", claims.ClientID},
+	} {
+		if entry, found := r.entries[key]; found && claims.IssuedAt < entry.before {
+			return true
+		}
+	}
+	_, found := r.entries[entryKey{"kid", kid}]
+	return found
+}
+
+func (r *Revocations) run() {
+	random := rand.New(rand.NewSource(time.Now().UnixNano()))
+	pause, behind := time.Second, r.epoch == ""
+	for {
+		err := error(nil)
+		if behind {
+			// At the start, and as long as there is no stream to be had.
+			err = r.takeSnapshot()
+		}
+		behind = true // unless an event is heard
+		if err == nil {
+			err = r.listen(func() { pause, behind = time.Second, false })
+		}
+		log.Printf("no stream of revocations: %v", err)
+		// Not everybody at once, and not for long: what is not heard is not known.
+		time.Sleep(pause/2 + time.Duration(random.Int63n(int64(pause/2))))
+		if pause *= 2; pause > r.MaxStaleness/4 {
+			pause = r.MaxStaleness / 4
+		}
+		if pause < time.Second {
+			pause = time.Second
+		}
+	}
+}
+
+// listen reads server-sent events (WHATWG HTML 9.2) until the connection ends.
+func (r *Revocations) listen(heard func()) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	silence := time.AfterFunc(r.MaxStaleness/2, cancel)
+	defer silence.Stop()
+	answer, err := r.get(ctx, r.StreamURI, "Last-Event-ID", strconv.FormatInt(r.seq, 10))
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the stream's status is %s", answer.Status)
+	}
+	lines := bufio.NewScanner(answer.Body)
+	lines.Buffer(nil, longestEvent)
+	name, data := "", ""
+	for lines.Scan() {
+		silence.Reset(r.MaxStaleness / 2)
+		field, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case lines.Text() == "":
+			if data != "" {
+				if err := r.hear(ctx, name, data); err != nil {
+					return err
+				}
+				heard()
+			}
+			name, data = "", ""
+		case field == "event":
+			name = value
+		case field == "data":
+			if data != "" {
+				data += "\n"
+			}
+			if data += value; len(data) > longestEvent {
+				return errors.New("an event does not end")
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+func (r *Revocations) hear(ctx context.Context, name, data string) error {
+	heardAt := time.Now()
+	switch name {
+	case "revocation":
+		var change statement
+		if err := r.read(ctx, data, "secevent+jwt", &change); err != nil {
+			return err
+		}
+		r.mutex.Lock()
+		// Whatever else is missing, this much is true.
+		add(r.entries, change.Revocations)
+		same := change.Epoch == r.epoch
+		if same && change.Seq == r.seq+1 {
+			r.seq++
+		}
+		known := same && change.Seq <= r.seq
+		r.mutex.Unlock()
+		if !known {
+			return r.catchUp(heardAt)
+		}
+	case "snapshot", "heartbeat":
+		state := struct {
+			Epoch string
+			Seq   int64
+			Age   float64
+		}{Age: math.NaN()}
+		if err := json.Unmarshal([]byte(data), &state); err != nil {
+			return err
+		}
+		if state.Epoch != r.epoch || state.Seq > r.seq {
+			return r.catchUp(heardAt)
+		}
+		if name == "heartbeat" {
+			if !(state.Age >= 0 && state.Age < math.MaxInt32) {
+				return errors.New("a heartbeat without an age")
+			}
+			known := heardAt.Add(-time.Duration(state.Age * float64(time.Second)))
+			r.mutex.Lock()
+			if known.After(r.knownAt) {
+				r.knownAt = known
+			}
+			r.purge(heardAt)
+			r.mutex.Unlock()
+		}
+	}
+	return nil
+}
+
+func (r *Revocations) catchUp(now time.Time) error {
+	// Not more than once a second, however much is missing. The next heartbeat reminds of it.
+	if now.Sub(r.askedAt) <= time.Second {
+		return nil
+	}
+	return r.takeSnapshot()
+}
+
+func (r *Revocations) takeSnapshot() error {
+	start := time.Now()
+	r.askedAt = start
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	answer, err := r.get(ctx, r.SnapshotURI, "If-None-Match", r.etag)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	var snapshot statement
+	switch answer.StatusCode {
+	case http.StatusNotModified:
+	case http.StatusOK:
+		body, err := io.ReadAll(io.LimitReader(answer.Body, longestSnapshot+1))
+		if err != nil {
+			return err
+		}
+		if len(body) > longestSnapshot {
+			return errors.New("the snapshot does not end")
+		}
+		if err := r.read(ctx, string(body), "revocations+jwt", &snapshot); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("the snapshot's status is %s", answer.Status)
+	}
+	age, err := strconv.ParseUint(answer.Header.Get("Age"), 10, 31)
+	if err != nil {
+		return fmt.Errorf("the snapshot's age: %w", err)
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if answer.StatusCode == http.StatusOK {
+		// Entries are never taken back, and another instance may lag a little. Another epoch is
+		// another history.
+		if snapshot.Epoch != r.epoch {
+			r.entries = map[entryKey]entryValue{}
+		}
+		add(r.entries, snapshot.Revocations)
+		r.epoch, r.seq, r.etag = snapshot.Epoch, snapshot.Seq, answer.Header.Get("ETag")
+	}
+	r.knownAt = start.Add(-time.Duration(age) * time.Second)
+	return nil
+}
+
+func (r *Revocations) read(ctx context.Context, jws, typ string, claims *statement) error {
+	payload, err := r.Verify(ctx, jws, typ)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(payload, claims)
+}
+
+func (r *Revocations) get(ctx context.Context, uri, name, value string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
+	if err != nil {
+		return nil, err
+	}
+	if value != "" {
+		request.Header.Set(name, value)
+	}
+	if r.Authorize != nil {
+		if err := r.Authorize(request); err != nil {
+			return nil, err
+		}
+	}
+	return http.DefaultClient.Do(request)
+}
+
+func (r *Revocations) purge(now time.Time) {
+	if now.Sub(r.purgedAt) < time.Minute {
+		return
+	}
+	r.purgedAt = now
+	for key, entry := range r.entries {
+		// Keys stay: a library may hold on to one for longer than Signet publishes it.
+		if entry.exp <= now.Unix() && key.claim != "kid" {
+			delete(r.entries, key)
+		}
+	}
+}
+
+// add takes over entries of the shapes that are known. What a newer Signet may add is passed over.
+func add(entries map[entryKey]entryValue, revocations []map[string]json.RawMessage) {
+	number := func(text json.RawMessage) (number int64) {
+		if json.Unmarshal(text, &number) != nil {
+			return math.MaxInt64
+		}
+		return number
+	}
+	for _, members := range revocations {
+		for _, claim := range []string{"sid", "jti", "kid", "sub", "client_id"} {
+			var value string
+			if json.Unmarshal(members[claim], &value) != nil {
+				continue
+			}
+			entry := entryValue{before: math.MaxInt64, exp: number(members["exp"])}
+			expected := 2
+			if claim == "sub" || claim == "client_id" {
+				entry.before, expected = number(members["before"]), 3
+			}
+			if len(members) != expected || members["exp"] == nil {
+				continue
+			}
+			key := entryKey{claim, value}
+			if old, found := entries[key]; found {
+				if old.before > entry.before {
+					entry.before = old.before
+				}
+				if old.exp > entry.exp {
+					entry.exp = old.exp
+				}
+			}
+			entries[key] = entry
+		}
+	}
+}

@@ -1,0 +1,109 @@
+"""Verifies Signet's access tokens (RFC 9068) where they are received. Copy it, with revocations.py
+beside it; `pip install "PyJWT[crypto]"`.
+
+    tokens = AccessTokens("https://id.example.com", "https://orders.example.com")
+    claims = tokens.check(request.headers.get("Authorization"))
+    require_scope(claims, "orders:read")
+
+What is not served raises Refused, which says how to answer.
+"""
+
+import json
+import urllib.request
+
+import jwt
+
+from revocations import Revocations
+
+# The issuer's keys.algorithm. Never taken from the token.
+ALGORITHM = "RS256"
+# Seconds that clocks may differ. Not more than 60: Signet forgets a revocation 60 seconds after the
+# token has expired.
+LEEWAY = 60
+LONGEST_TOKEN = 16 * 1024
+
+
+class Refused(Exception):
+    """Why a request is not served: the status, a sentence, the headers (RFC 6750 section 3)."""
+
+    def __init__(self, status, detail, headers):
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+def challenge(*details):
+    return {"WWW-Authenticate": ", ".join(['Bearer realm="orders"', *details])}
+
+
+# Without credentials there is no error to speak of, so there is none in the challenge.
+NO_TOKEN = (401, "a token is needed", challenge())
+INVALID_TOKEN = (401, "the token is not valid", challenge('error="invalid_token"'))
+# Nothing is wrong with the token: whoever hears 401 would throw it away.
+UNAVAILABLE = (503, "tokens cannot be verified now", {"Retry-After": "1"})
+
+
+class AccessTokens:
+    """Knows the issuer's keys and what is revoked. Make one for the process, after any fork."""
+
+    def __init__(self, issuer, audience, max_staleness=10.0):
+        self._issuer, self._audience, self._max_staleness = issuer, audience, max_staleness
+        uri = f"{issuer}/.well-known/oauth-authorization-server"
+        with urllib.request.urlopen(uri, timeout=10) as answer:
+            metadata = json.loads(answer.read(1024 * 1024))
+        if metadata["issuer"] != issuer:
+            raise ValueError(f"{uri} is about {metadata['issuer']}")
+        # Caches the keys, and asks for an unknown one at most twice a minute.
+        self._keys = jwt.PyJWKClient(metadata["jwks_uri"], timeout=5)
+        self._revocations = Revocations(issuer, metadata, self._claims, max_staleness)
+        self._revocations.start()
+
+    def check(self, authorization):
+        """The claims of the token in an Authorization header."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Refused(*NO_TOKEN)
+        try:
+            kid, claims = self._verify(
+                token.strip(),
+                "at+jwt",
+                audience=self._audience,
+                options={"require": ["iss", "aud", "exp", "iat", "sub", "jti", "client_id"]},
+            )
+        except jwt.PyJWKClientConnectionError:
+            raise Refused(*UNAVAILABLE)
+        except jwt.PyJWTError:
+            raise Refused(*INVALID_TOKEN)
+        if self._revocations.covers(claims, kid):
+            raise Refused(*INVALID_TOKEN)
+        if self._revocations.age() > self._max_staleness:
+            raise Refused(*UNAVAILABLE)
+        return claims
+
+    def _verify(self, jws, typ, **rules):
+        if typ == "at+jwt" and len(jws) > LONGEST_TOKEN:
+            raise jwt.DecodeError("too long")
+        header = jwt.get_unverified_header(jws)
+        # Signet signs other things than access tokens, with the same keys.
+        if header.get("typ") != typ or not header.get("kid"):
+            raise jwt.InvalidTokenError("not what is expected here")
+        key = self._keys.get_signing_key(header["kid"])
+        claims = jwt.decode(
+            jws, key, algorithms=[ALGORITHM], issuer=self._issuer, leeway=LEEWAY, **rules
+        )
+        return header["kid"], claims
+
+    def _claims(self, jws, typ):
+        options = {"require": ["iss", "iat"], "verify_aud": False}
+        return self._verify(jws, typ, options=options)[1]
+
+
+def require_scope(claims, word):
+    if word not in claims.get("scope", "").split():
+        details = 'error="insufficient_scope"', f'scope="{word}"'
+        raise Refused(403, f"the token lacks the scope {word}", challenge(*details))
+
+
+def require_role(claims, role):
+    # No other token would help, so there is no challenge.
+    if role not in claims.get("roles", []):
+        raise Refused(403, f"only for the role {role}", {})

@@ -1,0 +1,259 @@
+//! The examples' feed of revocations against an issuer that loses changes, lags, forges and never ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::issuer::{Issuer, Key, event, now};
+use super::services::{Example, Service};
+use crate::support::jwt::Jwt;
+
+const SOON: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Seconds.
+const MAX_STALENESS: u32 = 4;
+
+struct Feed {
+    issuer: Arc<Issuer>,
+    service: Service,
+    example: Example,
+}
+
+impl Feed {
+    async fn start(example: Example) -> Self {
+        let issuer = Issuer::start();
+        let service = example.start(&issuer.base, MAX_STALENESS, "");
+        let feed = Self { issuer, service, example };
+        feed.service.answers(&feed.issuer.token(json!({})), 200, PATIENCE).await;
+        feed
+    }
+
+    /// A token with these claims, which is good.
+    async fn token(&self, changes: Value) -> String {
+        let token = self.issuer.token(changes);
+        self.service.orders(&token).await.expect(200);
+        token
+    }
+
+    async fn is_refused(&self, token: &str, within: Duration) {
+        let took = self.service.answers(token, 401, PATIENCE).await;
+        assert!(took < within, "{:?}: heard after {took:?}", self.example);
+    }
+
+    /// Once this is heard, so is all that was sent before.
+    async fn settle(&self) {
+        let token = self.issuer.token(json!({}));
+        let claims = Jwt::decode(&token).claims;
+        self.issuer.revoke(json!({ "jti": claims["jti"] }));
+        self.service.answers(&token, 401, PATIENCE).await;
+    }
+
+    async fn hears_every_shape(&self) {
+        let by_session = self.token(json!({ "sid": "s" })).await;
+        self.issuer.revoke(json!({ "sid": "s" }));
+        self.is_refused(&by_session, SOON).await;
+        let (early, late) = (now() - 100, now() - 10);
+        for claim in ["sub", "client_id"] {
+            let old = self.token(json!({ claim: "x", "iat": early })).await;
+            let new = self.token(json!({ claim: "x", "iat": late })).await;
+            self.issuer.revoke(json!({ claim: "x", "before": late }));
+            self.is_refused(&old, SOON).await;
+            self.service.orders(&new).await.expect(200);
+            // An earlier moment does not take the later one back.
+            self.issuer.revoke(json!({ claim: "x", "before": early }));
+            self.settle().await;
+            self.service.orders(&old).await.expect(401);
+        }
+        let other = &self.issuer.keys[1];
+        let by_key = other.sign(json!({ "typ": "at+jwt" }), &self.issuer.claims(json!({})));
+        self.service.orders(&by_key).await.expect(200);
+        self.issuer.revoke(json!({ "kid": other.kid }));
+        self.is_refused(&by_key, SOON).await;
+        // What only a newer Signet knows concerns nobody here.
+        let token = self.token(json!({ "sub": "y", "client_id": "c" })).await;
+        for newer in [
+            json!({ "sub": "y", "client_id": "c", "before": now() }),
+            json!({ "sub": "y" }),
+            json!({ "device": "y" }),
+        ] {
+            self.issuer.revoke(newer);
+        }
+        self.settle().await;
+        self.service.orders(&token).await.expect(200);
+    }
+
+    async fn fills_gaps(&self) {
+        // A heartbeat tells that there was one.
+        let token = self.token(json!({ "sid": "unheard" })).await;
+        self.issuer.revoke_unheard(json!({ "sid": "unheard" }));
+        self.is_refused(&token, SOON * 3).await;
+        // So does the next change. No snapshot was taken for a second, or it would wait for a heartbeat.
+        let lost = self.token(json!({ "sid": "lost" })).await;
+        let next = self.token(json!({ "sid": "next" })).await;
+        tokio::time::sleep(SOON).await;
+        self.issuer.state().beats = false;
+        self.issuer.revoke_unheard(json!({ "sid": "lost" }));
+        self.issuer.revoke(json!({ "sid": "next" }));
+        self.is_refused(&next, SOON).await;
+        self.is_refused(&lost, SOON).await;
+        self.issuer.state().beats = true;
+    }
+
+    async fn resumes(&self) {
+        let token = self.token(json!({ "sid": "meanwhile" })).await;
+        let known = self.issuer.state().seq;
+        let snapshots = self.issuer.state().snapshots;
+        self.issuer.state().cut();
+        self.issuer.revoke(json!({ "sid": "meanwhile" }));
+        self.is_refused(&token, SOON * 3).await;
+        let state = self.issuer.state();
+        assert_eq!(state.resumed_after.last(), Some(&Some(known)), "{:?}", self.example);
+        assert_eq!(state.snapshots, snapshots, "{:?}: nothing was missing", self.example);
+    }
+
+    async fn believes_no_forgery(&self) {
+        let token = self.token(json!({ "sid": "forged" })).await;
+        let epoch = self.issuer.state().epoch.clone();
+        let [own, _] = &self.issuer.keys;
+        let claims = |iss: &str, seq| {
+            json!({
+                "iss": iss, "iat": now(), "exp": now() + 300, "jti": "f", "epoch": epoch, "seq": seq,
+                "events": {}, "revocations": [{ "sid": "forged", "exp": now() + 700 }],
+            })
+        };
+        let forgeries: [&dyn Fn(i64) -> String; 5] = [
+            &|seq| {
+                let header = json!({ "typ": "secevent+jwt", "kid": own.kid });
+                Key::new().sign(header, &claims(&self.issuer.base, seq))
+            },
+            &|seq| own.sign(json!({ "typ": "at+jwt" }), &claims(&self.issuer.base, seq)),
+            &|seq| own.sign(json!({ "typ": "revocations+jwt" }), &claims(&self.issuer.base, seq)),
+            &|seq| {
+                own.sign(json!({ "typ": "secevent+jwt" }), &claims("https://evil.example.com", seq))
+            },
+            &|_| "x".to_owned(),
+        ];
+        for forgery in forgeries {
+            let seq = self.issuer.state().seq + 1;
+            self.issuer.state().send(&event(seq, &forgery(seq)));
+            self.settle().await;
+            // Connections that begin anew confirm little: for a moment it may be 503.
+            self.service.answers(&token, 200, PATIENCE).await;
+        }
+    }
+
+    async fn unites_what_lags_and_replaces_another_history(&self) {
+        let token = self.token(json!({ "sid": "kept" })).await;
+        self.issuer.revoke(json!({ "sid": "kept" }));
+        self.is_refused(&token, SOON).await;
+        // Another instance, whose snapshot is behind and does not know of it yet.
+        let behind = {
+            let mut state = self.issuer.state();
+            let entries = &state.entries[..state.entries.len() - 1];
+            let lagging =
+                self.issuer.snapshot("revocations+jwt", state.seq - 1, &state.epoch, entries);
+            state.snapshot = Some(lagging);
+            state.snapshots
+        };
+        self.issuer.revoke_unheard(json!({ "sid": "nobody" }));
+        let taken = async |more: usize| {
+            let start = std::time::Instant::now();
+            while self.issuer.state().snapshots < behind + more {
+                assert!(start.elapsed() < PATIENCE, "{:?}: no snapshot", self.example);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            start.elapsed()
+        };
+        taken(2).await;
+        self.service.orders(&token).await.expect(401);
+        // It stays behind, and is not asked in a hurry for that.
+        let took = taken(5).await;
+        assert!(took > SOON * 2, "{:?}: four snapshots within {took:?}", self.example);
+        {
+            let mut state = self.issuer.state();
+            (state.snapshot, state.epoch, state.seq) = (None, "two".into(), 1);
+            state.entries = vec![json!({ "sid": "new", "exp": now() + 700 })];
+            state.events.clear();
+        }
+        self.is_refused(&self.issuer.token(json!({ "sid": "new" })), SOON * 4).await;
+        self.service.orders(&token).await.expect(200);
+    }
+
+    async fn reads_no_more_than_is_sensible(&self) {
+        self.settle().await;
+        let connections = self.issuer.state().resumed_after.len();
+        for beginning in ["data: ", "event: heartbeat\ndata: "] {
+            let mut endless = beginning.to_owned();
+            endless.push_str(&"x".repeat(3 << 20));
+            self.issuer.state().send(&endless);
+            // Whoever reads on would hear nothing more.
+            self.settle().await;
+        }
+        assert_eq!(self.issuer.state().resumed_after.len(), connections + 2, "{:?}", self.example);
+    }
+
+    async fn polls_without_a_stream(&self) {
+        let token = self.token(json!({ "sid": "polled" })).await;
+        let good = self.token(json!({})).await;
+        {
+            let mut state = self.issuer.state();
+            state.stream_status = 503;
+            state.cut();
+        }
+        // Longer than anything may be unknown.
+        let (asked, start) = (self.issuer.state().not_modified, std::time::Instant::now());
+        while start.elapsed() < Duration::from_secs(u64::from(MAX_STALENESS) * 2) {
+            self.service.orders(&good).await.expect(200);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let asked = self.issuer.state().not_modified - asked;
+        assert!((3..18).contains(&asked), "{:?}: asked {asked} times", self.example);
+        self.issuer.revoke(json!({ "sid": "polled" }));
+        self.is_refused(&token, SOON * MAX_STALENESS).await;
+        self.issuer.state().stream_status = 200;
+        self.settle().await;
+    }
+
+    async fn takes_no_snapshot_that_is_none(&self) {
+        let good = self.token(json!({})).await;
+        {
+            let mut state = self.issuer.state();
+            let seq = state.seq + 1;
+            state.snapshot = Some(self.issuer.snapshot("secevent+jwt", seq, &state.epoch, &[]));
+            state.seq = seq;
+            state.events.clear();
+        }
+        self.service.answers(&good, 503, PATIENCE).await;
+        self.issuer.state().snapshot = None;
+        self.service.answers(&good, 200, PATIENCE).await;
+    }
+}
+
+async fn check(example: Example) {
+    let feed = Feed::start(example).await;
+    feed.hears_every_shape().await;
+    feed.fills_gaps().await;
+    feed.resumes().await;
+    feed.believes_no_forgery().await;
+    feed.unites_what_lags_and_replaces_another_history().await;
+    feed.reads_no_more_than_is_sensible().await;
+    feed.polls_without_a_stream().await;
+    feed.takes_no_snapshot_that_is_none().await;
+}
+
+/// Django has the same file.
+#[tokio::test]
+async fn python_follows_whatever_happens() {
+    check(Example::FastApi).await;
+}
+
+#[tokio::test]
+async fn node_follows_whatever_happens() {
+    check(Example::Express).await;
+}
+
+#[tokio::test]
+async fn go_follows_whatever_happens() {
+    check(Example::Go).await;
+}
