@@ -1,6 +1,7 @@
 //! Contracts of the stores, each written once and run on every engine.
 
 mod attempts;
+mod checkpoint;
 mod engines;
 mod keys;
 mod mail;
