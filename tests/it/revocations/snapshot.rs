@@ -1,7 +1,7 @@
 //! `GET /revocations`: its form, its caching, who may read it.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -35,6 +35,18 @@ async fn the_statement_has_its_claims() {
     // As long as anybody takes the token for alive.
     let ends = token["exp"].as_i64().unwrap() + 60;
     assert_eq!(known["revocations"], json!([{ "jti": token["jti"], "exp": ends }]));
+
+    // What is known already is no change: nobody keeps all listeners busy by one token.
+    for _ in 0..3 {
+        revoke(&client, &user.tokens.access_token).await;
+    }
+    revoke(&client, &user.tokens.refresh_token).await;
+    expect_refused(&client, &[&user.tokens.access_token], "revoked").await;
+    let start = Instant::now();
+    while snapshot(&client).await.claims["seq"] == 1 && start.elapsed().as_secs() < 5 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(snapshot(&client).await.claims["seq"], 2);
 }
 
 #[tokio::test]
