@@ -45,7 +45,8 @@
 //! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
 //! `accounts`, `postman`, `custody` and `registrar` → domains → `storage`. `config` knows the domains,
 //! whose policies it builds. Between domains, `tokens` knows `keys`, `revocations` knows `tokens`,
-//! `sessions` knows `revocations`, and `clients` and `roles` the plain values of `tokens` and `users`. No domain imports another's store, HTTP or the configuration.
+//! `sessions` knows `revocations`, and `clients` and `roles` the plain values of `tokens` and `users`.
+//! No domain imports another's store, HTTP or the configuration.
 //! `tests/it/architecture.rs` holds all this.
 //!
 //! # What always holds

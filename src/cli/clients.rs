@@ -12,7 +12,7 @@ use super::{by, output};
 use crate::app::Stores;
 use crate::clients::{Client, ClientType, Registration};
 use crate::config::Config;
-use crate::registrar::taken_over;
+use crate::registrar::{cut_off, taken_over};
 use crate::time::Timestamp;
 
 #[derive(Subcommand)]
@@ -226,7 +226,7 @@ async fn rotate_secret(
 async fn remove(stores: &Stores, client_id: &str, now: Timestamp) -> Result<()> {
     let client = find(stores, client_id).await?;
     stores.registrar.remove(&client, by(), now).await.context("the client cannot be removed")?;
-    taken_over().await;
+    cut_off().await;
     output::print(&format!("removed {client_id}"))
 }
 

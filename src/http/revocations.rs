@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use actix_web::http::header::{self, ContentEncoding, HeaderValue};
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future};
 use tokio::sync::Semaphore;
 
 use super::bearer::BearerError;
@@ -14,12 +14,8 @@ use super::discovery::is_known;
 use super::error::Problem;
 use super::signed_in;
 use crate::app::App;
-use crate::revocations::Snapshot;
 use crate::storage::StorageError;
-use crate::tokens::scope;
-
-/// A body that is shorter is compressed where it is asked for; a longer one on a thread of its own.
-const SHORT: usize = 64 * 1024;
+use crate::tokens::{Claims, scope};
 
 /// How many may listen at once.
 pub struct Listeners {
@@ -54,6 +50,7 @@ impl Listeners {
         (status = 304, description = "The statement whose `ETag` came in `If-None-Match`"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
+        (status = 503, description = "No key signs a statement now"),
     ),
     security((), ("service" = ["revocations:read"]))
 )]
@@ -81,7 +78,8 @@ pub async fn snapshot(
         return Ok(response.body(snapshot.body.clone()));
     }
     response.insert_header(ContentEncoding::Gzip);
-    Ok(response.body(compressed(snapshot).await?))
+    let compressed = snapshot.gzip().await;
+    Ok(response.body(compressed.map_err(|error| StorageError::Internal(error.into()))?))
 }
 
 /// RFC 9110 section 12.5.3.
@@ -101,20 +99,12 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
     any
 }
 
-async fn compressed(snapshot: Arc<Snapshot>) -> Result<Bytes, Problem> {
-    if snapshot.body.len() <= SHORT || snapshot.gzip_if_made().is_some() {
-        return Ok(snapshot.gzip().clone());
-    }
-    let compress = tokio::task::spawn_blocking(move || snapshot.gzip().clone());
-    compress.await.map_err(|error| StorageError::Internal(error.into()).into())
-}
-
 /// Hear of what is revoked as it happens
 ///
 /// Server-sent events. `revocation`: a Security Event Token (RFC 8417, `typ` is `secevent+jwt`) whose
 /// `seq` is also its id, and whose `revocations` are entries as in the statement. `snapshot`: what
 /// lies before is to be had from the statement. `heartbeat`: there was nothing after `seq` as of `age`
-/// seconds ago. `Last-Event-ID` resumes.
+/// seconds ago. `Last-Event-ID` resumes. Where a token is needed, the stream ends when the token does.
 #[utoipa::path(
     get, path = "/revocations/stream", tag = "Revocation",
     params(("Last-Event-ID" = Option<i64>, Header, description = "The last `seq` that was heard")),
@@ -132,7 +122,7 @@ pub async fn stream(
     listeners: Data<Listeners>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    check_may_listen(&app, &request).await?;
+    let opened_by = check_may_listen(&app, &request).await?;
     let Ok(place) = listeners.places.clone().try_acquire_owned() else {
         return Err(Problem::unavailable("too many are listening: poll the statement"));
     };
@@ -141,6 +131,10 @@ pub async fn stream(
     let last = last.and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let events = app.revocations.listen(last);
     let events = events.ok_or_else(|| Problem::unavailable("draining"))?;
+    // Asked with every event, of which heartbeats are the least.
+    let events = events.take_while(move |_| {
+        future::ready(opened_by.as_ref().is_none_or(|claims| is_still_good(&app, claims)))
+    });
     // The place is free again when the connection is dropped.
     let events = events.map(move |text| {
         let _held = &place;
@@ -154,12 +148,16 @@ pub async fn stream(
         .streaming(events))
 }
 
-/// Open to all who can reach it, or to holders of the scope `revocations:read`.
-async fn check_may_listen(app: &App, request: &HttpRequest) -> Result<(), Problem> {
+/// Open to all who can reach it, or to holders of the scope `revocations:read`, whose claims it gives.
+async fn check_may_listen(app: &App, request: &HttpRequest) -> Result<Option<Claims>, Problem> {
     if app.config.revocations.open {
-        return Ok(());
+        return Ok(None);
     }
     let (claims, _) = signed_in::claims(app, request, app.clock.now()).await?;
     let listens = claims.scope.split(' ').any(|word| word == scope::REVOCATIONS_READ);
-    if listens { Ok(()) } else { Err(BearerError::NotListener.into()) }
+    if listens { Ok(Some(claims)) } else { Err(BearerError::NotListener.into()) }
+}
+
+fn is_still_good(app: &App, claims: &Claims) -> bool {
+    claims.exp > app.clock.now() && !app.revocations.covers(claims)
 }

@@ -61,9 +61,19 @@ pub struct Registrar {
     random: Random,
 }
 
+/// How far ahead the tokens of a client that goes are cut off: instances that have not heard of it issue
+/// some for a moment more, and issue is told in whole seconds.
+const CUT_OFF_AHEAD: Duration = STALENESS.saturating_add(Duration::from_secs(1));
+
 /// Waits until every instance has taken over what was done to clients.
 pub async fn taken_over() {
     tokio::time::sleep(STALENESS).await;
+}
+
+/// The same after one was disabled or removed: until the tokens that it gets when it is enabled again, or
+/// registered anew, are none of those that are cut off.
+pub async fn cut_off() {
+    tokio::time::sleep(CUT_OFF_AHEAD).await;
 }
 
 impl Registrar {
@@ -229,10 +239,9 @@ impl Registrar {
     }
 }
 
-/// All tokens of a client that goes. Instances that have not heard of it issue some for a moment more.
+/// All tokens of a client that goes.
 fn all_tokens(client: &Client, now: Timestamp) -> Revoked {
-    let before = now.plus(STALENESS).plus(Duration::from_secs(1));
-    Revoked::Client { client_id: client.client_id.clone(), before }
+    Revoked::Client { client_id: client.client_id.clone(), before: now.plus(CUT_OFF_AHEAD) }
 }
 
 /// The secrets as they are after the change: the one that was newest, where it overlaps, and the

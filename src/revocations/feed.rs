@@ -79,9 +79,8 @@ impl Feed {
         changes.into_iter().flat_map(|change| change.entries).for_each(|entry| live.add(entry));
         let mut known = self.write();
         known.live = live;
-        known.waiting.clear();
         known.head = head;
-        known.send_to_snapshot();
+        known.skip_waiting();
     }
 
     /// Takes in the changes that follow, up to number `seq`.
@@ -94,8 +93,15 @@ impl Feed {
         known.head.seq = known.head.seq.max(last);
         known.waiting.extend(changes);
         if known.waiting.len() > MOST_WAITING {
-            known.waiting.clear();
-            known.send_to_snapshot();
+            known.skip_waiting();
+        }
+    }
+
+    /// Sends listeners to the snapshot instead of telling them of what waits.
+    pub fn skip_waiting(&self) {
+        let mut known = self.write();
+        if !known.waiting.is_empty() {
+            known.skip_waiting();
         }
     }
 
@@ -206,6 +212,11 @@ impl Known {
         }
     }
 
+    fn skip_waiting(&mut self) {
+        self.waiting.clear();
+        self.send_to_snapshot();
+    }
+
     fn send_to_snapshot(&mut self) {
         self.held.clear();
         self.told = self.head.seq;
@@ -294,6 +305,20 @@ mod tests {
         assert!(heard().is_err());
         assert_eq!(feed.head(), Head { epoch: "f".into(), seq: 3 });
         assert_eq!(feed.entries(at(0)).1, change(3).entries);
+    }
+
+    #[test]
+    fn what_waits_too_long_is_left_to_the_snapshot() {
+        let feed = told_up_to(11);
+        let mut hearing = feed.listen(Some(11)).unwrap();
+        let mut heard = || hearing.coming.try_recv().map(|text| text.starts_with(b"id: 13"));
+        feed.take_in([change(12), change(13)].into(), 13);
+        feed.skip_waiting();
+        assert_eq!(heard(), Ok(true));
+        assert!(feed.waiting().is_none());
+        feed.skip_waiting();
+        feed.confirm(Instant::now());
+        assert!(heard().is_err(), "there is nothing to skip");
     }
 
     #[tokio::test]

@@ -42,10 +42,12 @@ impl Live {
         let expires_at = entry.expires_at;
         match entry.revoked {
             Revoked::Session { sid, user_id } => {
-                self.sessions.insert(sid, Session { user_id, expires_at });
+                let present = self.sessions.entry(sid).or_insert(Session { user_id, expires_at });
+                present.expires_at = present.expires_at.max(expires_at);
             }
             Revoked::Token { jti, subject, .. } => {
-                self.tokens.insert(jti, Token { subject, expires_at });
+                let present = self.tokens.entry(jti).or_insert(Token { subject, expires_at });
+                present.expires_at = present.expires_at.max(expires_at);
             }
             Revoked::Subject { sub, before } => {
                 cut_off(&mut self.subjects, sub, before, expires_at)
@@ -53,7 +55,10 @@ impl Live {
             Revoked::Client { client_id, before } => {
                 cut_off(&mut self.clients, client_id, before, expires_at);
             }
-            Revoked::Key { kid } => drop(self.keys.insert(kid, expires_at)),
+            Revoked::Key { kid } => {
+                let present = self.keys.entry(kid).or_insert(expires_at);
+                *present = expires_at.max(*present);
+            }
         }
     }
 
@@ -62,12 +67,17 @@ impl Live {
         self.sessions.contains_key(&sid)
     }
 
+    /// Whether the token is revoked by itself.
+    pub fn has_token(&self, jti: &str) -> bool {
+        self.tokens.contains_key(jti)
+    }
+
     /// Whether the token with these claims is revoked. The key that signed it is looked at by
     /// whoever verified the signature.
     pub fn covers(&self, claims: &Claims) -> bool {
         let is_cut_off = |cut_off: &CutOff| claims.iat < cut_off.before;
         claims.sid.is_some_and(|sid| self.has_session(sid))
-            || self.tokens.contains_key(&claims.jti)
+            || self.has_token(&claims.jti)
             || self.subjects.get(&claims.sub).is_some_and(is_cut_off)
             || self.clients.get(&claims.client_id).is_some_and(is_cut_off)
     }
@@ -186,7 +196,8 @@ mod tests {
     #[test]
     fn what_has_ended_is_forgotten() {
         let key = |kid: &str| Revoked::Key { kid: kid.into() };
-        let mut live = live([(key("old"), 100), (key("new"), 101)]);
+        // Of two entries, the one that lasts longer holds.
+        let mut live = live([(key("old"), 100), (key("new"), 101), (key("new"), 99)]);
         assert_eq!(live.entries(at(100)).len(), 1);
         live.forget(at(100));
         assert_eq!(live.entries(at(0)), [Entry { revoked: key("new"), expires_at: at(101) }]);

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use uuid::Uuid;
 
 pub use entry::{Entry, Revoked};
@@ -31,7 +31,17 @@ use crate::storage::{Db, StorageError, Transaction};
 use crate::time::Timestamp;
 use crate::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
 use feed::{Feed, Hearing};
+use snapshot::Contents;
 use store::Store;
+
+/// Entries of one change: what is sent as one event, and signed as one token.
+const MOST_ENTRIES: usize = 1_000;
+/// How long changes are signed one by one while others may come. Beyond it listeners are sent to the
+/// snapshot, which is one signature.
+const SIGNING_PATIENCE: Duration = Duration::from_secs(1);
+/// How long nobody waits again for a key that did not sign a snapshot: one who waits for a key that
+/// does not answer is enough.
+const SIGNED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Why an instance could not follow the record, or pass it on.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +64,8 @@ pub struct Revocations {
     /// Held by whoever takes over what is new.
     following: Arc<Mutex<()>>,
     snapshot: Arc<ArcSwapOption<Snapshot>>,
-    /// Held by whoever makes the next snapshot.
-    making: Arc<Mutex<()>>,
+    /// Held by whoever makes the next snapshot; when that last failed.
+    making: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Revocations {
@@ -82,17 +92,19 @@ impl Revocations {
         self.record_changes(&changes, now).await
     }
 
-    /// Records, as one change, that a user is ended as a whole: the tokens issued before `now`, and
-    /// those of the sessions `sids` whenever they were issued, since issue is told in seconds.
+    /// Records that a user is ended as a whole: the tokens issued before `now`, and those of the
+    /// sessions `sids` whenever they were issued, since issue is told in seconds. One change, unless
+    /// the sessions are very many.
     pub async fn record_user(
         &self,
         user_id: Uuid,
         sids: impl Iterator<Item = Uuid>,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let mut change = vec![Revoked::Subject { sub: user_id.to_string(), before: now }];
-        change.extend(sids.map(|sid| Revoked::Session { sid, user_id }));
-        self.record_changes(&[&change], now).await
+        let mut revoked = vec![Revoked::Subject { sub: user_id.to_string(), before: now }];
+        revoked.extend(sids.map(|sid| Revoked::Session { sid, user_id }));
+        let changes: Vec<_> = revoked.chunks(MOST_ENTRIES).collect();
+        self.record_changes(&changes, now).await
     }
 
     async fn record_changes(
@@ -141,7 +153,8 @@ impl Revocations {
     }
 
     /// Notes the longest that access tokens can be taken for alive as of now, leeway included, which
-    /// is how long revocations have to be remembered. To be called at the start, about once a minute, and before a longer one is set.
+    /// is how long revocations have to be remembered. To be called at the start, about once a minute,
+    /// and before a longer one is set.
     pub async fn observe_token_life(
         &self,
         life: Duration,
@@ -158,6 +171,11 @@ impl Revocations {
     /// Whether the session is ended, as far as this instance knows.
     pub fn has_session(&self, sid: Uuid) -> bool {
         self.feed.ask(|live| live.has_session(sid))
+    }
+
+    /// Whether the token named `jti` was revoked by itself, as far as this instance knows.
+    pub fn has_token(&self, jti: &str) -> bool {
+        self.feed.ask(|live| live.has_token(jti))
     }
 
     /// How many entries matter, as far as this instance knows.
@@ -180,23 +198,31 @@ impl Revocations {
     ) -> Result<(), FollowError> {
         let _following = self.following.lock().await;
         let moment = Instant::now();
-        self.take_over(keys).await?;
+        if self.take_over(keys).await? {
+            // Nobody could verify the events that the key has signed.
+            self.forget(signer, now);
+        }
         while let Some((epoch, change)) = self.feed.waiting() {
             self.feed.tell(event::of_change(change, &epoch, signer, now).await?);
+            if moment.elapsed() > SIGNING_PATIENCE {
+                self.feed.skip_waiting();
+            }
         }
         self.feed.confirm(moment);
         Ok(())
     }
 
-    async fn take_over(&self, keys: impl AsyncFnOnce()) -> Result<(), StorageError> {
+    /// Takes over what is new in the record; whether a key was revoked.
+    async fn take_over(&self, keys: impl AsyncFnOnce()) -> Result<bool, StorageError> {
         let (head, known) = (self.store.head().await?, self.feed.head());
         let anew = head.epoch != known.epoch || head.seq < known.seq;
         if !anew && head.seq == known.seq {
-            return Ok(());
+            return Ok(false);
         }
         let changes = self.read_after(if anew { 0 } else { known.seq }).await?;
         let is_key = |entry: &Entry| matches!(entry.revoked, Revoked::Key { .. });
-        if changes.iter().flat_map(|change| &change.entries).any(is_key) {
+        let has_key = changes.iter().flat_map(|change| &change.entries).any(is_key);
+        if has_key {
             keys().await;
         }
         if anew {
@@ -204,7 +230,7 @@ impl Revocations {
         } else {
             self.feed.take_in(changes, head.seq);
         }
-        Ok(())
+        Ok(has_key)
     }
 
     async fn read_after(&self, seq: i64) -> Result<VecDeque<entry::Change>, StorageError> {
@@ -232,23 +258,21 @@ impl Revocations {
         if let Some(snapshot) = self.current(signer, now) {
             return Ok(snapshot);
         }
-        let _making = self.making.lock().await;
+        let making = self.making.clone().lock_owned().await;
         if let Some(snapshot) = self.current(signer, now) {
             return Ok(snapshot);
         }
         let last = self.snapshot.load_full();
         let last = last.filter(|last| signer.is_published(&last.kid, now));
         // However many changes there are, no more than a third of a core makes snapshots.
-        let pause = |last: &Snapshot| last.made_at.elapsed() < last.took * 3;
+        let pause = |last: &Snapshot| last.made_at.elapsed() < last.took() * 3;
         if let Some(last) = last.clone().filter(|last| !last.is_old() && pause(last)) {
             return Ok(self.aged(last));
         }
-        match self.make(signer, now).await {
-            Ok(snapshot) => {
-                let snapshot = Arc::new(snapshot);
-                self.snapshot.store(Some(snapshot.clone()));
-                Ok(self.aged(snapshot))
-            }
+        // On a task of its own: a caller who goes away leaves it to the others.
+        let made = tokio::spawn(self.clone().make(signer.clone(), making, now)).await;
+        match made.unwrap_or(Err(SignError::Away)) {
+            Ok(snapshot) => Ok(self.aged(snapshot)),
             // What was true a while ago is better than nothing, as long as it says so.
             Err(error) => last.map(|last| self.aged(last)).ok_or(error),
         }
@@ -266,18 +290,37 @@ impl Revocations {
         let confirmed = self.age();
         let age = match self.feed.is_at(&snapshot.epoch, snapshot.seq) {
             true => confirmed,
-            false => confirmed.max(snapshot.made_at.elapsed()),
+            false => confirmed.max(snapshot.known_at.elapsed()),
         };
         (snapshot, age)
     }
 
-    async fn make(&self, signer: &Signer, now: Timestamp) -> Result<Snapshot, SignError> {
-        let feed = self.feed.clone();
+    async fn make(
+        self,
+        signer: Signer,
+        mut failed_at: OwnedMutexGuard<Option<Instant>>,
+        now: Timestamp,
+    ) -> Result<Arc<Snapshot>, SignError> {
+        if failed_at.is_some_and(|at| at.elapsed() < SIGNED_AGAIN_AFTER) {
+            return Err(SignError::Away);
+        }
+        let made = self.sign_all(&signer, now).await.map(Arc::new);
+        *failed_at = made.is_err().then(Instant::now);
+        if let Ok(snapshot) = &made {
+            self.snapshot.store(Some(snapshot.clone()));
+        }
+        made
+    }
+
+    async fn sign_all(&self, signer: &Signer, now: Timestamp) -> Result<Snapshot, SignError> {
+        let (feed, began) = (self.feed.clone(), Instant::now());
+        let known_at = began.checked_sub(self.age()).unwrap_or(began);
         // Many are copied, which is not to keep a thread from its requests.
         let copied = tokio::task::spawn_blocking(move || feed.entries(now)).await;
         let (head, entries) = copied.map_err(|_| SignError::Away)?;
         let jti = self.random.uuid().simple().to_string();
-        Snapshot::sign(head.epoch, head.seq, entries, jti, signer, now).await
+        let contents = Contents { epoch: head.epoch, seq: head.seq, entries, began, known_at };
+        Snapshot::sign(contents, jti, signer, now).await
     }
 
     /// The stream for a listener who has heard all up to `after`, or nothing yet. It ends when the

@@ -11,11 +11,17 @@ use sqlx::{AssertSqlSafe, Row};
 use super::entry::{Change, Entry, Revoked};
 use crate::storage::{Db, StorageError, Transaction};
 use crate::time::Timestamp;
+use crate::tokens::{LEEWAY, Policy};
 
 /// Rows written by one statement.
 const ROWS_AT_ONCE: usize = 100;
-/// Rows read by one statement: more than a change has, which the sessions of a user bound.
+/// Rows read by one statement: more than a change has.
 const ROWS_READ: i64 = 20_000;
+/// Beyond the life of tokens: clocks of instances differ, and what a request ends goes on for as long
+/// as the request takes.
+const SLACK: Duration = Duration::from_secs(30);
+/// Who has stolen a key writes whatever end into tokens.
+const KEYS_REMEMBERED: Duration = Duration::from_secs(366 * 86_400);
 /// How old the word on the longest life may get before it is written anew.
 const SEEN_EVERY: i64 = 60;
 
@@ -42,8 +48,8 @@ impl Store {
         self.db.execute(insert.bind(epoch.to_owned())).await.map(drop)
     }
 
-    /// Notes that access tokens can be taken for alive as long as `life` now. A longer life of before still counts
-    /// until the last token that has it must have ended.
+    /// Notes that access tokens can be taken for alive as long as `life` now. A longer life of before
+    /// still counts until the last token that has it must have ended.
     pub async fn observe_token_life(
         &self,
         life: Duration,
@@ -76,9 +82,12 @@ impl Store {
         .fetch_one(&mut **transaction)
         .await?;
         let first = row.try_get::<i64, _>("last_seq")? - changes.len() as i64 + 1;
-        let life =
-            Duration::from_secs(u64::try_from(row.try_get::<i64, _>("token_life")?).unwrap_or(0));
-        let ends_at = now.plus(life);
+        let life = match row.try_get::<i64, _>("token_life")? {
+            // Nothing was served yet since there is a record: tokens of before may live long.
+            ..=0 => Policy::MAX_ACCESS_TOKEN_LIFETIME + LEEWAY,
+            life => Duration::from_secs(life.unsigned_abs()),
+        };
+        let ends_at = now.plus(life).plus(SLACK);
         let numbered = changes.iter().zip(first..).flat_map(|(change, seq)| {
             change.iter().zip(0_i64..).map(move |(revoked, part)| (seq, part, revoked))
         });
@@ -161,7 +170,12 @@ async fn insert(
     );
     let mut insert = sqlx::query(AssertSqlSafe(text));
     for (seq, part, revoked) in rows {
-        let (claim, value, owner, before, own_end) = columns(revoked);
+        let (claim, value, owner, before) = columns(revoked);
+        let ends_at = match revoked {
+            Revoked::Token { ends_at, .. } => *ends_at,
+            Revoked::Key { .. } => now.plus(KEYS_REMEMBERED),
+            _ => ends_at,
+        };
         insert = insert
             .bind(*seq)
             .bind(*part)
@@ -170,27 +184,25 @@ async fn insert(
             .bind(owner)
             .bind(before.map(Timestamp::as_unix))
             .bind(now.as_unix())
-            .bind(own_end.unwrap_or(ends_at).as_unix());
+            .bind(ends_at.as_unix());
     }
     insert.execute(&mut **transaction).await?;
     Ok(())
 }
 
-type Columns = (&'static str, String, Option<String>, Option<Timestamp>, Option<Timestamp>);
+type Columns = (&'static str, String, Option<String>, Option<Timestamp>);
 
 fn columns(revoked: &Revoked) -> Columns {
     match revoked {
         Revoked::Session { sid, user_id } => {
-            ("sid", sid.to_string(), Some(user_id.to_string()), None, None)
+            ("sid", sid.to_string(), Some(user_id.to_string()), None)
         }
-        Revoked::Token { jti, subject, ends_at } => {
-            ("jti", jti.clone(), Some(subject.clone()), None, Some(*ends_at))
-        }
-        Revoked::Subject { sub, before } => ("sub", sub.clone(), None, Some(*before), None),
+        Revoked::Token { jti, subject, .. } => ("jti", jti.clone(), Some(subject.clone()), None),
+        Revoked::Subject { sub, before } => ("sub", sub.clone(), None, Some(*before)),
         Revoked::Client { client_id, before } => {
-            ("client_id", client_id.clone(), None, Some(*before), None)
+            ("client_id", client_id.clone(), None, Some(*before))
         }
-        Revoked::Key { kid } => ("kid", kid.clone(), None, None, None),
+        Revoked::Key { kid } => ("kid", kid.clone(), None, None),
     }
 }
 

@@ -129,10 +129,14 @@ impl Sessions {
     /// Begins a session, and ends the user's oldest ones beyond the limit. Its first refresh token
     /// has the generation [`NewSession::FIRST_GENERATION`].
     pub async fn start(&self, new: NewSession, now: Timestamp) -> Result<Session, StorageError> {
-        let session = new.begin(now);
-        let ended = self.store.insert(&session, &self.policy, now).await?;
-        self.record(session.user_id, ended, now).await?;
-        Ok(session)
+        let (session, sessions) = (new.begin(now), self.clone());
+        // On a task of its own: a caller who goes away would leave sessions that ended untold.
+        let started = tokio::spawn(async move {
+            let ended = sessions.store.insert(&session, &sessions.policy, now).await?;
+            sessions.record(session.user_id, ended, now).await?;
+            Ok(session)
+        });
+        started.await.map_err(|error| StorageError::Internal(error.into()))?
     }
 
     /// Decides what a genuine refresh token of that session and generation is worth. Reuse ends the
@@ -301,7 +305,10 @@ impl Sessions {
         }
         let (token, owner) = (jti.to_owned(), subject.to_owned());
         let revoked = Revoked::Token { jti: token, subject: owner, ends_at: expires_at };
-        self.revocations.record(&[revoked], now).await?;
+        // Who shows the same token again and again adds nothing to the record.
+        if !self.revocations.has_token(jti) {
+            self.revocations.record(&[revoked], now).await?;
+        }
         self.store.revoke_token(subject, jti, expires_at, now).await
     }
 

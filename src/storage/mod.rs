@@ -58,6 +58,9 @@ pub struct Db {
 /// Pages of SQLite's write-ahead log after which it is begun anew: 32 MiB.
 const LONGEST_LOG: i64 = 8192;
 
+/// How long it is waited for the readers of the old log. The writer is held up meanwhile.
+const RESTART_PATIENCE: &str = "PRAGMA busy_timeout = 50";
+
 /// Run on each new SQLite connection.
 const SQLITE_PREPARATION: &[&str] = &[
     "PRAGMA busy_timeout = 1000",
@@ -200,7 +203,9 @@ impl Db {
             let pages: i64 = passive.fetch_one(&mut connection).await?.try_get("log")?;
             if pages > LONGEST_LOG {
                 // While one write follows the other, the log never comes to its end, and grows. Now
-                // that little is left to fold, the writer can wait for it.
+                // that little is left to fold, the writer can wait for it, but not for a reader who
+                // takes long: then it is tried again the next time.
+                sqlx::query(RESTART_PATIENCE).execute(&mut connection).await?;
                 sqlx::query("PRAGMA wal_checkpoint(RESTART)").execute(&mut connection).await?;
             }
             connection.close().await?;

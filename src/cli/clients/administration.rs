@@ -10,7 +10,7 @@ use crate::app::Stores;
 use crate::cli::{by, output};
 use crate::clients::Client;
 use crate::clients::change::ClientChange;
-use crate::registrar::{ClientView, taken_over};
+use crate::registrar::{ClientView, cut_off, taken_over};
 use crate::time::Timestamp;
 
 #[derive(Subcommand)]
@@ -125,7 +125,11 @@ async fn change_to(
     };
     let changed = stores.registrar.change(&client, next, by(), now).await;
     let client = changed.context("the client cannot be changed")?;
-    taken_over().await;
+    if client.disabled_at.is_some() {
+        cut_off().await
+    } else {
+        taken_over().await
+    }
     Ok(client)
 }
 

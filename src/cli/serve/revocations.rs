@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::revocations::FollowError;
 
 /// How often an instance looks for what others revoked, should their notices not arrive: siblings are to
 /// hear within a second.
@@ -65,7 +66,8 @@ pub async fn restore(app: Arc<App>) {
 }
 
 async fn restore_once(app: &App) {
-    if app.follow_revocations().await.is_err() {
+    // Where a key does not sign, the record has been read all the same.
+    if let Err(FollowError::Storage(_)) = app.follow_revocations().await {
         return;
     }
     match app.authorization_server.sessions.restore(app.clock.now()).await {

@@ -22,7 +22,7 @@ use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::precondition;
-use crate::registrar::{ClientView, Registrar, RegistrarError, USUAL_OVERLAP, taken_over};
+use crate::registrar::{ClientView, Registrar, RegistrarError, USUAL_OVERLAP, cut_off, taken_over};
 use crate::time::Timestamp;
 
 /// 32 audiences of 500 bytes, 64 words of scope of 128, and everything else.
@@ -172,7 +172,11 @@ pub async fn change(
     let Some(next) = next else { return Err(incomplete()) };
     let change = async move |registrar: &Registrar, by: By<'_>| {
         let changed = registrar.change(&client, next, by, now).await?;
-        taken_over().await;
+        if changed.disabled_at.is_some() {
+            cut_off().await
+        } else {
+            taken_over().await
+        }
         Ok(changed)
     };
     let client = run(&app, &request, actor, change).await?;
@@ -214,7 +218,7 @@ pub async fn remove(
     precondition::check(&request, &etag(&client))?;
     let remove = async move |registrar: &Registrar, by: By<'_>| {
         registrar.remove(&client, by, now).await?;
-        taken_over().await;
+        cut_off().await;
         Ok(())
     };
     run(&app, &request, actor, remove).await?;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use super::{SOON, expect_refused, refuses, snapshot};
-use crate::support::client::{Client, FIRST_PARTY, Send, User};
+use super::{expect_refused, refuses, snapshot};
+use crate::support::client::{Client, FIRST_PARTY, Send, Tokens, User};
 use crate::support::on_every_backend;
 use crate::support::postgres::Postgres;
 use crate::support::process::poll;
@@ -15,31 +15,54 @@ use crate::support::signet::{Backend, Signet, status_of};
 
 on_every_backend!(a_killed_process_forgets_nothing);
 
+const SERVICE: &str = "reports";
+
 async fn revoke(client: &Client, token: &str) {
     let fields = [("token", token), ("client_id", FIRST_PARTY)];
     client.form("/oauth2/revoke", &fields).await.expect(200);
 }
 
-/// An instance on a Redis of its own, two users, the access token of one and the session of the other
-/// revoked.
-async fn world() -> (Redis, Signet, Client, User, User) {
-    let redis = Redis::start();
-    let builder = Signet::builder().postgres(&Postgres::shared().fresh_database());
-    let signet = builder.redis(&redis.url()).start();
-    let client = Client::new(signet.base());
-    let (one, other) = (client.new_user().await, client.new_user().await);
-    revoke(&client, &one.tokens.access_token).await;
-    revoke(&client, &other.tokens.refresh_token).await;
-    (redis, signet, client, one, other)
+/// An instance on a Redis of its own; of a service, whose tokens rest on no session, one token revoked
+/// and one not; and a user whose session is.
+struct World {
+    redis: Redis,
+    signet: Signet,
+    client: Client,
+    secret: String,
+    revoked: String,
+    good: String,
+    user: User,
 }
 
-async fn expect_still_revoked(client: &Client, one: &User, other: &User) {
-    client.me(&one.tokens.access_token).await.expect(401);
-    client.me(&other.tokens.access_token).await.expect(401);
-    client.refresh(&other.tokens.refresh_token).await.expect_oauth_error(400, "invalid_grant");
-    let known = snapshot(client).await.claims;
-    assert!(refuses(&known, &one.tokens.access_token), "{known}");
-    assert!(refuses(&known, &other.tokens.access_token), "{known}");
+impl World {
+    async fn new() -> Self {
+        let redis = Redis::start();
+        let builder = Signet::builder().postgres(&Postgres::shared().fresh_database());
+        let signet = builder.redis(&redis.url()).start();
+        let client = Client::new(signet.base());
+        let secret = signet.add_confidential(SERVICE, &[]);
+        let service = (SERVICE, secret.as_str());
+        let (revoked, good) =
+            (client.client_token(service).await, client.client_token(service).await);
+        let user = client.new_user().await;
+        let request = client.post("/oauth2/revoke").basic_auth(SERVICE, Some(&secret));
+        request.form(&[("token", &revoked)]).answer().await.expect(200);
+        revoke(&client, &user.tokens.refresh_token).await;
+        Self { redis, signet, client, secret, revoked, good, user }
+    }
+
+    async fn expect_still_revoked(&self) {
+        let (client, service) = (&self.client, (SERVICE, self.secret.as_str()));
+        assert!(!client.is_active(service, &self.revoked).await);
+        assert!(client.is_active(service, &self.good).await);
+        let Tokens { access_token, refresh_token, .. } = &self.user.tokens;
+        client.me(access_token).await.expect(401);
+        client.refresh(refresh_token).await.expect_oauth_error(400, "invalid_grant");
+        let known = snapshot(client).await.claims;
+        assert!(refuses(&known, &self.revoked), "{known}");
+        assert!(refuses(&known, access_token), "{known}");
+        assert!(!refuses(&known, &self.good), "{known}");
+    }
 }
 
 fn wait_until_ready(signet: &Signet) {
@@ -54,34 +77,34 @@ fn revoked_tokens(connection: &mut redis::Connection) -> Vec<String> {
 
 #[tokio::test]
 async fn an_emptied_redis_is_told_again_before_the_service_is_ready() {
-    let (redis, signet, client, one, other) = world().await;
-    wait_until_ready(&signet);
+    let world = World::new().await;
+    wait_until_ready(&world.signet);
     let mut connection =
-        ::redis::Client::open(redis.url()).unwrap().get_connection().expect("a connection");
+        ::redis::Client::open(world.redis.url()).unwrap().get_connection().expect("a connection");
     let before = revoked_tokens(&mut connection);
     assert_eq!(before.len(), 1);
     let (): () = ::redis::cmd("FLUSHALL").query(&mut connection).unwrap();
     // At once, and not only when all is written back.
-    expect_still_revoked(&client, &one, &other).await;
-    wait_until_ready(&signet);
+    world.expect_still_revoked().await;
+    wait_until_ready(&world.signet);
     assert_eq!(revoked_tokens(&mut connection), before, "readiness waits for it");
-    expect_still_revoked(&client, &one, &other).await;
+    world.expect_still_revoked().await;
     let ttl: i64 = connection.ttl(&before[0]).unwrap();
     assert!((1..=660).contains(&ttl), "{ttl}");
 }
 
 #[tokio::test]
 async fn a_redis_that_lost_its_last_writes_is_told_again() {
-    let (mut redis, signet, client, one, other) = world().await;
-    wait_until_ready(&signet);
+    let mut world = World::new().await;
+    wait_until_ready(&world.signet);
     // What the disk holds is older than what was answered: no append-only file here.
-    redis.kill();
-    expect_refused(&client, &[&one.tokens.access_token], "while Redis is away").await;
-    redis.restart();
-    wait_until_ready(&signet);
-    expect_still_revoked(&client, &one, &other).await;
+    world.redis.kill();
+    expect_refused(&world.client, &[&world.revoked], "while Redis is away").await;
+    world.redis.restart();
+    wait_until_ready(&world.signet);
+    world.expect_still_revoked().await;
     let mut connection =
-        ::redis::Client::open(redis.url()).unwrap().get_connection().expect("a connection");
+        ::redis::Client::open(world.redis.url()).unwrap().get_connection().expect("a connection");
     assert_eq!(revoked_tokens(&mut connection).len(), 1);
 }
 
@@ -133,9 +156,7 @@ async fn what_the_command_line_ends_is_heard_within_a_second() {
     let signet = Signet::start();
     let client = Client::new(signet.base());
     let user = client.new_user().await;
-    let start = Instant::now();
     signet.cli_ok(&["users", "disable", &user.email], "");
-    assert!(start.elapsed() < SOON * 10);
     expect_refused(&client, &[&user.tokens.access_token], "disabled").await;
 }
 

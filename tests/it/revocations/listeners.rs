@@ -143,3 +143,27 @@ async fn streams_end_when_the_service_stops() {
     assert!(start.elapsed() < Duration::from_secs(8), "it waited for the listener");
     while listener.try_next().await.is_some() {}
 }
+
+#[tokio::test]
+async fn who_may_hear_no_more_is_cut_off() {
+    let signet =
+        Signet::builder().set("revocations.open", "false").set("revocations.heartbeat", "1s");
+    let signet = signet.start();
+    let client = Client::new(signet.base());
+    let open = async |id: &str, options: &[&str]| {
+        let options = [&["--scopes", "revocations:read"], options].concat();
+        let secret = signet.add_confidential(id, &options);
+        let token = client.client_token((id, &secret)).await;
+        Listener::open(client.get("/revocations/stream").bearer_auth(token)).await
+    };
+    let mut disabled = open("disabled", &[]).await;
+    let mut goes_on = open("goes-on", &[]).await;
+    let mut outlives = open("outlives", &["--access-token-lifetime", "2s"]).await;
+    outlives.next("heartbeat").await;
+    signet.cli_ok(&["clients", "disable", "disabled"], "");
+    for listener in [&mut disabled, &mut outlives] {
+        let end = async { while listener.try_next().await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(15), end).await.expect("the stream ends");
+    }
+    goes_on.next("heartbeat").await;
+}

@@ -1,11 +1,12 @@
 //! `GET /revocations`: its form, its caching, who may read it.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::{expect_refused, refuses, snapshot};
+use crate::api::administration::Admin;
 use crate::support::client::{Client, FIRST_PARTY, Send};
 use crate::support::jwt::Jwt;
 use crate::support::signet::Signet;
@@ -35,6 +36,18 @@ async fn the_statement_has_its_claims() {
     // As long as anybody takes the token for alive.
     let ends = token["exp"].as_i64().unwrap() + 60;
     assert_eq!(known["revocations"], json!([{ "jti": token["jti"], "exp": ends }]));
+
+    // What is known already is no change: nobody keeps all listeners busy by one token.
+    for _ in 0..3 {
+        revoke(&client, &user.tokens.access_token).await;
+    }
+    revoke(&client, &user.tokens.refresh_token).await;
+    expect_refused(&client, &[&user.tokens.access_token], "revoked").await;
+    let start = Instant::now();
+    while snapshot(&client).await.claims["seq"] == 1 && start.elapsed().as_secs() < 5 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(snapshot(&client).await.claims["seq"], 2);
 }
 
 #[tokio::test]
@@ -151,4 +164,31 @@ async fn a_user_who_signs_in_again_at_once_is_let_in() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     let known = snapshot(&client).await.claims;
     assert!(!refuses(&known, &again.access_token), "{known}");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_at_once_is_let_in() {
+    let admin = Admin::of(Signet::start()).await;
+    let path = "/admin/clients/reports";
+    let body = json!({ "client_id": "reports", "type": "confidential" });
+    let register = async || {
+        let added = admin.send("POST", "/admin/clients", body.clone()).await.expect(201).json();
+        added["client_secret"].as_str().expect("a secret").to_owned()
+    };
+    let expect_good = async |secret: &str, what: &str| {
+        let credentials = ("reports", secret);
+        let token = admin.client.client_token(credentials).await;
+        assert!(admin.client.is_active(credentials, &token).await, "{what}");
+        let known = snapshot(&admin.client).await.claims;
+        assert!(!refuses(&known, &token), "{what}: {known}");
+    };
+    let old = register().await;
+    let token = admin.client.client_token(("reports", &old)).await;
+    admin.change("DELETE", path, &admin.etag(path).await, json!({})).await.expect(204);
+    let secret = register().await;
+    expect_good(&secret, "registered anew").await;
+    assert!(refuses(&snapshot(&admin.client).await.claims, &token));
+    admin.patch(path, json!({ "disabled": true })).await.expect(200);
+    admin.patch(path, json!({ "disabled": false })).await.expect(200);
+    expect_good(&secret, "enabled again").await;
 }

@@ -1,10 +1,12 @@
 //! Contracts of the stores, each written once and run on every engine.
 
 mod attempts;
+mod checkpoint;
 mod engines;
 mod keys;
 mod mail;
 mod redis_connection;
+mod revocations;
 mod roles;
 mod session_pages;
 mod sessions;
