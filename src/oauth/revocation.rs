@@ -22,7 +22,12 @@ impl AuthorizationServer {
     ) -> Result<(), TokenError> {
         if let Some(refresh) = self.refresh_tokens.parse(token) {
             let session = self.sessions.find(refresh.user_id, refresh.sid, now).await?;
-            let Some(session) = session else { return Ok(()) };
+            let Some(session) = session else {
+                // It may be one that the store has lost, whose access tokens siblings still accept.
+                // The token proves that there was such a session.
+                self.sessions.tell_ended(refresh.user_id, refresh.sid, now).await?;
+                return Ok(());
+            };
             if session.client_id != client.client_id {
                 return Err(NOT_YOURS);
             }

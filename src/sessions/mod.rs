@@ -280,6 +280,19 @@ impl Sessions {
         Ok(count)
     }
 
+    /// Tells siblings that a session has ended whose record is gone, unless they know.
+    pub async fn tell_ended(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        match self.revocations.has_session(sid) {
+            true => Ok(()),
+            false => self.record(user_id, [sid], now).await,
+        }
+    }
+
     /// Tells siblings that sessions of a user end.
     async fn record(
         &self,

@@ -93,6 +93,24 @@ async fn an_emptied_redis_is_told_again_before_the_service_is_ready() {
     assert!((1..=660).contains(&ttl), "{ttl}");
 }
 
+/// Who logs out then has an access token that siblings would go on to accept.
+#[tokio::test]
+async fn a_log_out_is_told_also_where_redis_has_lost_the_session() {
+    let world = World::new().await;
+    let user = world.client.new_user().await;
+    let mut connection =
+        ::redis::Client::open(world.redis.url()).unwrap().get_connection().expect("a connection");
+    let (): () = ::redis::cmd("FLUSHALL").query(&mut connection).unwrap();
+    assert!(!refuses(&snapshot(&world.client).await.claims, &user.tokens.access_token));
+    revoke(&world.client, &user.tokens.refresh_token).await;
+    expect_refused(&world.client, &[&user.tokens.access_token], "logged out").await;
+    // Told once.
+    let seq = snapshot(&world.client).await.claims["seq"].clone();
+    revoke(&world.client, &user.tokens.refresh_token).await;
+    tokio::time::sleep(super::SOON).await;
+    assert_eq!(snapshot(&world.client).await.claims["seq"], seq);
+}
+
 #[tokio::test]
 async fn a_redis_that_lost_its_last_writes_is_told_again() {
     let mut world = World::new().await;
