@@ -111,15 +111,19 @@ impl Clock {
     }
 
     /// The present moment.
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
     pub fn now(&self) -> Timestamp {
+        Timestamp::from_unix(0).plus(self.since_epoch())
+    }
+
+    /// The same, finer than a timestamp is: to compare clocks.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
+    pub fn since_epoch(&self) -> Duration {
         match &self.0 {
-            Source::Manual(seconds) => Timestamp(seconds.load(Ordering::SeqCst)),
-            Source::System => {
-                // A system clock before 1970 is shown as 1970: tokens then fail to verify, loudly.
-                let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp::from_unix(0).plus(elapsed)
+            Source::Manual(seconds) => {
+                Timestamp(seconds.load(Ordering::SeqCst)).since(Timestamp(0))
             }
+            // A system clock before 1970 is shown as 1970: tokens then fail to verify, loudly.
+            Source::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
     }
 

@@ -6,6 +6,7 @@ mod audit;
 mod clients;
 mod config;
 mod database;
+mod doctor;
 mod keys;
 mod mail;
 mod output;
@@ -67,6 +68,8 @@ enum Command {
     /// The configuration in effect.
     #[command(subcommand)]
     Config(config::Command),
+    /// Check an issuer from outside, and say what to mend. Needs no configuration.
+    Doctor(doctor::Arguments),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -74,8 +77,12 @@ enum Command {
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    match execute(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match &arguments.command {
+        Some(Command::Doctor(asked)) => doctor::run(asked),
+        _ => execute(arguments).map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("signet: {error:#}");
@@ -96,7 +103,8 @@ fn execute(arguments: Arguments) -> Result<()> {
     match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config),
         Command::Config(command) => config::run(command, &config),
-        Command::Openapi => Ok(()),
+        // These have had their turn without a configuration.
+        Command::Openapi | Command::Doctor(_) => Ok(()),
         Command::Migrate => block_on(database::migrate(&config)),
         Command::Keys(command) => block_on(keys::run(command, &config)),
         Command::Mail(command) => block_on(mail::run(command, &config)),

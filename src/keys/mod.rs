@@ -9,6 +9,7 @@ pub mod chain;
 mod chain_tests;
 pub mod changes;
 pub mod encryption_key;
+pub mod foreign;
 pub mod import;
 pub mod jwks;
 #[cfg(feature = "pkcs11")]

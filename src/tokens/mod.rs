@@ -3,6 +3,7 @@
 
 pub mod access_token;
 pub mod claims;
+pub mod foreign;
 pub mod refresh_token;
 pub mod scope;
 pub mod signing;

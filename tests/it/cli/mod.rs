@@ -2,6 +2,7 @@
 
 mod administration;
 mod clients;
+mod doctor;
 mod export;
 mod import;
 mod import_files;

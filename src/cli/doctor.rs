@@ -1,0 +1,159 @@
+//! `signet doctor`: whether siblings can rely on an issuer, seen from where it runs. It needs neither
+//! configuration nor database, and the issuer need not be Signet.
+
+mod caching;
+mod client;
+mod clock;
+mod events;
+mod fault;
+mod http;
+mod issuer;
+mod jwks;
+mod latency;
+mod metadata;
+mod reach;
+mod report;
+mod statement;
+mod stream;
+
+use std::io::{BufRead, Read};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::keys::foreign::ForeignKeys;
+use crate::secret::Secret;
+use client::Client;
+use http::Http;
+use issuer::Issuer;
+use metadata::Metadata;
+use report::Report;
+use statement::Feed;
+
+/// Longer input is no secret.
+const LONGEST_INPUT: u64 = 4096;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The issuer, exactly as tokens name it (`iss`).
+    #[arg(long, value_name = "URL")]
+    issuer: Issuer,
+    /// A confidential client: gets a token, revokes it, and measures how long it takes to be told.
+    #[arg(long, value_name = "ID", requires = "client_secret_stdin")]
+    client_id: Option<String>,
+    /// Read the client's secret from standard input, one line.
+    #[arg(long, requires = "client_id")]
+    client_secret_stdin: bool,
+    /// How long all checks may take together, from 1s to 10m.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
+    timeout: Duration,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn timeout(text: &str) -> Result<Duration, &'static str> {
+    let time = humantime::parse_duration(text).map_err(|_| "must be a time such as 30s")?;
+    let allowed = Duration::from_secs(1)..=Duration::from_secs(600);
+    if allowed.contains(&time) { Ok(time) } else { Err("must be from 1s to 10m") }
+}
+
+/// Runs all checks, and prints what they found. A failure if one of them did.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let secret = match arguments.client_secret_stdin {
+        true => Some(read_secret()?),
+        false => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let mut report = Report::default();
+    runtime.block_on(examine(arguments, secret.as_ref(), &mut report));
+    // A resolver that does not answer is not waited for.
+    runtime.shutdown_background();
+    report.print(&arguments.issuer.name, arguments.json)?;
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read_secret() -> Result<Secret<String>> {
+    let mut line = String::with_capacity(LONGEST_INPUT as usize);
+    let mut input = std::io::stdin().lock().take(LONGEST_INPUT);
+    input.read_line(&mut line).context("the secret cannot be read from standard input")?;
+    let line = Secret::new(line);
+    let secret = Secret::new(line.expose().trim_end_matches(['\n', '\r']).to_owned());
+    ensure!(!secret.expose().is_empty(), "there is no secret on standard input");
+    Ok(secret)
+}
+
+async fn examine(arguments: &Arguments, secret: Option<&Secret<String>>, report: &mut Report) {
+    let issuer = &arguments.issuer;
+    let http = Http::new(Instant::now() + arguments.timeout);
+    report.progress(&format!("asking {}", issuer.url));
+    if !reach::check(&http, issuer, report).await {
+        report.skipped("metadata", "the issuer is not reached");
+        return;
+    }
+    let Some((metadata, answer)) = metadata::check(&http, issuer, report).await else {
+        report.skipped("jwks", "there is no metadata that leads to it");
+        return;
+    };
+    clock::check(&answer, report);
+    let keys = jwks::check(&http, metadata.jwks.as_ref(), report).await;
+    let client = client(arguments, secret, &metadata, report);
+    let feed = follow(&http, issuer, &metadata, keys.as_ref(), client.as_ref(), report).await;
+    match &client {
+        Some(client) => {
+            let (keys, feed) = (keys.as_ref(), feed.as_ref());
+            let setting = latency::Setting { http: &http, issuer, keys, feed, client };
+            latency::check(&setting, report).await;
+        }
+        None if secret.is_none() => {
+            let why =
+                "no client was given (--client-id): neither tokens nor how fast their end is told";
+            report.skipped("token", why);
+        }
+        None => {}
+    }
+}
+
+/// The client, where its secret may be told to the issuer.
+fn client<'a>(
+    arguments: &'a Arguments,
+    secret: Option<&'a Secret<String>>,
+    metadata: &'a Metadata,
+    report: &mut Report,
+) -> Option<Client<'a>> {
+    let (client_id, secret) = arguments.client_id.as_deref().zip(secret)?;
+    report.hide(secret.expose());
+    let issuer = &arguments.issuer;
+    if !metadata.is_issuers || !issuer.may_be_asked_at(&issuer.url) {
+        report
+            .skipped("token", "a client's secret is not told to who is not known to be the issuer");
+        return None;
+    }
+    Some(Client { client_id, secret, metadata })
+}
+
+/// The feed of revocations, where there is one.
+async fn follow(
+    http: &Http,
+    issuer: &Issuer,
+    metadata: &Metadata,
+    keys: Option<&ForeignKeys>,
+    client: Option<&Client<'_>>,
+    report: &mut Report,
+) -> Option<Feed> {
+    let named = metadata.revocations.clone().zip(metadata.revocations_stream.clone());
+    let Some((statement, stream)) = named else {
+        let why = "the metadata names no feed of revocations (revocations_uri, revocations_stream_uri): \
+                   only introspection tells that a token was revoked";
+        report.skipped("statement", why);
+        return None;
+    };
+    let feed = Feed { statement, stream, authorization: None, epoch: None };
+    let feed = statement::check(http, issuer, keys, feed, client, report).await?;
+    stream::check(http, &feed, report).await;
+    Some(feed)
+}

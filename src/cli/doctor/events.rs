@@ -1,0 +1,176 @@
+//! Server-sent events (WHATWG HTML section 9.2), each bounded.
+
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header;
+use serde_json::{Map, Value};
+
+use super::fault::Fault;
+use super::http::{self, Http, Question};
+use super::statement::Feed;
+
+/// A longer event is not waited for.
+const LONGEST_EVENT: usize = 1 << 20;
+
+/// An event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// What kind.
+    pub name: String,
+    /// What it says.
+    pub data: String,
+}
+
+impl Event {
+    /// The data as a JSON object.
+    pub fn object(&self) -> Option<Map<String, Value>> {
+        serde_json::from_str(&self.data).ok()
+    }
+}
+
+/// A stream that is open.
+pub struct Events {
+    body: Incoming,
+    parser: Parser,
+    /// When it was connected to.
+    pub since: Instant,
+}
+
+impl Events {
+    /// Opens the stream of `feed`.
+    pub async fn open(http: &Http, feed: &Feed) -> Result<Self, Fault> {
+        let since = Instant::now();
+        let mut connection = http.connect(&feed.stream).await?;
+        let what = Question { accept: Some("text/event-stream"), ..feed.question() };
+        let (head, body) = connection.open(http, &feed.stream, what).await?.into_parts();
+        Fault::of_status(head.status, &head.headers)?;
+        let kind = http::text(&head.headers, header::CONTENT_TYPE).unwrap_or_default();
+        if kind.split(';').next().map(str::trim) != Some("text/event-stream") {
+            return Err(Fault::Content("it is no text/event-stream"));
+        }
+        Ok(Self { body, parser: Parser::default(), since })
+    }
+
+    /// The next event; `None` where the stream has ended.
+    pub async fn next(&mut self, http: &Http, limit: Duration) -> Result<Option<Event>, Fault> {
+        let next = async {
+            loop {
+                if let Some(event) = self.parser.event() {
+                    return Ok(Some(event));
+                }
+                if self.parser.unread.len() > LONGEST_EVENT {
+                    return Err(Fault::TooLong(LONGEST_EVENT));
+                }
+                let Some(frame) = self.body.frame().await else { return Ok(None) };
+                if let Ok(data) = frame.map_err(Fault::Http)?.into_data() {
+                    self.parser.unread.extend_from_slice(&data);
+                }
+            }
+        };
+        http.within(limit, next).await
+    }
+
+    /// The next event of this name, others passed over.
+    pub async fn named(
+        &mut self,
+        http: &Http,
+        name: &str,
+        limit: Duration,
+    ) -> Result<Option<Event>, Fault> {
+        let find = async {
+            loop {
+                match self.next(http, limit).await? {
+                    Some(event) if event.name != name => {}
+                    found => return Ok(found),
+                }
+            }
+        };
+        http.within(limit, find).await
+    }
+}
+
+/// Takes lines together to events.
+#[derive(Default)]
+struct Parser {
+    unread: Vec<u8>,
+    /// How much of it holds no end of a line.
+    searched: usize,
+    event: Event,
+}
+
+impl Parser {
+    /// The next event that is whole. Bare comments are none.
+    fn event(&mut self) -> Option<Event> {
+        let mut read = 0;
+        let mut whole = None;
+        while let Some(length) =
+            self.unread[self.searched.max(read)..].iter().position(|byte| *byte == b'\n')
+        {
+            let end = self.searched.max(read) + length;
+            let line = String::from_utf8_lossy(&self.unread[read..end]).into_owned();
+            (read, self.searched) = (end + 1, end + 1);
+            let line = line.trim_end_matches('\r');
+            if !line.is_empty() {
+                self.field(line);
+                continue;
+            }
+            let event = std::mem::take(&mut self.event);
+            if !event.data.is_empty() {
+                whole = Some(event);
+                break;
+            }
+        }
+        self.unread.drain(..read);
+        self.searched = if whole.is_some() { 0 } else { self.unread.len() };
+        whole
+    }
+
+    fn field(&mut self, line: &str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => self.event.name = value.to_owned(),
+            "data" if self.event.data.len() <= LONGEST_EVENT => {
+                if !self.event.data.is_empty() {
+                    self.event.data.push('\n');
+                }
+                self.event.data.push_str(value);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(chunks: &[&str]) -> Vec<(String, String)> {
+        let mut parser = Parser::default();
+        let mut found = Vec::new();
+        for chunk in chunks {
+            parser.unread.extend_from_slice(chunk.as_bytes());
+            while let Some(event) = parser.event() {
+                found.push((event.name, event.data));
+            }
+        }
+        assert!(parser.searched <= parser.unread.len());
+        found
+    }
+
+    #[test]
+    fn events_are_the_same_however_they_are_cut() {
+        let text = "retry: 1000\n\n: hello\n\nid: 7\nevent: a\ndata: 1\ndata:2\r\n\r\nevent: none\n\n\
+                    data: 3\n\n";
+        let expected = [("a".to_owned(), "1\n2".to_owned()), (String::new(), "3".to_owned())];
+        assert_eq!(events(&[text]), expected);
+        let letters: Vec<_> = text.chars().map(String::from).collect();
+        let letters: Vec<_> = letters.iter().map(String::as_str).collect();
+        assert_eq!(events(&letters), expected);
+        for cut in 1..text.len() {
+            assert_eq!(events(&[&text[..cut], &text[cut..]]), expected, "{cut}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! From end to end: a token is got, verified, revoked, and heard of; how long that takes is the feed's
+//! latency as a sibling has it.
+
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use hyper::header;
+use serde_json::{Map, Value};
+
+use super::client::{Client, Token, object};
+use super::events::Events;
+use super::fault::{Fault, seconds};
+use super::http::{Http, Question};
+use super::issuer::Issuer;
+use super::report::Report;
+use super::statement::{self, Feed};
+use crate::cli::output;
+use crate::keys::foreign::ForeignKeys;
+use crate::tokens::LEEWAY;
+use crate::tokens::foreign::{self, ForeignToken, NotVerified};
+
+/// What is not told by then is not told.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+/// The service promises one second; a statement may be kept for another.
+const SOON: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// How often the statement is asked for.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the checks need to know.
+pub struct Setting<'a> {
+    pub http: &'a Http,
+    pub issuer: &'a Issuer,
+    pub keys: Option<&'a ForeignKeys>,
+    pub feed: Option<&'a Feed>,
+    pub client: &'a Client<'a>,
+}
+
+/// Gets a token, and follows it to its end.
+pub async fn check(setting: &Setting<'_>, report: &mut Report) {
+    let Setting { http, client, .. } = *setting;
+    let token = match client.token(http, None, report).await {
+        Ok(token) => token,
+        Err(refusal) => {
+            report.failed("token", refusal.to_string(), refusal.mend());
+            return;
+        }
+    };
+    report.ok("token", format!("got one in {}", seconds(token.took))).took(token.took);
+    let verified = verify(setting, &token, report);
+    let jti = verified.as_ref().and_then(|token| token.text("jti"));
+    if client.metadata.revocation.is_none() {
+        report.skipped("revocation", "the metadata names no revocation_endpoint");
+        return;
+    }
+    // Who is told "inactive" of a live token learns nothing from hearing it of a dead one.
+    let was_active = introspect(setting, &token).await;
+    if !revoke(setting, &token, jti, report).await {
+        return;
+    }
+    match (was_active, introspect(setting, &token).await) {
+        (None, _) => {
+            report.skipped("introspection", "the metadata names no introspection_endpoint");
+        }
+        (Some(Ok(true)), Some(Ok(false))) => {
+            report.ok("introspection", "active before it was revoked, inactive after");
+        }
+        (Some(Ok(true)), Some(Ok(true))) => {
+            let mend =
+                "let introspection and revocation use the same store, and nothing cache the answer";
+            report.failed("introspection", "the revoked token is active", mend);
+        }
+        (Some(Ok(false)), _) => {
+            let mend =
+                "see whether this client may ask about tokens: it was not told of a live one";
+            report.failed("introspection", "inactive before it was revoked", mend);
+        }
+        (Some(Err((seen, mend))), _) | (_, Some(Err((seen, mend)))) => {
+            report.failed("introspection", seen, mend);
+        }
+        (Some(Ok(true)), None) => {}
+    }
+}
+
+/// What any sibling would check.
+fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<ForeignToken> {
+    let Some(keys) = setting.keys else {
+        report.skipped("token signature", "there are no keys to verify it with");
+        return None;
+    };
+    let text = token.token.expose();
+    let token = match foreign::verify(text, keys) {
+        Ok(token) => token,
+        Err(NotVerified::Malformed) if text.split('.').count() != 3 => {
+            report.skipped(
+                "token signature",
+                "it is opaque: only introspection tells what it is worth",
+            );
+            return None;
+        }
+        Err(error @ NotVerified::Malformed) => {
+            let mend = "sign by an algorithm that verifiers know, such as RS256 or ES256";
+            report.failed("token signature", error.to_string(), mend);
+            return None;
+        }
+        Err(error) => {
+            let mend = "let every instance use the same keys, and publish each before it signs";
+            report.failed("token signature", error.to_string(), mend);
+            return None;
+        }
+    };
+    report.ok("token signature", format!("by {}", token.kid));
+    let now = setting.http.clock.now().as_unix();
+    let leeway = LEEWAY.as_secs() as i64;
+    let lacking: Vec<_> = ["sub", "aud", "iat", "jti", "client_id"]
+        .into_iter()
+        .filter(|claim| !token.claims.contains_key(*claim))
+        .collect();
+    let iss = token.text("iss").unwrap_or_default();
+    if iss != setting.issuer.name {
+        let mend = "let the service issue in the name that its metadata tells";
+        report.failed("token claims", format!("its iss is {iss:?}"), mend);
+    } else if token.date("exp").is_none_or(|exp| exp.saturating_add(leeway) <= now) {
+        let mend = "set the clocks: a token that was issued just now has to have its exp ahead";
+        report.failed("token claims", "it has no exp, or is over already", mend);
+    } else if !lacking.is_empty() || !token.is_of_type("at+jwt") {
+        let typ = token.typ.as_deref().unwrap_or_default();
+        let seen = format!("typ is {typ:?}, missing: {}", output::words(&lacking));
+        let mend =
+            "issue tokens by RFC 9068: verifiers tell them from other JWTs by typ and these claims";
+        report.warning("token claims", seen, mend);
+    } else {
+        report.ok("token claims", "as RFC 9068 wants them");
+    }
+    Some(token)
+}
+
+/// Whether the token is active; `None` where there is nobody to ask.
+async fn introspect(
+    setting: &Setting<'_>,
+    token: &Token,
+) -> Option<Result<bool, (String, String)>> {
+    let url = setting.client.metadata.introspection.as_ref()?;
+    let form = [("token", token.token.expose().as_str()), ("token_type_hint", "access_token")];
+    Some(match setting.client.post(setting.http, Some(url), &form).await {
+        Ok(answer) => match object(&answer).and_then(|body| body.get("active")?.as_bool()) {
+            Some(active) => Ok(active),
+            None => {
+                let fault = Fault::Content("the answer does not say whether it is active");
+                Err((fault.to_string(), fault.mend()))
+            }
+        },
+        Err(refusal) => Err((refusal.to_string(), refusal.mend())),
+    })
+}
+
+/// Revokes the token, and waits until stream and statement have told it. Whether it was revoked.
+async fn revoke(
+    setting: &Setting<'_>,
+    token: &Token,
+    jti: Option<&str>,
+    report: &mut Report,
+) -> bool {
+    let Setting { http, feed, client, keys, .. } = *setting;
+    let form = [("token", token.token.expose().as_str()), ("token_type_hint", "access_token")];
+    let heard = match (feed, jti, keys) {
+        (Some(feed), Some(jti), Some(keys)) => Some((feed, jti, keys)),
+        _ => None,
+    };
+    // Connected before: what is told at once is not missed.
+    let events = match heard {
+        Some((feed, ..)) => Some(listening(http, feed).await),
+        None => None,
+    };
+    report.progress("revoking a token, and waiting until it is told");
+    let start = Instant::now();
+    match client.post(http, client.metadata.revocation.as_ref(), &form).await {
+        Ok(answer) => {
+            let took = answer.head_after;
+            report.ok("revocation", format!("done in {}", seconds(took))).took(took);
+        }
+        Err(refusal) => {
+            report.failed("revocation", refusal.to_string(), refusal.mend());
+            return false;
+        }
+    }
+    let Some(((feed, jti, keys), events)) = heard.zip(events) else {
+        report.skipped("stream latency", "there is no feed, or the token has no jti to look for");
+        return true;
+    };
+    let stream = async {
+        match events {
+            Ok(events) => stream_tells(http, events, keys, jti).await.map(|()| start.elapsed()),
+            Err(fault) => Err(fault),
+        }
+    };
+    let statement =
+        async { statement_tells(http, feed, keys, jti).await.map(|()| start.elapsed()) };
+    let (stream, statement) = tokio::join!(stream, statement);
+    tell("stream latency", stream, SOON[0], report);
+    tell("statement latency", statement, SOON[1], report);
+    true
+}
+
+fn tell(check: &'static str, told: Result<Duration, Fault>, soon: Duration, report: &mut Report) {
+    match told {
+        Ok(after) => {
+            let seen = format!("told {} after the revocation was asked for", seconds(after));
+            if after > soon {
+                let mend = "see what keeps the service's instances from their database, or the proxy \
+                            from passing it on";
+                report.warning(check, seen, mend).took(after);
+            } else {
+                report.ok(check, seen).took(after);
+            }
+        }
+        Err(Fault::Slow(limit)) => {
+            let mend = "let all instances use one database, and nothing between keep what they say";
+            report.failed(check, format!("not told within {}", seconds(limit)), mend);
+        }
+        Err(fault) => {
+            report.failed(check, fault.to_string(), fault.mend());
+        }
+    }
+}
+
+/// A stream that has told where it stands, and so tells all that comes.
+async fn listening(http: &Http, feed: &Feed) -> Result<Events, Fault> {
+    let mut events = Events::open(http, feed).await?;
+    match events.named(http, "snapshot", TOLD_WITHIN).await? {
+        Some(_) => Ok(events),
+        None => Err(Fault::Content("the stream ended")),
+    }
+}
+
+async fn stream_tells(
+    http: &Http,
+    mut events: Events,
+    keys: &ForeignKeys,
+    jti: &str,
+) -> Result<(), Fault> {
+    let hear = async {
+        loop {
+            let event = events.named(http, "revocation", TOLD_WITHIN).await?;
+            let event = event.ok_or(Fault::Content("the stream ended"))?;
+            let change = foreign::verify(&event.data, keys)
+                .map_err(|_| Fault::Content("a change is not signed by a key of the issuer"))?;
+            if change.is_of_type("secevent+jwt") && has(&change.claims, jti) {
+                return Ok(());
+            }
+        }
+    };
+    http.within(TOLD_WITHIN, hear).await
+}
+
+async fn statement_tells(
+    http: &Http,
+    feed: &Feed,
+    keys: &ForeignKeys,
+    jti: &str,
+) -> Result<(), Fault> {
+    let ask = async {
+        let mut connection = http.connect(&feed.statement).await?;
+        let mut known = None;
+        loop {
+            if !connection.is_open() {
+                connection = http.connect(&feed.statement).await?;
+            }
+            let what = Question { known: known.clone(), ..feed.question() };
+            let longest = statement::LONGEST;
+            let answer = connection.ask(http, &feed.statement, what, longest).await?;
+            if answer.status != StatusCode::NOT_MODIFIED {
+                let answer = answer.success()?;
+                let text = std::str::from_utf8(&answer.body).unwrap_or_default();
+                let statement = foreign::verify(text.trim_end(), keys)
+                    .map_err(|_| Fault::Content("it is not signed by a key of the issuer"))?;
+                if has(&statement.claims, jti) {
+                    return Ok(());
+                }
+                known = answer.headers.get(header::ETAG).cloned();
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    http.within(TOLD_WITHIN, ask).await
+}
+
+/// Whether the token is among what is revoked.
+fn has(claims: &Map<String, Value>, jti: &str) -> bool {
+    let entries = claims.get("revocations").and_then(Value::as_array);
+    entries.is_some_and(|entries| entries.iter().any(|entry| entry["jti"] == jti))
+}

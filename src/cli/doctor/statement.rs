@@ -1,0 +1,208 @@
+//! The signed statement of all that is revoked.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use serde_json::Value;
+use url::Url;
+
+use super::caching::{self, Keeping};
+use super::client::Client;
+use super::fault::{Fault, seconds};
+use super::http::{Answer, Http, Question};
+use super::issuer::Issuer;
+use super::report::Report;
+use crate::keys::foreign::ForeignKeys;
+use crate::tokens::LEEWAY;
+use crate::tokens::foreign::{self, ForeignToken};
+
+/// The media type in its header.
+const TYPE: &str = "revocations+jwt";
+/// The longest one that is read: half a million entries.
+pub const LONGEST: usize = 64 << 20;
+/// A larger one costs each follower that starts.
+const LARGE: usize = 16 << 20;
+/// The service looks into the database every half second.
+const OLD: Duration = Duration::from_secs(10);
+/// It is good for five minutes.
+const LONGEST_KEPT: Duration = Duration::from_secs(300);
+
+/// The feed, and what opens it.
+#[derive(Clone)]
+pub struct Feed {
+    /// The statement.
+    pub statement: Url,
+    /// The stream.
+    pub stream: Url,
+    /// For a feed that is not open to all.
+    pub authorization: Option<HeaderValue>,
+    /// The history that the statement counts in.
+    pub epoch: Option<String>,
+}
+
+impl Feed {
+    /// A question to the statement.
+    pub fn question(&self) -> Question {
+        Question { authorization: self.authorization.clone(), ..Question::default() }
+    }
+}
+
+/// Reads the statement; returns the feed where there is one that lets us in.
+pub async fn check(
+    http: &Http,
+    issuer: &Issuer,
+    keys: Option<&ForeignKeys>,
+    mut feed: Feed,
+    client: Option<&Client<'_>>,
+    report: &mut Report,
+) -> Option<Feed> {
+    let answer = match ask(http, &mut feed, client, report).await? {
+        Ok(answer) => answer,
+        Err(fault) => {
+            let seen = format!("{fault} at {}", feed.statement);
+            report.failed("statement", seen, fault.mend());
+            // The stream may be there all the same.
+            return Some(feed);
+        }
+    };
+    let size = answer.body.len();
+    let took = answer.head_after;
+    match size {
+        size if size > LARGE => {
+            let mend = "see what revokes so much: each follower fetches it when it starts";
+            report.warning("statement", format!("{size} bytes"), mend).took(took)
+        }
+        size => report.ok("statement", format!("{size} bytes in {}", seconds(took))).took(took),
+    }
+    feed.epoch = content(http, issuer, keys, &answer, report);
+    age(&answer, report);
+    let (question, url) = (feed.question(), feed.statement.clone());
+    caching::revalidate(http, &url, question, &answer, LONGEST, "statement etag", report).await;
+    Some(feed)
+}
+
+/// Asks for it, with a token where it wants one; `None` where it lets nobody in whom we know.
+async fn ask(
+    http: &Http,
+    feed: &mut Feed,
+    client: Option<&Client<'_>>,
+    report: &mut Report,
+) -> Option<Result<Answer, Fault>> {
+    let answer = http.ask(&feed.statement, feed.question(), LONGEST).await;
+    let closed = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    match answer {
+        Ok(answer) if closed.contains(&answer.status) => {}
+        answer => return Some(answer.and_then(Answer::success)),
+    }
+    let Some(client) = client else {
+        let why = "the feed is not open to all: try again with --client-id, of a client with the scope \
+                   revocations:read";
+        report.skipped("statement", why);
+        return None;
+    };
+    match client.token(http, Some("revocations:read"), report).await {
+        Ok(token) => {
+            feed.authorization = Some(super::http::bearer(token.token.expose()));
+            let answer = http.ask(&feed.statement, feed.question(), LONGEST).await;
+            Some(answer.and_then(Answer::success))
+        }
+        Err(refusal) => {
+            let mend =
+                "give the client the scope revocations:read and the grant client_credentials";
+            report.failed("statement", format!("no token for it: {refusal}"), mend);
+            None
+        }
+    }
+}
+
+/// Whether it is signed, of whom and of when; the history that it tells.
+fn content(
+    http: &Http,
+    issuer: &Issuer,
+    keys: Option<&ForeignKeys>,
+    answer: &Answer,
+    report: &mut Report,
+) -> Option<String> {
+    let keys = match keys {
+        Some(keys) => keys,
+        None => {
+            report.skipped("statement signature", "there are no keys to verify it with");
+            return None;
+        }
+    };
+    let text = std::str::from_utf8(&answer.body).unwrap_or_default();
+    let statement = match foreign::verify(text.trim_end(), keys) {
+        Ok(statement) => statement,
+        Err(error) => {
+            let mend = "let every instance use the same keys and database, and the proxy send statement \
+                        and key set from the same service";
+            report.failed("statement signature", error.to_string(), mend);
+            return None;
+        }
+    };
+    report.ok("statement signature", format!("by {}", statement.kid));
+    let now = http.clock.now().as_unix();
+    match problem(&statement, issuer, now) {
+        None => {
+            let entries = statement.claims.get("revocations").and_then(Value::as_array);
+            let (entries, seq) = (entries.map_or(0, Vec::len), statement.claims.get("seq"));
+            let seq = seq.and_then(Value::as_i64).unwrap_or_default();
+            report.ok("statement claims", format!("{entries} entries up to number {seq}"));
+        }
+        Some(problem) => {
+            let mend =
+                "see which service answers there, and that no cache keeps it beyond its max-age";
+            report.failed("statement claims", problem, mend);
+        }
+    }
+    statement.text("epoch").map(str::to_owned)
+}
+
+fn problem(statement: &ForeignToken, issuer: &Issuer, now: i64) -> Option<String> {
+    let leeway = LEEWAY.as_secs() as i64;
+    if !statement.is_of_type(TYPE) {
+        let typ = statement.typ.as_deref().unwrap_or_default();
+        return Some(format!("its typ is {typ:?}, not {TYPE}"));
+    }
+    match statement.text("iss") {
+        Some(iss) if iss == issuer.name => {}
+        other => return Some(format!("its iss is {:?}", other.unwrap_or_default())),
+    }
+    match statement.date("exp") {
+        Some(exp) if exp.saturating_add(leeway) > now => {}
+        Some(exp) => return Some(format!("it expired {} s ago", now.saturating_sub(exp))),
+        None => return Some("it has no exp".to_owned()),
+    }
+    if statement.date("iat").is_some_and(|iat| iat > now.saturating_add(leeway)) {
+        return Some("it is of the future".to_owned());
+    }
+    let has_history = statement.text("epoch").is_some()
+        && statement.claims.get("seq").is_some_and(Value::is_u64)
+        && statement.claims.get("revocations").is_some_and(Value::is_array);
+    (!has_history).then(|| "it lacks epoch, seq or revocations".to_owned())
+}
+
+fn may_be_kept(answer: &Answer) -> Duration {
+    match Keeping::of(answer) {
+        Keeping::For(age) => age.min(LONGEST_KEPT),
+        Keeping::Not | Keeping::Unsaid => Duration::ZERO,
+    }
+}
+
+fn age(answer: &Answer, report: &mut Report) {
+    let age = answer.header(header::AGE).and_then(|age| age.parse().ok()).map(Duration::from_secs);
+    match age {
+        None => {
+            let mend = "let the proxy pass Age on: followers tell by it how much they know";
+            report.warning("statement age", "it does not say how old its knowledge is", mend);
+        }
+        // What a cache may keep it for is added.
+        Some(age) if age > OLD + may_be_kept(answer) => {
+            let mend = "see whether this instance reaches its database, or take it out; if a cache is \
+                        before it, let it keep the statement no longer than its max-age";
+            report.failed("statement age", seconds(age), mend).took(age);
+        }
+        Some(age) => report.ok("statement age", format!("{} s", age.as_secs())).took(age),
+    }
+}

@@ -1,0 +1,176 @@
+//! The stream of revocations: that it opens, tells where it stands, and beats.
+
+use std::time::{Duration, Instant};
+
+use super::events::{Event, Events};
+use super::fault::{Fault, seconds};
+use super::http::Http;
+use super::report::Report;
+use super::statement::Feed;
+
+/// The first event is sent at once.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// What comes later than that does not tell a sibling in time that its connection is dead.
+const BEAT_WITHIN: Duration = Duration::from_secs(20);
+/// A sibling would notice.
+const SLOW_FIRST: Duration = Duration::from_secs(1);
+/// Beats that are so far from even were held back on their way.
+const UNEVEN: Duration = Duration::from_secs(1);
+/// The service looks into its database every half second.
+const OLD: f64 = 10.0;
+
+/// What holds a stream up, most often.
+const UNBUFFERED: &str = "let the proxy pass the stream unbuffered and with a read time-out above the \
+                          heartbeat (nginx: proxy_buffering off)";
+
+/// A beat of the stream.
+struct Beat {
+    at: Instant,
+    age: Option<f64>,
+    epoch: Option<String>,
+}
+
+/// Listens for three beats.
+pub async fn check(http: &Http, feed: &Feed, report: &mut Report) {
+    report.progress("listening to the stream of revocations");
+    let mut events = match Events::open(http, feed).await {
+        Ok(events) => events,
+        Err(fault) => {
+            let mend = match fault {
+                Fault::Status(status) if status.as_u16() == 503 => {
+                    "raise revocations.max_listeners, or see who listens so often".to_owned()
+                }
+                _ => fault.mend(),
+            };
+            report.failed("stream", format!("{fault} at {}", feed.stream), mend);
+            return;
+        }
+    };
+    if !first(http, feed, &mut events, report).await {
+        return;
+    }
+    let start = Instant::now();
+    let mut beats = Vec::new();
+    let mut ended = None;
+    while beats.len() < 3 && ended.is_none() {
+        match events.named(http, "heartbeat", BEAT_WITHIN).await {
+            Ok(Some(event)) => beats.push(beat(&event)),
+            Ok(None) => ended = Some(Fault::Content("the stream ended")),
+            Err(fault) => ended = Some(fault),
+        }
+    }
+    heartbeat(start, &beats, ended.as_ref(), report);
+    jitter(&beats, ended, report);
+    history(feed, &beats, report);
+}
+
+/// Whether the stream tells where it stands.
+async fn first(http: &Http, feed: &Feed, events: &mut Events, report: &mut Report) -> bool {
+    let event = match events.next(http, FIRST_WITHIN).await {
+        Ok(Some(event)) => event,
+        Ok(None) => {
+            report.failed("stream", "it ended before the first event", UNBUFFERED);
+            return false;
+        }
+        Err(fault @ (Fault::Slow(_) | Fault::TimeUp)) => {
+            report.failed("stream", format!("no first event: {fault}"), UNBUFFERED);
+            return false;
+        }
+        Err(fault) => {
+            report.failed("stream", fault.to_string(), fault.mend());
+            return false;
+        }
+    };
+    let took = events.since.elapsed();
+    let is_snapshot = event.name == "snapshot" && event.object().is_some();
+    if !is_snapshot {
+        let mend = "see which service answers there: the first event tells where the stream stands";
+        let seen = format!("the first event is {:?}, not snapshot, at {}", event.name, feed.stream);
+        report.failed("stream", seen, mend);
+        return false;
+    }
+    let seen = format!("first event {} after connecting", seconds(took));
+    if took > SLOW_FIRST {
+        report.warning("stream", seen, UNBUFFERED).took(took);
+    } else {
+        report.ok("stream", seen).took(took);
+    }
+    true
+}
+
+fn beat(event: &Event) -> Beat {
+    let data = event.object().unwrap_or_default();
+    let text = |name: &str| data.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    let age = data.get("age").and_then(|age| age.as_f64());
+    Beat { at: Instant::now(), age, epoch: text("epoch") }
+}
+
+fn heartbeat(start: Instant, beats: &[Beat], ended: Option<&Fault>, report: &mut Report) {
+    let Some(first) = beats.first() else {
+        let why = ended.map_or_else(String::new, |fault| format!(": {fault}"));
+        let seen = format!("none in {}{why}", seconds(start.elapsed()));
+        report.failed("heartbeat", seen, UNBUFFERED);
+        return;
+    };
+    let after = first.at - start;
+    match beats.iter().map(|beat| beat.age).collect::<Option<Vec<_>>>() {
+        None => {
+            let mend = "see which service answers there: a heartbeat has an age";
+            report.failed("heartbeat", "it does not tell its age", mend).took(after);
+        }
+        Some(ages) => {
+            let oldest = ages.into_iter().fold(0.0, f64::max);
+            let seen =
+                format!("first after {}, knowledge at most {oldest:.1} s old", seconds(after));
+            if oldest > OLD {
+                let mend = "see whether this instance reaches its database: it cannot say that nothing \
+                            was missed";
+                report.failed("heartbeat", seen, mend).took(after);
+            } else {
+                report.ok("heartbeat", seen).took(after);
+            }
+        }
+    }
+}
+
+/// How far apart the intervals between the beats are.
+fn jitter(beats: &[Beat], ended: Option<Fault>, report: &mut Report) {
+    let [first, second, third] = beats else {
+        match ended {
+            Some(Fault::TimeUp) => {
+                report.skipped("heartbeat jitter", "too few beats in the time (--timeout)");
+            }
+            Some(fault) if !beats.is_empty() => {
+                let seen = format!("no further beat: {fault}");
+                report.failed("heartbeat jitter", seen, UNBUFFERED);
+            }
+            _ => report.skipped("heartbeat jitter", "no beats"),
+        }
+        return;
+    };
+    let (earlier, later) = (second.at - first.at, third.at - second.at);
+    let jitter = earlier.abs_diff(later);
+    let seen =
+        format!("{} (beats every {} and {})", seconds(jitter), seconds(earlier), seconds(later));
+    if jitter > UNEVEN {
+        report.warning("heartbeat jitter", seen, UNBUFFERED).took(jitter);
+    } else {
+        report.ok("heartbeat jitter", seen).took(jitter);
+    }
+}
+
+/// Statement and stream count in one history, whichever instance gave each.
+fn history(feed: &Feed, beats: &[Beat], report: &mut Report) {
+    let (Some(told), Some(beaten)) =
+        (&feed.epoch, beats.first().and_then(|beat| beat.epoch.as_ref()))
+    else {
+        report.skipped("history", "statement or stream did not tell theirs");
+        return;
+    };
+    if told == beaten {
+        report.ok("history", "statement and stream tell the same one");
+    } else {
+        let mend = "let all instances behind this address use one database";
+        report.failed("history", "statement and stream tell different ones (epoch)", mend);
+    }
+}
