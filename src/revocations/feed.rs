@@ -39,10 +39,23 @@ struct Known {
     listeners: Option<broadcast::Sender<Bytes>>,
 }
 
+/// Listeners that are written to within the same millisecond.
+const AT_ONCE: usize = 32;
+/// However many listen, the last has heard within this time.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
+
 /// What a listener gets: first what it has missed, then what comes.
 pub(super) struct Hearing {
     pub missed: Vec<Bytes>,
     pub coming: broadcast::Receiver<Bytes>,
+    /// How long after the first listeners this one is written to: a thousand writes in a row would
+    /// hold up whoever else asks something of the same thread.
+    pub turn: Duration,
+}
+
+/// The turn of who comes after `others`.
+fn turn_after(others: usize) -> Duration {
+    Duration::from_millis((others / AT_ONCE) as u64).min(LONGEST_TURN)
 }
 
 impl Feed {
@@ -154,7 +167,9 @@ impl Feed {
     pub fn listen(&self, after: Option<i64>) -> Option<Hearing> {
         // No event falls between what was missed and what comes: it would need the lock.
         let known = self.read();
-        let coming = known.listeners.as_ref()?.subscribe();
+        let listeners = known.listeners.as_ref()?;
+        let turn = turn_after(listeners.receiver_count());
+        let coming = listeners.subscribe();
         let first_held = known.held.front().map_or(known.told + 1, |event| event.seq);
         let missed = match after {
             Some(after) if after <= known.told && first_held <= after + 1 => {
@@ -163,7 +178,7 @@ impl Feed {
             }
             _ => vec![event::snapshot(&known.head.epoch, known.told)],
         };
-        Some(Hearing { missed, coming })
+        Some(Hearing { missed, coming, turn })
     }
 
     /// Ends all hearings, and lets none begin.
@@ -267,6 +282,13 @@ mod tests {
         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
         let missed = feed.listen(after).unwrap().missed.into_iter().map(text);
         missed.map(|text| text.lines().next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_first_hear_at_once_and_many_in_turns() {
+        let milliseconds = |others| turn_after(others).as_millis();
+        assert_eq!([0, 31, 32, 1000, 10_000].map(milliseconds), [0, 0, 1, 31, 312]);
+        assert_eq!(milliseconds(100_000), 500);
     }
 
     #[test]

@@ -18,8 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use uuid::Uuid;
 
@@ -326,11 +327,24 @@ impl Revocations {
     /// The stream for a listener who has heard all up to `after`, or nothing yet. It ends when the
     /// listener falls behind, and when the service stops; `None` where that is about to.
     pub fn listen(&self, after: Option<i64>) -> Option<impl Stream<Item = Bytes> + use<>> {
-        let Hearing { missed, coming } = self.feed.listen(after)?;
+        let Hearing { missed, coming, turn } = self.feed.listen(after)?;
         let beginning = stream::iter([event::BEGINNING].into_iter().chain(missed));
-        let coming = stream::unfold(coming, |mut coming| async {
-            let text = coming.recv().await.ok()?;
-            Some((text, coming))
+        let coming = stream::unfold(coming, move |mut coming| async move {
+            let first = coming.recv().await.ok()?;
+            if turn.is_zero() {
+                return Some((first, coming));
+            }
+            tokio::time::sleep(turn).await;
+            // What came meanwhile goes along, or a late turn would fall behind for good.
+            let mut text = BytesMut::from(first);
+            loop {
+                match coming.try_recv() {
+                    Ok(more) => text.extend_from_slice(&more),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                    Err(TryRecvError::Lagged(_)) => return None,
+                }
+            }
+            Some((text.freeze(), coming))
         });
         Some(beginning.chain(coming))
     }
