@@ -185,7 +185,9 @@ fn work(shared: &Shared) {
     let _ = rustix::process::setpriority_process(None, 19);
     let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
     while let Some(job) = next(shared, &mut memory) {
-        let _busy = Busy { shared, dear: job.is_dear() };
+        // Given back before the answer goes out: who has it may come again at once, and this thread,
+        // at its priority, may not run for a while.
+        let busy = Busy { shared, dear: job.is_dear() };
         if job.is_abandoned() {
             continue;
         }
@@ -193,12 +195,14 @@ fn work(shared: &Shared) {
         match job {
             Job::Hash(password, reply) => {
                 let hash = password::hash(&password, &shared.policy, &shared.random, &mut memory);
+                drop(busy);
                 // The caller may be gone by now, which is no concern of ours.
                 let _ = reply.send(hash);
             }
             Job::Verify { password, stored, reply, .. } => {
                 let (stored, policy) = (stored.expose(), &shared.policy);
                 let verdict = password::verify(&password, stored, policy, &mut memory, &mut pace);
+                drop(busy);
                 let _ = reply.send(verdict);
             }
         }
@@ -267,6 +271,19 @@ mod tests {
         let done = results.iter().filter(|r| r.is_ok()).count();
         assert!(refused >= 6 && done >= 2, "{refused} refused, {done} done");
         assert!(hash().await.is_ok(), "it recovers");
+    }
+
+    #[tokio::test]
+    async fn who_has_the_answer_finds_room_again() {
+        // As many at once as there is room for, again and again: none may meet a thread that has
+        // answered and still counts as busy.
+        let pool = pool(1, 1);
+        for round in 0..2_000 {
+            let both = (0..2).map(|_| pool.hash(Password::new("correct horse")));
+            for hash in futures_util::future::join_all(both).await {
+                assert!(hash.is_ok(), "round {round}: {hash:?}");
+            }
+        }
     }
 
     #[test]
