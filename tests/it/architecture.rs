@@ -103,7 +103,7 @@ fn files(folder: &str) -> Vec<(String, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths = Vec::new();
     walk(&root, &mut paths);
-    assert!(paths.len() > 3, "{} is not where the files are", root.display());
+    assert!(paths.len() > 5, "{} is not where the files are", root.display());
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("text");
         let name = path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();

@@ -96,6 +96,28 @@ mod tests {
         PasswordPolicy::new(8 * 1024, 2, 1, 1, 1).unwrap()
     }
 
+    const CHEAP: [&str; 5] = [
+        "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0",
+        "$2b$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "pbkdf2:sha256:1$salt$c5e478d59288c841aa530db6845c4c8d",
+        "$argon2id$v=19$m=4096,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A",
+        "no hash at all",
+    ];
+
+    /// However fast or busy the machine is: less than the pace would be told from it.
+    #[test]
+    fn a_wrong_password_never_takes_less_than_the_pace() {
+        let usual = Duration::from_millis(40);
+        for (typed, hashes) in [("wrong horse", 1), ("wrong caf\u{fb01}", 2)] {
+            for stored in CHEAP {
+                let (mut memory, mut pace) = (HashMemory::default(), Pace(Some(usual)));
+                let watch = Watch::start();
+                verify(&Password::new(typed), stored, &policy(), &mut memory, &mut pace);
+                assert!(watch.elapsed() >= usual * hashes, "{typed} for {stored}");
+            }
+        }
+    }
+
     #[test]
     #[ignore = "takes times, for a machine at rest: scripts/test --slow"]
     fn a_cheap_hash_takes_as_long_as_none() {
@@ -103,18 +125,12 @@ mod tests {
         let nobody = unmatchable(&policy(), &Random::system());
         for typed in ["wrong horse", "wrong caf\u{fb01}"] {
             // Both by turns, so that a machine whose speed changes changes it for both.
-            let mut ratios: Vec<_> = [
-                "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0",
-                "$2b$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
-                "pbkdf2:sha256:1$salt$c5e478d59288c841aa530db6845c4c8d",
-                "$argon2id$v=19$m=4096,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A",
-                "no hash at all",
-            ]
-            .map(|stored| {
-                let nobody = time(typed, nobody.expose(), &mut memory, &mut pace);
-                time(typed, stored, &mut memory, &mut pace) / nobody
-            })
-            .into();
+            let mut ratios: Vec<_> = CHEAP
+                .map(|stored| {
+                    let nobody = time(typed, nobody.expose(), &mut memory, &mut pace);
+                    time(typed, stored, &mut memory, &mut pace) / nobody
+                })
+                .into();
             ratios.sort_by(f64::total_cmp);
             assert!(ratios[0] > 0.75 && ratios[4] < 1.35, "{typed}: {ratios:?}");
         }

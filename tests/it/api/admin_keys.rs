@@ -192,6 +192,10 @@ async fn a_client_with_the_scope_administers_in_its_own_name() {
     let elsewhere = client.token_as(credentials, &fields).await.expect(200).json();
     assert_closed(client, elsewhere["access_token"].as_str(), 401).await;
 
+    // What the client may do now counts, not what it might when the token was issued.
+    signet.cli_ok(&["clients", "set", "operator", "--scopes", "read"], "");
+    assert_closed(client, Some(&token), 403).await;
+    signet.cli_ok(&["clients", "set", "operator", "--scopes", "read signet:admin"], "");
     // With the client its tokens are over, also when another gets its name.
     signet.cli_ok(&["clients", "remove", "operator"], "");
     assert_closed(client, Some(&token), 401).await;
