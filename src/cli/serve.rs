@@ -111,8 +111,7 @@ fn announce(
 /// Takes over what others did to the keys, and does what is due. At once when another instance
 /// says that something has changed, and every now and then in any case.
 async fn follow_keys(app: Arc<App>) {
-    let mut interval = tokio::time::interval(KEYS_EVERY);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut interval = every(KEYS_EVERY);
     let mut told = HashSet::new();
     loop {
         tokio::select! {
@@ -139,13 +138,19 @@ async fn follow_once(app: &App, told: &mut HashSet<(String, Kind)>) -> Result<()
     Ok(app.custody.tell_steps(told, now).await?)
 }
 
+/// Ticks that are missed are not made up for: the work is done as often as it can be.
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}
+
 async fn hear_notices(app: Arc<App>) {
     app.listen().await;
 }
 
 async fn checkpoint(app: Arc<App>) {
-    let mut interval = tokio::time::interval(CHECKPOINT_EVERY);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut interval = every(CHECKPOINT_EVERY);
     loop {
         interval.tick().await;
         if let Err(error) = app.db.checkpoint().await {

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::entry::{Change, Entry, Revoked};
-use crate::storage::{Db, StorageError, Transaction};
+use crate::storage::{Db, StorageError, Transaction, rows_of_values};
 use crate::time::Timestamp;
 use crate::tokens::{LEEWAY, Policy};
 
@@ -155,18 +155,10 @@ async fn insert(
     ends_at: Timestamp,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    const COLUMNS: usize = 8;
-    let values: Vec<_> = (0..rows.len())
-        .map(|row| {
-            let numbers = row * COLUMNS + 1..=(row + 1) * COLUMNS;
-            let numbers: Vec<_> = numbers.map(|number| format!("${number}")).collect();
-            format!("({})", numbers.join(", "))
-        })
-        .collect();
     let text = format!(
         "INSERT INTO revocations (seq, part, claim, value, owner, issued_before, changed_at, \
          expires_at) VALUES {}",
-        values.join(", ")
+        rows_of_values(rows.len(), 8)
     );
     let mut insert = sqlx::query(AssertSqlSafe(text));
     for (seq, part, revoked) in rows {

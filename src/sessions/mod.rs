@@ -4,8 +4,9 @@
 //! A refresh is two calls: `open_rotation` decides, and `commit` makes the decision true in one
 //! compare-and-swap after everything that can fail has been done. Invariant: whatever runs side by
 //! side or is cut off, the current generation is advanced once, and a revoked session, which is
-//! one that is deleted, has no live successor. Whatever ends is recorded for siblings first, and
-//! deleted then: cut off in between, it is refused all the same.
+//! one that is deleted, has no live successor. What somebody ends is recorded for siblings before it is
+//! deleted: cut off in between, it is refused for as long as it is on record. What a login ends beyond the
+//! limit is recorded after it, and before the login is answered.
 
 mod policy;
 mod rotation;

@@ -234,6 +234,16 @@ impl Db {
     }
 }
 
+/// The placeholders of so many rows of values: `($1, $2), ($3, $4)` for two rows of two.
+pub fn rows_of_values(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let numbers = row * columns + 1..=(row + 1) * columns;
+        let values: Vec<_> = numbers.map(|number| format!("${number}")).collect();
+        format!("({})", values.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
 /// Runs statements within the time of one.
 async fn within_time<T>(
     work: impl Future<Output = Result<T, StorageError>>,

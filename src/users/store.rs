@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Email, User};
 use crate::secret::Secret;
-use crate::storage::{Db, Statement, StorageError, Transaction};
+use crate::storage::{Db, Statement, StorageError, Transaction, rows_of_values};
 use crate::time::Timestamp;
 
 /// The columns of whole users.
@@ -52,7 +52,7 @@ impl UserStore {
 
     /// Stores a new user; `Conflict` when the address is taken.
     pub async fn create(&self, user: &User) -> Result<(), StorageError> {
-        let insert = format!("{INSERT}{}", row_of_values(0));
+        let insert = format!("{INSERT}{}", rows_of_values(1, COLUMNS));
         let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
         self.db.execute(insert).await.map(drop)
     }
@@ -64,7 +64,8 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         user: &User,
     ) -> Result<bool, StorageError> {
-        let insert = format!("{INSERT}{} ON CONFLICT (email_key) DO NOTHING", row_of_values(0));
+        let insert =
+            format!("{INSERT}{} ON CONFLICT (email_key) DO NOTHING", rows_of_values(1, COLUMNS));
         let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
         Ok(insert.execute(&mut **transaction).await?.rows_affected() > 0)
     }
@@ -233,13 +234,6 @@ impl User {
             version: 0,
         }
     }
-}
-
-/// The placeholders of the user at `position` of a statement: `($1, …)` for the first.
-fn row_of_values(position: usize) -> String {
-    let numbers = position * COLUMNS + 1..=(position + 1) * COLUMNS;
-    let values: Vec<_> = numbers.map(|number| format!("${number}")).collect();
-    format!("({})", values.join(", "))
 }
 
 /// Binds the values of one user, in the order of [`INSERT`].

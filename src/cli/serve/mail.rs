@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::every;
 use crate::app::App;
 use crate::mail::Courier;
 use crate::postman::{Delivery, Postman};
@@ -131,8 +132,7 @@ async fn deliver_due(
 
 async fn count(app: Arc<App>) {
     let Some(postman) = &app.postman else { return };
-    let mut interval = tokio::time::interval(COUNT_EVERY);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut interval = every(COUNT_EVERY);
     loop {
         interval.tick().await;
         match postman.outbox().count().await {

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-
+use super::every;
 use crate::app::App;
 use crate::revocations::FollowError;
 
@@ -74,10 +73,4 @@ async fn restore_once(app: &App) {
         Ok(()) => tracing::info!("what is revoked was written back to the session store"),
         Err(error) => tracing::warn!(%error, "what is revoked was not written back"),
     }
-}
-
-fn every(period: Duration) -> tokio::time::Interval {
-    let mut interval = tokio::time::interval(period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }

@@ -6,9 +6,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::{INSERT, User, UserStore, bind, read, row_of_values};
+use super::{COLUMNS, INSERT, User, UserStore, bind, read};
 use crate::fault;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, rows_of_values};
 use crate::users::email::key_of;
 
 /// How many users one statement stores. More would save PostgreSQL little, and cost SQLite much: for
@@ -43,10 +43,7 @@ impl UserStore {
     async fn insert_all(&self, users: &[User], end: &str) -> Result<Vec<AnyRow>, StorageError> {
         let statements: Vec<_> = users
             .chunks(ROWS)
-            .map(|users| {
-                let rows: Vec<_> = (0..users.len()).map(row_of_values).collect();
-                (format!("{INSERT}{}{end}", rows.join(", ")), users)
-            })
+            .map(|users| (format!("{INSERT}{}{end}", rows_of_values(users.len(), COLUMNS)), users))
             .collect();
         self.db
             .write(async |transaction| {
