@@ -180,12 +180,14 @@ impl Follower {
             Signal::Opened => {
                 self.context.live.set_streaming(true);
                 self.context.observer.notify(&Event::StreamOpened);
-                self.stream_was_tried();
+                // Whoever answers here was perhaps away: what is due need not wait any longer.
+                self.not_before = Instant::now();
+                self.backoff.reset();
                 self.take(Input::Opened);
             }
             Signal::Lost(error) => {
                 self.context.live.set_streaming(false);
-                self.stream_was_tried();
+                self.stream_failed();
                 self.context.observer.notify(&Event::StreamLost { error: &error });
             }
             Signal::Message(message, arrived_at) => {
@@ -197,7 +199,7 @@ impl Follower {
     }
 
     /// The first snapshot need not wait for the stream any longer.
-    fn stream_was_tried(&mut self) {
+    fn stream_failed(&mut self) {
         if !self.stream_tried {
             self.stream_tried = true;
             self.not_before = Instant::now();

@@ -170,6 +170,23 @@ async fn without_a_stream_the_snapshot_is_polled() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_back_is_asked_at_once() {
+    let issuer = Issuer::start().await;
+    let feed = Feed::open(&issuer);
+    feed.close_stream();
+    let later = || vec![("retry-after", "60".to_owned())];
+    issuer.on(SNAPSHOT, move |_| Reply::Whole(503, later(), Vec::new()));
+    let options = signet_verifier::Feed::new(Duration::from_secs(5), Beyond::Refuse);
+    let verifier = issuer.builder().feed(options).build().unwrap();
+    assert!(verifier.ready().await.is_err());
+    feed.open_snapshot();
+    feed.open_stream();
+    let token = issuer.token(json!({}));
+    until("it hears", || verifier.status() == Some(Status::Streaming)).await;
+    assert!(verifier.verify(&token).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_feed_that_wants_a_token_gets_one() {
     let issuer = Issuer::start().await;
     let feed = Feed::open(&issuer);
