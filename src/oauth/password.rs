@@ -60,7 +60,7 @@ impl AuthorizationServer {
         let wished = request.wish.scope.as_ref();
         let scope = self.scope_of_user(client, None, &user, wished).await?;
         let session = NewSession {
-            sid: self.random.uuid(),
+            sid: self.random.uuid_at(now),
             user_id: user.id,
             client_id: client.client_id.clone(),
             scope: scope.to_string(),

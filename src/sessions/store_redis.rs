@@ -28,6 +28,7 @@ use uuid::Uuid;
 use self::record::{VERSION, decode, encode, unknown};
 use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Policy, Session};
+use crate::secret::part_of_second;
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
 use crate::time::Timestamp;
@@ -132,7 +133,8 @@ impl SessionStore for RedisStore {
                 .arg(encode(session)?)
                 .arg(seconds_until(session.expires_at(policy), now))
                 .arg(short(session.sid))
-                .arg(ends_at.as_unix())
+                // Of those that began within one second, the oldest is still the oldest.
+                .arg(ends_at.as_unix() as f64 + part_of_second(session.sid))
                 .arg(now.as_unix())
                 .arg(policy.max_per_user)
                 .arg(record_prefix(session.user_id))

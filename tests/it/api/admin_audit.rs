@@ -62,6 +62,14 @@ async fn pages_are_complete(backend: Backend) {
     let query = format!("subject={}", id_of(&path));
     let expected = items(&admin, &query).await;
     assert_eq!(expected.len(), 16);
+    // Newest first, though several of them happened within one second.
+    let number = |event: &Value| {
+        let (_, number) =
+            event["request_id"].as_str().expect("an id").rsplit_once('-').expect("one");
+        u64::from_str_radix(number, 16).expect("a number")
+    };
+    let numbers: Vec<_> = expected.iter().map(number).collect();
+    assert!(numbers.is_sorted_by(|one, next| one > next), "{numbers:?}");
     for limit in [1, 4, 16] {
         let pages = format!("/admin/audit?{query}&limit={limit}");
         let mut round = 0;

@@ -144,8 +144,6 @@ async fn end(world: &World, path: &str) -> Vec<String> {
             return world.both();
         }
         "beyond the limit of sessions" => {
-            // Which one is the oldest is told in seconds.
-            tokio::time::sleep(Duration::from_millis(1100)).await;
             for _ in 0..MOST_SESSIONS {
                 world.client().login(&world.email, PASSWORD).await;
             }
