@@ -1,5 +1,7 @@
 //! `signet audit`: what happened. The same as `/admin/audit`.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
@@ -26,11 +28,11 @@ pub enum Command {
         #[arg(long)]
         actor: Option<String>,
         /// Not before this time, such as 2026-01-30T09:30:00Z, or 24h for so long ago.
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
+        #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+        since: Option<Moment>,
         /// Before this time.
-        #[arg(long, value_name = "TIME")]
-        until: Option<String>,
+        #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+        until: Option<Moment>,
         /// The most events.
         #[arg(long, value_name = "NUMBER", default_value = "100",
               value_parser = clap::value_parser!(u32).range(1..))]
@@ -45,11 +47,7 @@ pub enum Command {
 pub async fn run(command: Command, config: &Config) -> Result<()> {
     let Command::List { event, subject, actor, since, until, limit, json } = command;
     let (now, stores) = super::open(config).await?;
-    let time = |option, text: Option<String>| -> Result<Option<Timestamp>> {
-        let read = |text: String| moment(&text, now).with_context(|| format!("{option} {text}"));
-        text.map(read).transpose().context("a time is 2026-01-30T09:30:00Z, or 24h for so long ago")
-    };
-    let (since, until) = (time("--since", since)?, time("--until", until)?);
+    let [since, until] = [since, until].map(|moment| moment.map(|moment| moment.seen_from(now)));
     let filter = Filter { event, subject, actor, since, until };
     let mut found: Vec<Kept> = Vec::new();
     while found.len() < limit as usize {
@@ -75,8 +73,24 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
     output::table(["at", "event", "actor", "subject", "detail", "address"], &rows)
 }
 
-/// A time, or a time span before `now`.
-fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let ago = || humantime::parse_duration(text).ok().map(|ago| now.minus(ago));
-    Timestamp::parse(text).or_else(ago)
+/// A time, or a time span before now.
+#[derive(Clone, Copy)]
+pub enum Moment {
+    At(Timestamp),
+    Ago(Duration),
+}
+
+impl Moment {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let ago = || humantime::parse_duration(text).ok().map(Self::Ago);
+        let moment = Timestamp::parse(text).map(Self::At).or_else(ago);
+        moment.ok_or("a time is 2026-01-30T09:30:00Z, or 24h for so long ago")
+    }
+
+    fn seen_from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(span) => now.minus(span),
+        }
+    }
 }

@@ -210,6 +210,10 @@ pub async fn read_me(app: Data<App>, request: HttpRequest) -> Result<HttpRespons
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
 }
 
+/// What an account has besides, and its owner changes elsewhere or not at all.
+const FIXED: [&str; 8] =
+    ["id", "email", "password", "roles", "disabled", "email_verified", "metadata", "created_at"];
+
 /// What may be changed of an account.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
@@ -240,11 +244,12 @@ pub async fn change_me(
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
-    for fixed in ["id", "email", "password", "roles", "disabled", "email_verified"] {
+    for fixed in FIXED {
         if fields.has(fixed) {
             fields.reject(fixed, "cannot be changed here");
         }
     }
+    fields.refuse_others(&[&FIXED[..], &["name"]].concat());
     let given = fields.has("name");
     let name = fields.optional("name").unwrap_or_default();
     let name = check_name(&name).map_err(|problem| fields.reject("name", problem));

@@ -12,6 +12,7 @@ use super::administrator::{Closed, administrator};
 use super::error::Problem;
 use super::extract::Query;
 use super::paging::{Kind, Page};
+use super::precondition;
 use crate::app::App;
 use crate::clients::Client;
 use crate::registrar::ClientView;
@@ -65,9 +66,12 @@ pub async fn read(
 ) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
     let client = find(&app, &client_id).await?;
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header(ETag(etag(&client)));
-    Ok(response.json(ClientView::from(&client)))
+    let etag = etag(&client);
+    Ok(precondition::unless_known(&request, &etag, || {
+        let mut response = HttpResponse::Ok();
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        response.insert_header(ETag(etag.clone())).json(ClientView::from(&client))
+    }))
 }
 
 /// The client that a path names, as it is in the store now.

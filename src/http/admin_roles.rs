@@ -2,7 +2,7 @@
 //! `signet roles` does. A change is answered once every instance has taken it over.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header::{self, ETag, EntityTag, HeaderName};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::administrator::{Closed, administrator, asked, shown};
 use super::error::Problem;
 use super::extract::{self, Fields, Query};
 use super::finish::to_the_end;
+use super::precondition;
 use crate::accounts::RolesError;
 use crate::app::App;
 use crate::audit::{Actor, By};
@@ -102,7 +103,9 @@ pub async fn read(
     administrator(&app, &request, app.clock.now()).await?;
     let role = app.roles.find(&name).await?;
     let role = role.ok_or_else(|| Refusal::Unknown(name.into_inner()))?;
-    Ok(answer(StatusCode::OK, &role, RoleBody::from(&role)))
+    Ok(precondition::unless_known(&request, &etag(&role), || {
+        answer(StatusCode::OK, &role, RoleBody::from(&role))
+    }))
 }
 
 /// What a role is to be.
@@ -300,6 +303,10 @@ fn precondition_required() -> Problem {
 fn answer(status: StatusCode, role: &Role, body: impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::ETAG, format!("\"{}\"", role.revision())))
+        .insert_header(ETag(etag(role)))
         .json(body)
+}
+
+fn etag(role: &Role) -> EntityTag {
+    EntityTag::new_strong(role.revision().to_string())
 }

@@ -14,6 +14,7 @@ use super::administrator::{Closed, reader_of_users};
 use super::error::Problem;
 use super::extract::Query;
 use super::paging::{Kind, Page};
+use super::precondition;
 use crate::app::App;
 use crate::users::store::Filter;
 use crate::users::{Metadata, User, check_role};
@@ -101,7 +102,8 @@ pub async fn read(
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     reader_of_users(&app, &request, app.clock.now()).await?;
-    Ok(shown(HttpResponse::Ok(), find(&app, &id).await?))
+    let user = find(&app, &id).await?;
+    Ok(precondition::unless_known(&request, &etag(&user), || shown(HttpResponse::Ok(), user)))
 }
 
 /// The user that a path names.

@@ -7,6 +7,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::precondition;
 use crate::app::App;
 use crate::keys::KeyRing;
 use crate::oauth::metadata::Metadata;
@@ -64,7 +65,7 @@ pub async fn jwks(
 ) -> HttpResponse {
     let ring = app.keys.ring();
     let jwks = ring.jwks();
-    let known = is_known(&request, &jwks.etag);
+    let known = precondition::is_known(&request, &jwks.etag);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::CACHE_CONTROL, cache_control.of(&ring, app.clock.now())));
     response.insert_header((header::ETAG, jwks.etag.as_str()));
@@ -103,14 +104,4 @@ impl CacheControl {
 fn public_for(max_age: Duration) -> HeaderValue {
     let value = HeaderValue::from_str(&format!("public, max-age={}", max_age.as_secs()));
     value.unwrap_or(HeaderValue::from_static("no-cache"))
-}
-
-/// RFC 9110 section 13.1.2: weak comparison against a list, or `*`.
-pub(super) fn is_known(request: &HttpRequest, etag: &str) -> bool {
-    let values = request.headers().get_all(header::IF_NONE_MATCH);
-    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
-        let tag = tag.trim();
-        let opaque = |tag| str::strip_prefix(tag, "W/").unwrap_or(tag);
-        tag == "*" || opaque(tag) == opaque(etag)
-    })
 }

@@ -1,14 +1,14 @@
 //! The sessions of the signed-in user: `/users/me/sessions`.
 
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::account::ProblemBody;
 use super::error::Problem;
+use super::extract::Query;
 use super::finish::to_the_end;
 use super::{extract, signed_in};
 use crate::app::App;
@@ -105,22 +105,13 @@ pub async fn end_one(
     }
 }
 
-/// Which sessions are to end.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Which {
-    /// `true` lets the session that the request's token belongs to live on.
-    #[serde(default)]
-    except_current: bool,
-}
-
 /// End all of one's own sessions
 ///
 /// The one that the token belongs to as well, unless the query says otherwise.
 #[utoipa::path(
     delete, path = "/users/me/sessions", tag = "Account",
-    params(Which),
+    params(("except_current" = Option<bool>, Query,
+        description = "`true` lets the session that the request's token belongs to live on")),
     responses(
         (status = 204, description = "Ended"),
         (status = 400, description = "The query says something else", body = ProblemBody,
@@ -132,12 +123,10 @@ pub async fn end_all(app: Data<App>, request: HttpRequest) -> Result<HttpRespons
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
     // A slip in the query must not end the session that it was meant to spare.
-    let which = Query::<Which>::from_query(request.query_string());
-    let Query(which) = which.map_err(|_| {
-        let detail = "the query may only be except_current=true or except_current=false";
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    })?;
-    let kept = claims.sid.filter(|_| which.except_current);
+    let mut query = Query::read(&request);
+    let except_current = query.flag("except_current").unwrap_or_default();
+    query.finish()?;
+    let kept = claims.sid.filter(|_| except_current);
     let origin = extract::origin(&request, &app);
     let end = async move {
         let by = By { actor: Actor::User(user.id), origin: &origin };

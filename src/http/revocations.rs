@@ -10,9 +10,8 @@ use futures_util::{StreamExt, future};
 use tokio::sync::Semaphore;
 
 use super::bearer::BearerError;
-use super::discovery::is_known;
 use super::error::Problem;
-use super::signed_in;
+use super::{precondition, signed_in};
 use crate::app::App;
 use crate::storage::StorageError;
 use crate::tokens::{Claims, scope};
@@ -63,7 +62,7 @@ pub async fn snapshot(
     let made = app.revocations.snapshot(&app.signer, app.clock.now()).await;
     let (snapshot, age) = made
         .map_err(|error| Problem::unavailable("no key signs the statement now").because(&error))?;
-    let known = is_known(&request, &snapshot.etag);
+    let known = precondition::is_known(&request, &snapshot.etag);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::CACHE_CONTROL, listeners.cache_control.clone()))

@@ -92,8 +92,8 @@ impl Routes {
         add(path::OPENID_CONFIGURATION, Any, Failures, READ, vec![get().to(discovery::metadata)]);
         add(path::AUTHORIZATION_SERVER, Any, Failures, READ, vec![get().to(discovery::metadata)]);
         add(path::JWKS, Any, Failures, READ, vec![get().to(discovery::jwks)]);
-        add(path::REVOCATIONS, Any, Failures, READ, vec![get().to(revocations::snapshot)]);
-        add(path::REVOCATIONS_STREAM, Any, Failures, "GET", vec![
+        add(path::REVOCATIONS, No, Failures, READ, vec![get().to(revocations::snapshot)]);
+        add(path::REVOCATIONS_STREAM, No, Failures, "GET", vec![
             web::get().to(revocations::stream),
         ]);
 
@@ -232,7 +232,7 @@ impl Routes {
             .max_age(3600);
         let listed = &self.app.config.http.cors_origins;
         match origins {
-            Any => Some(cors.allow_any_origin().send_wildcard()),
+            Any => Some(cors.allow_any_origin().allow_any_header().send_wildcard()),
             Listed if !listed.is_empty() => {
                 Some(listed.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)))
             }

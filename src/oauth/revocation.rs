@@ -42,7 +42,7 @@ impl AuthorizationServer {
                 now,
             )
             .await;
-        } else if let Ok(claims) = self.access_tokens.verify(token, now) {
+        } else if let Ok(claims) = self.access_tokens.verify_with(LEEWAY, token, now) {
             if claims.client_id != client.client_id {
                 return Err(NOT_YOURS);
             }

@@ -214,6 +214,16 @@ impl AccessTokens {
     /// and times. Whether it was revoked, only the session store knows; whether its audience
     /// suits, the caller (RFC 9068 section 4). There is no leeway: the verifier is the issuer.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
+        self.verify_with(Duration::ZERO, token, now)
+    }
+
+    /// The same for a token that siblings may still take, whose clocks are given `leeway`.
+    pub fn verify_with(
+        &self,
+        leeway: Duration,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Claims, InvalidToken> {
         if token.len() > LONGEST {
             return Err(InvalidToken("too long"));
         }
@@ -226,7 +236,7 @@ impl AccessTokens {
         }
         let kid = header.kid.ok_or(InvalidToken("no kid"))?;
         let ring = self.keys.ring();
-        let key = ring.find(&kid, now).ok_or(InvalidToken("unknown key"))?;
+        let key = ring.find(&kid, now.minus(leeway)).ok_or(InvalidToken("unknown key"))?;
         let validation = self.validations.iter().find(|(of, _)| *of == key.public.algorithm);
         let (_, validation) = validation.ok_or(InvalidToken("unknown algorithm"))?;
         let mut claims =
@@ -239,7 +249,7 @@ impl AccessTokens {
         if claims.iss != self.policy.issuer {
             return Err(InvalidToken("other issuer"));
         }
-        if claims.exp <= now {
+        if claims.exp.plus(leeway) <= now {
             return Err(InvalidToken("expired"));
         }
         if claims.nbf.is_some_and(|nbf| now < nbf) {

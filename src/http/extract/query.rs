@@ -54,8 +54,12 @@ impl Query {
 
     /// The parameter `name`, unless absent or empty.
     pub fn take(&mut self, name: &'static str) -> Option<String> {
+        self.take_any(name).filter(|value| !value.is_empty())
+    }
+
+    fn take_any(&mut self, name: &'static str) -> Option<String> {
         let position = self.parameters.iter().position(|(known, _)| known == name)?;
-        Some(self.parameters.swap_remove(position).1).filter(|value| !value.is_empty())
+        Some(self.parameters.swap_remove(position).1)
     }
 
     /// The parameter `name` as `read` understands it; where it does not, `name` is wrong.
@@ -73,9 +77,14 @@ impl Query {
         read
     }
 
-    /// The parameter `name` that is true or false.
+    /// The parameter `name` that is true or false. Empty it is neither: whoever says `?force` or
+    /// `?except_current=` meant something by it.
     pub fn flag(&mut self, name: &'static str) -> Option<bool> {
-        self.take_as(name, "must be true or false", |value| value.parse().ok())
+        let value = self.take_any(name)?.parse().ok();
+        if value.is_none() {
+            self.reject(name, "must be true or false");
+        }
+        value
     }
 
     /// The parameter `name` that is a user's id.

@@ -42,6 +42,8 @@ async fn the_name_can_be_changed() {
 async fn nobody_makes_himself_somebody_else() {
     let client = Client::shared();
     let user = client.new_user().await;
+    let unknown = patch(&client, &user, json!({ "name": "x", "admin": true })).await;
+    assert_eq!(unknown.expect_problem(400).problem_fields(), ["admin"]);
     for body in [
         json!({ "roles": ["admin"] }),
         json!({ "id": "00000000-0000-0000-0000-000000000000" }),
@@ -49,7 +51,7 @@ async fn nobody_makes_himself_somebody_else() {
         json!({ "email_verified": true, "email_verified_at": 1 }),
         json!({ "password": "set without the old one" }),
     ] {
-        patch(&client, &user, body).await;
+        patch(&client, &user, body).await.expect_problem(400);
     }
     let me = client.me(&user.tokens.access_token).await.expect(200).json();
     assert_eq!((&me["id"], &me["roles"]), (&json!(user.id), &json!([])));

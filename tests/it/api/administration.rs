@@ -88,7 +88,11 @@ impl Admin {
     /// The `ETag` of what is at `path`.
     pub async fn etag(&self, path: &str) -> String {
         let answer = self.get(path).await.expect(200);
-        answer.header("etag").expect("an ETag").to_owned()
+        let etag = answer.header("etag").expect("an ETag").to_owned();
+        let again = self.request("GET", path).header("if-none-match", format!("\"x\", W/{etag}"));
+        let again = again.answer().await.expect(304);
+        assert_eq!((again.header("etag"), &*again.body), (Some(&*etag), ""));
+        etag
     }
 
     /// PATCH of what is at `path` now.

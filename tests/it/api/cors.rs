@@ -30,13 +30,14 @@ const CONFIGURED: [(&str, &str); 10] = [
 ];
 
 /// Open to none.
-const CLOSED: [(&str, &str); 6] = [
+const CLOSED: [(&str, &str); 7] = [
     ("GET", "/admin/keys"),
     ("POST", "/admin/keys/rotate"),
     ("POST", "/oauth2/introspect"),
     ("GET", "/metrics"),
     ("GET", "/health/ready"),
     ("GET", "/openapi.json"),
+    ("GET", "/revocations"),
 ];
 
 async fn preflight(client: &Client, method: &str, path: &str, origin: &str) -> Answer {
@@ -72,6 +73,12 @@ async fn metadata_and_keys_are_open_to_everybody() {
             for origin in [OURS, THEIRS, "null"] {
                 let answer = simple(&client, "GET", path, origin).await.expect(200);
                 assert_allows(&answer, Some("*"));
+                // A browser's reload adds these to what its page asks.
+                let request = client.request(Method::OPTIONS, path).header("origin", origin);
+                let request = request.header("access-control-request-method", "GET");
+                let headers = "cache-control,pragma,if-none-match";
+                let request = request.header("access-control-request-headers", headers);
+                assert_allows(&request.answer().await.expect(200), Some("*"));
             }
         }
     }
