@@ -223,6 +223,10 @@ impl Custody {
         why.check()?;
         let lifetime = self.token_lifetime().await?;
         let leaves_at = self.keys.retire(kid, why.forced, lifetime, now).await?;
+        if why.forced && leaves_at <= now {
+            // Its tokens go with it. Cut off before this, whoever follows the keys records it.
+            self.revocations.ensure_key(kid, now).await?;
+        }
         let detail = match leaves_at > now {
             true => format!("signs no longer, leaves JWKS at {leaves_at}"),
             false => "left JWKS".into(),

@@ -224,18 +224,25 @@ async fn whatever_ends_is_told(backend: Backend) {
         }
         admin = world.admin;
     }
-    a_revoked_key_is_told(&admin, &bystander.tokens.access_token).await;
+    // Last, since they end the tokens of all.
+    let token = &bystander.tokens.access_token;
+    let kid = Jwt::decode(token).header["kid"].as_str().expect("a kid").to_owned();
+    let why = ["--force", "--reason", "a test"];
+    admin.signet.cli_ok(&[&["keys", "rotate", "--activate-in", "0s"], &why[..]].concat(), "");
+    admin.signet.cli_ok(&[&["keys", "retire", &kid], &why[..]].concat(), "");
+    an_ended_key_is_told(&admin, &kid, token).await;
+    let next = admin.client.refresh(&bystander.tokens.refresh_token).await.tokens().access_token;
+    let kid = Jwt::decode(&next).header["kid"].as_str().expect("a kid").to_owned();
+    admin.signet.cli_ok(&["keys", "revoke", &kid, "--reason", "a test"], "");
+    an_ended_key_is_told(&admin, &kid, &next).await;
 }
 
-/// Last, since it ends the tokens of all.
-async fn a_revoked_key_is_told(admin: &Admin, token: &str) {
-    let kid = Jwt::decode(token).header["kid"].as_str().expect("a kid").to_owned();
-    admin.signet.cli_ok(&["keys", "revoke", &kid, "--reason", "a test"], "");
+async fn an_ended_key_is_told(admin: &Admin, kid: &str, token: &str) {
     let start = std::time::Instant::now();
     loop {
         let known = snapshot(&admin.client).await;
         if refuses(&known.claims, token) {
-            assert_ne!(known.header["kid"], kid.as_str(), "nobody believes that key");
+            assert_ne!(known.header["kid"], kid, "nobody believes that key");
             return;
         }
         // The keys themselves are looked for every two seconds.
