@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Client, check_audiences, check_grants, check_lifetime};
 use crate::time::Timestamp;
-use crate::tokens::Scope;
+use crate::tokens::{Scope, claims};
 
 /// What is asked to become different; `None` stays as it is.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct ClientChange {
     pub scopes: Option<Vec<String>>,
     /// Resource addresses.
     pub audiences: Option<Vec<String>>,
+    /// Names of claims from the user's metadata.
+    pub claims: Option<Vec<String>>,
     /// The lifetime of its access tokens, or the configured one.
     pub access_token_lifetime: Option<Option<Duration>>,
     /// Whether it may not get tokens.
@@ -57,6 +59,12 @@ impl ClientChange {
                 Err(problem) => note("audiences", &problem),
             }
         }
+        if let Some(names) = self.claims {
+            match claims::check(&names) {
+                Ok(names) => next.claims = names,
+                Err(problem) => note("claims", &problem),
+            }
+        }
         if let Some(lifetime) = self.access_token_lifetime {
             match check_lifetime(lifetime) {
                 Ok(()) => next.access_token_lifetime = lifetime,
@@ -75,6 +83,8 @@ mod tests {
     use super::super::tests::client;
     use super::super::{ClientType, GrantType};
     use super::*;
+
+    const LIFETIME: &str = "access_token_lifetime";
 
     fn apply(change: ClientChange) -> Result<Client, Vec<FieldProblem>> {
         change.applied_to(&client(ClientType::Public), Timestamp::from_unix(5))
@@ -99,12 +109,13 @@ mod tests {
             grants: words(&["client_credentials"]),
             scopes: words(&["a\"b"]),
             audiences: words(&["api"]),
+            claims: words(&["sub"]),
             access_token_lifetime: Some(Some(Duration::from_secs(90_000))),
             disabled: None,
         })
         .unwrap_err();
         let fields: Vec<_> = problems.iter().map(|(field, _)| *field).collect();
-        assert_eq!(fields, ["name", "grants", "scopes", "audiences", "access_token_lifetime"]);
+        assert_eq!(fields, ["name", "grants", "scopes", "audiences", "claims", LIFETIME]);
         let none = ClientChange { grants: words(&[]), ..ClientChange::default() };
         assert_eq!(apply(none).unwrap_err()[0].0, "grants");
     }

@@ -286,6 +286,7 @@ fn differences(client: &Client, next: &Client) -> Vec<(Kind, Option<String>)> {
         ("grants", client.grant_types != next.grant_types),
         (&scopes, client.scope != next.scope),
         ("audiences", client.audiences != next.audiences),
+        ("claims", client.claims != next.claims),
         ("access_token_lifetime", client.access_token_lifetime != next.access_token_lifetime),
     ]
     .into_iter()

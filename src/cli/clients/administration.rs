@@ -25,7 +25,7 @@ pub enum Command {
     },
     /// Change a client. What is not named stays as it is.
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)
-        .args(["name", "grants", "scopes", "audiences", "access_token_lifetime"])))]
+        .args(["name", "grants", "scopes", "audiences", "claims", "access_token_lifetime"])))]
     Set {
         /// The client.
         client_id: String,
@@ -41,6 +41,9 @@ pub enum Command {
         /// The resources it may name (RFC 8707), separated by commas; empty for none.
         #[arg(long, value_delimiter = ',')]
         audiences: Option<Vec<String>>,
+        /// Members of the user's metadata for its tokens, separated by commas; empty for none.
+        #[arg(long, value_delimiter = ',')]
+        claims: Option<Vec<String>>,
         /// How long its access tokens live; `default` for tokens.access_token_lifetime.
         #[arg(long, value_name = "DURATION", value_parser = lifetime)]
         access_token_lifetime: Option<Lifetime>,
@@ -81,6 +84,7 @@ pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()
             grants,
             scopes,
             audiences,
+            claims,
             access_token_lifetime,
             json,
         } => {
@@ -91,6 +95,7 @@ pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()
                 grants: grants.map(not_empty),
                 scopes: scopes.map(|scopes| scopes.split(' ').map(str::to_owned).collect()),
                 audiences: audiences.map(not_empty),
+                claims: claims.map(not_empty),
                 access_token_lifetime: access_token_lifetime.map(|Lifetime(lifetime)| lifetime),
                 disabled: None,
             };

@@ -63,17 +63,12 @@ pub enum Command {
 struct UserDetails {
     #[serde(flatten)]
     row: UserRow,
-    email_verified: bool,
     updated_at: String,
 }
 
 impl From<User> for UserDetails {
     fn from(user: User) -> Self {
-        Self {
-            email_verified: user.email_verified_at.is_some(),
-            updated_at: user.updated_at.to_string(),
-            row: user.into(),
-        }
+        Self { updated_at: user.updated_at.to_string(), row: user.into() }
     }
 }
 
@@ -85,6 +80,8 @@ struct SessionRow {
     created_at: String,
     last_used_at: String,
     expires_at: String,
+    address: Option<String>,
+    user_agent: Option<String>,
 }
 
 impl SessionRow {
@@ -96,6 +93,8 @@ impl SessionRow {
             created_at: session.started_at.to_string(),
             last_used_at: session.advanced_at.to_string(),
             expires_at: session.expires_at(policy).to_string(),
+            address: session.origin.address.map(|address| address.to_string()),
+            user_agent: session.origin.user_agent.clone(),
         }
     }
 }
@@ -139,14 +138,14 @@ fn checked_roles(roles: Vec<String>) -> Result<Vec<String>> {
 }
 
 fn show(user: User, json: bool) -> Result<()> {
-    let UserDetails { row, email_verified, updated_at } = user.into();
+    let UserDetails { row, updated_at } = user.into();
     if json {
-        return output::json(&UserDetails { row, email_verified, updated_at });
+        return output::json(&UserDetails { row, updated_at });
     }
     output::fields(&[
         ("id", row.id),
         ("email", row.email),
-        ("email_verified", email_verified.to_string()),
+        ("email_verified", row.email_verified.to_string()),
         ("name", output::cell(row.name)),
         ("roles", output::words(&row.roles)),
         ("state", if row.disabled { "disabled" } else { "active" }.into()),
@@ -165,8 +164,12 @@ async fn sessions(stores: &Stores, user: &User, json: bool, now: Timestamp) -> R
     }
     let cells = |row: SessionRow| {
         let scope = if row.scope.is_empty() { "-".to_owned() } else { row.scope };
-        [row.sid, row.client_id, scope, row.created_at, row.last_used_at, row.expires_at]
+        let (address, user_agent) = (output::cell(row.address), output::cell(row.user_agent));
+        let (created, used) = (row.created_at, row.last_used_at);
+        [row.sid, row.client_id, scope, created, used, row.expires_at, address, user_agent]
     };
     let rows: Vec<_> = rows.into_iter().map(cells).collect();
-    output::table(["sid", "client", "scope", "created", "last used", "expires"], &rows)
+    let names =
+        ["sid", "client", "scope", "created", "last used", "expires", "address", "user agent"];
+    output::table(names, &rows)
 }

@@ -31,7 +31,7 @@ impl ClientStore {
         let grants: Vec<_> = next.grant_types.iter().map(|grant| grant.as_str()).collect();
         let update = sqlx::query(
             "UPDATE clients SET name = $4, grant_types = $5, scope = $6, audience = $7, \
-             access_token_lifetime = $8, disabled_at = $9, updated_at = $10, \
+             access_token_lifetime = $8, disabled_at = $9, updated_at = $10, claims = $11, \
              version = version + 1 WHERE client_id = $1 AND version = $2 AND created_at = $3",
         )
         .bind(client.client_id.clone())
@@ -43,7 +43,8 @@ impl ClientStore {
         .bind(next.audiences.join(" "))
         .bind(next.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
         .bind(next.disabled_at.map(Timestamp::as_unix))
-        .bind(now.as_unix());
+        .bind(now.as_unix())
+        .bind(next.claims.join(" "));
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 

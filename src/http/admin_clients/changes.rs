@@ -60,6 +60,8 @@ pub struct NewClientBody {
     scopes: Option<Vec<String>>,
     /// The resources that it may name (RFC 8707).
     audiences: Option<Vec<String>>,
+    /// Members of the user's metadata that its tokens have as claims.
+    claims: Option<Vec<String>>,
     /// How long its access tokens live, such as `5m` or seconds; as configured if absent.
     #[schema(value_type = Option<String>)]
     access_token_lifetime: Option<Duration>,
@@ -119,6 +121,8 @@ pub struct ClientChangeBody {
     scopes: Option<Vec<String>>,
     /// The resources that it may name (RFC 8707).
     audiences: Option<Vec<String>>,
+    /// Members of the user's metadata that its tokens have as claims.
+    claims: Option<Vec<String>>,
     /// How long its access tokens live, such as `5m` or seconds; null for what is configured.
     #[schema(value_type = Option<String>)]
     access_token_lifetime: Option<Duration>,
@@ -285,8 +289,8 @@ fn incomplete() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete")
 }
 
-const CHANGEABLE: [&str; 6] =
-    ["name", "grants", "scopes", "audiences", "access_token_lifetime", "disabled"];
+const CHANGEABLE: [&str; 7] =
+    ["name", "grants", "scopes", "audiences", "claims", "access_token_lifetime", "disabled"];
 
 /// The client of that id and type, with nothing else said of it.
 fn bare(fields: &mut Fields, now: Timestamp) -> Option<Client> {
@@ -315,6 +319,7 @@ fn changed(fields: &mut Fields, client: &Client, now: Timestamp) -> Option<Clien
         grants: fields.texts("grants"),
         scopes: fields.texts("scopes"),
         audiences: fields.texts("audiences"),
+        claims: fields.texts("claims"),
         access_token_lifetime: fields.has("access_token_lifetime").then_some(lifetime),
         disabled: fields.flag_if_any("disabled"),
     };

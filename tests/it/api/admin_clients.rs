@@ -24,6 +24,7 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
         "client_id": "shop", "type": "confidential", "name": "The Shop",
         "grants": ["client_credentials"], "scopes": ["read", "write"],
         "audiences": ["https://shop.example.com"], "access_token_lifetime": "2m",
+        "claims": ["plan", "department"],
     });
     let added = admin.send("POST", "/admin/clients", body).await.expect(201);
     assert_eq!(added.header("location"), Some("/admin/clients/shop"));
@@ -45,7 +46,7 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
         ("audiences", json!(["https://shop.example.com"])),
         ("access_token_lifetime", json!(120)),
         ("disabled", json!(false)),
-        ("claims", json!([])),
+        ("claims", json!(["plan", "department"])),
     ] {
         assert_eq!(shop[member], value, "{shop}");
     }
@@ -57,9 +58,12 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
     let etag = admin.etag(path).await;
     let patch = json!({
         "scopes": ["read"], "name": null, "access_token_lifetime": null, "audiences": [],
+        "claims": ["plan"],
     });
     let changed = admin.change("PATCH", path, &etag, patch).await.expect(200).json();
     assert_eq!((&changed["name"], &changed["access_token_lifetime"]), (&Value::Null, &Value::Null));
+    assert_eq!(changed["claims"], json!(["plan"]));
+    assert_eq!(admin.get(path).await.expect(200).json()["claims"], json!(["plan"]));
     let answer = client.token_as(("shop", &first), &GRANT).await.expect(200).json();
     assert_eq!((&answer["scope"], &answer["expires_in"]), (&json!("read"), &json!(600)));
     admin.change("PATCH", path, &etag, json!({ "name": "x" })).await.expect_problem(412);
@@ -112,7 +116,8 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
         "client.secret_rotated",
     ];
     assert_eq!(kinds, expected);
-    let detail = "name, scopes from 'read write' to 'read', audiences, access_token_lifetime";
+    let detail =
+        "name, scopes from 'read write' to 'read', audiences, claims, access_token_lifetime";
     assert_eq!(told[0].2.as_deref(), Some(detail));
 }
 

@@ -38,6 +38,9 @@ async fn users_are_seen_changed_and_removed(backend: Backend) {
     ] {
         assert_eq!(shown[member], value, "{shown}");
     }
+    // Readers differ in which of two members of one name they take.
+    let text = signet.cli_ok(&["users", "show", &id, "--json"], "");
+    assert_eq!(text.matches("\"email_verified\"").count(), 1, "{text}");
     let text = signet.cli_ok(&["users", "show", &id], "");
     assert!(text.contains(EMAIL) && !text.contains("argon2"), "{text}");
 
@@ -57,6 +60,7 @@ async fn users_are_seen_changed_and_removed(backend: Backend) {
     let sessions = signet.cli_json(&["users", "sessions", &id], "");
     assert_eq!(items(&sessions).len(), 1);
     assert_eq!(sessions[0]["client_id"], FIRST_PARTY, "{sessions}");
+    assert_eq!(sessions[0]["address"], "127.0.0.1", "{sessions}");
     let table = signet.cli_ok(&["users", "sessions", &id], "");
     assert!(table.contains(sessions[0]["sid"].as_str().expect("a sid")), "{table}");
 
@@ -116,12 +120,14 @@ async fn clients_are_seen_and_changed(backend: Backend) {
     assert!(text.contains("read,write") && !text.contains(&secret), "{text}");
 
     let set = ["clients", "set", "shop", "--scopes", "read", "--access-token-lifetime", "2m"];
-    let set = signet.cli_json(&set, "");
+    let set = signet.cli_json(&[&set[..], &["--claims", "plan"]].concat(), "");
+    assert_eq!(set["claims"], json!(["plan"]));
     assert_eq!((&set["scopes"], &set["access_token_lifetime"]), (&json!(["read"]), &json!(120)));
     let answer = client.token_as(("shop", &secret), &GRANT).await.expect(200).json();
     assert_eq!((&answer["scope"], &answer["expires_in"]), (&json!("read"), &json!(120)));
     let set = ["clients", "set", "shop", "--access-token-lifetime", "default", "--name", "Shop"];
-    let set = signet.cli_json(&set, "");
+    let set = signet.cli_json(&[&set[..], &["--claims", ""]].concat(), "");
+    assert_eq!(set["claims"], json!([]));
     assert_eq!((&set["name"], &set["access_token_lifetime"]), (&json!("Shop"), &Value::Null));
 
     signet.cli_ok(&["clients", "disable", "shop"], "");
@@ -146,6 +152,7 @@ fn what_cannot_be_of_a_client_is_refused() {
         &["clients", "set", "app", "--grants", "client_credentials"][..],
         &["clients", "set", "app", "--grants", ""],
         &["clients", "set", "app", "--audiences", "api"],
+        &["clients", "set", "app", "--claims", "sub"],
         &["clients", "set", "app", "--access-token-lifetime", "2d"],
         &["clients", "set", "nobody", "--name", "x"],
         &["clients", "disable", "nobody"],
