@@ -53,14 +53,15 @@ impl Accounts {
     }
 
     /// Asks to give `user` the address `new`: a token goes there, and a notice to the present one.
-    /// Whether it is taken is not told.
+    /// Whether it is taken is not told. It takes the place of what was asked before: an address that
+    /// was mistyped is not to be had any more. `false` where that was asked too often.
     pub async fn ask_email_change(
         &self,
         user: &User,
         new: &Email,
         by: By<'_>,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         let entry = |kind, address| Entry {
             user_id: Some(user.id),
             epoch: Some(user.session_epoch),
@@ -68,15 +69,22 @@ impl Accounts {
         };
         let asked = entry(mail::Kind::EmailChange, new.address());
         let notice = entry(mail::Kind::EmailChangeAsked, &user.email);
-        self.db
-            .write(async |transaction| {
-                self.outbox.ask_in(transaction, &asked, now).await?;
-                self.outbox.ask_in(transaction, &notice, now).await
-            })
-            .await?;
+        let admitted = self.db.write(async |transaction| {
+            if !self.outbox.admit_in(transaction, &asked, user.id, now).await? {
+                return Ok(false);
+            }
+            self.outbox.supersede_in(transaction, &asked).await?;
+            self.users.end_other_changes_in(transaction, user.id, new.address(), now).await?;
+            self.outbox.ask_in(transaction, &asked, now).await?;
+            self.outbox.ask_in(transaction, &notice, now).await?;
+            Ok(true)
+        });
+        if !admitted.await? {
+            return Ok(false);
+        }
         self.outbox.wake();
         self.record(Kind::EmailChangeAsked, user.id, by, now).await;
-        Ok(())
+        Ok(true)
     }
 
     /// Redeems a token that was mailed to an address: it is the user's, or becomes so. `false` when

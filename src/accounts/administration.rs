@@ -220,7 +220,7 @@ impl Accounts {
         }
     }
 
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         kind: Kind,
         subject: Uuid,

@@ -14,7 +14,7 @@ pub mod import;
 
 use uuid::Uuid;
 
-use crate::audit::{Audit, By, Event, Kind};
+use crate::audit::{Audit, By, Kind};
 use crate::mail::Outbox;
 use crate::secret::{Random, Secret};
 use crate::sessions::Sessions;
@@ -204,7 +204,7 @@ impl Accounts {
     ) -> Result<bool, StorageError> {
         let done = self.sessions.revoke(id, sid, now).await?;
         if done {
-            self.record(Kind::SessionRevoked, id, by, now).await;
+            self.tell(Kind::SessionRevoked, id, Some(sid.to_string()), &by, now).await;
         }
         Ok(done)
     }
@@ -243,14 +243,6 @@ impl Accounts {
     }
 
     async fn record(&self, kind: Kind, subject: Uuid, by: By<'_>, now: Timestamp) {
-        let event = Event {
-            kind,
-            actor: by.actor,
-            subject: Some(subject.to_string()),
-            client_id: None,
-            detail: None,
-            origin: by.origin,
-        };
-        self.audit.record(event, now).await;
+        self.tell(kind, subject, None, &by, now).await;
     }
 }

@@ -13,7 +13,10 @@ use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::signed_in;
 use crate::app::App;
+use crate::attempts::Limited;
 use crate::audit::{Actor, By};
+use crate::mail;
+use crate::oauth::CheckError;
 use crate::users::Email;
 
 /// What is wrong with a token that is not good, for whatever reason.
@@ -156,7 +159,7 @@ pub struct EmailChangeBody {
             content_type = "application/problem+json"),
         (status = 404, description = "This service sends no mail", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 429, description = "Too many wrong passwords", body = ProblemBody,
+        (status = 429, description = "Too many wrong passwords, or changes asked for", body = ProblemBody,
             content_type = "application/problem+json"),
     ),
     security(("user" = []))
@@ -189,7 +192,10 @@ pub async fn ask_change(
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.ask_email_change(&user, &email, by, now).await
         };
-        to_the_end(ask).await?;
+        if !to_the_end(ask).await? {
+            let limited = Limited { retry_after: mail::WINDOW.as_secs() };
+            return Err(CheckError::Limited(limited).into());
+        }
     }
     Ok(accepted("a mail is on its way to the new address; it changes when that is confirmed"))
 }

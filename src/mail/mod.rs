@@ -15,7 +15,7 @@ use std::time::Duration;
 use url::Url;
 
 pub use letter::{Letter, Mailbox};
-pub use store::{Entry, Outbox, Waiting};
+pub use store::{Entry, Outbox, WINDOW, Waiting};
 pub use template::Templates;
 pub use transport::{Courier, NotTaken, SmtpConfig, Tls, Transport, TransportConfig};
 

@@ -3,6 +3,7 @@
 //! takes it, and what is cut off is taken up again by another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -15,9 +16,10 @@ use crate::time::Timestamp;
 
 /// Of a kind that anybody can ask for, a user or address gets one in this many seconds,
 const SHORTEST_INTERVAL: i64 = 60;
-/// and so many within this time.
+/// and so many
 const MOST_IN_WINDOW: i64 = 5;
-const WINDOW: i64 = 3600;
+/// within this time.
+pub const WINDOW: Duration = Duration::from_secs(3600);
 /// Of what went wrong, as much is kept.
 const LONGEST_ERROR: usize = 300;
 
@@ -172,7 +174,7 @@ impl Outbox {
     }
 
     /// Counts the row `id` against what `subject`, a user or an address, may get of `kind`. `false`
-    /// when that is used up. The same row may ask again.
+    /// when that is used up, or was used within the last minute. The same row may ask again.
     pub async fn admit(
         &self,
         kind: Kind,
@@ -180,33 +182,42 @@ impl Outbox {
         id: Uuid,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let admit = sqlx::query(
-            "INSERT INTO mail_limits (kind, subject, last_id, last_at, started_at, times) \
-             VALUES ($1, $2, $3, $4, $4, 1) \
-             ON CONFLICT (kind, subject) DO UPDATE SET \
-             times = CASE WHEN mail_limits.last_id = $3 THEN mail_limits.times \
-                          WHEN mail_limits.started_at <= $6 THEN 1 \
-                          ELSE mail_limits.times + 1 END, \
-             started_at = CASE WHEN mail_limits.started_at <= $6 THEN $4 \
-                               ELSE mail_limits.started_at END, \
-             last_id = $3, last_at = $4 \
-             WHERE mail_limits.last_id = $3 OR (mail_limits.last_at <= $5 \
-             AND (mail_limits.started_at <= $6 OR mail_limits.times < $7))",
-        )
-        .bind(kind.as_str())
-        .bind(subject.to_owned())
-        .bind(id.to_string())
-        .bind(now.as_unix())
-        .bind(now.as_unix() - SHORTEST_INTERVAL)
-        .bind(now.as_unix() - WINDOW)
-        .bind(MOST_IN_WINDOW);
+        let admit = admission(kind, subject, id, SHORTEST_INTERVAL, now);
         Ok(self.db.execute(admit).await? > 0)
+    }
+
+    /// The same within `transaction` for who asks in the own name, and may correct a slip at once.
+    pub async fn admit_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let admit = admission(entry.kind, &user_id.to_string(), entry.id, 0, now);
+        Ok(admit.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Takes back what waits of the kind of `entry` for its user and another recipient.
+    pub async fn supersede_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry,
+    ) -> Result<(), StorageError> {
+        let delete = sqlx::query(
+            "DELETE FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient <> $3",
+        )
+        .bind(entry.user_id.map(|id| id.to_string()))
+        .bind(entry.kind.as_str())
+        .bind(entry.recipient.clone());
+        delete.execute(&mut **transaction).await?;
+        Ok(())
     }
 
     /// Forgets counts that do not matter any more.
     pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
-        let delete =
-            sqlx::query("DELETE FROM mail_limits WHERE last_at <= $1").bind(now.as_unix() - WINDOW);
+        let delete = sqlx::query("DELETE FROM mail_limits WHERE last_at <= $1")
+            .bind(now.minus(WINDOW).as_unix());
         self.db.execute(delete).await.map(drop)
     }
 
@@ -278,6 +289,35 @@ impl Outbox {
             .bind(limit);
         Ok(readable(&self.db.fetch_all(query).await?))
     }
+}
+
+fn admission(
+    kind: Kind,
+    subject: &str,
+    id: Uuid,
+    interval: i64,
+    now: Timestamp,
+) -> Statement<'static> {
+    sqlx::query(
+        "INSERT INTO mail_limits (kind, subject, last_id, last_at, started_at, times) \
+         VALUES ($1, $2, $3, $4, $4, 1) \
+         ON CONFLICT (kind, subject) DO UPDATE SET \
+         times = CASE WHEN mail_limits.last_id = $3 THEN mail_limits.times \
+                      WHEN mail_limits.started_at <= $6 THEN 1 \
+                      ELSE mail_limits.times + 1 END, \
+         started_at = CASE WHEN mail_limits.started_at <= $6 THEN $4 \
+                           ELSE mail_limits.started_at END, \
+         last_id = $3, last_at = $4 \
+         WHERE mail_limits.last_id = $3 OR (mail_limits.last_at <= $5 \
+         AND (mail_limits.started_at <= $6 OR mail_limits.times < $7))",
+    )
+    .bind(kind.as_str())
+    .bind(subject.to_owned())
+    .bind(id.to_string())
+    .bind(now.as_unix())
+    .bind(now.as_unix() - interval)
+    .bind(now.minus(WINDOW).as_unix())
+    .bind(MOST_IN_WINDOW)
 }
 
 fn not_full(inserted: u64) -> Result<(), StorageError> {

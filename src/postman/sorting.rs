@@ -87,8 +87,8 @@ impl Postman {
                         Ok(Some((exists, vec![holder.id.to_string(), user.id.to_string()])))
                     }
                     Some(_) => Ok(None),
-                    // Neither one address from many accounts nor many from one.
-                    None => Ok(Some((own(asked.kind), vec![key, user.id.to_string()]))),
+                    // Of many addresses from one account, it was counted when it was asked.
+                    None => Ok(Some((own(asked.kind), vec![key]))),
                 }
             }
             kind => Ok(Some((own(kind), vec![user.id.to_string()]))),

@@ -83,6 +83,26 @@ impl UserStore {
         Ok(())
     }
 
+    /// Ends the tokens that would give the user another address than `new`.
+    pub async fn end_other_changes_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user_id: Uuid,
+        new: &str,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $4 \
+             WHERE user_id = $1 AND purpose = $2 AND email <> $3 AND used_at IS NULL",
+        )
+        .bind(user_id.to_string())
+        .bind(Purpose::ChangeEmail.as_str())
+        .bind(new.to_owned())
+        .bind(now.as_unix());
+        update.execute(&mut **transaction).await?;
+        Ok(())
+    }
+
     /// Notes that the address `token` was mailed to is the user's. `false` when the user has another
     /// one, is disabled or gone.
     pub async fn verify_email_in(

@@ -13,6 +13,7 @@ on_every_backend!(
     an_address_is_proven,
     a_forgotten_password_is_reset,
     an_address_is_changed,
+    a_mistyped_address_is_corrected_at_once,
     sign_up_waits_for_the_proof,
 );
 
@@ -106,6 +107,30 @@ async fn an_address_is_changed(backend: Backend) {
     assert_refused(client.verify(&confirm.token()).await);
     // And the old one is free.
     client.try_signup(&user.email, PASSWORD).await.expect(201);
+}
+
+async fn a_mistyped_address_is_corrected_at_once(backend: Backend) {
+    let (signet, server) = start(backend);
+    let client = Client::new(signet.base());
+    let user = client.new_user().await;
+    let token = &user.tokens.access_token;
+    client.change_email(token, "adda@example.com").await.expect(202);
+    let mistyped = server.mail_to("adda@example.com").await.token();
+    client.change_email(token, "ada@example.com").await.expect(202);
+    let right = server.mail_to("ada@example.com").await.token();
+    // Whoever reads what went to the wrong one has nothing of it.
+    assert_refused(client.verify(&mistyped).await);
+    // The same once more is dropped, since there is a mail, and ends nothing.
+    client.change_email(token, "ada@example.com").await.expect(202);
+    client.verify(&right).await.expect(204);
+    assert_eq!(client.me(token).await.expect(200).json()["email"], "ada@example.com");
+
+    // Not without end: the addresses are perhaps of others.
+    for n in 0..2 {
+        client.change_email(token, &format!("other-{n}@example.com")).await.expect(202);
+    }
+    let limited = client.change_email(token, "other-2@example.com").await.expect_problem(429);
+    assert_eq!(limited.header("retry-after"), Some("3600"));
 }
 
 async fn sign_up_waits_for_the_proof(backend: Backend) {
