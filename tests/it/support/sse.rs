@@ -1,6 +1,6 @@
 //! A listener of server-sent events (WHATWG HTML section 9.2), as far as Signet's stream needs one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{RequestBuilder, Response};
 
@@ -47,7 +47,10 @@ impl Listener {
 
     /// The next event of this name.
     pub async fn next(&mut self, name: &str) -> Event {
+        let start = Instant::now();
         loop {
+            // Heartbeats go on for ever.
+            assert!(start.elapsed() < Duration::from_secs(30), "no {name}");
             let event = self.try_next().await.expect("the stream goes on");
             if event.event == name {
                 return event;
