@@ -44,6 +44,11 @@ impl Key {
         let members = header.as_object_mut().expect("an object");
         members.entry("alg").or_insert(json!("RS256"));
         members.entry("kid").or_insert(json!(self.kid));
+        self.sign_as_is(header, claims)
+    }
+
+    /// A compact JWS with exactly this header.
+    pub fn sign_as_is(&self, header: Value, claims: &Value) -> String {
         let algorithm: Algorithm =
             serde_json::from_value(header["alg"].clone()).unwrap_or(Algorithm::RS256);
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
