@@ -248,7 +248,8 @@ impl std::fmt::Display for RevocationView {
             _ => writeln!(f, "  dead tokens      none: it never signed here")?,
         }
         let at = &self.gone_from_all_caches_at;
-        writeln!(f, "  verifiers        those with a cached JWKS take them until {at} at most")?;
+        writeln!(f, "  verifiers        those that follow the feed refuse them within a second")?;
+        writeln!(f, "                   others with a cached JWKS take them until {at} at most")?;
         if let (Some(kid), Some(since), Some(at)) =
             (&self.active_kid, &self.active_published_at, &self.active_in_all_caches_at)
         {

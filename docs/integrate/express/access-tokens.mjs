@@ -53,6 +53,8 @@ export class AccessTokens {
     // Caches the keys, and asks for an unknown one at most twice a minute.
     const keys = createRemoteJWKSet(new URL(metadata.jwks_uri))
     this.keys = async (header, jws) => {
+      // Without one, jose would look for a key that happens to be the only one.
+      if (typeof header.kid !== 'string' || !header.kid) throw new errors.JWTInvalid('no kid')
       try {
         return await keys(header, jws)
       } catch (error) {
@@ -88,9 +90,7 @@ export class AccessTokens {
   async #verify(jws, typ, rules) {
     // Signet signs other things than access tokens, with the same keys: `typ` tells.
     const pinned = { issuer: this.issuer, algorithms: [ALGORITHM], clockTolerance: LEEWAY, typ }
-    const verified = await jwtVerify(jws, this.keys, { ...pinned, ...rules })
-    if (!verified.protectedHeader.kid) throw new errors.JWTInvalid('no kid')
-    return verified
+    return jwtVerify(jws, this.keys, { ...pinned, ...rules })
   }
 }
 

@@ -32,7 +32,11 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.ReentrantLock;
 
 public final class Orders {
     private static final Map<String, String> ORDERS =
@@ -225,9 +229,11 @@ record AccessTokens(Issuer issuer, String audience) {
 
 /** Signet: its keys, fetched when need be, and its word on a token. */
 final class Issuer {
+    /** For so long keys are good: Signet's keys.jwks_max_age. */
     private static final long LIFETIME = Duration.ofMinutes(10).toNanos();
     /** Whoever makes up kids is not to make this a nuisance to Signet. */
     private static final long BETWEEN_FETCHES = Duration.ofSeconds(30).toNanos();
+    private static final long SECOND = Duration.ofSeconds(1).toNanos();
 
     private final HttpClient http =
         HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
@@ -235,8 +241,10 @@ final class Issuer {
     private final String basic;
     private final String introspectionEndpoint;
     private final String jwksUri;
-    private Map<String, PublicKey> keys = Map.of();
-    private long fetchedAt;
+    private final ReentrantLock fetching = new ReentrantLock();
+    private volatile Map<String, PublicKey> keys = Map.of();
+    private volatile long fetchedAt;
+    private volatile long triedAt;
 
     Issuer(String name, String clientId, String secret)
             throws IOException, GeneralSecurityException {
@@ -257,12 +265,26 @@ final class Issuer {
         return name;
     }
 
-    synchronized PublicKey key(String kid) throws GeneralSecurityException, IOException {
-        long age = System.nanoTime() - fetchedAt;
-        if (age > LIFETIME || !keys.containsKey(kid) && age > BETWEEN_FETCHES) {
-            fetch();
+    /** One caller fetches, and seldom; the others go on with the keys that there are. */
+    PublicKey key(String kid) throws GeneralSecurityException, IOException {
+        long now = System.nanoTime();
+        long age = now - fetchedAt;
+        boolean due = now - triedAt > (age < LIFETIME ? BETWEEN_FETCHES : SECOND);
+        if (due && (!keys.containsKey(kid) || age > LIFETIME / 2) && fetching.tryLock()) {
+            try {
+                fetch();
+            } catch (IOException away) {
+                System.err.println("no keys: " + away);
+            } finally {
+                fetching.unlock();
+            }
         }
         PublicKey key = keys.get(kid);
+        // A fetch that failed or is under way could have brought it.
+        boolean unknown = key == null && triedAt - fetchedAt > 0;
+        if (unknown || System.nanoTime() - fetchedAt > LIFETIME) {
+            throw new IOException("the keys cannot be had");
+        }
         if (key == null) {
             throw new GeneralSecurityException("an unknown key");
         }
@@ -270,6 +292,7 @@ final class Issuer {
     }
 
     private void fetch() throws GeneralSecurityException, IOException {
+        triedAt = System.nanoTime();
         Map<String, PublicKey> fetched = new HashMap<>();
         for (Object item : (List<?>) get(jwksUri).get("keys")) {
             Map<?, ?> jwk = (Map<?, ?>) item;
@@ -299,8 +322,9 @@ final class Issuer {
 
     private Map<?, ?> send(HttpRequest.Builder request) throws IOException {
         try {
-            HttpResponse<String> answer = http.send(request.timeout(Duration.ofSeconds(5)).build(),
-                HttpResponse.BodyHandlers.ofString());
+            HttpResponse<String> answer =
+                http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofString())
+                    .get(5, TimeUnit.SECONDS);
             if (answer.statusCode() != 200) {
                 throw new IOException(answer.uri() + " answers " + answer.statusCode());
             }
@@ -308,8 +332,8 @@ final class Issuer {
         } catch (InterruptedException interrupted) {
             Thread.currentThread().interrupt();
             throw new IOException(interrupted);
-        } catch (IllegalArgumentException notJson) {
-            throw new IOException(notJson);
+        } catch (ExecutionException | TimeoutException | IllegalArgumentException failed) {
+            throw new IOException(failed);
         }
     }
 

@@ -9,11 +9,17 @@ What is not served raises Refused, which says how to answer.
 """
 
 import json
+import logging
+import math
+import threading
+import time
 import urllib.request
 
 import jwt
 
 from revocations import Revocations
+
+log = logging.getLogger(__name__)
 
 # The issuer's keys.algorithm. Never taken from the token.
 ALGORITHM = "RS256"
@@ -21,6 +27,10 @@ ALGORITHM = "RS256"
 # token has expired.
 LEEWAY = 60
 LONGEST_TOKEN = 16 * 1024
+# Seconds for which keys are good: Signet's keys.jwks_max_age.
+LIFETIME = 600
+# Seconds between two fetches: whoever makes up kids is not to make this a nuisance to Signet.
+BETWEEN_FETCHES = 30
 
 
 class Refused(Exception):
@@ -52,8 +62,9 @@ class AccessTokens:
             metadata = json.loads(answer.read(1024 * 1024))
         if metadata["issuer"] != issuer:
             raise ValueError(f"{uri} is about {metadata['issuer']}")
-        # Caches the keys, and asks for an unknown one at most twice a minute.
-        self._keys = jwt.PyJWKClient(metadata["jwks_uri"], timeout=5)
+        self._jwks = jwt.PyJWKClient(metadata["jwks_uri"], timeout=5)
+        self._keys, self._fetched_at, self._tried_at = {}, -math.inf, -math.inf
+        self._fetching = threading.Lock()
         self._revocations = Revocations(issuer, metadata, self._claims, max_staleness)
         self._revocations.start()
 
@@ -86,11 +97,39 @@ class AccessTokens:
         # Signet signs other things than access tokens, with the same keys.
         if header.get("typ") != typ or not header.get("kid"):
             raise jwt.InvalidTokenError("not what is expected here")
-        key = self._keys.get_signing_key(header["kid"])
+        key = self._key(header["kid"])
         claims = jwt.decode(
             jws, key, algorithms=[ALGORITHM], issuer=self._issuer, leeway=LEEWAY, **rules
         )
         return header["kid"], claims
+
+    def _key(self, kid):
+        # PyJWT's own get_signing_key lets all wait for one that fetches, and counts no fetch that fails.
+        # Here one thread fetches, and seldom; the others go on with the keys that there are.
+        age = time.monotonic() - self._fetched_at
+        between = BETWEEN_FETCHES if age < LIFETIME else 1
+        if kid not in self._keys or age > LIFETIME / 2:
+            if time.monotonic() > self._tried_at + between and self._fetching.acquire(blocking=False):
+                try:
+                    self._fetch()
+                except (jwt.PyJWTError, OSError, ValueError) as error:
+                    log.warning("no keys: %s", error)
+                finally:
+                    self._fetching.release()
+        key = self._keys.get(kid)
+        # A fetch that failed or is under way could have brought it.
+        unknown = key is None and self._tried_at > self._fetched_at
+        if unknown or time.monotonic() > self._fetched_at + LIFETIME:
+            raise jwt.PyJWKClientConnectionError("the keys cannot be had")
+        if key is None:
+            raise jwt.PyJWKClientError("an unknown key")
+        return key
+
+    def _fetch(self):
+        self._tried_at = time.monotonic()
+        keys = self._jwks.get_signing_keys(refresh=True)
+        self._keys = {key.key_id: key for key in keys}
+        self._fetched_at = time.monotonic()
 
     def _claims(self, jws, typ):
         options = {"require": ["iss", "iat"], "verify_aud": False}

@@ -1,8 +1,8 @@
 //! nginx and Apache with the configurations of docs/integrate, in front of a service that only tells
 //! what reached it.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -35,8 +35,10 @@ fn echo() -> String {
                 let mut named = lines.iter().filter_map(|line| line.split_once(": "));
                 named.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
             };
+            let target = lines.first().and_then(|line| line.split(' ').nth(1));
             let told = json!({
-                "subject": header("x-subject"), "authorization": header("authorization"),
+                "target": target, "subject": header("x-subject"),
+                "underscored": header("x_subject"), "authorization": header("authorization"),
             });
             let body = told.to_string();
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
@@ -154,14 +156,85 @@ fn start_apache(world: &World) -> Service {
     start(&mut command, port, folder)
 }
 
+/// Paths that are, or could be taken for, others than they look like.
+const CONFUSING: [&str; 18] = [
+    "/admin/..%2forders",
+    "/admin/..%2Forders/1",
+    "/admin/../orders",
+    "/admin/%2e%2e/orders",
+    "/admin/.%2e/orders/1",
+    "/orders/..%2fadmin",
+    "/orders/../admin",
+    "/orders/%2e%2e/admin",
+    "/orders/1%2f..%2f..%2fadmin",
+    "/orders%2f..%2fadmin",
+    "/orders/%252e%252e/admin",
+    "//orders",
+    "/admin//..//orders",
+    "/%6frders",
+    "/./orders/./1",
+    "/orders#/../admin",
+    "/ordersandmore",
+    "http://elsewhere/orders",
+];
+
+/// Sends a request whose target is this, letter for letter; the status and the body.
+fn send(gateway: &Service, method: &str, target: &str, token: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(gateway.client.address()).expect("a connection");
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (status.expect("a status"), body.to_owned())
+}
+
+/// Nothing reaches the service behind but what was decided upon, under the same name.
+async fn is_not_confused(world: &World, gateway: &Service) {
+    let login = async |role| {
+        let user = world.user(role).await;
+        world.login(&user, "orders:read", &[AUDIENCE]).await.access_token
+    };
+    let (reader, boss) = (login(None).await, login(Some("manager")).await);
+    for target in CONFUSING.into_iter().chain(["/orders", "/orders/1"]) {
+        let (status, body) = send(gateway, "GET", target, &reader);
+        assert_eq!(status == 200, body.contains("target"), "{target}: {status} {body}");
+        assert!(status != 200 || reached(&body) == "/orders", "GET {target}: {body}");
+        let (status, body) = send(gateway, "DELETE", target, &boss);
+        assert_eq!(status == 200, body.contains("target"), "{target}: {status} {body}");
+        if status == 200 {
+            let path = reached(&body).to_lowercase().replace("%2e", ".").replace("%2f", "/");
+            assert!(path.starts_with("/orders/"), "DELETE {target}: {body}");
+            assert!(!path.contains("/.") && !path.contains("//"), "DELETE {target}: {body}");
+        }
+    }
+    assert_eq!(reached(&send(gateway, "GET", "/orders", &reader).1), "/orders");
+    assert_eq!(reached(&send(gateway, "GET", "/orders?page=2", &reader).1), "/orders?page=2");
+    assert_eq!(reached(&send(gateway, "DELETE", "/orders/a%20b", &boss).1), "/orders/a%20b");
+}
+
+/// The target that the service behind was sent.
+fn reached(body: &str) -> String {
+    let start = body.find('{').expect("what reached it");
+    let told: Value = serde_json::from_str(&body[start..]).expect("JSON");
+    told["target"].as_str().expect("a target").to_owned()
+}
+
 /// What reaches the service behind: who is calling, whatever the caller says, and no token.
 async fn passes_on_who_is_calling(world: &World, gateway: &Service) {
     let user = world.user(None).await;
     let token = world.login(&user, "orders:read", &[AUDIENCE]).await.access_token;
     let sub = crate::support::jwt::Jwt::decode(&token).claims["sub"].clone();
     let request = gateway.client.get("/orders").bearer_auth(&token).header("x-subject", "evil");
-    let told = request.answer().await.expect(200).json();
-    assert_eq!(told, json!({ "subject": sub, "authorization": Value::Null }));
+    let told = request.header("X_Subject", "evil").answer().await.expect(200).json();
+    assert_eq!(
+        told,
+        json!({ "target": "/orders", "subject": sub, "underscored": null, "authorization": null })
+    );
     // Who may read may do nothing else.
     for (method, path) in [("POST", "/orders"), ("DELETE", "/orders"), ("PUT", "/orders/1")] {
         let method = method.parse().expect("a method");
@@ -176,6 +249,7 @@ async fn nginx_asks_and_believes_for_a_few_seconds() {
     let gateway = start_nginx(&world);
     world.check(&gateway.client, 401).await;
     passes_on_who_is_calling(&world, &gateway).await;
+    is_not_confused(&world, &gateway).await;
 
     let token = world.token().await;
     gateway.orders(&token).await.expect(200);
@@ -200,6 +274,7 @@ async fn apache_verifies_and_asks_before_anything_is_deleted() {
     let gateway = start_apache(&world);
     world.check(&gateway.client, 403).await;
     passes_on_who_is_calling(&world, &gateway).await;
+    is_not_confused(&world, &gateway).await;
 
     let boss = world.user(Some("manager")).await;
     let resources = [AUDIENCE, world.signet.issuer()];

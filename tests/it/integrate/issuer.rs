@@ -44,6 +44,11 @@ impl Key {
         let members = header.as_object_mut().expect("an object");
         members.entry("alg").or_insert(json!("RS256"));
         members.entry("kid").or_insert(json!(self.kid));
+        self.sign_as_is(header, claims)
+    }
+
+    /// A compact JWS with exactly this header.
+    pub fn sign_as_is(&self, header: Value, claims: &Value) -> String {
         let algorithm: Algorithm =
             serde_json::from_value(header["alg"].clone()).unwrap_or(Algorithm::RS256);
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
@@ -70,6 +75,10 @@ pub struct State {
     pub not_modified: usize,
     /// The `Last-Event-ID` of each connection to the stream.
     pub resumed_after: Vec<Option<i64>>,
+    /// How often the keys were asked for.
+    pub key_fetches: usize,
+    /// Those who asked for the keys and get no answer, where nobody is to get one.
+    pub waiting: Option<Vec<TcpStream>>,
     listeners: Vec<TcpStream>,
 }
 
@@ -98,6 +107,8 @@ impl Issuer {
             snapshots: 0,
             not_modified: 0,
             resumed_after: Vec::new(),
+            key_fetches: 0,
+            waiting: None,
             listeners: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
@@ -200,14 +211,15 @@ impl Issuer {
         let answer = match path {
             "/revocations/stream" => return self.listen(stream, header("last-event-id")),
             "/revocations" => self.answer_snapshot(header("if-none-match")),
-            "/jwks.json" => response(
-                200,
-                json,
-                &json!({
-                    "keys": self.keys.iter().map(|key| &key.jwk).collect::<Vec<_>>(),
-                })
-                .to_string(),
-            ),
+            "/jwks.json" => {
+                let mut state = self.state();
+                state.key_fetches += 1;
+                if let Some(waiting) = &mut state.waiting {
+                    return waiting.push(stream);
+                }
+                let keys: Vec<_> = self.keys.iter().map(|key| &key.jwk).collect();
+                response(200, json, &json!({ "keys": keys }).to_string())
+            }
             _ => response(
                 200,
                 json,

@@ -1,10 +1,16 @@
 //! The examples that listen for revocations: how soon they hear, and what they do while they cannot.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::issuer::Issuer;
 use super::services::Example;
 use super::world::{World, expect_challenge};
+use super::{folder, text};
 use crate::support::client::Send;
+use crate::support::reaper;
 
 /// Siblings are to hear within this time.
 const SOON: Duration = Duration::from_secs(1);
@@ -75,4 +81,77 @@ async fn express_hears_within_a_second_and_outlives_outages() {
 #[tokio::test]
 async fn go_hears_within_a_second_and_outlives_outages() {
     check(Example::Go).await;
+}
+
+/// A copy of an example, in which it waits a second before it asks for keys again, and not thirty.
+fn hasty(file: &str, constant: (&str, &str)) -> TempDir {
+    let copy = tempfile::Builder::new().prefix("signet-ex-").tempdir().expect("a folder");
+    reaper::remove_at_exit(copy.path());
+    for language in ["python", "fastapi", "django", "java"] {
+        std::fs::create_dir(copy.path().join(language)).expect("a folder");
+        for entry in std::fs::read_dir(folder().join(language)).expect("the example") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(folder()).expect("an example").to_owned();
+            if path.is_file() {
+                std::fs::copy(path, copy.path().join(name)).expect("a copy");
+            }
+        }
+    }
+    let original = text(file);
+    let changed = original.replace(constant.0, constant.1);
+    assert_ne!(changed, original, "{file} has no {constant:?}");
+    std::fs::write(copy.path().join(file), changed).expect("it can be written");
+    copy
+}
+
+/// Whoever makes up kids while the issuer hangs does not hold up anybody else.
+async fn goes_on_while_keys_cannot_be_had(example: Example, file: &str, constant: (&str, &str)) {
+    let issuer = Issuer::start();
+    let examples = hasty(file, constant);
+    let service = example.start_in(examples.path(), &issuer.base, 60, "secret");
+    let claims = issuer.claims(json!({}));
+    let forged = |kid: usize| {
+        issuer.keys[0].sign(json!({ "typ": "at+jwt", "kid": format!("made-up-{kid}") }), &claims)
+    };
+    let good = issuer.token(json!({}));
+    service.orders(&good).await.expect(200);
+    issuer.state().waiting = Some(Vec::new());
+    let fetches = issuer.state().key_fetches;
+    let start = Instant::now();
+    for kid in 0.. {
+        if issuer.state().key_fetches > fetches {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{example:?} does not ask for keys");
+        let (client, token) = (service.client.clone(), forged(kid));
+        tokio::spawn(async move { client.get("/orders").bearer_auth(token).try_answer().await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // One is waiting for the keys now.
+    let start = Instant::now();
+    service.orders(&good).await.expect(200);
+    for kid in 1000..1005 {
+        let answer = service.orders(&forged(kid)).await;
+        assert_eq!(answer.status, 503, "{example:?}, it is not known now: {answer:?}");
+    }
+    service.orders(&good).await.expect(200);
+    assert!(start.elapsed() < Duration::from_secs(3), "{example:?}: {:?}", start.elapsed());
+    assert_eq!(issuer.state().key_fetches, fetches + 1, "{example:?}");
+    // The issuer is back, and what is made up is told from what cannot be known.
+    issuer.state().waiting = None;
+    service.answers(&forged(2000), 401, PATIENCE).await;
+    service.orders(&good).await.expect(200);
+}
+
+#[tokio::test]
+async fn fastapi_is_not_held_up_by_made_up_kids() {
+    let constant = ("BETWEEN_FETCHES = 30", "BETWEEN_FETCHES = 1");
+    let file = "python/access_tokens.py";
+    goes_on_while_keys_cannot_be_had(Example::FastApi, file, constant).await;
+}
+
+#[tokio::test]
+async fn java_is_not_held_up_by_made_up_kids() {
+    let constant = ("Duration.ofSeconds(30)", "Duration.ofSeconds(1)");
+    goes_on_while_keys_cannot_be_had(Example::Java, "java/Orders.java", constant).await;
 }

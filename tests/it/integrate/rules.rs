@@ -47,6 +47,12 @@ async fn check(example: Example) {
         ("by an unknown key", stranger.sign(json!({ "typ": "at+jwt" }), &claims)),
         ("by a key that pretends", stranger.sign(pretended, &claims)),
         ("with an empty kid", signed(json!({ "typ": "at+jwt", "kid": "" }))),
+        ("with a number for a kid", signed(json!({ "typ": "at+jwt", "kid": 5 }))),
+        ("with null for a kid", signed(json!({ "typ": "at+jwt", "kid": null }))),
+        (
+            "without a kid",
+            issuer.keys[0].sign_as_is(json!({ "typ": "at+jwt", "alg": "RS256" }), &claims),
+        ),
         ("with crit", signed(json!({ "typ": "at+jwt", "crit": ["x"], "x": 1 }))),
         ("nested without end", deep),
         ("too long", token(json!({ "x": "x".repeat(20_000) }))),

@@ -40,8 +40,13 @@ impl Drop for Service {
 impl Example {
     /// Starts it for this issuer; `staleness` is in seconds.
     pub fn start(self, issuer: &str, staleness: u32, secret: &str) -> Service {
+        self.start_in(&folder(), issuer, staleness, secret)
+    }
+
+    /// Starts what is in `examples`, which is docs/integrate or a copy of it.
+    pub fn start_in(self, examples: &Path, issuer: &str, staleness: u32, secret: &str) -> Service {
         let port = free_port();
-        let (mut command, folder) = self.command(port);
+        let (mut command, folder) = self.command(examples, port);
         command
             .env("ISSUER", issuer)
             .env("AUDIENCE", AUDIENCE)
@@ -49,7 +54,7 @@ impl Example {
             .env("PORT", port.to_string())
             .env("CLIENT_ID", "gateway")
             .env("CLIENT_SECRET", secret)
-            .env("PYTHONPATH", super::folder().join("python"))
+            .env("PYTHONPATH", examples.join("python"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -63,24 +68,24 @@ impl Example {
         Service::new(client, process, folder)
     }
 
-    fn command(self, port: u16) -> (Command, Option<TempDir>) {
+    fn command(self, examples: &Path, port: u16) -> (Command, Option<TempDir>) {
         let port = port.to_string();
         match self {
             Self::FastApi => {
                 let mut command = Command::new(python());
                 command.args(["-m", "uvicorn", "orders:app", "--port", &port, "--app-dir"]);
-                command.arg(folder().join("fastapi")).args(["--log-level", "warning"]);
+                command.arg(examples.join("fastapi")).args(["--log-level", "warning"]);
                 (command, None)
             }
             Self::Django => {
                 let mut command = Command::new(python());
-                command.arg(folder().join("django/orders.py"));
+                command.arg(examples.join("django/orders.py"));
                 command.args(["runserver", "--noreload", &port]).stderr(Stdio::null());
                 (command, None)
             }
             Self::Express => {
                 // Packages are looked for from the file on: it is copied to where they are.
-                let copy = beside(&installed("node_modules"), "express");
+                let copy = beside(&installed("node_modules"), &examples.join("express"));
                 let mut command = Command::new(program("node", Vec::new()));
                 command.arg(copy.path().join("orders.mjs"));
                 (command, Some(copy))
@@ -88,18 +93,18 @@ impl Example {
             Self::Go => (Command::new(installed(".go/orders")), None),
             Self::Java => {
                 let mut command = Command::new(program("java", Vec::new()));
-                command.arg(folder().join("java/Orders.java"));
+                command.arg(examples.join("java/Orders.java"));
                 (command, None)
             }
         }
     }
 }
 
-fn beside(modules: &Path, example: &str) -> TempDir {
+fn beside(modules: &Path, example: &Path) -> TempDir {
     let copy = tempfile::Builder::new().prefix("signet-ex-").tempdir().expect("a folder");
     reaper::remove_at_exit(copy.path());
     std::os::unix::fs::symlink(modules, copy.path().join("node_modules")).expect("a link");
-    for entry in std::fs::read_dir(folder().join(example)).expect("the example") {
+    for entry in std::fs::read_dir(example).expect("the example") {
         let file = entry.expect("an entry").path();
         let name = file.file_name().expect("a name");
         std::fs::copy(&file, copy.path().join(name)).expect("a copy");

@@ -169,6 +169,11 @@ impl Client {
         Self::new(Signet::shared().base())
     }
 
+    /// Host and port of the instance.
+    pub fn address(&self) -> &str {
+        self.base.strip_prefix("http://").expect("an address")
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
     }

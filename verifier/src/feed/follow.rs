@@ -26,6 +26,8 @@ use crate::observer::{Event, Observer};
 const WAITING: usize = 64;
 /// The shortest time between the beginnings of two snapshots.
 const PACE: Duration = Duration::from_millis(250);
+/// The longest, while what comes is behind what the stream told of.
+const LONGEST_PACE: Duration = Duration::from_secs(1);
 /// The longest wait after snapshots that failed.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Expired entries are dropped once a minute.
@@ -239,11 +241,17 @@ impl Follower {
                 return;
             }
         };
-        self.backoff.reset();
         self.former = taken.former;
         let Document { epoch, seq, entries } = taken.document;
         let count = entries.len();
         self.take(Input::Snapshot { epoch, seq, entries, known: taken.known });
+        if self.state.wants_snapshot() {
+            // Whoever lags will do so for a while. But one that took long is tried anew at once.
+            let pace = self.backoff.next().min(LONGEST_PACE);
+            self.not_before = self.not_before.max(self.begun_at + pace);
+        } else {
+            self.backoff.reset();
+        }
         let took = taken.arrived_at.elapsed();
         self.context.observer.notify(&match taken.bytes {
             Some(bytes) => Event::SnapshotTaken { entries: count, bytes, took },

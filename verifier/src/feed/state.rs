@@ -82,7 +82,25 @@ pub struct State {
     /// Since when heartbeats come from elsewhere in the history.
     apart_since: Option<Instant>,
     pending: Option<Pending>,
+    missing: Option<Missing>,
     wants: bool,
+}
+
+/// What the stream told of and is not held. A snapshot may lack it that was asked for before, or
+/// that an instance gave which lags.
+#[derive(Debug)]
+struct Missing {
+    /// A history and a number of it up to which everything would be enough, where one is known.
+    place: Option<(String, u64)>,
+    /// What was confirmed then or later contains it, whatever its number.
+    confirmed_from: Instant,
+}
+
+impl Missing {
+    fn is_in(&self, epoch: &str, seq: u64, known: Instant) -> bool {
+        let reached = |place: &(String, u64)| place.0 == epoch && place.1 <= seq;
+        known >= self.confirmed_from || self.place.as_ref().is_some_and(reached)
+    }
 }
 
 /// Changes of a history that no snapshot was taken of yet.
@@ -98,12 +116,14 @@ impl State {
     pub fn on(&mut self, input: Input, now: Instant) -> Option<Action> {
         match input {
             Input::Opened => self.wants |= self.epoch.is_none(),
-            Input::Unreadable => self.wants = true,
+            Input::Unreadable => self.miss(None, now),
             Input::Begins { epoch, seq } => {
-                self.wants |= !self.is_in(&epoch) || seq > self.seq;
+                if !self.is_in(&epoch) || seq > self.seq {
+                    self.miss(Some((epoch, seq)), now);
+                }
             }
-            Input::Heartbeat { epoch, seq, known } => self.heartbeat(&epoch, seq, known, now),
-            Input::Change { epoch, seq, entries } => return self.change(epoch, seq, entries),
+            Input::Heartbeat { epoch, seq, known } => self.heartbeat(epoch, seq, known, now),
+            Input::Change { epoch, seq, entries } => return self.change(epoch, seq, entries, now),
             Input::Snapshot { epoch, seq, entries, known } => {
                 return Some(self.snapshot(epoch, seq, entries, known, now));
             }
@@ -143,9 +163,22 @@ impl State {
         self.epoch.as_deref() == Some(epoch)
     }
 
-    fn heartbeat(&mut self, epoch: &str, seq: u64, known: Instant, now: Instant) {
-        if !self.is_in(epoch) {
-            self.wants = true;
+    /// Wants a snapshot that contains what came now: everything up to `place`, where that is known.
+    fn miss(&mut self, place: Option<(String, u64)>, now: Instant) {
+        self.wants = true;
+        let place = match self.missing.take() {
+            None => place,
+            // Of two histories, either number would be enough for one only.
+            Some(former) => {
+                former.place.zip(place).filter(|(a, b)| a.0 == b.0).map(|(a, b)| a.max(b))
+            }
+        };
+        self.missing = Some(Missing { place, confirmed_from: now + GRACE });
+    }
+
+    fn heartbeat(&mut self, epoch: String, seq: u64, known: Instant, now: Instant) {
+        if !self.is_in(&epoch) {
+            self.miss(Some((epoch, seq)), now);
             return;
         }
         if seq == self.seq {
@@ -161,9 +194,15 @@ impl State {
     }
 
     /// Entries count at once, whatever the number says: they are never taken back.
-    fn change(&mut self, epoch: String, seq: u64, entries: Revocations) -> Option<Action> {
+    fn change(
+        &mut self,
+        epoch: String,
+        seq: u64,
+        entries: Revocations,
+        now: Instant,
+    ) -> Option<Action> {
         if !self.is_in(&epoch) {
-            self.wants = true;
+            self.miss(Some((epoch.clone(), seq)), now);
             self.put_aside(epoch, seq, entries);
             return None;
         }
@@ -197,17 +236,16 @@ impl State {
         known: Instant,
         now: Instant,
     ) -> Action {
-        let pending = self.pending.take();
         let action = if self.is_in(&epoch) {
             self.raise_known(known);
             Action::Merge(entries)
         } else {
             self.ahead.clear();
-            if let Some(pending) = pending.filter(|pending| pending.epoch == epoch) {
+            if let Some(pending) = self.pending.take().filter(|pending| pending.epoch == epoch) {
                 entries.absorb(pending.entries);
                 self.ahead = pending.numbers;
             }
-            self.epoch = Some(epoch);
+            self.epoch = Some(epoch.clone());
             self.known = Some(known);
             self.beat = None;
             Action::Replace(entries)
@@ -217,7 +255,8 @@ impl State {
         self.advance();
         // Another instance may have answered, which lags.
         self.apart_since = self.beat.map(|_| now);
-        self.wants = !self.ahead.is_empty();
+        self.missing.take_if(|missing| missing.is_in(&epoch, self.seq, known));
+        self.wants = self.missing.is_some() || !self.ahead.is_empty();
         action
     }
 
@@ -238,6 +277,9 @@ impl State {
     }
 }
 
+#[cfg(test)]
+#[path = "state_model.rs"]
+mod model;
 #[cfg(test)]
 #[path = "state_tests.rs"]
 mod tests;

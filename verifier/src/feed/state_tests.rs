@@ -1,220 +1,16 @@
-//! The state machine against a model of the service: instances that lag, streams that are cut,
-//! changes that are lost or come twice, histories that begin anew.
+//! The rules of the state machine, one by one.
 
 use std::time::{Duration, Instant};
-
-use proptest::collection::vec;
-use proptest::prelude::*;
 
 use super::super::revocations::{Entry, Kind};
 use super::*;
 
-/// A step of the world or of what a verifier gets to see of it.
-#[derive(Clone, Debug)]
-enum Step {
-    /// Something is revoked.
-    Revoke,
-    /// The database is made anew.
-    BeginAnew,
-    /// The stream brings the next change.
-    Deliver,
-    /// The next change is lost.
-    Lose,
-    /// A change of any history comes once more.
-    Repeat(usize),
-    /// The stream is cut, and resumed from where the verifier is.
-    Cut,
-    /// An instance that knows the world as it was so many moments ago sends a heartbeat.
-    Heartbeat(u64),
-    /// Such an instance answers with a snapshot.
-    Snapshot(u64),
-    /// Time passes.
-    Tick,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        6 => Just(Step::Revoke),
-        1 => Just(Step::BeginAnew),
-        8 => Just(Step::Deliver),
-        1 => Just(Step::Lose),
-        2 => any::<usize>().prop_map(Step::Repeat),
-        1 => Just(Step::Cut),
-        4 => (0u64..20).prop_map(Step::Heartbeat),
-        2 => (0u64..20).prop_map(Step::Snapshot),
-        2 => Just(Step::Tick),
-    ]
-}
-
-/// What was revoked, in which history and when.
-struct Change {
-    epoch: usize,
-    seq: u64,
-    at: u64,
-}
-
-struct World {
-    start: Instant,
-    now: u64,
-    changes: Vec<Change>,
-    /// When each history began.
-    epochs: Vec<u64>,
-    state: State,
-    held: Revocations,
-    /// The history and the next change of the stream that is open.
-    stream: (usize, u64),
-}
-
-fn entries(epoch: usize, seq: u64) -> Revocations {
+/// The entries of a change.
+pub(super) fn entries(epoch: usize, seq: u64) -> Revocations {
     let mut set = Revocations::default();
     let name = format!("{epoch}/{seq}").into();
     set.insert(Entry { kind: Kind::Token, name, before: i64::MAX, exp: i64::MAX });
     set
-}
-
-impl World {
-    fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            now: 0,
-            changes: Vec::new(),
-            epochs: vec![0],
-            state: State::default(),
-            held: Revocations::default(),
-            stream: (0, 1),
-        }
-    }
-
-    fn moment(&self, at: u64) -> Instant {
-        self.start + Duration::from_millis(at * 300)
-    }
-
-    /// History, number and entries as they were at `at`.
-    fn at(&self, at: u64) -> (usize, u64, Revocations) {
-        let epoch = self.epochs.iter().rposition(|began| *began <= at).unwrap();
-        let mut set = Revocations::default();
-        let mut last = 0;
-        for change in self.changes.iter().filter(|change| change.epoch == epoch && change.at <= at)
-        {
-            set.absorb(entries(epoch, change.seq));
-            last = change.seq;
-        }
-        (epoch, last, set)
-    }
-
-    fn take(&mut self, input: Input) {
-        let now = self.moment(self.now);
-        match self.state.on(input, now) {
-            Some(Action::Merge(entries)) => self.held.absorb(entries),
-            Some(Action::Replace(entries)) => self.held = entries,
-            None => {}
-        }
-    }
-
-    fn change(&mut self, epoch: usize, seq: u64) {
-        let entries = entries(epoch, seq);
-        self.take(Input::Change { epoch: epoch.to_string(), seq, entries });
-    }
-
-    fn heartbeat(&mut self, at: u64) {
-        let (epoch, seq, _) = self.at(at);
-        let known = self.moment(at);
-        self.take(Input::Heartbeat { epoch: epoch.to_string(), seq, known });
-    }
-
-    fn snapshot(&mut self, at: u64) {
-        let (epoch, seq, entries) = self.at(at);
-        let known = self.moment(at);
-        self.take(Input::Snapshot { epoch: epoch.to_string(), seq, entries, known });
-    }
-
-    /// As the service does: the changes after the verifier's, or a beginning where it is.
-    fn connect(&mut self) {
-        let (epoch, seq, _) = self.at(self.now);
-        match self.state.seq() {
-            Some(own) if own <= seq => self.stream = (epoch, own + 1),
-            _ => {
-                self.take(Input::Begins { epoch: epoch.to_string(), seq });
-                self.stream = (epoch, seq + 1);
-            }
-        }
-    }
-
-    fn step(&mut self, step: &Step) {
-        self.now += 1;
-        let (epoch, last, _) = self.at(self.now);
-        match step {
-            Step::Revoke => self.changes.push(Change { epoch, seq: last + 1, at: self.now }),
-            Step::BeginAnew => self.epochs.push(self.now),
-            Step::Deliver | Step::Lose => {
-                let (epoch, seq) = self.stream;
-                let exists =
-                    self.changes.iter().any(|change| (change.epoch, change.seq) == (epoch, seq));
-                if exists {
-                    self.stream.1 += 1;
-                    if matches!(step, Step::Deliver) {
-                        self.change(epoch, seq);
-                    }
-                }
-            }
-            Step::Repeat(which) if !self.changes.is_empty() => {
-                let change = &self.changes[which % self.changes.len()];
-                self.change(change.epoch, change.seq);
-            }
-            Step::Repeat(_) => {}
-            Step::Cut => self.connect(),
-            Step::Heartbeat(lag) => self.heartbeat(self.now.saturating_sub(*lag)),
-            Step::Snapshot(lag) => self.snapshot(self.now.saturating_sub(*lag)),
-            Step::Tick => self.state.tick(self.moment(self.now)),
-        }
-        self.check();
-    }
-
-    /// Everything up to the moment that the verifier claims to know is in its set.
-    fn check(&self) {
-        let Some(known) = self.state.known() else { return };
-        let at = (0..=self.now).rev().find(|at| self.moment(*at) <= known).unwrap();
-        let (_, _, set) = self.at(at);
-        assert_eq!(set.missing_from(&self.held), Revocations::default(), "at {at}");
-    }
-
-    /// The world stands still, the stream goes on and snapshots are taken when they are wanted.
-    fn settle(&mut self) {
-        self.connect();
-        for _ in 0..10 {
-            self.now += 10;
-            while self.changes.iter().any(|change| (change.epoch, change.seq) == self.stream) {
-                let (epoch, seq) = self.stream;
-                self.stream.1 += 1;
-                self.change(epoch, seq);
-            }
-            self.heartbeat(self.now);
-            self.state.tick(self.moment(self.now));
-            if self.state.wants_snapshot() {
-                self.snapshot(self.now);
-            }
-            self.check();
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_the_set_becomes_the_snapshots(steps in vec(step(), 0..150)) {
-        let mut world = World::new();
-        world.take(Input::Opened);
-        for step in &steps {
-            world.step(step);
-        }
-        world.settle();
-        let (_, seq, set) = world.at(world.now);
-        prop_assert_eq!(&world.held, &set);
-        prop_assert_eq!(world.state.seq(), Some(seq));
-        prop_assert_eq!(world.state.known(), Some(world.moment(world.now)));
-        prop_assert!(!world.state.wants_snapshot());
-    }
 }
 
 fn beat(epoch: &str, seq: u64, known: Instant) -> Input {
@@ -306,6 +102,76 @@ fn what_cannot_be_read_or_is_of_another_history_wants_a_snapshot() {
         state.on(input.clone(), start);
         assert_eq!(state.wants_snapshot(), wants, "{input:?}");
     }
+}
+
+#[test]
+fn what_was_told_while_a_snapshot_was_under_way_is_wanted_still() {
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    let begins = |epoch: &str, seq| Input::Begins { epoch: epoch.into(), seq };
+    // Each is told at 450 ms; then the snapshot comes that was asked for at 300 ms.
+    for (input, enough) in [
+        (begins("a", 6), Some(6)),
+        (begins("b", 5), None),
+        (beat("b", 5, at(450)), None),
+        (Input::Unreadable, None),
+    ] {
+        let mut state = State::default();
+        state.on(taken("a", 4, start), start);
+        state.on(input.clone(), at(450));
+        state.on(taken("a", 5, at(300)), at(1300));
+        assert_eq!((state.seq(), state.wants_snapshot()), (Some(5), true), "{input:?}");
+        // An instance that lags is not enough either, ...
+        state.on(taken("a", 5, at(1300)), at(1400));
+        assert!(state.wants_snapshot(), "{input:?}");
+        if let Some(seq) = enough {
+            state.on(taken("a", seq, at(1300)), at(1400));
+            assert!(!state.wants_snapshot(), "{input:?}");
+            continue;
+        }
+        // ... but what was confirmed so much later is: there is nothing else to be had.
+        state.on(taken("a", 5, at(450) + GRACE), at(2000));
+        assert!(!state.wants_snapshot(), "{input:?}");
+    }
+}
+
+#[test]
+fn a_number_does_not_stand_for_what_has_none() {
+    let start = Instant::now();
+    let begins = |epoch: &str, seq| Input::Begins { epoch: epoch.into(), seq };
+    let mut state = State::default();
+    state.on(taken("a", 4, start), start);
+    for inputs in [
+        [Input::Unreadable, begins("a", 6)],
+        [begins("a", 6), Input::Unreadable],
+        [begins("b", 6), begins("a", 6)],
+    ] {
+        inputs.into_iter().for_each(|input| _ = state.on(input, start));
+        state.on(taken("a", 6, start), start);
+        assert!(state.wants_snapshot());
+        state.on(taken("a", 4, start + GRACE), start + GRACE);
+        assert!(!state.wants_snapshot());
+    }
+    // Of one history, the last one does.
+    state.on(begins("a", 9), start);
+    state.on(begins("a", 8), start);
+    state.on(taken("a", 8, start), start);
+    assert!(state.wants_snapshot());
+    state.on(taken("a", 9, start), start);
+    assert!(!state.wants_snapshot());
+}
+
+#[test]
+fn changes_of_the_next_history_outlast_a_snapshot_of_the_last() {
+    let start = Instant::now();
+    let mut state = State::default();
+    state.on(taken("a", 5, start), start);
+    state.on(changed("b", 2), start);
+    state.on(taken("a", 5, start), start);
+    assert!(state.wants_snapshot());
+    let action = state.on(taken("b", 1, start), start);
+    assert!(matches!(action, Some(Action::Replace(set)) if set == entries(0, 2)));
+    assert_eq!((state.seq(), state.wants_snapshot()), (Some(2), false));
 }
 
 #[test]

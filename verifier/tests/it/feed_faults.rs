@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use signet_verifier::{Beyond, Error, Event, FetchError, Reason, Status, Unavailable, Verifier};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::support::feed::{Feed, SNAPSHOT, STREAM, event, refused};
 use crate::support::issuer::{Issuer, now};
@@ -17,6 +18,26 @@ use crate::support::until;
 
 fn options(staleness: Duration, beyond: Beyond) -> signet_verifier::Feed {
     signet_verifier::Feed::new(staleness, beyond).poll_interval(Duration::from_millis(200))
+}
+
+/// A stream that brings only what is sent to it, and a verifier that follows it and asks for no
+/// snapshot by itself.
+async fn by_hand(issuer: &Issuer, feed: &Feed) -> (Verifier, UnboundedSender<Vec<u8>>) {
+    let (sender, receiver) = unbounded_channel();
+    let receiver = Mutex::new(Some(receiver));
+    issuer.on(STREAM, move |_| match receiver.lock().unwrap().take() {
+        Some(receiver) => Reply::Pieces("text/event-stream", receiver),
+        None => Reply::status(503),
+    });
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    let options = options(hour, Beyond::Refuse).poll_interval(minute).silence(minute);
+    let verifier = feed.following(options).await;
+    until("it listens", || verifier.status() == Some(Status::Streaming)).await;
+    (verifier, sender)
+}
+
+fn begins(seq: u64) -> Vec<u8> {
+    event("snapshot", None, &json!({ "epoch": "one", "seq": seq }).to_string())
 }
 
 /// Why there is no snapshot.
@@ -245,4 +266,59 @@ async fn an_old_answer_is_as_old_as_it_says() {
     until("it is asked a few times", || issuer.count(SNAPSHOT) > before + 4).await;
     // The first one may be due already.
     assert!(began.elapsed() >= Duration::from_millis(3 * 200));
+}
+
+#[tokio::test]
+async fn what_is_told_while_a_snapshot_is_under_way_is_not_forgotten() {
+    for told in [begins(1), event("revocation", Some(1), "unreadable")] {
+        let issuer = Issuer::start().await;
+        let feed = Feed::open(&issuer);
+        let (verifier, stream) = by_hand(&issuer, &feed).await;
+        let (key, claims) = (issuer.key(), feed.snapshot_claims());
+        let sign =
+            |typ: &str, claims: &Value| key.sign(&key.header(typ).to_string(), &claims.to_string());
+        // It asks for a snapshot, and the answer is of now, but takes its time.
+        let (answer, pieces) = unbounded_channel();
+        answer.send(sign("revocations+jwt", &claims).into_bytes()).unwrap();
+        let pieces = Mutex::new(Some(pieces));
+        issuer.on(SNAPSHOT, move |_| {
+            Reply::Pieces("application/jwt", pieces.lock().unwrap().take().unwrap())
+        });
+        let asked = issuer.count(SNAPSHOT);
+        stream.send(event("revocation", Some(1), "unreadable")).unwrap();
+        until("it asks", || issuer.count(SNAPSHOT) > asked).await;
+        // Meanwhile something is revoked and told of. What comes after that was heard, too.
+        let lost = issuer.token(json!({ "jti": "lost" }));
+        feed.lose(json!({ "jti": "lost", "exp": now() + 600 }));
+        stream.send(told).unwrap();
+        let mut marker = claims.clone();
+        marker["revocations"] = json!([{ "jti": "marker", "exp": now() + 600 }]);
+        stream.send(event("revocation", None, &sign("secevent+jwt", &marker))).unwrap();
+        refused(&verifier, &issuer.token(json!({ "jti": "marker" }))).await;
+        assert!(verifier.verify(&lost).await.is_ok());
+        feed.open_snapshot();
+        drop(answer);
+        let took = refused(&verifier, &lost).await;
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_lags_is_asked_ever_less_often() {
+    let issuer = Issuer::start().await;
+    let feed = Feed::open(&issuer);
+    let (_verifier, stream) = by_hand(&issuer, &feed).await;
+    let key = issuer.key();
+    let claims = feed.snapshot_claims().to_string();
+    let token = key.sign(&key.header("revocations+jwt").to_string(), &claims);
+    issuer.on(SNAPSHOT, move |_| {
+        Reply::Whole(200, vec![("Age", "30".into())], token.clone().into_bytes())
+    });
+    let before = issuer.count(SNAPSHOT);
+    stream.send(begins(u64::MAX)).unwrap();
+    until("it is asked", || issuer.count(SNAPSHOT) > before).await;
+    let began = Instant::now();
+    until("it is asked again", || issuer.count(SNAPSHOT) > before + 5).await;
+    // A quarter of a second each would be less.
+    assert!(began.elapsed() > Duration::from_millis(1900), "{:?}", began.elapsed());
 }
