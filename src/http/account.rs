@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::bearer::BearerError;
 use super::email::{AcceptedBody, accepted};
 use super::error::{FieldError, Problem};
-use super::extract::{self, Fields};
+use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
 use super::signed_in;
 use crate::accounts::NewAccount;
@@ -221,7 +221,10 @@ pub struct ChangeBody {
 /// Change one's own account
 #[utoipa::path(
     patch, path = "/users/me", tag = "Account",
-    request_body(content = inline(ChangeBody)),
+    request_body(content(
+        (inline(ChangeBody) = "application/json"),
+        (inline(ChangeBody) = "application/merge-patch+json"),
+    )),
     responses(
         (status = 200, body = UserBody),
         (status = 400, description = "Bad fields", body = ProblemBody,
@@ -236,7 +239,7 @@ pub async fn change_me(
 ) -> Result<HttpResponse, Problem> {
     extract::bearer(&request)?;
     // Who speaks is decided after the body has come, which may take its time.
-    let fields = Fields::read(&request, payload).await;
+    let fields = Fields::read_patch(LONGEST_BODY, &request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
@@ -258,7 +261,8 @@ pub async fn change_me(
         to_the_end(change).await?;
     }
     let users = &app.authorization_server.users;
-    let user = users.find(user.id).await?.ok_or_else(Problem::not_found)?;
+    // Removed meanwhile: this session is over too.
+    let user = users.find(user.id).await?.ok_or(BearerError::Invalid)?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::OAuthError;
-use super::extract::{self, Fields, Form, MediaType};
+use super::extract::{self, BodyError, Fields, Form, MediaType};
 use super::finish::to_the_end;
 use crate::app::App;
 use crate::audit::Origin;
@@ -18,6 +18,9 @@ use crate::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, W
 use crate::time::Timestamp;
 use crate::tokens::Scope;
 use crate::users::Password;
+
+const GRANTS: &str = "the grants are password, refresh_token and client_credentials";
+const LOGIN_GRANT: &str = "the grant here is password; others are for the token endpoint";
 
 /// More resources than this are refused.
 const MOST_RESOURCES: usize = 16;
@@ -117,7 +120,8 @@ pub async fn token(
     let origin = extract::origin(&request, &app);
     let credentials = form.credentials(&request)?;
     let grant = form.required("grant_type")?;
-    let grant = GrantType::parse(grant).ok_or_else(OAuthError::unsupported_grant_type)?;
+    let grant =
+        GrantType::parse(grant).ok_or_else(|| OAuthError::unsupported_grant_type(GRANTS))?;
     let wish = wish(form.optional("scope"), form.all("resource"))?;
     if grant == GrantType::ClientCredentials && credentials.is_none() {
         return Err(TokenError::InvalidClient { basic: false }.into());
@@ -180,7 +184,8 @@ async fn log_in(
 ) -> Result<TokenResponse, OAuthError> {
     let (credentials, wanted) = match MediaType::of(request) {
         Some(MediaType::Json) => read_json(request, payload).await?,
-        _ => read_form(request, payload).await?,
+        Some(MediaType::Form) => read_form(request, payload).await?,
+        _ => return Err(BodyError::WrongType(&[MediaType::Form, MediaType::Json]).into()),
     };
     let (now, origin): (Timestamp, Origin) = (app.clock.now(), extract::origin(request, app));
     let server = &app.authorization_server;
@@ -209,7 +214,7 @@ async fn read_form(
 ) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
     let form = Form::read(request, payload).await?;
     if form.optional("grant_type").is_some_and(|grant| grant != "password") {
-        return Err(OAuthError::unsupported_grant_type());
+        return Err(OAuthError::unsupported_grant_type(LOGIN_GRANT));
     }
     let sign_in = PasswordRequest {
         username: form.required("username")?.to_owned(),
@@ -226,13 +231,14 @@ async fn read_json(
     let mut fields = Fields::read(request, payload).await?;
     let mut member = |name| fields.optional(name).filter(|value| !value.is_empty());
     let (username, email) = (member("username"), member("email"));
-    let (grant, scope, resource) = (member("grant_type"), member("scope"), member("resource"));
+    let (grant, scope) = (member("grant_type"), member("scope"));
     let (id, secret) = (member("client_id"), member("client_secret"));
     let password = fields.password("password");
+    let resources = fields.text_or_texts("resource");
     fields.finish().map_err(|problem| OAuthError::invalid_request(problem.to_string()))?;
 
     if grant.is_some_and(|grant| grant != "password") {
-        return Err(OAuthError::unsupported_grant_type());
+        return Err(OAuthError::unsupported_grant_type(LOGIN_GRANT));
     }
     if username.is_some() && email.is_some() && username != email {
         return Err(OAuthError::invalid_request("username and email differ"));
@@ -241,7 +247,7 @@ async fn read_json(
     let sign_in = PasswordRequest {
         username: username.or(email).ok_or_else(|| missing("username"))?,
         password: password.ok_or_else(|| missing("password"))?,
-        wish: wish(scope.as_deref(), resource.as_deref().into_iter())?,
+        wish: wish(scope.as_deref(), resources.iter().map(String::as_str))?,
     };
     Ok((extract::credentials(request, id.as_deref(), secret.as_deref())?, sign_in))
 }
@@ -253,7 +259,8 @@ fn wish<'a>(
     let scope = scope.map(Scope::parse).transpose();
     let scope = scope.map_err(|_| TokenError::InvalidScope("the scope is malformed"))?;
     let mut distinct: Vec<String> = Vec::new();
-    for resource in resources {
+    // Empty ones count as absent (RFC 6749 section 3.2).
+    for resource in resources.filter(|resource| !resource.is_empty()) {
         if !distinct.iter().any(|known| known == resource) {
             distinct.push(resource.to_owned());
         }
