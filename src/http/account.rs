@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::bearer::BearerError;
 use super::email::{AcceptedBody, accepted};
-use super::error::{FieldError, Problem};
+use super::error::Problem;
 use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
 use super::signed_in;
@@ -58,31 +58,18 @@ impl From<User> for UserBody {
     }
 }
 
-/// A problem (RFC 9457), `application/problem+json`.
-#[derive(Serialize, ToSchema)]
-pub struct ProblemBody {
-    #[schema(example = "about:blank")]
-    r#type: String,
-    #[schema(example = "Bad Request")]
-    title: String,
-    #[schema(example = 400)]
-    status: u16,
-    /// What went wrong here.
-    detail: String,
-    /// What is wrong in each field.
-    errors: Option<Vec<FieldError>>,
-}
-
 /// A request for an account.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 pub struct SignupBody {
     /// The login name.
+    #[schema(format = "email", max_length = 254)]
     email: String,
     /// 8 to 256 characters, none of the commonest.
-    #[schema(format = Password)]
+    #[schema(format = Password, min_length = 8, max_length = 256)]
     password: String,
     /// A display name.
+    #[schema(max_length = 200)]
     name: Option<String>,
 }
 
@@ -94,12 +81,10 @@ pub struct SignupBody {
     post, path = "/signup", tag = "Account",
     request_body(content = inline(SignupBody)),
     responses(
-        (status = 201, body = UserBody),
+        (status = 201, description = "The new account", body = UserBody),
         (status = 202, description = "A mail tells what to do next", body = AcceptedBody),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The address is taken", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 403, description = "Sign-up is closed (`signup.enabled`)"),
+        (status = 409, description = "The address is taken"),
     )
 )]
 pub async fn signup(
@@ -173,10 +158,8 @@ fn taken() -> Problem {
     post, path = "/logout", tag = "Account",
     responses(
         (status = 204, description = "Signed out"),
-        (status = 401, description = "The token is not valid", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
-    security(("user" = []))
+    security(("user" = []), ("service" = []))
 )]
 pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
@@ -199,9 +182,7 @@ pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
 #[utoipa::path(
     get, path = "/users/me", tag = "Account",
     responses(
-        (status = 200, body = UserBody),
-        (status = 401, description = "The token is not valid", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 200, description = "The account", body = UserBody),
     ),
     security(("user" = []))
 )]
@@ -215,6 +196,7 @@ pub async fn read_me(app: Data<App>, request: HttpRequest) -> Result<HttpRespons
 #[allow(dead_code, reason = "describes the body for the documentation")]
 pub struct ChangeBody {
     /// A new display name; null or empty removes it.
+    #[schema(max_length = 200)]
     name: Option<String>,
 }
 
@@ -226,9 +208,7 @@ pub struct ChangeBody {
         (inline(ChangeBody) = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, body = UserBody),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 200, description = "The account as it is now", body = UserBody),
     ),
     security(("user" = []))
 )]
@@ -269,7 +249,10 @@ pub async fn change_me(
 /// Remove one's own account
 #[utoipa::path(
     delete, path = "/users/me", tag = "Account",
-    responses((status = 204, description = "The account and all its sessions are gone")),
+    responses(
+        (status = 204, description = "The account and all its sessions are gone"),
+        (status = 409, description = "Nobody else could administer"),
+    ),
     security(("user" = []))
 )]
 pub async fn delete_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -291,8 +274,8 @@ pub struct PasswordChangeBody {
     /// The present password.
     #[schema(format = Password)]
     current_password: String,
-    /// The new one.
-    #[schema(format = Password)]
+    /// The new one: 8 to 256 characters, none of the commonest.
+    #[schema(format = Password, min_length = 8, max_length = 256)]
     new_password: String,
 }
 
@@ -304,10 +287,7 @@ pub struct PasswordChangeBody {
     request_body(content = inline(PasswordChangeBody)),
     responses(
         (status = 204, description = "Changed; sign in again"),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`",
-            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
     security(("user" = []))
 )]

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::account::ProblemBody;
 use super::error::Problem;
 use super::finish::to_the_end;
 use super::{extract, signed_in};
@@ -61,7 +60,7 @@ impl SessionBody {
 /// List one's own sessions, newest first
 #[utoipa::path(
     get, path = "/users/me/sessions", tag = "Account",
-    responses((status = 200, body = Vec<SessionBody>)),
+    responses((status = 200, description = "All of them", body = Vec<SessionBody>)),
     security(("user" = []))
 )]
 pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -80,8 +79,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     params(("sid" = String, Path, description = "The session")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = []))
 )]
@@ -123,8 +121,7 @@ pub struct Which {
     params(Which),
     responses(
         (status = 204, description = "Ended"),
-        (status = 400, description = "The query says something else", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 400, description = "The query says something else"),
     ),
     security(("user" = []))
 )]

@@ -40,19 +40,8 @@ pub struct TokenBody {
     scope: String,
     /// The refresh token, where the grant gives one. Opaque.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     refresh_token: Option<String>,
-}
-
-/// An error (RFC 6749 section 5.2).
-#[derive(Serialize, ToSchema)]
-pub struct ErrorBody {
-    /// The code.
-    #[schema(example = "invalid_grant")]
-    error: String,
-    /// A sentence for developers.
-    error_description: String,
-    /// The same sentence, at `/login` only.
-    detail: Option<String>,
 }
 
 /// The form of the token endpoint.
@@ -71,7 +60,8 @@ pub struct TokenForm {
     /// Words separated by spaces; everything that may be granted if absent.
     scope: Option<String>,
     /// Where the access token will be used (RFC 8707); may be repeated.
-    resource: Option<String>,
+    #[schema(max_items = 16)]
+    resource: Option<Vec<String>>,
     /// The client, unless it authenticates by the header; `signet-first-party` if absent.
     client_id: Option<String>,
     /// The secret of a confidential client, unless it authenticates by the header.
@@ -79,11 +69,12 @@ pub struct TokenForm {
     client_secret: Option<String>,
 }
 
-/// The form of `/login`; the same members may come as JSON, with `email` for `username`.
+/// The form of `/login`.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form for the documentation")]
 pub struct LoginForm {
     /// `password`, if anything.
+    #[schema(pattern = "^password$")]
     grant_type: Option<String>,
     /// The e-mail address.
     username: String,
@@ -92,8 +83,52 @@ pub struct LoginForm {
     password: String,
     /// Words separated by spaces; everything that may be granted if absent.
     scope: Option<String>,
-    /// The client; `signet-first-party` if absent.
+    /// Where the access token will be used (RFC 8707); may be repeated.
+    #[schema(max_items = 16)]
+    resource: Option<Vec<String>>,
+    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
     client_id: Option<String>,
+    /// The secret of a confidential client, unless it authenticates by the header.
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// The same as JSON: the e-mail address comes as `email` or as `username`. Empty text counts as
+/// absent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "email": "ada@example.com", "password": "…" }))]
+pub struct LoginBody {
+    /// `password`, if anything.
+    #[schema(pattern = "^(password)?$")]
+    grant_type: Option<String>,
+    /// The e-mail address; needed unless `username` is there.
+    email: Option<String>,
+    /// The e-mail address; needed unless `email` is there.
+    username: Option<String>,
+    /// The password.
+    #[schema(format = Password)]
+    password: String,
+    /// Words separated by spaces; everything that may be granted if absent.
+    scope: Option<String>,
+    /// Where the access token will be used (RFC 8707); several come as a list.
+    resource: Option<Resources>,
+    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
+    client_id: Option<String>,
+    /// The secret of a confidential client, unless it authenticates by the header.
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// One or several.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes a member for the documentation")]
+#[serde(untagged)]
+enum Resources {
+    /// One.
+    One(String),
+    /// Several, at most 16.
+    Several(Vec<String>),
 }
 
 /// Exchange a grant for tokens
@@ -101,12 +136,10 @@ pub struct LoginForm {
     post, path = "/oauth2/token", tag = "OAuth 2.0",
     request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, body = TokenBody),
-        (status = 400, description = "RFC 6749 section 5.2", body = ErrorBody),
-        (status = 401, description = "`invalid_client`", body = ErrorBody),
+        (status = 200, description = "The tokens", body = TokenBody),
+        (status = 400, description = "RFC 6749 section 5.2"),
         (status = 429, description = "Too many wrong passwords, or too many refreshes of one \
-            session: try again after `Retry-After`", body = ErrorBody),
-        (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
+            session: try again after `Retry-After`"),
     ),
     security((), ("client" = []))
 )]
@@ -156,15 +189,14 @@ pub async fn token(
     post, path = "/login", tag = "Account",
     request_body(content(
         (inline(LoginForm) = "application/x-www-form-urlencoded"),
-        (inline(LoginForm) = "application/json"),
+        (inline(LoginBody) = "application/json"),
     )),
     responses(
-        (status = 200, body = TokenBody),
+        (status = 200, description = "The tokens", body = TokenBody),
         (status = 400, description = "`invalid_grant`: `Incorrect email or password`, or \
-            `Inactive user` to who has the password", body = ErrorBody),
+            `Inactive user` to who has the password"),
         (status = 429, description = "Too many wrong passwords, the same for every account: try \
-            again after `Retry-After`", body = ErrorBody),
-        (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
+            again after `Retry-After`"),
     ),
     security((), ("client" = []))
 )]
