@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::bearer::BearerError;
 use super::email::{AcceptedBody, accepted};
-use super::error::{FieldError, Problem};
-use super::extract::{self, Fields};
+use super::error::Problem;
+use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
 use super::signed_in;
 use crate::accounts::NewAccount;
@@ -58,31 +58,18 @@ impl From<User> for UserBody {
     }
 }
 
-/// A problem (RFC 9457), `application/problem+json`.
-#[derive(Serialize, ToSchema)]
-pub struct ProblemBody {
-    #[schema(example = "about:blank")]
-    r#type: String,
-    #[schema(example = "Bad Request")]
-    title: String,
-    #[schema(example = 400)]
-    status: u16,
-    /// What went wrong here.
-    detail: String,
-    /// What is wrong in each field.
-    errors: Option<Vec<FieldError>>,
-}
-
 /// A request for an account.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 pub struct SignupBody {
     /// The login name.
+    #[schema(format = "email", max_length = 254)]
     email: String,
     /// 8 to 256 characters, none of the commonest.
-    #[schema(format = Password)]
+    #[schema(format = Password, min_length = 8, max_length = 256)]
     password: String,
     /// A display name.
+    #[schema(max_length = 200)]
     name: Option<String>,
 }
 
@@ -94,12 +81,10 @@ pub struct SignupBody {
     post, path = "/signup", tag = "Account",
     request_body(content = inline(SignupBody)),
     responses(
-        (status = 201, body = UserBody),
+        (status = 201, description = "The new account", body = UserBody),
         (status = 202, description = "A mail tells what to do next", body = AcceptedBody),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The address is taken", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 403, description = "Sign-up is closed (`signup.enabled`)"),
+        (status = 409, description = "The address is taken"),
     )
 )]
 pub async fn signup(
@@ -173,10 +158,8 @@ fn taken() -> Problem {
     post, path = "/logout", tag = "Account",
     responses(
         (status = 204, description = "Signed out"),
-        (status = 401, description = "The token is not valid", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
-    security(("user" = []))
+    security(("user" = []), ("service" = []))
 )]
 pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
@@ -199,9 +182,7 @@ pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
 #[utoipa::path(
     get, path = "/users/me", tag = "Account",
     responses(
-        (status = 200, body = UserBody),
-        (status = 401, description = "The token is not valid", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 200, description = "The account", body = UserBody),
     ),
     security(("user" = []))
 )]
@@ -219,17 +200,19 @@ const FIXED: [&str; 8] =
 #[allow(dead_code, reason = "describes the body for the documentation")]
 pub struct ChangeBody {
     /// A new display name; null or empty removes it.
+    #[schema(max_length = 200)]
     name: Option<String>,
 }
 
 /// Change one's own account
 #[utoipa::path(
     patch, path = "/users/me", tag = "Account",
-    request_body(content = inline(ChangeBody)),
+    request_body(content(
+        (inline(ChangeBody) = "application/json"),
+        (inline(ChangeBody) = "application/merge-patch+json"),
+    )),
     responses(
-        (status = 200, body = UserBody),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 200, description = "The account as it is now", body = UserBody),
     ),
     security(("user" = []))
 )]
@@ -240,7 +223,7 @@ pub async fn change_me(
 ) -> Result<HttpResponse, Problem> {
     extract::bearer(&request)?;
     // Who speaks is decided after the body has come, which may take its time.
-    let fields = Fields::read(&request, payload).await;
+    let fields = Fields::read_patch(LONGEST_BODY, &request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
@@ -263,14 +246,18 @@ pub async fn change_me(
         to_the_end(change).await?;
     }
     let users = &app.authorization_server.users;
-    let user = users.find(user.id).await?.ok_or_else(Problem::not_found)?;
+    // Removed meanwhile: this session is over too.
+    let user = users.find(user.id).await?.ok_or(BearerError::Invalid)?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
 }
 
 /// Remove one's own account
 #[utoipa::path(
     delete, path = "/users/me", tag = "Account",
-    responses((status = 204, description = "The account and all its sessions are gone")),
+    responses(
+        (status = 204, description = "The account and all its sessions are gone"),
+        (status = 409, description = "Nobody else could administer"),
+    ),
     security(("user" = []))
 )]
 pub async fn delete_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -292,8 +279,8 @@ pub struct PasswordChangeBody {
     /// The present password.
     #[schema(format = Password)]
     current_password: String,
-    /// The new one.
-    #[schema(format = Password)]
+    /// The new one: 8 to 256 characters, none of the commonest.
+    #[schema(format = Password, min_length = 8, max_length = 256)]
     new_password: String,
 }
 
@@ -305,10 +292,7 @@ pub struct PasswordChangeBody {
     request_body(content = inline(PasswordChangeBody)),
     responses(
         (status = 204, description = "Changed; sign in again"),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`",
-            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
     security(("user" = []))
 )]

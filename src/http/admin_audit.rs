@@ -4,11 +4,10 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::account::ProblemBody;
-use super::administrator::{Closed, administrator};
+use super::administrator::administrator;
 use super::error::Problem;
 use super::extract::Query;
-use super::paging::{Kind, Page};
+use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
 use crate::audit::view::EventView;
 use crate::audit::{Filter, Kept, Place};
@@ -21,8 +20,7 @@ use crate::time::Timestamp;
     get, path = "/admin/audit", tag = "Administration: audit",
     operation_id = "list_events",
     params(
-        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        PageParams,
         ("event" = Option<String>, Query, description = "What happened, such as `user.disabled`"),
         ("subject" = Option<String>, Query, description = "To whom or what"),
         ("actor" = Option<String>, Query, description = "Who did it"),
@@ -30,10 +28,8 @@ use crate::time::Timestamp;
         ("until" = Option<String>, Query, description = "Before this time, RFC 3339 in UTC"),
     ),
     responses(
-        (status = 200, body = Page<EventView>),
-        (status = 400, description = "A bad parameter", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "A page of events", body = Page<EventView>),
+        (status = 400, description = "A bad parameter"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

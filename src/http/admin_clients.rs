@@ -7,11 +7,10 @@ use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::account::ProblemBody;
-use super::administrator::{Closed, administrator};
+use super::administrator::administrator;
 use super::error::Problem;
 use super::extract::Query;
-use super::paging::{Kind, Page};
+use super::paging::{Kind, Page, PageParams};
 use super::precondition;
 use crate::app::App;
 use crate::clients::Client;
@@ -21,15 +20,10 @@ use crate::registrar::ClientView;
 #[utoipa::path(
     get, path = "/admin/clients", tag = "Administration: clients",
     operation_id = "list_clients",
-    params(
-        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-    ),
+    params(PageParams),
     responses(
-        (status = 200, body = Page<ClientView>),
-        (status = 400, description = "A bad parameter", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "A page of them", body = Page<ClientView>),
+        (status = 400, description = "A bad parameter"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -51,11 +45,10 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     operation_id = "read_client",
     params(("client_id" = String, Path, description = "The client's id")),
     responses(
-        (status = 200, body = ClientView,
+        (status = 200, description = "The client", body = ClientView,
             headers(("ETag" = String, description = "For `If-Match` of a change"))),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 304, description = "The client whose `ETag` came in `If-None-Match`"),
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

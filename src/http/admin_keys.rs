@@ -10,8 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::ProblemBody;
-use super::administrator::{Closed, administrator, shown};
+use super::administrator::{administrator, shown};
 use super::error::Problem;
 use crate::app::App;
 use crate::custody::KeyView;
@@ -30,7 +29,7 @@ pub struct KeysBody {
 #[utoipa::path(
     get, path = "/admin/keys", tag = "Administration: keys",
     operation_id = "list_keys",
-    responses((status = 200, body = KeysBody), Closed),
+    responses((status = 200, description = "All of them", body = KeysBody)),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -45,7 +44,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     operation_id = "read_key",
     params(("kid" = String, Path, description = "The key's name")),
     responses(
-        (status = 200, body = KeyView, example = json!({
+        (status = 200, description = "The key", body = KeyView, example = json!({
             "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
             "algorithm": "RS256",
             "state": "active",
@@ -60,9 +59,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
             "kept_in": "database",
             "sealed_under": "3f9d0c1e",
         })),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -93,11 +90,8 @@ pub async fn read(
             (String = "application/x-pem-file",
                 example = json!("-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")),
         )),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 406, description = "`Accept` has neither form", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 404, description = "There is none such"),
+        (status = 406, description = "`Accept` has neither form"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

@@ -8,8 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::ProblemBody;
-use super::administrator::{Closed, administrator, asked, shown};
+use super::administrator::{administrator, asked, shown};
 use super::error::Problem;
 use super::extract::{self, Fields, Query};
 use super::finish::to_the_end;
@@ -73,7 +72,7 @@ pub struct RolesBody {
 #[utoipa::path(
     get, path = "/admin/roles", tag = "Administration: roles",
     operation_id = "list_roles",
-    responses((status = 200, body = RolesBody), Closed),
+    responses((status = 200, description = "All of them", body = RolesBody)),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -88,10 +87,10 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     operation_id = "read_role",
     params(("name" = String, Path, description = "The role's name")),
     responses(
-        (status = 200, body = RoleBody, headers(("ETag" = String, description = "For `If-Match`"))),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "The role", body = RoleBody,
+            headers(("ETag" = String, description = "For `If-Match`"))),
+        (status = 304, description = "The role whose `ETag` came in `If-None-Match`"),
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -118,6 +117,7 @@ pub struct PutBody {
     /// The scope words that it carries, separated by spaces; may be empty.
     scope: String,
     /// What it is for; none if absent.
+    #[schema(max_length = 200)]
     description: Option<String>,
     /// Also where a word that no role carries any more is then open to every user, and where users
     /// who have the name already would hold `signet:admin` or `users:read`.
@@ -150,17 +150,11 @@ pub struct DefinedBody {
     responses(
         (status = 200, description = "Replaced", body = RoleBody, headers(("ETag" = String))),
         (status = 201, description = "Defined", body = DefinedBody, headers(("ETag" = String))),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
         (status = 409, description = "A word would become open to every user, users who have the \
             name would become administrators, it is the built-in role and has to keep its words, \
-            or there are too many", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It was changed, removed or defined meanwhile",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 428, description = "It is there, and `If-Match` is missing", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+            or there are too many"),
+        (status = 412, description = "It was changed, removed or defined meanwhile"),
+        (status = 428, description = "It is there, and `If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -221,17 +215,12 @@ pub async fn put(
     ),
     responses(
         (status = 204, description = "Removed"),
-        (status = 400, description = "The query says something else", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 400, description = "The query says something else"),
+        (status = 404, description = "There is none such"),
         (status = 409, description = "Users have it, a word would become open to every user, or it \
-            is the built-in role", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+            is the built-in role"),
+        (status = 412, description = "It was changed meanwhile"),
+        (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

@@ -7,14 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::account::ProblemBody;
 use super::admin_users;
-use super::administrator::{Closed, administrator, administrator_and_claims};
+use super::administrator::{administrator, administrator_and_claims};
 use super::error::Problem;
 use super::extract::{self, Query};
 use super::finish::to_the_end;
 use super::my_sessions::SessionBody;
-use super::paging::{Kind, Page};
+use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::sessions::Session;
@@ -39,16 +38,12 @@ pub struct ManagedSessionBody {
     operation_id = "list_sessions",
     params(
         ("user_id" = Option<String>, Query, description = "Whose; then there are no pages"),
-        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        PageParams,
     ),
     responses(
-        (status = 200, body = Page<ManagedSessionBody>),
-        (status = 400, description = "A bad parameter", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is no such user", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "A page of them", body = Page<ManagedSessionBody>),
+        (status = 400, description = "A bad parameter"),
+        (status = 404, description = "There is no such user"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -73,10 +68,8 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     operation_id = "list_user_sessions",
     params(("id" = String, Path, description = "The user's id")),
     responses(
-        (status = 200, body = Page<ManagedSessionBody>),
-        (status = 404, description = "There is no such user", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "All of them, on one page", body = Page<ManagedSessionBody>),
+        (status = 404, description = "There is no such user"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -100,11 +93,8 @@ pub async fn list_of_user(
     ),
     responses(
         (status = 204, description = "Ended"),
-        (status = 400, description = "`user_id` is missing", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 400, description = "`user_id` is missing"),
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -134,9 +124,7 @@ pub async fn end(
     ),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -160,9 +148,7 @@ pub async fn end_of_user(
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "There is no such user", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 404, description = "There is no such user"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

@@ -9,11 +9,11 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::{ProblemBody, UserBody};
-use super::administrator::{Closed, reader_of_users};
+use super::account::UserBody;
+use super::administrator::reader_of_users;
 use super::error::Problem;
 use super::extract::Query;
-use super::paging::{Kind, Page};
+use super::paging::{Kind, Page, PageParams};
 use super::precondition;
 use crate::app::App;
 use crate::users::store::Filter;
@@ -44,18 +44,15 @@ impl From<User> for ManagedUserBody {
     get, path = "/admin/users", tag = "Administration: users",
     operation_id = "list_users",
     params(
-        ("limit" = Option<u32>, Query, description = "Items on a page, 1 to 200; 50 if absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        PageParams,
         ("email_prefix" = Option<String>, Query,
             description = "What the address begins with, whatever its case"),
         ("role" = Option<String>, Query, description = "A role that they have"),
         ("disabled" = Option<bool>, Query, description = "Whether they may not sign in"),
     ),
     responses(
-        (status = 200, body = Page<ManagedUserBody>),
-        (status = 400, description = "A bad parameter", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "A page of them", body = Page<ManagedUserBody>),
+        (status = 400, description = "A bad parameter"),
     ),
     security(
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
@@ -86,11 +83,10 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     operation_id = "read_user",
     params(("id" = String, Path, description = "The user's id")),
     responses(
-        (status = 200, body = ManagedUserBody,
+        (status = 200, description = "The user", body = ManagedUserBody,
             headers(("ETag" = String, description = "For `If-Match` of a change"))),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 304, description = "The user whose `ETag` came in `If-None-Match`"),
+        (status = 404, description = "There is none such"),
     ),
     security(
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])

@@ -4,9 +4,7 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use utoipa::IntoResponses;
 
-use super::account::ProblemBody;
 use super::bearer::BearerError;
 use super::error::Problem;
 use super::extract::{self, BodyError, Fields};
@@ -16,18 +14,6 @@ use crate::audit::Actor;
 use crate::clients::GrantType;
 use crate::time::Timestamp;
 use crate::tokens::{Claims, Scope, scope};
-
-/// What every request for administration may meet.
-#[derive(IntoResponses)]
-#[allow(dead_code, reason = "describes answers for the documentation")]
-pub enum Closed {
-    /// The token is missing or not valid
-    #[response(status = 401, content_type = "application/problem+json")]
-    NotSignedIn(ProblemBody),
-    /// It lacks the scope `signet:admin`, or its user no longer has the role `admin`
-    #[response(status = 403, content_type = "application/problem+json")]
-    NotAdministrator(ProblemBody),
-}
 
 /// The administrator that `request` speaks for.
 pub async fn administrator(

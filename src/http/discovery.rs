@@ -29,7 +29,7 @@ impl MetadataBody {
 /// RFC 8414.
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", tag = "Discovery",
-    responses((status = 200, body = Object))
+    responses((status = 200, description = "The metadata", body = Object))
 )]
 pub async fn metadata(body: Data<MetadataBody>) -> HttpResponse {
     HttpResponse::Ok()
@@ -43,7 +43,7 @@ pub async fn metadata(body: Data<MetadataBody>) -> HttpResponse {
 /// OpenID Connect Discovery 1.0; the same document.
 #[utoipa::path(
     get, path = "/.well-known/openid-configuration", tag = "Discovery",
-    responses((status = 200, body = Object))
+    responses((status = 200, description = "The metadata", body = Object))
 )]
 #[allow(dead_code, reason = "describes the second path for the documentation")]
 pub async fn openid_configuration() {}

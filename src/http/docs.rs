@@ -12,6 +12,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, oauth};
 
 use super::error::Problem;
+use super::openapi::{ErrorBody, ProblemBody, Usual};
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
     discovery, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
@@ -45,7 +46,7 @@ use crate::tokens::scope;
         admin_roles::list, admin_roles::read, admin_roles::put, admin_roles::remove,
         admin_users::list, admin_users::read, admin_users::changes::create,
         admin_users::changes::change, admin_users::changes::remove,
-        admin_users::changes::set_password,
+        admin_users::changes::set_password, admin_users::changes::unlock,
         admin_clients::list, admin_clients::read, admin_clients::changes::create,
         admin_clients::changes::change, admin_clients::changes::remove,
         admin_clients::changes::rotate_secret,
@@ -55,7 +56,8 @@ use crate::tokens::scope;
         health::live, health::ready, health::metrics,
         page, document,
     ),
-    modifiers(&Security)
+    components(schemas(ErrorBody, ProblemBody)),
+    modifiers(&Security, &Usual)
 )]
 struct Api;
 
@@ -125,7 +127,10 @@ impl Docs {
 /// The OpenAPI document
 #[utoipa::path(
     get, path = "/openapi.json", tag = "Documentation",
-    responses((status = 200, body = Object))
+    responses(
+        (status = 200, description = "This document", body = Object),
+        (status = 404, description = "It is switched off (`docs.enabled`)"),
+    )
 )]
 pub async fn document(docs: Data<Docs>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(docs.document.clone())
@@ -134,7 +139,10 @@ pub async fn document(docs: Data<Docs>) -> HttpResponse {
 /// This documentation
 #[utoipa::path(
     get, path = "/docs", tag = "Documentation",
-    responses((status = 200, description = "A page", content_type = "text/html"))
+    responses(
+        (status = 200, description = "A page", body = String, content_type = "text/html"),
+        (status = 404, description = "It is switched off (`docs.enabled`)"),
+    )
 )]
 pub async fn page(docs: Data<Docs>) -> HttpResponse {
     html(docs.page.clone())

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::{ProblemBody, is_present_password};
+use super::account::is_present_password;
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
@@ -57,6 +57,7 @@ pub(super) fn address(fields: &mut Fields) -> Option<Email> {
 #[allow(dead_code, reason = "describes the body for the documentation")]
 pub struct AddressBody {
     /// The address of an account.
+    #[schema(format = "email", max_length = 254)]
     email: String,
 }
 
@@ -69,11 +70,9 @@ pub struct AddressBody {
     post, path = "/email/verification", tag = "Account",
     request_body(content = inline(AddressBody)),
     responses(
-        (status = 202, body = AcceptedBody),
-        (status = 400, description = "This is no address", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "This service sends no mail", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 202, description = "A mail tells the rest", body = AcceptedBody),
+        (status = 400, description = "This is no address"),
+        (status = 404, description = "This service sends no mail"),
     )
 )]
 pub async fn ask_verification(
@@ -109,10 +108,8 @@ pub struct TokenBody {
     request_body(content = inline(TokenBody)),
     responses(
         (status = 204, description = "It is proven"),
-        (status = 400, description = "The token is not good", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "This service sends no mail", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 400, description = "The token is not good"),
+        (status = 404, description = "This service sends no mail"),
     )
 )]
 pub async fn verify(
@@ -139,6 +136,7 @@ pub async fn verify(
 #[allow(dead_code, reason = "describes the body for the documentation")]
 pub struct EmailChangeBody {
     /// The new address.
+    #[schema(format = "email", max_length = 254)]
     email: String,
     /// The present password.
     #[schema(format = Password)]
@@ -154,13 +152,9 @@ pub struct EmailChangeBody {
     post, path = "/users/me/email", tag = "Account",
     request_body(content = inline(EmailChangeBody)),
     responses(
-        (status = 202, body = AcceptedBody),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "This service sends no mail", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many wrong passwords, or changes asked for", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 202, description = "A mail tells the rest", body = AcceptedBody),
+        (status = 404, description = "This service sends no mail"),
+        (status = 429, description = "Too many wrong passwords, or changes asked for"),
     ),
     security(("user" = []))
 )]

@@ -85,9 +85,8 @@ impl OAuthError {
         Self { headers, ..Self::new(status, error, description) }
     }
 
-    /// 400 `unsupported_grant_type`.
-    pub fn unsupported_grant_type() -> Self {
-        let description = "the grants are password, refresh_token and client_credentials";
+    /// 400 `unsupported_grant_type`, with those that are supported.
+    pub fn unsupported_grant_type(description: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", description)
     }
 

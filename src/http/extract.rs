@@ -28,7 +28,7 @@ pub use fields::Fields;
 pub use query::Query;
 
 /// The most bytes that a body may have, where nothing else is said.
-const LONGEST_BODY: usize = 16 * 1024;
+pub const LONGEST_BODY: usize = 16 * 1024;
 /// How long a client may take to send one.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// More parameters than this are refused.
@@ -40,9 +40,15 @@ pub enum BodyError {
     /// More than the limit.
     #[error("the body is larger than {} KiB", .0 / 1024)]
     TooLarge(usize),
-    /// Not the media type of this endpoint.
-    #[error("the body must be {0}")]
-    WrongType(&'static str),
+    /// Not a media type of this endpoint.
+    #[error("the body must be {}", names(.0))]
+    WrongType(&'static [MediaType]),
+    /// By its own account not UTF-8.
+    #[error("the body must be UTF-8, and its Content-Type name no other charset")]
+    WrongCharset,
+    /// Compressed, or encoded otherwise.
+    #[error("the body must come without a Content-Encoding")]
+    Encoded,
     /// It did not arrive in time.
     #[error("the body did not arrive in time")]
     TimedOut,
@@ -56,7 +62,9 @@ impl BodyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::WrongType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::WrongType(_) | Self::WrongCharset | Self::Encoded => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
         }
@@ -92,23 +100,36 @@ impl MediaType {
     }
 }
 
-/// Whether the body is UTF-8 by its own account, and not compressed.
-fn is_plain(request: &HttpRequest) -> bool {
-    let charset = request.encoding().is_ok_and(|encoding| encoding.name() == "UTF-8");
-    let coding = request.headers().get(header::CONTENT_ENCODING);
-    charset && coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+/// Names of media types, as a sentence lists them.
+fn names(media_types: &[MediaType]) -> String {
+    media_types.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
-/// Reads a body of `media_type`, of at most `longest` bytes. Bodies hold passwords and tokens, so the text is a secret.
+/// Whether the body is of one of `media_types`, UTF-8 by its own account, and not compressed.
+fn check_type(request: &HttpRequest, media_types: &'static [MediaType]) -> Result<(), BodyError> {
+    if !MediaType::of(request).is_some_and(|given| media_types.contains(&given)) {
+        return Err(BodyError::WrongType(media_types));
+    }
+    if !request.encoding().is_ok_and(|encoding| encoding.name() == "UTF-8") {
+        return Err(BodyError::WrongCharset);
+    }
+    match request.headers().get(header::CONTENT_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            Err(BodyError::Encoded)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body of one of `media_types`, of at most `longest` bytes. Bodies hold passwords and
+/// tokens, so the text is a secret.
 async fn body(
     request: &HttpRequest,
     mut payload: Payload,
-    media_type: MediaType,
+    media_types: &'static [MediaType],
     longest: usize,
 ) -> Result<Secret<String>, BodyError> {
-    if MediaType::of(request) != Some(media_type) || !is_plain(request) {
-        return Err(BodyError::WrongType(media_type.as_str()));
-    }
+    check_type(request, media_types)?;
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > longest) {
@@ -138,7 +159,7 @@ pub struct Form(Vec<(String, Secret<String>)>);
 impl Form {
     /// Reads the form of `request`.
     pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, OAuthError> {
-        let text = body(request, payload, MediaType::Form, LONGEST_BODY).await?;
+        let text = body(request, payload, &[MediaType::Form], LONGEST_BODY).await?;
         Ok(Self::parse(text.expose())?)
     }
 

@@ -2,15 +2,24 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::Problem;
 use crate::app::App;
 use crate::metrics::Readings;
 
+/// That all is well.
+#[derive(Serialize, ToSchema)]
+pub struct HealthBody {
+    /// `live` or `ready`.
+    status: &'static str,
+}
+
 /// Whether the process lives
 #[utoipa::path(
     get, path = "/health/live", tag = "Operation",
-    responses((status = 200, description = "It does"))
+    responses((status = 200, description = "It does", body = HealthBody))
 )]
 pub async fn live() -> HttpResponse {
     answer("live")
@@ -22,7 +31,7 @@ pub async fn live() -> HttpResponse {
 #[utoipa::path(
     get, path = "/health/ready", tag = "Operation",
     responses(
-        (status = 200, description = "They can"),
+        (status = 200, description = "They can", body = HealthBody),
         (status = 503, description = "They cannot; the detail says why"),
     )
 )]
@@ -48,16 +57,17 @@ pub async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
     Ok(answer("ready"))
 }
 
-fn answer(status: &str) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("Cache-Control", "no-store"))
-        .json(serde_json::json!({ "status": status }))
+fn answer(status: &'static str) -> HttpResponse {
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(HealthBody { status })
 }
 
 /// What the process counts
 #[utoipa::path(
     get, path = "/metrics", tag = "Operation",
-    responses((status = 200, description = "Prometheus text format", content_type = "text/plain"))
+    responses(
+        (status = 200, description = "Prometheus text format", body = String,
+            content_type = "text/plain"),
+    )
 )]
 pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
     let server = &app.authorization_server;

@@ -3,42 +3,84 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::error::OAuthError;
 use super::extract::{self, Form};
 use super::revoke::TokenQuestion;
-use super::token::ErrorBody;
 use crate::app::App;
 use crate::oauth::{Introspection, TokenError};
 use crate::time::Timestamp;
 use crate::tokens::Claims;
 
-/// What is known of a token (RFC 7662 section 2.2). Inactive ones show nothing else.
-#[derive(Serialize, ToSchema)]
-pub struct IntrospectionBody {
+/// What is answered.
+#[derive(Serialize)]
+struct Answer {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
     /// The claims of an access token, as they stand in it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     claims: Option<Box<Claims>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<RefreshTokenBody>,
+    refresh_token: Option<RefreshToken>,
 }
 
 /// What is known of a refresh token.
-#[derive(Serialize, ToSchema)]
-pub struct RefreshTokenBody {
+#[derive(Serialize)]
+struct RefreshToken {
     iss: String,
     sub: String,
     client_id: String,
     scope: String,
-    #[schema(value_type = i64)]
     iat: Timestamp,
-    #[schema(value_type = i64)]
     exp: Timestamp,
+}
+
+/// What is known of a token (RFC 7662 section 2.2). Of one that is not active, `active` stands
+/// alone. An access token shows all its claims, also those that its client adds.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the answer for the documentation")]
+pub struct IntrospectionBody {
+    /// Whether it is good now.
+    active: bool,
+    /// `Bearer` for an access token.
+    #[schema(nullable = false)]
+    token_type: Option<String>,
+    /// Who issued it.
+    #[schema(nullable = false)]
+    iss: Option<String>,
+    /// The user, or the client that speaks for itself.
+    #[schema(nullable = false)]
+    sub: Option<String>,
+    /// Who an access token is for: one text or a list.
+    #[schema(value_type = Option<Value>, nullable = false)]
+    aud: Option<Value>,
+    /// The client that it was issued to.
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    /// What it allows; absent where it is nothing.
+    #[schema(nullable = false)]
+    scope: Option<String>,
+    /// When it was issued, in seconds since 1970.
+    #[schema(nullable = false)]
+    iat: Option<i64>,
+    /// When it ends, in seconds since 1970.
+    #[schema(nullable = false)]
+    exp: Option<i64>,
+    /// The id of an access token.
+    #[schema(nullable = false)]
+    jti: Option<String>,
+    /// The session that an access token belongs to.
+    #[schema(nullable = false)]
+    sid: Option<String>,
+    /// When the user last gave a password, in seconds since 1970.
+    #[schema(nullable = false)]
+    auth_time: Option<i64>,
+    /// The user's roles.
+    #[schema(nullable = false)]
+    roles: Option<Vec<String>>,
 }
 
 /// Ask what a token is worth now
@@ -50,9 +92,8 @@ pub struct RefreshTokenBody {
         content = inline(TokenQuestion), content_type = "application/x-www-form-urlencoded"
     ),
     responses(
-        (status = 200, body = IntrospectionBody),
-        (status = 400, description = "RFC 6749 section 5.2", body = ErrorBody),
-        (status = 401, description = "`invalid_client`", body = ErrorBody),
+        (status = 200, description = "What it is worth", body = IntrospectionBody),
+        (status = 400, description = "RFC 6749 section 5.2"),
     ),
     security(("client" = []))
 )]
@@ -70,7 +111,7 @@ pub async fn introspect(
     let server = &app.authorization_server;
     let client = server.authenticate(Some(credentials), &origin, now).await?;
     let found = server.introspect(&client, method, form.required("token")?, now).await?;
-    let mut body = IntrospectionBody {
+    let mut body = Answer {
         active: !matches!(found, Introspection::Inactive),
         token_type: None,
         claims: None,
@@ -84,7 +125,7 @@ pub async fn introspect(
         }
         Introspection::RefreshToken { sub, client_id, scope, iat, exp } => {
             let iss = app.config.issuer.clone();
-            body.refresh_token = Some(RefreshTokenBody { iss, sub, client_id, scope, iat, exp });
+            body.refresh_token = Some(RefreshToken { iss, sub, client_id, scope, iat, exp });
         }
     }
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))

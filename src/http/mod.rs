@@ -20,6 +20,7 @@ mod health;
 mod introspect;
 mod my_sessions;
 mod observe;
+mod openapi;
 mod paging;
 mod precondition;
 mod recovery;

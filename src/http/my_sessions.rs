@@ -6,7 +6,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::account::ProblemBody;
 use super::error::Problem;
 use super::extract::Query;
 use super::finish::to_the_end;
@@ -61,7 +60,7 @@ impl SessionBody {
 /// List one's own sessions, newest first
 #[utoipa::path(
     get, path = "/users/me/sessions", tag = "Account",
-    responses((status = 200, body = Vec<SessionBody>)),
+    responses((status = 200, description = "All of them", body = Vec<SessionBody>)),
     security(("user" = []))
 )]
 pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -80,8 +79,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     params(("sid" = String, Path, description = "The session")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = []))
 )]
@@ -114,8 +112,7 @@ pub async fn end_one(
         description = "`true` lets the session that the request's token belongs to live on")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 400, description = "The query says something else", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 400, description = "The query says something else"),
     ),
     security(("user" = []))
 )]

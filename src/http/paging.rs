@@ -4,12 +4,24 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// How many items a page has where nothing is said.
 pub const USUAL: u32 = 50;
 /// The most it can have.
 pub const LONGEST: u32 = 200;
+
+/// Which page is asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes parameters for the documentation")]
+pub struct PageParams {
+    /// How many items the page has at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
 
 /// What is listed. A cursor of one list is none of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

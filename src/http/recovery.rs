@@ -4,7 +4,6 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::account::ProblemBody;
 use super::email::{AcceptedBody, AddressBody, NOT_GOOD, accepted, address, check_mail_is_on};
 use super::error::Problem;
 use super::extract::{self, Fields};
@@ -20,11 +19,9 @@ use crate::storage::StorageError;
     post, path = "/password/forgot", tag = "Account",
     request_body(content = inline(AddressBody)),
     responses(
-        (status = 202, body = AcceptedBody),
-        (status = 400, description = "This is no address", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "This service sends no mail", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 202, description = "A mail tells the rest", body = AcceptedBody),
+        (status = 400, description = "This is no address"),
+        (status = 404, description = "This service sends no mail"),
     )
 )]
 pub async fn forgot(
@@ -52,7 +49,7 @@ pub struct PasswordResetBody {
     #[schema(format = Password)]
     token: String,
     /// The new password: 8 to 256 characters, none of the commonest.
-    #[schema(format = Password)]
+    #[schema(format = Password, min_length = 8, max_length = 256)]
     password: String,
 }
 
@@ -64,10 +61,8 @@ pub struct PasswordResetBody {
     request_body(content = inline(PasswordResetBody)),
     responses(
         (status = 204, description = "Set; sign in with it"),
-        (status = 400, description = "The token is not good, or the password may not be chosen",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "This service sends no mail", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 400, description = "The token is not good, or the password may not be chosen"),
+        (status = 404, description = "This service sends no mail"),
     )
 )]
 pub async fn reset(

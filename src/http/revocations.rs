@@ -49,7 +49,7 @@ impl Listeners {
         (status = 304, description = "The statement whose `ETag` came in `If-None-Match`"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
-        (status = 503, description = "No key signs a statement now"),
+        (status = 503, description = "No key signs a statement now, or a store does not answer"),
     ),
     security((), ("service" = ["revocations:read"]))
 )]
@@ -112,7 +112,7 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
             content_type = "text/event-stream"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
-        (status = 503, description = "Too many are listening already"),
+        (status = 503, description = "Too many are listening already, or the service is about to stop"),
     ),
     security((), ("service" = ["revocations:read"]))
 )]

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use super::error::OAuthError;
 use super::extract::{self, Form};
 use super::finish::to_the_end;
-use super::token::ErrorBody;
 use crate::app::App;
 use crate::oauth::TokenError;
 
@@ -36,8 +35,7 @@ pub struct TokenQuestion {
     ),
     responses(
         (status = 200, description = "The token is not usable, whatever it was"),
-        (status = 400, description = "RFC 6749 section 5.2", body = ErrorBody),
-        (status = 401, description = "`invalid_client`", body = ErrorBody),
+        (status = 400, description = "RFC 6749 section 5.2"),
     ),
     security(("client" = []))
 )]

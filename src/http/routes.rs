@@ -155,6 +155,9 @@ impl Routes {
         add("/admin/users/{id}/password", No, Each, "PUT", vec![
             web::put().to(admin_users::changes::set_password),
         ]);
+        add("/admin/users/{id}/unlock", No, Each, "POST", vec![
+            post().to(admin_users::changes::unlock),
+        ]);
         add("/admin/users/{id}/sessions", No, Each, "GET, HEAD, DELETE", vec![
             get().to(admin_sessions::list_of_user),
             web::delete().to(admin_sessions::end_all_of_user),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::OAuthError;
-use super::extract::{self, Fields, Form, MediaType};
+use super::extract::{self, BodyError, Fields, Form, MediaType};
 use super::finish::to_the_end;
 use crate::app::App;
 use crate::audit::Origin;
@@ -18,6 +18,9 @@ use crate::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, W
 use crate::time::Timestamp;
 use crate::tokens::Scope;
 use crate::users::Password;
+
+const GRANTS: &str = "the grants are password, refresh_token and client_credentials";
+const LOGIN_GRANT: &str = "the grant here is password; others are for the token endpoint";
 
 /// More resources than this are refused.
 const MOST_RESOURCES: usize = 16;
@@ -37,19 +40,8 @@ pub struct TokenBody {
     scope: String,
     /// The refresh token, where the grant gives one. Opaque.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     refresh_token: Option<String>,
-}
-
-/// An error (RFC 6749 section 5.2).
-#[derive(Serialize, ToSchema)]
-pub struct ErrorBody {
-    /// The code.
-    #[schema(example = "invalid_grant")]
-    error: String,
-    /// A sentence for developers.
-    error_description: String,
-    /// The same sentence, at `/login` only.
-    detail: Option<String>,
 }
 
 /// The form of the token endpoint.
@@ -68,7 +60,8 @@ pub struct TokenForm {
     /// Words separated by spaces; everything that may be granted if absent.
     scope: Option<String>,
     /// Where the access token will be used (RFC 8707); may be repeated.
-    resource: Option<String>,
+    #[schema(max_items = 16)]
+    resource: Option<Vec<String>>,
     /// The client, unless it authenticates by the header; `signet-first-party` if absent.
     client_id: Option<String>,
     /// The secret of a confidential client, unless it authenticates by the header.
@@ -76,11 +69,12 @@ pub struct TokenForm {
     client_secret: Option<String>,
 }
 
-/// The form of `/login`; the same members may come as JSON, with `email` for `username`.
+/// The form of `/login`.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form for the documentation")]
 pub struct LoginForm {
     /// `password`, if anything.
+    #[schema(pattern = "^password$")]
     grant_type: Option<String>,
     /// The e-mail address.
     username: String,
@@ -89,8 +83,52 @@ pub struct LoginForm {
     password: String,
     /// Words separated by spaces; everything that may be granted if absent.
     scope: Option<String>,
-    /// The client; `signet-first-party` if absent.
+    /// Where the access token will be used (RFC 8707); may be repeated.
+    #[schema(max_items = 16)]
+    resource: Option<Vec<String>>,
+    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
     client_id: Option<String>,
+    /// The secret of a confidential client, unless it authenticates by the header.
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// The same as JSON: the e-mail address comes as `email` or as `username`. Empty text counts as
+/// absent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+#[schema(example = json!({ "email": "ada@example.com", "password": "…" }))]
+pub struct LoginBody {
+    /// `password`, if anything.
+    #[schema(pattern = "^(password)?$")]
+    grant_type: Option<String>,
+    /// The e-mail address; needed unless `username` is there.
+    email: Option<String>,
+    /// The e-mail address; needed unless `email` is there.
+    username: Option<String>,
+    /// The password.
+    #[schema(format = Password)]
+    password: String,
+    /// Words separated by spaces; everything that may be granted if absent.
+    scope: Option<String>,
+    /// Where the access token will be used (RFC 8707); several come as a list.
+    resource: Option<Resources>,
+    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
+    client_id: Option<String>,
+    /// The secret of a confidential client, unless it authenticates by the header.
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// One or several.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes a member for the documentation")]
+#[serde(untagged)]
+enum Resources {
+    /// One.
+    One(String),
+    /// Several, at most 16.
+    Several(Vec<String>),
 }
 
 /// Exchange a grant for tokens
@@ -98,12 +136,10 @@ pub struct LoginForm {
     post, path = "/oauth2/token", tag = "OAuth 2.0",
     request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, body = TokenBody),
-        (status = 400, description = "RFC 6749 section 5.2", body = ErrorBody),
-        (status = 401, description = "`invalid_client`", body = ErrorBody),
+        (status = 200, description = "The tokens", body = TokenBody),
+        (status = 400, description = "RFC 6749 section 5.2"),
         (status = 429, description = "Too many wrong passwords, or too many refreshes of one \
-            session: try again after `Retry-After`", body = ErrorBody),
-        (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
+            session: try again after `Retry-After`"),
     ),
     security((), ("client" = []))
 )]
@@ -117,7 +153,8 @@ pub async fn token(
     let origin = extract::origin(&request, &app);
     let credentials = form.credentials(&request)?;
     let grant = form.required("grant_type")?;
-    let grant = GrantType::parse(grant).ok_or_else(OAuthError::unsupported_grant_type)?;
+    let grant =
+        GrantType::parse(grant).ok_or_else(|| OAuthError::unsupported_grant_type(GRANTS))?;
     let wish = wish(form.optional("scope"), form.all("resource"))?;
     if grant == GrantType::ClientCredentials && credentials.is_none() {
         return Err(TokenError::InvalidClient { basic: false }.into());
@@ -152,15 +189,14 @@ pub async fn token(
     post, path = "/login", tag = "Account",
     request_body(content(
         (inline(LoginForm) = "application/x-www-form-urlencoded"),
-        (inline(LoginForm) = "application/json"),
+        (inline(LoginBody) = "application/json"),
     )),
     responses(
-        (status = 200, body = TokenBody),
+        (status = 200, description = "The tokens", body = TokenBody),
         (status = 400, description = "`invalid_grant`: `Incorrect email or password`, or \
-            `Inactive user` to who has the password", body = ErrorBody),
+            `Inactive user` to who has the password"),
         (status = 429, description = "Too many wrong passwords, the same for every account: try \
-            again after `Retry-After`", body = ErrorBody),
-        (status = 503, description = "Try again after `Retry-After`", body = ErrorBody),
+            again after `Retry-After`"),
     ),
     security((), ("client" = []))
 )]
@@ -180,7 +216,8 @@ async fn log_in(
 ) -> Result<TokenResponse, OAuthError> {
     let (credentials, wanted) = match MediaType::of(request) {
         Some(MediaType::Json) => read_json(request, payload).await?,
-        _ => read_form(request, payload).await?,
+        Some(MediaType::Form) => read_form(request, payload).await?,
+        _ => return Err(BodyError::WrongType(&[MediaType::Form, MediaType::Json]).into()),
     };
     let (now, origin): (Timestamp, Origin) = (app.clock.now(), extract::origin(request, app));
     let server = &app.authorization_server;
@@ -209,7 +246,7 @@ async fn read_form(
 ) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
     let form = Form::read(request, payload).await?;
     if form.optional("grant_type").is_some_and(|grant| grant != "password") {
-        return Err(OAuthError::unsupported_grant_type());
+        return Err(OAuthError::unsupported_grant_type(LOGIN_GRANT));
     }
     let sign_in = PasswordRequest {
         username: form.required("username")?.to_owned(),
@@ -226,13 +263,14 @@ async fn read_json(
     let mut fields = Fields::read(request, payload).await?;
     let mut member = |name| fields.optional(name).filter(|value| !value.is_empty());
     let (username, email) = (member("username"), member("email"));
-    let (grant, scope, resource) = (member("grant_type"), member("scope"), member("resource"));
+    let (grant, scope) = (member("grant_type"), member("scope"));
     let (id, secret) = (member("client_id"), member("client_secret"));
     let password = fields.password("password");
+    let resources = fields.text_or_texts("resource");
     fields.finish().map_err(|problem| OAuthError::invalid_request(problem.to_string()))?;
 
     if grant.is_some_and(|grant| grant != "password") {
-        return Err(OAuthError::unsupported_grant_type());
+        return Err(OAuthError::unsupported_grant_type(LOGIN_GRANT));
     }
     if username.is_some() && email.is_some() && username != email {
         return Err(OAuthError::invalid_request("username and email differ"));
@@ -241,7 +279,7 @@ async fn read_json(
     let sign_in = PasswordRequest {
         username: username.or(email).ok_or_else(|| missing("username"))?,
         password: password.ok_or_else(|| missing("password"))?,
-        wish: wish(scope.as_deref(), resource.as_deref().into_iter())?,
+        wish: wish(scope.as_deref(), resources.iter().map(String::as_str))?,
     };
     Ok((extract::credentials(request, id.as_deref(), secret.as_deref())?, sign_in))
 }
@@ -253,7 +291,8 @@ fn wish<'a>(
     let scope = scope.map(Scope::parse).transpose();
     let scope = scope.map_err(|_| TokenError::InvalidScope("the scope is malformed"))?;
     let mut distinct: Vec<String> = Vec::new();
-    for resource in resources {
+    // Empty ones count as absent (RFC 6749 section 3.2).
+    for resource in resources.filter(|resource| !resource.is_empty()) {
         if !distinct.iter().any(|known| known == resource) {
             distinct.push(resource.to_owned());
         }

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use super::bearer::BearerError;
 use super::error::OAuthError;
 use super::signed_in;
-use super::token::ErrorBody;
 use crate::app::App;
 use crate::tokens::{Scope, scope};
 
@@ -18,10 +17,13 @@ pub struct UserInfo {
     /// The user's id, as in the token.
     sub: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     email_verified: Option<bool>,
 }
 
@@ -31,9 +33,8 @@ pub struct UserInfo {
 #[utoipa::path(
     get, path = "/oauth2/userinfo", tag = "OAuth 2.0",
     responses(
-        (status = 200, body = UserInfo),
-        (status = 401, description = "`invalid_token`", body = ErrorBody),
-        (status = 403, description = "`insufficient_scope`", body = ErrorBody),
+        (status = 200, description = "The claims that the scope opens", body = UserInfo),
+        (status = 403, description = "`insufficient_scope`"),
     ),
     security(("user" = []))
 )]
@@ -59,9 +60,8 @@ pub async fn userinfo(app: Data<App>, request: HttpRequest) -> Result<HttpRespon
 #[utoipa::path(
     post, path = "/oauth2/userinfo", tag = "OAuth 2.0",
     responses(
-        (status = 200, body = UserInfo),
-        (status = 401, description = "`invalid_token`", body = ErrorBody),
-        (status = 403, description = "`insufficient_scope`", body = ErrorBody),
+        (status = 200, description = "The claims that the scope opens", body = UserInfo),
+        (status = 403, description = "`insufficient_scope`"),
     ),
     security(("user" = []))
 )]

@@ -2,8 +2,6 @@
 //! end even if its caller hangs up, leaves an audit event, and is in force everywhere when it is
 //! acknowledged.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag};
 use actix_web::web::{Data, Path, Payload};
@@ -16,11 +14,11 @@ use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::clients::change::ClientChange;
 use crate::clients::{Client, Registration};
-use crate::http::account::ProblemBody;
-use crate::http::administrator::{Closed, administrator, asked};
+use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
+use crate::http::openapi::Span;
 use crate::http::precondition;
 use crate::registrar::{ClientView, Registrar, RegistrarError, USUAL_OVERLAP, cut_off, taken_over};
 use crate::time::Timestamp;
@@ -35,6 +33,7 @@ pub struct ClientWithSecretBody {
     client: ClientView,
     /// Shown this once; a public client has none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     client_secret: Option<String>,
 }
 
@@ -49,23 +48,29 @@ pub struct ClientWithSecretBody {
 }))]
 pub struct NewClientBody {
     /// Its public name: 1 to 100 characters of A-Z a-z 0-9 - . _ ~
+    #[schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._~-]+$")]
     client_id: String,
     /// `public` or `confidential`.
     r#type: String,
     /// A name for people.
+    #[schema(max_length = 200)]
     name: Option<String>,
     /// What it may use at the token endpoint; the usual grant of its type if absent.
+    #[schema(min_items = 1, nullable = false)]
     grants: Option<Vec<String>>,
     /// What it may ask for.
+    #[schema(max_items = 64, nullable = false)]
     scopes: Option<Vec<String>>,
     /// The resources that it may name (RFC 8707).
+    #[schema(max_items = 32, nullable = false)]
     audiences: Option<Vec<String>>,
     /// Members of the user's metadata that its tokens have as claims.
+    #[schema(max_items = 20, nullable = false)]
     claims: Option<Vec<String>>,
     /// How long its access tokens live, such as `5m` or seconds; as configured if absent.
-    #[schema(value_type = Option<String>)]
-    access_token_lifetime: Option<Duration>,
+    access_token_lifetime: Option<Span>,
     /// Whether it may not get tokens yet.
+    #[schema(nullable = false)]
     disabled: Option<bool>,
 }
 
@@ -75,13 +80,9 @@ pub struct NewClientBody {
     operation_id = "add_client",
     request_body(content = inline(NewClientBody)),
     responses(
-        (status = 201, body = ClientWithSecretBody,
+        (status = 201, description = "Registered", body = ClientWithSecretBody,
             headers(("Location" = String), ("ETag" = String))),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The id is taken", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 409, description = "The id is taken"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -114,19 +115,24 @@ pub async fn create(
 #[schema(example = json!({ "scopes": ["users:read", "reports:write"], "disabled": false }))]
 pub struct ClientChangeBody {
     /// A name for people; null or empty removes it.
+    #[schema(max_length = 200)]
     name: Option<String>,
     /// What it may use at the token endpoint, at least one.
+    #[schema(min_items = 1, nullable = false)]
     grants: Option<Vec<String>>,
     /// What it may ask for.
+    #[schema(max_items = 64, nullable = false)]
     scopes: Option<Vec<String>>,
     /// The resources that it may name (RFC 8707).
+    #[schema(max_items = 32, nullable = false)]
     audiences: Option<Vec<String>>,
     /// Members of the user's metadata that its tokens have as claims.
+    #[schema(max_items = 20, nullable = false)]
     claims: Option<Vec<String>>,
     /// How long its access tokens live, such as `5m` or seconds; null for what is configured.
-    #[schema(value_type = Option<String>)]
-    access_token_lifetime: Option<Duration>,
+    access_token_lifetime: Option<Span>,
     /// Whether it may not get tokens.
+    #[schema(nullable = false)]
     disabled: Option<bool>,
 }
 
@@ -145,18 +151,12 @@ pub struct ClientChangeBody {
         (inline(ClientChangeBody) = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, body = ClientView, headers(("ETag" = String))),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The bundled client needs it, or the caller would shut itself out",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "The client as it is now", body = ClientView,
+            headers(("ETag" = String))),
+        (status = 404, description = "There is none such"),
+        (status = 409, description = "The bundled client needs it, or the caller would shut itself out"),
+        (status = 412, description = "It was changed meanwhile"),
+        (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -199,15 +199,10 @@ pub async fn change(
     ),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is the bundled client, or the caller itself",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 404, description = "There is none such"),
+        (status = 409, description = "It is the bundled client, or the caller itself"),
+        (status = 412, description = "It was changed meanwhile"),
+        (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -236,8 +231,7 @@ pub async fn remove(
 pub struct RotateSecretBody {
     /// How long the present secret stays valid, at most 90 days; `24h` if absent, `0s` ends it at
     /// once.
-    #[schema(value_type = Option<String>)]
-    keep_old_for: Option<Duration>,
+    keep_old_for: Option<Span>,
 }
 
 /// Make a new secret
@@ -249,14 +243,9 @@ pub struct RotateSecretBody {
     params(("client_id" = String, Path, description = "The client's id")),
     request_body(content = inline(Option<RotateSecretBody>)),
     responses(
-        (status = 200, body = ClientWithSecretBody),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is public", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "The client with its new secret", body = ClientWithSecretBody),
+        (status = 404, description = "There is none such"),
+        (status = 409, description = "It is public"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

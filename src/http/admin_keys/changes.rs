@@ -5,7 +5,6 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::unknown;
@@ -15,27 +14,16 @@ use crate::custody::{
     Custody, CustodyError, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView,
     Turn, Why,
 };
-use crate::http::account::ProblemBody;
-use crate::http::administrator::{Closed, administrator, asked, shown};
+use crate::http::administrator::{administrator, asked, shown};
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
+use crate::http::openapi::Span;
 use crate::keys::Algorithm;
 use crate::keys::algorithm::UnknownAlgorithm;
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
 const LONGEST_IMPORT: usize = 64 * 1024;
-
-/// A time span.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "describes a member for the documentation")]
-#[serde(untagged)]
-enum Span {
-    /// Such as `1h`.
-    Text(String),
-    /// Whole seconds.
-    Seconds(u64),
-}
 
 /// What a rotation may say; nothing is needed.
 #[derive(ToSchema)]
@@ -49,6 +37,7 @@ pub struct RotateBody {
     /// Also sooner than verifiers can follow.
     force: Option<bool>,
     /// Why; needed where it is forced, and kept in the audit trail.
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -60,16 +49,13 @@ pub struct RotateBody {
     operation_id = "rotate_keys",
     request_body(content = inline(Option<RotateBody>)),
     responses(
-        (status = 200, body = RotationView, example = json!({
+        (status = 200, description = "What is planned", body = RotationView, example = json!({
             "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
             "activates_at": "2026-01-31T10:30:00Z",
             "old_retires_at": "2026-01-31T10:41:00Z",
         })),
-        (status = 400, description = "Bad fields, or sooner than verifiers can follow",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "A rotation is under way", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 400, description = "Bad fields, or sooner than verifiers can follow"),
+        (status = 409, description = "A rotation is under way"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -96,6 +82,7 @@ pub struct RetireBody {
     /// Also while its tokens can be alive.
     force: Option<bool>,
     /// Why; needed where it is forced, and kept in the audit trail.
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -106,14 +93,9 @@ pub struct RetireBody {
     params(("kid" = String, Path, description = "The key's name")),
     request_body(content = inline(Option<RetireBody>)),
     responses(
-        (status = 200, body = KeyView),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It signs, its tokens can be alive, or it is retired already",
-            body = ProblemBody, content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "The key as it is now", body = KeyView),
+        (status = 404, description = "There is none such"),
+        (status = 409, description = "It signs, its tokens can be alive, or it is retired already"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -141,6 +123,7 @@ pub async fn retire(
 #[schema(example = json!({ "reason": "the backup of 30 January was stolen" }))]
 pub struct RevokeBody {
     /// Kept in the audit trail.
+    #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 
@@ -154,7 +137,8 @@ pub struct RevokeBody {
     params(("kid" = String, Path, description = "The key's name")),
     request_body(content = inline(RevokeBody)),
     responses(
-        (status = 200, body = RevocationView, example = json!({
+        (status = 200, description = "What it means for everybody else",
+            body = RevocationView, example = json!({
             "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
             "only_verified": false,
             "tokens_issued_from": "2026-01-01T09:30:00Z",
@@ -164,13 +148,9 @@ pub struct RevokeBody {
             "active_in_all_caches_at": "2026-01-01T09:40:05Z",
             "gone_from_all_caches_at": "2026-01-31T09:40:00Z",
         })),
-        (status = 400, description = "No reason", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is retired already", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 400, description = "No reason"),
+        (status = 404, description = "There is none such"),
+        (status = 409, description = "It is retired already"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -203,7 +183,7 @@ pub async fn revoke(
 }))]
 pub struct ImportBody {
     /// An RSA key: PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
-    #[schema(format = Password)]
+    #[schema(format = Password, max_length = 32768)]
     pem: String,
     /// Opens an encrypted one.
     #[schema(format = Password)]
@@ -211,6 +191,7 @@ pub struct ImportBody {
     /// RS256 or PS256.
     algorithm: Option<String>,
     /// The name that its tokens carry already; its RFC 7638 thumbprint if absent.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     kid: Option<String>,
     /// When it starts to sign; `keys.publish_ahead` if absent.
     activate_in: Option<Span>,
@@ -219,6 +200,7 @@ pub struct ImportBody {
     /// Also sooner than verifiers can follow.
     force: Option<bool>,
     /// Why; needed where it is forced, and kept in the audit trail.
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -230,16 +212,14 @@ pub struct ImportBody {
     operation_id = "import_key",
     request_body(content = inline(ImportBody)),
     responses(
-        (status = 201, body = ImportView, headers(("Location" = String)), example = json!({
+        (status = 201, description = "The key is there", body = ImportView,
+            headers(("Location" = String)), example = json!({
             "kid": "2024-11",
             "activates_at": "2026-02-01T09:30:00Z",
             "retires_at": null,
         })),
-        (status = 400, description = "Bad fields, or a key that is weak or cannot be read",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "A key of this name is there already", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 400, description = "Bad fields, or a key that is weak or cannot be read"),
+        (status = 409, description = "A key of this name is there already"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -280,10 +260,9 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
     post, path = "/admin/keys/rewrap", tag = "Administration: keys",
     operation_id = "rewrap_keys",
     responses(
-        (status = 200, body = RewrapView, example = json!({
+        (status = 200, description = "What was done", body = RewrapView, example = json!({
             "sealed_under": "3f9d0c1e", "rewrapped": 3, "no_longer_needed": ["a04b77d2"],
         })),
-        Closed,
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

@@ -12,8 +12,7 @@ use crate::accounts::administration::{ChangeError, Details, UserChange};
 use crate::accounts::merge_patch::merge_patch;
 use crate::app::App;
 use crate::audit::By;
-use crate::http::account::ProblemBody;
-use crate::http::administrator::{Closed, administrator, asked};
+use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
@@ -30,13 +29,16 @@ const LONGEST_USER: usize = 64 * 1024;
 #[schema(example = json!({ "email": "ada@example.com", "name": "Ada", "roles": ["staff"] }))]
 pub struct NewUserBody {
     /// The login name.
+    #[schema(format = "email", max_length = 254)]
     email: String,
     /// 8 to 256 characters, none of the commonest. Without one nobody can sign in until it is set.
-    #[schema(format = Password)]
+    #[schema(format = Password, min_length = 8, max_length = 256, nullable = false)]
     password: Option<String>,
     /// A display name.
+    #[schema(max_length = 200)]
     name: Option<String>,
     /// Role names.
+    #[schema(max_items = 32, nullable = false)]
     roles: Option<Vec<String>>,
     /// Whether the address is known to be the user's.
     email_verified: Option<bool>,
@@ -53,13 +55,9 @@ pub struct NewUserBody {
     operation_id = "add_user",
     request_body(content = inline(NewUserBody)),
     responses(
-        (status = 201, body = ManagedUserBody,
+        (status = 201, description = "Added", body = ManagedUserBody,
             headers(("Location" = String), ("ETag" = String))),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The address is taken", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 409, description = "The address is taken"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -118,14 +116,19 @@ pub async fn create(
 #[schema(example = json!({ "roles": ["staff", "admin"] }))]
 pub struct UserChangeBody {
     /// A new display name; null or empty removes it.
+    #[schema(max_length = 200)]
     name: Option<String>,
     /// A new login name, which counts as not verified unless it is said to be.
+    #[schema(format = "email", max_length = 254, nullable = false)]
     email: Option<String>,
     /// All role names.
+    #[schema(max_items = 32, nullable = false)]
     roles: Option<Vec<String>>,
     /// Whether the user may not sign in; if so, all sessions end.
+    #[schema(nullable = false)]
     disabled: Option<bool>,
     /// Whether the address is known to be the user's.
+    #[schema(nullable = false)]
     email_verified: Option<bool>,
     /// Changed by RFC 7396: members replace those of the same name, null removes them; null for the
     /// whole removes all.
@@ -146,18 +149,12 @@ pub struct UserChangeBody {
         (inline(UserChangeBody) = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, body = ManagedUserBody, headers(("ETag" = String))),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The address is taken, or nobody else could administer",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 200, description = "The user as it is now", body = ManagedUserBody,
+            headers(("ETag" = String))),
+        (status = 404, description = "There is none such"),
+        (status = 409, description = "The address is taken, or nobody else could administer"),
+        (status = 412, description = "It was changed meanwhile"),
+        (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -191,15 +188,10 @@ pub async fn change(
     ),
     responses(
         (status = 204, description = "The account and all its sessions are gone"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "Nobody else could administer", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It was changed meanwhile", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 404, description = "There is none such"),
+        (status = 409, description = "Nobody else could administer"),
+        (status = 412, description = "It was changed meanwhile"),
+        (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -223,7 +215,7 @@ pub async fn remove(
 #[allow(dead_code, reason = "describes the body for the documentation")]
 pub struct NewPasswordBody {
     /// 8 to 256 characters, none of the commonest.
-    #[schema(format = Password)]
+    #[schema(format = Password, min_length = 8, max_length = 256)]
     password: String,
 }
 
@@ -237,11 +229,7 @@ pub struct NewPasswordBody {
     request_body(content = inline(NewPasswordBody)),
     responses(
         (status = 204, description = "It is set, and all sessions are over"),
-        (status = 400, description = "Bad fields", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none such", body = ProblemBody,
-            content_type = "application/problem+json"),
-        Closed,
+        (status = 404, description = "There is none such"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -278,6 +266,37 @@ pub async fn set_password(
     } else {
         Err(Problem::not_found())
     }
+}
+
+/// Forget a user's wrong passwords
+///
+/// Who guessed too often, or was guessed at, need not wait any longer.
+#[utoipa::path(
+    post, path = "/admin/users/{id}/unlock", tag = "Administration: users",
+    operation_id = "unlock_user",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(
+        (status = 204, description = "They are forgotten"),
+        (status = 404, description = "There is none such"),
+    ),
+    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
+)]
+pub async fn unlock(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let actor = administrator(&app, &request, now).await?;
+    let user = find(&app, &id).await?;
+    let (app, origin) = (app.clone(), extract::origin(&request, &app));
+    let work = async move {
+        app.authorization_server.unlock(&user, now).await?;
+        app.accounts.unlocked(user.id, By { actor, origin: &origin }, now).await;
+        Ok::<_, StorageError>(())
+    };
+    to_the_end(work).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// What is left to say where no field is wrong.

@@ -77,7 +77,7 @@ impl Fields {
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, BodyError> {
-        Self::parse(body(request, payload, MediaType::Json, longest).await?)
+        Self::parse(body(request, payload, &[MediaType::Json], longest).await?)
     }
 
     /// The same for a change, which may be called a merge patch (RFC 7396) as well.
@@ -86,9 +86,8 @@ impl Fields {
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, BodyError> {
-        let patch = MediaType::of(request).filter(|given| *given == MediaType::MergePatch);
-        let media_type = patch.unwrap_or(MediaType::Json);
-        Self::parse(body(request, payload, media_type, longest).await?)
+        let media_types = &[MediaType::Json, MediaType::MergePatch];
+        Self::parse(body(request, payload, media_types, longest).await?)
     }
 
     fn parse(text: Secret<String>) -> Result<Self, BodyError> {

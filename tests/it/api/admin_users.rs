@@ -152,6 +152,23 @@ async fn without_a_password_nobody_signs_in(backend: Backend) {
 }
 
 #[tokio::test]
+async fn wrong_passwords_are_forgotten() {
+    let admin = Admin::start(Backend::PostgresRedis).await;
+    let client = &admin.client;
+    let user = client.new_user().await;
+    while client.try_login(&user.email, NEW_PASSWORD).await.status != 429 {}
+    client.try_login(&user.email, PASSWORD).await.expect(429);
+    let unlock = format!("/admin/users/{}/unlock", user.id);
+    admin.request("POST", &unlock).answer().await.expect(204);
+    client.login(&user.email, PASSWORD).await;
+    let told = admin.events(&user.id).await;
+    let by = (String::from("user.unlocked"), admin.id.clone(), None);
+    assert!(told.contains(&by), "{told:?}");
+    let nobody = "/admin/users/00000000-0000-0000-0000-000000000000/unlock";
+    admin.request("POST", nobody).answer().await.expect_problem(404);
+}
+
+#[tokio::test]
 async fn an_address_belongs_to_one() {
     let admin = Admin::start(Backend::Sqlite).await;
     let path = admin.add_user("ada@example.com", json!({})).await;

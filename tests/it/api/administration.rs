@@ -7,11 +7,12 @@ use crate::support::client::{Answer, Client, PASSWORD, Send, unique_email};
 use crate::support::signet::{Backend, Signet};
 
 /// The routes that only administrators may call: method and path.
-pub const ROUTES: [(&str, &str); 16] = [
+pub const ROUTES: [(&str, &str); 17] = [
     ("POST", "/admin/users"),
     ("PATCH", "/admin/users/00000000-0000-0000-0000-000000000000"),
     ("DELETE", "/admin/users/00000000-0000-0000-0000-000000000000"),
     ("PUT", "/admin/users/00000000-0000-0000-0000-000000000000/password"),
+    ("POST", "/admin/users/00000000-0000-0000-0000-000000000000/unlock"),
     ("GET", "/admin/users/00000000-0000-0000-0000-000000000000/sessions"),
     ("DELETE", "/admin/users/00000000-0000-0000-0000-000000000000/sessions"),
     ("DELETE", "/admin/users/00000000-0000-0000-0000-000000000000/sessions/x"),

@@ -51,7 +51,9 @@ async fn a_login_names_one_user_and_one_grant() {
     let answer = login(&user.email, &other.email, "").await;
     answer.expect_oauth_error(400, "invalid_request");
     let answer = login(&user.email, &user.email, "client_credentials").await;
-    answer.expect_oauth_error(400, "unsupported_grant_type");
+    let answer = answer.expect_oauth_error(400, "unsupported_grant_type");
+    // What it names are the grants of this endpoint.
+    assert!(answer.body.contains("password") && !answer.body.contains("refresh"), "{answer:?}");
     login(&user.email, &user.email, "").await.tokens();
     login(&user.email, &user.email, "password").await.tokens();
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::{Answer, Client, PASSWORD};
+use crate::support::client::{Answer, Client, PASSWORD, Send};
 use crate::support::fixtures::{API, OTHER_API, confidential};
 use crate::support::jwt::Jwt;
 use crate::support::signet::Signet;
@@ -27,6 +27,36 @@ async fn the_audience_is_the_resource_that_was_named() {
         fields.extend(resources.iter().map(|resource| ("resource", *resource)));
         let answer = client.token_as(confidential(), &fields).await.expect(200);
         assert_eq!(audience(&answer), expected, "{resources:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_as_json_names_one_or_a_list() {
+    let client = Client::shared();
+    let user = client.new_user().await;
+    let (id, secret) = confidential();
+    let login = async |resource: serde_json::Value| {
+        let body = json!({
+            "email": user.email, "password": PASSWORD, "client_id": id, "client_secret": secret,
+            "resource": resource,
+        });
+        client.post("/login").json(&body).answer().await
+    };
+    for (resource, expected) in [
+        (json!(null), json!(Signet::shared().issuer())),
+        (json!(""), json!(Signet::shared().issuer())),
+        (json!([]), json!(Signet::shared().issuer())),
+        (json!(API), json!(API)),
+        (json!([API, OTHER_API, "", API]), json!([API, OTHER_API])),
+    ] {
+        assert_eq!(audience(&login(resource).await.expect(200)), expected);
+    }
+    for (resource, error) in [
+        (json!([API, "https://unknown.example.com"]), "invalid_target"),
+        (json!([API, 1]), "invalid_request"),
+        (json!({ "0": API }), "invalid_request"),
+    ] {
+        login(resource).await.expect_oauth_error(400, error);
     }
 }
 

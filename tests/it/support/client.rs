@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use super::contract;
 use super::signet::Signet;
 
 /// The client that every installation has.
@@ -128,7 +129,7 @@ pub struct User {
     pub tokens: Tokens,
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request and reads the whole answer, which has to be one that the document lists.
 pub trait Send {
     fn answer(self) -> impl Future<Output = Answer>;
     fn try_answer(self) -> impl Future<Output = reqwest::Result<Answer>>;
@@ -140,9 +141,14 @@ impl Send for RequestBuilder {
     }
 
     async fn try_answer(self) -> reqwest::Result<Answer> {
-        let response = self.send().await?;
+        let (http, request) = self.build_split();
+        let request = request?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = http.execute(request).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, body: response.text().await? })
+        let answer = Answer { status, headers, body: response.text().await? };
+        contract::check(&method, &path, &answer);
+        Ok(answer)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tests stand on: servers started on free ports and ended with the test, and thin clients.
 
 pub mod client;
+pub mod contract;
 pub mod fixtures;
 pub mod jwt;
 pub mod keys;

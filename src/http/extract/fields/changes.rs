@@ -58,6 +58,14 @@ impl Fields {
         texts
     }
 
+    /// The member `name` that is one text or a list of them; absent and null are an empty list.
+    pub fn text_or_texts(&mut self, name: &'static str) -> Vec<String> {
+        match self.members.get(name) {
+            Some(Value::Array(_)) => self.texts(name).unwrap_or_default(),
+            _ => self.optional(name).into_iter().collect(),
+        }
+    }
+
     /// The member `name` that is an object; null where it is null. `None` where it is absent or
     /// neither.
     pub fn object_or_null(&mut self, name: &'static str) -> Option<Option<Metadata>> {

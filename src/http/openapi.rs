@@ -1,0 +1,252 @@
+//! What is the same at many operations of the OpenAPI document, said once: the answers that come of
+//! how callers authenticate, of bodies and of stores, the forms of errors, and what is never null.
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response, Schema};
+use utoipa::{Modify, ToSchema};
+
+use super::error::FieldError;
+use super::routes::speaks_oauth;
+use crate::oauth::metadata::path;
+
+/// A problem (RFC 9457), `application/problem+json`.
+#[derive(Serialize, ToSchema)]
+pub struct ProblemBody {
+    #[schema(example = "about:blank")]
+    r#type: String,
+    #[schema(example = "Bad Request")]
+    title: String,
+    #[schema(example = 400)]
+    status: u16,
+    /// What went wrong here.
+    detail: String,
+    /// What is wrong in each field.
+    #[schema(nullable = false)]
+    errors: Option<Vec<FieldError>>,
+}
+
+/// An error (RFC 6749 section 5.2).
+#[derive(Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// The code.
+    #[schema(example = "invalid_grant")]
+    error: String,
+    /// A sentence for developers.
+    error_description: String,
+    /// The same sentence, at `/login` only.
+    #[schema(nullable = false)]
+    detail: Option<String>,
+}
+
+/// A time span.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes a member for the documentation")]
+#[serde(untagged)]
+pub enum Span {
+    /// Such as `1h`.
+    Text(String),
+    /// Whole seconds.
+    Seconds(u64),
+}
+
+/// These are answered from memory: no store can be missed.
+const WITHOUT_STORE: [&str; 7] = [
+    path::OPENID_CONFIGURATION,
+    path::AUTHORIZATION_SERVER,
+    path::JWKS,
+    "/health/live",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+];
+
+/// Adds it to every operation. What an operation says of a status itself stays.
+pub struct Usual;
+
+impl Modify for Usual {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut openapi.paths.paths {
+            let methods =
+                [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in methods.into_iter().flatten() {
+                let caller = Caller::of(operation);
+                for (status, description) in usual_answers(path, operation, caller) {
+                    let answers = &mut operation.responses.responses;
+                    let usual = || Response::new(description).into();
+                    answers.entry(status.to_owned()).or_insert_with(usual);
+                }
+                complete_errors(path, operation, caller);
+                drop_nulls(operation);
+            }
+        }
+    }
+}
+
+/// How the caller of an operation authenticates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// Not at all.
+    Anonymous,
+    /// By the credentials of a client.
+    Client,
+    /// By any token that is for Signet.
+    Anybody,
+    /// By the token of a user.
+    User,
+    /// By a token with a scope.
+    Scoped,
+}
+
+impl Caller {
+    fn of(operation: &Operation) -> Self {
+        let requirements = serde_json::to_value(&operation.security).unwrap_or_default();
+        let named: Vec<(&String, &Value)> = requirements
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object)
+            .flatten()
+            .collect();
+        let has = |scheme: &str| named.iter().any(|(name, _)| *name == scheme);
+        if named.is_empty() {
+            Self::Anonymous
+        } else if has("client") {
+            Self::Client
+        } else if named.iter().any(|(_, scopes)| scopes.as_array().is_some_and(|s| !s.is_empty())) {
+            Self::Scoped
+        } else if has("service") {
+            Self::Anybody
+        } else {
+            Self::User
+        }
+    }
+
+    fn has_token(self) -> bool {
+        matches!(self, Self::Anybody | Self::User | Self::Scoped)
+    }
+}
+
+/// Statuses and what they mean, the more telling first where one has two meanings.
+fn usual_answers(
+    path: &str,
+    operation: &Operation,
+    caller: Caller,
+) -> Vec<(&'static str, &'static str)> {
+    let mut answers = Vec::new();
+    if operation.request_body.is_some() {
+        answers.extend([
+            ("400", "A body that cannot be read, or bad fields in it"),
+            ("408", "The body did not arrive in time"),
+            ("413", "The body is too large"),
+            ("415", "The body is of another media type or charset, or compressed"),
+        ]);
+    }
+    match caller {
+        Caller::Anonymous | Caller::Anybody => {}
+        Caller::Client => {
+            answers.push(("401", "`invalid_client`: who the client is was not proven"))
+        }
+        Caller::User => answers.push(("403", "The token was not issued to a user")),
+        Caller::Scoped => answers.push((
+            "403",
+            "The token lacks the scope that this needs, or its user a role that carries it",
+        )),
+    }
+    if caller.has_token() {
+        answers.extend([
+            ("400", "More than one token was presented"),
+            ("401", "The token is missing or not valid"),
+        ]);
+    }
+    if !WITHOUT_STORE.contains(&path) {
+        answers.push(("503", "Temporarily unable to answer: try again after `Retry-After`"));
+    }
+    answers
+}
+
+/// The bodies and headers of errors.
+fn complete_errors(path: &str, operation: &mut Operation, caller: Caller) {
+    let (media_type, schema) = if speaks_oauth(path) {
+        ("application/json", "ErrorBody")
+    } else {
+        ("application/problem+json", "ProblemBody")
+    };
+    for (status, answer) in &mut operation.responses.responses {
+        let RefOr::T(answer) = answer else { continue };
+        if status.as_str() < "400" {
+            continue;
+        }
+        let content = || Content::new(Some(Ref::from_schema_name(schema))).into();
+        answer.content.entry(media_type.to_owned()).or_insert_with(content);
+        let (name, header) = match status.as_str() {
+            "401" if caller == Caller::Client => {
+                ("WWW-Authenticate", header(Type::String, "Where the client tried the header"))
+            }
+            "401" | "403" if caller.has_token() => {
+                ("WWW-Authenticate", header(Type::String, "The challenge (RFC 6750 section 3)"))
+            }
+            "429" | "503" => ("Retry-After", header(Type::Integer, "Seconds")),
+            _ => continue,
+        };
+        answer.headers.insert(name.to_owned(), header.into());
+    }
+}
+
+fn header(schema_type: Type, description: &str) -> Header {
+    let schema = Object::with_type(schema_type);
+    HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
+}
+
+/// There is no null in an address or a form, and a body that may be absent is not null either: what
+/// is optional there is left out.
+fn drop_nulls(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(Parameter { schema: Some(RefOr::T(schema)), .. }) = parameter {
+            drop_null(schema);
+        }
+    }
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for (media_type, content) in &mut body.content {
+        let RefOr::T(Content { schema: Some(schema), .. }) = content else { continue };
+        if body.required != Some(Required::True)
+            && let RefOr::T(Schema::OneOf(one_of)) = schema
+            && let Some(position) = one_of.items.iter().position(|item| !is_null(item))
+        {
+            *schema = one_of.items.swap_remove(position);
+        }
+        if media_type == "application/x-www-form-urlencoded"
+            && let RefOr::T(Schema::Object(object)) = schema
+        {
+            for property in object.properties.values_mut() {
+                if let RefOr::T(property) = property {
+                    drop_null(property);
+                }
+            }
+        }
+    }
+}
+
+fn is_null(schema: &RefOr<Schema>) -> bool {
+    matches!(
+        schema,
+        RefOr::T(Schema::Object(Object { schema_type: SchemaType::Type(Type::Null), .. }))
+    )
+}
+
+fn drop_null(schema: &mut Schema) {
+    let schema_type = match schema {
+        Schema::Object(object) => &mut object.schema_type,
+        Schema::Array(array) => &mut array.schema_type,
+        _ => return,
+    };
+    if let SchemaType::Array(types) = schema_type {
+        types.retain(|known| *known != Type::Null);
+        if let [only] = &types[..] {
+            *schema_type = SchemaType::Type(only.clone());
+        }
+    }
+}
