@@ -10,10 +10,37 @@ use crate::audit::{By, Event, Kind};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::users::import::{Comparison, ImportedUser};
-use crate::users::{PasswordPolicy, email, password};
+use crate::users::{PasswordPolicy, User, email, password};
 
 /// Whoever was in the way of storing a user, and was not there any more when looked for.
 const VANISHED: &str = "met an account that was just being removed: run the import again";
+
+/// Why a user is refused whose id an account of another address has.
+pub const ID_TAKEN: &str = "the id belongs to an account of another address";
+
+/// Whom a user of an import meets among the accounts that are there.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Met {
+    /// Nobody has the address or the id.
+    Nobody,
+    /// An account has the address.
+    Account(Comparison),
+    /// An account of another address has the id.
+    OtherAddress,
+}
+
+impl Met {
+    /// What becomes of the user; `None` where nobody is in the way.
+    pub fn outcome(self) -> Option<Outcome> {
+        Some(match self {
+            Self::Nobody => return None,
+            Self::Account(Comparison::Same) => Outcome::Present,
+            Self::Account(Comparison::OtherPassword) => Outcome::PresentWithOtherPassword,
+            Self::Account(Comparison::Different(why)) => Outcome::Refused(why),
+            Self::OtherAddress => Outcome::Refused(ID_TAKEN.into()),
+        })
+    }
+}
 
 /// What became of one user of an import.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,52 +64,8 @@ pub struct Imported {
 }
 
 impl Accounts {
-    /// Makes those of `batch` that are not there, all or nothing; what became of each, in order.
-    /// Who has no password gets a hash that takes as long to check as one made under `policy`.
-    pub async fn import(
-        &self,
-        batch: &[&ImportedUser],
-        policy: &PasswordPolicy,
-        now: Timestamp,
-    ) -> Result<Imported, StorageError> {
-        let mut wrote_for = Duration::ZERO;
-        // Most of what is there already is found without a lock that others wait for.
-        let mut outcomes = self.meet(batch).await?;
-        let missing = open_positions(&outcomes);
-        if !missing.is_empty() {
-            let unmatchable = || password::unmatchable(policy, &self.random);
-            let new_id = || self.random.uuid_at(now);
-            let to_user = |position: &usize| batch[*position].to_user(new_id, unmatchable, now);
-            let users: Vec<_> = missing.iter().map(to_user).collect();
-            let start = Instant::now();
-            let mut created = self.users.create_missing(&users).await?;
-            wrote_for = start.elapsed();
-            for (position, user) in missing.iter().zip(&users) {
-                // Of two alike in one batch, the first was made and the second meets it.
-                if created.remove(&(user.id, batch[*position].email.key().to_owned())) {
-                    outcomes[*position] = Some(Outcome::Created);
-                }
-            }
-        }
-        let late = open_positions(&outcomes);
-        let users: Vec<_> = late.iter().map(|position| batch[*position]).collect();
-        for (position, met) in late.into_iter().zip(self.meet(&users).await?) {
-            outcomes[position] = met;
-        }
-        let vanished = || Outcome::Refused(VANISHED.into());
-        let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(vanished));
-        Ok(Imported { outcomes: outcomes.collect(), wrote_for })
-    }
-
-    /// What [`import`](Self::import) would do, as far as the accounts that are there decide it.
-    pub async fn try_import(&self, batch: &[&ImportedUser]) -> Result<Imported, StorageError> {
-        let met = self.meet(batch).await?;
-        let outcomes = met.into_iter().map(|met| met.unwrap_or(Outcome::Created)).collect();
-        Ok(Imported { outcomes, wrote_for: Duration::ZERO })
-    }
-
-    /// What each of these users meets; `None` where nobody has the address or the id.
-    async fn meet(&self, users: &[&ImportedUser]) -> Result<Vec<Option<Outcome>>, StorageError> {
+    /// Whom each of these users meets, found without a lock that others wait for.
+    pub async fn meet(&self, users: &[&ImportedUser]) -> Result<Vec<Met>, StorageError> {
         let keys: Vec<_> = users.iter().map(|user| user.email.key()).collect();
         let ids: Vec<_> = users.iter().filter_map(|user| user.id).collect();
         let found = self.users.find_any(&keys, &ids).await?;
@@ -90,17 +73,54 @@ impl Accounts {
             found.iter().map(|user| (email::key_of(&user.email), user)).collect();
         let taken_ids: HashSet<_> = found.iter().map(|user| user.id).collect();
         let meet = |user: &&ImportedUser| match by_key.get(user.email.key()) {
-            Some(stored) => Some(match user.compare(stored) {
-                Comparison::Same => Outcome::Present,
-                Comparison::OtherPassword => Outcome::PresentWithOtherPassword,
-                Comparison::Different(why) => Outcome::Refused(why),
-            }),
-            None if user.id.is_some_and(|id| taken_ids.contains(&id)) => {
-                Some(Outcome::Refused("the id belongs to an account of another address".into()))
-            }
-            None => None,
+            Some(stored) => Met::Account(user.compare(stored)),
+            None if user.id.is_some_and(|id| taken_ids.contains(&id)) => Met::OtherAddress,
+            None => Met::Nobody,
         };
         Ok(users.iter().map(meet).collect())
+    }
+
+    /// Makes those of `batch` that are not there after all, all or nothing; what became of each, in
+    /// order. Who has no password gets a hash that takes as long to check as one made under `policy`.
+    pub async fn import(
+        &self,
+        batch: &[&ImportedUser],
+        policy: &PasswordPolicy,
+        now: Timestamp,
+    ) -> Result<Imported, StorageError> {
+        let unmatchable = || password::unmatchable(policy, &self.random);
+        let new_id = || self.random.uuid_at(now);
+        let to_user = |user: &&ImportedUser| user.to_user(new_id, unmatchable, now);
+        let users: Vec<_> = batch.iter().map(to_user).collect();
+        let start = Instant::now();
+        let mut created = self.users.create_missing(&users).await?;
+        let wrote_for = start.elapsed();
+        // Of two alike in one batch, the first was made and the second meets it.
+        let mut is_created = |(user, imported): (&User, &&ImportedUser)| {
+            created.remove(&(user.id, imported.email.key().to_owned()))
+        };
+        let created: Vec<_> = users.iter().zip(batch).map(&mut is_created).collect();
+        let late = batch.iter().zip(&created).filter(|(_, created)| !**created);
+        let late: Vec<_> = late.map(|(user, _)| *user).collect();
+        let mut met = self.meet(&late).await?.into_iter();
+        let mut outcome = |created: bool| {
+            if created {
+                return Outcome::Created;
+            }
+            let met = met.next().and_then(Met::outcome);
+            met.unwrap_or_else(|| Outcome::Refused(VANISHED.into()))
+        };
+        let outcomes = created.into_iter().map(&mut outcome).collect();
+        Ok(Imported { outcomes, wrote_for })
+    }
+
+    /// Up to `limit` users whose id sorts after `after`: the id, and the one of before an import.
+    pub async fn list_imported_ids(
+        &self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<(String, Option<String>)>, StorageError> {
+        self.users.list_imported_ids(after, limit).await
     }
 
     /// Tells the trail that an import begins; `detail` says of what.
@@ -124,8 +144,4 @@ impl Accounts {
         let event = Event { kind, actor, subject: None, client_id: None, detail, origin };
         self.audit.record(event, now).await;
     }
-}
-
-fn open_positions(outcomes: &[Option<Outcome>]) -> Vec<usize> {
-    (0..outcomes.len()).filter(|position| outcomes[*position].is_none()).collect()
 }

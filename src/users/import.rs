@@ -69,6 +69,11 @@ impl ImportedUser {
         }
     }
 
+    /// The id of before that is no UUID.
+    pub fn imported_id(&self) -> Option<&str> {
+        self.metadata.as_ref()?.get(IMPORTED_ID)?.as_str()
+    }
+
     /// Compares it with `stored`, the account of its address.
     pub fn compare(&self, stored: &User) -> Comparison {
         let imported_id = |metadata: &Metadata| metadata.get(IMPORTED_ID).cloned();

@@ -101,8 +101,11 @@ pub fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {
         if !checked.contains(role) {
             checked.push(role.clone());
         }
+        if checked.len() > MOST_ROLES {
+            return Err("a user has at most 32 roles");
+        }
     }
-    if checked.len() > MOST_ROLES { Err("a user has at most 32 roles") } else { Ok(checked) }
+    Ok(checked)
 }
 
 /// How passwords are hashed (Argon2id, RFC 9106), and on how many threads.

@@ -2,6 +2,7 @@
 //! itself and an account that is there is left as it is, so an import that was cut off is taken up
 //! by the same command.
 
+mod claims;
 mod django;
 mod dump;
 mod fields;
@@ -12,8 +13,6 @@ mod report;
 mod source;
 mod table;
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -23,13 +22,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::super::output;
-use crate::accounts::import::Outcome;
+use crate::accounts::import::{Imported, Outcome};
 use crate::app::Stores;
 use crate::audit::By;
 use crate::config::Config;
 use crate::storage::StorageError;
 use crate::time::{Clock, Timestamp};
-use crate::users::import::ImportedUser;
+use claims::Claims;
 pub use fields::Fields;
 use progress::Progress;
 use reading::{Entry, Format, Job, Reading};
@@ -39,6 +38,8 @@ use report::Report;
 const ATTEMPTS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
 /// How often SQLite's write-ahead log is folded into the file: it would grow with the import.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How many stored users one query goes through.
+const PAGE: i64 = 1000;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -138,7 +139,7 @@ impl Run<'_> {
     async fn batches(&self, reading: &mut Reading, report: &mut Report) -> Result<()> {
         let mut interrupted = pin!(tokio::signal::ctrl_c());
         let mut checkpointed = Instant::now();
-        let mut seen = Seen::default();
+        let mut claims = Claims::new(report.place(), self.dry_run);
         loop {
             let batch = tokio::select! {
                 biased;
@@ -151,7 +152,7 @@ impl Run<'_> {
                 accounts.record_import_begun(detail, self.by.clone(), self.now).await;
             }
             let start = Instant::now();
-            let outcomes = self.outcomes(&batch, &mut seen, interrupted.as_mut()).await;
+            let outcomes = self.outcomes(&batch, &mut claims, interrupted.as_mut()).await;
             let (outcomes, wrote_for) =
                 outcomes.context("not all users were imported; run it again to go on")?;
             for (entry, outcome) in batch.iter().zip(outcomes) {
@@ -171,25 +172,65 @@ impl Run<'_> {
     async fn outcomes(
         &self,
         batch: &[Entry],
-        seen: &mut Seen,
-        interrupted: Pin<&mut impl Future>,
+        claims: &mut Claims,
+        mut interrupted: Pin<&mut impl Future>,
     ) -> Result<(Vec<Outcome>, Duration)> {
-        let users: Vec<_> = batch.iter().filter_map(|entry| entry.user.as_ref().ok()).collect();
         let accounts = &self.stores.accounts;
-        let step = async || match self.dry_run {
-            true => accounts.try_import(&users).await,
-            false => accounts.import(&users, &self.config.passwords, self.now).await,
+        let users: Vec<_> = batch.iter().filter_map(|entry| entry.user.as_ref().ok()).collect();
+        let met = patiently(async || accounts.meet(&users).await, interrupted.as_mut()).await?;
+        if users.iter().zip(&met).any(|(user, met)| claims.wants_stored_ids(user, met)) {
+            self.learn_stored_ids(claims, interrupted.as_mut()).await?;
+        }
+        let mut met = met.into_iter();
+        let (mut decided, mut missing) = (Vec::new(), Vec::new());
+        for entry in batch {
+            let outcome = match &entry.user {
+                Err(reason) => {
+                    claims.refuse(entry);
+                    Some(Outcome::Refused(reason.clone()))
+                }
+                Ok(user) => {
+                    let met = met.next().context("every user meets somebody or nobody")?;
+                    let outcome = claims.decide(user, entry.place, met);
+                    missing.extend(outcome.is_none().then_some(user));
+                    outcome
+                }
+            };
+            decided.push(outcome);
+        }
+        claims.end_batch();
+        let imported = if self.dry_run || missing.is_empty() {
+            let outcomes = missing.iter().map(|_| Outcome::Created).collect();
+            Imported { outcomes, wrote_for: Duration::ZERO }
+        } else {
+            let (policy, now) = (&self.config.passwords, self.now);
+            patiently(async || accounts.import(&missing, policy, now).await, interrupted).await?
         };
-        let imported = patiently(step, interrupted).await?;
         let mut stored = imported.outcomes.into_iter();
-        let mut outcome = |entry: &Entry| match &entry.user {
-            Err(reason) => Some(Outcome::Refused(reason.clone())),
-            Ok(user) if self.dry_run => stored.next().map(|outcome| seen.check(user, outcome)),
-            Ok(_) => stored.next(),
-        };
-        let outcomes =
-            batch.iter().map(|entry| outcome(entry).context("every user has an outcome"));
+        let outcomes = decided
+            .into_iter()
+            .map(|outcome| outcome.or_else(|| stored.next()).context("every user has an outcome"));
         Ok((outcomes.collect::<Result<_>>()?, imported.wrote_for))
+    }
+
+    /// Reads which ids of before are taken. Only once: no column has them, so this goes through all
+    /// users, some seconds for a million.
+    async fn learn_stored_ids(
+        &self,
+        claims: &mut Claims,
+        mut interrupted: Pin<&mut impl Future>,
+    ) -> Result<(), StorageError> {
+        let accounts = &self.stores.accounts;
+        let mut after = String::new();
+        loop {
+            let page = async || accounts.list_imported_ids(&after, PAGE).await;
+            let page = patiently(page, interrupted.as_mut()).await?;
+            let Some((last, _)) = page.last() else { break };
+            after.clone_from(last);
+            claims.learn_ids(page.into_iter().filter_map(|(_, id)| id));
+        }
+        claims.end_stored_ids();
+        Ok(())
     }
 }
 
@@ -210,27 +251,4 @@ async fn patiently<T>(
         }
     }
     step().await
-}
-
-/// What a dry run has seen of the file: 8 bytes for an address and 8 for an id, where an import asks
-/// the database.
-#[derive(Default)]
-struct Seen {
-    keys: HashSet<u64>,
-    hasher: RandomState,
-}
-
-impl Seen {
-    fn check(&mut self, user: &ImportedUser, outcome: Outcome) -> Outcome {
-        if outcome != Outcome::Created {
-            return outcome;
-        }
-        let key = self.hasher.hash_one(user.email.key());
-        let id = user.id.map(|id| self.hasher.hash_one(id));
-        if self.keys.contains(&key) || id.is_some_and(|id| self.keys.contains(&id)) {
-            return Outcome::Refused("the address or the id came before in the file".into());
-        }
-        self.keys.extend(id.into_iter().chain([key]));
-        Outcome::Created
-    }
 }

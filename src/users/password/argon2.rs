@@ -20,6 +20,11 @@ const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
 const TOO_DEAR: &str = "asks for more work than is allowed: Argon2 goes up to 1 GiB, 16 lanes, and \
                         4 GiB over all passes";
 
+/// The most that a PHC string's salt and output have in base64: 48 and 64 bytes.
+const LONGEST: [usize; 2] = [64, 86];
+const TOO_LONG: &str =
+    "is longer than is taken: Argon2's salt goes up to 48 bytes, its output up to 64";
+
 /// Memory that a hashing thread keeps between hashes: filling fresh pages costs as much again as
 /// a hash's second half.
 #[derive(Default)]
@@ -108,6 +113,12 @@ pub struct Hash {
 impl Hash {
     /// Reads a PHC string.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
+        // Said apart from what is malformed: such a hash is well made.
+        let mut ends = text.rsplitn(3, '$');
+        let (output, salt) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
+        if salt.len() > LONGEST[0] || output.len() > LONGEST[1] {
+            return Err(TOO_LONG);
+        }
         let hash = PasswordHash::new(text).map_err(|_| MALFORMED)?;
         let params = Params::try_from(&hash).map_err(|_| MALFORMED)?;
         // A hash made with a secret key cannot be checked without it.

@@ -3,7 +3,7 @@
 use super::argon2::HashMemory;
 use super::encoding::MALFORMED;
 use super::pbkdf2::Digest;
-use super::{PasswordPolicy, argon2, bcrypt, firebase, pbkdf2, phpass, scrypt};
+use super::{PasswordPolicy, argon2, bcrypt, firebase, flask_security, pbkdf2, phpass, scrypt};
 
 /// The answer to what belongs to no scheme.
 pub const UNKNOWN: &str = "is of an unknown scheme";
@@ -25,6 +25,8 @@ pub enum StoredHash {
     Firebase(firebase::Hash),
     /// phpass' portable hashes.
     Phpass(phpass::Hash),
+    /// Any of them over Flask-Security's HMAC.
+    FlaskSecurity(flask_security::Hash),
 }
 
 impl StoredHash {
@@ -57,6 +59,7 @@ impl StoredHash {
             "$firescrypt$" => firebase::Hash::kratos(rest).map(Self::Firebase),
             "$fbscrypt$" => firebase::Hash::supabase(rest).map(Self::Firebase),
             "$P$" | "$H$" => phpass::Hash::parse(rest).map(Self::Phpass),
+            "flask_security$" => flask_security::Hash::parse(rest).map(Self::FlaskSecurity),
             _ => Err(UNKNOWN),
         }
     }
@@ -74,6 +77,7 @@ impl StoredHash {
             Self::Scrypt(hash) => hash.matches(password),
             Self::Firebase(hash) => hash.matches(password),
             Self::Phpass(hash) => hash.matches(password),
+            Self::FlaskSecurity(hash) => hash.matches(password, memory),
         }
     }
 
@@ -85,6 +89,7 @@ impl StoredHash {
             Self::Scrypt(hash) => hash.is_dear(),
             Self::Firebase(hash) => hash.is_dear(),
             Self::Phpass(hash) => hash.is_dear(),
+            Self::FlaskSecurity(hash) => hash.hash.is_dear(policy),
         }
     }
 

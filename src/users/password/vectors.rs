@@ -24,6 +24,12 @@ const FIREBASE: [&str; 3] = [
 const LONG: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars \
                     after 72 are ignored";
 
+const LONG_DIGITS: &str = "0123456789012345678901234567890123456789012345678901234567890123456789\
+                           012345678901234567890123456789";
+
+/// A `SECURITY_PASSWORD_SALT`, in base64.
+const FLASK_SALT: &str = "MTQ2NTg1MTQ1MzY4MTMyMzg2MTczNTA1Njc4MDE2NzI4NTA5NjM0JHDDqXBwZXI=";
+
 /// Passwords with their hashes.
 fn vectors() -> Vec<(&'static str, String)> {
     let [base64, hex] = SODIUM;
@@ -78,6 +84,12 @@ fn vectors() -> Vec<(&'static str, String)> {
         // phpass' tests.
         ("test12345", "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0"),
         ("test12345", "$H$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0"),
+        // Flask-Bcrypt with BCRYPT_HANDLE_LONG_PASSWORDS, under Django's name for the same.
+        (LONG_DIGITS, "bcrypt_sha256$$2b$04$66XCIOgoNlAmHGvxOItvf.jZvsN8nmdYDKlQNH03IeIMfjvX11YqG"),
+        (
+            "caf\u{e9} \u{fb01}ne \u{212b}",
+            "bcrypt_sha256$$2b$04$wGUZm62AMstbO3U8TA8fQe.m6oFLWWNbRSprha48AyMO4m.y1geYK",
+        ),
         // Supabase's tests and Kratos'.
         (
             "mytestpassword",
@@ -93,7 +105,32 @@ fn vectors() -> Vec<(&'static str, String)> {
         ),
     ];
     vectors.extend(others.map(|(password, hash)| (password, hash.to_owned())));
+    let flask = |(password, hash)| (password, format!("flask_security${FLASK_SALT}{hash}"));
+    vectors.extend(flask_security().map(flask));
     vectors
+}
+
+/// Made by Flask-Security 5.9.2 with the key in [`FLASK_SALT`].
+fn flask_security() -> [(&'static str, &'static str); 5] {
+    [
+        (
+            "correct horse",
+            "$argon2id$v=19$m=64,t=1,p=1$yNm7t7YWAqC01rpXyrlXig\
+             $M7uGmpFfPAM+NzkcffVGPh4fLz3IRPmZ9Z/vdkKNpyA",
+        ),
+        ("correct horse", "$2b$04$Uwq/xGsZSi66h.upv9jxSeLywTJnjFmhXbwR.d06jCz/zathQeZIK"),
+        (LONG_DIGITS, "$2b$04$Vl7hXPL5wBry7tLfHuyoH.28cWIHnYDlt5f8YsXWe5NKlGEy.ZCu6"),
+        (
+            "caf\u{e9} \u{fb01}ne \u{212b}",
+            "$argon2id$v=19$m=64,t=1,p=1$XwtBiBHiXEvpPYcwJqTUmg\
+             $Z3L6MHos9qF2QGl1w3wgi5vjB9Q18TN4bgS+xzUCWiQ",
+        ),
+        (
+            "caf\u{e9} \u{fb01}ne \u{212b}",
+            "$pbkdf2-sha512$10$KAXAuFdKyXlPiTGGEKJUCg$UqeklhtlqTKlXxKLpLgRIZ1RU5eVzIxIj.\
+             0dogjhdrsKxi1qmV0GujqoKNmaicA2hPv8xmuRDQJbGjXUGSd/FQ",
+        ),
+    ]
 }
 
 fn cheap() -> PasswordPolicy {
@@ -112,6 +149,17 @@ fn published_vectors_verify() {
         assert_eq!(verify_one(password, &stored), Verdict::RightButOutdated, "{stored}");
         for wrong in [format!("x{password}"), format!("{password}\0"), "other".into()] {
             assert_eq!(verify_one(&wrong, &stored), Verdict::Wrong, "{stored}");
+        }
+    }
+}
+
+#[test]
+fn the_hash_alone_is_not_enough_for_flask_security() {
+    for (password, hash) in flask_security() {
+        let other_salt = format!("flask_security$c2FsdA{hash}");
+        for stored in [hash.to_owned(), other_salt] {
+            assert_eq!(check_stored(&stored), Ok(()), "{stored}");
+            assert_eq!(verify_one(password, &stored), Verdict::Wrong, "{stored}");
         }
     }
 }
@@ -170,6 +218,8 @@ fn unknown_schemes_are_refused() {
         "$2$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
         "pbkdf2:md5:1000$salt$5f4dcc3b5aa765d61d8327deb882cf99",
         "$7$C6..../....salt$",
+        "flask_security$c2FsdA$",
+        "flask_security$c2FsdA$flask_security$c2FsdA$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4",
         " $2b$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe",
     ] {
         assert_eq!(check_stored(stored), Err(UNKNOWN), "{stored}");
@@ -215,6 +265,7 @@ fn excessive_work_is_refused_and_not_done() {
         format!("$firescrypt$ln=31,r=8,p=1${salt}${hash}$Bw==${key}"),
         format!("$fbscrypt$v=1,n=4294967297,r=8,p=1,ss=Bw==,sk={key}${salt}${hash}"),
         "$P$JIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0".into(),
+        format!("flask_security$c2FsdA$2b$17${bcrypt}"),
     ] {
         let refusal = check_stored(&stored).unwrap_err();
         assert!(refusal.starts_with("asks for more work than is allowed: "), "{stored}: {refusal}");
@@ -234,6 +285,21 @@ fn the_dearest_that_is_allowed_is_read() {
         "$P$IIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0".into(),
     ] {
         assert_eq!(check_stored(&stored), Ok(()), "{stored}");
+    }
+}
+
+#[test]
+fn what_is_too_long_for_argon2_is_said_to_be() {
+    let of = |salt: usize, output: usize| {
+        let [salt, output] = [salt, output].map(|bytes| {
+            base64::Engine::encode(&base64::prelude::BASE64_STANDARD_NO_PAD, vec![7; bytes])
+        });
+        format!("argon2$argon2id$v=19$m=64,t=1,p=1${salt}${output}")
+    };
+    assert_eq!(check_stored(&of(48, 64)), Ok(()));
+    for (salt, output) in [(49, 32), (64, 32), (16, 65), (16, 128)] {
+        let refusal = check_stored(&of(salt, output)).unwrap_err();
+        assert!(refusal.contains("48 bytes") && refusal.contains("64"), "{refusal}");
     }
 }
 
@@ -265,6 +331,10 @@ fn malformed_hashes_are_refused() {
         "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L",
         "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L*",
         "$P$",
+        "flask_security$",
+        "flask_security$c2FsdA",
+        "flask_security$$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "flask_security$*$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
     ]
     .map(str::to_owned)
     .into();

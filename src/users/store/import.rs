@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
@@ -9,7 +10,9 @@ use uuid::Uuid;
 use super::{COLUMNS, INSERT, User, UserStore, bind, read};
 use crate::fault;
 use crate::storage::{StorageError, rows_of_values};
+use crate::users::Metadata;
 use crate::users::email::key_of;
+use crate::users::import::IMPORTED_ID;
 
 /// How many users one statement stores. More would save PostgreSQL little, and cost SQLite much: for
 /// the name of a placeholder it goes through those before it, each time one is bound.
@@ -71,6 +74,28 @@ impl UserStore {
             users.extend(self.find_where("id", ids.iter().map(Uuid::to_string)).await?);
         }
         Ok(users)
+    }
+
+    /// Up to `limit` users whose id sorts after `after`, in that order: the id, and the one of before
+    /// an import where there is one.
+    pub async fn list_imported_ids(
+        &self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<(String, Option<String>)>, StorageError> {
+        let query =
+            sqlx::query("SELECT id, metadata FROM users WHERE id > $1 ORDER BY id LIMIT $2")
+                .bind(after.to_owned())
+                .bind(limit);
+        let row = |row: &AnyRow| {
+            let metadata: Option<String> = row.try_get("metadata")?;
+            let metadata = metadata.filter(|text| text.contains(IMPORTED_ID));
+            let metadata: Metadata = serde_json::from_str(metadata.as_deref().unwrap_or("{}"))
+                .map_err(|_| StorageError::corrupt("user metadata"))?;
+            let id = metadata.get(IMPORTED_ID).and_then(Value::as_str);
+            Ok((row.try_get("id")?, id.map(str::to_owned)))
+        };
+        self.db.fetch_all(query).await?.iter().map(row).collect()
     }
 
     async fn find_where(

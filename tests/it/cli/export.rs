@@ -19,8 +19,8 @@ fn filled(backend: Backend) -> Signet {
                "password_hash": hash, "roles": ["b", "a:x.y-z_1"], "email_verified": true,
                "created_at": "2001-09-09", "id": "old \u{1f511} id; 'x' = 1"}),
         json!({"email": "off@example.com", "password_hash": hash, "disabled": true,
-               "metadata": {"floats": [0.30000000000000004, 5e-324, 1.7976931348623157e308],
-                            "whole": 9_007_199_254_740_993_i64,
+               "metadata": {"floats": [0.30000000000000004, 5e-324, 4_503_599_627_370_495.5],
+                            "whole": -9_007_199_254_740_991_i64,
                             "nested": {"\u{fc}": [-2, true, null, "a\u{0}\r\n\t\",;b"]}}}),
         json!({"email": "none@example.com", "name": "=cmd|' /C calc'!A0"}),
     ];

@@ -21,7 +21,10 @@ fn a_bad_line_is_refused_alone() {
         (b"{\"email\": \"\xff@example.com\"}", "is not UTF-8"),
         (huge.as_bytes(), "is longer than 64 KiB"),
         (deep.as_bytes(), "is not JSON: recursion limit"),
-        (b"{\"email\": \"a@example.com\"", "is not JSON: EOF"),
+        (
+            b" {\"email\": \"a@example.com\"",
+            "is not JSON: EOF while parsing an object, at column 26",
+        ),
         (b"{\"email\": \"a@example.com\"} {}", "is not JSON: trailing"),
         (b"{\"email\": \"a\0@example.com\"}", "is not JSON: control character"),
         (b"{\"email\": \"a\\u0000@example.com\"}", "must be an e-mail address"),
@@ -53,6 +56,7 @@ fn a_bad_line_is_refused_alone() {
         let line = told.lines().find(|line| line.starts_with(&start));
         assert!(line.is_some_and(|line| line.contains(why)), "{start}{why}: {told}");
     }
+    assert!(!told.contains("at line"), "each line is the first to the parser: {told}");
     let rejects = std::fs::read_to_string(signet.folder().join("rejects")).expect("text");
     for text in [&told, &rejects] {
         assert!(!text.contains("secret") && !text.contains("12345678"), "{text}");
@@ -74,7 +78,9 @@ fn a_table_that_is_wrong_as_a_whole_is_refused_as_a_whole() {
         (b"email,name\na@example.com,y\n", "does not name the column password_hash"),
         (b"email,password_hash,is_active\na@example.com,,t\n", "column 3, \"is_active\", of"),
         (b"email,password_hash,email\na@example.com,,\n", "names email twice"),
-        (b"email;password_hash\na@example.com;\n", "column 1 of the first line is unknown"),
+        (b"email;password_hash\na@example.com;\n", "semicolons between its columns"),
+        (b"\"id\"\t\"email\"\n1\ta@example.com\n", "tabs between its columns"),
+        (b"secret;secret\na@example.com;\n", "column 1 of the first line is unknown"),
         (b"a@example.com,$argon2id$v=19$secret\n", "column 1 of"),
         (b"\xff\xfee\0m\0a\0i\0l\0", "UTF-16"),
         (b"\x00\x01\x02\xff\n", "column 1 of"),
@@ -106,8 +112,9 @@ fn bad_records_of_a_table_are_refused_alone() {
     let (sum, told) = refused(&signet, &["users.csv"]);
     assert_eq!((&sum["imported"], &sum["refused"]), (&json!(2), &json!(6)), "{told}");
     for line in [
-        "line 4: has 5 fields, where the first line names 3 columns: what holds commas needs quotes",
-        "line 5: has 2 fields, where the first line names 3 columns",
+        "line 4: b@example.com \u{2014} has 5 fields, where the first line names 3 columns: what holds \
+         commas needs quotes",
+        "line 5: c@example.com \u{2014} has 2 fields, where the first line names 3 columns",
         "line 6: d@\u{fffd}example.com \u{2014} email must be",
         "line 8: e@example.com \u{2014} ",
         "line 9: g@example.com \u{2014} the password hash is",
@@ -153,7 +160,8 @@ fn a_broken_dump_is_read_as_far_as_it_goes() {
         assert!(error.contains(why) && !error.contains("secret"), "{why}: {error}");
     }
     let record = |model: &str, fields: Value| {
-        format!("{{\"model\": \"{model}\", \"pk\": 1, \"fields\": {fields}}}")
+        let pk = &fields["email"];
+        format!("{{\"model\": \"{model}\", \"pk\": {pk}, \"fields\": {fields}}}")
     };
     let user = |name: &str| record("auth.user", json!({"email": format!("{name}@example.com")}));
     for (fields, why) in [
@@ -178,7 +186,7 @@ fn a_broken_dump_is_read_as_far_as_it_goes() {
         ("c", format!(",{}", &user("x")[..40]), "cut off in or after record 2"),
         ("d", ", {\"model\" \"auth.user\"}]".into(), "not JSON"),
         ("e", "] {}".into(), "not JSON: trailing"),
-        ("f", format!(", {long}]"), "record 2 is longer than 1 MiB"),
+        ("f", format!(", {long}]"), "record 3 is longer than 1 MiB"),
         ("g", ", 7]".into(), "not a list of records"),
     ] {
         write(&signet, "dump.json", format!("[{large}, {}{rest}", user(name)));

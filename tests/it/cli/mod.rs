@@ -5,6 +5,7 @@ mod clients;
 mod doctor;
 mod export;
 mod import;
+mod import_claims;
 mod import_files;
 mod import_interrupted;
 mod keys;

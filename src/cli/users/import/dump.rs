@@ -1,12 +1,14 @@
-//! The records of a Django dump, one after the other: it is one JSON array, which need not fit into
-//! memory. Of models that nobody asks for, not even one record is held.
+//! The records of a Django dump, one after the other: it is one JSON array, or with `--format jsonl` a
+//! record a line, which need not fit into memory. Of models that nobody asks for, not even one record is held.
 
 use std::fmt;
+use std::io::{BufRead, Read};
 
-use anyhow::{Result, anyhow};
-use serde::Deserializer;
+use anyhow::{Context, Result, anyhow};
+use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::de::IoRead;
+use serde_json::{Deserializer, Map, Value};
 
 use super::source::{Allowance, Reader};
 
@@ -30,17 +32,21 @@ pub struct Record {
 
 /// Calls `take` for each record of the dump; `wants` says of which models the fields are read.
 pub fn for_each(
-    reader: Reader,
+    mut reader: Reader,
     wants: impl Fn(&str) -> bool,
     take: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
     let allowance = Allowance::new(LONGEST_RECORD);
+    let is_lines = first_byte(&mut reader)? == Some(b'{');
     let mut walk = Walk { wants, take, allowance: allowance.clone(), number: 0, failure: None };
-    let mut deserializer = serde_json::Deserializer::from_reader(allowance.limit(reader));
-    let result = deserializer.deserialize_seq(&mut walk).and_then(|()| {
-        allowance.lift();
-        deserializer.end()
-    });
+    let mut deserializer = Deserializer::from_reader(allowance.limit(reader));
+    let result = match is_lines {
+        true => walk.lines(&mut deserializer),
+        false => deserializer.deserialize_seq(&mut walk).and_then(|()| {
+            allowance.lift();
+            deserializer.end()
+        }),
+    };
     match (walk.failure, result) {
         (Some(failure), _) => Err(failure),
         (None, Ok(())) => Ok(()),
@@ -48,11 +54,22 @@ pub fn for_each(
     }
 }
 
+/// The first byte after white space, which is left out.
+fn first_byte(reader: &mut Reader) -> Result<Option<u8>> {
+    loop {
+        let first = reader.fill_buf().context("the file cannot be read")?.first().copied();
+        if !first.is_some_and(|byte| byte.is_ascii_whitespace()) {
+            return Ok(first);
+        }
+        reader.consume(1);
+    }
+}
+
 /// serde's own messages about data show values, so they are not passed on.
 fn describe(error: &serde_json::Error, number: u64, allowance: &Allowance) -> anyhow::Error {
     let at = format!("at line {}, column {}", error.line(), error.column());
     match error.classify() {
-        _ if allowance.is_exceeded() => anyhow!("record {number} is longer than 1 MiB"),
+        _ if allowance.is_exceeded() => anyhow!("record {} is longer than 1 MiB", number + 1),
         serde_json::error::Category::Eof if number == 0 => anyhow!("the file is empty, or cut off"),
         serde_json::error::Category::Eof => {
             anyhow!("the dump is cut off in or after record {number}")
@@ -73,6 +90,34 @@ struct Walk<W, T> {
     failure: Option<anyhow::Error>,
 }
 
+impl<W: Fn(&str) -> bool, T: FnMut(Record) -> Result<()>> Walk<W, T> {
+    /// Records that stand one after the other.
+    fn lines<R: Read>(&mut self, json: &mut Deserializer<IoRead<R>>) -> serde_json::Result<()> {
+        loop {
+            self.allowance.renew();
+            // What is not the end is a record, or fails again as one.
+            if json.end().is_ok() {
+                return Ok(());
+            }
+            let record = self.seed().deserialize(&mut *json)?;
+            self.take(record)?;
+        }
+    }
+
+    fn seed(&self) -> RecordSeed<'_, W> {
+        RecordSeed { wants: &self.wants, allowance: &self.allowance }
+    }
+
+    fn take<E: Error>(&mut self, mut record: Record) -> Result<(), E> {
+        self.number += 1;
+        record.number = self.number;
+        (self.take)(record).map_err(|failure| {
+            self.failure = Some(failure);
+            E::custom("refused")
+        })
+    }
+}
+
 impl<'de, W: Fn(&str) -> bool, T: FnMut(Record) -> Result<()>> Visitor<'de> for &mut Walk<W, T> {
     type Value = ();
 
@@ -83,14 +128,8 @@ impl<'de, W: Fn(&str) -> bool, T: FnMut(Record) -> Result<()>> Visitor<'de> for 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         loop {
             self.allowance.renew();
-            let record = RecordSeed { wants: &self.wants, allowance: &self.allowance };
-            let Some(mut record) = list.next_element_seed(record)? else { return Ok(()) };
-            self.number += 1;
-            record.number = self.number;
-            if let Err(failure) = (self.take)(record) {
-                self.failure = Some(failure);
-                return Err(A::Error::custom("refused"));
-            }
+            let Some(record) = list.next_element_seed(self.seed())? else { return Ok(()) };
+            self.take(record)?;
         }
     }
 }
@@ -103,7 +142,7 @@ struct RecordSeed<'a, W> {
 impl<'de, W: Fn(&str) -> bool> DeserializeSeed<'de> for RecordSeed<'_, W> {
     type Value = Record;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Record, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Record, D::Error> {
         deserializer.deserialize_map(self)
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::users::import::{ImportedUser, keep_id};
-use crate::users::{Email, Metadata, check_name, check_role, password};
+use crate::users::{Email, Metadata, check_metadata, check_name, check_roles, password};
 
 /// How far the clock of another system may be ahead.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(24 * 3600);
@@ -76,6 +76,8 @@ impl Fields {
         let name = check_name(&name).map_err(|problem| format!("name {problem}"))?;
         let metadata = object(self.metadata)?;
         let (id, metadata) = identity(self.id, metadata)?;
+        let metadata = metadata.map(|members| check_metadata(members.into())).transpose();
+        let metadata = metadata.map_err(|problem| format!("metadata {problem}"))?;
         Ok(ImportedUser {
             id,
             email,
@@ -109,6 +111,10 @@ fn identity(
         id => match text("id", id)? {
             None => return Ok((None, metadata)),
             Some(id) => match Uuid::try_parse(id.trim()) {
+                // Written for want of an id, by whoever writes it.
+                Ok(id) if id.is_nil() || id.is_max() => {
+                    return Err("id must not be the nil or the max UUID".into());
+                }
                 Ok(id) => return Ok((Some(id), metadata)),
                 Err(_) => id.trim().to_owned(),
             },
@@ -139,14 +145,7 @@ fn roles(value: Option<Value>) -> Checked<Option<Vec<String>>> {
         Some(value) => serde_json::from_value(value)
             .map_err(|_| "roles must be a list of strings, or names apart by spaces")?,
     };
-    let mut roles = Vec::new();
-    for name in names {
-        check_role(&name)?;
-        if !roles.contains(&name) {
-            roles.push(name);
-        }
-    }
-    Ok(Some(roles))
+    Ok(Some(check_roles(&names)?))
 }
 
 /// What JSON, SQLite, PostgreSQL and MySQL write for yes and no.
@@ -257,9 +256,35 @@ mod tests {
             (json!(true), json!({})),
             (json!(1), json!({"imported_id": "2"})),
             (json!("a\u{0}b"), json!({})),
+            (json!(Uuid::nil()), json!({})),
+            (json!(Uuid::max()), json!({})),
         ] {
             let refused = check(json!({"id": id, "metadata": metadata})).unwrap_err();
             assert!(refused.starts_with("id "), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_are_those_of_every_user() {
+        let roles =
+            |count: usize| (0..count).map(|number| format!("r{number}")).collect::<Vec<_>>();
+        let spaced = |count| roles(count).join(" ");
+        assert_eq!(check(json!({"roles": roles(32)})).unwrap().roles.unwrap().len(), 32);
+        assert_eq!(check(json!({"roles": "a ".repeat(40)})).unwrap().roles.unwrap(), ["a"]);
+        for value in [json!(roles(33)), json!(spaced(33)), json!(roles(300))] {
+            let refused = check(json!({"roles": value})).unwrap_err();
+            assert_eq!(refused, "a user has at most 32 roles");
+        }
+        // The id of before takes its room too.
+        let filled = |length: usize| json!({"a": "x".repeat(length)});
+        let room = 16 * 1024 - filled(0).to_string().len();
+        assert!(check(json!({"metadata": filled(room)})).is_ok());
+        for user in [
+            json!({"metadata": filled(room + 1)}),
+            json!({"metadata": filled(room + 1).to_string()}),
+            json!({"metadata": filled(room), "id": 7}),
+        ] {
+            assert_eq!(check(user).unwrap_err(), "metadata must have at most 16 KiB as JSON");
         }
     }
 
@@ -275,6 +300,7 @@ mod tests {
             ("email_verified", vec![json!("perhaps"), json!({})]),
             ("created_at", vec![json!(secret), json!("2026-01-01"), json!(0), json!("1969-01-01")]),
             ("metadata", vec![json!(secret), json!([1]), json!("[1]"), json!(3)]),
+            ("metadata", vec![json!({"a": u64::MAX}), json!("{\"a\": 1e300}"), json!({"": 1})]),
         ] {
             for value in values {
                 let refused = check(json!({name: value})).expect_err(name);

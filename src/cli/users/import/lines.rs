@@ -3,7 +3,8 @@
 
 use std::io::{self, BufRead, Read};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::fields::Fields;
 use super::reading::{Entry, Sink};
@@ -25,7 +26,10 @@ pub fn read(mut reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
             continue;
         }
         let fields = if whole { parse(&line) } else { Err("is longer than 64 KiB".into()) };
-        let email = fields.as_ref().map(Fields::label).unwrap_or_default();
+        let email = match &fields {
+            Ok(fields) => fields.label(),
+            Err(_) => label(&line, place)?,
+        };
         let user = fields.and_then(|fields| fields.check(now));
         sink.push(Entry { place, email, user }, line.len())?;
     }
@@ -46,13 +50,30 @@ fn next(reader: &mut Reader, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
 }
 
 fn parse(line: &[u8]) -> Result<Fields, String> {
-    let text = str::from_utf8(line).map_err(|_| "is not UTF-8")?.trim();
+    let text = str::from_utf8(line).map_err(|_| "is not UTF-8")?.trim_end();
     // serde would show the value in its message.
-    if !text.starts_with('{') {
+    if !text.trim_start().starts_with('{') {
         return Err("is not a JSON object".into());
     }
-    serde_json::from_str(text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => error.to_string(),
-        _ => format!("is not JSON: {error}"),
+    serde_json::from_str(text).map_err(|error| {
+        let (whole, column) = (error.to_string(), error.column());
+        // Its line is always 1, which is not the file's.
+        let what = whole.split(" at line ").next().unwrap_or(&whole);
+        match error.classify() {
+            serde_json::error::Category::Data => what.to_owned(),
+            _ => format!("is not JSON: {what}, at column {column}"),
+        }
     })
+}
+
+/// The address of a line that is refused, as far as it can be read. What a Django project's
+/// `dumpdata` wrote is not this format at all.
+fn label(line: &[u8], place: u64) -> Result<String> {
+    let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
+        return Ok(String::new());
+    };
+    if members.contains_key("model") && members.contains_key("fields") {
+        bail!("line {place} is a record of Django's dumpdata: use --format django");
+    }
+    Ok(members.get("email").and_then(Value::as_str).unwrap_or_default().to_owned())
 }

@@ -64,6 +64,11 @@ impl Report {
         Ok(Self { place, rejects, progress, counts: Counts { dry_run, ..Counts::default() } })
     }
 
+    /// What a place in the file is called.
+    pub fn place(&self) -> &'static str {
+        self.place
+    }
+
     /// How many users were taken up so far.
     pub fn total(&self) -> u64 {
         self.counts.imported + self.counts.present + self.counts.refused

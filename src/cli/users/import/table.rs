@@ -9,6 +9,7 @@ use super::fields::Fields;
 use super::reading::{Entry, Sink};
 use super::source::{Allowance, Reader};
 use crate::time::Timestamp;
+use crate::users::Email;
 
 /// Longer records are no users: a quote was left open.
 const LONGEST_RECORD: u64 = 64 * 1024;
@@ -44,7 +45,7 @@ pub fn read(reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
         }
         let place = record.position().map_or(line, csv::Position::line);
         let fields = fields(&record, &columns);
-        let email = fields.as_ref().map(Fields::label).unwrap_or_default();
+        let email = fields.as_ref().map_or_else(|_| label(&record, &columns), Fields::label);
         let user = fields.and_then(|fields| fields.check(now));
         sink.push(Entry { place, email, user }, record.as_slice().len())?;
     }
@@ -69,6 +70,7 @@ fn columns(names: &ByteRecord) -> Result<Vec<&'static str>> {
     for (number, name) in (1..).zip(names) {
         let name = String::from_utf8_lossy(name).trim().to_lowercase();
         let Some(known) = Fields::NAMES.into_iter().find(|known| *known == name) else {
+            check_separator(&name)?;
             let (name, known) = (shown(&name), Fields::NAMES.join(", "));
             bail!("column {number}{name} of the first line is unknown; known are {known}");
         };
@@ -86,11 +88,29 @@ fn columns(names: &ByteRecord) -> Result<Vec<&'static str>> {
     Ok(columns)
 }
 
+/// Spreadsheets in many languages write semicolons.
+fn check_separator(names: &str) -> Result<()> {
+    for (separator, said) in [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")] {
+        let mut apart = names.split(separator).map(|name| name.trim_matches([' ', '"']));
+        if names.contains(separator) && apart.any(|name| Fields::NAMES.contains(&name)) {
+            bail!("the first line has {said} between its columns: the separator must be a comma");
+        }
+    }
+    Ok(())
+}
+
 /// A file that lacks its first line could begin with a hash.
 fn shown(name: &str) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_- ".contains(c);
     let is_name = (1..30).contains(&name.len()) && name.chars().all(is_name);
     if is_name { format!(", {name:?},") } else { String::new() }
+}
+
+/// The address of a record that is refused. Where cells have slipped, another may be in its place.
+fn label(record: &ByteRecord, columns: &[&str]) -> String {
+    let place = columns.iter().position(|name| *name == "email");
+    let cell = place.and_then(|place| str::from_utf8(record.get(place)?).ok());
+    cell.filter(|cell| Email::parse(cell).is_ok()).unwrap_or_default().to_owned()
 }
 
 fn fields(record: &ByteRecord, columns: &[&str]) -> Result<Fields, String> {

@@ -1,0 +1,207 @@
+//! What the lines of one file claim against each other. The first line of an address has it, also
+//! where that line is refused: otherwise the next one would get the account, and its roles. An id
+//! belongs to one account. Kept as hashes, since a file can have millions of lines.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use super::reading::Entry;
+use crate::accounts::import::{ID_TAKEN, Met, Outcome};
+use crate::users::Email;
+use crate::users::import::ImportedUser;
+
+/// How many addresses of refused lines are remembered, in some 20 MB.
+const MOST_REFUSED: usize = 900_000;
+
+/// Addresses and ids that are taken.
+pub struct Claims {
+    /// What a place in the file is called.
+    place: &'static str,
+    dry_run: bool,
+    hasher: RandomState,
+    /// Addresses and UUIDs of those who are new: in a dry run all of the file's, otherwise one
+    /// batch's, for the database knows those before.
+    taken: HashSet<u64>,
+    /// Ids of before, stored ones and the file's.
+    imported_ids: HashSet<u64>,
+    knows_stored_ids: bool,
+    /// Addresses of refused lines that no account has, with the first such place.
+    refused: HashMap<u64, u64>,
+}
+
+impl Claims {
+    /// Of a file whose places are called `place`.
+    pub fn new(place: &'static str, dry_run: bool) -> Self {
+        Self {
+            place,
+            dry_run,
+            hasher: RandomState::new(),
+            taken: HashSet::new(),
+            imported_ids: HashSet::new(),
+            knows_stored_ids: false,
+            refused: HashMap::new(),
+        }
+    }
+
+    /// What a batch claims is looked for in the database by those after it.
+    pub fn end_batch(&mut self) {
+        if !self.dry_run {
+            self.taken.clear();
+        }
+    }
+
+    /// Whether the stored ids of before matter for a user who meets `met`, and are not known yet.
+    pub fn wants_stored_ids(&self, user: &ImportedUser, met: &Met) -> bool {
+        !self.knows_stored_ids && *met == Met::Nobody && own_id(user).is_some()
+    }
+
+    /// Takes stored ids of before for taken.
+    pub fn learn_ids(&mut self, ids: impl Iterator<Item = String>) {
+        self.imported_ids.extend(ids.map(|id| self.hasher.hash_one(id.as_str())));
+    }
+
+    /// All stored ids of before are known.
+    pub fn end_stored_ids(&mut self) {
+        self.knows_stored_ids = true;
+    }
+
+    /// The entry is refused for what it says.
+    pub fn refuse(&mut self, entry: &Entry) {
+        if let Ok(email) = Email::parse(&entry.email) {
+            self.reserve(self.hash("address", email.key()), entry.place);
+        }
+    }
+
+    /// What becomes of the user at `place`, who meets `met`; `None` where the account is to be made.
+    pub fn decide(&mut self, user: &ImportedUser, place: u64, met: Met) -> Option<Outcome> {
+        let address = self.hash("address", user.email.key());
+        match met {
+            Met::Nobody => {}
+            Met::OtherAddress => {
+                self.reserve(address, place);
+                return met.outcome();
+            }
+            Met::Account(_) => return met.outcome(),
+        }
+        let refused = |why: String| Some(Outcome::Refused(why));
+        if let Some(first) = self.refused.get(&address) {
+            return refused(format!("the address is that of {} {first}, refused", self.place));
+        }
+        if self.refused.len() >= MOST_REFUSED {
+            return refused(format!(
+                "nobody new is taken after {MOST_REFUSED} refusals: mend those first"
+            ));
+        }
+        if self.taken.contains(&address) {
+            // Otherwise it is compared with the first one, once that is stored.
+            return self
+                .dry_run
+                .then(|| Outcome::Refused("the address came before in the file".into()));
+        }
+        let uuid = user.id.map(|id| self.hash("id", id));
+        let is_taken = uuid.is_some_and(|id| self.taken.contains(&id));
+        let own_id = own_id(user).map(|id| self.hasher.hash_one(id));
+        if is_taken || own_id.is_some_and(|id| self.imported_ids.contains(&id)) {
+            self.reserve(address, place);
+            return refused(ID_TAKEN.into());
+        }
+        self.taken.extend(uuid.into_iter().chain([address]));
+        self.imported_ids.extend(user.imported_id().map(|id| self.hasher.hash_one(id)));
+        None
+    }
+
+    fn reserve(&mut self, address: u64, place: u64) {
+        if self.refused.len() < MOST_REFUSED {
+            self.refused.entry(address).or_insert(place);
+        }
+    }
+
+    fn hash(&self, what: &str, value: impl Hash) -> u64 {
+        self.hasher.hash_one((what, value))
+    }
+}
+
+/// The id of before of a user who is known by that alone. Where two systems were brought together
+/// an export has such ids twice, beside UUIDs.
+fn own_id(user: &ImportedUser) -> Option<&str> {
+    user.imported_id().filter(|_| user.id.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Fields;
+    use super::*;
+    use crate::time::Timestamp;
+    use crate::users::import::Comparison;
+
+    fn user(value: serde_json::Value) -> ImportedUser {
+        let fields: Fields = serde_json::from_value(value).unwrap();
+        fields.check(Timestamp::from_unix(1_764_547_200)).unwrap()
+    }
+
+    fn named(name: &str) -> ImportedUser {
+        user(json!({"email": format!("{name}@example.com")}))
+    }
+
+    fn refused(email: &str, place: u64) -> Entry {
+        Entry { place, email: email.into(), user: Err("is wrong".into()) }
+    }
+
+    #[test]
+    fn a_refused_line_keeps_its_address_from_those_after_it() {
+        for dry_run in [false, true] {
+            let mut claims = Claims::new("line", dry_run);
+            claims.refuse(&refused("Ada@Example.com", 1));
+            claims.refuse(&refused("ada@example.com", 2));
+            claims.refuse(&refused("no address", 3));
+            claims.end_batch();
+            let why = claims.decide(&named("ada"), 4, Met::Nobody);
+            let Some(Outcome::Refused(why)) = why else { panic!("{why:?}") };
+            assert!(why.contains("line 1,"), "{why}");
+            // Who is there already is nobody new.
+            let present = claims.decide(&named("ada"), 5, Met::Account(Comparison::Same));
+            assert_eq!(present, Some(Outcome::Present));
+            assert_eq!(claims.decide(&named("bob"), 6, Met::Nobody), None);
+            let other_id = claims.decide(&named("eve"), 7, Met::OtherAddress);
+            assert_eq!(other_id, Some(Outcome::Refused(ID_TAKEN.into())));
+            let late = claims.decide(&named("eve"), 8, Met::Nobody);
+            assert!(matches!(late, Some(Outcome::Refused(why)) if why.contains("line 7")));
+        }
+    }
+
+    #[test]
+    fn an_id_of_before_is_one_users() {
+        let mut claims = Claims::new("line", false);
+        let numbered =
+            |name: &str, id: u64| user(json!({"email": format!("{name}@example.com"), "id": id}));
+        assert!(claims.wants_stored_ids(&numbered("ada", 5), &Met::Nobody));
+        claims.learn_ids(["7".to_owned()].into_iter());
+        claims.end_stored_ids();
+        assert!(!claims.wants_stored_ids(&numbered("ada", 5), &Met::Nobody));
+        assert_eq!(claims.decide(&numbered("ada", 5), 1, Met::Nobody), None);
+        claims.end_batch();
+        for (place, id) in [(2, 5), (3, 7)] {
+            let outcome = claims.decide(&numbered(&format!("u{id}"), id), place, Met::Nobody);
+            assert_eq!(outcome, Some(Outcome::Refused(ID_TAKEN.into())));
+        }
+        // Beside a UUID it is only a remark.
+        let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+        let metadata = json!({"imported_id": "5"});
+        let both = user(json!({"email": "bob@example.com", "id": id, "metadata": metadata}));
+        assert_eq!(claims.decide(&both, 4, Met::Nobody), None);
+    }
+
+    #[test]
+    fn beyond_what_is_remembered_nobody_new_is_taken() {
+        let mut claims = Claims::new("line", false);
+        (0..MOST_REFUSED as u64 - 1).for_each(|number| claims.reserve(number, number));
+        assert_eq!(claims.decide(&named("ada"), 1, Met::Nobody), None);
+        claims.refuse(&refused("bob@example.com", 2));
+        claims.refuse(&refused("eve@example.com", 3));
+        assert_eq!(claims.refused.len(), MOST_REFUSED);
+        let outcome = claims.decide(&named("eve"), 4, Met::Nobody);
+        assert!(matches!(outcome, Some(Outcome::Refused(why)) if why.contains("mend")));
+    }
+}
