@@ -222,11 +222,11 @@ impl Custody {
     ) -> Result<(), CustodyError> {
         why.check()?;
         let lifetime = self.token_lifetime().await?;
-        let leaves_at = self.keys.retire(kid, why.forced, lifetime, now).await?;
-        if why.forced && leaves_at <= now {
-            // Its tokens go with it. Cut off before this, whoever follows the keys records it.
+        if why.forced && self.is_retiring(kid, now).await? {
+            // Its tokens go with it. Told first: cut off after this, it can be asked for again.
             self.revocations.ensure_key(kid, now).await?;
         }
+        let leaves_at = self.keys.retire(kid, why.forced, lifetime, now).await?;
         let detail = match leaves_at > now {
             true => format!("signs no longer, leaves JWKS at {leaves_at}"),
             false => "left JWKS".into(),
@@ -234,6 +234,11 @@ impl Custody {
         self.record(Kind::KeyWithdrawn, kid, why.after(detail), &by, now).await;
         self.make_spare(now).await;
         Ok(())
+    }
+
+    async fn is_retiring(&self, kid: &str, now: Timestamp) -> Result<bool, StorageError> {
+        let keys = self.keys.list().await?;
+        Ok(keys.iter().any(|key| key.kid == kid && key.times.state(now) == State::Retiring))
     }
 
     /// Takes a compromised key out at once, for a reason that is kept.

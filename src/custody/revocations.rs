@@ -11,8 +11,7 @@ impl Custody {
         let life = self.token_lifetime().await?;
         self.revocations.observe_token_life(life, now).await?;
         for key in self.keys.list().await? {
-            let ended_at = key.revoked_at.or_else(|| key.times.leaves_early(life));
-            if ended_at.is_some_and(|at| at <= now && at.plus(life) > now) {
+            if key.revoked_at.is_some_and(|at| at.plus(life) > now) {
                 self.revocations.ensure_key(&key.kid, now).await?;
             }
         }

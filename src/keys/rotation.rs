@@ -1,7 +1,5 @@
 //! The life of a signing key as a pure function of its times and `now`.
 
-use std::time::Duration;
-
 use crate::time::Timestamp;
 
 /// The time of what is not planned: the last second of the year 9999.
@@ -80,12 +78,6 @@ impl Times {
         }
     }
 
-    /// When it left JWKS, or will, if tokens that it signed can be alive then, which live for `life`.
-    pub fn leaves_early(&self, life: Duration) -> Option<Timestamp> {
-        let left = self.retires_at.filter(|at| *at > self.activates_at && self.signs_ever())?;
-        (self.deactivates_at.unwrap_or(left).plus(life) > left).then_some(left)
-    }
-
     /// The next step after `now` that is decided: which state comes, and when.
     pub fn next(&self, now: Timestamp) -> Option<(State, Timestamp)> {
         let (state, at) = match self.state(now) {
@@ -155,19 +147,6 @@ mod tests {
         assert_eq!(verifying.state(at(0)), State::Retiring);
         assert_eq!(verifying.state(at(50)), State::Retired);
         assert_eq!(verifying.past(at(50)), [(State::Retired, at(50))]);
-    }
-
-    #[test]
-    fn a_key_that_leaves_early_takes_live_tokens_along() {
-        let life = Duration::from_secs(100);
-        assert_eq!(KEY.leaves_early(life), None);
-        assert_eq!(KEY.leaves_early(life + Duration::from_secs(1)), Some(at(300)));
-        let signing = Times { deactivates_at: None, retires_at: Some(at(150)), ..KEY };
-        assert_eq!(signing.leaves_early(life), Some(at(150)));
-        let waiting = Times { deactivates_at: Some(at(50)), retires_at: Some(at(50)), ..KEY };
-        assert_eq!(waiting.leaves_early(life), None);
-        assert_eq!(Times::new(at(0), at(0)).leaves_early(life), None);
-        assert_eq!(Times::verifying(at(0), at(50)).leaves_early(life), None);
     }
 
     #[test]

@@ -91,6 +91,8 @@ impl Postman {
                     None => Ok(Some((own(asked.kind), vec![key]))),
                 }
             }
+            // As often as a change was asked for: whoever owns the account is to hear of each.
+            Kind::EmailChangeAsked => Ok(Some((own(asked.kind), Vec::new()))),
             kind => Ok(Some((own(kind), vec![user.id.to_string()]))),
         }
     }

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 impl UserStore {
     /// Makes the token of `fingerprint` good, from now until it expires; once more where its letter
-    /// is sent again. `false` when it was used already.
+    /// is sent again. `false` when it was used already, or its letter was taken back meanwhile.
     pub async fn issue_token(
         &self,
         token: &MailedToken,
@@ -23,7 +23,8 @@ impl UserStore {
         let insert = sqlx::query(
             "INSERT INTO mailed_tokens \
              (id, fingerprint, purpose, user_id, email, epoch, expires_at, used_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, NULL) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, NULL \
+             WHERE EXISTS (SELECT 1 FROM mail_outbox WHERE id = $1) \
              ON CONFLICT (id) DO UPDATE SET expires_at = $7 WHERE mailed_tokens.used_at IS NULL",
         )
         .bind(token.id.to_string())

@@ -31,6 +31,7 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
@@ -269,10 +270,12 @@ final class Issuer {
     PublicKey key(String kid) throws GeneralSecurityException, IOException {
         long now = System.nanoTime();
         long age = now - fetchedAt;
-        boolean due = now - triedAt > (age < LIFETIME ? BETWEEN_FETCHES : SECOND);
-        if (due && (!keys.containsKey(kid) || age > LIFETIME / 2) && fetching.tryLock()) {
+        long between = age < LIFETIME ? BETWEEN_FETCHES : SECOND;
+        if ((!keys.containsKey(kid) || age > LIFETIME / 2) && fetching.tryLock()) {
             try {
-                fetch();
+                if (System.nanoTime() - triedAt > between) {
+                    fetch();
+                }
             } catch (IOException away) {
                 System.err.println("no keys: " + away);
             } finally {
@@ -321,10 +324,11 @@ final class Issuer {
     }
 
     private Map<?, ?> send(HttpRequest.Builder request) throws IOException {
+        CompletableFuture<HttpResponse<String>> sent =
+            http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofString());
         try {
-            HttpResponse<String> answer =
-                http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofString())
-                    .get(5, TimeUnit.SECONDS);
+            // The request's own time limit would end with the headers.
+            HttpResponse<String> answer = sent.get(5, TimeUnit.SECONDS);
             if (answer.statusCode() != 200) {
                 throw new IOException(answer.uri() + " answers " + answer.statusCode());
             }
@@ -334,6 +338,9 @@ final class Issuer {
             throw new IOException(interrupted);
         } catch (ExecutionException | TimeoutException | IllegalArgumentException failed) {
             throw new IOException(failed);
+        } finally {
+            // Closes the connection where the answer is still to come.
+            sent.cancel(true);
         }
     }
 

@@ -14,6 +14,7 @@ import math
 import threading
 import time
 import urllib.request
+from http.client import HTTPException
 
 import jwt
 
@@ -108,14 +109,14 @@ class AccessTokens:
         # Here one thread fetches, and seldom; the others go on with the keys that there are.
         age = time.monotonic() - self._fetched_at
         between = BETWEEN_FETCHES if age < LIFETIME else 1
-        if kid not in self._keys or age > LIFETIME / 2:
-            if time.monotonic() > self._tried_at + between and self._fetching.acquire(blocking=False):
-                try:
+        if (kid not in self._keys or age > LIFETIME / 2) and self._fetching.acquire(blocking=False):
+            try:
+                if time.monotonic() > self._tried_at + between:
                     self._fetch()
-                except (jwt.PyJWTError, OSError, ValueError) as error:
-                    log.warning("no keys: %s", error)
-                finally:
-                    self._fetching.release()
+            except (jwt.PyJWTError, OSError, ValueError, HTTPException) as error:
+                log.warning("no keys: %s", error)
+            finally:
+                self._fetching.release()
         key = self._keys.get(kid)
         # A fetch that failed or is under way could have brought it.
         unknown = key is None and self._tried_at > self._fetched_at

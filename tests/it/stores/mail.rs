@@ -156,7 +156,7 @@ async fn a_full_outbox_takes_only_what_tells_of_what_happened(db: Db) {
 }
 
 /// A user, and a token of theirs that was issued at 0 and is good for 100 seconds.
-async fn issued(users: &UserStore, purpose: Purpose) -> (User, MailedToken) {
+async fn issued(db: &Db, users: &UserStore, purpose: Purpose) -> (User, MailedToken) {
     let email = Email::parse(&format!("{}@example.com", new_id())).unwrap();
     let user = User::new(new_id(), &email, None, Secret::new("hash".into()), vec![], at(0));
     users.create(&user).await.unwrap();
@@ -168,6 +168,10 @@ async fn issued(users: &UserStore, purpose: Purpose) -> (User, MailedToken) {
         epoch: Some(user.session_epoch),
         expires_at: at(100),
     };
+    // Only while its letter is there.
+    assert!(!users.issue_token(&token, &fingerprint(&token)).await.unwrap());
+    let letter = Entry { id: token.id, ..entry(Kind::PasswordReset) };
+    Outbox::new(db.clone(), 9).ask(&letter, at(0)).await.unwrap();
     assert!(users.issue_token(&token, &fingerprint(&token)).await.unwrap());
     (user, token)
 }
@@ -185,7 +189,7 @@ async fn redeem(db: &Db, users: &UserStore, token: &MailedToken, seconds: i64) -
 
 async fn a_token_is_good_once_until_it_expires(db: Db) {
     let users = UserStore::new(db.clone());
-    let (_, token) = issued(&users, Purpose::VerifyEmail).await;
+    let (_, token) = issued(&db, &users, Purpose::VerifyEmail).await;
     let found = users.find_token(&fingerprint(&token), at(99)).await.unwrap().unwrap();
     assert_eq!((found.id, found.purpose, found.user_id), (token.id, token.purpose, token.user_id));
     assert_eq!((found.email, found.epoch), (token.email.clone(), token.epoch));
@@ -199,7 +203,7 @@ async fn a_token_is_good_once_until_it_expires(db: Db) {
 
 async fn a_used_token_does_not_come_back(db: Db) {
     let users = UserStore::new(db.clone());
-    let (_, token) = issued(&users, Purpose::ResetPassword).await;
+    let (_, token) = issued(&db, &users, Purpose::ResetPassword).await;
     // Sent once more, it is good for longer.
     let again = MailedToken { expires_at: at(200), ..token.clone() };
     assert!(users.issue_token(&again, &fingerprint(&token)).await.unwrap());
@@ -208,7 +212,7 @@ async fn a_used_token_does_not_come_back(db: Db) {
     users.purge_tokens(at(199)).await.unwrap();
     assert!(!users.issue_token(&again, &fingerprint(&token)).await.unwrap(), "still known");
     users.purge_tokens(at(200)).await.unwrap();
-    let (user, token) = issued(&users, Purpose::ResetPassword).await;
+    let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
     users.delete(user.id).await.unwrap();
     assert!(users.find_token(&fingerprint(&token), at(1)).await.unwrap().is_none());
 }
@@ -231,7 +235,7 @@ async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
         })
         .await
     };
-    let (user, token) = issued(&users, Purpose::ResetPassword).await;
+    let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
     let elsewhere = MailedToken { email: "elsewhere@example.com".into(), ..token.clone() };
     let later = MailedToken { epoch: Some(1), ..token.clone() };
     let any = MailedToken { epoch: None, ..token.clone() };
@@ -249,7 +253,7 @@ async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
     assert!(change(&to_new, &user.email.to_uppercase()).await.unwrap());
     let changed = users.find_by_email_key("elsewhere@example.com").await.unwrap().unwrap();
     assert_eq!((changed.id, changed.session_epoch), (user.id, 1), "sessions go on");
-    let (other, token) = issued(&users, Purpose::ChangeEmail).await;
+    let (other, token) = issued(&db, &users, Purpose::ChangeEmail).await;
     let taken = MailedToken { email: "ELSEWHERE@example.com".into(), ..token.clone() };
     let conflict = change(&taken, &other.email).await;
     assert!(matches!(conflict, Err(StorageError::Conflict)), "{conflict:?}");

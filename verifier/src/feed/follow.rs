@@ -94,6 +94,8 @@ struct Follower {
     not_before: Instant,
     stream_tried: bool,
     backoff: Backoff,
+    /// Between snapshots that are behind what the stream told of.
+    lag: Backoff,
     swept_at: Instant,
     stale: bool,
 }
@@ -119,6 +121,7 @@ impl Follower {
             not_before: now + PACE,
             stream_tried: false,
             backoff: Backoff::new(PACE, LONGEST_WAIT),
+            lag: Backoff::new(PACE, LONGEST_PACE),
             swept_at: now,
             // Nothing is known yet.
             stale: true,
@@ -241,16 +244,16 @@ impl Follower {
                 return;
             }
         };
+        self.backoff.reset();
         self.former = taken.former;
         let Document { epoch, seq, entries } = taken.document;
         let count = entries.len();
         self.take(Input::Snapshot { epoch, seq, entries, known: taken.known });
         if self.state.wants_snapshot() {
             // Whoever lags will do so for a while. But one that took long is tried anew at once.
-            let pace = self.backoff.next().min(LONGEST_PACE);
-            self.not_before = self.not_before.max(self.begun_at + pace);
+            self.not_before = self.not_before.max(self.begun_at + self.lag.next());
         } else {
-            self.backoff.reset();
+            self.lag.reset();
         }
         let took = taken.arrived_at.elapsed();
         self.context.observer.notify(&match taken.bytes {

@@ -54,15 +54,10 @@ pub fn for_each(
     }
 }
 
-/// The first byte after white space, which is left out.
+/// The first byte after white space, which stays there for lines to be counted.
 fn first_byte(reader: &mut Reader) -> Result<Option<u8>> {
-    loop {
-        let first = reader.fill_buf().context("the file cannot be read")?.first().copied();
-        if !first.is_some_and(|byte| byte.is_ascii_whitespace()) {
-            return Ok(first);
-        }
-        reader.consume(1);
-    }
+    let beginning = reader.fill_buf().context("the file cannot be read")?;
+    Ok(beginning.iter().copied().find(|byte| !byte.is_ascii_whitespace()))
 }
 
 /// serde's own messages about data show values, so they are not passed on.
