@@ -27,20 +27,15 @@ async fn a_reader_who_takes_long_does_not_hold_up_the_writer() {
     for _ in 0..LOG / 1024 / 1024 {
         write("x".repeat(1024 * 1024)).await.unwrap();
     }
-    // A machine under load may hold up a write as well, but not each time.
-    let mut shortest = Duration::MAX;
-    for _ in 0..5 {
-        let beside = db.clone();
-        let checkpoint = tokio::spawn(async move { beside.checkpoint().await });
-        let mut longest = Duration::ZERO;
-        while !checkpoint.is_finished() {
-            let start = Instant::now();
-            write("a little".into()).await.expect("the writer is not locked out");
-            longest = longest.max(start.elapsed());
-        }
-        checkpoint.await.unwrap().unwrap();
-        shortest = shortest.min(longest);
+    let beside = db.clone();
+    let checkpoint = tokio::spawn(async move { beside.checkpoint().await });
+    let mut longest = Duration::ZERO;
+    while !checkpoint.is_finished() {
+        let start = Instant::now();
+        write("a little".into()).await.expect("the writer is not locked out");
+        longest = longest.max(start.elapsed());
     }
-    assert!(shortest < Duration::from_millis(700), "a write waits for {shortest:?}");
+    checkpoint.await.unwrap().unwrap();
+    assert!(longest < Duration::from_millis(700), "a write waited for {longest:?}");
     reading.rollback().await.unwrap();
 }
