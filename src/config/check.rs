@@ -2,6 +2,7 @@
 //! Every reader notes what is wrong and goes on, so that one run tells all problems. Messages
 //! repeat a value only where it cannot be a secret.
 
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::str::FromStr;
 
@@ -37,7 +38,9 @@ pub(super) fn check(
     let refresh_limits = check.refresh_limits();
     let revocations = check.revocations();
     let mail = check.mail();
-    let signup_enabled = check.flag("signup.enabled");
+    // Named in production, so that no instance is open whose operator did not think of sign-up.
+    let signup_enabled =
+        check.required_flag("signup.enabled", "true or false, whether anyone may make an account");
     let require_verified_email = check.require_verified_email();
     let docs_enabled = check.flag("docs.enabled");
     let log = check.log();
@@ -78,7 +81,7 @@ impl Check<'_> {
     }
 
     fn http(&mut self) -> Option<HttpConfig> {
-        let listen = self.parsed("http.listen", "an address and a port such as 127.0.0.1:8080");
+        let listen = self.listen();
         let workers = self.number("http.workers", 0, 1024);
         let trusted_proxies = self.items("http.trusted_proxies", Network::from_str);
         let cors_origins = self.items("http.cors_origins", check_origin);
@@ -92,6 +95,23 @@ impl Check<'_> {
             shutdown_timeout: shutdown_timeout?,
             drain_delay: drain_delay?,
         })
+    }
+
+    /// The development profile stays on this machine, unless that was asked for.
+    fn listen(&mut self) -> Option<SocketAddr> {
+        let key = "http.listen";
+        let address = self.parsed(key, "an address and a port such as 127.0.0.1:8080");
+        let allowed = self.flag("http.allow_public_development");
+        let (address, allowed): (SocketAddr, bool) = (address?, allowed?);
+        let is_public = !address.ip().to_canonical().is_loopback();
+        if self.profile == Profile::Development && is_public && !allowed {
+            let problem = "must be a loopback address such as 127.0.0.1:8080 in the development \
+                           profile, whose defaults are open to everyone who can reach it; use \
+                           the production profile, or set http.allow_public_development to true";
+            self.problem(key, problem);
+            return None;
+        }
+        Some(address)
     }
 
     fn database(&mut self) -> Option<DatabaseConfig> {

@@ -10,6 +10,7 @@ mod import_files;
 mod import_interrupted;
 mod keys;
 mod keys_import;
+mod production;
 mod roles;
 mod service;
 mod usage;
