@@ -37,7 +37,7 @@ pub(super) fn check(
     let login_limits = check.login_limits();
     let refresh_limits = check.refresh_limits();
     let revocations = check.revocations();
-    let mail = check.mail();
+    let mail = check.mail(issuer.as_deref());
     // Named in production, so that no instance is open whose operator did not think of sign-up.
     let signup_enabled =
         check.required_flag("signup.enabled", "true or false, whether anyone may make an account");

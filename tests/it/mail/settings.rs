@@ -130,6 +130,18 @@ async fn tls_from_the_first_byte_and_none_at_all() {
     }
 }
 
+#[tokio::test]
+async fn the_server_is_told_the_issuers_name_or_the_one_that_is_configured() {
+    let server = SmtpServer::start();
+    let mut signet = server.used_by(Signet::builder()).prepare();
+    for (hello, told) in [("", "[127.0.0.1]"), ("mail.example.com", "mail.example.com")] {
+        signet.change("mail.smtp.hello", hello);
+        let email = format!("hello{}@example.com", hello.len());
+        signet.cli_ok(&["mail", "test", &email], "");
+        assert_eq!(server.mail_to(&email).await.hello, told);
+    }
+}
+
 /// What is wrong with the server's settings is no reason to drop mail, and no secret is told.
 #[tokio::test]
 async fn wrong_settings_put_mail_off() {
