@@ -25,6 +25,8 @@ use crate::time::Clock;
 const KEYS_EVERY: Duration = Duration::from_secs(2);
 /// How long that may take; making a key included.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the hash of a caller who is gone may hold up the end.
+const HASHING_TIMEOUT: Duration = Duration::from_secs(2);
 const NOT_FOLLOWED: &str = "the signing keys could not be followed";
 /// How often SQLite's write-ahead log is folded into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -80,6 +82,10 @@ async fn serve(config: Config) -> Result<()> {
     mail.finish(app.config.http.shutdown_timeout).await;
     for task in housekeeping {
         task.abort();
+    }
+    // Their memory holds what is left of hashes, and is wiped as they end.
+    if !app.authorization_server.hashing.stop(HASHING_TIMEOUT) {
+        tracing::warn!("a hashing thread was still at work at the end");
     }
     app.db.close().await;
     tracing::info!("stopped");

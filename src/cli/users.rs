@@ -1,6 +1,7 @@
 //! `signet users`.
 
 mod administration;
+mod cell;
 mod export;
 mod import;
 

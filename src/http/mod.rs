@@ -23,6 +23,7 @@ mod observe;
 mod openapi;
 mod paging;
 mod precondition;
+mod proxies;
 mod recovery;
 mod revocations;
 mod revoke;

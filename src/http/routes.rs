@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, Resource, ResponseError, Route};
 
 use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
+use super::proxies::Proxies;
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
     discovery, docs, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
@@ -49,8 +50,10 @@ impl Routes {
         let issuer = url::Url::parse(&app.config.issuer).ok();
         let prefix =
             issuer.as_ref().map_or("", |issuer| issuer.path()).trim_end_matches('/').to_owned();
+        let proxies = Proxies::new(app.config.http.trusted_proxies.clone());
+        let ids = RequestIds::new(u64::from_be_bytes(random.bytes()), proxies);
         Self {
-            ids: Arc::new(RequestIds::new(u64::from_be_bytes(random.bytes()))),
+            ids: Arc::new(ids),
             metadata: Data::new(discovery::MetadataBody::new(&app)),
             cache_control: Data::new(discovery::CacheControl::new(&app)),
             docs: Data::new(docs::Docs::new(&prefix)),

@@ -2,15 +2,17 @@
 //! bounded queue. A hash takes milliseconds of a core by design; here that time is taken from
 //! nobody but other hashes.
 
+mod thread;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::thread::Thread;
 use super::PasswordPolicy;
 use super::password::{self, HashMemory, Pace, Password, Verdict};
 use crate::secret::{Random, Secret};
@@ -59,6 +61,8 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// Threads at work.
     busy: usize,
+    /// Threads that have not ended.
+    threads: usize,
     /// Whether one of them is at a dear job. There is one of those at a time: the ceilings hold for
     /// each hash, and all threads together would multiply them.
     dear: bool,
@@ -88,6 +92,8 @@ impl Queue {
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
+    /// A thread has ended.
+    ended: Condvar,
     policy: PasswordPolicy,
     random: Random,
     computed: AtomicU64,
@@ -111,14 +117,15 @@ impl Hashing {
     pub fn start(policy: PasswordPolicy, random: Random) -> std::io::Result<Self> {
         let unmatchable = password::unmatchable(&policy, &random);
         let (queue, ready, computed) = (Mutex::default(), Condvar::new(), AtomicU64::default());
-        let shared = Arc::new(Shared { queue, ready, policy, random, computed });
+        let ended = Condvar::new();
+        let shared = Arc::new(Shared { queue, ready, ended, policy, random, computed });
         for number in 0..shared.policy.threads {
-            let shared = shared.clone();
+            let thread = Thread::begin(shared.clone());
             let body = move || {
                 // A panic costs one hash, whose caller hears that it was not computed.
-                while catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {}
+                while catch_unwind(AssertUnwindSafe(|| work(thread.shared()))).is_err() {}
             };
-            thread::Builder::new().name(format!("hash-{number}")).spawn(body)?;
+            std::thread::Builder::new().name(format!("hash-{number}")).spawn(body)?;
         }
         Ok(Self { shared, unmatchable })
     }
@@ -160,9 +167,25 @@ impl Hashing {
         self.shared.computed.load(Ordering::Relaxed)
     }
 
+    /// Ends the threads, which wipe their memory, and waits for them, for at most `limit`: a thread
+    /// ends its present hash first. Returns whether all have ended. Work that waits is not done.
+    pub fn stop(&self, limit: Duration) -> bool {
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        // Whoever waits for one of them is told.
+        queue.jobs.clear();
+        self.shared.ready.notify_all();
+        let running = |queue: &mut Queue| queue.threads > 0;
+        let waited = self.shared.ended.wait_timeout_while(queue, limit, running);
+        waited.unwrap_or_else(PoisonError::into_inner).0.threads == 0
+    }
+
     fn submit(&self, job: Job) -> Result<(), HashingError> {
         let mut queue = self.shared.lock();
         let PasswordPolicy { threads, queue: waiting, .. } = self.shared.policy;
+        if queue.closed {
+            return Err(HashingError::Stopped);
+        }
         if !queue.has_room(&job, waiting + threads) {
             return Err(HashingError::Overloaded);
         }
@@ -174,8 +197,7 @@ impl Hashing {
 
 impl Drop for Hashing {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.ready.notify_all();
+        self.stop(Duration::ZERO);
     }
 }
 
@@ -236,8 +258,11 @@ fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
         let (guard, waited) =
             shared.ready.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
         queue = guard;
-        if waited.timed_out() {
-            *memory = HashMemory::default();
+        if waited.timed_out() && queue.jobs.is_empty() {
+            // Wiping takes a while, in which others may want the queue.
+            drop(queue);
+            memory.release();
+            queue = shared.lock();
         }
     }
 }
@@ -259,6 +284,15 @@ mod tests {
         assert_eq!(verify("correct horse", Some(&stored)).await.unwrap(), Verdict::Right);
         assert_eq!(verify("wrong horse", Some(&stored)).await.unwrap(), Verdict::Wrong);
         assert_eq!(verify("correct horse", None).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn threads_end_when_they_are_told_to() {
+        let pool = pool(3, 8);
+        let hash = || pool.hash(Password::new("correct horse"));
+        assert!(hash().await.is_ok());
+        assert!(pool.stop(Duration::from_secs(60)));
+        assert!(matches!(hash().await, Err(HashingError::Stopped)));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::cell;
 use super::import::Fields;
 use crate::app::Stores;
 use crate::audit::By;
@@ -138,17 +139,18 @@ impl<W: Write> Writer<W> {
                 lines.write_all(b"\n")
             }
             Self::Table(table) => {
-                table.write_field(row.id.to_string())?;
-                table.write_field(row.email)?;
-                table.write_field(row.name.unwrap_or_default())?;
+                let mut write = |text: &str| table.write_field(&*cell::neutralise(text));
+                write(&row.id.to_string())?;
+                write(row.email)?;
+                write(row.name.unwrap_or_default())?;
                 if let Some(hash) = row.password_hash {
-                    table.write_field(hash)?;
+                    write(hash)?;
                 }
-                table.write_field(row.roles.join(" "))?;
-                table.write_field(row.disabled.to_string())?;
-                table.write_field(row.email_verified.to_string())?;
-                table.write_field(&row.created_at)?;
-                table.write_field(serde_json::to_string(row.metadata)?)?;
+                write(&row.roles.join(" "))?;
+                write(&row.disabled.to_string())?;
+                write(&row.email_verified.to_string())?;
+                write(&row.created_at)?;
+                write(&serde_json::to_string(row.metadata)?)?;
                 Ok(table.write_record(None::<&[u8]>)?)
             }
         }

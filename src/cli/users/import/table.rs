@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 use serde_json::Value;
 
+use super::super::cell;
 use super::fields::Fields;
 use super::reading::{Entry, Sink};
 use super::source::{Allowance, Reader};
@@ -109,7 +110,7 @@ fn shown(name: &str) -> String {
 /// The address of a record that is refused. Where cells have slipped, another may be in its place.
 fn label(record: &ByteRecord, columns: &[&str]) -> String {
     let place = columns.iter().position(|name| *name == "email");
-    let cell = place.and_then(|place| str::from_utf8(record.get(place)?).ok());
+    let cell = place.and_then(|place| str::from_utf8(record.get(place)?).ok()).map(cell::restore);
     cell.filter(|cell| Email::parse(cell).is_ok()).unwrap_or_default().to_owned()
 }
 
@@ -123,7 +124,7 @@ fn fields(record: &ByteRecord, columns: &[&str]) -> Result<Fields, String> {
     }
     let mut fields = Fields::default();
     for (name, cell) in columns.iter().zip(record) {
-        let cell = str::from_utf8(cell).map_err(|_| "is not UTF-8")?;
+        let cell = cell::restore(str::from_utf8(cell).map_err(|_| "is not UTF-8")?);
         if let Some(field) = fields.get_mut(name).filter(|_| !cell.is_empty()) {
             *field = Some(Value::String(cell.to_owned()));
         }
