@@ -95,6 +95,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("scrypt", &["users/password*"]),
     ("pbkdf2", &["users/password*"]),
     ("bcrypt", &["users/password*"]),
+    ("sha_crypt", &["users/password*"]),
+    ("yescrypt", &["users/password*"]),
     ("md5", &["users/password*"]),
 ];
 
