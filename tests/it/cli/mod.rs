@@ -8,6 +8,7 @@ mod import;
 mod import_claims;
 mod import_files;
 mod import_interrupted;
+mod import_systems;
 mod keys;
 mod keys_import;
 mod production;
