@@ -5,7 +5,7 @@ use crate::accounts::{Accounts, Roles};
 use crate::audit::Audit;
 use crate::clients::store::ClientStore;
 use crate::clients::{Client, ClientType, FIRST_PARTY, GrantType};
-use crate::config::{Config, SessionBackend};
+use crate::config::{Config, Pooler, SessionBackend};
 use crate::mail::Outbox;
 use crate::registrar::Registrar;
 use crate::revocations::Revocations;
@@ -109,7 +109,12 @@ impl Stores {
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     let url = config.database.url.expose();
     let unreachable = |error| StartError::DatabaseUnreachable(database_address(url), error);
-    let db = Db::connect(url, config.database.max_connections).await.map_err(unreachable)?;
+    let max_connections = config.database.max_connections;
+    let db = match config.database.pooler {
+        Pooler::None => Db::connect(url, max_connections).await,
+        Pooler::Transaction => Db::connect_through_pooler(url, max_connections).await,
+    };
+    let db = db.map_err(unreachable)?;
     db.migrate().await.map_err(StartError::Database)?;
     Ok(db)
 }

@@ -9,8 +9,8 @@ use url::{Host, Url};
 
 use super::raw::Values;
 use super::{
-    Config, DatabaseConfig, HttpConfig, Network, Problem, Profile, RedisConfig, SessionBackend,
-    SessionsConfig, show,
+    Config, DatabaseConfig, HttpConfig, Network, Pooler, Problem, Profile, RedisConfig,
+    SessionBackend, SessionsConfig, show,
 };
 use crate::secret::Secret;
 use crate::sessions;
@@ -96,9 +96,18 @@ impl Check<'_> {
 
     fn database(&mut self) -> Option<DatabaseConfig> {
         let max_connections = self.number("database.max_connections", 1, 1000);
+        let pooler = self.choice(
+            "database.pooler",
+            &[("none", Pooler::None), ("transaction", Pooler::Transaction)],
+        );
         let url = self.required("database.url", "postgres://… or sqlite://…")?;
         self.accept("database.url", check_database_url(&url))?;
-        Some(DatabaseConfig { url: Secret::new(url), max_connections: max_connections? })
+        let (max_connections, pooler) = (max_connections?, pooler?);
+        if pooler == Pooler::Transaction && url.starts_with("sqlite:") {
+            self.problem("database.pooler", "must be none, since database.url names a SQLite file");
+            return None;
+        }
+        Some(DatabaseConfig { url: Secret::new(url), max_connections, pooler })
     }
 
     fn sessions(&mut self) -> Option<SessionsConfig> {

@@ -118,6 +118,17 @@ pub struct DatabaseConfig {
     pub url: Secret<String>,
     /// Most connections of this process.
     pub max_connections: usize,
+    /// What stands between this process and PostgreSQL.
+    pub pooler: Pooler,
+}
+
+/// What stands between this process and PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what is not noticed.
+    None,
+    /// A pooler that gives a server away after each transaction.
+    Transaction,
 }
 
 /// Where sessions live and how refresh tokens rotate.

@@ -4,9 +4,12 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::migrate::{Migrate, Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::migrate::{
+    AppliedMigration, Migrate, Migration, MigrationSource, MigrationType, Migrator,
+};
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
+use super::session::Session;
 use super::{Db, Engine, StorageError};
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -63,27 +66,60 @@ pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
     // sqlx would give its lock back before the transaction has committed.
     migrator.set_locking(false);
     // Apart from the pool, whose statements have a time limit.
-    let mut connection = db.connect_apart().await?;
-    let mut transaction = connection.begin_with(db.engine.begin()).await?;
-    if db.engine == Engine::Postgres {
-        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK);
-        lock.fetch_one(&mut *transaction).await?;
+    let mut session = db.connect_apart().await?;
+    let begin = db.engine.begin();
+    match &mut session {
+        Session::Direct(connection) => {
+            let mut transaction = connection.begin_with(begin).await?;
+            if db.engine == Engine::Postgres {
+                let lock = sqlx::query(LOCK).bind(MIGRATION_LOCK);
+                lock.fetch_one(&mut *transaction).await?;
+            }
+            migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
+            transaction.commit().await?;
+        }
+        Session::Pooled(connection) => {
+            let mut transaction = connection.begin_with(begin).await?;
+            let lock = sqlx::query(LOCK).bind(MIGRATION_LOCK).persistent(false);
+            lock.fetch_one(&mut *transaction).await?;
+            migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
+            // What sqlx prepared by name is closed while the server is still this connection's. After
+            // a failure above the connection drops with its transaction open, and a pooler closes
+            // the server.
+            transaction.clear_cached_statements().await?;
+            transaction.commit().await?;
+        }
     }
-    migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
-    transaction.commit().await?;
-    Ok(connection.close().await?)
+    Ok(session.close().await?)
 }
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 pub(super) fn known() -> usize {
     MIGRATIONS.len()
 }
 
 pub(super) async fn applied(db: &Db) -> Result<usize, StorageError> {
-    let mut connection = db.connect_apart().await?;
-    connection.ensure_migrations_table("_sqlx_migrations").await.map_err(internal)?;
-    let applied = connection.list_applied_migrations("_sqlx_migrations").await.map_err(internal)?;
-    connection.close().await?;
+    let mut session = db.connect_apart().await?;
+    let applied = match &mut session {
+        Session::Direct(connection) => list_applied(connection).await?,
+        Session::Pooled(connection) => {
+            let mut transaction = connection.begin().await?;
+            let applied = list_applied(&mut *transaction).await?;
+            transaction.clear_cached_statements().await?;
+            transaction.commit().await?;
+            applied
+        }
+    };
+    session.close().await?;
     Ok(applied.iter().filter(|a| MIGRATIONS.iter().any(|m| m.0 == a.version)).count())
+}
+
+async fn list_applied(
+    connection: &mut impl Migrate,
+) -> Result<Vec<AppliedMigration>, StorageError> {
+    connection.ensure_migrations_table("_sqlx_migrations").await.map_err(internal)?;
+    connection.list_applied_migrations("_sqlx_migrations").await.map_err(internal)
 }
 
 fn internal(error: sqlx::migrate::MigrateError) -> StorageError {

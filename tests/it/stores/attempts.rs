@@ -44,7 +44,7 @@ async fn open(engine: Engine) -> Pair {
     let folder = tempfile::tempdir().unwrap();
     let url = match engine {
         Engine::Sqlite => format!("sqlite://{}/test.db", folder.path().display()),
-        Engine::Postgres => support::postgres::Postgres::shared().fresh_database(),
+        Engine::Postgres | Engine::Pooler => support::postgres::Postgres::shared().fresh_database(),
         Engine::Redis => support::redis::Redis::shared().fresh_database(),
     };
     let (mut db, mut redis) = (None, None);
@@ -54,8 +54,8 @@ async fn open(engine: Engine) -> Pair {
             redis = Some(connection.clone());
             [0, 1].map(|_| Attempts::in_redis(connection.clone(), names(), policy()))
         }
-        Engine::Sqlite | Engine::Postgres => {
-            let opened = Db::connect(&url, 8).await.unwrap();
+        Engine::Sqlite | Engine::Postgres | Engine::Pooler => {
+            let opened = engine.connect(&url).await;
             opened.migrate().await.unwrap();
             db = Some(opened.clone());
             [0, 1].map(|_| Attempts::in_sql(opened.clone(), names(), policy()))

@@ -22,6 +22,8 @@ pub const CLIENT: &str = "app";
 pub enum Engine {
     Sqlite,
     Postgres,
+    /// PostgreSQL behind a transaction pooler.
+    Pooler,
     Redis,
 }
 
@@ -37,18 +39,29 @@ impl Engine {
         let folder = tempfile::tempdir().unwrap();
         let url = match self {
             Self::Sqlite => format!("sqlite://{}/test.db", folder.path().display()),
-            Self::Postgres => support::postgres::Postgres::shared().fresh_database(),
+            Self::Postgres | Self::Pooler => support::postgres::Postgres::shared().fresh_database(),
             Self::Redis => support::redis::Redis::shared().fresh_database(),
         };
         if let Self::Redis = self {
             let sessions = in_redis(connect(&url).await, policy).await;
             return Opened { sessions, db: None, _folder: folder };
         }
-        let db = Db::connect(&url, 8).await.unwrap();
+        let db = self.connect(&url).await;
         db.migrate().await.unwrap();
         let revocations = Revocations::open(db.clone(), Random::system()).await.unwrap();
         let sessions = Sessions::in_sql(db.clone(), revocations, policy);
         Opened { sessions, db: Some(db), _folder: folder }
+    }
+
+    /// The database at `url`, on the way that this engine takes.
+    pub async fn connect(self, url: &str) -> Db {
+        match self {
+            Self::Pooler => {
+                let url = support::pgbouncer::PgBouncer::shared().url(url);
+                Db::connect_through_pooler(&url, 8).await.unwrap()
+            }
+            _ => Db::connect(url, 8).await.unwrap(),
+        }
     }
 }
 
@@ -104,6 +117,7 @@ macro_rules! on_every_engine {
     ($($name:ident),* $(,)?) => {
         $crate::stores::engines::on_every_engine!(@ sqlite Sqlite $($name)*);
         $crate::stores::engines::on_every_engine!(@ postgres Postgres $($name)*);
+        $crate::stores::engines::on_every_engine!(@ pooler Pooler $($name)*);
         $crate::stores::engines::on_every_engine!(@ redis Redis $($name)*);
     };
     (@ $module:ident $engine:ident $($name:ident)*) => {

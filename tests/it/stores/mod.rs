@@ -5,6 +5,7 @@ mod checkpoint;
 mod engines;
 mod keys;
 mod mail;
+mod pooler;
 mod redis_connection;
 mod revocations;
 mod roles;

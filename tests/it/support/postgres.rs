@@ -55,6 +55,10 @@ impl Postgres {
         server
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of the database that every server has.
     pub fn url(&self) -> String {
         self.url_of("postgres")
@@ -176,7 +180,7 @@ fn installed_folders() -> Vec<PathBuf> {
 }
 
 /// PostgreSQL refuses to run as root: the user and group to become, if that is who we are.
-fn unprivileged_user() -> Option<(u32, u32)> {
+pub(super) fn unprivileged_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
