@@ -1,5 +1,6 @@
 //! The composition root: an [`App`] from a [`Config`]. The only place that picks engines.
 
+mod startup;
 mod stores;
 
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, Semaphore};
 
+pub use startup::{wait_for_database_alone, wait_for_stores};
 pub use stores::{Stores, open_database};
 
 use crate::accounts::{Accounts, Roles};

@@ -107,20 +107,27 @@ impl Stores {
 
 /// Connects the database and applies the migrations that are missing.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
+    let db = connect_database(config).await?;
+    db.migrate().await.map_err(StartError::Database)?;
+    Ok(db)
+}
+
+/// Connects the database as it is.
+pub(super) async fn connect_database(config: &Config) -> Result<Db, StartError> {
     let url = config.database.url.expose();
-    let unreachable = |error| StartError::DatabaseUnreachable(database_address(url), error);
     let max_connections = config.database.max_connections;
     let db = match config.database.pooler {
         Pooler::None => Db::connect(url, max_connections).await,
         Pooler::Transaction => Db::connect_through_pooler(url, max_connections).await,
     };
-    let db = db.map_err(unreachable)?;
-    db.migrate().await.map_err(StartError::Database)?;
-    Ok(db)
+    db.map_err(|error| StartError::DatabaseUnreachable(database_address(url), error))
 }
 
 /// Where a database is, without user and password.
 fn database_address(url: &str) -> String {
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        return path.to_owned();
+    }
     match url::Url::parse(url) {
         Ok(url) => match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}{}", url.path()),

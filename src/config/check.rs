@@ -8,11 +8,7 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 use super::raw::Values;
-use super::{
-    Config, DatabaseConfig, HttpConfig, Network, Pooler, Problem, Profile, RedisConfig,
-    SessionBackend, SessionsConfig, show,
-};
-use crate::secret::Secret;
+use super::{Config, HttpConfig, Network, Problem, Profile, SessionsConfig, show};
 use crate::sessions;
 use crate::sessions::Recovery;
 use crate::telemetry::{LogConfig, LogFormat};
@@ -28,6 +24,7 @@ pub(super) fn check(
     let mut check = Check { profile, values, problems };
     let issuer = check.issuer();
     let http = check.http();
+    let startup_timeout = check.duration_below("startup_timeout", 3600);
     let database = check.database();
     let sessions = check.sessions();
     let tokens = check.tokens(issuer.as_deref());
@@ -45,6 +42,7 @@ pub(super) fn check(
         profile,
         issuer: issuer?,
         http: http?,
+        startup_timeout: startup_timeout?,
         database: database?,
         sessions: sessions?,
         tokens: tokens?,
@@ -94,22 +92,6 @@ impl Check<'_> {
         })
     }
 
-    fn database(&mut self) -> Option<DatabaseConfig> {
-        let max_connections = self.number("database.max_connections", 1, 1000);
-        let pooler = self.choice(
-            "database.pooler",
-            &[("none", Pooler::None), ("transaction", Pooler::Transaction)],
-        );
-        let url = self.required("database.url", "postgres://… or sqlite://…")?;
-        self.accept("database.url", check_database_url(&url))?;
-        let (max_connections, pooler) = (max_connections?, pooler?);
-        if pooler == Pooler::Transaction && url.starts_with("sqlite:") {
-            self.problem("database.pooler", "must be none, since database.url names a SQLite file");
-            return None;
-        }
-        Some(DatabaseConfig { url: Secret::new(url), max_connections, pooler })
-    }
-
     fn sessions(&mut self) -> Option<SessionsConfig> {
         let backend = self.backend();
         let retry_window = self.duration("sessions.retry_window");
@@ -129,50 +111,6 @@ impl Check<'_> {
         );
         let policy = self.accept_policy("sessions", policy);
         Some(SessionsConfig { backend: backend?, policy: policy? })
-    }
-
-    fn backend(&mut self) -> Option<SessionBackend> {
-        let key = "sessions.store";
-        let redis_settings = self.redis_settings();
-        self.required(key, "redis or sql")?;
-        match self.choice(key, &[("sql", false), ("redis", true)])? {
-            false => Some(SessionBackend::Sql),
-            true => self.redis(redis_settings?).map(SessionBackend::Redis),
-        }
-    }
-
-    /// Read also where they are not needed, so that a mistake shows before they are.
-    fn redis_settings(&mut self) -> Option<RedisSettings> {
-        let url = self.text("redis.url").and_then(|url| match url.as_str() {
-            "" => Some(None),
-            _ => self.accept("redis.url", check_redis_url(&url)).map(Some),
-        });
-        let nodes = self.items("redis.cluster", check_redis_url);
-        let sentinels = self.items("redis.sentinel", check_redis_url);
-        let master = self.text("redis.sentinel_master");
-        Some(RedisSettings { url: url?, nodes: nodes?, sentinels: sentinels?, master: master? })
-    }
-
-    fn redis(&mut self, settings: RedisSettings) -> Option<RedisConfig> {
-        let RedisSettings { url, nodes, sentinels, master } = settings;
-        let (key, problem) = match url {
-            url if !nodes.is_empty() => {
-                if url.is_none() && sentinels.is_empty() {
-                    return Some(RedisConfig::Cluster { nodes });
-                }
-                ("redis.cluster", "cannot be given together with redis.url or redis.sentinel")
-            }
-            login if !sentinels.is_empty() => {
-                if !master.is_empty() {
-                    return Some(RedisConfig::Sentinel { sentinels, master, login });
-                }
-                ("redis.sentinel_master", "is required with redis.sentinel")
-            }
-            Some(url) => return Some(RedisConfig::Single { url }),
-            None => ("redis.url", "is required, since sessions.store is redis"),
-        };
-        self.problem(key, problem);
-        None
     }
 
     fn tokens(&mut self, issuer: Option<&str>) -> Option<tokens::Policy> {
@@ -207,14 +145,6 @@ impl Check<'_> {
         self.accept("log.level", crate::telemetry::check_level(&level))?;
         Some(LogConfig { format: format?, level })
     }
-}
-
-/// The section `redis`, each setting good by itself.
-struct RedisSettings {
-    url: Option<Secret<String>>,
-    nodes: Vec<Secret<String>>,
-    sentinels: Vec<Secret<String>>,
-    master: String,
 }
 
 /// Zero stands for the number of cores.
@@ -271,27 +201,4 @@ fn check_origin(text: &str) -> Result<String, String> {
         }
         _ => Err("must hold web origins such as https://app.example.com".into()),
     }
-}
-
-/// Says nothing of the URL itself, which may carry a password.
-fn check_database_url(text: &str) -> Result<(), String> {
-    match text.split_once("://") {
-        Some(("sqlite", path)) if !path.is_empty() && !path.starts_with('?') => Ok(()),
-        Some(("postgres" | "postgresql", _)) if Url::parse(text).is_ok() => Ok(()),
-        _ => Err("must be sqlite://path/to/file or postgres://user:password@host/name \
-                  (special characters in the password as %XX)"
-            .into()),
-    }
-}
-
-/// Says nothing of the URL itself, which may carry a password.
-fn check_redis_url(text: &str) -> Result<Secret<String>, String> {
-    let good = Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-    if !good {
-        return Err("must be redis://host:6379 or rediss://host:6379, with user:password@ before \
-                    the host where needed (special characters in the password as %XX)"
-            .into());
-    }
-    Ok(Secret::new(text.to_owned()))
 }

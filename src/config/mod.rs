@@ -11,6 +11,7 @@ mod mail;
 mod network;
 mod raw;
 mod show;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -65,6 +66,8 @@ pub struct Config {
     pub issuer: String,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// How long a start waits for stores that are late.
+    pub startup_timeout: Duration,
     /// The SQL database.
     pub database: DatabaseConfig,
     /// Where sessions live and how refresh tokens rotate.

@@ -4,6 +4,7 @@
 mod mail;
 
 use crate::keys::Algorithm;
+use crate::storage::redis::Servers;
 use crate::telemetry::LogFormat;
 use std::fs;
 use std::path::Path;
@@ -319,18 +320,21 @@ fn redis_is_single_or_cluster_or_watched_by_sentinels() {
     let redis = |variables: &[(&str, &str)]| {
         let mut all = vec![("SIGNET__SESSIONS__STORE", "redis")];
         all.extend(variables);
-        load(None, &all).map(|config| config.sessions.backend)
+        load(None, &all).map(|config| match config.sessions.backend {
+            SessionBackend::Redis(redis) => redis.servers,
+            SessionBackend::Sql => panic!("sessions are in Redis"),
+        })
     };
     let url = ("SIGNET__REDIS__URL", "redis://:p,w@a");
     let cluster = ("SIGNET__REDIS__CLUSTER", "redis://a, redis://b");
     let sentinel = ("SIGNET__REDIS__SENTINEL", "redis://a:26379,redis://b:26379");
     let master = ("SIGNET__REDIS__SENTINEL_MASTER", "signet");
 
-    assert!(matches!(redis(&[url]), Ok(SessionBackend::Redis(RedisConfig::Single { .. }))));
+    assert!(matches!(redis(&[url]), Ok(Servers::Single { .. })));
     assert!(matches!(redis(&[cluster]),
-        Ok(SessionBackend::Redis(RedisConfig::Cluster { nodes })) if nodes.len() == 2));
+        Ok(Servers::Cluster { nodes }) if nodes.len() == 2));
     assert!(matches!(redis(&[sentinel, master, url]),
-        Ok(SessionBackend::Redis(RedisConfig::Sentinel { sentinels, login: Some(_), .. }))
+        Ok(Servers::Sentinel { sentinels, login: Some(_), .. })
             if sentinels.len() == 2));
     for bad in [vec![sentinel], vec![url, cluster], vec![cluster, sentinel, master]] {
         assert!(redis(&bad).is_err(), "{bad:?}");

@@ -11,11 +11,14 @@ use std::time::Instant;
 use actix_web::HttpMessage;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Data;
 use actix_web::{Error, ResponseError};
 
 use super::error::{OAuthError, Problem};
 use super::routes::speaks_oauth;
+use crate::app::App;
 use crate::metrics::RouteMetrics;
 
 /// The id of one request.
@@ -91,6 +94,8 @@ pub struct Observe {
     pub verbosity: Verbosity,
     /// Where ids come from.
     pub ids: std::sync::Arc<RequestIds>,
+    /// Says whether the instance is draining.
+    pub app: Data<App>,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Observe
@@ -173,6 +178,10 @@ fn cause<B>(response: &ServiceResponse<B>) -> Option<String> {
 impl Observe {
     fn finish<B>(&self, response: &mut ServiceResponse<B>, id: &RequestId, start: Instant) {
         let status = response.status();
+        if self.app.is_draining() {
+            // A proxy that kept the connection would send its next request into one that ends.
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
         let headers = response.headers_mut();
         for (name, value) in &ALWAYS {
             // The docs page brings a policy of its own.

@@ -222,7 +222,8 @@ impl Routes {
     }
 
     fn around(&self, route: &'static str, verbosity: Verbosity) -> Observe {
-        Observe { route, metrics: self.app.metrics.route(route), verbosity, ids: self.ids.clone() }
+        let metrics = self.app.metrics.route(route);
+        Observe { route, metrics, verbosity, ids: self.ids.clone(), app: self.app.clone() }
     }
 
     fn cors(&self, origins: Origins, allow: &str) -> Option<Cors> {

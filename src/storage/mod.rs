@@ -8,7 +8,11 @@ pub mod error;
 mod migrate;
 pub mod redis;
 mod session;
+pub mod sqlite;
+pub mod tls;
 
+use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use deadpool::managed::Pool;
@@ -78,7 +82,7 @@ const SQLITE_PREPARATION: &[&str] = &[
 
 impl Db {
     /// Prepares a pool for `url` (`sqlite://…` or `postgres://…`) of at most `max_connections`.
-    /// Connects on first use, except that a SQLite file is created with its folder.
+    /// A SQLite file is created with its folder where it is missing; a failure leaves neither behind.
     pub async fn connect(url: &str, max_connections: usize) -> Result<Self, StorageError> {
         sqlx::any::install_default_drivers();
         match url.split_once("://").map(|(scheme, _)| scheme) {
@@ -88,13 +92,24 @@ impl Db {
     }
 
     async fn connect_sqlite(url: &str) -> Result<Self, StorageError> {
-        let path = url.trim_start_matches("sqlite://").split('?').next().unwrap_or_default();
-        create_sqlite_file(path).map_err(|error| {
-            let message = format!("cannot create the database file {path}: {error}");
+        let failed = |path: &Path, error: &dyn Display| {
+            let message = format!("the database file {} cannot be used: {error}", path.display());
             StorageError::Unavailable(message.into())
-        })?;
+        };
+        let (path, parameters) =
+            sqlite::parse_url(url).map_err(|error| failed(Path::new(""), &error))?;
+        let url = sqlite::address(&path, parameters).map_err(|error| failed(&path, &error))?;
         let options = Options::Direct(url.parse()?, SQLITE_PREPARATION);
-        Self::with_pool(Engine::Sqlite, options, SQLITE_CONNECTIONS)
+        let db = Self::with_pool(Engine::Sqlite, options, SQLITE_CONNECTIONS)?;
+        let made = sqlite::Made::create(&path).map_err(|error| failed(&path, &error))?;
+        match db.connect_apart().await {
+            Ok(session) => session.close().await?,
+            Err(error) => {
+                made.remove();
+                return Err(failed(&path, &error));
+            }
+        }
+        Ok(db)
     }
 
     /// The same for PostgreSQL behind a transaction pooler, such as pgbouncer with `pool_mode =
@@ -113,7 +128,11 @@ impl Db {
     ) -> Result<Self, StorageError> {
         let db = Self::with_pool(Engine::Postgres, options, max_connections)?;
         // A wrong address or password shows at the start.
-        within_time(async { Ok(db.connect_apart().await?.close().await?) }).await?;
+        within_time(async {
+            let session = db.connect_apart().await.map_err(error::explained)?;
+            Ok(session.close().await?)
+        })
+        .await?;
         Ok(db)
     }
 
@@ -265,16 +284,4 @@ async fn within_time<T>(
         Ok(result) => result,
         Err(elapsed) => Err(StorageError::Unavailable(elapsed.into())),
     }
-}
-
-/// Creates the file readable by its owner alone: it holds password hashes.
-fn create_sqlite_file(path: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    if path.is_empty() || path == ":memory:" {
-        return Err(std::io::Error::other("a file path is needed"));
-    }
-    if let Some(folder) = std::path::Path::new(path).parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }

@@ -15,6 +15,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 
 use super::{Letter, NotTaken, TransportError};
 use crate::secret::Secret;
+use crate::storage::tls;
 
 /// How long a server may take to say goodbye.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -163,7 +164,8 @@ impl Session {
 }
 
 fn not_now(error: &Error) -> NotTaken {
-    NotTaken::Now(one_line(&error.to_string()))
+    let text = error.to_string();
+    NotTaken::Now(one_line(tls::explain(&text).unwrap_or(&text)))
 }
 
 fn refused(error: &Error) -> NotTaken {

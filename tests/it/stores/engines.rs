@@ -7,7 +7,7 @@ use signet::revocations::Revocations;
 use signet::secret::{Random, Secret};
 use signet::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
 use signet::storage::Db;
-use signet::storage::redis::{Redis, RedisConfig};
+use signet::storage::redis::{Redis, Servers};
 use signet::time::Timestamp;
 use uuid::Uuid;
 
@@ -77,7 +77,7 @@ pub async fn in_redis(redis: Redis, policy: Policy) -> Sessions {
 
 pub async fn connect(url: &str) -> Redis {
     let url = Secret::new(url.to_owned());
-    Redis::connect(&RedisConfig::Single { url }).await.unwrap()
+    Redis::connect(&Servers::Single { url }.into()).await.unwrap()
 }
 
 pub fn policy(recovery: Recovery, max_per_user: u32) -> Policy {
