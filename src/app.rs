@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, Semaphore};
 
-pub use startup::{wait_for_database_alone, wait_for_stores};
+pub use startup::wait_for_stores;
 pub use stores::{Stores, open_database};
 
 use crate::accounts::{Accounts, Roles};

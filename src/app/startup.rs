@@ -27,14 +27,6 @@ pub async fn wait_for_stores(config: &Config, log: impl Fn(&str)) -> Result<(), 
     Ok(())
 }
 
-/// The same for the database alone.
-pub async fn wait_for_database_alone(
-    config: &Config,
-    log: impl Fn(&str),
-) -> Result<(), StartError> {
-    wait_for_database(config, Instant::now() + config.startup_timeout, &log).await
-}
-
 async fn wait_for_database(
     config: &Config,
     deadline: Instant,

@@ -3,12 +3,11 @@
 use anyhow::{Context, Result};
 
 use super::output;
-use crate::app::{open_database, wait_for_database_alone};
+use crate::app::open_database;
 use crate::config::Config;
 
-/// Applies what is missing, once the database answers. `serve` does the same at its start.
+/// Applies what is missing. `serve` does the same at its start.
 pub async fn migrate(config: &Config) -> Result<()> {
-    wait_for_database_alone(config, |line| eprintln!("signet: {line}")).await?;
     let db = open_database(config).await?;
     let (known, applied) = db.migrations().await.context("the migrations cannot be read")?;
     db.close().await;

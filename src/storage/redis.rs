@@ -189,11 +189,11 @@ fn classify(error: RedisError) -> StorageError {
 /// Whether a server that cannot be used yet is likely to be in a moment: it does not listen, or loads
 /// its data. A wrong password or certificate is not mended by time.
 fn is_late(error: &RedisError) -> bool {
-    let text = error.to_string();
-    let is_refusal =
-        ["WRONGPASS", "NOAUTH", "AuthenticationFailed", "authentication", "certificate"]
-            .iter()
-            .any(|word| text.contains(word));
+    // The cluster's and the TLS library's errors say in words only what they are.
+    let text = error.to_string().to_lowercase();
+    let is_refusal = ["wrongpass", "noauth", "authentication", "certificate", "fatal alert"]
+        .iter()
+        .any(|word| text.contains(word));
     !is_refusal
         && (error.is_timeout()
             || matches!(

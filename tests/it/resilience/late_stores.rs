@@ -70,16 +70,6 @@ async fn stores_that_do_not_listen_yet_are_waited_for() {
     wait_for_the_line(&signet);
     redis.restart();
     expect_served(&mut signet).await;
-
-    postgres.stop();
-    let migration = std::thread::scope(|scope| {
-        let signet = Signet::builder().postgres(&postgres.url()).prepare();
-        let migration = scope.spawn(move || signet.cli(&["migrate"], ""));
-        std::thread::sleep(Duration::from_millis(500));
-        postgres.restart();
-        migration.join().expect("a thread")
-    });
-    assert!(migration.status.success(), "{}", String::from_utf8_lossy(&migration.stderr));
 }
 
 #[test]
@@ -91,6 +81,7 @@ fn what_time_does_not_mend_ends_the_start() {
     for builder in [
         Signet::builder().redis(&redis.url()),
         Signet::builder().redis(&with_password),
+        Signet::builder().set("sessions.store", "redis").set("redis.cluster", &with_password),
         Signet::builder().postgres(&stranger),
         Signet::builder().postgres(&database),
     ] {

@@ -56,14 +56,14 @@ async fn redis_is_known_by_a_file_and_knows_the_client() {
     let (client, key) = self_signed(folder.path(), "client", true);
     let (_redis, url, authority) = redis(folder.path(), false, "yes");
     let builder = || {
-        let builder = Signet::builder().redis(&url).set("startup_timeout", "0s");
+        let builder = Signet::builder().redis(&url);
         set_file(builder, "redis.ca_file", &authority)
     };
     let builder_with_client = set_file(builder(), "redis.client_certificate", &client);
     let signet = set_file(builder_with_client, "redis.client_key", &key).start();
     Client::new(signet.base()).new_user().await;
     // Without a certificate, and without the authority, nobody is let in.
-    let mut stranger = builder().prepare();
+    let mut stranger = builder().set("startup_timeout", "3s").prepare();
     stranger.spawn();
     let ended = stranger.process().wait(Duration::from_secs(30)).expect("it ends");
     assert_eq!(ended.code(), Some(1), "{}", stranger.output());
