@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use sqlx::migrate::{
     AppliedMigration, Migrate, Migration, MigrationSource, MigrationType, Migrator,
 };
-use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqlSafeStr};
 
 use super::session::Session;
 use super::{Db, Engine, StorageError};
@@ -80,6 +80,7 @@ pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
         }
         Session::Pooled(connection) => {
             let mut transaction = connection.begin_with(begin).await?;
+            forget_prepared(&mut transaction).await?;
             let lock = sqlx::query(LOCK).bind(MIGRATION_LOCK).persistent(false);
             lock.fetch_one(&mut *transaction).await?;
             migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
@@ -91,6 +92,20 @@ pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
         }
     }
     Ok(session.close().await?)
+}
+
+/// Frees sqlx's names on a server where a client without `database.pooler` left statements, such as
+/// Signet itself before the setting was made.
+async fn forget_prepared(connection: &mut PgConnection) -> Result<(), StorageError> {
+    let left = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'sqlx\\_s\\_%' LIMIT 1000";
+    let rows = sqlx::query(left).persistent(false).fetch_all(&mut *connection).await?;
+    for row in rows {
+        let name: String = row.try_get("name")?;
+        let name = name.replace('"', "\"\"");
+        let statement = AssertSqlSafe(format!("DEALLOCATE \"{name}\""));
+        sqlx::raw_sql(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
@@ -105,6 +120,7 @@ pub(super) async fn applied(db: &Db) -> Result<usize, StorageError> {
         Session::Direct(connection) => list_applied(connection).await?,
         Session::Pooled(connection) => {
             let mut transaction = connection.begin().await?;
+            forget_prepared(&mut transaction).await?;
             let applied = list_applied(&mut *transaction).await?;
             transaction.clear_cached_statements().await?;
             transaction.commit().await?;

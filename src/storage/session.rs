@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use sqlx::any::{AnyConnectOptions, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
-use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgQueryResult};
 use sqlx::{
     Any, AnyConnection, Connection, Either, Error, Execute, Executor, PgConnection, Postgres,
     SqlStr,
@@ -263,9 +263,8 @@ where
     };
     let translate = |step: Result<Either<_, _>, Error>| match step? {
         Either::Left(result) => {
-            let mut translated = AnyQueryResult::default();
-            translated.rows_affected = sqlx::postgres::PgQueryResult::rows_affected(&result);
-            Ok(Either::Left(translated))
+            let rows_affected = PgQueryResult::rows_affected(&result);
+            Ok(Either::Left(AnyQueryResult { rows_affected, last_insert_id: None }))
         }
         Either::Right(row) => Ok(Either::Right(AnyRow::try_from(&row)?)),
     };

@@ -36,6 +36,14 @@ async fn a_redis_that_loads_its_data_is_waited_for() {
     for number in 0..2000 {
         let (): () = connection.set(format!("key:{number}"), "x".repeat(100)).unwrap();
     }
+    // As one snapshot: while it loads that, Redis answers often.
+    let (): () = ::redis::cmd("BGREWRITEAOF").query(&mut connection).map(|_: String| ()).unwrap();
+    let rewritten = poll(Duration::from_secs(20), || {
+        let info: String = ::redis::cmd("INFO").arg("persistence").query(&mut connection).unwrap();
+        let done = ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0", "bgrewrite_status:ok"];
+        done.iter().all(|line| info.contains(line)).then_some(())
+    });
+    rewritten.expect("the snapshot is written");
     redis.stop();
     // A while for each key.
     redis.change("key-load-delay", "3000");

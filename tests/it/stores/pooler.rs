@@ -95,6 +95,33 @@ async fn nothing_stays_prepared_and_no_transaction_stays_open() {
     assert_eq!(Postgres::shared().sql(&direct, open), "0");
 }
 
+/// As after years without the setting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_others_left_prepared_is_in_nobodys_way() {
+    let (_pooler, url) = two_servers();
+    let db = Db::connect_through_pooler(&url, 8).await.unwrap();
+    // Side by side, so that each has a server of its own.
+    let leave = || {
+        db.write(async |transaction| {
+            for number in 1..=20 {
+                let prepare = AssertSqlSafe(format!("PREPARE sqlx_s_{number} AS SELECT 1"));
+                sqlx::query(prepare).execute(&mut **transaction).await?;
+            }
+            sqlx::query("SELECT pg_sleep(0.2)").execute(&mut **transaction).await?;
+            Ok(())
+        })
+    };
+    let (one, other) = futures_util::future::join(leave(), leave()).await;
+    one.unwrap();
+    other.unwrap();
+    for _ in 0..4 {
+        db.migrate().await.unwrap();
+        let (known, applied) = db.migrations().await.unwrap();
+        assert_eq!(known, applied);
+    }
+    db.check_health().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn instances_serve_through_a_pooler() {
     let (_pooler, url) = two_servers();
