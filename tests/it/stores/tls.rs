@@ -72,7 +72,7 @@ async fn redis_is_known_by_a_file_and_knows_the_client() {
     let ended = mistrusting.process().wait(Duration::from_secs(20)).expect("it ends");
     assert_eq!(ended.code(), Some(1));
     let output = mistrusting.output();
-    assert!(output.contains("UnknownIssuer") && !output.contains("waiting"), "{output}");
+    assert!(output.contains("UnknownIssuer"), "{output}");
     // Certificates where none is used are a mistake.
     let plain = set_file(Signet::builder().redis("redis://127.0.0.1"), "redis.ca_file", &authority);
     let output = plain.prepare().cli(&["config", "check"], "");
@@ -134,5 +134,5 @@ fn expect_explained(mut signet: Signet) {
     assert_eq!(ended.code(), Some(1));
     let output = signet.output();
     assert!(output.contains("(CA:TRUE)"), "{output}");
-    assert!(output.contains("CA:FALSE") && !output.contains("waiting at most"), "{output}");
+    assert!(output.contains("CA:FALSE"), "{output}");
 }
