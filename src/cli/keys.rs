@@ -13,7 +13,7 @@ use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::custody::view::KeptIn;
 use crate::custody::{
-    self, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
+    self, Import, ImportView, KeyView, Revoke, RewrapView, RotationView, Turn, Why,
 };
 use crate::keys::Algorithm;
 use crate::keys::jwks::Jwk;
@@ -58,13 +58,19 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take a compromised key out of JWKS at once; the spare signs from now on.
+    /// Take a compromised key out of JWKS at once; the spare signs from now on, and a new key takes
+    /// over later, since many verifiers drop a key only when they meet one that they do not know.
     Revoke {
         #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Why; kept in the audit trail.
         #[arg(long)]
         reason: String,
+        /// How long the new key is published before it takes over, such as 20m; if absent, the
+        /// longer of keys.jwks_max_age and 15m, and 30s more. With 0s it signs at once, and clients
+        /// that do not fetch keys so soon refuse its tokens for minutes.
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        handover_in: Option<Duration>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -173,11 +179,12 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             };
             show(json, &view, &text)
         }
-        Command::Revoke { kid, reason, json } => {
-            let now = clock.now();
-            let done = custody.revoke(&kid, &reason, by, now).await?;
+        Command::Revoke { kid, reason, handover_in, json } => {
+            let revoke = Revoke { reason, handover_in };
+            let revoked = custody.revoke(&kid, &revoke, by, clock.now()).await?;
             app::tell_instances(config).await;
-            let view = RevocationView::new(kid, &done, custody.keys.policy(), now);
+            let view = custody.hand_over(&revoked).await;
+            app::tell_instances(config).await;
             show(json, &view, view.to_string().trim_end())
         }
         Command::Import { file, turn, algorithm, kid, verify_for, passphrase_file, json } => {

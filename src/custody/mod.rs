@@ -2,6 +2,7 @@
 //! [`crate::keys`], how long tokens can live, and the audit event that says who did it and why.
 
 mod import;
+mod revocation;
 mod revocations;
 pub mod view;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use crate::audit::{Actor, Audit, By, Event, Kind, Origin};
 use crate::clients::store::ClientStore;
 use crate::keys::chain::{Handover, Lead};
-use crate::keys::changes::{Grown, Revoked};
+use crate::keys::changes::{Because, Grown};
 use crate::keys::import::ImportError;
 use crate::keys::rotation::State;
 use crate::keys::store::StoredKey;
@@ -22,7 +23,8 @@ use crate::time::Timestamp;
 use crate::tokens::LEEWAY;
 
 pub use import::{Brought, Import};
-pub use view::{ImportView, KeyView, RevocationView, RewrapView, RotationView};
+pub use revocation::{RevocationView, Revoke};
+pub use view::{ImportView, KeyView, RewrapView, RotationView};
 
 /// A step of a key that lies further back was told by whoever saw it, or nobody needs it any more.
 const STEPS_TOLD_FOR: Duration = Duration::from_secs(7 * 86_400);
@@ -241,25 +243,6 @@ impl Custody {
         Ok(keys.iter().any(|key| key.kid == kid && key.times.state(now) == State::Retiring))
     }
 
-    /// Takes a compromised key out at once, for a reason that is kept.
-    pub async fn revoke(
-        &self,
-        kid: &str,
-        reason: &str,
-        by: By<'_>,
-        now: Timestamp,
-    ) -> Result<Revoked, CustodyError> {
-        Why { forced: true, reason: Some(reason.to_owned()) }.check()?;
-        let revoked = self.keys.revoke(kid, self.token_lifetime().await?, now).await?;
-        // Cut off before this, whoever follows the keys records it.
-        self.revocations.ensure_key(kid, now).await?;
-        let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
-        let detail = format!("{signs} signs now; reason: {}", reason.trim());
-        self.audit.record_once(event(Kind::KeyRevoked, kid, Some(detail), &by), now).await;
-        self.make_spare(now).await;
-        Ok(revoked)
-    }
-
     /// Seals all private keys under the newest key-encryption key.
     pub async fn rewrap(&self, by: By<'_>, now: Timestamp) -> Result<Rewrapped, CustodyError> {
         let rewrapped = self.keys.rewrap().await?;
@@ -290,7 +273,14 @@ impl Custody {
             let created = event(Kind::KeyCreated, &new.kid, Some(detail), &by);
             self.audit.record_once(created, now).await;
             if let Some(handover) = &new.handover {
-                let detail = format!("signs from {}, by keys.rotate_every", handover.at);
+                let detail = match new.because {
+                    Because::RotateEvery => {
+                        format!("signs from {}, by keys.rotate_every", handover.at)
+                    }
+                    Because::Revocation => {
+                        format!("signs from {}, since a key was revoked", handover.at)
+                    }
+                };
                 self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
             }
         }

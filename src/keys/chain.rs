@@ -3,11 +3,15 @@
 //! moment exactly one signs, however a step is cut off: the chain is replaced as a whole or not at
 //! all. Its last key is a spare: published, and ready to sign at once should another be revoked.
 
+mod handover;
+
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
 use super::rotation::{NOT_PLANNED, State, Times};
 use crate::time::Timestamp;
+
+pub use handover::Owed;
 
 /// The longest that an operator may let a key wait to sign.
 const LONGEST_WAIT: Duration = Duration::from_secs(90 * 86_400);
@@ -98,6 +102,8 @@ pub struct Chain {
     links: Vec<Link>,
     /// Those that only verify, and those that a step has taken out.
     aside: Vec<Link>,
+    /// The handover that the last revocation asked for.
+    owed: Option<Owed>,
 }
 
 impl Chain {
@@ -107,7 +113,7 @@ impl Chain {
         let (mut links, aside): (Vec<_>, Vec<_>) =
             links.into_iter().filter(live).partition(|link| link.times.signs_ever());
         links.sort_by_key(|link| (link.times.activates_at, link.times.deactivates_at.is_none()));
-        Self { links, aside }
+        Self { links, aside, owed: None }
     }
 
     /// All its keys, those first that a step has just taken out.
@@ -186,8 +192,14 @@ impl Chain {
     ) -> Result<Timestamp, Refusal> {
         let lead = check_lead(lead, rules)?;
         let at = if self.links.is_empty() { now } else { now.plus(lead) };
+        self.insert(Link { kid, times: Times::new(now, at) }, rules, now);
+        Ok(at)
+    }
+
+    /// Adds a key in the place that its first second of signing gives it.
+    fn insert(&mut self, mut link: Link, rules: &Rules, now: Timestamp) {
+        let at = link.times.activates_at;
         let place = self.links.partition_point(|link| link.times.activates_at <= at);
-        let mut link = Link { kid, times: Times::new(now, at) };
         if let Some(next) = self.links.get(place) {
             link.end(next.times.activates_at, rules);
         }
@@ -195,7 +207,6 @@ impl Chain {
             self.links[before].sign_until(at, rules, now);
         }
         self.links.insert(place, link);
-        Ok(at)
     }
 
     /// Takes a key out that is not needed: one that waits, or, if `forced`, one whose tokens can
@@ -217,30 +228,29 @@ impl Chain {
         }
     }
 
-    /// Takes a compromised key out at once. Where it signs, of the keys that wait the one signs from
-    /// now on that has been published the longest; the chain may be left with none, and must then
-    /// [grow](Self::grow) in this very step.
+    /// Takes a compromised key out at once. Where it signs, one of the keys that wait signs from
+    /// now on: of those that every cache can have, or else of all, the one that was published first
+    /// and is not itself to hand over for a revocation. The chain may be left with none, and must
+    /// then [grow](Self::grow) in this very step.
     pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
         let active = self.find(kid)?.times.state(now) == State::Active;
+        let chosen = self.stand_in(rules, now);
         self.take_out(kid, rules, now)?;
         if !active {
             return Ok(());
         }
-        let waiting = |at: &usize| self.links[*at].times.state(now) == State::Pending;
-        let oldest = (0..self.links.len())
-            .filter(waiting)
-            .min_by_key(|at| (self.links[*at].times.created_at, *at));
-        let (Some(first), Some(oldest)) = (self.first_pending(now), oldest) else { return Ok(()) };
+        let chosen = self.links.iter().position(|link| Some(&link.kid) == chosen.as_ref());
+        let (Some(first), Some(chosen)) = (self.first_pending(now), chosen) else { return Ok(()) };
         // It goes before the others, whose turns stay as they are.
-        self.links[first..=oldest].rotate_right(1);
+        self.links[first..=chosen].rotate_right(1);
         self.links[first].times.activates_at = now;
-        if first < oldest {
+        if first < chosen {
             let next = self.links[first + 1].times.activates_at;
             self.links[first].end(next, rules);
-            let after = self.links.get(oldest + 1).map(|link| link.times.activates_at);
+            let after = self.links.get(chosen + 1).map(|link| link.times.activates_at);
             match after {
-                Some(after) => self.links[oldest].end(after, rules),
-                None => self.links[oldest].stays_last(),
+                Some(after) => self.links[chosen].end(after, rules),
+                None => self.links[chosen].stays_last(),
             }
         }
         Ok(())
@@ -283,8 +293,12 @@ impl Chain {
             link.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?.times.retires_at = Some(now);
             return Ok(());
         };
+        let handover = self.handover_lead(&self.links[at], now);
         let mut link = self.links.remove(at);
         let waited = link.times.state(now) == State::Pending;
+        if let Some(lead) = handover {
+            self.pass_on(at, link.times.activates_at, lead);
+        }
         let before = at.checked_sub(1).filter(|before| self.links[*before].signs_after(now));
         match (before, self.links.get(at).map(|next| next.times)) {
             (Some(before), Some(next)) if waited => {

@@ -1,5 +1,6 @@
 //! The chain of keys: its steps by name, and its invariants under random histories.
 
+mod handovers;
 mod histories;
 
 use std::time::Duration;
@@ -84,6 +85,10 @@ enum Step {
     RetireForced(&'static str),
     Revoke(&'static str),
     WindDown,
+    /// Owes a handover after so many seconds.
+    Owe(u64),
+    /// The new key is `n`.
+    Succeed,
 }
 
 use Lead::{Forced, Shortened, Usual};
@@ -99,6 +104,8 @@ fn take(step: Step, chain: &mut Chain, now: i64) -> Result<(), Refusal> {
         RetireForced(kid) => chain.retire(kid, true, &RULES, now)?,
         Revoke(kid) => chain.revoke(kid, &RULES, now)?,
         WindDown => chain.wind_down(&RULES, now),
+        Owe(lead) => chain.owe(seconds(lead), now)?,
+        Succeed => drop(chain.succeed(new(), &RULES, now)),
     }
     Ok(())
 }

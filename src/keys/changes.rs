@@ -1,6 +1,8 @@
 //! What is done to the keys: each change is decided on a whole chain and stored all or nothing;
 //! where another instance was faster, it is decided once more on what that one left.
 
+mod revocation;
+
 use std::time::{Duration, Instant};
 
 use super::algorithm::Algorithm;
@@ -14,6 +16,8 @@ use crate::fault;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 
+pub use revocation::Revoked;
+
 /// More instances than could be first again and again.
 const MOST_TRIES: usize = 20;
 
@@ -24,21 +28,19 @@ pub struct Grown {
     pub kid: String,
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The turn of the key before it, where that was planned with it.
+    /// The turn that was planned with it.
     pub handover: Option<Handover>,
+    /// Why it was.
+    pub because: Because,
 }
 
-/// What a revocation did.
-#[derive(Clone, Debug)]
-pub struct Revoked {
-    /// Whether another issuer made its tokens, so that nobody here knows since when.
-    pub only_verified: bool,
-    /// When the key began to sign; `None` if it never did.
-    pub signed_from: Option<Timestamp>,
-    /// When it ceased to.
-    pub signed_until: Option<Timestamp>,
-    /// The key that signs now, with the time of its publication.
-    pub active: Option<Link>,
+/// Why the service itself plans a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The key that signs has done so for `keys.rotate_every`: the spare takes over.
+    RotateEvery,
+    /// A key was revoked: the new key takes over.
+    Revocation,
 }
 
 impl Keys {
@@ -62,6 +64,7 @@ impl Keys {
         let rules = self.policy.rules(token_lifetime);
         let mut all = Vec::new();
         for algorithm in self.policy.algorithms.all() {
+            all.extend(self.make_successor(algorithm, &rules, now).await?);
             if !self.load_chain(algorithm, now).await?.needs_key(&rules, now) {
                 continue;
             }
@@ -72,7 +75,8 @@ impl Keys {
                     return Ok(None);
                 }
                 let handover = chain.grow(kid.clone(), first_at, &rules, now);
-                Ok(Some(Grown { kid: kid.clone(), algorithm, handover }))
+                let because = Because::RotateEvery;
+                Ok(Some(Grown { kid: kid.clone(), algorithm, handover, because }))
             };
             all.extend(self.change(algorithm, Some(new), None, now, grown).await?);
         }
@@ -120,39 +124,6 @@ impl Keys {
             Ok(chain.find(kid)?.times.retires_at.unwrap_or(now))
         };
         self.change(algorithm, None, None, now, retire).await
-    }
-
-    /// Takes a compromised key out of JWKS at once; where it signs, the spare signs from now on.
-    pub async fn revoke(
-        &self,
-        kid: &str,
-        token_lifetime: Duration,
-        now: Timestamp,
-    ) -> Result<Revoked, KeysError> {
-        let rules = self.policy.rules(token_lifetime);
-        let stored = self.find_published(kid, now).await?;
-        let revoke = |chain: &mut Chain, now: Timestamp| {
-            let times = chain.find(kid)?.times;
-            chain.revoke(kid, &rules, now)?;
-            let only_verified = stored.is_foreign();
-            let signed = times.state(now) != State::Pending && !only_verified;
-            Ok(Revoked {
-                only_verified,
-                signed_from: signed.then_some(times.activates_at),
-                signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
-                active: chain.active(now).cloned(),
-            })
-        };
-        let mut left = self.load_chain(stored.algorithm, now).await?;
-        left.revoke(kid, &rules, now)?;
-        let is_used = self.policy.algorithms.all().contains(&stored.algorithm);
-        if is_used && left.active(now).is_none() {
-            self.check_all_open(now).await?;
-            return self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await;
-        }
-        // Nothing has to be waited for: the next spare can be made after.
-        let revoke = |chain: &mut Chain| revoke(chain, now);
-        self.change(stored.algorithm, None, Some(kid), now, revoke).await
     }
 
     /// Adds a key that was made elsewhere. It signs after `lead`, before those that wait already.
@@ -239,8 +210,9 @@ impl Keys {
     }
 
     async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
+        let owed = self.store.head(algorithm).await?.owed;
         let links = links(self.store.load_published(now).await?, algorithm);
-        Ok(Chain::new(links, now))
+        Ok(Chain::new(links, now).owing(owed))
     }
 
     /// Changes a chain, and gives it a new spare in the same step where `decide` used up the old.
@@ -307,14 +279,14 @@ impl Keys {
         decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
     ) -> Result<(T, bool), KeysError> {
         for _ in 0..MOST_TRIES {
-            let from_version = self.store.version(algorithm).await?;
+            let head = self.store.head(algorithm).await?;
             let replaced = match new {
                 Some(new) => self.room_for(new, now).await?,
                 None => None,
             };
             let mut before = links(self.store.load_published(now).await?, algorithm);
             before.retain(|link| replaced.as_ref() != Some(&link.kid));
-            let mut chain = Chain::new(before.iter().cloned(), now);
+            let mut chain = Chain::new(before.iter().cloned(), now).owing(head.owed);
             let result = decide(&mut chain)?;
             let is_new = |link: &Link| new.is_some_and(|new| new.public.kid == link.kid);
             let changed: Vec<_> = chain
@@ -325,11 +297,14 @@ impl Keys {
             let added = chain.links().find(|link| is_new(link)).zip(new);
             let added = added.map(|(link, new)| new.clone().into_stored(link.times));
             let is_added = added.is_some();
-            if changed.is_empty() && !is_added {
+            let owed = chain.owed();
+            if changed.is_empty() && !is_added && owed == head.owed {
                 return Ok((result, false));
             }
             let revoked = revoked.map(|kid| (kid, now));
-            let change = Change { algorithm, from_version, replaced, changed, added, revoked };
+            let from_version = head.version;
+            let change =
+                Change { algorithm, from_version, replaced, changed, added, revoked, owed };
             match self.store.apply(&change).await {
                 Err(StorageError::Conflict) => continue,
                 Err(error) => return Err(error.into()),

@@ -1,11 +1,13 @@
 //! Keys in the database: public parts and times in the clear, private parts sealed. The keys of an
 //! algorithm change together or not at all, and only from the version that was read.
 
+use std::time::Duration;
+
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::algorithm::Algorithm;
-use super::chain::Link;
+use super::chain::{Link, Owed};
 use super::rotation::Times;
 use super::{KeyError, PublicKey};
 use crate::fault;
@@ -58,6 +60,17 @@ pub struct Change<'a> {
     pub added: Option<StoredKey>,
     /// The key among them that is compromised, and since when.
     pub revoked: Option<(&'a str, Timestamp)>,
+    /// The handover that a revocation asked for, as it is from now on.
+    pub owed: Option<Owed>,
+}
+
+/// What is stored of the keys of one algorithm as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head {
+    /// Raised by each change; 0 before the first.
+    pub version: i64,
+    /// The handover that the last revocation asked for.
+    pub owed: Option<Owed>,
 }
 
 /// The tables `signing_keys`, `key_chains` and `sealed_secrets`.
@@ -119,12 +132,14 @@ impl KeyStore {
         self.db.fetch_all(query).await?.iter().map(read).collect()
     }
 
-    /// The version of the keys of `algorithm`: to be read before they are.
-    pub async fn version(&self, algorithm: Algorithm) -> Result<i64, StorageError> {
-        let query = sqlx::query("SELECT version FROM key_chains WHERE algorithm = $1")
-            .bind(algorithm.as_str());
+    /// The version of the keys of `algorithm`, and what they owe: to be read before they are.
+    pub async fn head(&self, algorithm: Algorithm) -> Result<Head, StorageError> {
+        let query = sqlx::query(
+            "SELECT version, handover_since, handover_in FROM key_chains WHERE algorithm = $1",
+        )
+        .bind(algorithm.as_str());
         let row = self.db.fetch_optional(query).await?;
-        Ok(row.map(|row| row.try_get("version")).transpose()?.unwrap_or(0))
+        Ok(row.map(|row| read_head(&row)).transpose()?.unwrap_or_default())
     }
 
     /// Makes `change`, all or nothing; `Conflict` when another came first.
@@ -132,12 +147,16 @@ impl KeyStore {
         self.db
             .write(async |transaction| {
                 let raise = sqlx::query(
-                    "INSERT INTO key_chains (algorithm, version) VALUES ($1, $2 + 1) \
-                     ON CONFLICT (algorithm) DO UPDATE SET version = key_chains.version + 1 \
+                    "INSERT INTO key_chains (algorithm, version, handover_since, handover_in) \
+                     VALUES ($1, $2 + 1, $3, $4) \
+                     ON CONFLICT (algorithm) DO UPDATE SET version = key_chains.version + 1, \
+                     handover_since = excluded.handover_since, handover_in = excluded.handover_in \
                      WHERE key_chains.version = $2",
                 )
                 .bind(change.algorithm.as_str())
-                .bind(change.from_version);
+                .bind(change.from_version)
+                .bind(change.owed.map(|owed| owed.since.as_unix()))
+                .bind(change.owed.and_then(|owed| owed.lead).map(whole_seconds));
                 if raise.execute(&mut **transaction).await?.rows_affected() == 0 {
                     return Err(StorageError::Conflict);
                 }
@@ -223,6 +242,19 @@ impl KeyStore {
 /// What is not there any more was changed by another.
 fn changed_one(result: sqlx::any::AnyQueryResult) -> Result<(), StorageError> {
     if result.rows_affected() == 1 { Ok(()) } else { Err(StorageError::Conflict) }
+}
+
+/// A lead is checked to be at most 90 days.
+fn whole_seconds(lead: Duration) -> i64 {
+    i64::try_from(lead.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn read_head(row: &AnyRow) -> Result<Head, StorageError> {
+    let since = row.try_get::<Option<i64>, _>("handover_since")?.map(Timestamp::from_unix);
+    let lead = row.try_get::<Option<i64>, _>("handover_in")?;
+    let lead = lead.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
+    let owed = since.map(|since| Owed { since, lead });
+    Ok(Head { version: row.try_get("version")?, owed })
 }
 
 fn remove_foreign(kid: &str) -> Statement<'_> {

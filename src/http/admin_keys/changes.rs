@@ -11,8 +11,8 @@ use super::unknown;
 use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::custody::{
-    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView,
-    Turn, Why,
+    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, Revoke, RewrapView,
+    RotationView, Turn, Why,
 };
 use crate::http::administrator::{administrator, asked, shown};
 use crate::http::error::Problem;
@@ -117,7 +117,7 @@ pub async fn retire(
     Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
 }
 
-/// Why a key is revoked.
+/// Why a key is revoked, and when a new one takes over.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "reason": "the backup of 30 January was stolen" }))]
@@ -125,12 +125,17 @@ pub struct RevokeBody {
     /// Kept in the audit trail.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
+    /// How long the new key is published before it takes over, at most 90 days; if absent, the longer
+    /// of `keys.jwks_max_age` and 15 minutes, and 30 seconds more. With `0s` it signs at once, and
+    /// clients that do not fetch keys so soon refuse its tokens for minutes.
+    handover_in: Option<Span>,
 }
 
 /// Take a compromised key out of JWKS at once
 ///
 /// The spare signs from now on. Tokens of the revoked key are dead, which may be the one that made
-/// this request.
+/// this request. Many verifiers drop a key only when a `kid` that they do not know makes them fetch
+/// JWKS, so a new key is published, and takes over after `handover_in`.
 #[utoipa::path(
     post, path = "/admin/keys/{kid}/revoke", tag = "Administration: keys",
     operation_id = "revoke_key",
@@ -146,10 +151,17 @@ pub struct RevokeBody {
             "active_kid": "Zp1g7dVtQwYb4mHk0cN8sT3xRj5uEoLfA9iGv2nWqK6",
             "active_published_at": "2026-01-01T09:30:00Z",
             "active_in_all_caches_at": "2026-01-01T09:40:05Z",
-            "gone_from_all_caches_at": "2026-01-31T09:40:00Z",
+            "handover_kid": "Bw0fU2mXh7sKcQ9dVt3yJrLgN5pZaE1oTiC8xM4vRkS",
+            "handover_at": "2026-01-31T09:45:31Z",
+            "verifiers": [{
+                "clients": "go-oidc 3, zitadel/oidc",
+                "until": "2026-01-31T09:45:31Z",
+                "seconds": 931,
+                "needs_new_token": true,
+            }],
         })),
-        (status = 400, description = "No reason"),
-        (status = 404, description = "There is none such"),
+        (status = 400, description = "No reason, or a `handover_in` of more than 90 days"),
+        (status = 404, description = "No key has this name."),
         (status = 409, description = "It is retired already"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
@@ -163,13 +175,13 @@ pub async fn revoke(
     let fields = Fields::read(&request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let reason = fields.required("reason").unwrap_or_default();
+    let revoke = Revoke { reason, handover_in: fields.duration("handover_in") };
     fields.finish()?;
-    let revoked = kid.clone();
     let revoke =
-        async move |custody: &Custody, by: By<'_>| custody.revoke(&revoked, &reason, by, now).await;
-    let done = change(&app, &request, actor, revoke).await?;
-    let view = RevocationView::new(kid.into_inner(), &done, app.custody.keys.policy(), now);
-    Ok(shown(&view))
+        async move |custody: &Custody, by: By<'_>| custody.revoke(&kid, &revoke, by, now).await;
+    let revoked = change(&app, &request, actor.clone(), revoke).await?;
+    let hand_over = async move |custody: &Custody, _: By<'_>| Ok(custody.hand_over(&revoked).await);
+    Ok(shown(&change(&app, &request, actor, hand_over).await?))
 }
 
 /// A key that was made elsewhere.
