@@ -269,18 +269,19 @@ impl Custody {
         let origin = Origin::default();
         let by = By { actor: Actor::System, origin: &origin };
         for new in grown {
-            let detail = format!("for {}", new.algorithm);
+            let detail = match (&new.handover, new.because) {
+                (Some(handover), Because::Revocation) => {
+                    format!(
+                        "for {}; signs from {}, since a key was revoked",
+                        new.algorithm, handover.at
+                    )
+                }
+                _ => format!("for {}", new.algorithm),
+            };
             let created = event(Kind::KeyCreated, &new.kid, Some(detail), &by);
             self.audit.record_once(created, now).await;
-            if let Some(handover) = &new.handover {
-                let detail = match new.because {
-                    Because::RotateEvery => {
-                        format!("signs from {}, by keys.rotate_every", handover.at)
-                    }
-                    Because::Revocation => {
-                        format!("signs from {}, since a key was revoked", handover.at)
-                    }
-                };
+            if let (Some(handover), Because::RotateEvery) = (&new.handover, new.because) {
+                let detail = format!("signs from {}, by keys.rotate_every", handover.at);
                 self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
             }
         }

@@ -165,15 +165,20 @@ impl Chain {
         handover
     }
 
-    /// Plans the next key's turn after `lead`. The chain may need a further key then.
+    /// Plans the next key's turn after `lead`; a key that takes over for a revocation before then is
+    /// passed over. The chain may need a further key then.
     pub fn rotate(
         &mut self,
         lead: Lead,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Handover, Refusal> {
-        let next = self.first_pending(now).ok_or(Refusal::NothingNext)?;
+        let first = self.first_pending(now).ok_or(Refusal::NothingNext)?;
         let at = now.plus(check_lead(lead, rules)?);
+        let hands_over =
+            |link: &&Link| link.times.activates_at <= at && self.handover_lead(link, now).is_some();
+        let passed = self.links.iter().skip(first).take_while(hands_over).count();
+        let next = if first + passed < self.links.len() { first + passed } else { first };
         let planned = self.links[next].times.activates_at;
         if planned <= at {
             return Err(Refusal::UnderWay(planned));

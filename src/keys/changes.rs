@@ -63,8 +63,11 @@ impl Keys {
     ) -> Result<Vec<Grown>, KeysError> {
         let rules = self.policy.rules(token_lifetime);
         let mut all = Vec::new();
+        // What follows counts from when it happens: making keys may take a while.
+        let began = Instant::now();
         for algorithm in self.policy.algorithms.all() {
-            all.extend(self.make_successor(algorithm, &rules, now).await?);
+            all.extend(self.make_successor(algorithm, &rules, now.plus(began.elapsed())).await?);
+            let now = now.plus(began.elapsed());
             if !self.load_chain(algorithm, now).await?.needs_key(&rules, now) {
                 continue;
             }

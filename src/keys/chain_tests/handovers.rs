@@ -107,3 +107,17 @@ fn a_key_that_every_cache_can_have_signs_rather_than_a_younger_one() {
         assert_eq!(shown(&chain), format!("b 0 10..100!100, {signs}"), "{spare_from}");
     }
 }
+
+#[test]
+fn a_rotation_leaves_a_handover_that_comes_before_it() {
+    let rotate = |text: &str, lead| {
+        let mut chain = chain(text, 20).owing(Some(Owed { since: at(10), lead: None }));
+        chain.rotate(lead, &RULES, at(20)).map(|_| shown(&chain))
+    };
+    const DUE: &str = "b 0 10..47, n 12 47..*, c 13 *..";
+    assert_eq!(rotate(DUE, Usual), Ok("b 0 10..47, n 12 47..120, c 13 120..".into()));
+    let sooner = Ok("b 0 10..25, n 12 25..*, c 13 *..".into());
+    assert_eq!(rotate(DUE, Forced(seconds(5))), sooner);
+    // Before the next spare is made.
+    assert_eq!(rotate("b 0 10..47, n 12 47..", Usual), Err(Refusal::UnderWay(at(47))));
+}

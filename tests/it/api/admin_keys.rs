@@ -351,17 +351,31 @@ async fn a_revoked_key_is_replaced_by_the_spare_at_once() {
     assert_eq!(answer.problem_fields(), ["reason"]);
     service.refused(&path(&active), json!({ "reason": "" }), 400).await;
     service.refused(&path("nothing"), json!({ "reason": "stolen" }), 404).await;
+    let body = json!({ "reason": "stolen", "handover_in": "soon" });
+    let answer = service.post(&path(&active), body).await.expect_problem(400);
+    assert_eq!(answer.problem_fields(), ["handover_in"]);
+    let body = json!({ "reason": "stolen", "handover_in": "91d" });
+    service.refused(&path(&active), body, 400).await;
     assert_eq!(signing_kid(&service.client).await, active);
 
     let old = service.token.clone();
-    let answer = service.post(&path(&active), json!({ "reason": "stolen" })).await;
-    let view = answer.expect(200).json();
+    let body = json!({ "reason": "stolen", "handover_in": "20m" });
+    let view = service.post(&path(&active), body).await.expect(200).json();
     assert_eq!((&view["kid"], &view["active_kid"]), (&json!(active), &json!(spare)));
     let token = service.log_in().await;
     let jwks = service.client.jwks().await;
     assert_eq!(Jwt::verify(&token, &jwks).header["kid"], *spare, "the very next token");
     assert!(!jwks.to_string().contains(&active), "{jwks}");
     service.client.me(&old).await.expect_problem(401);
+    let waits = service.keys("pending").await;
+    let new = waits.iter().find(|key| key["kid"] == view["handover_kid"]).expect("the new key");
+    assert_eq!(new["activates_at"], view["handover_at"]);
+    assert!(jwks.to_string().contains(new["kid"].as_str().expect("a kid")), "{jwks}");
+    let seconds = |time: &Value| {
+        let time = humantime::parse_rfc3339(time.as_str().expect("a time")).expect("RFC 3339");
+        time.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+    };
+    assert_eq!(seconds(&new["activates_at"]) - seconds(&new["created_at"]), 20 * 60);
 
     service.refused(&path(&active), json!({ "reason": "stolen" }), 409).await;
     let [actor, subject, detail] = service.event("key.revoked");

@@ -5,4 +5,5 @@ mod algorithms;
 mod cache;
 mod crash;
 mod encryption_key;
+mod handover;
 mod instances;
