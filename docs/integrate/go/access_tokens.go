@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coreos/go-oidc"
-	"gopkg.in/square/go-jose.v2"
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 )
 
 const (
@@ -77,7 +77,7 @@ func NewAccessTokens(issuer, audience string, maxStaleness time.Duration) (*Acce
 	if err := provider.Claims(&metadata); err != nil {
 		return nil, err
 	}
-	// Keeps the keys for as long as the answer's max-age, and asks for an unknown one after that.
+	// Keeps the keys until a token names one that it does not know, and then asks each time.
 	keys := oidc.NewRemoteKeySet(ctx, metadata.Keys)
 	tokens := &AccessTokens{issuer: issuer, keys: keys}
 	// go-oidc is made for ID tokens: what it calls the client is the audience of an access token.
@@ -131,7 +131,7 @@ func (t *AccessTokens) Check(ctx context.Context, authorization string) (*Claims
 
 // header returns the kid of what is signed as this type, and by the algorithm.
 func header(jws, typ string) (string, error) {
-	parsed, err := jose.ParseSigned(jws)
+	parsed, err := jose.ParseSigned(jws, []jose.SignatureAlgorithm{algorithm})
 	if err != nil {
 		return "", err
 	}

@@ -257,3 +257,8 @@ async fn node_follows_whatever_happens() {
 async fn go_follows_whatever_happens() {
     check(Example::Go).await;
 }
+
+#[tokio::test]
+async fn spring_boot_4_follows_whatever_happens() {
+    check(Example::Spring).await;
+}

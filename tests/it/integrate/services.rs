@@ -20,6 +20,10 @@ pub enum Example {
     Express,
     Go,
     Java,
+    /// Spring Boot 4.
+    Spring,
+    /// Spring Boot 3.5.
+    Spring35,
 }
 
 /// An example at work; ends with this value.
@@ -96,8 +100,16 @@ impl Example {
                 command.arg(examples.join("java/Orders.java"));
                 (command, None)
             }
+            Self::Spring => (spring(".java/spring-pom.jar"), None),
+            Self::Spring35 => (spring(".java/spring-pom-3.5.jar"), None),
         }
     }
+}
+
+fn spring(jar: &str) -> Command {
+    let mut command = Command::new(program("java", Vec::new()));
+    command.arg("-jar").arg(installed(jar));
+    command
 }
 
 fn beside(modules: &Path, example: &Path) -> TempDir {
