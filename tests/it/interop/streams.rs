@@ -1,6 +1,6 @@
-//! Long-running verifiers in five languages, eight in all, each with a caching JWKS client at its defaults and
-//! nothing known but the issuer's address. A stream takes tokens and tells at its end what became
-//! of them.
+//! Long-running verifiers in five languages, eight in all, each with a caching JWKS client at its
+//! defaults and nothing known but the issuer's address. A stream takes tokens and tells at its end
+//! what became of them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -69,6 +69,7 @@ impl Stream {
         java.arg(folder().join("VerifyStream.java"));
         let library = |client: &str| {
             let mut java = Command::new(program("java", Vec::new()));
+            java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
             java.arg("-cp").arg(installed(".java/lib").join("*"));
             java.arg(folder().join("VerifyLibraries.java")).arg(client);
             java
@@ -95,7 +96,7 @@ impl Stream {
             jwks_client::verify_stream(&issuer, &audience, ready, tokens)
         }));
         for (stream, ready) in &streams {
-            let started = ready.recv_timeout(Duration::from_secs(60));
+            let started = ready.recv_timeout(Duration::from_secs(180));
             started.unwrap_or_else(|_| panic!("the {} verifier does not start", stream.language));
         }
         streams.into_iter().map(|(stream, _)| stream).collect()
