@@ -20,8 +20,11 @@ import org.springframework.security.oauth2.core.OAuth2TokenValidatorResult;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtDecoderInitializationException;
 import org.springframework.security.oauth2.jwt.JwtTypeValidator;
+import org.springframework.security.oauth2.server.resource.InvalidBearerTokenException;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationConverter;
 import org.springframework.security.oauth2.server.resource.authentication.JwtGrantedAuthoritiesConverter;
+import org.springframework.security.oauth2.server.resource.web.BearerTokenResolver;
+import org.springframework.security.oauth2.server.resource.web.DefaultBearerTokenResolver;
 import org.springframework.security.oauth2.server.resource.web.authentication.BearerTokenAuthenticationFilter;
 import org.springframework.security.web.SecurityFilterChain;
 import org.springframework.security.web.authentication.AuthenticationEntryPointFailureHandler;
@@ -29,6 +32,8 @@ import org.springframework.security.web.authentication.AuthenticationEntryPointF
 /** Which tokens are taken (RFC 9068), what they open, and how it is refused (RFC 6750 section 3). */
 @Configuration(proxyBeanMethods = false)
 class Security {
+    private static final int LONGEST_TOKEN = 16 * 1024;
+
     @Bean
     SecurityFilterChain chain(HttpSecurity http, Revocations revocations) throws Exception {
         http.sessionManagement(sessions ->
@@ -62,6 +67,19 @@ class Security {
         converter.setJwtGrantedAuthoritiesConverter(token ->
             Stream.of(scopes, roles).flatMap(one -> one.convert(token).stream()).toList());
         return converter;
+    }
+
+    /** What is longer is not Signet's, and not worth reading. */
+    @Bean
+    BearerTokenResolver noLongerThanSignetsTokens() {
+        DefaultBearerTokenResolver resolver = new DefaultBearerTokenResolver();
+        return request -> {
+            String token = resolver.resolve(request);
+            if (token != null && token.length() > LONGEST_TOKEN) {
+                throw new InvalidBearerTokenException("the token is too long");
+            }
+            return token;
+        };
     }
 
     /** Signet signs other things than access tokens, with the same keys: the type tells. */
