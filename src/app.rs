@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 pub use stores::{Stores, open_database};
 
 use crate::accounts::{Accounts, Roles};
-use crate::attempts::{Attempts, Names, RefreshLimit};
+use crate::attempts::{Attempts, Names, RefreshLimit, RevocationLimit};
 use crate::audit::Audit;
 use crate::clients::ClientRegistry;
 use crate::clients::store::ClientStore;
@@ -239,6 +239,7 @@ impl App {
             hashing: Arc::new(hashing),
             attempts,
             refresh_limit: RefreshLimit::new(config.refresh_limits),
+            revocation_limit: RevocationLimit::new(config.revocation_limits),
             sessions: stores.sessions,
             revocations: revocations.clone(),
             requires_verified_email: config.require_verified_email,

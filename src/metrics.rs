@@ -21,6 +21,7 @@ pub struct Metrics {
     hashes: Counted,
     logins_limited: Counted,
     refreshes_limited: Counted,
+    revocations_limited: Counted,
     mails: IntCounterVec,
     /// Mails that wait in the outbox.
     pub mails_waiting: IntGauge,
@@ -40,6 +41,8 @@ pub struct Readings {
     pub logins_limited: u64,
     /// Refreshes that were refused unseen.
     pub refreshes_limited: u64,
+    /// Revocations that were refused.
+    pub revocations_limited: u64,
     /// Revocations that siblings have to know of.
     pub revocations: usize,
     /// How long ago those were known to be all.
@@ -152,6 +155,10 @@ impl Metrics {
             "signet_refreshes_limited_total",
             "Refreshes refused to sessions that are refreshed in a loop.",
         )?;
+        let revocations_limited = counted(
+            "signet_revocations_limited_total",
+            "Revocations refused to sessions and clients that revoke tokens in a loop.",
+        )?;
         Ok(Self {
             registry,
             requests,
@@ -162,6 +169,7 @@ impl Metrics {
             hashes,
             logins_limited,
             refreshes_limited,
+            revocations_limited,
             mails,
             mails_waiting,
             revocations,
@@ -196,6 +204,7 @@ impl Metrics {
         self.hashes.follow(readings.hashes);
         self.logins_limited.follow(readings.logins_limited);
         self.refreshes_limited.follow(readings.refreshes_limited);
+        self.revocations_limited.follow(readings.revocations_limited);
         self.revocations.set(gauge(readings.revocations));
         self.revocations_age.set(readings.revocations_age.as_secs_f64());
         self.listeners.set(gauge(readings.listeners));

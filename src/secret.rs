@@ -112,6 +112,12 @@ pub fn part_of_second(id: Uuid) -> f64 {
     (((milliseconds % 1000) << 12) | rest) as f64 / A_SECOND as f64
 }
 
+/// The second in which an identifier of version 7 was made; `None` for other versions.
+pub fn time_of(id: Uuid) -> Option<Timestamp> {
+    let seconds = (id.get_version_num() == 7).then(|| (id.as_u128() >> 80) / 1000)?;
+    i64::try_from(seconds).ok().map(Timestamp::from_unix)
+}
+
 /// The SHA-256 of an opaque secret of high entropy: enough to recognise it, useless to present.
 #[derive(Clone, Copy, Eq)]
 pub struct Fingerprint([u8; 32]);
@@ -309,6 +315,8 @@ mod tests {
         assert_ne!(at(-1), at(i64::MAX));
         assert_ne!(at(i64::MAX), at(i64::MAX));
         assert_eq!(part_of_second(random.uuid()), 0.0);
+        assert_eq!(time_of(ids[5]), Some(Timestamp::from_unix(1_800_000_000)));
+        assert_eq!((time_of(ids[1]), time_of(random.uuid())), (Some(Timestamp::from_unix(7)), None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Brute-force protection (OWASP ASVS 6.3.1, NIST SP 800-63B section 3.2.2): how often a password
 //! may be guessed, for an account and from a network. Every attempt is reserved in one atomic step
 //! before its hash is computed and settled after it, so guesses side by side count like guesses one
-//! after the other. Also how often one session may be refreshed.
+//! after the other. Also how often one session may be refreshed, and its tokens revoked.
 //!
 //! Invariants: no more hashes are computed for wrong passwords than the policy allows, whatever runs
 //! side by side, on however many instances. Attempts wait for those in flight instead of being
@@ -39,7 +39,7 @@ use tally::Verdict;
 pub use names::{Account, Names, Network};
 pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
-pub use refreshes::{RefreshLimit, RefreshPolicy};
+pub use refreshes::{RatePolicy, RefreshLimit, RevocationLimit, Revoker};
 
 /// How long an attempt waits for those in flight, or before it, until it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);

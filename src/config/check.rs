@@ -34,7 +34,8 @@ pub(super) fn check(
     let keys = check.keys();
     let passwords = check.passwords();
     let login_limits = check.login_limits();
-    let refresh_limits = check.refresh_limits();
+    let refresh_limits = check.rate_limits("refresh_limits");
+    let revocation_limits = check.rate_limits("revocation_limits");
     let revocations = check.revocations();
     let mail = check.mail();
     let signup_enabled = check.flag("signup.enabled");
@@ -52,6 +53,7 @@ pub(super) fn check(
         passwords: passwords?,
         login_limits: login_limits?,
         refresh_limits: refresh_limits?,
+        revocation_limits: revocation_limits?,
         revocations: revocations?,
         mail: mail?,
         signup_enabled: signup_enabled?,

@@ -1,8 +1,8 @@
-//! The sections `login_limits`, `refresh_limits` and `revocations`.
+//! The sections `login_limits`, `refresh_limits`, `revocation_limits` and `revocations`.
 
 use super::RevocationsConfig;
 use super::check::Check;
-use crate::attempts::{Delays, Free, Policy, RefreshPolicy};
+use crate::attempts::{Delays, Free, Policy, RatePolicy};
 
 impl Check<'_> {
     pub(super) fn login_limits(&mut self) -> Option<Policy> {
@@ -42,11 +42,12 @@ impl Check<'_> {
         })
     }
 
-    pub(super) fn refresh_limits(&mut self) -> Option<RefreshPolicy> {
-        let enabled = self.flag("refresh_limits.enabled");
-        let burst = self.number("refresh_limits.burst", 0, u32::MAX);
-        let per_second = self.number("refresh_limits.per_second", 0, u32::MAX);
-        let policy = RefreshPolicy::new(enabled?, burst?, per_second?);
-        self.accept_policy("refresh_limits", policy)
+    /// One of the sections `refresh_limits` and `revocation_limits`.
+    pub(super) fn rate_limits(&mut self, section: &str) -> Option<RatePolicy> {
+        let enabled = self.flag(&format!("{section}.enabled"));
+        let burst = self.number(&format!("{section}.burst"), 0, u32::MAX);
+        let per_second = self.number(&format!("{section}.per_second"), 0, u32::MAX);
+        let policy = RatePolicy::new(enabled?, burst?, per_second?);
+        self.accept_policy(section, policy)
     }
 }

@@ -78,7 +78,9 @@ pub struct Config {
     /// How often a password may be guessed.
     pub login_limits: attempts::Policy,
     /// How often a session may be refreshed.
-    pub refresh_limits: attempts::RefreshPolicy,
+    pub refresh_limits: attempts::RatePolicy,
+    /// How often tokens of one session or client may be revoked.
+    pub revocation_limits: attempts::RatePolicy,
     /// How siblings hear of revocations.
     pub revocations: RevocationsConfig,
     /// How mail is sent, if it is.

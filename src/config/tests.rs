@@ -236,6 +236,11 @@ fn bad_values_are_refused_with_a_reason() {
         ("LOGIN_LIMITS__LONGEST_SHARED_DELAY", "0s", "login_limits.longest_shared_delay must be"),
         ("LOGIN_LIMITS__KNOWN_NETWORK", "1h", "login_limits.known_network must be from 1d"),
         ("REFRESH_LIMITS__BURST", "0", "refresh_limits.burst must be from 1 to 1000000"),
+        (
+            "REVOCATION_LIMITS__PER_SECOND",
+            "0",
+            "revocation_limits.per_second must be from 1 to 1000000",
+        ),
         ("PASSWORDS__MEMORY_KIB", "4", "passwords.memory_kib must be from 8 times"),
         ("SIGNUP__ENABLED", "yes", "signup.enabled must be true or false, not \"yes\""),
         ("LOG__FORMAT", "xml", "log.format must be text or json, not \"xml\""),

@@ -15,10 +15,10 @@ use super::signed_in;
 use crate::accounts::NewAccount;
 use crate::app::App;
 use crate::audit::{Actor, By, Origin};
+use crate::oauth::CheckError;
 use crate::secret::Secret;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::tokens::LEEWAY;
 use crate::users::email::key_of;
 use crate::users::{Email, Password, User, Verdict, check_name};
 
@@ -158,6 +158,8 @@ fn taken() -> Problem {
     post, path = "/logout", tag = "Account",
     responses(
         (status = 204, description = "Signed out"),
+        (status = 429, description = "The client revokes its tokens too often: try again after \
+            `Retry-After`"),
     ),
     security(("user" = []), ("service" = []))
 )]
@@ -168,11 +170,11 @@ pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
     let end = async move {
         if let (Some(sid), Ok(user)) = (claims.sid, claims.sub.parse()) {
             let by = By { actor: Actor::User(user), origin: &origin };
-            return app.accounts.end_session(user, sid, by, now).await.map(drop);
+            app.accounts.end_session(user, sid, by, now).await?;
+        } else {
+            app.authorization_server.end_token(&claims, now).await?;
         }
-        let until = claims.exp.plus(LEEWAY);
-        let sessions = &app.authorization_server.sessions;
-        sessions.revoke_token(&claims.sub, &claims.jti, until, now).await
+        Ok::<_, CheckError>(())
     };
     to_the_end(end).await?;
     Ok(HttpResponse::NoContent().finish())

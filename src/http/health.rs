@@ -76,6 +76,7 @@ pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
         hashes: server.hashing.computed(),
         logins_limited: server.attempts.limited(),
         refreshes_limited: server.refresh_limit.limited(),
+        revocations_limited: server.revocation_limit.limited(),
         revocations: app.revocations.count(),
         revocations_age: app.revocations.age(),
         listeners: app.listening(),

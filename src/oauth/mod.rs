@@ -12,7 +12,7 @@ mod scope;
 
 use std::sync::Arc;
 
-use crate::attempts::{Attempts, Limited, RefreshLimit};
+use crate::attempts::{Attempts, Limited, RefreshLimit, RevocationLimit};
 use crate::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::clients::registry::AuthenticationError;
 use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
@@ -44,6 +44,8 @@ pub struct AuthorizationServer {
     pub attempts: Attempts,
     /// How often a session may be refreshed.
     pub refresh_limit: RefreshLimit,
+    /// How often tokens of one session or client may be revoked.
+    pub revocation_limit: RevocationLimit,
     /// The sessions.
     pub sessions: Sessions,
     /// What else is revoked.

@@ -49,7 +49,8 @@ pub(super) async fn of_change(
     signer: &Signer,
     now: Timestamp,
 ) -> Result<Event, SignError> {
-    let Change { seq, at, entries } = change;
+    let Change { seq, at, mut entries } = change;
+    entries.retain(|entry| entry.revoked.is_published());
     let first = entries.first().map(|entry| &entry.revoked);
     let event = first.map_or(TOKEN_REVOKED, event_type);
     let claims = Claims {
@@ -69,7 +70,7 @@ pub(super) async fn of_change(
 
 fn event_type(revoked: &Revoked) -> &'static str {
     match revoked {
-        Revoked::Session { .. } | Revoked::Subject { .. } => SESSION_REVOKED,
+        Revoked::Session { .. } | Revoked::Ended { .. } | Revoked::Subject { .. } => SESSION_REVOKED,
         Revoked::Token { .. } => TOKEN_REVOKED,
         Revoked::Client { .. } => CLIENT_REVOKED,
         Revoked::Key { .. } => KEY_REVOKED,
@@ -82,7 +83,7 @@ fn subject(revoked: &Revoked, iss: &str) -> Value {
     let user = |sub: &str| json!({ "format": "iss_sub", "iss": iss, "sub": sub });
     let opaque = |id: &str| json!({ "format": "opaque", "id": id });
     match revoked {
-        Revoked::Session { sid, user_id } => json!({
+        Revoked::Session { sid, user_id } | Revoked::Ended { sid, user_id } => json!({
             "format": "complex",
             "user": user(&user_id.to_string()),
             "session": opaque(&sid.to_string()),

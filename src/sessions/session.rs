@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::Policy;
+use crate::revocations::EndedSession;
 use crate::time::Timestamp;
+use crate::tokens::LEEWAY;
 
 /// Where a session is used from: as much as its user needs to tell it from the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,23 @@ impl Session {
     /// When it ends in any case.
     pub fn ends_at(&self, policy: &Policy) -> Timestamp {
         self.started_at.plus(policy.absolute_lifetime)
+    }
+
+    /// The last moment at which an access token of it can have been issued, as of `now`: when it was
+    /// begun or last advanced, or the end of the retry window, within which the same refresh token
+    /// is answered again. A session that was never refreshed has nothing to answer again.
+    pub(super) fn last_issue(&self, policy: &Policy, now: Timestamp) -> Timestamp {
+        let retried = match self.parent {
+            0 => self.advanced_at,
+            _ => now.min(self.advanced_at.plus(policy.retry_window)),
+        };
+        // The clock of another instance may be ahead, but not by more than verifiers allow for.
+        self.advanced_at.max(retried).min(now.plus(LEEWAY))
+    }
+
+    /// The same, as the revocation feed takes it.
+    pub(super) fn ended(&self, policy: &Policy, now: Timestamp) -> EndedSession {
+        EndedSession { sid: self.sid, last_issue: self.last_issue(policy, now) }
     }
 
     /// Whether it has ended by `now`.

@@ -28,6 +28,7 @@ use uuid::Uuid;
 use self::record::{VERSION, decode, encode, unknown};
 use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Policy, Session};
+use crate::revocations::EndedSession;
 use crate::secret::part_of_second;
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
@@ -125,7 +126,7 @@ impl SessionStore for RedisStore {
         session: &'a Session,
         policy: &'a Policy,
         now: Timestamp,
-    ) -> Answer<'a, Vec<Uuid>> {
+    ) -> Answer<'a, Vec<EndedSession>> {
         async move {
             let ends_at = session.ends_at(policy);
             let mut call = self.start.key(index_key(session.user_id));
@@ -139,7 +140,16 @@ impl SessionStore for RedisStore {
                 .arg(policy.max_per_user)
                 .arg(record_prefix(session.user_id))
                 .arg(seconds_until(ends_at, now));
-            parse_all(&self.redis.invoke::<Vec<String>>(&call).await?)
+            let deleted = self.redis.invoke::<Vec<Vec<u8>>>(&call).await?;
+            let (mut deleted, mut ended) = (deleted.into_iter(), Vec::new());
+            while let (Some(member), Some(record)) = (deleted.next(), deleted.next()) {
+                let sid = parse_short(std::str::from_utf8(&member).unwrap_or_default())?;
+                // What a later version wrote and this one cannot read may have been used just now.
+                let read = decode(session.user_id, sid, &record);
+                let unknown = EndedSession { sid, last_issue: now };
+                ended.push(read.map_or(unknown, |session| session.ended(policy, now)));
+            }
+            Ok(ended)
         }
         .boxed()
     }

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use signet::revocations::Revocations;
+use signet::revocations::{RevokedToken, Revocations};
 use signet::secret::{Random, Secret};
 use signet::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
 use signet::storage::Db;
@@ -97,6 +97,12 @@ pub fn new_session(user_id: Uuid) -> NewSession {
         epoch: 7,
         origin: origin(1),
     }
+}
+
+/// An access token issued at the start, to be revoked and remembered until `ends_at`.
+pub fn token(subject: &str, session: Option<Uuid>, jti: &str, ends_at: Timestamp) -> RevokedToken {
+    let (subject, jti) = (subject.to_owned(), jti.to_owned());
+    RevokedToken { jti, subject, session, issued_at: at(0), ends_at }
 }
 
 /// Runs async functions of `&Opened` on every engine, with at most three sessions a user.

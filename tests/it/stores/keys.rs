@@ -187,7 +187,7 @@ async fn what_is_sealed_is_replaced_only_if_it_is_still_the_same(store: &KeyStor
 
 const LIFETIME: Duration = Duration::from_secs(60);
 
-async fn open(url: &str, kek: &str, algorithm: Algorithm, now: Timestamp) -> Keys {
+pub(super) async fn open(url: &str, kek: &str, algorithm: Algorithm, now: Timestamp) -> Keys {
     let db = Db::connect(url, 4).await.unwrap();
     db.migrate().await.unwrap();
     let algorithms = Algorithms { default: algorithm, by_audience: Vec::new(), also: Vec::new() };

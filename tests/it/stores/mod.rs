@@ -6,6 +6,7 @@ mod engines;
 mod keys;
 mod mail;
 mod redis_connection;
+mod revocation_limits;
 mod revocations;
 mod roles;
 mod session_pages;

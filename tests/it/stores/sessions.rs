@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::engines::{
     ABSOLUTE, CLIENT, IDLE, Opened, at, exchange, new_id, new_session, on_every_engine, origin,
+    token,
 };
 
 on_every_engine! {
@@ -300,10 +301,11 @@ async fn access_tokens_live_with_their_session_until_revoked(Opened { sessions, 
     assert!(!is_live("reports", Some(sid), "one", 1).await, "clients have no sessions");
     assert!(!is_live(&subject, Some(sid), "one", IDLE).await, "the session is idle");
 
-    sessions.revoke_token(&subject, "one", at(600), at(1)).await.unwrap();
-    sessions.revoke_token(&subject, "one", at(600), at(1)).await.unwrap();
-    sessions.revoke_token("reports", "two", at(600), at(1)).await.unwrap();
-    sessions.revoke_token("reports", "long over", at(1), at(1)).await.unwrap();
+    let one = token(&subject, Some(sid), "one", at(600));
+    sessions.revoke_token(&one, at(1)).await.unwrap();
+    sessions.revoke_token(&one, at(1)).await.unwrap();
+    sessions.revoke_token(&token("reports", None, "two", at(600)), at(1)).await.unwrap();
+    sessions.revoke_token(&token("reports", None, "long over", at(1)), at(1)).await.unwrap();
     assert!(!is_live(&subject, Some(sid), "one", 2).await);
     assert!(is_live(&subject, Some(sid), "three", 2).await, "the session goes on");
     assert!(!is_live(&subject, None, "one", 2).await);
@@ -324,8 +326,8 @@ async fn expired_records_are_purged_in_batches(Opened { sessions, db, .. }: &Ope
         sessions.start(new_session(new_id()), at(seconds)).await.unwrap();
     }
     for number in 0..5 {
-        let jti = number.to_string();
-        sessions.revoke_token("reports", &jti, at(100 + number), at(0)).await.unwrap();
+        let over = token("reports", None, &number.to_string(), at(100 + number));
+        sessions.revoke_token(&over, at(0)).await.unwrap();
     }
     let user_id = new_id();
     let used = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
