@@ -240,6 +240,7 @@ impl App {
             attempts,
             refresh_limit: RefreshLimit::new(config.refresh_limits),
             revocation_limit: RevocationLimit::new(config.revocation_limits),
+            refreshes: metrics.refreshes.clone(),
             sessions: stores.sessions,
             revocations: revocations.clone(),
             requires_verified_email: config.require_verified_email,

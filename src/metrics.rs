@@ -17,6 +17,8 @@ pub struct Metrics {
     tokens: IntCounterVec,
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
+    /// What refresh tokens met.
+    pub refreshes: Refreshes,
     hashing_waiting: IntGauge,
     hashes: Counted,
     logins_limited: Counted,
@@ -49,6 +51,46 @@ pub struct Readings {
     pub revocations_age: Duration,
     /// Who listens for them.
     pub listeners: usize,
+}
+
+/// What refresh tokens met, by outcome. Cheap to clone.
+#[derive(Clone)]
+pub struct Refreshes {
+    /// The newest one, which was redeemed.
+    pub advanced: IntCounter,
+    /// A redeemed one within the retry window, which got the same successor again.
+    pub replayed: IntCounter,
+    /// A redeemed one that came back late, before its successor was redeemed.
+    pub recovered: IntCounter,
+    /// One newer than the record: the session store had lost writes.
+    pub healed: IntCounter,
+    /// A displaced one, which ended its session.
+    pub reused: IntCounter,
+    all: IntCounterVec,
+}
+
+impl Refreshes {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let all = IntCounterVec::new(
+            Opts::new("signet_refreshes_total", "Refresh tokens presented, by what came of it."),
+            &["outcome", "reason"],
+        )?;
+        registry.register(Box::new(all.clone()))?;
+        let of = |outcome| all.with_label_values(&[outcome, ""]);
+        Ok(Self {
+            advanced: of("advanced"),
+            replayed: of("replayed"),
+            recovered: of("recovered"),
+            healed: of("healed"),
+            reused: of("reused"),
+            all,
+        })
+    }
+
+    /// Counts one that was refused; `reason` is one of a fixed few.
+    pub fn refused(&self, reason: &'static str) {
+        self.all.with_label_values(&["refused", reason]).inc();
+    }
 }
 
 /// A counter that follows a count kept elsewhere.
@@ -145,6 +187,7 @@ impl Metrics {
         registry.register(Box::new(tokens.clone()))?;
         registry.register(Box::new(sessions_healed.clone()))?;
         registry.register(Box::new(hashing_waiting.clone()))?;
+        let refreshes = Refreshes::register(&registry)?;
         let counted = |name, help| Counted::register(&registry, name, help);
         let hashes = counted("signet_password_hashes_total", "Password hashes computed.")?;
         let logins_limited = counted(
@@ -165,6 +208,7 @@ impl Metrics {
             duration,
             tokens,
             sessions_healed,
+            refreshes,
             hashing_waiting,
             hashes,
             logins_limited,

@@ -67,6 +67,8 @@ pub enum Kind {
     TokenRevoked,
     /// A refresh token was refused; the reason is in the detail.
     RefreshRefused,
+    /// A redeemed refresh token came back late, before its successor was redeemed, and got another.
+    RefreshTokenRecovered,
     /// A displaced refresh token came back: the session was ended.
     RefreshTokenReused,
     /// A client was registered.
@@ -139,6 +141,7 @@ impl Kind {
             Self::OtherSessionsRevoked => "sessions.others_revoked",
             Self::TokenRevoked => "token.revoked",
             Self::RefreshRefused => "refresh.refused",
+            Self::RefreshTokenRecovered => "refresh.recovered",
             Self::RefreshTokenReused => "refresh.reused",
             Self::ClientCreated => "client.created",
             Self::ClientChanged => "client.changed",

@@ -16,6 +16,7 @@ use crate::attempts::{Attempts, Limited, RefreshLimit, RevocationLimit};
 use crate::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::clients::registry::AuthenticationError;
 use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
+use crate::metrics::Refreshes;
 use crate::revocations::Revocations;
 use crate::roles::RoleRegistry;
 use crate::secret::Random;
@@ -46,6 +47,8 @@ pub struct AuthorizationServer {
     pub refresh_limit: RefreshLimit,
     /// How often tokens of one session or client may be revoked.
     pub revocation_limit: RevocationLimit,
+    /// What refresh tokens met, counted.
+    pub refreshes: Refreshes,
     /// The sessions.
     pub sessions: Sessions,
     /// What else is revoked.

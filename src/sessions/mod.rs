@@ -21,7 +21,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
 pub use policy::{Policy, Recovery};
-pub use rotation::Refusal;
+pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
 pub use store::{Page, PageError};
 
@@ -32,7 +32,7 @@ use crate::secret::time_of;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
-use rotation::{Advance, Decision};
+use rotation::Decision;
 use store::{Held, SessionStore};
 
 /// How many revocations are written back at once.
@@ -75,9 +75,9 @@ impl Rotation {
         self
     }
 
-    /// Whether the store had lost its last writes to this session, which is worth counting.
-    pub fn is_healed(&self) -> bool {
-        matches!(self.change, Some((_, Advance::Healed)))
+    /// Why the session moves on; `None` for a replay, which changes nothing.
+    pub fn advance(&self) -> Option<Advance> {
+        self.change.as_ref().map(|(_, advance)| *advance)
     }
 }
 

@@ -35,7 +35,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("custody", &["*", "storage"]),
     ("postman", &["*", "storage"]),
     ("registrar", &["*", "storage"]),
-    ("oauth", &["*", "storage", "accounts"]),
+    ("oauth", &["*", "storage", "accounts", "metrics"]),
     // Builds the domains' policies.
     ("config", &["*", "storage", "telemetry"]),
     (

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use signet::sessions::{CommitError, Refusal, RotationError, Session};
+use signet::sessions::{Advance, CommitError, Refusal, RotationError, Session};
 use uuid::Uuid;
 
 use super::engines::{
@@ -14,6 +14,7 @@ on_every_engine! {
     a_session_is_kept_as_it_was_started,
     a_refresh_advances_a_retry_replays_and_reuse_ends_the_session,
     a_late_retry_recovers_and_displaces_the_lost_successor,
+    the_fourth_recovery_in_a_row_ends_the_session,
     a_newer_token_heals_a_store_that_lost_its_last_writes,
     a_refused_token_leaves_the_session_alone,
     an_abandoned_rotation_changes_nothing,
@@ -98,16 +99,35 @@ async fn a_late_retry_recovers_and_displaces_the_lost_successor(opened: &Opened)
     assert!(matches!(present(3, 22).await, Err(RotationError::Invalid(Refusal::Unknown))));
 }
 
+async fn the_fourth_recovery_in_a_row_ends_the_session(opened: &Opened) {
+    let (sessions, user_id) = (&opened.sessions, new_id());
+    let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
+    let present = |generation, seconds| exchange(sessions, user_id, sid, generation, at(seconds));
+
+    assert_eq!(present(1, 0).await.unwrap(), 2);
+    for (seconds, next) in [(11, 3), (22, 4), (33, 5)] {
+        assert_eq!(present(1, seconds).await.unwrap(), next);
+    }
+    // The successor is seen at last, so its holder may lose three answers too.
+    assert_eq!(present(5, 44).await.unwrap(), 6);
+    for (seconds, next) in [(55, 7), (66, 8), (77, 9)] {
+        assert_eq!(present(5, seconds).await.unwrap(), next);
+    }
+    assert_eq!(present(5, 87).await.unwrap(), 9, "within the window it is a replay");
+    assert!(matches!(present(5, 88).await, Err(RotationError::Reuse(_))));
+    assert!(matches!(present(9, 88).await, Err(RotationError::Invalid(Refusal::Unknown))));
+}
+
 async fn a_newer_token_heals_a_store_that_lost_its_last_writes(opened: &Opened) {
     let (sessions, user_id) = (&opened.sessions, new_id());
     let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
 
     let rotation = sessions.open_rotation(user_id, sid, 5, CLIENT, at(1)).await.unwrap();
-    assert!(rotation.is_healed());
+    assert_eq!(rotation.advance(), Some(Advance::Healed));
     assert_eq!(rotation.next_generation(), 6);
     sessions.commit(rotation, at(1)).await.unwrap();
     let rotation = sessions.open_rotation(user_id, sid, 5, CLIENT, at(2)).await.unwrap();
-    assert!(!rotation.is_healed());
+    assert_eq!(rotation.advance(), None);
     assert_eq!(rotation.next_generation(), 6);
     sessions.commit(rotation, at(2)).await.unwrap();
 }
