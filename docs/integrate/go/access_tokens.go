@@ -150,7 +150,8 @@ func header(jws, typ string) (string, error) {
 	return protected.KeyID, nil
 }
 
-// statement returns the claims of what else Signet signed.
+// statement returns the claims of what Signet signed for its feed, which has an issuer and audience
+// of its own. A Signet of before names the issuer, which counts until the next release.
 func (t *AccessTokens) statement(ctx context.Context, jws, typ string) ([]byte, error) {
 	if _, err := header(jws, typ); err != nil {
 		return nil, err
@@ -160,14 +161,21 @@ func (t *AccessTokens) statement(ctx context.Context, jws, typ string) ([]byte, 
 		return nil, err
 	}
 	var claims struct {
-		Issuer  string `json:"iss"`
-		Expires *int64 `json:"exp"`
+		Issuer   string          `json:"iss"`
+		Audience json.RawMessage `json:"aud"`
+		Expires  *int64          `json:"exp"`
 	}
 	if err := json.Unmarshal(payload, &claims); err != nil {
 		return nil, err
 	}
-	if claims.Issuer != t.issuer {
+	feed := t.issuer + "/revocations"
+	if claims.Issuer != feed && claims.Issuer != t.issuer {
 		return nil, fmt.Errorf("the issuer is %q", claims.Issuer)
+	}
+	var audience string
+	isForFeed := json.Unmarshal(claims.Audience, &audience) == nil && audience == feed
+	if claims.Issuer == feed && !isForFeed {
+		return nil, errors.New("not for followers of the feed")
 	}
 	if claims.Expires != nil && time.Now().Add(-leeway).Unix() >= *claims.Expires {
 		return nil, errors.New("it has expired")
