@@ -316,7 +316,10 @@ mod tests {
         assert_ne!(at(i64::MAX), at(i64::MAX));
         assert_eq!(part_of_second(random.uuid()), 0.0);
         assert_eq!(time_of(ids[5]), Some(Timestamp::from_unix(1_800_000_000)));
-        assert_eq!((time_of(ids[1]), time_of(random.uuid())), (Some(Timestamp::from_unix(7)), None));
+        assert_eq!(
+            (time_of(ids[1]), time_of(random.uuid())),
+            (Some(Timestamp::from_unix(7)), None)
+        );
     }
 
     #[test]

@@ -34,11 +34,17 @@ impl Check<'_> {
             self.accept("revocations.heartbeat", checked.ok_or("must be at least 1s".to_owned()))
         });
         let max_listeners = self.number("revocations.max_listeners", 0, 100_000);
+        let per_address = self.number("revocations.max_listeners_per_address", 0, 100_000);
         Some(RevocationsConfig {
             open: open?,
             max_age: max_age?,
             heartbeat: heartbeat?,
             max_listeners: max_listeners?,
+            max_listeners_per_address: match per_address? {
+                // At least one, where there is one.
+                0 => max_listeners?.div_ceil(2),
+                given => given,
+            },
         })
     }
 

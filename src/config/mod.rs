@@ -142,6 +142,8 @@ pub struct RevocationsConfig {
     pub heartbeat: Duration,
     /// How many may listen at once.
     pub max_listeners: usize,
+    /// How many of them from one address, while whoever can reach the service may hear.
+    pub max_listeners_per_address: usize,
 }
 
 /// The store of sessions.

@@ -18,6 +18,7 @@ mod extract;
 mod finish;
 mod health;
 mod introspect;
+mod listeners;
 mod my_sessions;
 mod observe;
 mod openapi;

@@ -44,6 +44,14 @@ const SIGNING_PATIENCE: Duration = Duration::from_secs(1);
 /// does not answer is enough.
 const SIGNED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// The only lane that there is so far. Each lane is a history of its own, with its own numbers.
+pub const LANE: &str = "0";
+
+/// The `iss` and `aud` of what the feed signs: the address of the snapshot.
+fn name_of_feed(issuer: &str) -> String {
+    format!("{issuer}/revocations")
+}
+
 /// Why an instance could not follow the record, or pass it on.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {

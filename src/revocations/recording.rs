@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Revocations, Revoked};
 use crate::storage::{StorageError, Transaction};
 use crate::time::Timestamp;
+use crate::tokens::LEEWAY;
 
 /// Entries of one change: what is sent as one event, and signed as one token.
 const MAX_ENTRIES_OF_CHANGE: usize = 1_000;
@@ -84,6 +85,8 @@ impl Revocations {
         let session = |ended: &EndedSession| Revoked::Session { sid: ended.sid, user_id };
         let mut changes: Vec<_> = single.iter().map(|ended| vec![session(ended)]).collect();
         if let Some(last_issue) = folded.iter().map(|ended| ended.last_issue).max() {
+            // The clock of another instance may be ahead, but not by more than verifiers allow for.
+            let last_issue = last_issue.min(now.plus(LEEWAY));
             let cut_off = self.cut_off(&user_id.to_string(), last_issue);
             let sids = folded.iter().map(|ended| Revoked::Ended { sid: ended.sid, user_id });
             let all: Vec<_> = cut_off.into_iter().chain(sids).collect();
@@ -145,10 +148,9 @@ impl Revocations {
             ends_at: *ends_at,
         };
         let (whole, outcome) = match (session, owner) {
-            (Some(sid), Some(user_id)) => (
-                Revoked::Session { sid, user_id },
-                TokenRevocation::Session { sid, user_id },
-            ),
+            (Some(sid), Some(user_id)) => {
+                (Revoked::Session { sid, user_id }, TokenRevocation::Session { sid, user_id })
+            }
             _ => (
                 Revoked::Subject { sub: subject.clone(), before: now.plus(A_SECOND) },
                 TokenRevocation::Subject,

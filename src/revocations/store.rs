@@ -272,9 +272,7 @@ fn columns(revoked: &Revoked) -> Columns {
             before: issued_at.map(|at| at.plus(A_SECOND)),
             ..named("jti", jti)
         },
-        Revoked::Subject { sub, before } => {
-            Columns { before: Some(*before), ..named("sub", sub) }
-        }
+        Revoked::Subject { sub, before } => Columns { before: Some(*before), ..named("sub", sub) },
         Revoked::Client { client_id, before } => {
             Columns { before: Some(*before), ..named("client_id", client_id) }
         }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::Policy;
 use crate::revocations::EndedSession;
 use crate::time::Timestamp;
-use crate::tokens::LEEWAY;
 
 /// Where a session is used from: as much as its user needs to tell it from the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,8 +65,7 @@ impl Session {
             0 => self.advanced_at,
             _ => now.min(self.advanced_at.plus(policy.retry_window)),
         };
-        // The clock of another instance may be ahead, but not by more than verifiers allow for.
-        self.advanced_at.max(retried).min(now.plus(LEEWAY))
+        self.advanced_at.max(retried)
     }
 
     /// The same, as the revocation feed takes it.

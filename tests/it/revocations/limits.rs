@@ -119,7 +119,8 @@ async fn who_revokes_in_a_loop_is_slowed_down() {
 async fn the_eleventh_of_a_clients_own_tokens_is_a_cut_off() {
     let signet = Signet::start();
     let client = Client::new(signet.base());
-    let options = ["--grants", "password,refresh_token,client_credentials"];
+    let grants = "password,refresh_token,client_credentials";
+    let options = ["--grants", grants, "--scopes", "orders:read"];
     let secret = signet.add_confidential("reports", &options);
     let reports = ("reports", secret.as_str());
     let user = client.new_user().await;
@@ -142,7 +143,6 @@ async fn the_eleventh_of_a_clients_own_tokens_is_a_cut_off() {
     assert_eq!(entry["sub"], "reports", "{entry}");
     // Users' tokens of the same client are left alone.
     assert!(!refuses(&known, &of_user.access_token));
-    client.refresh(&of_user.refresh_token).await.expect(401);
     let fields = [("grant_type", "refresh_token"), ("refresh_token", &of_user.refresh_token)];
     client.token_as(reports, &fields).await.tokens();
     // What it is issued from then on is good.
@@ -169,7 +169,13 @@ async fn a_user_who_logs_in_and_out_for_ever_takes_a_bounded_place() {
             0 => client.post("/logout").bearer_auth(&tokens.access_token).answer().await,
             _ => try_revoke(&client, &tokens.refresh_token).await,
         };
-        assert!([200, 204].contains(&ended.status), "{ended:?}");
+        if ended.status == 401 {
+            // It was issued in the very second that the cut-off covers.
+            assert!(number >= 100, "{number}: {ended:?}");
+            try_revoke(&client, &tokens.refresh_token).await.expect(200);
+        } else {
+            assert!([200, 204].contains(&ended.status), "{ended:?}");
+        }
         client.refresh(&tokens.refresh_token).await.expect_oauth_error(400, "invalid_grant");
         dead.push(tokens.access_token);
     }

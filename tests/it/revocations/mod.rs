@@ -30,7 +30,9 @@ async fn snapshot(client: &Client) -> Jwt {
 async fn change(client: &Client, event: &Event) -> Value {
     let jwt = Jwt::verify(&event.data, &client.jwks().await);
     assert_eq!(jwt.header["typ"], "secevent+jwt");
-    assert_eq!(event.id.as_deref(), Some(jwt.claims["seq"].to_string().as_str()));
+    let (seq, lane) = (&jwt.claims["seq"], &jwt.claims["lane"]);
+    assert_eq!((lane, &jwt.claims["first_seq"]), (&Value::from("0"), seq));
+    assert_eq!(event.id.as_deref(), Some(format!("0:{seq}").as_str()));
     jwt.claims
 }
 

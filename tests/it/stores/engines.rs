@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use signet::revocations::{RevokedToken, Revocations};
+use signet::revocations::{Revocations, RevokedToken};
 use signet::secret::{Random, Secret};
 use signet::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
 use signet::storage::Db;
