@@ -83,6 +83,7 @@ impl Stores {
             revocations.clone(),
             audit.clone(),
             random.clone(),
+            config.tokens.admin_audience.clone(),
         );
         let role_store = RoleStore::new(db.clone());
         let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());

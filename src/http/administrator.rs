@@ -1,5 +1,5 @@
 //! Who administers Signet by a request: a user with a role that carries the scope for it, or a
-//! client in its own name, either with that scope.
+//! client in its own name, either with that scope in a token for the audience of administration.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -71,6 +71,15 @@ async fn caller(
     now: Timestamp,
 ) -> Result<(Actor, Claims), NotSignedIn> {
     let (claims, live) = signed_in::claims(app, request, now).await?;
+    let granted = Scope::parse(&claims.scope).unwrap_or_default();
+    if !app.authorization_server.access_tokens.is_for_administration(&claims.aud) {
+        // One that has the word all the same was issued by a version that put no power into an
+        // audience of its own; any other lacks the word, which brings the audience.
+        let wrong_audience = granted.is_administrative();
+        let error =
+            if wrong_audience { BearerError::Invalid } else { BearerError::NotAdministrator };
+        return Err(error.into());
+    }
     let actor = match live.epoch {
         // Nobody's token but a client's own is without a session.
         None if claims.sub == claims.client_id => Actor::Client(claims.sub.clone()),
@@ -86,7 +95,6 @@ async fn caller(
     let client = app.authorization_server.clients.find_enabled(&claims.client_id).await?;
     let is_own = live.epoch.is_none();
     let client = client.filter(|client| !is_own || client.may_use(GrantType::ClientCredentials));
-    let granted = Scope::parse(&claims.scope).unwrap_or_default();
     let has = |word: &str| {
         granted.contains(word) && client.as_ref().is_some_and(|client| client.scope.contains(word))
     };

@@ -68,10 +68,11 @@ impl BearerError {
             Self::NotAdministrator => (
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
-                "administration needs the scope signet:admin, and of a user a role that carries it",
+                "administration needs a token with the scope signet:admin, asked for by name, and \
+                 of a user a role that carries it",
                 "Bearer realm=\"signet\", error=\"insufficient_scope\", \
-                 error_description=\"administration needs the scope signet:admin, and of a user \
-                 a role that carries it\", scope=\"signet:admin\"",
+                 error_description=\"administration needs a token with the scope signet:admin, \
+                 asked for by name, and of a user a role that carries it\", scope=\"signet:admin\"",
             ),
         }
     }

@@ -75,16 +75,19 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
         (scope::OPENID, "read claims about the user"),
         (scope::PROFILE, "the name"),
         (scope::EMAIL, "the e-mail address"),
-        (scope::ADMIN, "administration, for roles that carry it"),
+        (scope::ADMIN, "administration, for roles that carry it; granted only where it is ticked"),
     ]);
     let token = format!("{prefix}{}", path::TOKEN);
     let flow = Flow::Password(Password::with_refresh_url(&token, scopes, &token));
     let components = openapi.components.get_or_insert_default();
     components.add_security_scheme("user", SecurityScheme::OAuth2(OAuth2::new([flow])));
     let scopes = Scopes::from_iter([
-        (scope::ADMIN, "administration, for clients that have it"),
-        (scope::USERS_READ, "reading users, for clients that have it"),
-        (scope::REVOCATIONS_READ, "hearing of revocations, where that is not open to all"),
+        (scope::ADMIN, "administration, for clients that have it; granted only where it is ticked"),
+        (scope::USERS_READ, "reading users, for clients that have it; only where it is ticked"),
+        (
+            scope::REVOCATIONS_READ,
+            "following revocations, where that is not open to all; only where it is ticked",
+        ),
     ]);
     let flow = Flow::ClientCredentials(ClientCredentials::new(&token, scopes));
     components.add_security_scheme("service", SecurityScheme::OAuth2(OAuth2::new([flow])));

@@ -9,6 +9,7 @@ mod password_check;
 mod refresh_token;
 mod revocation;
 mod scope;
+mod target;
 
 use std::sync::Arc;
 
@@ -95,9 +96,9 @@ pub enum TokenError {
     /// The scope goes beyond what may be granted.
     #[error("{0}")]
     InvalidScope(&'static str),
-    /// The resource is not registered for the client (RFC 8707 section 2).
-    #[error("the resource is not registered for this client")]
-    InvalidTarget,
+    /// The resource is not one that the client may name (RFC 8707 section 2).
+    #[error("{0}")]
+    InvalidTarget(&'static str),
     /// Too often: come back later.
     #[error("too many attempts: try again later")]
     Limited(Limited),
@@ -139,7 +140,7 @@ impl From<SignError> for TokenError {
 /// What every token request may carry besides its grant.
 #[derive(Debug, Default)]
 pub struct Wish {
-    /// The scope asked for; everything that may be had where `None`.
+    /// The scope asked for; where `None`, everything that may be had, less the built-in words.
     pub scope: Option<Scope>,
     /// The resources named (RFC 8707).
     pub resources: Vec<String>,
@@ -192,11 +193,4 @@ fn shorten(text: &str) -> &str {
 
 fn check_grant(client: &Client, grant: GrantType) -> Result<(), TokenError> {
     if client.may_use(grant) { Ok(()) } else { Err(TokenError::UnauthorizedClient) }
-}
-
-/// Every resource must be registered for the client, or be the default audience, which every
-/// client may name.
-fn check_resources(client: &Client, resources: &[String], default: &str) -> Result<(), TokenError> {
-    let known = |resource: &String| resource == default || client.audiences.contains(resource);
-    if resources.iter().all(known) { Ok(()) } else { Err(TokenError::InvalidTarget) }
 }

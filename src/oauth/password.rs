@@ -54,7 +54,7 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         super::check_grant(client, GrantType::Password)?;
         let policy = self.access_tokens.policy();
-        super::check_resources(client, &request.wish.resources, &policy.audience)?;
+        let resources = super::target::of_grant(client, &request.wish, policy)?;
 
         let user = self.sign_in(client, &request, origin, now).await?;
         let wished = request.wish.scope.as_ref();
@@ -64,7 +64,7 @@ impl AuthorizationServer {
             user_id: user.id,
             client_id: client.client_id.clone(),
             scope: scope.to_string(),
-            audience: request.wish.resources.join(" "),
+            audience: resources.join(" "),
             epoch: user.session_epoch,
             origin: super::session_origin(origin),
         };
@@ -77,7 +77,7 @@ impl AuthorizationServer {
             sub: user.id.to_string(),
             client_id: &client.client_id,
             scope: session.scope.clone(),
-            resources: &request.wish.resources,
+            resources: &resources,
             lifetime: client.access_token_lifetime,
             session: Some(UserSession {
                 sid: session.sid,

@@ -2,13 +2,13 @@
 //! comes first; the commit is the last step, so a request that is cut off changed nothing, or lost
 //! only its answer, which the retry window gives again.
 
-use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
+use super::{AuthorizationServer, TokenError, TokenResponse, Wish, target};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::{Client, GrantType};
 use crate::sessions::{CommitError, Refusal, Rotation, RotationError, Session};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::tokens::{Grant, RefreshToken, Scope, UserSession};
+use crate::tokens::{Grant, RefreshToken, UserSession};
 use crate::users::User;
 
 /// One answer for every reason: which one it was is for the audit log.
@@ -124,11 +124,11 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
         let session = rotation.session();
-        let granted = Scope::parse(&session.scope)
-            .map_err(|_| StorageError::corrupt("scope of a session"))?;
+        let policy = self.access_tokens.policy();
+        let granted = target::granted_scope(session, policy)?;
         let wished = wish.scope.as_ref();
         let scope = self.scope_of_user(client, Some(&granted), user, wished).await?;
-        let resources = self.resources(client, session, wish)?;
+        let resources = target::of_refresh(client, session, wish, policy)?;
         let grant = Grant {
             sub: user.id.to_string(),
             client_id: &client.client_id,
@@ -155,30 +155,6 @@ impl AuthorizationServer {
             refresh_token: Some(self.refresh_tokens.encode(&next)),
             healed: rotation.is_healed(),
         })
-    }
-
-    /// RFC 8707 section 2.2: the resources of the session, or fewer of them. A session begun
-    /// without any may name what its client is registered for.
-    fn resources(
-        &self,
-        client: &Client,
-        session: &Session,
-        wish: &Wish,
-    ) -> Result<Vec<String>, TokenError> {
-        let granted: Vec<String> = session.audience.split_whitespace().map(str::to_owned).collect();
-        let default = &self.access_tokens.policy().audience;
-        if wish.resources.is_empty() {
-            super::check_resources(client, &granted, default)?;
-            return Ok(granted);
-        }
-        super::check_resources(client, &wish.resources, default)?;
-        if granted.is_empty() {
-            return Ok(wish.resources.clone());
-        }
-        if !wish.resources.iter().all(|resource| granted.contains(resource)) {
-            return Err(TokenError::InvalidTarget);
-        }
-        Ok(wish.resources.clone())
     }
 
     async fn refuse(

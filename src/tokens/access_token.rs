@@ -258,9 +258,17 @@ impl AccessTokens {
         Ok(claims)
     }
 
-    /// Whether `audience` is meant for Signet's own endpoints: by its default or its issuer name.
+    /// Whether `audience` is meant for Signet's own endpoints: by its default, its issuer name, or
+    /// the audience of administration.
     pub fn is_for_signet(&self, audience: &Audience) -> bool {
-        audience.contains(&self.policy.audience) || audience.contains(&self.policy.issuer)
+        let Policy { issuer, audience: default, admin_audience, .. } = &*self.policy;
+        [default, issuer, admin_audience].iter().any(|own| audience.contains(own))
+    }
+
+    /// Whether `audience` is that of administration and no other.
+    pub fn is_for_administration(&self, audience: &Audience) -> bool {
+        let admin = &self.policy.admin_audience;
+        audience.contains(admin) && audience.iter().all(|one| one == admin)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What administrators do to the signing keys. Each change runs to its end even if its client hangs
 //! up, leaves an audit event, and is told to the other instances.
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,13 +14,16 @@ use crate::custody::{
     Custody, CustodyError, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView,
     Turn, Why,
 };
+use crate::http::account::is_present_password;
 use crate::http::administrator::{administrator, asked, shown};
+use crate::http::bearer::BearerError;
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::openapi::Span;
 use crate::keys::Algorithm;
 use crate::keys::algorithm::UnknownAlgorithm;
+use crate::time::Timestamp;
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
 const LONGEST_IMPORT: usize = 64 * 1024;
@@ -197,6 +200,9 @@ pub struct ImportBody {
     activate_in: Option<Span>,
     /// How long a public key stays published; as long as a token can live if absent.
     verify_for: Option<Span>,
+    /// The administrator's own password; needed for a public key.
+    #[schema(format = Password)]
+    current_password: Option<String>,
     /// Also sooner than verifiers can follow.
     force: Option<bool>,
     /// Why; needed where it is forced, and kept in the audit trail.
@@ -206,7 +212,9 @@ pub struct ImportBody {
 
 /// Bring in an RSA key from elsewhere
 ///
-/// A public key only verifies: tokens of an issuer whose place Signet takes.
+/// A public key only verifies: tokens of an issuer whose place Signet takes. Whoever holds its other
+/// half signs what resource servers accept, so it needs `current_password`, and no client can do it in
+/// its own name.
 #[utoipa::path(
     post, path = "/admin/keys/import", tag = "Administration: keys",
     operation_id = "import_key",
@@ -219,7 +227,10 @@ pub struct ImportBody {
             "retires_at": null,
         })),
         (status = 400, description = "Bad fields, or a key that is weak or cannot be read"),
+        (status = 403, description = "The token does not administer Signet, or is a client's own and \
+            the key only verifies"),
         (status = 409, description = "A key of this name is there already"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -238,6 +249,9 @@ pub async fn import(
         turn: turn(&mut fields),
         verify_for: fields.duration("verify_for"),
     };
+    if import.only_verifies() {
+        check_present_password(&app, &request, &actor, &mut fields, now).await?;
+    }
     fields.finish()?;
     let import = async move |custody: &Custody, by: By<'_>| custody.import(import, by, now).await;
     let view = ImportView::from(change(&app, &request, actor, import).await?);
@@ -250,6 +264,31 @@ pub async fn import(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::LOCATION, location))
         .json(view))
+}
+
+/// Notes in `fields` that `current_password` is missing or wrong. Whoever has found an administrator's
+/// token must not be able to sign in Signet's name for as long as the key stays.
+async fn check_present_password(
+    app: &Data<App>,
+    request: &HttpRequest,
+    actor: &Actor,
+    fields: &mut Fields,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    let Actor::User(id) = actor else {
+        let detail = "a client's own token cannot import a key that only verifies: an administrator \
+                      does it with the current password, or an operator at the command line";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    };
+    let password = fields.password("current_password");
+    // A hash is dear: only where nothing else is wrong.
+    let Some(password) = password.filter(|_| !fields.has_errors()) else { return Ok(()) };
+    let user = app.authorization_server.users.find(*id).await?.ok_or(BearerError::Invalid)?;
+    let origin = extract::origin(request, app);
+    if !is_present_password(app, &user, password, &origin, now).await? {
+        fields.reject("current_password", "is not the present password");
+    }
+    Ok(())
 }
 
 /// All but what RFC 3986 section 2.3 calls unreserved.

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 
-use super::{Headers, OAuthError, Problem, UNAVAILABLE};
+use super::{FieldError, Headers, OAuthError, Problem, UNAVAILABLE};
 use crate::accounts::RolesError;
 use crate::accounts::administration::ChangeError;
 use crate::clients::MalformedCredentials;
@@ -26,7 +26,7 @@ impl From<TokenError> for OAuthError {
             TokenError::UnauthorizedClient => bad_request("unauthorized_client"),
             TokenError::InvalidGrant(_) => bad_request("invalid_grant"),
             TokenError::InvalidScope(_) => bad_request("invalid_scope"),
-            TokenError::InvalidTarget => bad_request("invalid_target"),
+            TokenError::InvalidTarget(_) => bad_request("invalid_target"),
             TokenError::InvalidClient { basic } => {
                 // RFC 6749 section 5.2 asks for the challenge where the header was tried.
                 let www_authenticate = basic.then_some("Basic realm=\"signet\"");
@@ -124,6 +124,10 @@ impl From<RegistrarError> for Problem {
     fn from(error: RegistrarError) -> Self {
         let status = match error {
             RegistrarError::Storage(error) => return error.into(),
+            RegistrarError::AdminAudience(_) => {
+                let (field, message) = ("audiences".into(), error.to_string());
+                return Self::invalid_fields(vec![FieldError { field, message }]);
+            }
             RegistrarError::Stale => StatusCode::PRECONDITION_FAILED,
             RegistrarError::Overlap => StatusCode::BAD_REQUEST,
             RegistrarError::Taken(_)

@@ -258,7 +258,7 @@ async fn the_bundled_client_goes_on_to_let_people_in() {
 async fn a_client_keeps_its_own_right_to_administer() {
     let mut admin = Admin::start(Backend::PostgresSql).await;
     let secret = admin.signet.add_confidential("operator", &["--scopes", "signet:admin"]);
-    let own = admin.client.client_token(("operator", &secret)).await;
+    let own = admin.client.client_token_for(("operator", &secret), "signet:admin").await;
     let person = std::mem::replace(&mut admin.token, own.clone());
     let path = "/admin/clients/operator";
     for body in [

@@ -43,13 +43,14 @@ impl Service {
         let add = ["users", "add", &email, "--password-stdin", "--roles", "admin"];
         let id = signet.cli_json(&add, PASSWORD)["id"].as_str().expect("an id").to_owned();
         let client = Client::new(signet.base());
-        let token = client.login(&email, PASSWORD).await.access_token;
+        let token = client.login_as_administrator(&email, PASSWORD).await.access_token;
         Self { signet, client, database, email, id, token }
     }
 
     /// A new token of the administrator.
     pub async fn log_in(&mut self) -> String {
-        self.token = self.client.login(&self.email, PASSWORD).await.access_token;
+        let login = self.client.login_as_administrator(&self.email, PASSWORD).await;
+        self.token = login.access_token;
         self.token.clone()
     }
 
@@ -181,7 +182,7 @@ async fn a_client_with_the_scope_administers_in_its_own_name() {
     let options = ["--scopes", "read signet:admin", "--audiences", API];
     let secret = signet.add_confidential("operator", &options);
     let credentials = ("operator", secret.as_str());
-    let token = client.client_token(credentials).await;
+    let token = client.client_token_for(credentials, "signet:admin").await;
     let rotate = client.post("/admin/keys/rotate").bearer_auth(&token);
     let kid = rotate.answer().await.expect(200).json()["kid"].clone();
     let [actor, subject, _] = service.event("key.rotated");

@@ -12,7 +12,7 @@ use rsa::pkcs1::{self, LineEnding};
 use serde_json::{Value, json};
 
 use super::admin_keys::{Service, signing_kid};
-use crate::support::client::{Client, Send};
+use crate::support::client::{Client, PASSWORD, Send};
 use crate::support::jwt::Jwt;
 use crate::support::process::{poll, program};
 use crate::support::signet::Signet;
@@ -113,7 +113,6 @@ async fn what_is_weak_or_unreadable_is_refused_with_the_reason() {
     let weak = rsa_key("-pkeyopt rsa_keygen_bits:1024");
     for (pem, passphrase, reason) in [
         (weak.clone(), None, "1024 bits"),
-        (pem("pkey -pubout", &weak), None, "1024 bits"),
         (rsa_key(exponent), None, "public exponent is 3"),
         (pem("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", ""), None, "not an RSA key"),
         (mismatched(), None, "do not match"),
@@ -129,6 +128,8 @@ async fn what_is_weak_or_unreadable_is_refused_with_the_reason() {
             service.refused(PATH, json!({ "pem": pem, "passphrase": passphrase }), 400).await;
         assert!(told.contains(reason), "{reason}: {told}");
     }
+    let body = json!({ "pem": pem("pkey -pubout", &weak), "current_password": PASSWORD });
+    assert!(service.refused(PATH, body, 400).await.contains("1024 bits"));
     for (field, value, reason) in [
         ("kid", json!("a b"), "1 to 128 characters"),
         ("kid", json!("x".repeat(129)), "1 to 128 characters"),
@@ -179,10 +180,14 @@ async fn tokens_of_a_former_issuer_verify_by_its_public_key() {
 
     let public = pem("pkey -pubout", &key);
     for verify_for in [json!(0), json!("1000000d")] {
-        let body = json!({ "pem": public, "kid": kid, "verify_for": verify_for });
+        let body = json!({
+            "pem": public, "kid": kid, "verify_for": verify_for, "current_password": PASSWORD,
+        });
         service.refused(PATH, body, 400).await;
     }
-    let body = json!({ "pem": public, "kid": kid, "verify_for": "30d" });
+    let body = json!({
+        "pem": public, "kid": kid, "verify_for": "30d", "current_password": PASSWORD,
+    });
     let done = service.post(PATH, body.clone()).await.expect(201).json();
     assert_eq!((&done["kid"], &done["activates_at"]), (&json!(kid), &Value::Null));
     assert!(done["retires_at"].is_string(), "{done}");
@@ -221,6 +226,54 @@ async fn tokens_of_a_former_issuer_verify_by_its_public_key() {
     let done = service.post(PATH, body).await.expect(201).json();
     assert!(done["activates_at"].is_string(), "{done}");
     assert!(service.client.is_active(credentials, &token).await);
+}
+
+/// Whoever has found the token of an administrator cannot leave a key behind that signs in Signet's name
+/// for a year.
+#[tokio::test]
+async fn a_key_that_only_verifies_needs_the_present_password() {
+    let service = Service::started(Signet::builder()).await;
+    let public = pem("pkey -pubout", &new_key());
+    let body = |password: Value| {
+        json!({ "pem": public, "kid": "theirs", "verify_for": "366d", "current_password": password })
+    };
+    for missing in [json!({ "pem": public, "verify_for": "366d" }), body(Value::Null)] {
+        let answer = service.post(PATH, missing).await.expect_problem(400);
+        assert_eq!(answer.problem_fields(), ["current_password"]);
+    }
+    // A client has no password, and what it has is a secret that lasts.
+    let options = ["--scopes", "signet:admin"];
+    let secret = service.signet.add_confidential("operator", &options);
+    let own = service.client.client_token_for(("operator", &secret), "signet:admin").await;
+    for body in [body(json!(PASSWORD)), json!({ "pem": public })] {
+        let request = service.client.post(PATH).bearer_auth(&own).json(&body);
+        request.answer().await.expect_problem(403);
+    }
+    assert!(!service.client.jwks().await.to_string().contains("theirs"));
+    let private = json!({ "pem": new_key(), "activate_in": "1d" });
+    let request = service.client.post(PATH).bearer_auth(&own).json(&private);
+    request.answer().await.expect(201);
+
+    service.post(PATH, body(json!(PASSWORD))).await.expect(201);
+    assert!(service.client.jwks().await.to_string().contains("theirs"));
+    // Guesses count as they do at the login.
+    let mut refused = 0;
+    loop {
+        let answer = service.post(PATH, body(json!("not the password"))).await;
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            break;
+        }
+        assert_eq!(answer.expect_problem(400).problem_fields(), ["current_password"]);
+        refused += 1;
+        assert!(refused < 100, "guesses are not counted");
+    }
+    service.post(PATH, body(json!(PASSWORD))).await.expect_problem(429);
+    // Whoever has the command line can do anything with the keys.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), pem("pkey -pubout", &new_key())).expect("it can be written");
+    let path = file.path().to_str().expect("a path");
+    service.signet.cli_ok(&["keys", "import", path, "--verify-for", "1h"], "");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ impl Service {
         let add = ["users", "add", ADMIN, "--password-stdin", "--roles", "admin"];
         let id = signet.cli_json(&add, PASSWORD)["id"].as_str().expect("an id").to_owned();
         let client = Client::new(signet.base());
-        let token = client.login(ADMIN, PASSWORD).await.access_token;
+        let token = client.login_as_administrator(ADMIN, PASSWORD).await.access_token;
         Self { signet, client, id, token }
     }
 
@@ -193,7 +193,7 @@ async fn only_administrators_come_in_and_a_role_may_make_one() {
     signet.cli_ok(&["roles", "add", "operator", "--scopes", "signet:admin"], "");
     signet.cli_ok(&["users", "grant-role", &user.email, "operator"], "");
     closed(Some(&user.tokens.access_token), 403).await;
-    let token = client.login(&user.email, PASSWORD).await.access_token;
+    let token = client.login_as_administrator(&user.email, PASSWORD).await.access_token;
     client.get("/admin/roles").bearer_auth(&token).answer().await.expect(200);
     signet.cli_ok(&["users", "revoke-role", &user.email, "operator"], "");
     closed(Some(&token), 403).await;

@@ -28,7 +28,7 @@ async fn clients_may_read_users_and_nothing_else() {
     let admin = Admin::start(Backend::PostgresSql).await;
     let client = &admin.client;
     let secret = admin.signet.add_confidential("reader", &["--scopes", "users:read"]);
-    let token = client.client_token(("reader", &secret)).await;
+    let token = client.client_token_for(("reader", &secret), "users:read").await;
     assert_closed(client, &ROUTES, Some(&token), 403).await;
     for path in ["/admin/users".to_owned(), format!("/admin/users/{}", admin.id)] {
         let answer = client.get(&path).bearer_auth(&token).answer().await.expect(200);
@@ -41,7 +41,12 @@ async fn clients_may_read_users_and_nothing_else() {
     admin.signet.add_public("app", &options);
     let user = client.new_user().await;
     admin.signet.cli_ok(&["users", "grant-role", &user.email, "clerk"], "");
-    let login = [("username", &*user.email), ("password", PASSWORD), ("client_id", "app")];
+    let login = [
+        ("username", &*user.email),
+        ("password", PASSWORD),
+        ("client_id", "app"),
+        ("scope", "users:read"),
+    ];
     let answer = client.form("/login", &login).await.expect(200).json();
     assert_eq!(answer["scope"], "users:read");
     assert_closed(client, &READING, answer["access_token"].as_str(), 403).await;

@@ -127,7 +127,7 @@ async fn nobody_shuts_everybody_out(backend: Backend) {
 
     // A client in its own name is nobody's last administrator.
     let secret = admin.signet.add_confidential("operator", &["--scopes", "signet:admin"]);
-    let token = admin.client.client_token(("operator", &secret)).await;
+    let token = admin.client.client_token_for(("operator", &secret), "signet:admin").await;
     let first = path_of(&admin, FIRST).await;
     admin.patch(&first, json!({ "disabled": true })).await.expect(200);
     let person = std::mem::replace(&mut admin.token, token);
@@ -150,7 +150,7 @@ async fn two_take_it_from_each_other(admin: &Admin) {
     for round in 0..5 {
         let email = format!("other-{round}@example.com");
         let other = admin.add_user(&email, json!({ "roles": ["admin"] })).await;
-        let tokens = admin.client.login(&email, PASSWORD).await;
+        let tokens = admin.client.login_as_administrator(&email, PASSWORD).await;
         let oneself = format!("/admin/users/{}", admin.id);
         let etag_of_other = admin.etag(&other).await;
         let etag = admin.etag(&oneself).await;

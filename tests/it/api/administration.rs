@@ -51,7 +51,7 @@ impl Admin {
         let add = ["users", "add", &email, "--password-stdin", "--roles", "admin"];
         let id = signet.cli_json(&add, PASSWORD)["id"].as_str().expect("an id").to_owned();
         let client = Client::new(signet.base());
-        let token = client.login(&email, PASSWORD).await.access_token;
+        let token = client.login_as_administrator(&email, PASSWORD).await.access_token;
         Self { signet, client, id, email, token }
     }
 

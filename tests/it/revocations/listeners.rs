@@ -153,7 +153,7 @@ async fn who_may_hear_no_more_is_cut_off() {
     let open = async |id: &str, options: &[&str]| {
         let options = [&["--scopes", "revocations:read"], options].concat();
         let secret = signet.add_confidential(id, &options);
-        let token = client.client_token((id, &secret)).await;
+        let token = client.client_token_for((id, &secret), "revocations:read").await;
         Listener::open(client.get("/revocations/stream").bearer_auth(token)).await
     };
     let mut disabled = open("disabled", &[]).await;

@@ -127,7 +127,7 @@ async fn it_can_be_kept_to_clients_with_the_scope() {
             assert!(challenge.contains("scope=\"revocations:read\""), "{challenge}");
         }
     }
-    let token = client.client_token(listener).await;
+    let token = client.client_token_for(listener, "revocations:read").await;
     let answer = client.get("/revocations").bearer_auth(&token).answer().await.expect(200);
     assert_eq!(answer.header("cache-control"), Some("private, max-age=1"));
     let stream = client.get("/revocations/stream").bearer_auth(&token);
