@@ -139,7 +139,13 @@ mod tests {
             (ALL, "openid read write", "auditor", Some("write"), None),
             (ALL, "openid read write", "auditor", Some("read"), Some("read")),
             // What was named at the login is not named again.
-            ("read signet:admin", "read signet:admin", "clerk admin", None, Some("read signet:admin")),
+            (
+                "read signet:admin",
+                "read signet:admin",
+                "clerk admin",
+                None,
+                Some("read signet:admin"),
+            ),
             ("read signet:admin", "read signet:admin", "clerk", None, Some("read")),
             // What was not granted then, a role of now does not bring.
             (ALL, "openid", "clerk", None, Some("openid")),

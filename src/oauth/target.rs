@@ -63,8 +63,8 @@ pub(super) fn of_refresh(
 /// The scope that `session` can still be refreshed with. One of a version that had no audience of
 /// administration keeps its other words.
 pub(super) fn granted_scope(session: &Session, policy: &Policy) -> Result<Scope, StorageError> {
-    let granted = Scope::parse(&session.scope)
-        .map_err(|_| StorageError::corrupt("scope of a session"))?;
+    let granted =
+        Scope::parse(&session.scope).map_err(|_| StorageError::corrupt("scope of a session"))?;
     if administers(session, policy) {
         return Ok(granted);
     }

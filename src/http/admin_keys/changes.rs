@@ -1,7 +1,7 @@
 //! What administrators do to the signing keys. Each change runs to its end even if its client hangs
 //! up, leaves an audit event, and is told to the other instances.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -275,11 +275,7 @@ async fn check_present_password(
     fields: &mut Fields,
     now: Timestamp,
 ) -> Result<(), Problem> {
-    let Actor::User(id) = actor else {
-        let detail = "a client's own token cannot import a key that only verifies: an administrator \
-                      does it with the current password, or an operator at the command line";
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    };
+    let Actor::User(id) = actor else { return Err(BearerError::NotAPerson.into()) };
     let password = fields.password("current_password");
     // A hash is dear: only where nothing else is wrong.
     let Some(password) = password.filter(|_| !fields.has_errors()) else { return Ok(()) };

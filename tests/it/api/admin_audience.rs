@@ -64,7 +64,8 @@ async fn a_plain_login_of_an_administrator_carries_no_power() {
             let challenge = challenge.header("www-authenticate").expect("a challenge").to_owned();
             assert!(challenge.contains("scope=\"signet:admin\""), "{challenge}");
         };
-        let accomplice = json!({ "email": "eve@example.com", "password": PASSWORD, "roles": ["admin"] });
+        let accomplice =
+            json!({ "email": "eve@example.com", "password": PASSWORD, "roles": ["admin"] });
         post("/admin/users", accomplice).await;
         let lasting = json!({
             "client_id": "eve", "type": "confidential", "scopes": ["signet:admin"],
@@ -85,7 +86,8 @@ async fn an_administrative_word_brings_its_audience_and_no_other() {
     let audiences = format!("{API},{OTHER_API}");
     let options = ["--grants", "password,refresh_token", "--scopes", scopes];
     signet.add_public("app", &[&options[..], &["--audiences", &audiences]].concat());
-    let secret = signet.add_confidential("operator", &["--scopes", scopes, "--audiences", &audiences]);
+    let secret =
+        signet.add_confidential("operator", &["--scopes", scopes, "--audiences", &audiences]);
     let credentials = ("operator", secret.as_str());
     let by_user = async |more: &[(&str, &str)]| {
         login(client, &admin.email, &[&[("client_id", "app")], more].concat()).await
@@ -101,7 +103,8 @@ async fn an_administrative_word_brings_its_audience_and_no_other() {
     assert_eq!(claims(&by_client(&[]).await)["aud"], signet.issuer());
 
     // A word brings the audience, also beside words for other services; naming it changes nothing.
-    for scope in ["signet:admin", "users:read", "signet:other", "orders:read signet:admin", scopes] {
+    for scope in ["signet:admin", "users:read", "signet:other", "orders:read signet:admin", scopes]
+    {
         for resources in [&[][..], &[("resource", &*audience)]] {
             let asked = [&[("scope", scope)], resources].concat();
             for answer in [by_user(&asked).await.expect(200), by_client(&asked).await.expect(200)] {
@@ -183,7 +186,9 @@ async fn a_refresh_keeps_to_it(backend: Backend) {
     }
     client.get("/admin/users").bearer_auth(&tokens.access_token).answer().await.expect(200);
     let issuer = signet.issuer();
-    refresh(client, &tokens, &[("resource", issuer)]).await.expect_oauth_error(400, "invalid_target");
+    refresh(client, &tokens, &[("resource", issuer)])
+        .await
+        .expect_oauth_error(400, "invalid_target");
 
     // And a session without the word never comes by it.
     let plain = client.login(&admin.email, PASSWORD).await;
@@ -194,7 +199,10 @@ async fn a_refresh_keeps_to_it(backend: Backend) {
     ] {
         let refused = refresh(client, &plain, more).await.expect(400);
         let accepted = [error, "invalid_scope"];
-        assert!(accepted.contains(&refused.json()["error"].as_str().unwrap_or_default()), "{more:?}");
+        assert!(
+            accepted.contains(&refused.json()["error"].as_str().unwrap_or_default()),
+            "{more:?}"
+        );
     }
     let answer = refresh(client, &plain, &[]).await.expect(200);
     assert_eq!(claims(&answer)["aud"], issuer);
@@ -256,7 +264,10 @@ async fn a_session_of_an_earlier_version_loses_the_word_and_goes_on() {
         let tokens = client.token_as(credentials, &login).await.tokens();
         forget_audiences(&database, redis.as_deref()).await;
         let known = client.introspect(credentials, &tokens.refresh_token).await.expect(200).json();
-        assert_eq!((&known["active"], &known["scope"]), (&json!(true), &json!("openid profile email")));
+        assert_eq!(
+            (&known["active"], &known["scope"]),
+            (&json!(true), &json!("openid profile email"))
+        );
         let refresh = async |token: &str, scope: &str| {
             let fields =
                 [("grant_type", "refresh_token"), ("refresh_token", token), ("scope", scope)];
