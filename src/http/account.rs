@@ -251,27 +251,6 @@ pub async fn change_me(
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
 }
 
-/// Remove one's own account
-#[utoipa::path(
-    delete, path = "/users/me", tag = "Account",
-    responses(
-        (status = 204, description = "The account and all its sessions are gone"),
-        (status = 409, description = "Nobody else could administer"),
-    ),
-    security(("user" = []))
-)]
-pub async fn delete_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
-    let origin = extract::origin(&request, &app);
-    let delete = async move {
-        let by = By { actor: Actor::User(user.id), origin: &origin };
-        app.accounts.leave(&user, by, now).await
-    };
-    to_the_end(delete).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
 /// A change of password.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]

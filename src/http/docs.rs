@@ -14,9 +14,9 @@ use utoipa_swagger_ui::{Config, oauth};
 use super::error::Problem;
 use super::openapi::{ErrorBody, ProblemBody, Usual};
 use super::{
-    account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
-    userinfo,
+    account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
+    admin_users, discovery, email, health, introspect, my_sessions, recovery, revocations, revoke,
+    token, userinfo,
 };
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
@@ -36,7 +36,7 @@ use crate::tokens::scope;
         token::token, revoke::revoke, introspect::introspect,
         userinfo::userinfo, userinfo::userinfo_by_post,
         account::signup, token::login, account::logout,
-        account::read_me, account::change_me, account::delete_me, account::change_password,
+        account::read_me, account::change_me, account_removal::remove, account_removal::remove_by_post, account::change_password,
         email::ask_verification, email::verify, email::ask_change,
         recovery::forgot, recovery::reset,
         my_sessions::list, my_sessions::end_one, my_sessions::end_all,

@@ -2,6 +2,7 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
+mod account_removal;
 mod admin_audit;
 mod admin_clients;
 mod admin_keys;

@@ -12,8 +12,8 @@ use actix_web::{HttpRequest, Resource, ResponseError, Route};
 use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
 use super::{
-    account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, docs, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
+    account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
+    admin_users, discovery, docs, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
     userinfo,
 };
 use crate::app::App;
@@ -114,8 +114,9 @@ impl Routes {
         add("/users/me", Listed, Each, "GET, HEAD, PATCH, DELETE", vec![
             get().to(account::read_me),
             web::patch().to(account::change_me),
-            web::delete().to(account::delete_me),
+            web::delete().to(account_removal::remove),
         ]);
+        add("/users/me/delete", Listed, Each, "POST", vec![post().to(account_removal::remove)]);
         add("/users/me/password", Listed, Each, "POST", vec![post().to(account::change_password)]);
         add("/users/me/email", Listed, Each, "POST", vec![post().to(email::ask_change)]);
         add("/users/me/sessions", Listed, Each, "GET, HEAD, DELETE", vec![
