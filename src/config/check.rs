@@ -9,8 +9,8 @@ use url::{Host, Url};
 
 use super::raw::Values;
 use super::{
-    Config, DatabaseConfig, HttpConfig, Network, Problem, Profile, RedisConfig, SessionBackend,
-    SessionsConfig, show,
+    Config, CorsOrigin, DatabaseConfig, HttpConfig, Network, Problem, Profile, RedisConfig,
+    SessionBackend, SessionsConfig, show,
 };
 use crate::secret::Secret;
 use crate::sessions;
@@ -81,7 +81,7 @@ impl Check<'_> {
         let listen = self.parsed("http.listen", "an address and a port such as 127.0.0.1:8080");
         let workers = self.number("http.workers", 0, 1024);
         let trusted_proxies = self.items("http.trusted_proxies", Network::from_str);
-        let cors_origins = self.items("http.cors_origins", check_origin);
+        let cors_origins = self.items("http.cors_origins", CorsOrigin::from_str);
         let shutdown_timeout = self.duration_below("http.shutdown_timeout", 600);
         let drain_delay = self.duration_below("http.drain_delay", 600);
         Some(HttpConfig {
@@ -249,18 +249,6 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    }
-}
-
-/// A web origin as browsers send it (RFC 6454 section 6.2).
-fn check_origin(text: &str) -> Result<String, String> {
-    let origin = Url::parse(text).ok().filter(Url::has_host).map(|url| url.origin());
-    match origin {
-        Some(origin) if origin.ascii_serialization() == text => Ok(text.to_owned()),
-        Some(origin) if origin.is_tuple() => {
-            Err(format!("must hold origins only, such as {}", origin.ascii_serialization()))
-        }
-        _ => Err("must hold web origins such as https://app.example.com".into()),
     }
 }
 

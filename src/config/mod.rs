@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod mail;
 mod network;
+mod origins;
 mod raw;
 mod show;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use network::Network;
+pub use origins::CorsOrigin;
 pub use show::Setting;
 
 use crate::attempts;
@@ -104,7 +106,7 @@ pub struct HttpConfig {
     /// Whose forwarded addresses count.
     pub trusted_proxies: Vec<Network>,
     /// Web origins that may call the token and account endpoints.
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Vec<CorsOrigin>,
     /// How long requests in flight may take after SIGTERM.
     pub shutdown_timeout: Duration,
     /// How long readiness is false before the listener closes.

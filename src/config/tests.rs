@@ -168,7 +168,8 @@ fn later_layers_win_and_tell_their_origin() {
         let setting = setting(&config, key);
         assert_eq!((setting.value.to_string().as_str(), setting.origin.as_str()), (value, origin));
     }
-    assert_eq!(config.http.cors_origins, ["https://a.example.com", "https://b.example.com"]);
+    let origins: Vec<_> = config.http.cors_origins.iter().map(CorsOrigin::to_string).collect();
+    assert_eq!(origins, ["https://a.example.com", "https://b.example.com"]);
     assert_eq!(config.http.trusted_proxies.len(), 2);
     assert_eq!(config.http.shutdown_timeout, Duration::from_secs(4));
 }
