@@ -28,7 +28,7 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
     });
     let added = admin.send("POST", "/admin/clients", body).await.expect(201);
     assert_eq!(added.header("location"), Some("/admin/clients/shop"));
-    assert_eq!(added.header("cache-control"), Some("no-store"));
+    assert_eq!(added.header("cache-control"), Some("no-store, no-transform"));
     let path = "/admin/clients/shop";
     let first = added.json()["client_secret"].as_str().expect("the secret").to_owned();
     let answer = client.token_as(("shop", &first), &GRANT).await.expect(200).json();

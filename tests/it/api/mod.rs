@@ -26,6 +26,7 @@ mod operations;
 mod password_change;
 mod password_change_races;
 mod password_hashing;
+mod preconditions;
 mod refresh_limits;
 mod role_scopes;
 mod sessions;
