@@ -34,7 +34,10 @@ pub fn check(request: &HttpRequest, etag: &EntityTag) -> Result<(), Problem> {
 pub fn changed(request: &HttpRequest, now: Option<&EntityTag>) -> Problem {
     let sent = request.headers().get_all(header::IF_MATCH).filter_map(|value| value.to_str().ok());
     let sent = sent.collect::<Vec<_>>().join(", ");
-    let sent = &sent[..sent.floor_char_boundary(MAX_SENT)];
+    let sent = match sent.trim() {
+        "" => "empty",
+        sent => &sent[..sent.floor_char_boundary(MAX_SENT)],
+    };
     let detail = match now {
         Some(now) => format!(
             "If-Match was {sent}, and the ETag is {now} now: read it again, and make the change to \

@@ -26,8 +26,7 @@ async fn a_change_names_what_it_changes(backend: Backend) {
         let request = admin.request(method, &path).json(&json!({ "name": "Ada" }));
         request.answer().await.expect_problem(428);
     }
-    let weak = format!("W/{first}");
-    for etag in ["\"999\"", "\"\"", &weak, "0", "x", "", "\"a\", \"b\""] {
+    for etag in ["\"999\"", "\"\"", "W/\"999\"", "0", "x", "", "\"a\", \"b\""] {
         for method in ["PATCH", "DELETE"] {
             let answer = admin.change(method, &path, etag, json!({ "name": "Ada" })).await;
             answer.expect_problem(412);
