@@ -4,7 +4,9 @@
 //! sessions' records go before and after it, so that introspection knows at once as well.
 
 mod addresses;
+mod proofs;
 mod recovery;
+mod signups;
 
 pub mod administration;
 pub mod merge_patch;
@@ -22,7 +24,10 @@ use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::users::{Email, Metadata, User, UserStore};
 
+pub use proofs::{Provable, Voucher};
+pub use recovery::Resettable;
 pub use roles::{Roles, RolesError};
+pub use signups::NewSignup;
 
 /// The accounts of this service. Cheap to clone.
 #[derive(Clone)]

@@ -7,15 +7,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::bearer::BearerError;
-use super::email::{AcceptedBody, accepted};
+use super::email::{SignupAcceptedBody, signup_accepted};
 use super::error::Problem;
 use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
 use super::signed_in;
-use crate::accounts::NewAccount;
+use crate::accounts::{NewAccount, NewSignup};
 use crate::app::App;
 use crate::audit::{Actor, By, Origin};
-use crate::secret::Secret;
+use crate::secret::{Fingerprint, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::LEEWAY;
@@ -73,16 +73,30 @@ pub struct SignupBody {
     name: Option<String>,
 }
 
+/// The new account, with what proves its address later.
+#[derive(Serialize, ToSchema)]
+pub struct SignedUpBody {
+    /// The account.
+    #[serde(flatten)]
+    user: UserBody,
+    /// For `POST /email/verify`, beside the token from the mail: it shows that who reads the mail is
+    /// who signed up. Good until the address is proven or all sessions end.
+    #[schema(format = Password)]
+    signup_token: String,
+}
+
 /// Make an account
 ///
 /// Where addresses have to be proven (`signup.require_verified_email`), new and taken ones get the
-/// same 202, and a mail tells the difference.
+/// same 202, and a mail makes the difference; the account is made by `POST /email/verify`. Up to five
+/// sign-ups of one address wait beside each other. Keep `signup_token` for the page that the mail
+/// leads to, for example in `sessionStorage`.
 #[utoipa::path(
     post, path = "/signup", tag = "Account",
     request_body(content = inline(SignupBody)),
     responses(
-        (status = 201, description = "The new account", body = UserBody),
-        (status = 202, description = "A mail tells what to do next", body = AcceptedBody),
+        (status = 201, description = "The new account", body = SignedUpBody),
+        (status = 202, description = "A mail says what to do next", body = SignupAcceptedBody),
         (status = 403, description = "Sign-up is closed (`signup.enabled`)"),
         (status = 409, description = "The address is taken"),
     )
@@ -116,14 +130,17 @@ pub async fn signup(
 
     let now = app.clock.now();
     let server = &app.authorization_server;
-    let origin = extract::origin(&request, &app);
-    if app.config.require_verified_email {
+    let signup_token = server.random.token();
+    let fingerprint = Fingerprint::of(signup_token.expose().as_bytes());
+    if let (true, Some(mail)) = (app.config.require_verified_email, &app.config.mail) {
+        let expires_at = now.plus(mail.policy.pending_lifetime());
         // Hashed also for a taken address, whose answer must take as long.
         let password_hash = server.hashing.hash(password).await?;
-        let new = new_account(email, name, password_hash);
-        to_the_end(async move { app.accounts.sign_up(new, &origin, now).await }).await?;
-        return Ok(accepted("a mail is on its way to this address: it says what to do next"));
+        let new = NewSignup { email, name, password_hash, fingerprint, expires_at };
+        to_the_end(async move { app.accounts.sign_up(new, now).await }).await?;
+        return Ok(signup_accepted(signup_token));
     }
+    let origin = extract::origin(&request, &app);
     // Looked up before the hash, which is dear; the insert decides, should two come at once.
     if server.users.find_by_email_key(email.key()).await?.is_some() {
         return Err(taken());
@@ -131,13 +148,12 @@ pub async fn signup(
     let password_hash = server.hashing.hash(password).await?;
     let new = new_account(email, name, password_hash);
     let create = async move {
-        let by = By { actor: Actor::Anonymous, origin: &origin };
-        app.accounts.create(new, by, now).await
+        app.accounts.create_by_signup(new, &fingerprint, &origin, now).await
     };
     match to_the_end(create).await {
         Ok(user) => Ok(HttpResponse::Created()
             .insert_header(("Cache-Control", "no-store"))
-            .json(UserBody::from(user))),
+            .json(SignedUpBody { user: user.into(), signup_token: signup_token.expose().clone() })),
         Err(StorageError::Conflict) => Err(taken()),
         Err(error) => Err(error.into()),
     }

@@ -16,7 +16,7 @@ use super::openapi::{ErrorBody, ProblemBody, Usual};
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
     discovery, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
-    userinfo,
+    userinfo, verify,
 };
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
@@ -37,7 +37,7 @@ use crate::tokens::scope;
         userinfo::userinfo, userinfo::userinfo_by_post,
         account::signup, token::login, account::logout,
         account::read_me, account::change_me, account::delete_me, account::change_password,
-        email::ask_verification, email::verify, email::ask_change,
+        email::ask_verification, email::ask_change, verify::verify,
         recovery::forgot, recovery::reset,
         my_sessions::list, my_sessions::end_one, my_sessions::end_all,
         admin_keys::list, admin_keys::read, admin_keys::read_public,

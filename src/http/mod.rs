@@ -31,5 +31,6 @@ mod server;
 mod signed_in;
 mod token;
 mod userinfo;
+mod verify;
 
 pub use server::serve;

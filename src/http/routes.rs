@@ -14,7 +14,7 @@ use super::observe::{Observe, RequestIds, Verbosity};
 use super::{
     account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
     discovery, docs, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
-    userinfo,
+    userinfo, verify,
 };
 use crate::app::App;
 use crate::oauth::metadata::path;
@@ -108,7 +108,7 @@ impl Routes {
         add("/login", Listed, Each, "POST", vec![post().to(token::login)]);
         add("/logout", Listed, Each, "POST", vec![post().to(account::logout)]);
         add("/email/verification", Listed, Each, "POST", vec![post().to(email::ask_verification)]);
-        add("/email/verify", Listed, Each, "POST", vec![post().to(email::verify)]);
+        add("/email/verify", Listed, Each, "POST", vec![post().to(verify::verify)]);
         add("/password/forgot", Listed, Each, "POST", vec![post().to(recovery::forgot)]);
         add("/password/reset", Listed, Each, "POST", vec![post().to(recovery::reset)]);
         add("/users/me", Listed, Each, "GET, HEAD, PATCH, DELETE", vec![

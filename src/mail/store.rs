@@ -20,6 +20,9 @@ const SHORTEST_INTERVAL: i64 = 60;
 const MOST_IN_WINDOW: i64 = 5;
 /// within this time.
 pub const WINDOW: Duration = Duration::from_secs(3600);
+/// The most mails for sign-ups that an address gets within [`WINDOW`]: as many as stand beside each
+/// other, and one that takes the place of the oldest.
+const MAX_SIGN_UPS: i64 = 6;
 /// Of what went wrong, as much is kept.
 const LONGEST_ERROR: usize = 300;
 
@@ -294,8 +297,11 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
     let interval = match kind {
         // Whoever mistyped it asks again at once, perhaps by an instance whose clock is behind.
         Kind::EmailChange => -SHORTEST_INTERVAL,
+        // A stranger who signs up with the same address does not keep back the owner's mail.
+        Kind::SignUp => -SHORTEST_INTERVAL,
         _ => SHORTEST_INTERVAL,
     };
+    let most = if kind == Kind::SignUp { MAX_SIGN_UPS } else { MOST_IN_WINDOW };
     sqlx::query(
         "INSERT INTO mail_limits (kind, subject, last_id, last_at, started_at, times) \
          VALUES ($1, $2, $3, $4, $4, 1) \
@@ -315,7 +321,7 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
     .bind(now.as_unix())
     .bind(now.as_unix() - interval)
     .bind(now.minus(WINDOW).as_unix())
-    .bind(MOST_IN_WINDOW)
+    .bind(most)
 }
 
 fn not_full(inserted: u64) -> Result<(), StorageError> {

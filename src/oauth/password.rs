@@ -2,6 +2,7 @@
 //! as known ones, and whether an account is disabled or its address unproven is told only to who
 //! has its password.
 
+use super::password_check::LoginCheck;
 use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::{Client, GrantType};
@@ -108,8 +109,9 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<User, TokenError> {
         let key = email::key_of(&request.username);
-        let (user, verdict) =
-            self.check_password(&key, request.password.clone(), origin, now).await?;
+        let LoginCheck { user, verdict, awaits_proof } =
+            self.check_login(&key, request.password.clone(), origin, now).await?;
+        let user = user.filter(|_| !awaits_proof);
         if verdict == Verdict::Wrong
             && let Some(user) = &user
             && let Err(problem) = check_stored(user.password_hash.expose())
@@ -117,6 +119,8 @@ impl AuthorizationServer {
             tracing::warn!(user = %user.id, problem, "a stored password hash cannot be checked");
         }
         let (reason, answer) = match &user {
+            // Whether the address has an account as well is told to nobody.
+            _ if awaits_proof => FurtherStep::VerifyEmail.told(),
             None => ("unknown user", INCORRECT),
             Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),
             Some(user) if !user.is_active() => ("disabled user", INACTIVE),

@@ -7,8 +7,10 @@ pub mod import;
 pub mod mailed_token;
 pub mod metadata;
 pub mod password;
+pub mod pending;
 pub mod store;
 mod store_details;
+mod store_pending;
 mod store_tokens;
 
 use uuid::Uuid;
@@ -21,6 +23,7 @@ pub use hashing::{Hashing, HashingError};
 pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
 pub use metadata::{Metadata, check_metadata};
 pub use password::{Password, Verdict};
+pub use pending::{PendingSignup, PendingToken};
 pub use store::UserStore;
 pub use store_details::Replaced;
 

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::mailed_token::{MailedToken, Purpose};
-use super::{UserStore, email};
+use super::{User, UserStore, email};
 use crate::secret::{Fingerprint, Secret};
 use crate::storage::{StorageError, Transaction};
 use crate::time::Timestamp;
@@ -68,7 +68,7 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Ends every token of the user.
+    /// Ends every token of the user, the signup token included.
     pub async fn end_tokens_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -81,7 +81,25 @@ impl UserStore {
         .bind(user_id.to_string())
         .bind(now.as_unix());
         update.execute(&mut **transaction).await?;
-        Ok(())
+        self.end_signup_token_in(transaction, user_id).await
+    }
+
+    /// Ends what could prove the user's present address: it is proven.
+    pub async fn end_verifications_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $3 \
+             WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL",
+        )
+        .bind(user_id.to_string())
+        .bind(Purpose::VerifyEmail.as_str())
+        .bind(now.as_unix());
+        update.execute(&mut **transaction).await?;
+        self.end_signup_token_in(transaction, user_id).await
     }
 
     /// Ends the tokens that would give the user another address than `new`.
@@ -120,6 +138,30 @@ impl UserStore {
         .bind(token.user_id.to_string())
         .bind(email::key_of(&token.email))
         .bind(now.as_unix());
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Notes that the address of `user` is proven, and makes the account over to who proved it: the
+    /// password is a new one, the display name goes, all sessions end. `false` when the account has
+    /// changed since `user` was read: another address, all sessions ended, proven, disabled or gone.
+    pub async fn take_over_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: &User,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, name = NULL, email_verified_at = $3, \
+             session_epoch = session_epoch + 1, updated_at = $3, version = version + 1 \
+             WHERE id = $1 AND email_key = $4 AND session_epoch = $5 \
+             AND email_verified_at IS NULL AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix())
+        .bind(email::key_of(&user.email))
+        .bind(user.session_epoch);
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 

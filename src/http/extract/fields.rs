@@ -123,6 +123,14 @@ impl Fields {
         }
     }
 
+    /// The same where it may be absent or null.
+    pub fn password_if_any(&mut self, name: &'static str) -> Option<Password> {
+        match self.members.get(name) {
+            None | Some(Value::Null) => None,
+            Some(_) => self.password(name),
+        }
+    }
+
     /// The text member `name`, which must be there.
     pub fn required(&mut self, name: &'static str) -> Option<String> {
         let known = self.errors.len();

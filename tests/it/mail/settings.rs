@@ -34,7 +34,7 @@ async fn templates_are_overridden() {
     let mail = server.nth_mail_to(email, 2).await;
     let html = mail.html.as_deref().unwrap_or_default();
     assert!(html.starts_with("<i>ann@example.com</i><b>you</b> https://"), "{html}");
-    client.verify(&mail.token()).await.expect(204);
+    client.prove(&mail.token(), "password", PASSWORD).await.expect(204);
 
     client.change_email(&client.login(email, PASSWORD).await.access_token, "x@example.com").await;
     let notice = server.nth_mail_to(email, 3).await;

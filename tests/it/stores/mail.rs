@@ -29,6 +29,8 @@ macro_rules! on_both_databases {
     };
 }
 
+pub(super) use on_both_databases;
+
 on_both_databases! {
     a_row_goes_from_asked_to_sorted_to_claimed_to_gone,
     of_twenty_one_claims_a_row,

@@ -5,6 +5,7 @@ mod checkpoint;
 mod engines;
 mod keys;
 mod mail;
+mod pending;
 mod redis_connection;
 mod revocations;
 mod roles;
