@@ -9,9 +9,7 @@ use crate::mail::{self, Entry};
 use crate::secret::{Fingerprint, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::{
-    Email, MailedToken, PendingSignup, PendingToken, Purpose, User, email,
-};
+use crate::users::{Email, MailedToken, PendingSignup, PendingToken, Purpose, User, email};
 
 /// What a mailed token can prove. Nothing is used up yet.
 pub enum Provable {
@@ -73,11 +71,13 @@ impl Accounts {
         let Some(token) = token.filter(|token| token.purpose == Purpose::VerifyEmail) else {
             return Ok(None);
         };
-        let key = email::key_of(&token.email);
-        if self.users.find_by_email_key(&key).await?.is_some() {
+        let standing = self.users.find_pending(&email::key_of(&token.email), now).await?;
+        // After the sign-ups, which end as the account is made: where none is left for that reason,
+        // it is the token that is not good any more.
+        if self.users.find_by_address(&token.email).await?.is_some() {
             return Ok(None);
         }
-        let signups = token.provable(self.users.find_pending(&key, now).await?);
+        let signups = token.provable(standing);
         Ok(Some(Provable::SignUp(token, signups)))
     }
 
@@ -183,7 +183,7 @@ impl Accounts {
     ) -> Result<bool, StorageError> {
         let change = self.db.write(async |transaction| {
             // The account first: of two proofs at once, the second waits here.
-            if !self.users.verify_email_in(transaction, token, now).await? {
+            if !self.users.verify_email_in(transaction, user, now).await? {
                 return Ok(false);
             }
             if !self.users.redeem_in(transaction, token, now).await? {
@@ -251,7 +251,7 @@ impl Accounts {
         };
         let change = self.db.write(async |transaction| {
             let changed = self.users.redeem_in(transaction, token, now).await?
-                && self.users.change_email_in(transaction, token, &user.email, now).await?;
+                && self.users.change_email_in(transaction, token, user, now).await?;
             if changed {
                 self.users.end_tokens_in(transaction, user.id, now).await?;
                 self.outbox.tell_in(transaction, &notice, now).await?;

@@ -12,7 +12,7 @@ use crate::users::{Email, MailedToken, PendingToken, Purpose, User};
 /// What a mailed token may set a password for.
 pub enum Resettable {
     /// An account.
-    Account(MailedToken, User),
+    Account(MailedToken, Box<User>),
     /// An address that is only signed up: who reads its mail gets the account.
     SignUp(PendingToken),
 }
@@ -61,7 +61,7 @@ impl Accounts {
             let user = self.users.find(token.user_id).await?;
             let good =
                 user.filter(|user| token.purpose == Purpose::ResetPassword && token.fits(user));
-            return Ok(good.map(|user| Resettable::Account(token, user)));
+            return Ok(good.map(|user| Resettable::Account(token, Box::new(user))));
         }
         let token = self.users.find_pending_token(&fingerprint, now).await?;
         let token = token.filter(|token| token.purpose == Purpose::ResetPassword);
@@ -81,7 +81,7 @@ impl Accounts {
         match found {
             Resettable::Account(token, user) => {
                 let done = self.reset_present(token, user, hash, origin, now).await?;
-                Ok(done.then(|| user.clone()))
+                Ok(done.then(|| User::clone(user)))
             }
             Resettable::SignUp(token) => self.sign_up_anew(token, hash, origin, now).await,
         }
@@ -101,7 +101,7 @@ impl Accounts {
         };
         let change = self.db.write(async |transaction| {
             let changed = self.users.redeem_in(transaction, token, now).await?
-                && self.users.reset_password_in(transaction, token, hash, now).await?;
+                && self.users.reset_password_in(transaction, token, user, hash, now).await?;
             if changed {
                 self.users.end_tokens_in(transaction, user.id, now).await?;
                 self.outbox.tell_in(transaction, &notice, now).await?;

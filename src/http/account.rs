@@ -19,7 +19,6 @@ use crate::secret::{Fingerprint, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::LEEWAY;
-use crate::users::email::key_of;
 use crate::users::{Email, Password, User, Verdict, check_name};
 
 /// A user, as the user may see it.
@@ -142,14 +141,13 @@ pub async fn signup(
     }
     let origin = extract::origin(&request, &app);
     // Looked up before the hash, which is dear; the insert decides, should two come at once.
-    if server.users.find_by_email_key(email.key()).await?.is_some() {
+    if server.users.find_by_address(email.address()).await?.is_some() {
         return Err(taken());
     }
     let password_hash = server.hashing.hash(password).await?;
     let new = new_account(email, name, password_hash);
-    let create = async move {
-        app.accounts.create_by_signup(new, &fingerprint, &origin, now).await
-    };
+    let create =
+        async move { app.accounts.create_by_signup(new, &fingerprint, &origin, now).await };
     match to_the_end(create).await {
         Ok(user) => Ok(HttpResponse::Created()
             .insert_header(("Cache-Control", "no-store"))
@@ -359,7 +357,7 @@ pub(super) async fn is_present_password(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<bool, Problem> {
-    let (app, login, origin) = (app.clone(), key_of(&user.email), origin.clone());
+    let (app, login, origin) = (app.clone(), user.email.clone(), origin.clone());
     let check = async move {
         app.authorization_server.check_password(&login, password, &origin, now).await
     };

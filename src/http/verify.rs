@@ -160,9 +160,10 @@ async fn vouch(
     now: Timestamp,
 ) -> Result<Option<Voucher>, Problem> {
     let (field, problem) = match (evidence, found) {
-        (Evidence::SignupToken(_), Provable::Change(..)) => {
-            ("signup_token", "does not count for a change of address: sign in, or give the password")
-        }
+        (Evidence::SignupToken(_), Provable::Change(..)) => (
+            "signup_token",
+            "does not count for a change of address: sign in, or give the password",
+        ),
         (Evidence::SignupToken(signup_token), _) => {
             match app.accounts.match_signup_token(found, &signup_token).await? {
                 Some(voucher) => return Ok(Some(voucher)),
@@ -190,9 +191,10 @@ async fn vouch(
             }
             None => ("password", "is of a sign-up that is gone: give a new_password instead"),
         },
-        (Evidence::NewPassword(_), Provable::Change(..)) => {
-            ("new_password", "does not count for a change of address: sign in, or give the password")
-        }
+        (Evidence::NewPassword(_), Provable::Change(..)) => (
+            "new_password",
+            "does not count for a change of address: sign in, or give the password",
+        ),
         (Evidence::NewPassword(_), Provable::Present(_, user))
             if user.email_verified_at.is_some() =>
         {

@@ -86,10 +86,7 @@ impl Kind {
 
     /// Whether its letter carries a token.
     pub fn has_token(self) -> bool {
-        matches!(
-            self,
-            Self::Verification | Self::SignUp | Self::PasswordReset | Self::EmailChange
-        )
+        matches!(self, Self::Verification | Self::SignUp | Self::PasswordReset | Self::EmailChange)
     }
 }
 
@@ -114,9 +111,7 @@ impl Config {
     /// The application's page that takes the token of letters of `kind`.
     pub fn page(&self, kind: Kind) -> Option<&Url> {
         match kind {
-            Kind::Verification | Kind::SignUp | Kind::EmailChange => {
-                self.verification_url.as_ref()
-            }
+            Kind::Verification | Kind::SignUp | Kind::EmailChange => self.verification_url.as_ref(),
             Kind::PasswordReset => self.reset_url.as_ref(),
             _ => None,
         }

@@ -11,7 +11,7 @@ use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::{Grant, RefreshToken, UserSession};
 use crate::users::password::check_stored;
-use crate::users::{Password, User, Verdict, email};
+use crate::users::{Password, User, Verdict};
 
 /// The answer to an unknown user and to a wrong password alike.
 const INCORRECT: &str = "Incorrect email or password";
@@ -108,9 +108,8 @@ impl AuthorizationServer {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<User, TokenError> {
-        let key = email::key_of(&request.username);
         let LoginCheck { user, verdict, awaits_proof } =
-            self.check_login(&key, request.password.clone(), origin, now).await?;
+            self.check_login(&request.username, request.password.clone(), origin, now).await?;
         let user = user.filter(|_| !awaits_proof);
         if verdict == Verdict::Wrong
             && let Some(user) = &user

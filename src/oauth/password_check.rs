@@ -41,8 +41,8 @@ fn outcome(verdict: Verdict) -> Outcome {
 }
 
 impl AuthorizationServer {
-    /// Checks the password of the user with this login name, given in its comparison form. Not to
-    /// be cut off: an attempt that is not settled counts as failed.
+    /// Checks the password of the user with this login name, as it was typed or is stored. Not to be
+    /// cut off: an attempt that is not settled counts as failed.
     pub async fn check_password(
         &self,
         login: &str,
@@ -87,7 +87,7 @@ impl AuthorizationServer {
         password: Password,
         now: Timestamp,
     ) -> Result<bool, CheckError> {
-        let newest = self.users.find_pending(login, now).await?.into_iter().next();
+        let newest = self.users.find_pending(&email::key_of(login), now).await?.into_iter().next();
         let stored = newest.map(|signup| signup.password_hash);
         Ok(self.hashing.verify(password, stored.as_ref()).await? != Verdict::Wrong)
     }
@@ -110,10 +110,10 @@ impl AuthorizationServer {
             };
             Ok((verdict != Verdict::Wrong, outcome))
         };
-        self.within_limits(&email::key_of(&signup.email), check, origin, now).await
+        self.within_limits(&signup.email, check, origin, now).await
     }
 
-    /// Makes `check` within the limits on guessing for a login name in its comparison form, and
+    /// Makes `check` within the limits on guessing for a login name, whatever form it is in, and
     /// settles the attempt by the outcome that it returns beside its result.
     async fn within_limits<T>(
         &self,
@@ -126,7 +126,7 @@ impl AuthorizationServer {
         let address = origin.address.as_deref().and_then(|address| address.parse().ok());
         // Only a connection that was reset already has none: its guesses would be nobody's.
         let Some(address) = address else { return Err(CheckError::Limited(Limited::FOR_A_MOMENT)) };
-        let (account, network) = (names.account(login), names.network(address));
+        let (account, network) = (names.account(&email::key_of(login)), names.network(address));
         let attempt = match self.attempts.reserve(&account, &network, now).await {
             Ok(attempt) => attempt,
             Err(AttemptError::Storage(error)) => return Err(error.into()),
@@ -162,7 +162,7 @@ impl AuthorizationServer {
         login: &str,
         password: Password,
     ) -> Result<(Option<User>, Verdict), CheckError> {
-        let user = self.users.find_by_email_key(login).await?;
+        let user = self.users.find_by_address(login).await?;
         let stored = user.as_ref().map(|user| &user.password_hash);
         let verdict = self.hashing.verify(password, stored).await?;
         Ok((user, verdict))

@@ -41,11 +41,7 @@ impl Postman {
     }
 
     /// Whether nothing that says the same waits already, and nobody gets too many.
-    async fn is_due(
-        &self,
-        letter: &ToSend,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    async fn is_due(&self, letter: &ToSend, now: Timestamp) -> Result<bool, StorageError> {
         let ToSend { entry, counted_as, subjects } = letter;
         // What counts against nobody here was counted when it was asked for, and is told each time.
         if !subjects.is_empty() && self.outbox.has_same(entry).await? {
@@ -70,7 +66,7 @@ impl Postman {
             return self.letter_for_signup(asked, key).await;
         }
         let Some(asker) = asked.user_id else {
-            return match self.users.find_by_email_key(&key).await? {
+            return match self.users.find_by_address(&asked.recipient).await? {
                 Some(user) if user.is_active() => Ok(for_address(asked, &user)),
                 Some(_) => Ok(None),
                 None => self.letter_for_pending(asked, key, now).await,
@@ -87,7 +83,7 @@ impl Postman {
         };
         match asked.kind {
             Kind::EmailChange => {
-                let holder = self.users.find_by_email_key(&key).await?;
+                let holder = self.users.find_by_address(&asked.recipient).await?;
                 match holder.filter(|holder| holder.id != user.id) {
                     Some(holder) if holder.is_active() => {
                         let exists = to(asked.id, Kind::AccountExists, &holder, None);
@@ -112,7 +108,7 @@ impl Postman {
         asked: &Waiting,
         key: String,
     ) -> Result<Option<ToSend>, StorageError> {
-        Ok(match self.users.find_by_email_key(&key).await? {
+        Ok(match self.users.find_by_address(&asked.recipient).await? {
             Some(holder) if holder.is_active() => {
                 let exists = to(asked.id, Kind::AccountExists, &holder, None);
                 Some(ToSend::new(exists, vec![holder.id.to_string()]))

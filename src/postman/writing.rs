@@ -26,8 +26,7 @@ impl Postman {
         now: Timestamp,
     ) -> Result<Option<Letter>, WriteError> {
         let (user, wanted) = if is_for_signup(claimed) {
-            let key = email::key_of(&claimed.recipient);
-            (None, self.users.find_by_email_key(&key).await?.is_none())
+            (None, self.users.find_by_address(&claimed.recipient).await?.is_none())
         } else {
             let user = match claimed.user_id {
                 Some(id) => self.users.find(id).await?,
@@ -74,8 +73,7 @@ impl Postman {
         };
         let token = self.tokens.token(purpose, claimed.id);
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
-        let (id, email, expires_at) =
-            (claimed.id, claimed.recipient.clone(), now.plus(lifetime));
+        let (id, email, expires_at) = (claimed.id, claimed.recipient.clone(), now.plus(lifetime));
         let issued = if is_for_signup(claimed) {
             let signup_id = claimed.user_id;
             let kept = PendingToken { id, purpose, signup_id, email, expires_at };

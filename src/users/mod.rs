@@ -37,6 +37,9 @@ pub struct User {
     pub id: Uuid,
     /// The address as it was written.
     pub email: String,
+    /// The address as it is compared and unique. Accounts of earlier versions may have another form of
+    /// an internationalised domain than [`email::key_of`] makes.
+    pub email_key: String,
     /// The display name.
     pub name: Option<String>,
     /// Argon2id as a PHC string, or what another system stored.

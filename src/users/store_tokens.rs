@@ -122,12 +122,12 @@ impl UserStore {
         Ok(())
     }
 
-    /// Notes that the address `token` was mailed to is the user's. `false` when the user has another
-    /// one, is disabled or gone.
+    /// Notes that the address of `user` is proven. `false` when the user has another one by now, is
+    /// disabled or gone.
     pub async fn verify_email_in(
         &self,
         transaction: &mut Transaction<'_>,
-        token: &MailedToken,
+        user: &User,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let update = sqlx::query(
@@ -135,8 +135,8 @@ impl UserStore {
              updated_at = $3, version = version + 1 \
              WHERE id = $1 AND email_key = $2 AND disabled_at IS NULL",
         )
-        .bind(token.user_id.to_string())
-        .bind(email::key_of(&token.email))
+        .bind(user.id.to_string())
+        .bind(user.email_key.clone())
         .bind(now.as_unix());
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
@@ -160,42 +160,51 @@ impl UserStore {
         .bind(user.id.to_string())
         .bind(hash.expose().clone())
         .bind(now.as_unix())
-        .bind(email::key_of(&user.email))
+        .bind(user.email_key.clone())
         .bind(user.session_epoch);
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Gives the user the address that `token` was mailed to, which it proves, in the place of
-    /// `present`. `false` when the user has another one by now, has ended all sessions since, is
-    /// disabled or gone; `Conflict` when the new one is taken.
+    /// Gives `user` the address that `token` was mailed to, which it proves. `false` when the user has
+    /// another one by now, has ended all sessions since, is disabled or gone; `Conflict` when the new
+    /// one is taken, in whichever form.
     pub async fn change_email_in(
         &self,
         transaction: &mut Transaction<'_>,
         token: &MailedToken,
-        present: &str,
+        user: &User,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
+        // Another spelling of the address keeps the form that it is stored under.
+        let key = email::key_of(&token.email);
+        let is_same = key == email::key_of(&user.email);
+        let email_key = if is_same { user.email_key.clone() } else { key };
+        let next = User { email: token.email.clone(), email_key, ..user.clone() };
+        if self.is_taken_in(transaction, &next).await? {
+            return Err(StorageError::Conflict);
+        }
         let update = sqlx::query(
             "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, \
              updated_at = $4, version = version + 1 \
              WHERE id = $1 AND email_key = $5 AND session_epoch = $6 AND disabled_at IS NULL",
         )
-        .bind(token.user_id.to_string())
-        .bind(token.email.clone())
-        .bind(email::key_of(&token.email))
+        .bind(user.id.to_string())
+        .bind(next.email)
+        .bind(next.email_key)
         .bind(now.as_unix())
-        .bind(email::key_of(present))
+        .bind(user.email_key.clone())
         .bind(token.epoch.unwrap_or(-1));
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Sets a new password hash and ends all sessions; the address that `token` was mailed to is
-    /// proven by the way. `false` when the user has another address by now, has ended all sessions
-    /// since, is disabled or gone.
+    /// Sets a new password hash of `user` and ends all sessions; the address that `token` was mailed to
+    /// is proven by the way. `false` when the user has another address by now, has ended all sessions
+    /// since the token was asked for, is disabled or gone.
     pub async fn reset_password_in(
         &self,
         transaction: &mut Transaction<'_>,
         token: &MailedToken,
+        user: &User,
         hash: &Secret<String>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
@@ -205,10 +214,10 @@ impl UserStore {
              version = version + 1 \
              WHERE id = $1 AND email_key = $4 AND session_epoch = $5 AND disabled_at IS NULL",
         )
-        .bind(token.user_id.to_string())
+        .bind(user.id.to_string())
         .bind(hash.expose().clone())
         .bind(now.as_unix())
-        .bind(email::key_of(&token.email))
+        .bind(user.email_key.clone())
         .bind(token.epoch.unwrap_or(-1));
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }

@@ -14,7 +14,7 @@ use super::import::Fields;
 use crate::app::Stores;
 use crate::audit::By;
 use crate::time::Timestamp;
-use crate::users::{Metadata, User, UserStore, email};
+use crate::users::{Metadata, User, UserStore};
 
 /// How many users one page of the store has.
 const PAGE: i64 = 500;
@@ -76,7 +76,7 @@ async fn write_all(
     loop {
         let page = users.list(&after, PAGE).await.context("the users cannot be read")?;
         let Some(last) = page.last() else { break };
-        after = email::key_of(&last.email);
+        after = last.email_key.clone();
         for user in &page {
             writer.write(&Row::of(user, with_hashes))?;
         }

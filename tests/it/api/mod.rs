@@ -1,6 +1,7 @@
 //! Signet's own endpoints, a file for each resource, from outside.
 
 mod account;
+mod addresses;
 mod admin_audit;
 mod admin_clients;
 mod admin_keys;

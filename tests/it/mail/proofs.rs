@@ -43,7 +43,10 @@ async fn a_mailed_token_alone_proves_nothing(backend: Backend) {
     for _ in 0..2 {
         assert_rejects(client.verify(&mailed).await, "signup_token");
     }
-    assert_rejects(client.prove(&mailed, "signup_token", &signup_token(&others)).await, "signup_token");
+    assert_rejects(
+        client.prove(&mailed, "signup_token", &signup_token(&others)).await,
+        "signup_token",
+    );
     assert_rejects(client.prove(&mailed, "signup_token", "").await, "signup_token");
     assert_rejects(client.prove(&mailed, "password", NEW_PASSWORD).await, "password");
     assert_rejects(client.prove(&mailed, "new_password", "short").await, "new_password");

@@ -221,47 +221,53 @@ async fn a_used_token_does_not_come_back(db: Db) {
 
 async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
     let users = UserStore::new(db.clone());
-    let reset = async |token: &MailedToken| {
+    let reset = async |token: &MailedToken, user: &User| {
         let hash = Secret::new("new".to_owned());
         db.write(async |transaction| {
-            users.reset_password_in(transaction, token, &hash, at(5)).await
+            users.reset_password_in(transaction, token, user, &hash, at(5)).await
         })
         .await
     };
-    let verify = async |token: &MailedToken| {
-        db.write(async |transaction| users.verify_email_in(transaction, token, at(5)).await).await
+    let verify = async |user: &User| {
+        db.write(async |transaction| users.verify_email_in(transaction, user, at(5)).await).await
     };
-    let change = async |token: &MailedToken, present: &str| {
-        db.write(async |transaction| {
-            users.change_email_in(transaction, token, present, at(5)).await
-        })
-        .await
+    let change = async |token: &MailedToken, user: &User| {
+        db.write(async |transaction| users.change_email_in(transaction, token, user, at(5)).await)
+            .await
     };
+    let moved = |user: &User| User { email_key: "elsewhere@example.com".into(), ..user.clone() };
     let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
     let elsewhere = MailedToken { email: "elsewhere@example.com".into(), ..token.clone() };
     let later = MailedToken { epoch: Some(1), ..token.clone() };
     let any = MailedToken { epoch: None, ..token.clone() };
-    for wrong in [&elsewhere, &later, &any] {
-        assert!(!reset(wrong).await.unwrap(), "{wrong:?}");
+    for wrong in [&later, &any] {
+        assert!(!reset(wrong, &user).await.unwrap(), "{wrong:?}");
     }
-    assert!(!verify(&elsewhere).await.unwrap());
-    assert!(reset(&token).await.unwrap() && !reset(&token).await.unwrap(), "the epoch was raised");
+    assert!(!reset(&token, &moved(&user)).await.unwrap());
+    assert!(!elsewhere.fits(&user) && token.fits(&user));
+    assert!(!verify(&moved(&user)).await.unwrap());
+    assert!(reset(&token, &user).await.unwrap());
+    assert!(!reset(&token, &user).await.unwrap(), "the epoch was raised");
     let changed = users.find(user.id).await.unwrap().unwrap();
     assert_eq!(changed.password_hash.expose(), "new");
     assert_eq!((changed.email_verified_at, changed.session_epoch), (Some(at(5)), 1));
 
     let to_new = MailedToken { epoch: Some(1), ..elsewhere };
-    assert!(!change(&to_new, "not@example.com").await.unwrap());
-    assert!(change(&to_new, &user.email.to_uppercase()).await.unwrap());
+    assert!(
+        !change(&to_new, &User { email_key: "not@example.com".into(), ..user.clone() })
+            .await
+            .unwrap()
+    );
+    assert!(change(&to_new, &user).await.unwrap());
     let changed = users.find_by_email_key("elsewhere@example.com").await.unwrap().unwrap();
     assert_eq!((changed.id, changed.session_epoch), (user.id, 1), "sessions go on");
     let (other, token) = issued(&db, &users, Purpose::ChangeEmail).await;
     let taken = MailedToken { email: "ELSEWHERE@example.com".into(), ..token.clone() };
-    let conflict = change(&taken, &other.email).await;
+    let conflict = change(&taken, &other).await;
     assert!(matches!(conflict, Err(StorageError::Conflict)), "{conflict:?}");
 
     users.disable(other.id, at(6)).await.unwrap();
     let present = MailedToken { epoch: Some(1), ..token.clone() };
-    assert!(!reset(&present).await.unwrap() && !verify(&present).await.unwrap());
-    assert!(!change(&present, &other.email).await.unwrap());
+    assert!(!reset(&present, &other).await.unwrap() && !verify(&other).await.unwrap());
+    assert!(!change(&present, &other).await.unwrap());
 }

@@ -103,7 +103,10 @@ async fn a_token_takes_its_sign_up_along(db: Db) {
     assert_eq!(standing(&users, at(49)).await, [2, 1]);
     assert_eq!(standing(&users, at(50)).await, [2], "expires with its token");
     let found = users.find_pending_token(&fingerprint(&token), at(49)).await.unwrap().unwrap();
-    assert_eq!((found.id, found.purpose, found.signup_id), (token.id, token.purpose, token.signup_id));
+    assert_eq!(
+        (found.id, found.purpose, found.signup_id),
+        (token.id, token.purpose, token.signup_id)
+    );
     assert_eq!((found.email, found.expires_at), (token.email.clone(), at(50)));
     assert!(users.find_pending_token(&fingerprint(&token), at(50)).await.unwrap().is_none());
     // One for any of them keeps all of them for as long.
