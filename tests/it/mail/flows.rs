@@ -199,7 +199,7 @@ async fn an_address_that_is_taken_meanwhile_stays_with_its_holder() {
     client.change_email(&ann.tokens.access_token, "wanted@example.com").await.expect(202);
     let token = server.mail_to("wanted@example.com").await.token();
     client.try_signup("wanted@example.com", PASSWORD).await.expect(201);
-    assert_refused(client.verify(&token).await);
+    assert_refused(client.prove_as(&token, &ann.tokens.access_token).await);
     let me = client.me(&ann.tokens.access_token).await.expect(200).json();
     assert_eq!(me["email"], ann.email.as_str());
 }
