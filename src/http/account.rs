@@ -119,7 +119,7 @@ pub async fn signup(
     let origin = extract::origin(&request, &app);
     if app.config.require_verified_email {
         // Hashed also for a taken address, whose answer must take as long.
-        let password_hash = server.hashing.hash(password).await?;
+        let password_hash = server.hashing.hash_anonymous(password).await?;
         let new = new_account(email, name, password_hash);
         to_the_end(async move { app.accounts.sign_up(new, &origin, now).await }).await?;
         return Ok(accepted("a mail is on its way to this address: it says what to do next"));
@@ -128,7 +128,7 @@ pub async fn signup(
     if server.users.find_by_email_key(email.key()).await?.is_some() {
         return Err(taken());
     }
-    let password_hash = server.hashing.hash(password).await?;
+    let password_hash = server.hashing.hash_anonymous(password).await?;
     let new = new_account(email, name, password_hash);
     let create = async move {
         let by = By { actor: Actor::Anonymous, origin: &origin };

@@ -88,7 +88,7 @@ pub async fn reset(
         fields.reject("password", problem);
     }
     if let (Some((token, user)), Some(password), false) = (found, password, fields.has_errors()) {
-        let hash = app.authorization_server.hashing.hash(password).await?;
+        let hash = app.authorization_server.hashing.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         let reset = async move {
             let done = app.accounts.reset_password(&token, &user, &hash, &origin, now).await?;

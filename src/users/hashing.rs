@@ -2,7 +2,8 @@
 //! bounded queue. A hash takes milliseconds of a core by design; here that time is taken from
 //! nobody but other hashes.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 use super::PasswordPolicy;
 use super::password::{self, HashMemory, Pace, Password, Verdict};
 use crate::secret::{Random, Secret};
+use queue::{Job, Queue};
 
 /// A thread without work for this long gives its memory back.
 const IDLE: Duration = Duration::from_secs(60);
@@ -27,62 +29,6 @@ pub enum HashingError {
     /// The pool was shut down.
     #[error("password hashing has stopped")]
     Stopped,
-}
-
-enum Job {
-    Hash(Password, oneshot::Sender<Secret<String>>),
-    Verify {
-        password: Password,
-        stored: Secret<String>,
-        dear: bool,
-        reply: oneshot::Sender<Verdict>,
-    },
-}
-
-impl Job {
-    /// Whether the caller has gone away meanwhile, so that the work would be for nothing.
-    fn is_abandoned(&self) -> bool {
-        match self {
-            Self::Hash(_, reply) => reply.is_closed(),
-            Self::Verify { reply, .. } => reply.is_closed(),
-        }
-    }
-
-    /// Whether it is far dearer than a hash of the policy.
-    fn is_dear(&self) -> bool {
-        matches!(self, Self::Verify { dear: true, .. })
-    }
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// Threads at work.
-    busy: usize,
-    /// Whether one of them is at a dear job. There is one of those at a time: the ceilings hold for
-    /// each hash, and all threads together would multiply them.
-    dear: bool,
-    closed: bool,
-}
-
-impl Queue {
-    /// Takes the first job that may be begun. A dear one that has to wait lets others pass; the
-    /// thread that ends the one before looks here next.
-    fn take(&mut self) -> Option<Job> {
-        let position = self.jobs.iter().position(|job| !(self.dear && job.is_dear()))?;
-        let job = self.jobs.remove(position)?;
-        self.dear |= job.is_dear();
-        self.busy += 1;
-        Some(job)
-    }
-
-    /// Whether there is room for `job` among `most`. What waits to be done one by one leaves half
-    /// of it to all others.
-    fn has_room(&self, job: &Job, most: usize) -> bool {
-        let dear = || self.jobs.iter().filter(|job| job.is_dear()).count();
-        // A job that a thread is about to take up does not wait in anybody's way.
-        self.jobs.len() + self.busy < most && !(job.is_dear() && dear() >= most.div_ceil(2))
-    }
 }
 
 struct Shared {
@@ -125,8 +71,23 @@ impl Hashing {
 
     /// Hashes a new password; the result is a PHC string.
     pub async fn hash(&self, password: Password) -> Result<Secret<String>, HashingError> {
+        self.make(password, false).await
+    }
+
+    /// Does the same for a caller who has not signed in: for a sign-up, a reset, or a proof of an
+    /// address. All of these together hold at most a quarter of the queue, so that no flood of them
+    /// keeps anybody from logging in.
+    pub async fn hash_anonymous(&self, password: Password) -> Result<Secret<String>, HashingError> {
+        self.make(password, true).await
+    }
+
+    async fn make(
+        &self,
+        password: Password,
+        anonymous: bool,
+    ) -> Result<Secret<String>, HashingError> {
         let (reply, answer) = oneshot::channel();
-        self.submit(Job::Hash(password, reply))?;
+        self.submit(Job::Hash { password, anonymous, reply })?;
         answer.await.map_err(|_| HashingError::Stopped)
     }
 
@@ -187,13 +148,13 @@ fn work(shared: &Shared) {
     while let Some(job) = next(shared, &mut memory) {
         // Given back before the answer goes out: who has it may come again at once, and this thread,
         // at its priority, may not run for a while.
-        let busy = Busy { shared, dear: job.is_dear() };
+        let busy = Busy { shared, dear: job.is_dear(), anonymous: job.is_anonymous() };
         if job.is_abandoned() {
             continue;
         }
         shared.computed.fetch_add(1, Ordering::Relaxed);
         match job {
-            Job::Hash(password, reply) => {
+            Job::Hash { password, reply, .. } => {
                 let hash = password::hash(&password, &shared.policy, &shared.random, &mut memory);
                 drop(busy);
                 // The caller may be gone by now, which is no concern of ours.
@@ -213,6 +174,7 @@ fn work(shared: &Shared) {
 struct Busy<'a> {
     shared: &'a Shared,
     dear: bool,
+    anonymous: bool,
 }
 
 impl Drop for Busy<'_> {
@@ -220,6 +182,9 @@ impl Drop for Busy<'_> {
         let mut queue = self.shared.lock();
         queue.busy -= 1;
         queue.dear &= !self.dear;
+        if self.anonymous {
+            queue.anonymous -= 1;
+        }
     }
 }
 
@@ -230,7 +195,7 @@ fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
         if queue.closed {
             return None;
         }
-        if let Some(job) = queue.take() {
+        if let Some(job) = queue.take(shared.policy.threads) {
             return Some(job);
         }
         let (guard, waited) =
@@ -284,28 +249,6 @@ mod tests {
                 assert!(hash.is_ok(), "round {round}: {hash:?}");
             }
         }
-    }
-
-    #[test]
-    fn dear_hashes_go_one_by_one_and_let_others_pass() {
-        let job = |dear| {
-            let (reply, _) = oneshot::channel();
-            let stored = Secret::new(String::new());
-            Job::Verify { password: Password::new(""), stored, dear, reply }
-        };
-        let mut queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
-        let mut take = |ended: bool| {
-            queue.dear &= !ended;
-            queue.take().map(|job| job.is_dear())
-        };
-        assert_eq!(take(false), Some(true));
-        assert_eq!(take(false), Some(false), "it passes the second dear one");
-        assert_eq!(take(false), None, "which waits");
-        assert_eq!(take(true), Some(true));
-
-        let queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
-        assert!(queue.has_room(&job(false), 4) && !queue.has_room(&job(true), 4));
-        assert!(queue.has_room(&job(true), 5) && !queue.has_room(&job(false), 3));
     }
 
     #[tokio::test]
