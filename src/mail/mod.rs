@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod letter;
 pub mod store;
+mod store_unsorted;
 pub mod template;
 pub mod transport;
 

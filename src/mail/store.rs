@@ -63,10 +63,12 @@ pub struct Waiting {
     pub last_error: Option<String>,
 }
 
-/// The tables `mail_outbox` and `mail_limits`. Cheap to clone; clones wake the same loops.
+/// The tables `mail_outbox` and `mail_limits`. Cheap to clone; clones wake the same loops. What is
+/// asked for and not sorted yet has places of its own, as many as letters have: it cannot take
+/// theirs, whatever anybody asks for.
 #[derive(Clone)]
 pub struct Outbox {
-    db: Db,
+    pub(super) db: Db,
     limit: i64,
     asked: Arc<Notify>,
     sorted: Arc<Notify>,
@@ -84,12 +86,12 @@ macro_rules! select {
 }
 
 impl Outbox {
-    /// An outbox in `db` in which up to `limit` letters may wait.
+    /// An outbox in `db` in which up to `limit` letters may wait, and as many requests to be sorted.
     pub fn new(db: Db, limit: u32) -> Self {
         Self { db, limit: limit.into(), asked: Arc::default(), sorted: Arc::default() }
     }
 
-    /// Asks for a letter, sorted later. `Unavailable` while the outbox is full.
+    /// Asks for a letter, sorted later. `Unavailable` while as many letters or requests wait as may.
     pub async fn ask(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
         let inserted = self.db.execute(insert(entry, None, self.limit, now)).await?;
         self.wake();
@@ -336,7 +338,8 @@ fn insert(
          attempts, due_at, last_error) \
          SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), \
          CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), 0, CAST($6 AS BIGINT), NULL \
-         WHERE (SELECT COUNT(*) FROM mail_outbox) < CAST($8 AS BIGINT)",
+         WHERE (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NULL) < CAST($8 AS BIGINT) \
+         AND (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NOT NULL) < CAST($8 AS BIGINT)",
     )
     .bind(entry.id.to_string())
     .bind(entry.kind.as_str())

@@ -17,7 +17,8 @@ impl Postman {
     /// Sorts what waits for it, up to a bound; returns whether there may be more.
     pub async fn sort(&self, now: Timestamp) -> Result<bool, StorageError> {
         let rows = self.outbox.unsorted(BATCH).await?;
-        for asked in &rows {
+        let known = self.remove_those_for_nobody(&rows).await?;
+        for asked in known {
             match self.sort_one(asked, now).await {
                 Err(error @ StorageError::Unavailable(_)) => return Err(error),
                 // One that cannot be read must not hold up the others.
@@ -29,6 +30,25 @@ impl Postman {
             }
         }
         Ok(i64::try_from(rows.len()).is_ok_and(|sorted| sorted == BATCH))
+    }
+
+    /// Removes those of `rows` that ask for mail to an address without an account, all in one
+    /// statement: anybody can ask for many of them, and nobody's mail is to wait for that. Returns
+    /// the others.
+    async fn remove_those_for_nobody<'a>(
+        &self,
+        rows: &'a [Waiting],
+    ) -> Result<Vec<&'a Waiting>, StorageError> {
+        let key_of = |asked: &Waiting| email::key_of(&asked.recipient);
+        let keys: Vec<_> =
+            rows.iter().filter(|asked| asked.user_id.is_none()).map(key_of).collect();
+        let known = self.users.known_email_keys(&keys).await?;
+        let (others, for_nobody): (Vec<_>, Vec<_>) = rows
+            .iter()
+            .partition(|asked| asked.user_id.is_some() || known.contains(&key_of(asked)));
+        let ids: Vec<_> = for_nobody.iter().map(|asked| asked.id).collect();
+        self.outbox.remove_unsorted(&ids).await?;
+        Ok(others)
     }
 
     async fn sort_one(&self, asked: &Waiting, now: Timestamp) -> Result<(), StorageError> {

@@ -9,6 +9,7 @@ pub mod metadata;
 pub mod password;
 pub mod store;
 mod store_details;
+mod store_known;
 mod store_tokens;
 
 use uuid::Uuid;

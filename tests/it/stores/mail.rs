@@ -35,6 +35,7 @@ on_both_databases! {
     a_claim_that_runs_out_is_the_next_ones,
     one_a_minute_and_five_an_hour_are_let_through,
     a_full_outbox_takes_only_what_tells_of_what_happened,
+    what_is_not_sorted_yet_takes_no_place_of_what_is,
     a_token_is_good_once_until_it_expires,
     a_used_token_does_not_come_back,
     changes_are_guarded_by_address_epoch_and_state,
@@ -134,6 +135,28 @@ async fn one_a_minute_and_five_an_hour_are_let_through(db: Db) {
     assert_eq!(all.await.into_iter().filter(|admitted| *admitted.as_ref().unwrap()).count(), 1);
     outbox.purge(at(3600 + 241)).await.unwrap();
     assert!(!admit(3602, new_id()).await, "what matters is not forgotten");
+}
+
+async fn what_is_not_sorted_yet_takes_no_place_of_what_is(db: Db) {
+    let outbox = Outbox::new(db, 3);
+    let letters = [sorted(&outbox).await, sorted(&outbox).await];
+    let asked: Vec<_> = (0..3).map(|_| entry(Kind::PasswordReset)).collect();
+    for entry in &asked {
+        outbox.ask(entry, at(0)).await.unwrap();
+    }
+    let full = async || {
+        let refused = outbox.ask(&entry(Kind::PasswordReset), at(0)).await;
+        assert!(matches!(refused, Err(StorageError::Unavailable(_))), "{refused:?}");
+    };
+    full().await;
+    outbox.remove_unsorted(&[asked[0].id, asked[1].id, letters[0].id]).await.unwrap();
+    assert_eq!(outbox.count().await.unwrap(), 3, "a letter is not removed unsent");
+    // The third letter finds its place, and then there is none for more.
+    outbox.set_sorted(&asked[2], at(0)).await.unwrap();
+    full().await;
+    assert_eq!(outbox.due(9, at(0)).await.unwrap().len(), 3);
+    outbox.remove(letters[1].id).await.unwrap();
+    outbox.ask(&entry(Kind::PasswordReset), at(0)).await.unwrap();
 }
 
 async fn a_full_outbox_takes_only_what_tells_of_what_happened(db: Db) {
