@@ -9,8 +9,8 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use stores::{Stores, open_database};
 
-use crate::accounts::{Accounts, Roles};
-use crate::attempts::{Attempts, Names, RefreshLimit};
+use crate::accounts::{AccountLimits, Accounts, Roles};
+use crate::attempts::{Attempts, Limits, Names, RefreshLimit};
 use crate::audit::Audit;
 use crate::clients::ClientRegistry;
 use crate::clients::store::ClientStore;
@@ -92,7 +92,17 @@ async fn open_attempts(
     })
 }
 
-/// The same for the command line.
+/// The limits on sign-ups, mail and own changes, kept beside the attempts and under the same names.
+fn open_limits(config: &Config, stores: &Stores, names: &Names) -> AccountLimits {
+    let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
+    let limits = match &stores.redis {
+        None => Limits::in_sql(&stores.db, names, sign_ups, mails),
+        Some(redis) => Limits::in_redis(redis, names, sign_ups, mails),
+    };
+    AccountLimits::new(limits, stores.audit.clone())
+}
+
+/// The attempts alone, for the command line.
 pub async fn open_attempts_alone(
     config: &Config,
     stores: &Stores,
@@ -194,6 +204,8 @@ pub struct App {
     pub authorization_server: AuthorizationServer,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// The limits on sign-ups, mail and own changes.
+    pub account_limits: AccountLimits,
     /// The roles and who has them.
     pub roles: Roles,
     /// What is done to clients.
@@ -227,6 +239,7 @@ impl App {
         custody.maintain_revocations(now).await.map_err(StartError::Database)?;
         revocations.follow(&signer, async || {}, now).await?;
         let attempts = open_attempts(&config, &stores, &keys, now).await?;
+        let account_limits = open_limits(&config, &stores, attempts.names());
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
         let postman = open_postman(&config, &stores, &keys, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
@@ -259,6 +272,7 @@ impl App {
             signer,
             authorization_server,
             accounts: stores.accounts,
+            account_limits,
             roles: stores.roles,
             registrar: stores.registrar,
             postman,

@@ -21,6 +21,9 @@ pub struct Metrics {
     hashes: Counted,
     logins_limited: Counted,
     refreshes_limited: Counted,
+    sign_ups_limited: Counted,
+    mails_limited: Counted,
+    own_changes_limited: Counted,
     mails: IntCounterVec,
     /// Mails that wait in the outbox.
     pub mails_waiting: IntGauge,
@@ -40,6 +43,12 @@ pub struct Readings {
     pub logins_limited: u64,
     /// Refreshes that were refused unseen.
     pub refreshes_limited: u64,
+    /// Sign-ups that were refused before their hash.
+    pub sign_ups_limited: u64,
+    /// Requests for mail that were refused.
+    pub mails_limited: u64,
+    /// Changes of users' own accounts that were refused.
+    pub own_changes_limited: u64,
     /// Revocations that siblings have to know of.
     pub revocations: usize,
     /// How long ago those were known to be all.
@@ -152,6 +161,18 @@ impl Metrics {
             "signet_refreshes_limited_total",
             "Refreshes refused to sessions that are refreshed in a loop.",
         )?;
+        let sign_ups_limited = counted(
+            "signet_signups_limited_total",
+            "Sign-ups refused to networks with too many of them.",
+        )?;
+        let mails_limited = counted(
+            "signet_mails_limited_total",
+            "Requests for mail refused to networks with too many of them.",
+        )?;
+        let own_changes_limited = counted(
+            "signet_own_changes_limited_total",
+            "Changes of their own accounts refused to users with too many of them.",
+        )?;
         Ok(Self {
             registry,
             requests,
@@ -162,6 +183,9 @@ impl Metrics {
             hashes,
             logins_limited,
             refreshes_limited,
+            sign_ups_limited,
+            mails_limited,
+            own_changes_limited,
             mails,
             mails_waiting,
             revocations,
@@ -196,6 +220,9 @@ impl Metrics {
         self.hashes.follow(readings.hashes);
         self.logins_limited.follow(readings.logins_limited);
         self.refreshes_limited.follow(readings.refreshes_limited);
+        self.sign_ups_limited.follow(readings.sign_ups_limited);
+        self.mails_limited.follow(readings.mails_limited);
+        self.own_changes_limited.follow(readings.own_changes_limited);
         self.revocations.set(gauge(readings.revocations));
         self.revocations_age.set(readings.revocations_age.as_secs_f64());
         self.listeners.set(gauge(readings.listeners));

@@ -168,6 +168,8 @@ async fn purge(app: Arc<App>) {
         purge_all("sessions", sessions).await;
         let attempts = || server.attempts.purge(app.clock.now(), PURGE_BATCH);
         purge_all("login attempts", attempts).await;
+        let audit = || server.audit.purge(&app.config.audit, app.clock.now(), PURGE_BATCH);
+        purge_all("audit events", audit).await;
         let revocations = || app.revocations.purge(app.clock.now(), PURGE_BATCH);
         purge_all("revocations", revocations).await;
         app.revocations.forget(&app.signer, app.clock.now());

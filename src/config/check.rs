@@ -34,8 +34,11 @@ pub(super) fn check(
     let keys = check.keys();
     let passwords = check.passwords();
     let login_limits = check.login_limits();
+    let signup_limits = check.network_limit("signup_limits", login_limits.as_ref());
+    let mail_limits = check.network_limit("mail_limits", login_limits.as_ref());
     let refresh_limits = check.refresh_limits();
     let revocations = check.revocations();
+    let audit = check.audit();
     let mail = check.mail();
     let signup_enabled = check.flag("signup.enabled");
     let require_verified_email = check.require_verified_email();
@@ -51,8 +54,11 @@ pub(super) fn check(
         keys: keys?,
         passwords: passwords?,
         login_limits: login_limits?,
+        signup_limits: signup_limits?,
+        mail_limits: mail_limits?,
         refresh_limits: refresh_limits?,
         revocations: revocations?,
+        audit: audit?,
         mail: mail?,
         signup_enabled: signup_enabled?,
         require_verified_email: require_verified_email?,

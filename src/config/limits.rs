@@ -1,8 +1,10 @@
-//! The sections `login_limits`, `refresh_limits` and `revocations`.
+//! The sections `login_limits`, `signup_limits`, `mail_limits`, `refresh_limits`, `revocations` and
+//! `audit`.
 
 use super::RevocationsConfig;
 use super::check::Check;
-use crate::attempts::{Delays, Free, Policy, RefreshPolicy};
+use crate::attempts::{Delays, Free, LimitPolicy, Policy, RefreshPolicy};
+use crate::audit::Retention;
 
 impl Check<'_> {
     pub(super) fn login_limits(&mut self) -> Option<Policy> {
@@ -23,6 +25,23 @@ impl Check<'_> {
         let (longest_shared_delay, known_network) = (longest_shared_delay?, known_network?);
         let policy = Policy::new(enabled?, free, delays, longest_shared_delay, known_network);
         self.accept_policy("login_limits", policy)
+    }
+
+    /// A limit by network, whose waits are those of `login_limits` for a network.
+    pub(super) fn network_limit(
+        &mut self,
+        section: &str,
+        login_limits: Option<&Policy>,
+    ) -> Option<LimitPolicy> {
+        let enabled = self.flag(&format!("{section}.enabled"));
+        let network = self.number(&format!("{section}.network"), 1, 1_000_000);
+        Some(LimitPolicy::by_network(enabled?, network?, login_limits?.network_delays()))
+    }
+
+    pub(super) fn audit(&mut self) -> Option<Retention> {
+        let retention = self.duration("audit.retention");
+        let login_retention = self.duration("audit.login_retention");
+        self.accept_policy("audit", Retention::new(retention?, login_retention?))
     }
 
     pub(super) fn revocations(&mut self) -> Option<RevocationsConfig> {

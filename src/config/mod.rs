@@ -77,10 +77,16 @@ pub struct Config {
     pub passwords: users::PasswordPolicy,
     /// How often a password may be guessed.
     pub login_limits: attempts::Policy,
+    /// How many sign-ups a network has.
+    pub signup_limits: attempts::LimitPolicy,
+    /// How many requests that send mail a network has.
+    pub mail_limits: attempts::LimitPolicy,
     /// How often a session may be refreshed.
     pub refresh_limits: attempts::RefreshPolicy,
     /// How siblings hear of revocations.
     pub revocations: RevocationsConfig,
+    /// How long audit events are kept.
+    pub audit: crate::audit::Retention,
     /// How mail is sent, if it is.
     pub mail: Option<crate::mail::Config>,
     /// Whether anyone may make an account.

@@ -85,6 +85,8 @@ pub struct SignupBody {
         (status = 202, description = "A mail tells what to do next", body = AcceptedBody),
         (status = 403, description = "Sign-up is closed (`signup.enabled`)"),
         (status = 409, description = "The address is taken"),
+        (status = 429, description = "Too many sign-ups from this network: try again after \
+            `Retry-After`"),
     )
 )]
 pub async fn signup(
@@ -117,7 +119,9 @@ pub async fn signup(
     let now = app.clock.now();
     let server = &app.authorization_server;
     let origin = extract::origin(&request, &app);
+    app.account_limits.admit_sign_up(&origin, now).await?;
     if app.config.require_verified_email {
+        app.account_limits.admit_mail(&origin, now).await?;
         // Hashed also for a taken address, whose answer must take as long.
         let password_hash = server.hashing.hash_anonymous(password).await?;
         let new = new_account(email, name, password_hash);
@@ -213,6 +217,8 @@ pub struct ChangeBody {
     )),
     responses(
         (status = 200, description = "The account as it is now", body = UserBody),
+        (status = 429, description = "Too many changes: 60 in an hour are free. Try again after \
+            `Retry-After`"),
     ),
     security(("user" = []))
 )]
@@ -239,6 +245,7 @@ pub async fn change_me(
     fields.finish()?;
     if given && let Ok(name) = name {
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
+        app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let change = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.set_name(user.id, name.as_deref(), by, now).await
@@ -292,7 +299,8 @@ pub struct PasswordChangeBody {
     request_body(content = inline(PasswordChangeBody)),
     responses(
         (status = 204, description = "Changed; sign in again"),
-        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
+        (status = 429, description = "Too many wrong passwords, or changes: try again after \
+            `Retry-After`"),
     ),
     security(("user" = []))
 )]
@@ -321,6 +329,7 @@ pub async fn change_password(
     }
     fields.finish()?;
     if let Some(new) = new {
+        app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let hash = app.authorization_server.hashing.hash(new).await?;
         let change = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };

@@ -10,8 +10,9 @@ use super::error::Problem;
 use super::extract::{self, BodyError, Fields};
 use super::signed_in::{self, NotSignedIn};
 use crate::app::App;
-use crate::audit::Actor;
+use crate::audit::{Actor, Event, Kind};
 use crate::clients::GrantType;
+use crate::sessions::Live;
 use crate::time::Timestamp;
 use crate::tokens::{Claims, Scope, scope};
 
@@ -71,12 +72,48 @@ async fn caller(
     now: Timestamp,
 ) -> Result<(Actor, Claims), NotSignedIn> {
     let (claims, live) = signed_in::claims(app, request, now).await?;
+    let admitted = admit(app, &claims, &live, own).await;
+    if matches!(admitted, Err(NotSignedIn::Bearer(BearerError::NotAdministrator))) {
+        record_refusal(app, request, &claims, now).await;
+    }
+    Ok((admitted?, claims))
+}
+
+/// Records who was refused: somebody tries what is not theirs to do.
+async fn record_refusal(app: &App, request: &HttpRequest, claims: &Claims, now: Timestamp) {
+    let is_client = claims.sub == claims.client_id;
+    let actor = match claims.sub.parse() {
+        Ok(user) if !is_client => Actor::User(user),
+        _ => Actor::Client(claims.sub.clone()),
+    };
+    let origin = extract::origin(request, app);
+    // The pattern and not the path, in which anything may stand.
+    let route = request.match_pattern().unwrap_or_default();
+    let event = Event {
+        kind: Kind::AdminRefused,
+        actor,
+        subject: None,
+        client_id: Some(&claims.client_id),
+        detail: Some(format!("{} {route}", request.method())),
+        origin: &origin,
+    };
+    app.authorization_server.audit.record(event, now).await;
+}
+
+/// Whether the token with these claims, which rests on `live`, may do what administrators do, and
+/// who that is.
+async fn admit(
+    app: &App,
+    claims: &Claims,
+    live: &Live,
+    own: Option<&str>,
+) -> Result<Actor, NotSignedIn> {
     let actor = match live.epoch {
         // Nobody's token but a client's own is without a session.
         None if claims.sub == claims.client_id => Actor::Client(claims.sub.clone()),
         None => return Err(BearerError::NotAdministrator.into()),
         Some(epoch) => {
-            let user = signed_in::user_of(app, &claims, epoch).await?;
+            let user = signed_in::user_of(app, claims, epoch).await?;
             if !app.authorization_server.holds(&user, scope::ADMIN).await? {
                 return Err(BearerError::NotAdministrator.into());
             }
@@ -91,7 +128,7 @@ async fn caller(
         granted.contains(word) && client.as_ref().is_some_and(|client| client.scope.contains(word))
     };
     if has(scope::ADMIN) || (is_own && own.is_some_and(has)) {
-        Ok((actor, claims))
+        Ok(actor)
     } else {
         Err(BearerError::NotAdministrator.into())
     }

@@ -73,6 +73,8 @@ pub struct AddressBody {
         (status = 202, description = "A mail tells the rest", body = AcceptedBody),
         (status = 400, description = "This is no address"),
         (status = 404, description = "This service sends no mail"),
+        (status = 429, description = "Too many requests for mail from this network: try again \
+            after `Retry-After`"),
     )
 )]
 pub async fn ask_verification(
@@ -85,7 +87,8 @@ pub async fn ask_verification(
     let email = address(&mut fields);
     fields.finish()?;
     if let Some(email) = email {
-        let now = app.clock.now();
+        let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+        app.account_limits.admit_mail(&origin, now).await?;
         to_the_end(async move { app.accounts.ask_verification(&email, now).await }).await?;
     }
     Ok(accepted("if there is an account with this address to be verified, a mail is on its way"))
@@ -182,6 +185,7 @@ pub async fn ask_change(
     }
     fields.finish()?;
     if let Some(email) = email {
+        app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let ask = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.ask_email_change(&user, &email, by, now).await

@@ -71,11 +71,15 @@ fn answer(status: &'static str) -> HttpResponse {
 )]
 pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
     let server = &app.authorization_server;
+    let [sign_ups_limited, mails_limited, own_changes_limited] = app.account_limits.limited();
     let readings = Readings {
         hashes_waiting: server.hashing.waiting(),
         hashes: server.hashing.computed(),
         logins_limited: server.attempts.limited(),
         refreshes_limited: server.refresh_limit.limited(),
+        sign_ups_limited,
+        mails_limited,
+        own_changes_limited,
         revocations: app.revocations.count(),
         revocations_age: app.revocations.age(),
         listeners: app.listening(),

@@ -22,6 +22,8 @@ use crate::storage::StorageError;
         (status = 202, description = "A mail tells the rest", body = AcceptedBody),
         (status = 400, description = "This is no address"),
         (status = 404, description = "This service sends no mail"),
+        (status = 429, description = "Too many requests for mail from this network: try again \
+            after `Retry-After`"),
     )
 )]
 pub async fn forgot(
@@ -35,6 +37,7 @@ pub async fn forgot(
     fields.finish()?;
     if let Some(email) = email {
         let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+        app.account_limits.admit_mail(&origin, now).await?;
         let ask = async move { app.accounts.ask_password_reset(&email, &origin, now).await };
         to_the_end(ask).await?;
     }

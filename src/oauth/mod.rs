@@ -161,11 +161,11 @@ impl AuthorizationServer {
         match self.clients.authenticate(&credentials, now).await {
             Ok(client) => Ok(client),
             Err(AuthenticationError::Storage(error)) => Err(error.into()),
-            Err(AuthenticationError::Invalid) => {
+            Err(AuthenticationError::Invalid { registered }) => {
                 let event = Event {
                     kind: Kind::ClientRefused,
                     actor: Actor::Anonymous,
-                    subject: None,
+                    subject: registered.then(|| credentials.client_id.clone()),
                     client_id: Some(shorten(&credentials.client_id)),
                     detail: None,
                     origin,

@@ -42,7 +42,7 @@ impl AuthorizationServer {
             Ok(attempt) => attempt,
             Err(AttemptError::Storage(error)) => return Err(error.into()),
             Err(AttemptError::Limited(limited)) => {
-                self.tell_limited(limited, origin, now).await;
+                self.record_limited(limited, origin, now).await;
                 return Err(CheckError::Limited(limited));
             }
         };
@@ -84,12 +84,8 @@ impl AuthorizationServer {
     }
 
     /// Without the account: it may not exist, and what was typed may be anything.
-    async fn tell_limited(&self, limited: Limited, origin: &Origin, now: Timestamp) {
-        let Some(untold) = self.attempts.tell(now) else { return };
-        let mut detail = format!("try again in {} s", limited.retry_after);
-        if untold > 0 {
-            detail.push_str(&format!("; {untold} more before this one"));
-        }
+    async fn record_limited(&self, limited: Limited, origin: &Origin, now: Timestamp) {
+        let detail = format!("try again in {} s", limited.retry_after);
         let event = Event {
             kind: Kind::LoginLimited,
             actor: Actor::Anonymous,

@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use super::{Headers, OAuthError, Problem, UNAVAILABLE};
 use crate::accounts::RolesError;
 use crate::accounts::administration::ChangeError;
+use crate::attempts::AttemptError;
 use crate::clients::MalformedCredentials;
 use crate::custody::CustodyError;
 use crate::http::extract::BodyError;
@@ -50,6 +51,15 @@ impl From<CheckError> for Problem {
             CheckError::Limited(limited) => Self::limited(limited),
             CheckError::Hashing(error) => error.into(),
             CheckError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<AttemptError> for Problem {
+    fn from(error: AttemptError) -> Self {
+        match error {
+            AttemptError::Limited(limited) => Self::limited(limited),
+            AttemptError::Storage(error) => error.into(),
         }
     }
 }

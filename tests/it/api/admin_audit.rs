@@ -26,7 +26,10 @@ async fn events_are_found_newest_first(backend: Backend) {
 
     let found = items(&admin, &format!("subject={id}&event=user.changed")).await;
     let [event] = &found[..] else { panic!("{found:?}") };
-    assert_eq!((&event["actor"], &event["detail"]), (&json!(admin.id), &json!("name")));
+    assert_eq!(
+        (&event["actor"], &event["detail"]),
+        (&json!(format!("user:{}", admin.id)), &json!("name"))
+    );
     assert_eq!(event["address"], "127.0.0.1");
     assert_eq!(event["request_id"], "asked-by-a-test");
     let at = event["at"].as_str().expect("a time").to_owned();

@@ -102,7 +102,10 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
     admin.get(path).await.expect_problem(404);
 
     let mut told: Vec<_> = admin.events("shop").await;
-    assert!(told.iter().all(|(_, actor, _)| *actor == admin.id), "{told:?}");
+    // Of all refusals, one.
+    let refused = told.iter().position(|(event, ..)| event == "client.refused").expect("one");
+    assert_eq!(told.remove(refused).1, "anonymous");
+    assert!(told.iter().all(|(_, actor, _)| *actor == format!("user:{}", admin.id)), "{told:?}");
     told.sort();
     let kinds: Vec<_> = told.iter().map(|(event, ..)| event.as_str()).collect();
     let expected = [
@@ -212,6 +215,9 @@ async fn bad_fields_are_named() {
         (json!({ "client_id": "a b", "type": "public" }), "client_id"),
         (json!({ "client_id": "\u{0}", "type": "public" }), "client_id"),
         (json!({ "client_id": "command-line", "type": "public" }), "client_id"),
+        (json!({ "client_id": "cli", "type": "public" }), "client_id"),
+        (json!({ "client_id": uuid::Uuid::nil(), "type": "public" }), "client_id"),
+        (json!({ "client_id": "A0EEBC999C0B4EF8BB6D6BB9BD380A11", "type": "public" }), "client_id"),
     ] {
         let answer = admin.send("POST", "/admin/clients", body).await.expect_problem(400);
         assert_eq!(answer.problem_fields(), [field], "{answer:?}");

@@ -185,7 +185,7 @@ async fn a_client_with_the_scope_administers_in_its_own_name() {
     let rotate = client.post("/admin/keys/rotate").bearer_auth(&token);
     let kid = rotate.answer().await.expect(200).json()["kid"].clone();
     let [actor, subject, _] = service.event("key.rotated");
-    assert_eq!((actor.as_str(), &json!(subject)), ("operator", &kid));
+    assert_eq!((actor.as_str(), &json!(subject)), ("client:operator", &kid));
 
     // One for another API does not count here.
     let fields = [("grant_type", "client_credentials"), ("resource", API)];
@@ -300,7 +300,7 @@ async fn a_rotation_plans_the_turn_of_the_spare() {
     assert_eq!(old["retires_at"], done["old_retires_at"]);
     assert_eq!(service.keys("pending").await.len(), 2, "a further spare was made");
     let [actor, subject, detail] = service.event("key.rotated");
-    assert_eq!((actor, subject), (service.id.clone(), spare.clone()));
+    assert_eq!((actor, subject), (format!("user:{}", service.id), spare.clone()));
     assert!(detail.contains(done["activates_at"].as_str().expect("a time")), "{detail}");
     let reason = service.refused(PATH, json!({}), 409).await;
     assert!(reason.contains("under way"), "{reason}");
@@ -338,7 +338,9 @@ async fn a_key_is_retired_when_it_is_not_needed() {
          WHERE event = 'key.withdrawn' ORDER BY detail",
     );
     let id = &service.id;
-    let expected = format!("{id} {spare} left JWKS\n{id} {active} left JWKS; reason: it leaked");
+    let [spare, active] = [spare, format!("{active} left JWKS; reason: it leaked")]
+        .map(|what| format!("user:{id} {what}"));
+    let expected = format!("{spare} left JWKS\n{active}");
     assert_eq!(rows, expected);
 }
 
@@ -365,6 +367,6 @@ async fn a_revoked_key_is_replaced_by_the_spare_at_once() {
 
     service.refused(&path(&active), json!({ "reason": "stolen" }), 409).await;
     let [actor, subject, detail] = service.event("key.revoked");
-    assert_eq!((actor, subject), (service.id.clone(), active));
+    assert_eq!((actor, subject), (format!("user:{}", service.id), active));
     assert!(detail.ends_with("reason: stolen"), "{detail}");
 }

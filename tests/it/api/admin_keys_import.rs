@@ -89,7 +89,7 @@ async fn an_imported_key_signs_under_the_name_it_had() {
     assert_eq!(service.get(location).await.expect(200).json()["kid"], kid);
     assert_eq!(signing_kid(&service.client).await, kid);
     let [actor, subject, detail] = service.event("key.imported");
-    assert_eq!((actor, subject.as_str()), (service.id.clone(), kid));
+    assert_eq!((actor, subject.as_str()), (format!("user:{}", service.id), kid));
     assert!(detail.ends_with("reason: verifiers have it since November"), "{detail}");
 }
 

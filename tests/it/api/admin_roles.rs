@@ -268,18 +268,16 @@ async fn every_change_leaves_an_event() {
     signet.cli_ok(&["users", "set-metadata", ADMIN], "{}");
     // Nothing happened, so nothing is told.
     signet.cli_ok(&["users", "revoke-role", ADMIN, "clerk"], "");
-    let (given, taken) = (
-        format!("user.role_granted|command-line|{id}|clerk"),
-        format!("user.role_revoked|command-line|{id}|clerk"),
-    );
+    let (given, taken) =
+        (format!("user.role_granted|cli|{id}|clerk"), format!("user.role_revoked|cli|{id}|clerk"));
     let mut expected = [
-        format!("role.created|{id}|clerk|scope: orders:read; closes: orders:read"),
-        format!("role.changed|{id}|clerk|scope: orders:read more; closes: more"),
+        format!("role.created|user:{id}|clerk|scope: orders:read; closes: orders:read"),
+        format!("role.changed|user:{id}|clerk|scope: orders:read more; closes: more"),
         given.clone(),
         taken,
         given,
-        format!("role.deleted|{id}|clerk|taken from 1 user; opens: orders:read more"),
-        format!("user.changed|command-line|{id}|"),
+        format!("role.deleted|user:{id}|clerk|taken from 1 user; opens: orders:read more"),
+        format!("user.changed|cli|{id}|"),
     ];
     expected.sort();
     assert_eq!(events(), expected);

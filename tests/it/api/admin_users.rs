@@ -118,7 +118,8 @@ async fn a_user_comes_changes_and_goes(backend: Backend) {
     client.refresh(&tokens.refresh_token).await.expect_oauth_error(400, "invalid_grant");
 
     let events = admin.events(id_of(&path)).await;
-    let by_admin: Vec<_> = events.iter().filter(|(_, actor, _)| *actor == admin.id).collect();
+    let by_admin: Vec<_> =
+        events.iter().filter(|(_, actor, _)| *actor == format!("user:{}", admin.id)).collect();
     let told: Vec<_> = by_admin.iter().map(|(e, _, d)| (e.as_str(), d.as_deref())).collect();
     // Those of one second stand in no order.
     let mut expected = vec![
@@ -162,7 +163,7 @@ async fn wrong_passwords_are_forgotten() {
     admin.request("POST", &unlock).answer().await.expect(204);
     client.login(&user.email, PASSWORD).await;
     let told = admin.events(&user.id).await;
-    let by = (String::from("user.unlocked"), admin.id.clone(), None);
+    let by = (String::from("user.unlocked"), format!("user:{}", admin.id), None);
     assert!(told.contains(&by), "{told:?}");
     let nobody = "/admin/users/00000000-0000-0000-0000-000000000000/unlock";
     admin.request("POST", nobody).answer().await.expect_problem(404);

@@ -1,6 +1,7 @@
 //! Signet's own endpoints, a file for each resource, from outside.
 
 mod account;
+mod account_limits;
 mod admin_audit;
 mod admin_clients;
 mod admin_keys;
@@ -11,6 +12,7 @@ mod admin_users;
 mod admin_users_changes;
 mod admin_users_lists;
 pub mod administration;
+mod audit_bounds;
 mod bodies;
 mod cors;
 mod docs;

@@ -210,10 +210,10 @@ fn administrators_are_counted_and_everything_is_in_the_trail() {
     assert_eq!(
         Postgres::shared().sql(&database, query).lines().collect::<Vec<_>>(),
         [
-            "command-line|users.exported|with password hashes",
-            "command-line|users.exported|without password hashes",
-            "command-line|users.import_begun|-",
-            "command-line|users.imported|-: imported 2, of these without a password 2 and \
+            "cli|users.exported|with password hashes",
+            "cli|users.exported|without password hashes",
+            "cli|users.import_begun|-",
+            "cli|users.imported|-: imported 2, of these without a password 2 and \
              administrators 1; there already 0; refused 1",
         ]
     );

@@ -279,17 +279,15 @@ fn the_audit_trail_says_who_did_what_and_why() {
         row
     };
     let rotated = one("key.rotated");
-    assert!(rotated.starts_with(&format!("command-line|{next}|signs from ")), "{rotated}");
+    assert!(rotated.starts_with(&format!("cli|{next}|signs from ")), "{rotated}");
     assert!(rotated.ends_with("; reason: a drill"), "{rotated}");
-    let withdrawn = [
-        format!("command-line|{waits}|left JWKS"),
-        format!("command-line|{first}|left JWKS; reason: the end"),
-    ];
+    let withdrawn =
+        [format!("cli|{waits}|left JWKS"), format!("cli|{first}|left JWKS; reason: the end")];
     let mut kept = events("key.withdrawn");
     kept.sort_by_key(|row| row.contains("reason"));
     assert_eq!(kept, withdrawn);
     let signs = active(&signet);
-    let revoked = format!("command-line|{next}|{signs} signs now; reason: on a lost disk");
+    let revoked = format!("cli|{next}|{signs} signs now; reason: on a lost disk");
     assert_eq!(one("key.revoked"), revoked);
     assert!(one("keys.rewrapped").contains("|0 sealed anew"));
 }

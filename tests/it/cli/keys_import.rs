@@ -157,7 +157,7 @@ async fn an_imported_key_signs_and_a_public_one_only_verifies() {
     let mut rows: Vec<_> =
         Postgres::shared().sql(&database, query).lines().map(str::to_owned).collect();
     rows.sort_by_key(|row| row.contains("verifies"));
-    assert!(rows[0].starts_with(&format!("command-line|{kid}|signs from ")), "{rows:?}");
+    assert!(rows[0].starts_with(&format!("cli|{kid}|signs from ")), "{rows:?}");
     assert!(rows[0].ends_with("; reason: the old issuer ends today"), "{rows:?}");
-    assert!(rows[1].starts_with("command-line|old|verifies until "), "{rows:?}");
+    assert!(rows[1].starts_with("cli|old|verifies until "), "{rows:?}");
 }

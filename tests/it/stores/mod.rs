@@ -1,9 +1,11 @@
 //! Contracts of the stores, each written once and run on every engine.
 
 mod attempts;
+mod audit;
 mod checkpoint;
 mod engines;
 mod keys;
+mod limits;
 mod mail;
 mod redis_connection;
 mod revocations;
