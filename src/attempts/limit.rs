@@ -118,6 +118,23 @@ impl Limit {
         self.take(&self.0.names.of_network(self.0.kind, address), now).await
     }
 
+    /// Refuses a request from the network of `address` that would not be admitted now, and counts
+    /// nothing: for what can fail for other reasons before it is worth a write.
+    pub async fn check_by_network(
+        &self,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), AttemptError> {
+        let Shared { records, policy, names, kind, .. } = &*self.0;
+        if !policy.enabled {
+            return Ok(());
+        }
+        let entered = records.enter(&names.of_network(*kind, address));
+        let charge = |record: Record| record.charge(now, &policy.rule).map(|next| (next, ()));
+        let looked = records.look(&entered, charge).await?;
+        looked.map_err(|verdict| self.refuse(verdict))
+    }
+
     /// Counts a request of the user `id`, or refuses it.
     pub async fn take_by_user(&self, id: Uuid, now: Timestamp) -> Result<(), AttemptError> {
         self.take(&self.0.names.of(self.0.kind, id.as_bytes()), now).await
@@ -129,21 +146,18 @@ impl Limit {
     }
 
     async fn take(&self, key: &str, now: Timestamp) -> Result<(), AttemptError> {
-        let Shared { policy, limited, .. } = &*self.0;
-        if !policy.enabled {
+        if !self.0.policy.enabled {
             return Ok(());
         }
-        match self.charge(key, now).await? {
-            Ok(()) => Ok(()),
-            Err(verdict) => {
-                limited.fetch_add(1, Ordering::Relaxed);
-                let limited = match verdict {
-                    Verdict::Refused(retry_after) => Limited { retry_after },
-                    Verdict::Granted | Verdict::Busy => Limited::FOR_A_MOMENT,
-                };
-                Err(AttemptError::Limited(limited))
-            }
-        }
+        self.charge(key, now).await?.map_err(|verdict| self.refuse(verdict))
+    }
+
+    fn refuse(&self, verdict: Verdict) -> AttemptError {
+        self.0.limited.fetch_add(1, Ordering::Relaxed);
+        AttemptError::Limited(match verdict {
+            Verdict::Refused(retry_after) => Limited { retry_after },
+            Verdict::Granted | Verdict::Busy => Limited::FOR_A_MOMENT,
+        })
     }
 
     async fn charge(&self, key: &str, now: Timestamp) -> Result<Result<(), Verdict>, StorageError> {

@@ -119,11 +119,14 @@ pub async fn signup(
     let now = app.clock.now();
     let server = &app.authorization_server;
     let origin = extract::origin(&request, &app);
+    app.account_limits.check_sign_up(&origin, now).await?;
+    // A flood from many networks is refused here, without a write that logins would wait behind.
+    let place = server.hashing.reserve_anonymous()?;
     app.account_limits.admit_sign_up(&origin, now).await?;
     if app.config.require_verified_email {
         app.account_limits.admit_mail(&origin, now).await?;
         // Hashed also for a taken address, whose answer must take as long.
-        let password_hash = server.hashing.hash_anonymous(password).await?;
+        let password_hash = place.hash(password).await?;
         let new = new_account(email, name, password_hash);
         to_the_end(async move { app.accounts.sign_up(new, &origin, now).await }).await?;
         return Ok(accepted("a mail is on its way to this address: it says what to do next"));
@@ -132,7 +135,7 @@ pub async fn signup(
     if server.users.find_by_email_key(email.key()).await?.is_some() {
         return Err(taken());
     }
-    let password_hash = server.hashing.hash_anonymous(password).await?;
+    let password_hash = place.hash(password).await?;
     let new = new_account(email, name, password_hash);
     let create = async move {
         let by = By { actor: Actor::Anonymous, origin: &origin };

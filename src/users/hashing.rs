@@ -71,24 +71,26 @@ impl Hashing {
 
     /// Hashes a new password; the result is a PHC string.
     pub async fn hash(&self, password: Password) -> Result<Secret<String>, HashingError> {
-        self.make(password, false).await
+        let (reply, answer) = oneshot::channel();
+        self.submit(Job::Hash { password, anonymous: false, reply })?;
+        answer.await.map_err(|_| HashingError::Stopped)
     }
 
     /// Does the same for a caller who has not signed in: for a sign-up, a reset, or a proof of an
     /// address. All of these together hold at most a quarter of the queue, so that no flood of them
     /// keeps anybody from logging in.
     pub async fn hash_anonymous(&self, password: Password) -> Result<Secret<String>, HashingError> {
-        self.make(password, true).await
+        self.reserve_anonymous()?.hash(password).await
     }
 
-    async fn make(
-        &self,
-        password: Password,
-        anonymous: bool,
-    ) -> Result<Secret<String>, HashingError> {
-        let (reply, answer) = oneshot::channel();
-        self.submit(Job::Hash { password, anonymous, reply })?;
-        answer.await.map_err(|_| HashingError::Stopped)
+    /// Takes a place in the queue for [`hash_anonymous`](Self::hash_anonymous) ahead of it, where
+    /// there is work to be done before the hash that would be to no effect without one.
+    pub fn reserve_anonymous(&self) -> Result<Place, HashingError> {
+        let PasswordPolicy { threads, queue: waiting, .. } = self.shared.policy;
+        match self.shared.lock().reserve(waiting + threads) {
+            true => Ok(Place { shared: self.shared.clone(), is_held: true }),
+            false => Err(HashingError::Overloaded),
+        }
     }
 
     /// Checks a password against `stored`, or, where there is no such user, against a hash that
@@ -130,6 +132,33 @@ impl Hashing {
         queue.jobs.push_back(job);
         self.shared.ready.notify_one();
         Ok(())
+    }
+}
+
+/// A place in the queue for a hash for a caller who has not signed in. It is given up when dropped.
+#[must_use = "a place that is dropped is given up"]
+pub struct Place {
+    shared: Arc<Shared>,
+    is_held: bool,
+}
+
+impl Place {
+    /// Hashes a new password in this place; the result is a PHC string.
+    pub async fn hash(mut self, password: Password) -> Result<Secret<String>, HashingError> {
+        let (reply, answer) = oneshot::channel();
+        self.is_held = false;
+        self.shared.lock().push_reserved(Job::Hash { password, anonymous: true, reply });
+        self.shared.ready.notify_one();
+        answer.await.map_err(|_| HashingError::Stopped)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_held {
+            let mut queue = self.shared.lock();
+            queue.reserved = queue.reserved.saturating_sub(1);
+        }
     }
 }
 

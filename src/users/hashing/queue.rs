@@ -54,6 +54,8 @@ pub(super) struct Queue {
     pub(super) dear: bool,
     /// Threads at work on hashes for callers who have not signed in.
     pub(super) anonymous: usize,
+    /// Places that are reserved for such hashes, which may not come.
+    pub(super) reserved: usize,
     /// Other jobs that were taken since the last of those.
     passed: usize,
     pub(super) closed: bool,
@@ -94,16 +96,31 @@ impl Queue {
     }
 
     /// Whether there is room for `job` among `most`. What waits to be done one by one leaves half
-    /// of it to all others, and hashes for callers who have not signed in leave three quarters.
+    /// of it to all others.
     pub(super) fn has_room(&self, job: &Job, most: usize) -> bool {
         let dear = || self.jobs.iter().filter(|job| job.is_dear()).count();
-        let anonymous =
-            || self.anonymous + self.jobs.iter().filter(|job| job.is_anonymous()).count();
-        if job.is_anonymous() && anonymous() >= (most / ANONYMOUS_SHARE).max(1) {
-            return false;
-        }
+        self.taken() < most && !(job.is_dear() && dear() >= most.div_ceil(2))
+    }
+
+    /// Takes a place among `most` for a hash for a caller who has not signed in. All of these leave
+    /// three quarters of the places to others. `false` where there is none.
+    pub(super) fn reserve(&mut self, most: usize) -> bool {
+        let waiting = self.jobs.iter().filter(|job| job.is_anonymous()).count();
+        let held = self.reserved + self.anonymous + waiting;
+        let has_room = held < (most / ANONYMOUS_SHARE).max(1) && self.taken() < most;
+        self.reserved += usize::from(has_room);
+        has_room
+    }
+
+    /// Puts a job in a place that was reserved for it.
+    pub(super) fn push_reserved(&mut self, job: Job) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.jobs.push_back(job);
+    }
+
+    fn taken(&self) -> usize {
         // A job that a thread is about to take up does not wait in anybody's way.
-        self.jobs.len() + self.busy < most && !(job.is_dear() && dear() >= most.div_ceil(2))
+        self.jobs.len() + self.busy + self.reserved
     }
 }
 
@@ -141,19 +158,24 @@ mod tests {
     #[test]
     fn hashes_for_callers_who_have_not_signed_in_hold_a_quarter_of_the_queue() {
         let mut queue = Queue::default();
-        while queue.has_room(&hash(true), 16) {
-            queue.jobs.push_back(hash(true));
+        for place in 0..4 {
+            assert!(queue.reserve(16), "{place}");
+            if place > 0 {
+                queue.push_reserved(hash(true));
+            }
         }
-        assert_eq!(queue.jobs.len(), 4);
+        assert_eq!((queue.jobs.len(), queue.reserved), (3, 1));
         // Also once a thread is at one of them.
-        assert!(queue.take(2).is_some() && !queue.has_room(&hash(true), 16));
+        assert!(!queue.reserve(16) && queue.take(2).is_some() && !queue.reserve(16));
         let mut others = 0;
         while queue.has_room(&hash(false), 16) {
             queue.jobs.push_back(hash(false));
             others += 1;
         }
         assert_eq!(others, 12);
-        assert!(Queue::default().has_room(&hash(true), 1), "the smallest queue has a place");
+        queue.reserved -= 1;
+        assert!(queue.reserve(16), "a place that was given up is there again");
+        assert!(Queue::default().reserve(1), "the smallest queue has a place");
     }
 
     #[test]
