@@ -22,10 +22,10 @@ impl AccountLimits {
         Self { limits, audit }
     }
 
-    /// Refuses a sign-up that would not be admitted now, and counts nothing.
+    /// Refuses a sign-up that this process knows not to be admitted now, and counts nothing.
     pub async fn check_sign_up(&self, origin: &Origin, now: Timestamp) -> Result<(), AttemptError> {
         let result = match address_of(origin) {
-            Some(address) => self.limits.sign_ups.check_by_network(address, now).await,
+            Some(address) => self.limits.sign_ups.check_by_network(address, now),
             None => Err(AttemptError::Limited(Limited::FOR_A_MOMENT)),
         };
         self.record_refusal(result, Kind::SignUpLimited, Actor::Anonymous, origin, now).await

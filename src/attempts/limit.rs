@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::gate::Entered;
 use super::policy::{Delays, Rule};
 use super::record::{AT_LEAST, Record};
 use super::records::Records;
@@ -118,21 +119,19 @@ impl Limit {
         self.take(&self.0.names.of_network(self.0.kind, address), now).await
     }
 
-    /// Refuses a request from the network of `address` that would not be admitted now, and counts
-    /// nothing: for what can fail for other reasons before it is worth a write.
-    pub async fn check_by_network(
-        &self,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<(), AttemptError> {
+    /// Refuses a request from the network of `address` that this process knows not to be admitted
+    /// now. Asks no store and counts nothing.
+    pub fn check_by_network(&self, address: IpAddr, now: Timestamp) -> Result<(), AttemptError> {
         let Shared { records, policy, names, kind, .. } = &*self.0;
         if !policy.enabled {
             return Ok(());
         }
         let entered = records.enter(&names.of_network(*kind, address));
         let charge = |record: Record| record.charge(now, &policy.rule).map(|next| (next, ()));
-        let looked = records.look(&entered, charge).await?;
-        looked.map_err(|verdict| self.refuse(verdict))
+        match remembered_refusal(&entered, charge)? {
+            Some(verdict) => Err(self.refuse(verdict)),
+            None => Ok(()),
+        }
     }
 
     /// Counts a request of the user `id`, or refuses it.
@@ -164,6 +163,9 @@ impl Limit {
         let Shared { records, policy, .. } = &*self.0;
         let entered = records.enter(key);
         let charge = |record: Record| record.charge(now, &policy.rule).map(|next| (next, ()));
+        if let Some(verdict) = remembered_refusal(&entered, charge)? {
+            return Ok(Err(verdict));
+        }
         // A flood is refused by what is read, and does not queue up for the record.
         if entered.gate.record.try_lock().is_err()
             && let Err(verdict) = records.look(&entered, charge).await?
@@ -173,5 +175,18 @@ impl Limit {
         let expires_at =
             |record: &Record| record.shared.forgotten_at(&policy.rule).max(now.plus(AT_LEAST));
         records.change(&entered, expires_at, now, charge).await
+    }
+}
+
+/// A refusal by the record as this process last saw it. Other instances only ever add to it, so it
+/// stands, and a flood costs the store nothing.
+fn remembered_refusal(
+    entered: &Entered,
+    charge: impl Fn(Record) -> Result<(Record, ()), Verdict>,
+) -> Result<Option<Verdict>, StorageError> {
+    let seen = entered.gate.record.try_lock().ok().and_then(|seen| seen.clone());
+    match seen {
+        Some(text) => Ok(charge(Record::from_text(text.as_deref())?).err()),
+        None => Ok(None),
     }
 }

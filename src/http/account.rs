@@ -119,8 +119,9 @@ pub async fn signup(
     let now = app.clock.now();
     let server = &app.authorization_server;
     let origin = extract::origin(&request, &app);
+    // No flood reaches the store, for which logins would wait: one from few networks is refused by
+    // what is remembered and takes no places from others, one from many finds no place.
     app.account_limits.check_sign_up(&origin, now).await?;
-    // A flood from many networks is refused here, without a write that logins would wait behind.
     let place = server.hashing.reserve_anonymous()?;
     app.account_limits.admit_sign_up(&origin, now).await?;
     if app.config.require_verified_email {
