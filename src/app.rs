@@ -140,16 +140,21 @@ async fn open_keys(
     Ok(Custody::open(db, vault, policy, ledgers, lifetime, now).await?)
 }
 
+/// The key-encryption keys, the newest first, if there are any yet.
+pub fn find_sealing_keys(config: &Config) -> Result<Option<SealingKeys>, EncryptionKeyError> {
+    match &config.keys.encryption_key {
+        Some(given) => encryption_key::parse(given).map(Some),
+        None => encryption_key::find(&config.keys.directory),
+    }
+}
+
 async fn sealing_keys(
     config: &Config,
     db: &Db,
     random: &Random,
 ) -> Result<SealingKeys, StartError> {
     let directory = &config.keys.directory;
-    if let Some(given) = &config.keys.encryption_key {
-        return Ok(encryption_key::parse(given)?);
-    }
-    if let Some(found) = encryption_key::find(directory)? {
+    if let Some(found) = find_sealing_keys(config)? {
         return Ok(found);
     }
     if !Keys::is_empty(db).await.map_err(StartError::Database)? {
@@ -219,9 +224,16 @@ impl App {
         let revocations = revocations.clone();
         let ledgers = Ledgers { clients, revocations: revocations.clone(), audit };
         let custody = open_keys(&config, db, ledgers, random, now).await?;
-        custody.keys.check_all_open(now).await?;
+        custody.keys.check_can_sign(now).await?;
         // Of an algorithm that is new in the configuration, the first key.
-        custody.maintain(now).await?;
+        match custody.maintain(now).await {
+            // A key that is bad does not stop a service that has a good one.
+            Err(error @ (KeysError::Sealed(..) | KeysError::Unverified(..))) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(error, "the next signing keys were not made");
+            }
+            maintained => drop(maintained?),
+        }
         let keys = custody.keys.clone();
         let signer = Signer::new(keys.clone(), config.issuer.clone());
         custody.maintain_revocations(now).await.map_err(StartError::Database)?;

@@ -27,6 +27,7 @@ pub struct Metrics {
     revocations: IntGauge,
     revocations_age: Gauge,
     listeners: IntGauge,
+    keys_unverified: IntGauge,
 }
 
 /// What others count for themselves, read when somebody asks.
@@ -46,6 +47,8 @@ pub struct Readings {
     pub revocations_age: Duration,
     /// Who listens for them.
     pub listeners: usize,
+    /// Rows of signing keys that are not authentic.
+    pub keys_unverified: usize,
 }
 
 /// A counter that follows a count kept elsewhere.
@@ -132,6 +135,11 @@ impl Metrics {
             "signet_revocations_listeners",
             "Connections to the stream of revocations.",
         )?;
+        let keys_unverified = IntGauge::new(
+            "signet_signing_keys_unverified",
+            "Signing keys in the database that are not authentic, and not used.",
+        )?;
+        registry.register(Box::new(keys_unverified.clone()))?;
         registry.register(Box::new(revocations.clone()))?;
         registry.register(Box::new(revocations_age.clone()))?;
         registry.register(Box::new(listeners.clone()))?;
@@ -167,6 +175,7 @@ impl Metrics {
             revocations,
             revocations_age,
             listeners,
+            keys_unverified,
         })
     }
 
@@ -199,6 +208,7 @@ impl Metrics {
         self.revocations.set(gauge(readings.revocations));
         self.revocations_age.set(readings.revocations_age.as_secs_f64());
         self.listeners.set(gauge(readings.listeners));
+        self.keys_unverified.set(gauge(readings.keys_unverified));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

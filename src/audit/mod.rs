@@ -105,6 +105,10 @@ pub enum Kind {
     KeyRevoked,
     /// A signing key was brought from elsewhere.
     KeyImported,
+    /// The row of a signing key is not authentic: it is neither published nor used.
+    KeyUnverified,
+    /// The row of a signing key is taken for authentic from now on.
+    KeyAdopted,
     /// All private keys were sealed under another key-encryption key.
     KeysRewrapped,
 }
@@ -158,6 +162,8 @@ impl Kind {
             Self::KeyWithdrawn => "key.withdrawn",
             Self::KeyRevoked => "key.revoked",
             Self::KeyImported => "key.imported",
+            Self::KeyUnverified => "key.unverified",
+            Self::KeyAdopted => "key.adopted",
             Self::KeysRewrapped => "keys.rewrapped",
         }
     }

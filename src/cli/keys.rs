@@ -15,10 +15,12 @@ use crate::custody::view::KeptIn;
 use crate::custody::{
     self, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
 };
-use crate::keys::Algorithm;
+use crate::keys::authentic::examine_all;
 use crate::keys::jwks::Jwk;
-use crate::keys::store::KeyStore;
-use crate::secret::Secret;
+use crate::keys::store::{KeyStore, Rows};
+use crate::keys::{Algorithm, Keys};
+use crate::secret::{Secret, SealingKeys};
+use crate::storage::Db;
 use crate::time::{Clock, Timestamp};
 
 /// Longer files are no keys.
@@ -60,6 +62,17 @@ pub enum Command {
     },
     /// Take a compromised key out of JWKS at once; the spare signs from now on.
     Revoke {
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+        /// Why; kept in the audit trail.
+        #[arg(long)]
+        reason: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Vouch for a key whose row in the database is not authentic: it is published again.
+    Adopt {
         #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Why; kept in the audit trail.
@@ -145,7 +158,9 @@ async fn change(command: Command, config: &Config) -> Result<()> {
     let clock = Clock::system();
     let custody = app::open_custody(config, clock.now()).await?;
     // A compromised key can be taken out whether or not the others open.
-    if !matches!(command, Command::Revoke { .. } | Command::Retire { .. }) {
+    let checks_itself =
+        matches!(command, Command::Revoke { .. } | Command::Retire { .. } | Command::Adopt { .. });
+    if !checks_itself {
         let checked = custody.keys.check_all_open(clock.now()).await;
         checked.context("the signing keys cannot be used")?;
     }
@@ -179,6 +194,12 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             app::tell_instances(config).await;
             let view = RevocationView::new(kid, &done, custody.keys.policy(), now);
             show(json, &view, view.to_string().trim_end())
+        }
+        Command::Adopt { kid, reason, json } => {
+            let adopted = custody.adopt(&kid, &reason, by, clock.now()).await?;
+            app::tell_instances(config).await;
+            let view = custody.find(&kid, clock.now()).await?;
+            show(json, &view, &format!("key {kid} is taken for authentic: {adopted}"))
         }
         Command::Import { file, turn, algorithm, kid, verify_for, passphrase_file, json } => {
             let pem = read_file(&file)?;
@@ -218,7 +239,15 @@ fn show(json: bool, value: &impl Serialize, text: &str) -> Result<()> {
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
     let db = app::open_database(config).await?;
-    let stored = KeyStore::new(db).load_all().await.context("the keys cannot be read")?;
+    let rows = KeyStore::new(db.clone()).load_all().await.context("the keys cannot be read")?;
+    let stored = match checker(config, &db).await? {
+        Some(sealing) => {
+            let (keys, refused) = examine_all(&sealing, rows, now);
+            refused.iter().for_each(|row| eprintln!("signet: {row}"));
+            keys
+        }
+        None => rows.keys,
+    };
     let views = custody::view::of_all(stored, &config.keys.policy, now);
     if json {
         return output::json(&views);
@@ -255,13 +284,35 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
 
 async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {
     let db = app::open_database(config).await?;
-    let stored = KeyStore::new(db).find(kid).await.context("the keys cannot be read")?;
+    let stored = KeyStore::new(db.clone()).find(kid).await.context("the keys cannot be read")?;
+    if let (Some(stored), Some(sealing)) = (&stored, checker(config, &db).await?) {
+        let rows = Rows { keys: vec![stored.clone()], ..Rows::default() };
+        let (_, refused) = examine_all(&sealing, rows, Clock::system().now());
+        if let Some(refused) = refused.first() {
+            bail!("{refused}")
+        }
+    }
     let Some(public) = stored.map(|stored| stored.public()).transpose()? else {
         bail!("there is no key {}", kid.escape_debug())
     };
     match pem {
         true => output::print(public.to_pem().trim_end()),
         false => output::json(&Jwk::from(&public)),
+    }
+}
+
+/// What tells rows that are keys from others, where it is at hand and tags are there to be checked.
+async fn checker(config: &Config, db: &Db) -> Result<Option<SealingKeys>> {
+    let unreadable = "the keys cannot be read";
+    if Keys::await_adoption(db).await.context(unreadable)? {
+        return Ok(None);
+    }
+    match app::find_sealing_keys(config) {
+        Ok(Some(sealing)) => Ok(Some(sealing)),
+        _ => {
+            eprintln!("signet: the keys are not checked: there is no key-encryption key at hand");
+            Ok(None)
+        }
     }
 }
 

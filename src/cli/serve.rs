@@ -132,10 +132,13 @@ async fn follow_keys(app: Arc<App>) {
 async fn follow_once(app: &App, told: &mut HashSet<(String, Kind)>) -> Result<()> {
     let now = app.clock.now();
     app.keys.reload(now).await?;
-    if app.custody.maintain(now).await? > 0 {
+    let maintained = app.custody.maintain(now).await;
+    if maintained.as_ref().is_ok_and(|made| *made > 0) {
         app.tell_keys_changed().await;
     }
-    Ok(app.custody.tell_steps(told, now).await?)
+    // What is wrong with a key is recorded whether or not the next one can be made.
+    app.custody.tell_steps(told, now).await?;
+    Ok(maintained.map(drop)?)
 }
 
 /// Ticks that are missed are not made up for: the work is done as often as it can be.

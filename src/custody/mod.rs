@@ -1,6 +1,7 @@
 //! What is done to signing keys as a whole, by operators and by the service itself: the step in
 //! [`crate::keys`], how long tokens can live, and the audit event that says who did it and why.
 
+mod adoption;
 mod import;
 mod revocations;
 pub mod view;
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use crate::audit::{Actor, Audit, By, Event, Kind, Origin};
 use crate::clients::store::ClientStore;
+use crate::keys::adoption::Adoption;
 use crate::keys::chain::{Handover, Lead};
 use crate::keys::changes::{Grown, Revoked};
 use crate::keys::import::ImportError;
 use crate::keys::rotation::State;
 use crate::keys::store::StoredKey;
-use crate::keys::{Algorithm, Keys, KeysError, Policy, PublicKey, Rewrapped, Vault};
+use crate::keys::{Algorithm, Keys, KeysError, Opening, Policy, PublicKey, Rewrapped, Vault};
 use crate::revocations::Revocations;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
@@ -126,6 +128,8 @@ pub struct Custody {
     revocations: Revocations,
     audit: Audit,
     access_token_lifetime: Duration,
+    /// What became of keys from before their rows were authenticated, if this process did that.
+    pub adoption: Option<Adoption>,
 }
 
 impl Custody {
@@ -140,9 +144,11 @@ impl Custody {
     ) -> Result<Self, KeysError> {
         let Ledgers { clients, revocations, audit } = ledgers;
         let lifetime = longest_token_life(access_token_lifetime, &clients).await?;
-        let (keys, grown) = Keys::open(db, vault, policy, lifetime, now).await?;
-        let custody = Self { keys, clients, revocations, audit, access_token_lifetime };
+        let (keys, opening) = Keys::open(db, vault, policy, lifetime, now).await?;
+        let Opening { grown, adoption } = opening;
+        let custody = Self { keys, clients, revocations, audit, access_token_lifetime, adoption };
         custody.tell_of(&grown, now).await;
+        custody.record_adoption(now).await;
         Ok(custody)
     }
 
@@ -160,7 +166,7 @@ impl Custody {
         told: &mut HashSet<(String, Kind)>,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        for key in self.keys.list().await? {
+        for key in self.keys.list(now).await? {
             for (kind, at) in steps(&key, now) {
                 let step = (key.kid.clone(), kind);
                 if at < now.minus(STEPS_TOLD_FOR) || told.contains(&step) {
@@ -173,12 +179,13 @@ impl Custody {
                 }
             }
         }
+        self.record_unverified(told, now).await;
         Ok(())
     }
 
     /// All keys that are known, newest first.
     pub async fn list(&self, now: Timestamp) -> Result<Vec<KeyView>, StorageError> {
-        Ok(view::of_all(self.keys.list().await?, self.keys.policy(), now))
+        Ok(view::of_all(self.keys.list(now).await?, self.keys.policy(), now))
     }
 
     /// The key named `kid`.
@@ -187,8 +194,12 @@ impl Custody {
     }
 
     /// The public half of the key named `kid`.
-    pub async fn find_public(&self, kid: &str) -> Result<Option<PublicKey>, KeysError> {
-        let stored = self.keys.list().await?.into_iter().find(|key| key.kid == kid);
+    pub async fn find_public(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<Option<PublicKey>, KeysError> {
+        let stored = self.keys.list(now).await?.into_iter().find(|key| key.kid == kid);
         Ok(stored.map(|stored| stored.public()).transpose()?)
     }
 
@@ -237,7 +248,7 @@ impl Custody {
     }
 
     async fn is_retiring(&self, kid: &str, now: Timestamp) -> Result<bool, StorageError> {
-        let keys = self.keys.list().await?;
+        let keys = self.keys.list(now).await?;
         Ok(keys.iter().any(|key| key.kid == kid && key.times.state(now) == State::Retiring))
     }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::Brought;
-use crate::keys::chain::Handover;
+use crate::keys::chain::{Chain, Handover, Link};
 use crate::keys::changes::Revoked;
 use crate::keys::rotation::{NOT_PLANNED, State};
 use crate::keys::store::StoredKey;
@@ -60,7 +60,10 @@ pub struct KeyView {
 }
 
 /// All of `stored`, in their order.
-pub fn of_all(stored: Vec<StoredKey>, policy: &Policy, now: Timestamp) -> Vec<KeyView> {
+pub fn of_all(mut stored: Vec<StoredKey>, policy: &Policy, now: Timestamp) -> Vec<KeyView> {
+    for algorithm in Algorithm::ALL {
+        lead(&mut stored, algorithm, now);
+    }
     let expected: Vec<_> = Algorithm::ALL
         .into_iter()
         .map(|algorithm| (algorithm, expected_rotation(&stored, algorithm, policy, now)))
@@ -108,6 +111,23 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
         sealed_under: sealed_under(&key.private_key).map(str::to_owned),
         kid: key.kid,
         algorithm: key.algorithm,
+    }
+}
+
+/// Shows the spare as what signs where the key before it was lost: it does, whether or not that is
+/// stored by now.
+fn lead(stored: &mut [StoredKey], algorithm: Algorithm, now: Timestamp) {
+    let published =
+        stored.iter().filter(|key| key.algorithm == algorithm && key.is_published(now));
+    let links = published.map(|key| Link { kid: key.kid.clone(), times: key.times });
+    let mut chain = Chain::new(links, now);
+    if chain.is_headless(now) {
+        chain.lead(now);
+        for key in stored {
+            if let Ok(link) = chain.find(&key.kid) {
+                key.times = link.times;
+            }
+        }
     }
 }
 

@@ -79,6 +79,7 @@ pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
         revocations: app.revocations.count(),
         revocations_age: app.revocations.age(),
         listeners: app.listening(),
+        keys_unverified: app.keys.count_unverified(),
     };
     let text = app.metrics.render(readings).map_err(|error| Problem::internal().because(&error))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))

@@ -3,6 +3,8 @@
 //! moment exactly one signs, however a step is cut off: the chain is replaced as a whole or not at
 //! all. Its last key is a spare: published, and ready to sign at once should another be revoked.
 
+mod lost;
+
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
@@ -74,6 +76,9 @@ pub enum Refusal {
     /// Keys for an algorithm that signs nothing.
     #[error("{0} is not among the algorithms of the configuration (keys.algorithm, keys.also)")]
     NotConfigured(Algorithm),
+    /// Nobody has to vouch for it.
+    #[error("the key is authentic already")]
+    Authentic,
     /// There is no key to take over.
     #[error("no key waits to take over; one is being made")]
     NothingNext,
@@ -123,7 +128,9 @@ impl Chain {
     /// Whether a further key is needed now: because there is no spare, or because the spare's turn
     /// is to be planned.
     pub fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
-        !self.links.last().is_some_and(Link::is_spare) || self.spare_is_due(rules, now)
+        !self.links.last().is_some_and(Link::is_spare)
+            || self.spare_is_due(rules, now)
+            || self.is_headless(now)
     }
 
     fn spare_is_due(&self, rules: &Rules, now: Timestamp) -> bool {
@@ -143,6 +150,7 @@ impl Chain {
         now: Timestamp,
     ) -> Option<Handover> {
         let mut handover = None;
+        self.lead(now);
         if self.spare_is_due(rules, now)
             && let Some(due) = self.rotation_due(rules, now)
             && let Some(spare) = self.first_pending(now)
@@ -150,8 +158,7 @@ impl Chain {
             let published = self.links[spare].times.created_at.plus(rules.publish_ahead);
             handover = Some(self.hand_over(spare, due.max(published).max(now), rules, now));
         }
-        let signs = self.links.iter().any(|link| link.signs_after(now));
-        let at = if signs { NOT_PLANNED } else { first_at };
+        let at = if self.signs_at_all(now) { NOT_PLANNED } else { first_at };
         if let Some(last) = self.links.last_mut() {
             last.sign_until(at, rules, now);
         }

@@ -9,13 +9,13 @@ use super::import::Imported;
 use super::rotation::{State, Times};
 use super::store::{Change, StoredKey};
 use super::vault::Kept;
-use super::{Keys, KeysError, PublicKey, full, off_the_request_path};
+use super::{Keys, KeysError, PublicKey, full, off_the_request_path, tag};
 use crate::fault;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 
 /// More instances than could be first again and again.
-const MOST_TRIES: usize = 20;
+pub(super) const MOST_TRIES: usize = 20;
 
 /// A key that was made because one was needed.
 #[derive(Clone, Debug)]
@@ -60,8 +60,12 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Vec<Grown>, KeysError> {
         let rules = self.policy.rules(token_lifetime);
-        let mut all = Vec::new();
+        let (mut all, mut undecided) = (Vec::new(), Ok(()));
         for algorithm in self.policy.algorithms.all() {
+            if let Err(error) = self.check_decided(algorithm, now).await {
+                undecided = Err(error);
+                continue;
+            }
             if !self.load_chain(algorithm, now).await?.needs_key(&rules, now) {
                 continue;
             }
@@ -76,7 +80,7 @@ impl Keys {
             };
             all.extend(self.change(algorithm, Some(new), None, now, grown).await?);
         }
-        Ok(all)
+        if all.is_empty() { undecided.map(|()| all) } else { Ok(all) }
     }
 
     /// Plans the next key's turn after `lead`; the next spare is made with it.
@@ -91,6 +95,7 @@ impl Keys {
         if !self.policy.algorithms.all().contains(&algorithm) {
             return Err(Refusal::NotConfigured(algorithm).into());
         }
+        self.check_decided(algorithm, now).await?;
         // What is refused is refused before a key is made.
         self.load_chain(algorithm, now).await?.rotate(lead, &rules, now)?;
         self.change_with_spare(algorithm, &rules, None, now, |chain, now| {
@@ -110,7 +115,11 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Timestamp, KeysError> {
         let rules = self.policy.rules(token_lifetime);
-        let algorithm = self.find_published(kid, now).await?.algorithm;
+        let stored = self.find_published(kid, now).await?;
+        if let Err(error) = tag::check(self.vault.sealing(), &stored) {
+            return Err(KeysError::unverified(stored.kid, error));
+        }
+        let algorithm = stored.algorithm;
         let is_used = self.policy.algorithms.all().contains(&algorithm);
         let retire = |chain: &mut Chain| {
             match chain.find(kid)?.times.state(now) {
@@ -131,6 +140,9 @@ impl Keys {
     ) -> Result<Revoked, KeysError> {
         let rules = self.policy.rules(token_lifetime);
         let stored = self.find_published(kid, now).await?;
+        if let Err(error) = tag::check(self.vault.sealing(), &stored) {
+            return self.withdraw(stored, &error, now).await;
+        }
         let revoke = |chain: &mut Chain, now: Timestamp| {
             let times = chain.find(kid)?.times;
             chain.revoke(kid, &rules, now)?;
@@ -146,7 +158,8 @@ impl Keys {
         let mut left = self.load_chain(stored.algorithm, now).await?;
         left.revoke(kid, &rules, now)?;
         let is_used = self.policy.algorithms.all().contains(&stored.algorithm);
-        if is_used && left.active(now).is_none() {
+        let is_decided = self.check_decided(stored.algorithm, now).await.is_ok();
+        if is_used && is_decided && left.active(now).is_none() {
             self.check_all_open(now).await?;
             return self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await;
         }
@@ -171,6 +184,7 @@ impl Keys {
         if !self.policy.algorithms.all().contains(&algorithm) {
             return Err(Refusal::NotConfigured(algorithm).into());
         }
+        self.check_decided(algorithm, now).await?;
         // What is refused leaves everything as it is.
         self.load_chain(algorithm, now).await?.import(kid.clone(), lead, &rules, now)?;
         let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
@@ -216,7 +230,7 @@ impl Keys {
         Ok(gone)
     }
 
-    async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
+    pub(super) async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
         let stored = self.store.find(kid).await?.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?;
         if stored.revoked_at.is_some() || stored.times.state(now) == State::Retired {
             return Err(Refusal::Retired.into());
@@ -239,7 +253,7 @@ impl Keys {
     }
 
     async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
-        let links = links(self.store.load_published(now).await?, algorithm);
+        let links = links(self.published(now).await?.keys, algorithm);
         Ok(Chain::new(links, now))
     }
 
@@ -312,7 +326,10 @@ impl Keys {
                 Some(new) => self.room_for(new, now).await?,
                 None => None,
             };
-            let mut before = links(self.store.load_published(now).await?, algorithm);
+            let published = self.published(now).await?;
+            let ignored = published.ignored();
+            let stored = published.keys;
+            let mut before = links(stored.clone(), algorithm);
             before.retain(|link| replaced.as_ref() != Some(&link.kid));
             let mut chain = Chain::new(before.iter().cloned(), now);
             let result = decide(&mut chain)?;
@@ -320,16 +337,21 @@ impl Keys {
             let changed: Vec<_> = chain
                 .links()
                 .filter(|link| !is_new(link) && !before.contains(link))
-                .cloned()
+                .filter_map(|link| {
+                    let mut key = stored.iter().find(|key| key.kid == link.kid)?.clone();
+                    key.times = link.times;
+                    key.revoked_at = revoked.filter(|kid| *kid == key.kid).map(|_| now);
+                    Some(self.tagged(key))
+                })
                 .collect();
             let added = chain.links().find(|link| is_new(link)).zip(new);
-            let added = added.map(|(link, new)| new.clone().into_stored(link.times));
+            let added = added.map(|(link, new)| self.tagged(new.clone().into_stored(link.times)));
             let is_added = added.is_some();
             if changed.is_empty() && !is_added {
                 return Ok((result, false));
             }
-            let revoked = revoked.map(|kid| (kid, now));
-            let change = Change { algorithm, from_version, replaced, changed, added, revoked };
+            let ignored = &ignored;
+            let change = Change { algorithm, from_version, replaced, changed, added, ignored };
             match self.store.apply(&change).await {
                 Err(StorageError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
@@ -352,13 +374,14 @@ impl Kept {
             private_key: self.private_key,
             times,
             revoked_at: None,
+            tag: None,
         }
     }
 }
 
 /// Those of `algorithm` that a chain is made of. A revoked key is gone for every instance, also for
 /// one whose clock has not reached that moment: nothing it does may bring the key back.
-fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
+pub(super) fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
     let of_algorithm =
         stored.into_iter().filter(|key| key.algorithm == algorithm && key.revoked_at.is_none());
     of_algorithm.map(|key| Link { kid: key.kid, times: key.times }).collect()

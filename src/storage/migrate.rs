@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "roles", include_str!("../../migrations/0007_roles.sql")),
     (8, "admin", include_str!("../../migrations/0008_admin.sql")),
     (9, "revocations", include_str!("../../migrations/0009_revocations.sql")),
+    (10, "key tags", include_str!("../../migrations/0010_key_tags.sql")),
 ];
 
 /// What a migration begins with on PostgreSQL alone.

@@ -165,6 +165,7 @@ impl From<KeysError> for Problem {
             #[cfg(feature = "pkcs11")]
             KeysError::Token(_) => Self::unavailable(UNAVAILABLE).because(&error),
             KeysError::Sealed(..)
+            | KeysError::Unverified(..)
             | KeysError::NoToken(_)
             | KeysError::Key(_)
             | KeysError::NoneActive => Self::internal().because(&error),
@@ -184,6 +185,7 @@ impl From<Refusal> for Problem {
             | Refusal::Live
             | Refusal::InUse(_)
             | Refusal::Retired
+            | Refusal::Authentic
             | Refusal::Known(_) => StatusCode::CONFLICT,
         };
         Self::new(status, refusal.to_string())

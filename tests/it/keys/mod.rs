@@ -2,6 +2,7 @@
 //! algorithms, the key-encryption key, and what verifiers may cache.
 
 mod algorithms;
+mod authenticity;
 mod cache;
 mod crash;
 mod encryption_key;
