@@ -16,10 +16,11 @@ use crate::custody::{
     self, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
 };
 use crate::keys::authentic::examine_all;
+use crate::keys::import;
 use crate::keys::jwks::Jwk;
 use crate::keys::store::{KeyStore, Rows};
 use crate::keys::{Algorithm, Keys};
-use crate::secret::{Secret, SealingKeys};
+use crate::secret::{SealingKeys, Secret};
 use crate::storage::Db;
 use crate::time::{Clock, Timestamp};
 
@@ -85,7 +86,7 @@ pub enum Command {
     /// Bring in an RSA key from elsewhere: PKCS#1, PKCS#8 or encrypted PKCS#8, or a public key,
     /// which then only verifies.
     Import {
-        /// A PEM file; - for standard input.
+        /// A PEM file with one key, whatever else is in it; - for standard input.
         file: PathBuf,
         #[command(flatten)]
         turn: TurnArguments,
@@ -202,7 +203,9 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             show(json, &view, &format!("key {kid} is taken for authentic: {adopted}"))
         }
         Command::Import { file, turn, algorithm, kid, verify_for, passphrase_file, json } => {
+            // Text around a key may be in any encoding; the key itself is ASCII.
             let pem = read_file(&file)?;
+            let pem = Secret::new(String::from_utf8_lossy(&pem).into_owned());
             let passphrase = passphrase(&pem, passphrase_file.as_deref())?;
             let turn = turn.turn();
             let import = Import { pem, passphrase, algorithm, kid, turn, verify_for };
@@ -316,29 +319,34 @@ async fn checker(config: &Config, db: &Db) -> Result<Option<SealingKeys>> {
     }
 }
 
-fn read_file(file: &Path) -> Result<Secret<String>> {
+fn read_file(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     use std::io::Read;
-    let mut text = zeroize::Zeroizing::new(String::new());
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
     let shown = file.display();
     let read = match file.as_os_str() == "-" {
-        true => std::io::stdin().lock().take(LONGEST_FILE).read_to_string(&mut text),
+        true => std::io::stdin().lock().take(LONGEST_FILE).read_to_end(&mut bytes),
         false => std::fs::File::open(file)
-            .and_then(|file| file.take(LONGEST_FILE).read_to_string(&mut text)),
+            .and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes)),
     };
-    read.with_context(|| format!("cannot read {shown} as text"))?;
-    if text.len() as u64 >= LONGEST_FILE {
+    read.with_context(|| format!("cannot read {shown}"))?;
+    if bytes.len() as u64 >= LONGEST_FILE {
         bail!("{shown} is too long for a key");
     }
-    Ok(Secret::new(std::mem::take(&mut *text)))
+    Ok(bytes)
 }
 
 /// The passphrase of an encrypted key: from a file, or asked for.
 fn passphrase(pem: &Secret<String>, file: Option<&Path>) -> Result<Option<Secret<String>>> {
-    if !pem.expose().contains("BEGIN ENCRYPTED PRIVATE KEY") {
+    if !import::is_encrypted(pem.expose()) {
         return Ok(None);
     }
     let passphrase = match file {
-        Some(file) => Secret::new(read_file(file)?.expose().trim_end_matches(['\r', '\n']).into()),
+        Some(file) => {
+            let text = read_file(file)?;
+            let text = std::str::from_utf8(&text);
+            let text = text.with_context(|| format!("{} is no UTF-8", file.display()))?;
+            Secret::new(text.trim_end_matches(['\r', '\n']).into())
+        }
         None => Secret::new(
             rpassword::prompt_password("Passphrase: ")
                 .context("a passphrase is needed: give --passphrase-file")?,

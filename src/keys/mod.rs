@@ -16,6 +16,7 @@ pub mod foreign;
 pub mod import;
 pub mod jwks;
 mod mark;
+mod pem;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 pub mod policy;
@@ -168,7 +169,8 @@ impl Keys {
     pub async fn check_all_open(&self, now: Timestamp) -> Result<(), KeysError> {
         let signs = |key: &StoredKey| key.times.state(now) != rotation::State::Retiring;
         let mut published = self.published(now).await?;
-        let signing: Vec<_> = std::mem::take(&mut published.keys).into_iter().filter(signs).collect();
+        let signing: Vec<_> =
+            std::mem::take(&mut published.keys).into_iter().filter(signs).collect();
         let vault = self.vault.clone();
         let open = move || signing.iter().try_for_each(|key| vault.open_key(key).map(drop));
         off_the_request_path(open).await?;

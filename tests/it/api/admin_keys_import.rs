@@ -51,12 +51,21 @@ async fn keys_of_every_usual_form_come_in() {
     let service = Service::start().await;
     let encrypted =
         |key: &str, how: &str| pem(&format!("pkcs8 -topk8 {how} -passout env:PASSPHRASE"), key);
-    let keys = [(); 4].map(|()| new_key());
+    let keys = [(); 5].map(|()| new_key());
+    // A key with its certificate, as they leave a keystore: with attributes around both.
+    let certificate = pem("req -x509 -new -key /dev/stdin -subj /CN=former -days 2", &keys[4]);
+    let export = "pkcs12 -export -name former -passout env:PASSPHRASE";
+    let keystore = openssl(export, format!("{}{certificate}", keys[4]).as_bytes());
+    let keystore = openssl("pkcs12 -nodes -passin env:PASSPHRASE", &keystore);
+    let keystore = String::from_utf8(keystore).expect("PEM");
+    assert!(keystore.contains("Bag Attributes") && keystore.contains("BEGIN CERTIFICATE"));
+    let keystore = format!("{certificate}{keystore}");
     for (name, key, passphrase) in [
         ("PKCS#1", pem("rsa -traditional", &keys[0]), None),
         ("PKCS#8", format!("a line before\n{}", keys[1]), None),
         ("PBKDF2", encrypted(&keys[2], "-v2 aes-256-cbc"), Some(PASSPHRASE)),
         ("scrypt", encrypted(&keys[3], "-scrypt"), Some(PASSPHRASE)),
+        ("PKCS#12", keystore, None),
     ] {
         let body = json!({ "pem": key, "passphrase": passphrase, "activate_in": "1d" });
         let answer = service.post(PATH, body.clone()).await.expect(201);
@@ -122,6 +131,13 @@ async fn what_is_weak_or_unreadable_is_refused_with_the_reason() {
         (dear, Some(PASSPHRASE), "takes too long"),
         (pem("rsa -traditional -aes256 -passout env:PASSPHRASE", &key), Some(PASSPHRASE), "old"),
         (key.replace("MII", "MIJ"), None, "cannot be read"),
+        (format!("{key}\n{}", pem("rsa -traditional", &weak)), None, "2 private keys"),
+        (pem("pkey -pubout", &key).repeat(2), None, "2 public keys"),
+        (
+            pem("genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048", ""),
+            None,
+            "DH PARAMETERS",
+        ),
         ("no PEM".into(), None, "no PEM"),
         (String::new(), None, "no PEM"),
     ] {
