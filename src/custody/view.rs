@@ -117,8 +117,7 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
 /// Shows the spare as what signs where the key before it was lost: it does, whether or not that is
 /// stored by now.
 fn lead(stored: &mut [StoredKey], algorithm: Algorithm, now: Timestamp) {
-    let published =
-        stored.iter().filter(|key| key.algorithm == algorithm && key.is_published(now));
+    let published = stored.iter().filter(|key| key.algorithm == algorithm && key.is_published(now));
     let links = published.map(|key| Link { kid: key.kid.clone(), times: key.times });
     let mut chain = Chain::new(links, now);
     if chain.is_headless(now) {

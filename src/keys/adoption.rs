@@ -91,7 +91,10 @@ impl Keys {
         let signs = |key: &StoredKey| !key.is_foreign() && key.is_published(now);
         if !good.iter().any(signs) {
             // Most likely the key-encryption key is another one than theirs. Nothing has happened.
-            return Err(waiting.into_iter().next().map_or(KeysError::NoneActive, |(_, error)| error));
+            return Err(waiting
+                .into_iter()
+                .next()
+                .map_or(KeysError::NoneActive, |(_, error)| error));
         }
         let tagged: Vec<_> = good.into_iter().map(|key| self.tagged(key)).collect();
         if !self.record_adoption(&tagged, &marker, now).await? {

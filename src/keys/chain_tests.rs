@@ -158,6 +158,25 @@ fn a_spare_is_due_before_the_active_key_has_signed_for_its_time() {
 }
 
 #[test]
+fn the_spare_leads_a_chain_that_has_lost_its_other_keys() {
+    check(&[
+        ("b 0 *..", 50, Grow, Ok("b 0 50..*, n 50 *..")),
+        ("a 0 0..100, b 0 *..", 120, Grow, Ok("a 0 0..100, b 0 120..*, n 120 *..")),
+        // It has not lost what is to sign one day.
+        ("a 0 300..*, b 0 *..", 250, Grow, Ok("a 0 300..*, b 0 *..*, n 250 *..")),
+    ]);
+    for (before, lost) in [
+        ("b 0 *..", true),
+        ("a 0 0..100, b 0 *..", true),
+        ("a 0 0..*, b 0 *..", false),
+        ("b 0 200..*, c 0 *..", false),
+        ("", false),
+    ] {
+        assert_eq!(chain(before, 120).is_headless(at(120)), lost, "{before}");
+    }
+}
+
+#[test]
 fn a_rotation_plans_the_next_turn_and_only_ever_brings_it_forward() {
     const WAITS: &str = "a 0 0..*, b 0 *..";
     const UNDER_WAY: &str = "a 0 0..200, b 0 200..*, c 100 *..";

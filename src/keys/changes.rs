@@ -230,7 +230,11 @@ impl Keys {
         Ok(gone)
     }
 
-    pub(super) async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
+    pub(super) async fn find_published(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<StoredKey, KeysError> {
         let stored = self.store.find(kid).await?.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?;
         if stored.revoked_at.is_some() || stored.times.state(now) == State::Retired {
             return Err(Refusal::Retired.into());

@@ -4,22 +4,14 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use rsa::RsaPrivateKey;
 use rsa::pkcs8::EncodePublicKey;
-use rsa::sha2::Sha256;
-use rsa::signature::{SignatureEncoding, Signer};
-use serde_json::{Value, json};
+use serde_json::json;
 use signet::secret::{Random, SealingKey};
-use signet::storage::Db;
-use signet::time::Clock;
 
-use crate::support::client::{Client, PASSWORD, Send};
-use crate::support::jwt::Jwt;
+use super::attacker::{NEVER, SIGNING, VERIFYING, World, database, stored};
 use crate::support::keys::{active, foreign_key, key, kids, published, spare};
 use crate::support::process::poll_async;
-use crate::support::signet::{Backend, Signet};
+use crate::support::signet::{Backend, Builder, Signet};
 
 macro_rules! on_both_databases {
     ($($name:ident),+ $(,)?) => {
@@ -50,156 +42,6 @@ on_both_databases! {
     rows_of_before_are_authenticated_once_and_told,
 }
 
-/// A service with an administrator and a client, and what an attacker has: the database.
-struct World {
-    signet: Signet,
-    db: Db,
-    /// The claims of the administrator's token.
-    claims: Value,
-    secret: String,
-}
-
-/// Where the tables are that `signet` uses.
-async fn database(signet: &Signet) -> Db {
-    let url = signet.environment().find(|(name, _)| *name == "SIGNET__DATABASE__URL");
-    let file = format!("sqlite://{}/data/signet.db", signet.folder().display());
-    Db::connect(url.map_or(&file, |(_, url)| url), 2).await.expect("a database")
-}
-
-fn now() -> i64 {
-    Clock::system().now().as_unix()
-}
-
-impl World {
-    async fn start(backend: Backend) -> Self {
-        let signet = Signet::builder().backend(backend).set("keys.publish_ahead", "1h").start();
-        let add = ["users", "add", "root@example.com", "--password-stdin", "--roles", "admin"];
-        signet.cli_ok(&add, PASSWORD);
-        let secret = signet.add_confidential("service", &["--grants", "client_credentials"]);
-        let fields = [
-            ("username", "root@example.com"),
-            ("password", PASSWORD),
-            ("scope", "openid signet:admin"),
-        ];
-        let client = Client::new(signet.base());
-        let token = client.form("/login", &fields).await.tokens().access_token;
-        client.get("/admin/keys").bearer_auth(&token).answer().await.expect(200);
-        let claims = Jwt::decode(&token).claims;
-        let db = database(&signet).await;
-        Self { signet, db, claims, secret }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(self.signet.base())
-    }
-
-    fn credentials(&self) -> (&str, &str) {
-        ("service", &self.secret)
-    }
-
-    async fn sql(&self, text: &str) {
-        let text = sqlx::AssertSqlSafe(text.to_owned());
-        self.db.execute(sqlx::query(text)).await.expect("the attacker can write");
-    }
-
-    /// The administrator's token as the owner of `private` would make it.
-    fn forged(&self, private: &RsaPrivateKey, kid: &str) -> String {
-        let header = json!({ "alg": "RS256", "typ": "at+jwt", "kid": kid });
-        let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
-        let signed = format!("{}.{}", encode(&header), encode(&self.claims));
-        let signer = rsa::pkcs1v15::SigningKey::<Sha256>::new(private.clone());
-        let signature = signer.sign(signed.as_bytes()).to_vec();
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-
-    /// Waits until the service counts so many rows that are no keys.
-    async fn alarms(&self, count: usize) {
-        let line = format!("\nsignet_signing_keys_unverified {count}\n");
-        let client = self.client();
-        let seen = poll_async(Duration::from_secs(20), async || {
-            let metrics = client.get("/metrics").answer().await.expect(200).body;
-            metrics.contains(&line).then_some(())
-        });
-        assert!(seen.await.is_some(), "{count} rows are not counted: {}", self.signet.output());
-    }
-
-    /// Checks that `kid` is nowhere, and its owner nobody.
-    async fn assert_no_key(&self, kid: &str, private: Option<&RsaPrivateKey>) {
-        let client = self.client();
-        let jwks = client.jwks().await;
-        assert!(!published(&jwks).contains(&kid.to_owned()), "{kid} is published: {jwks}");
-        if let Some(private) = private {
-            let forged = self.forged(private, kid);
-            for path in ["/admin/keys", "/users/me"] {
-                let answer = client.get(path).bearer_auth(&forged).answer().await;
-                answer.expect_problem(401);
-            }
-            assert!(!client.is_active(self.credentials(), &forged).await, "{kid}");
-        }
-        assert!(self.logged(kid) > 0, "{kid}: {}", self.signet.output());
-        let recorded = poll_async(Duration::from_secs(20), async || {
-            (self.events("key.unverified", kid).await == 1).then_some(())
-        });
-        assert!(recorded.await.is_some(), "{kid} is not recorded");
-    }
-
-    /// How often the log says that this is no key.
-    fn logged(&self, kid: &str) -> usize {
-        let output = self.signet.output();
-        let says_so = |line: &&str| line.contains("is not authentic") && line.contains(kid);
-        output.lines().filter(says_so).count()
-    }
-
-    async fn events(&self, event: &str, subject: &str) -> usize {
-        let query = "SELECT id FROM audit_events WHERE event = $1 AND subject = $2 LIMIT 10";
-        let query = sqlx::query(query).bind(event.to_owned()).bind(subject.to_owned());
-        self.db.fetch_all(query).await.expect("events").len()
-    }
-
-    /// Checks that tokens are issued and verify, and that the service can start again.
-    async fn assert_serves(&mut self) {
-        for restart in [false, true] {
-            if restart {
-                self.signet.term();
-                self.signet.restart();
-            }
-            let client = self.client();
-            let token = client.client_token(self.credentials()).await;
-            Jwt::verify(&token, &client.jwks().await);
-            assert!(client.is_active(self.credentials(), &token).await);
-        }
-    }
-
-    /// Inserts a row as the attacker would like to have it.
-    async fn plant(&self, kid: &str, public: &str, private: &str, span: [Option<i64>; 3]) {
-        let [activates, deactivates, retires] = span.map(|at| match at {
-            Some(NEVER) => NEVER.to_string(),
-            Some(at) => (now() + at).to_string(),
-            None => "NULL".to_owned(),
-        });
-        self.sql(&format!(
-            "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, \
-             activates_at, deactivates_at, retires_at) VALUES ('{kid}', 'RS256', '{public}', \
-             '{private}', {}, {activates}, {deactivates}, {retires})",
-            now() - 9000
-        ))
-        .await;
-    }
-}
-
-/// The public part of a key as it is stored.
-fn stored(private: &RsaPrivateKey) -> String {
-    let document = private.to_public_key().to_public_key_der().expect("DER");
-    STANDARD.encode(document.as_bytes())
-}
-
-/// What is not planned.
-const NEVER: i64 = 253_402_300_799;
-/// Signing, and ending some day.
-const SIGNING: [Option<i64>; 3] = [Some(-100), Some(9000), Some(90_000)];
-/// Only verifying.
-const VERIFYING: [Option<i64>; 3] = [Some(-100), Some(-100), Some(90_000)];
-
 async fn a_planted_row_is_no_key(backend: Backend) {
     let mut world = World::start(backend).await;
     let (private, thumbprint) = foreign_key();
@@ -214,10 +56,14 @@ async fn a_planted_row_is_no_key(backend: Backend) {
     world.plant("foreign", &public, "", VERIFYING).await;
     world.plant("with-another-tag", &public, &garbage, SIGNING).await;
     let tag = "SELECT tag FROM signing_keys WHERE tag IS NOT NULL LIMIT 1";
-    world.sql(&format!("UPDATE signing_keys SET tag = ({tag}) WHERE kid = 'with-another-tag'")).await;
+    world
+        .sql(&format!("UPDATE signing_keys SET tag = ({tag}) WHERE kid = 'with-another-tag'"))
+        .await;
     world.plant("with-an-own-tag", &public, &own.seal(b"x", "y"), SIGNING).await;
     let tag = own.seal(b"", "with-an-own-tag");
-    world.sql(&format!("UPDATE signing_keys SET tag = '{tag}' WHERE kid = 'with-an-own-tag'")).await;
+    world
+        .sql(&format!("UPDATE signing_keys SET tag = '{tag}' WHERE kid = 'with-an-own-tag'"))
+        .await;
     world.plant("no-algorithm", &public, "", VERIFYING).await;
     world.sql("UPDATE signing_keys SET algorithm = 'ROT13' WHERE kid = 'no-algorithm'").await;
 
@@ -255,7 +101,9 @@ async fn a_planted_row_is_no_key(backend: Backend) {
 async fn a_changed_row_is_no_key_and_the_spare_signs(backend: Backend) {
     let changes: [(&str, fn(&str, &str) -> Vec<String>); 6] = [
         ("signs from another time", |kid, _| {
-            vec![format!("UPDATE signing_keys SET activates_at = activates_at - 1 WHERE kid = '{kid}'")]
+            vec![format!(
+                "UPDATE signing_keys SET activates_at = activates_at - 1 WHERE kid = '{kid}'"
+            )]
         }),
         ("signs for ever", |kid, _| {
             vec![format!("UPDATE signing_keys SET deactivates_at = NULL WHERE kid = '{kid}'")]
@@ -275,8 +123,12 @@ async fn a_changed_row_is_no_key_and_the_spare_signs(backend: Backend) {
     ];
     let mut world = World::start(backend).await;
     let (private, _) = foreign_key();
+    let mut untagged = String::new();
     for (number, (what, change)) in changes.into_iter().enumerate() {
         let (old, next) = (active(&world.signet), spare(&world.signet));
+        if what == "has no tag" {
+            untagged = old.clone();
+        }
         for statement in change(&old, &stored(&private)) {
             world.sql(&statement).await;
         }
@@ -290,16 +142,23 @@ async fn a_changed_row_is_no_key_and_the_spare_signs(backend: Backend) {
         });
         assert!(made.await.is_some(), "{what}: there is no spare");
     }
+    // One for which somebody vouches does not sign any more, since others do.
+    world.signet.cli_ok(&["keys", "adopt", &untagged, "--reason", "a drill"], "");
+    world.alarms(5).await;
+    assert_eq!(key(&world.signet, &untagged)["state"], "retiring");
+    assert!(published(&world.client().jwks().await).contains(&untagged));
+    world.sql(&format!("UPDATE signing_keys SET tag = NULL WHERE kid = '{untagged}'")).await;
+    world.alarms(6).await;
     // Two parts that change places; and a spare that gets another name.
     let (one, other) = (active(&world.signet), spare(&world.signet));
-    let public = format!(
-        "(SELECT public_key FROM signing_keys WHERE kid = '{one}') WHERE kid = '{other}'"
-    );
+    let public =
+        format!("(SELECT public_key FROM signing_keys WHERE kid = '{one}') WHERE kid = '{other}'");
     world.sql(&format!("UPDATE signing_keys SET public_key = {public}")).await;
     world.alarms(7).await;
     world.assert_no_key(&other, None).await;
     world.assert_serves().await;
-    let renamed = poll_async(Duration::from_secs(20), async || kids(&world.signet, "pending").pop());
+    let renamed =
+        poll_async(Duration::from_secs(20), async || kids(&world.signet, "pending").pop());
     let renamed = renamed.await.expect("another spare");
     world.sql(&format!("UPDATE signing_keys SET kid = 'renamed' WHERE kid = '{renamed}'")).await;
     world.alarms(8).await;
@@ -389,7 +248,7 @@ async fn nothing_is_authenticated_a_second_time(backend: Backend) {
 /// The database as the version before had it, with a key-encryption key of one's own.
 async fn rows_of_before_are_authenticated_once_and_told(backend: Backend) {
     let kek = SealingKey::generate(&Random::system()).expose().clone();
-    let set = |builder: crate::support::signet::Builder| builder.set("keys.encryption_key", &kek);
+    let set = |builder: Builder| builder.set("keys.encryption_key", &kek);
     let signet = set(Signet::builder().backend(backend)).prepare();
     signet.cli_ok(&["users", "list"], "");
     let db = database(&signet).await;

@@ -2,6 +2,7 @@
 //! algorithms, the key-encryption key, and what verifiers may cache.
 
 mod algorithms;
+mod attacker;
 mod authenticity;
 mod cache;
 mod crash;

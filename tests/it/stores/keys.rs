@@ -45,6 +45,7 @@ on_both_databases! {
     a_row_that_makes_no_sense_hides_no_other,
     tags_are_given_to_all_rows_once,
     a_row_is_withdrawn_without_its_tag,
+    the_version_before_reads_the_keys_and_changes_none,
 }
 
 /// A store, and a way around it.
@@ -270,10 +271,30 @@ async fn a_row_is_withdrawn_without_its_tag(store: &KeyStore) {
     assert!(matches!(stale, Err(StorageError::Conflict)), "{stale:?}");
     store.withdraw(&first, 2, at(9)).await.unwrap();
     let left = store.find("first").await.unwrap().unwrap();
-    assert_eq!((left.tag, left.revoked_at, left.times.retires_at), (None, Some(at(9)), Some(at(9))));
+    assert_eq!(
+        (left.tag, left.revoked_at, left.times.retires_at),
+        (None, Some(at(9)), Some(at(9)))
+    );
     assert_eq!(store.version(Algorithm::Es256).await.unwrap(), 3);
     let again = store.withdraw(&first, 3, at(10)).await;
     assert!(matches!(again, Err(StorageError::Conflict)), "{again:?}");
+}
+
+async fn the_version_before_reads_the_keys_and_changes_none(store: &Tested) {
+    begin(store).await;
+    let before = contents(store).await;
+    let version = "SELECT version FROM key_chains WHERE algorithm = $1";
+    let version = store.db.fetch_optional(sqlx::query(version).bind("ES256")).await.unwrap();
+    assert_eq!(sqlx::Row::try_get::<i64, _>(&version.unwrap(), "version").unwrap(), 2);
+    // How each of its changes begins.
+    let raise = "INSERT INTO key_chains (algorithm, version) VALUES ($1, $2 + 1) \
+                 ON CONFLICT (algorithm) DO UPDATE SET version = key_chains.version + 1 \
+                 WHERE key_chains.version = $2";
+    for algorithm in ["ES256", "RS256"] {
+        let raised = store.db.execute(sqlx::query(raise).bind(algorithm).bind(2_i64)).await;
+        assert!(raised.is_err(), "{algorithm}: {raised:?}");
+    }
+    assert_eq!(contents(store).await, before);
 }
 
 const LIFETIME: Duration = Duration::from_secs(60);

@@ -83,10 +83,7 @@ pub fn poll<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T>
 }
 
 /// The same for what has to be waited for itself.
-pub async fn poll_async<T>(
-    limit: Duration,
-    mut ask: impl AsyncFnMut() -> Option<T>,
-) -> Option<T> {
+pub async fn poll_async<T>(limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask().await {
