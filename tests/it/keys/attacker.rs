@@ -94,8 +94,11 @@ impl World {
     /// Checks that `kid` is nowhere, and its owner nobody.
     pub async fn assert_no_key(&self, kid: &str, private: Option<&RsaPrivateKey>) {
         let client = self.client();
-        let jwks = client.jwks().await;
-        assert!(!published(&jwks).contains(&kid.to_owned()), "{kid} is published: {jwks}");
+        // It may have been counted a moment before the keys were read anew.
+        let gone = poll_async(Duration::from_secs(20), async || {
+            (!published(&client.jwks().await).contains(&kid.to_owned())).then_some(())
+        });
+        assert!(gone.await.is_some(), "{kid} is published");
         if let Some(private) = private {
             let forged = self.forged(private, kid);
             for path in ["/admin/keys", "/users/me"] {
@@ -109,6 +112,15 @@ impl World {
             (self.events("key.unverified", kid).await == 1).then_some(())
         });
         assert!(recorded.await.is_some(), "{kid} is not recorded");
+    }
+
+    /// Waits until `kid` is published.
+    pub async fn assert_published(&self, kid: &str) {
+        let client = self.client();
+        let there = poll_async(Duration::from_secs(20), async || {
+            published(&client.jwks().await).contains(&kid.to_owned()).then_some(())
+        });
+        assert!(there.await.is_some(), "{kid} is not published");
     }
 
     /// How often the log says that this is no key.
