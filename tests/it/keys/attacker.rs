@@ -107,7 +107,10 @@ impl World {
             }
             assert!(!client.is_active(self.credentials(), &forged).await, "{kid}");
         }
-        assert!(self.logged(kid) > 0, "{kid}: {}", self.signet.output());
+        // What it writes is read by a thread of its own.
+        let logged =
+            poll_async(Duration::from_secs(20), async || (self.logged(kid) > 0).then_some(()));
+        assert!(logged.await.is_some(), "{kid}: {}", self.signet.output());
         let recorded = poll_async(Duration::from_secs(20), async || {
             (self.events("key.unverified", kid).await == 1).then_some(())
         });
