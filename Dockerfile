@@ -16,8 +16,10 @@ RUN apt-get update && apt-get install --yes --no-install-recommends ca-certifica
 COPY --from=build /signet /usr/local/bin/signet
 USER 10001:10001
 WORKDIR /var/lib/signet
-# Inside a container, loopback would reach nobody.
-ENV SIGNET__HTTP__LISTEN=0.0.0.0:8080
+# Inside a container, loopback would reach nobody, so the profile is the one that is closed until it is
+# configured. `signet config check` says what is missing.
+ENV SIGNET__PROFILE=production \
+    SIGNET__HTTP__LISTEN=0.0.0.0:8080
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["signet"]

@@ -1,5 +1,6 @@
 //! The composition root: an [`App`] from a [`Config`]. The only place that picks engines.
 
+mod startup;
 mod stores;
 
 use std::sync::Arc;
@@ -7,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, Semaphore};
 
+pub use startup::wait_for_stores;
 pub use stores::{Stores, open_database};
 
-use crate::accounts::{Accounts, Roles};
-use crate::attempts::{Attempts, Names, RefreshLimit};
+use crate::accounts::{AccountLimits, Accounts, Roles};
+use crate::attempts::{Attempts, Limits, Names, RefreshLimit, RevocationLimit};
 use crate::audit::Audit;
 use crate::clients::ClientRegistry;
 use crate::clients::store::ClientStore;
@@ -92,7 +94,17 @@ async fn open_attempts(
     })
 }
 
-/// The same for the command line.
+/// The limits on sign-ups, mail and own changes, kept beside the attempts and under the same names.
+fn open_limits(config: &Config, stores: &Stores, names: &Names) -> AccountLimits {
+    let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
+    let limits = match &stores.redis {
+        None => Limits::in_sql(&stores.db, names, sign_ups, mails),
+        Some(redis) => Limits::in_redis(redis, names, sign_ups, mails),
+    };
+    AccountLimits::new(limits, stores.audit.clone())
+}
+
+/// The attempts alone, for the command line.
 pub async fn open_attempts_alone(
     config: &Config,
     stores: &Stores,
@@ -140,16 +152,21 @@ async fn open_keys(
     Ok(Custody::open(db, vault, policy, ledgers, lifetime, now).await?)
 }
 
+/// The key-encryption keys, the newest first, if there are any yet.
+pub fn find_sealing_keys(config: &Config) -> Result<Option<SealingKeys>, EncryptionKeyError> {
+    match &config.keys.encryption_key {
+        Some(given) => encryption_key::parse(given).map(Some),
+        None => encryption_key::find(&config.keys.directory),
+    }
+}
+
 async fn sealing_keys(
     config: &Config,
     db: &Db,
     random: &Random,
 ) -> Result<SealingKeys, StartError> {
     let directory = &config.keys.directory;
-    if let Some(given) = &config.keys.encryption_key {
-        return Ok(encryption_key::parse(given)?);
-    }
-    if let Some(found) = encryption_key::find(directory)? {
+    if let Some(found) = find_sealing_keys(config)? {
         return Ok(found);
     }
     if !Keys::is_empty(db).await.map_err(StartError::Database)? {
@@ -194,6 +211,8 @@ pub struct App {
     pub authorization_server: AuthorizationServer,
     /// Whole accounts.
     pub accounts: Accounts,
+    /// The limits on sign-ups, mail and own changes.
+    pub account_limits: AccountLimits,
     /// The roles and who has them.
     pub roles: Roles,
     /// What is done to clients.
@@ -219,14 +238,22 @@ impl App {
         let revocations = revocations.clone();
         let ledgers = Ledgers { clients, revocations: revocations.clone(), audit };
         let custody = open_keys(&config, db, ledgers, random, now).await?;
-        custody.keys.check_all_open(now).await?;
+        custody.keys.check_can_sign(now).await?;
         // Of an algorithm that is new in the configuration, the first key.
-        custody.maintain(now).await?;
+        match custody.maintain(now).await {
+            // A key that is bad does not stop a service that has a good one.
+            Err(error @ (KeysError::Sealed(..) | KeysError::Unverified(..))) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(error, "the next signing keys were not made");
+            }
+            maintained => drop(maintained?),
+        }
         let keys = custody.keys.clone();
         let signer = Signer::new(keys.clone(), config.issuer.clone());
         custody.maintain_revocations(now).await.map_err(StartError::Database)?;
         revocations.follow(&signer, async || {}, now).await?;
         let attempts = open_attempts(&config, &stores, &keys, now).await?;
+        let account_limits = open_limits(&config, &stores, attempts.names());
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
         let postman = open_postman(&config, &stores, &keys, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
@@ -239,6 +266,8 @@ impl App {
             hashing: Arc::new(hashing),
             attempts,
             refresh_limit: RefreshLimit::new(config.refresh_limits),
+            revocation_limit: RevocationLimit::new(config.revocation_limits),
+            refreshes: metrics.refreshes.clone(),
             sessions: stores.sessions,
             revocations: revocations.clone(),
             requires_verified_email: config.require_verified_email,
@@ -259,6 +288,7 @@ impl App {
             signer,
             authorization_server,
             accounts: stores.accounts,
+            account_limits,
             roles: stores.roles,
             registrar: stores.registrar,
             postman,

@@ -21,7 +21,8 @@
 //! - [`clients`]: who may ask for tokens, and for which.
 //! - [`revocations`]: what siblings must hear of tokens that are dead before their time.
 //! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
-//! - [`attempts`]: how often a password may be guessed, and a session refreshed.
+//! - [`attempts`]: how often a password may be guessed, a session refreshed, and how many sign-ups,
+//!   mails and own changes there may be.
 //! - [`audit`]: who did what to whom.
 //! - [`mail`]: the outbox, templates, and the way to an SMTP server.
 //!

@@ -17,16 +17,23 @@ pub struct Metrics {
     tokens: IntCounterVec,
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
+    /// What refresh tokens met.
+    pub refreshes: Refreshes,
     hashing_waiting: IntGauge,
     hashes: Counted,
     logins_limited: Counted,
     refreshes_limited: Counted,
+    revocations_limited: Counted,
+    sign_ups_limited: Counted,
+    mails_limited: Counted,
+    own_changes_limited: Counted,
     mails: IntCounterVec,
     /// Mails that wait in the outbox.
     pub mails_waiting: IntGauge,
     revocations: IntGauge,
     revocations_age: Gauge,
     listeners: IntGauge,
+    keys_unverified: IntGauge,
 }
 
 /// What others count for themselves, read when somebody asks.
@@ -40,12 +47,62 @@ pub struct Readings {
     pub logins_limited: u64,
     /// Refreshes that were refused unseen.
     pub refreshes_limited: u64,
+    /// Revocations that were refused.
+    pub revocations_limited: u64,
+    /// Sign-ups that were refused before their hash.
+    pub sign_ups_limited: u64,
+    /// Requests for mail that were refused.
+    pub mails_limited: u64,
+    /// Changes of users' own accounts that were refused.
+    pub own_changes_limited: u64,
     /// Revocations that siblings have to know of.
     pub revocations: usize,
     /// How long ago those were known to be all.
     pub revocations_age: Duration,
     /// Who listens for them.
     pub listeners: usize,
+    /// Rows of signing keys that are not authentic.
+    pub keys_unverified: usize,
+}
+
+/// What refresh tokens met, by outcome. Cheap to clone.
+#[derive(Clone)]
+pub struct Refreshes {
+    /// The newest one, which was redeemed.
+    pub advanced: IntCounter,
+    /// A redeemed one within the retry window, which got the same successor again.
+    pub replayed: IntCounter,
+    /// A redeemed one that came back late, before its successor was redeemed.
+    pub recovered: IntCounter,
+    /// One newer than the record: the session store had lost writes.
+    pub healed: IntCounter,
+    /// A displaced one, which ended its session.
+    pub reused: IntCounter,
+    all: IntCounterVec,
+}
+
+impl Refreshes {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let all = IntCounterVec::new(
+            Opts::new("signet_refreshes_total", "Refresh tokens presented, by what came of it."),
+            &["outcome", "reason"],
+        )?;
+        registry.register(Box::new(all.clone()))?;
+        let of = |outcome| all.with_label_values(&[outcome, ""]);
+        Ok(Self {
+            advanced: of("advanced"),
+            replayed: of("replayed"),
+            recovered: of("recovered"),
+            healed: of("healed"),
+            reused: of("reused"),
+            all,
+        })
+    }
+
+    /// Counts one that was refused; `reason` is one of a fixed few.
+    pub fn refused(&self, reason: &'static str) {
+        self.all.with_label_values(&["refused", reason]).inc();
+    }
 }
 
 /// A counter that follows a count kept elsewhere.
@@ -132,6 +189,11 @@ impl Metrics {
             "signet_revocations_listeners",
             "Connections to the stream of revocations.",
         )?;
+        let keys_unverified = IntGauge::new(
+            "signet_signing_keys_unverified",
+            "Signing keys in the database that are not authentic, and not used.",
+        )?;
+        registry.register(Box::new(keys_unverified.clone()))?;
         registry.register(Box::new(revocations.clone()))?;
         registry.register(Box::new(revocations_age.clone()))?;
         registry.register(Box::new(listeners.clone()))?;
@@ -142,6 +204,7 @@ impl Metrics {
         registry.register(Box::new(tokens.clone()))?;
         registry.register(Box::new(sessions_healed.clone()))?;
         registry.register(Box::new(hashing_waiting.clone()))?;
+        let refreshes = Refreshes::register(&registry)?;
         let counted = |name, help| Counted::register(&registry, name, help);
         let hashes = counted("signet_password_hashes_total", "Password hashes computed.")?;
         let logins_limited = counted(
@@ -152,21 +215,43 @@ impl Metrics {
             "signet_refreshes_limited_total",
             "Refreshes refused to sessions that are refreshed in a loop.",
         )?;
+        let revocations_limited = counted(
+            "signet_revocations_limited_total",
+            "Revocations refused to sessions and clients that revoke tokens in a loop.",
+        )?;
+        let sign_ups_limited = counted(
+            "signet_signups_limited_total",
+            "Sign-ups refused to networks with too many of them.",
+        )?;
+        let mails_limited = counted(
+            "signet_mails_limited_total",
+            "Requests for mail refused to networks with too many of them.",
+        )?;
+        let own_changes_limited = counted(
+            "signet_own_changes_limited_total",
+            "Changes of their own accounts refused to users with too many of them.",
+        )?;
         Ok(Self {
             registry,
             requests,
             duration,
             tokens,
             sessions_healed,
+            refreshes,
             hashing_waiting,
             hashes,
             logins_limited,
             refreshes_limited,
+            revocations_limited,
+            sign_ups_limited,
+            mails_limited,
+            own_changes_limited,
             mails,
             mails_waiting,
             revocations,
             revocations_age,
             listeners,
+            keys_unverified,
         })
     }
 
@@ -196,9 +281,14 @@ impl Metrics {
         self.hashes.follow(readings.hashes);
         self.logins_limited.follow(readings.logins_limited);
         self.refreshes_limited.follow(readings.refreshes_limited);
+        self.revocations_limited.follow(readings.revocations_limited);
+        self.sign_ups_limited.follow(readings.sign_ups_limited);
+        self.mails_limited.follow(readings.mails_limited);
+        self.own_changes_limited.follow(readings.own_changes_limited);
         self.revocations.set(gauge(readings.revocations));
         self.revocations_age.set(readings.revocations_age.as_secs_f64());
         self.listeners.set(gauge(readings.listeners));
+        self.keys_unverified.set(gauge(readings.keys_unverified));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

@@ -112,6 +112,12 @@ pub fn part_of_second(id: Uuid) -> f64 {
     (((milliseconds % 1000) << 12) | rest) as f64 / A_SECOND as f64
 }
 
+/// The second in which an identifier of version 7 was made; `None` for other versions.
+pub fn time_of(id: Uuid) -> Option<Timestamp> {
+    let seconds = (id.get_version_num() == 7).then(|| (id.as_u128() >> 80) / 1000)?;
+    i64::try_from(seconds).ok().map(Timestamp::from_unix)
+}
+
 /// The SHA-256 of an opaque secret of high entropy: enough to recognise it, useless to present.
 #[derive(Clone, Copy, Eq)]
 pub struct Fingerprint([u8; 32]);
@@ -170,6 +176,7 @@ pub enum OpenError {
 pub struct SealingKey {
     id: String,
     key: RandomizedNonceKey,
+    low_entropy: bool,
 }
 
 impl SealingKey {
@@ -181,7 +188,8 @@ impl SealingKey {
         // The id names the key in messages; 48 bits of its hash reveal nothing of it.
         let hash = digest::digest(&digest::SHA256, bytes);
         let key = RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("the length is right");
-        Self { id: URL_SAFE_NO_PAD.encode(&hash.as_ref()[..6]), key }
+        let id = URL_SAFE_NO_PAD.encode(&hash.as_ref()[..6]);
+        Self { id, key, low_entropy: has_low_entropy(bytes) }
     }
 
     /// Reads a key written as base64 (standard or URL alphabet) of 32 bytes; `None` otherwise.
@@ -198,6 +206,12 @@ impl SealingKey {
     pub fn generate(random: &Random) -> Secret<String> {
         let bytes = Zeroizing::new(random.bytes::<{ Self::LENGTH }>());
         Secret::new(STANDARD.encode(bytes.as_slice()))
+    }
+
+    /// Whether the key looks like something a person typed rather than 32 random bytes: fewer than
+    /// 16 of its bytes differ, or all of them are printable ASCII.
+    pub fn has_low_entropy(&self) -> bool {
+        self.low_entropy
     }
 
     /// The short public name of this key.
@@ -237,6 +251,13 @@ impl SealingKey {
             .map_err(|_| OpenError::Damaged)?;
         Ok(Secret::new(plaintext.to_vec()))
     }
+}
+
+/// A random key is taken for such a one less than once in 10^13: of 32 random bytes 30 differ on
+/// average, and the chance that all are printable is (95/256)^32.
+fn has_low_entropy(bytes: &[u8; SealingKey::LENGTH]) -> bool {
+    let distinct = bytes.iter().collect::<std::collections::HashSet<_>>().len();
+    distinct < 16 || bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Several key-encryption keys, so that they can be changed: the first seals, all of them open.
@@ -309,6 +330,11 @@ mod tests {
         assert_ne!(at(-1), at(i64::MAX));
         assert_ne!(at(i64::MAX), at(i64::MAX));
         assert_eq!(part_of_second(random.uuid()), 0.0);
+        assert_eq!(time_of(ids[5]), Some(Timestamp::from_unix(1_800_000_000)));
+        assert_eq!(
+            (time_of(ids[1]), time_of(random.uuid())),
+            (Some(Timestamp::from_unix(7)), None)
+        );
     }
 
     #[test]
@@ -343,5 +369,25 @@ mod tests {
         assert!(SealingKey::parse(&format!(" {}\n", URL_SAFE_NO_PAD.encode([255; 32]))).is_some());
         assert!(SealingKey::parse(&STANDARD.encode([7; 31])).is_none());
         assert!(SealingKey::parse("not base64").is_none());
+    }
+
+    #[test]
+    fn keys_that_somebody_typed_are_told_from_random_ones() {
+        let counting: [u8; 32] = std::array::from_fn(|place| place as u8);
+        let of_distinct = |distinct: u8| std::array::from_fn(|place| place as u8 % distinct);
+        for (bytes, low) in [
+            ([0; 32], true),
+            (*b"a sentence that is 32 bytes long", true),
+            (*b"0123456789abcdefABCDEF!#$%&'()~ ", true),
+            (of_distinct(15), true),
+            (of_distinct(16), false),
+            (counting, false),
+            // One byte that is not printable.
+            (*b"a sentence that is 32 bytes lon\n", false),
+        ] {
+            assert_eq!(SealingKey::new(&bytes).has_low_entropy(), low, "{bytes:?}");
+        }
+        let random = SealingKey::generate(&Random::system());
+        assert!(!SealingKey::parse(random.expose()).unwrap().has_low_entropy());
     }
 }

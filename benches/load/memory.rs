@@ -101,8 +101,13 @@ pub fn growth(
     mut settings: Vec<(String, String)>,
     redis_url: Option<&str>,
 ) -> Result<Growth> {
-    for (name, value) in [("MEMORY_KIB", "64"), ("ITERATIONS", "1")] {
-        settings.push((format!("SIGNET__PASSWORDS__{name}"), value.into()));
+    for (name, value) in [
+        ("PASSWORDS__MEMORY_KIB", "64"),
+        ("PASSWORDS__ITERATIONS", "1"),
+        // All users sign up from one address.
+        ("SIGNUP_LIMITS__ENABLED", "false"),
+    ] {
+        settings.push((format!("SIGNET__{name}"), value.into()));
     }
     let installation = Installation::new(cores, settings)?;
     let server = installation.start_pinned()?;

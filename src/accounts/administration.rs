@@ -85,6 +85,7 @@ impl UserChange {
             // Another spelling of the same address is as proven as it was.
             if email.key() != email::key_of(&user.email) {
                 next.email_verified_at = None;
+                next.email_key = email.key().to_owned();
             }
             next.email = email.address().to_owned();
         }

@@ -66,18 +66,21 @@ pub struct Imported {
 impl Accounts {
     /// Whom each of these users meets, found without a lock that others wait for.
     pub async fn meet(&self, users: &[&ImportedUser]) -> Result<Vec<Met>, StorageError> {
-        let keys: Vec<_> = users.iter().map(|user| user.email.key()).collect();
+        let keys: Vec<_> =
+            users.iter().map(|user| email::stored_keys(user.email.address())).collect();
+        let each: Vec<_> = keys.iter().flatten().map(String::as_str).collect();
         let ids: Vec<_> = users.iter().filter_map(|user| user.id).collect();
-        let found = self.users.find_any(&keys, &ids).await?;
+        let found = self.users.find_any(&each, &ids).await?;
         let by_key: HashMap<_, _> =
-            found.iter().map(|user| (email::key_of(&user.email), user)).collect();
+            found.iter().map(|user| (user.email_key.as_str(), user)).collect();
         let taken_ids: HashSet<_> = found.iter().map(|user| user.id).collect();
-        let meet = |user: &&ImportedUser| match by_key.get(user.email.key()) {
+        let holder = |keys: &[String]| keys.iter().find_map(|key| by_key.get(key.as_str()));
+        let meet = |(user, keys): (&&ImportedUser, &Vec<String>)| match holder(keys) {
             Some(stored) => Met::Account(user.compare(stored)),
             None if user.id.is_some_and(|id| taken_ids.contains(&id)) => Met::OtherAddress,
             None => Met::Nobody,
         };
-        Ok(users.iter().map(meet).collect())
+        Ok(users.iter().zip(&keys).map(meet).collect())
     }
 
     /// Makes those of `batch` that are not there after all, all or nothing; what became of each, in

@@ -4,7 +4,10 @@
 //! sessions' records go before and after it, so that introspection knows at once as well.
 
 mod addresses;
+mod limits;
+mod proofs;
 mod recovery;
+mod signups;
 
 pub mod administration;
 pub mod merge_patch;
@@ -14,7 +17,7 @@ pub mod import;
 
 use uuid::Uuid;
 
-use crate::audit::{Audit, By, Kind};
+use crate::audit::{Actor, Audit, By, Kind};
 use crate::mail::Outbox;
 use crate::secret::{Random, Secret};
 use crate::sessions::Sessions;
@@ -22,7 +25,11 @@ use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::users::{Email, Metadata, User, UserStore};
 
+pub use limits::AccountLimits;
+pub use proofs::{Provable, Voucher};
+pub use recovery::Resettable;
 pub use roles::{Roles, RolesError};
+pub use signups::NewSignup;
 
 /// The accounts of this service. Cheap to clone.
 #[derive(Clone)]
@@ -123,7 +130,11 @@ impl Accounts {
     ) -> Result<bool, StorageError> {
         let done = self.users.set_name(id, name, now).await?;
         if done {
-            self.record(Kind::UserChanged, id, by, now).await;
+            // Users may call themselves what they like, as often as the limit allows: that is
+            // logged and fills no table.
+            let own = matches!(by.actor, Actor::User(actor) if actor == id);
+            let kind = if own { Kind::OwnNameChanged } else { Kind::UserChanged };
+            self.record(kind, id, by, now).await;
         }
         Ok(done)
     }

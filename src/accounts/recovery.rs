@@ -7,11 +7,29 @@ use crate::mail::{self, Entry};
 use crate::secret::{Fingerprint, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::{Email, MailedToken, Purpose, User};
+use crate::users::{Email, MailedToken, PendingToken, Purpose, User};
+
+/// What a mailed token may set a password for.
+pub enum Resettable {
+    /// An account.
+    Account(MailedToken, Box<User>),
+    /// An address that is only signed up: who reads its mail gets the account.
+    SignUp(PendingToken),
+}
+
+impl Resettable {
+    /// The address that the password is for.
+    pub fn email(&self) -> &str {
+        match self {
+            Self::Account(_, user) => &user.email,
+            Self::SignUp(token) => &token.email,
+        }
+    }
+}
 
 impl Accounts {
-    /// Sends a token for a new password, if the address is of an active account. The same work
-    /// either way.
+    /// Sends a token for a new password, if the address is of an active account or a pending sign-up.
+    /// The same work either way.
     pub async fn ask_password_reset(
         &self,
         email: &Email,
@@ -32,22 +50,44 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whose password `token` may set now; nothing is used up yet.
+    /// What `token` may set a password for now; nothing is used up yet.
     pub async fn find_password_reset(
         &self,
         token: &Secret<String>,
         now: Timestamp,
-    ) -> Result<Option<(MailedToken, User)>, StorageError> {
+    ) -> Result<Option<Resettable>, StorageError> {
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
-        let Some(token) = self.users.find_token(&fingerprint, now).await? else { return Ok(None) };
-        let user = self.users.find(token.user_id).await?;
-        let good = user.filter(|user| token.purpose == Purpose::ResetPassword && token.fits(user));
-        Ok(good.map(|user| (token, user)))
+        if let Some(token) = self.users.find_token(&fingerprint, now).await? {
+            let user = self.users.find(token.user_id).await?;
+            let good =
+                user.filter(|user| token.purpose == Purpose::ResetPassword && token.fits(user));
+            return Ok(good.map(|user| Resettable::Account(token, Box::new(user))));
+        }
+        let token = self.users.find_pending_token(&fingerprint, now).await?;
+        let token = token.filter(|token| token.purpose == Purpose::ResetPassword);
+        Ok(token.map(Resettable::SignUp))
     }
 
-    /// Redeems `token` for a new password, ends all sessions, and tells the user. `false` when the
-    /// token was used, or the account has changed, since it was found.
+    /// Redeems the token of `found` for a new password, ends all sessions, and notifies the user; of
+    /// an address that is only signed up, makes the account. Returns whose password was set; `None`
+    /// when the token was used, or the account has changed, since it was found.
     pub async fn reset_password(
+        &self,
+        found: &Resettable,
+        hash: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<User>, StorageError> {
+        match found {
+            Resettable::Account(token, user) => {
+                let done = self.reset_present(token, user, hash, origin, now).await?;
+                Ok(done.then(|| User::clone(user)))
+            }
+            Resettable::SignUp(token) => self.sign_up_anew(token, hash, origin, now).await,
+        }
+    }
+
+    async fn reset_present(
         &self,
         token: &MailedToken,
         user: &User,
@@ -61,7 +101,7 @@ impl Accounts {
         };
         let change = self.db.write(async |transaction| {
             let changed = self.users.redeem_in(transaction, token, now).await?
-                && self.users.reset_password_in(transaction, token, hash, now).await?;
+                && self.users.reset_password_in(transaction, token, user, hash, now).await?;
             if changed {
                 self.users.end_tokens_in(transaction, user.id, now).await?;
                 self.outbox.tell_in(transaction, &notice, now).await?;

@@ -5,7 +5,7 @@ use crate::accounts::{Accounts, Roles};
 use crate::audit::Audit;
 use crate::clients::store::ClientStore;
 use crate::clients::{Client, ClientType, FIRST_PARTY, GrantType};
-use crate::config::{Config, SessionBackend};
+use crate::config::{Config, Pooler, SessionBackend};
 use crate::mail::Outbox;
 use crate::registrar::Registrar;
 use crate::revocations::Revocations;
@@ -83,6 +83,7 @@ impl Stores {
             revocations.clone(),
             audit.clone(),
             random.clone(),
+            config.tokens.admin_audience.clone(),
         );
         let role_store = RoleStore::new(db.clone());
         let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());
@@ -107,15 +108,27 @@ impl Stores {
 
 /// Connects the database and applies the migrations that are missing.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
-    let url = config.database.url.expose();
-    let unreachable = |error| StartError::DatabaseUnreachable(database_address(url), error);
-    let db = Db::connect(url, config.database.max_connections).await.map_err(unreachable)?;
+    let db = connect_database(config).await?;
     db.migrate().await.map_err(StartError::Database)?;
     Ok(db)
 }
 
+/// Connects the database as it is.
+pub(super) async fn connect_database(config: &Config) -> Result<Db, StartError> {
+    let url = config.database.url.expose();
+    let max_connections = config.database.max_connections;
+    let db = match config.database.pooler {
+        Pooler::None => Db::connect(url, max_connections).await,
+        Pooler::Transaction => Db::connect_through_pooler(url, max_connections).await,
+    };
+    db.map_err(|error| StartError::DatabaseUnreachable(database_address(url), error))
+}
+
 /// Where a database is, without user and password.
 fn database_address(url: &str) -> String {
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        return path.to_owned();
+    }
     match url::Url::parse(url) {
         Ok(url) => match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}{}", url.path()),

@@ -1,7 +1,8 @@
 //! Brute-force protection (OWASP ASVS 6.3.1, NIST SP 800-63B section 3.2.2): how often a password
 //! may be guessed, for an account and from a network. Every attempt is reserved in one atomic step
 //! before its hash is computed and settled after it, so guesses side by side count like guesses one
-//! after the other. Also how often one session may be refreshed.
+//! after the other. Also how often one session may be refreshed and its tokens revoked, and how often a
+//! network or a user may ask for other work that costs something (`limit`).
 //!
 //! Invariants: no more hashes are computed for wrong passwords than the policy allows, whatever runs
 //! side by side, on however many instances. Attempts wait for those in flight instead of being
@@ -10,9 +11,11 @@
 //! account is known to sign in from.
 
 mod gate;
+mod limit;
 mod names;
 mod policy;
 mod record;
+mod records;
 mod refreshes;
 mod store;
 mod store_redis;
@@ -23,7 +26,7 @@ mod tests;
 mod text;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -31,24 +34,22 @@ use tokio::time::Instant;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
-use gate::{Entered, Gates};
+use gate::Entered;
 use record::{Record, Reserved};
+use records::Records;
 use store::Store;
 use tally::Verdict;
 
+pub use limit::{Limit, LimitPolicy, Limits};
 pub use names::{Account, Names, Network};
 pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
-pub use refreshes::{RefreshLimit, RefreshPolicy};
+pub use refreshes::{RatePolicy, RefreshLimit, RevocationLimit, Revoker};
 
 /// How long an attempt waits for those in flight, or before it, until it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks for what other instances have settled.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a change of one record may take, others in front included.
-const CHANGE_TIMEOUT: Duration = Duration::from_millis(1500);
-/// To lose the race for a record so often, many instances must change it at once.
-const MOST_RACES: usize = 64;
 
 /// To an attempt that has waited, or would have to wait, for too long.
 const COME_BACK: Result<Attempt, AttemptError> = Err(AttemptError::Limited(Limited::FOR_A_MOMENT));
@@ -63,12 +64,10 @@ const NETWORK: ExpiresAt = Record::network_expires_at;
 pub struct Attempts(Arc<Shared>);
 
 struct Shared {
-    store: Store,
+    records: Records,
     names: Names,
     policy: Policy,
-    gates: Gates,
     limited: AtomicU64,
-    told: Told,
 }
 
 /// An attempt that may be made. What is not settled counts as failed, and holds its place for up to
@@ -135,8 +134,8 @@ impl Attempts {
     }
 
     fn new(store: Store, names: Names, policy: Policy) -> Self {
-        let (gates, limited, told) = (Gates::default(), AtomicU64::default(), Told::default());
-        Self(Arc::new(Shared { store, names, policy, gates, limited, told }))
+        let (records, limited) = (Records::new(store), AtomicU64::default());
+        Self(Arc::new(Shared { records, names, policy, limited }))
     }
 
     /// What accounts and networks go by here.
@@ -170,8 +169,8 @@ impl Attempts {
         clock: Moving,
     ) -> Result<Attempt, AttemptError> {
         let name = network.short().to_owned();
-        let lane = self.0.gates.enter(&format!("{} {name}", account.key()));
-        let account = self.0.gates.enter(account.key());
+        let lane = self.0.records.enter(&format!("{} {name}", account.key()));
+        let account = self.0.records.enter(account.key());
         let outages = lane.gate.outages.load(Ordering::Relaxed);
         let deadline = clock.began + PATIENCE;
         let (of_account, network, of_network) = {
@@ -214,13 +213,13 @@ impl Attempts {
         let (name, policy) = (network.short(), &self.0.policy);
         let at_account = |record: Record| record.reserve_account(name, now, policy);
         let from_network = |record: Record| record.reserve_network(now, policy);
-        let network = self.0.gates.enter(network.key());
-        if let Err(verdict) = self.look(account, at_account).await? {
+        let network = self.0.records.enter(network.key());
+        if let Err(verdict) = self.0.records.look(account, at_account).await? {
             return Ok(Err(verdict));
         }
         // Who is refused need not wait in line to hear it, nor stand in anybody's way.
         if network.gate.record.try_lock().is_err()
-            && let Err(verdict) = self.look(&network, from_network).await?
+            && let Err(verdict) = self.0.records.look(&network, from_network).await?
         {
             return Ok(Err(verdict));
         }
@@ -268,37 +267,11 @@ impl Attempts {
 
     /// Forgets all failures at `account`. Networks that it signs in from stay known.
     pub async fn unlock(&self, account: &Account, now: Timestamp) -> Result<(), StorageError> {
-        let entered = self.0.gates.enter(account.key());
+        let entered = self.0.records.enter(account.key());
         let unlock = |record: Record| Ok((record.unlock(now, &self.0.policy), ()));
         self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
     }
 
-    /// What `decide` says of a record as it is now, without changing it.
-    async fn look<T>(
-        &self,
-        entered: &Entered,
-        decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
-    ) -> Result<Result<(), Verdict>, StorageError> {
-        let remembered = entered.gate.record.try_lock().ok().and_then(|seen| seen.clone());
-        if let Some(text) = remembered
-            && decide(Record::from_text(text.as_deref())?).is_ok()
-        {
-            // The change that follows finds out whether it is still true.
-            return Ok(Ok(()));
-        }
-        let text = self.0.store.load(&entered.key).await?;
-        if let Err(verdict) = decide(Record::from_text(text.as_deref())?) {
-            return Ok(Err(verdict));
-        }
-        // And need not read this again.
-        if let Ok(mut seen) = entered.gate.record.try_lock() {
-            *seen = Some(text);
-        }
-        Ok(Ok(()))
-    }
-
-    /// Changes a record in one atomic step, as `decide` says, which is asked again where another
-    /// instance was faster.
     async fn change<T>(
         &self,
         entered: &Entered,
@@ -306,71 +279,17 @@ impl Attempts {
         now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
     ) -> Result<Result<T, Verdict>, StorageError> {
-        let Entered { key, gate, .. } = entered;
-        let change = async {
-            let mut seen = gate.record.lock().await;
-            for _ in 0..MOST_RACES {
-                // Taken out: unless all goes well, it is not known what the record is now.
-                let (held, is_new) = match seen.take() {
-                    Some(held) => (held, false),
-                    None => (self.0.store.load(key).await?, true),
-                };
-                match decide(Record::from_text(held.as_deref())?) {
-                    Ok((next, value)) => {
-                        let expires_at = expires_at(&next, now, &self.0.policy);
-                        let next = next.to_text();
-                        let store = &self.0.store;
-                        if store.swap(key, held.as_deref(), &next, expires_at, now).await? {
-                            *seen = Some(Some(next));
-                            return Ok(Ok(value));
-                        }
-                    }
-                    Err(verdict) if is_new => {
-                        *seen = Some(held);
-                        return Ok(Err(verdict));
-                    }
-                    // Another instance may have settled something since.
-                    Err(_) => {}
-                }
-            }
-            Err(StorageError::Unavailable("every change lost a race".into()))
-        };
-        match tokio::time::timeout(CHANGE_TIMEOUT, change).await {
-            Ok(result) => result,
-            Err(elapsed) => Err(StorageError::Unavailable(elapsed.into())),
-        }
+        let expires_at = |record: &Record| expires_at(record, now, &self.0.policy);
+        self.0.records.change(entered, expires_at, now, decide).await
     }
 
     /// Removes at most `limit` records that say nothing any more; how many.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
-        self.0.store.purge(now, limit).await
+        self.0.records.purge(now, limit).await
     }
 
     /// How many attempts were refused.
     pub fn limited(&self) -> u64 {
         self.0.limited.load(Ordering::Relaxed)
-    }
-
-    /// Whether a refusal is to be told of: one a second, with how many were not before it. Anybody
-    /// can cause them.
-    pub fn tell(&self, now: Timestamp) -> Option<u64> {
-        self.0.told.next(now)
-    }
-}
-
-/// Who was told last, and what was not.
-#[derive(Default)]
-struct Told {
-    at: AtomicI64,
-    untold: AtomicU64,
-}
-
-impl Told {
-    fn next(&self, now: Timestamp) -> Option<u64> {
-        if self.at.swap(now.as_unix(), Ordering::Relaxed) == now.as_unix() {
-            self.untold.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(self.untold.swap(0, Ordering::Relaxed))
     }
 }

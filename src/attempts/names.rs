@@ -35,18 +35,24 @@ impl Names {
 
     /// The account with this login name, given in its comparison form.
     pub fn account(&self, key: &str) -> Account {
-        Account(self.name('a', key.as_bytes()))
+        Account(self.of('a', key.as_bytes()))
     }
 
     /// The network of `address`.
     pub fn network(&self, address: IpAddr) -> Network {
-        Network(match address.to_canonical() {
-            IpAddr::V4(address) => self.name('n', &address.octets()),
-            IpAddr::V6(address) => self.name('n', &address.octets()[..8]),
-        })
+        Network(self.of_network('n', address))
     }
 
-    fn name(&self, kind: char, value: &[u8]) -> String {
+    /// The name of `address`'s network among records of `kind`.
+    pub(super) fn of_network(&self, kind: char, address: IpAddr) -> String {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.of(kind, &address.octets()),
+            IpAddr::V6(address) => self.of(kind, &address.octets()[..8]),
+        }
+    }
+
+    /// The name of `value` among records of `kind`.
+    pub(super) fn of(&self, kind: char, value: &[u8]) -> String {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(&[kind as u8]);
         context.update(value);

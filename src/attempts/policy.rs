@@ -64,6 +64,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The waits of a network that has used up its free failures.
+    pub fn network_delays(&self) -> Delays {
+        self.network.delays
+    }
+
     /// Checks that the values make sense; the error is the sentence for the operator, with the name
     /// of the setting that is wrong. `delays` are those of an account from one network;
     /// `longest_shared_delay` is the longest that strangers can bring about.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-use super::policy::Policy;
+use super::policy::{Policy, Rule};
 use super::tally::{Tally, Verdict};
 
 /// Networks that an account is known to sign in from, the newest; and others with failures.
 const MOST_KNOWN: usize = 20;
 const MOST_OTHERS: usize = 20;
 /// A record is kept for a moment even if it says nothing: the next attempt is often near.
-const AT_LEAST: Duration = Duration::from_secs(60);
+pub(super) const AT_LEAST: Duration = Duration::from_secs(60);
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,16 @@ impl Record {
     ) -> Self {
         let tally = self.shared.at(now, &policy.network);
         Self { shared: settle(tally, reserved.own, outcome), networks: Vec::new() }
+    }
+
+    /// Counts a request that is limited by `rule` in this record, or says how many seconds it has
+    /// to wait.
+    pub fn charge(self, now: Timestamp, rule: &Rule) -> Result<Self, Verdict> {
+        let tally = self.shared.at(now, rule);
+        match tally.wait(now, rule) {
+            0 => Ok(Self { shared: tally.charge(now), networks: Vec::new() }),
+            seconds => Err(Verdict::Refused(seconds)),
+        }
     }
 
     /// An account's record without any failures. Known networks stay known.

@@ -1,8 +1,10 @@
-//! How often one session may be refreshed: far above what any client needs, so that only one that
-//! runs in circles is told to slow down. By session and never by address, behind which there may be
-//! many; each instance counts for itself, and forgets a session as soon as it is at rest.
+//! How often one session may be refreshed, and how often one session's or client's tokens may be
+//! revoked: token buckets, far above what any client needs, so that only one that runs in circles
+//! is told to slow down. By session or client and never by address, behind which there may be many;
+//! each instance counts for itself, and forgets a bucket as soon as it is full again.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,18 +13,18 @@ use uuid::Uuid;
 use super::Limited;
 use crate::time::Timestamp;
 
-/// Fewer sessions than this are not worth looking through.
+/// Fewer buckets than this are not worth looking through.
 const FEW: usize = 1024;
 
-/// How many refreshes of a session are let through at once, and how many a second for ever.
+/// How often something may be done at once, and how often a second for ever.
 #[derive(Clone, Copy, Debug)]
-pub struct RefreshPolicy {
+pub struct RatePolicy {
     enabled: bool,
     burst: u32,
     per_second: u32,
 }
 
-impl RefreshPolicy {
+impl RatePolicy {
     /// Checks the bounds; the error is the sentence for the operator, with the name of the setting
     /// that is wrong.
     pub fn new(enabled: bool, burst: u32, per_second: u32) -> Result<Self, (&'static str, String)> {
@@ -35,17 +37,30 @@ impl RefreshPolicy {
     }
 }
 
-/// A token bucket for each session that was refreshed a moment ago.
-pub struct RefreshLimit {
-    policy: RefreshPolicy,
-    buckets: Mutex<Buckets>,
+/// The limit on the refreshes of a session, by `sid`.
+pub type RefreshLimit = RateLimit<Uuid>;
+/// The limit on revocations.
+pub type RevocationLimit = RateLimit<Revoker>;
+
+/// Whose bucket a revocation draws on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Revoker {
+    /// The session of a user's token, by `sid`.
+    Session(Uuid),
+    /// The client of its own token, by `client_id`.
+    Client(String),
+}
+
+/// A token bucket for each `K` that did something a moment ago.
+pub struct RateLimit<K> {
+    policy: RatePolicy,
+    buckets: Mutex<Buckets<K>>,
     limited: AtomicU64,
 }
 
-#[derive(Default)]
-struct Buckets {
-    spent: HashMap<Uuid, Spent>,
-    /// How many sessions there may be before those at rest are looked for.
+struct Buckets<K> {
+    spent: HashMap<K, Spent>,
+    /// How many buckets there may be before the full ones are looked for.
     look_at: usize,
 }
 
@@ -57,20 +72,21 @@ struct Spent {
 }
 
 impl Spent {
-    fn at(self, now: Timestamp, policy: &RefreshPolicy) -> u32 {
+    fn at(self, now: Timestamp, policy: &RatePolicy) -> u32 {
         let seconds = u32::try_from(now.since(self.at).as_secs()).unwrap_or(u32::MAX);
         self.tokens.saturating_sub(seconds.saturating_mul(policy.per_second))
     }
 }
 
-impl RefreshLimit {
-    /// Nobody has refreshed anything.
-    pub fn new(policy: RefreshPolicy) -> Self {
-        Self { policy, buckets: Mutex::default(), limited: AtomicU64::default() }
+impl<K: Eq + Hash> RateLimit<K> {
+    /// All buckets are full.
+    pub fn new(policy: RatePolicy) -> Self {
+        let buckets = Mutex::new(Buckets { spent: HashMap::new(), look_at: 0 });
+        Self { policy, buckets, limited: AtomicU64::default() }
     }
 
-    /// Takes a token out of the bucket of the session `sid`, if there is one left.
-    pub fn take(&self, sid: Uuid, now: Timestamp) -> Result<(), Limited> {
+    /// Takes a token out of the bucket of `key`, if there is one left.
+    pub fn take(&self, key: K, now: Timestamp) -> Result<(), Limited> {
         if !self.policy.enabled {
             return Ok(());
         }
@@ -80,7 +96,7 @@ impl RefreshLimit {
             // Looked through again once there are twice as many: the cost is shared by all of them.
             buckets.look_at = (2 * buckets.spent.len()).max(FEW);
         }
-        let bucket = buckets.spent.entry(sid).or_insert(Spent { tokens: 0, at: now });
+        let bucket = buckets.spent.entry(key).or_insert(Spent { tokens: 0, at: now });
         let tokens = bucket.at(now, &self.policy);
         if tokens >= self.policy.burst {
             self.limited.fetch_add(1, Ordering::Relaxed);
@@ -91,7 +107,7 @@ impl RefreshLimit {
         Ok(())
     }
 
-    /// How many refreshes were refused.
+    /// How many times the limit refused something.
     pub fn limited(&self) -> u64 {
         self.limited.load(Ordering::Relaxed)
     }
@@ -102,7 +118,7 @@ mod tests {
     use super::*;
 
     fn limit(burst: u32, per_second: u32) -> RefreshLimit {
-        RefreshLimit::new(RefreshPolicy::new(true, burst, per_second).unwrap())
+        RefreshLimit::new(RatePolicy::new(true, burst, per_second).unwrap())
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -136,7 +152,7 @@ mod tests {
 
     #[test]
     fn it_can_be_switched_off() {
-        let limit = RefreshLimit::new(RefreshPolicy::new(false, 1, 1).unwrap());
+        let limit = RefreshLimit::new(RatePolicy::new(false, 1, 1).unwrap());
         assert!((0..100).all(|_| limit.take(Uuid::nil(), at(0)).is_ok()));
     }
 }

@@ -1,5 +1,5 @@
-//! Attempts in Redis: `signet:a:name` for an account and `signet:n:name` for a network, each a text
-//! that lives until it says nothing any more. No script touches two of them, so a cluster may put
+//! Attempts in Redis: `signet:a:name` for an account, `signet:n:name` for a network, and another
+//! letter for each limit, each a text that lives until it says nothing any more. No script touches two of them, so a cluster may put
 //! them where it likes. Times come with the call, never from Redis.
 
 use redis::{Script, cmd};

@@ -107,6 +107,25 @@ impl Tally {
         }
     }
 
+    /// The seconds that a request at `now`, which the tally stands at, has to wait; 0 for none. For
+    /// requests of which none is in flight.
+    pub(super) fn wait(&self, now: Timestamp, rule: &Rule) -> u64 {
+        if self.charged < rule.free {
+            return 0;
+        }
+        // Times are whole seconds, and the one in which the last request came may be almost over:
+        // one second more makes the wait no shorter than the rule says.
+        let delay = rule.delay(self.charged) + std::time::Duration::from_secs(1);
+        Timestamp::from_unix(self.last).plus(delay).since(now).as_secs()
+    }
+
+    /// With one request more, made at `now`, which the tally stands at.
+    pub(super) fn charge(mut self, now: Timestamp) -> Self {
+        self.charged = self.charged.saturating_add(1);
+        self.last = now.as_unix();
+        self
+    }
+
     /// With one attempt more in flight, reserved at `now`, which the tally stands at.
     pub(super) fn reserve(mut self, now: Timestamp) -> Self {
         self.charged = self.charged.saturating_add(1);

@@ -1,208 +1,26 @@
-//! The audit trail: who did what to whom, from where (OWASP ASVS chapter 16). Every event is a log
-//! line; those that change something are also kept in the database. An event never holds a secret.
+//! The audit trail: who did what to whom, from where (OWASP ASVS chapter 16). Events are logged and
+//! kept in the database. Invariants: an event never holds a secret, and no caller fills the trail or
+//! the log: what anybody can cause and changes nothing is logged at most once a second a kind and
+//! kept at most once an hour for one kind and user or client, and what users do routinely to
+//! themselves is kept a bounded number of times.
 
+mod actor;
+mod kind;
+mod retention;
 mod store;
+mod throttle;
 pub mod view;
 
-use std::fmt;
-
-use uuid::Uuid;
+use std::sync::Arc;
 
 use crate::secret::Random;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
+use throttle::Throttle;
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// An account was made.
-    UserCreated,
-    /// An account's details were changed.
-    UserChanged,
-    /// A user may not sign in any more.
-    UserDisabled,
-    /// A user may sign in again.
-    UserEnabled,
-    /// An account was removed.
-    UserDeleted,
-    /// A user was given a role.
-    UserRoleGranted,
-    /// A role was taken from a user.
-    UserRoleRevoked,
-    /// An import of users began: of one that is cut off, this alone tells.
-    UsersImportBegun,
-    /// Users were brought from elsewhere.
-    UsersImported,
-    /// Users were written out, with their password hashes where the detail says so.
-    UsersExported,
-    /// A password was changed, and all sessions of the user ended.
-    PasswordChanged,
-    /// A new password was set by a mailed token, and all sessions of the user ended.
-    PasswordReset,
-    /// A mailed token for a new password was asked for, for a known address or not.
-    PasswordResetAsked,
-    /// An address was proven to be the user's.
-    EmailVerified,
-    /// An account got another address.
-    EmailChanged,
-    /// Another address for an account was asked for by its user.
-    EmailChangeAsked,
-    /// A letter was not delivered; why is in the detail.
-    MailGivenUp,
-    /// A session began.
-    LoggedIn,
-    /// A login was refused; the reason is in the detail.
-    LoginRefused,
-    /// A login was refused unseen, after too many wrong passwords.
-    LoginLimited,
-    /// An operator had an account's wrong passwords forgotten.
-    UserUnlocked,
-    /// A session was ended by its user, client or an operator.
-    SessionRevoked,
-    /// All sessions of a user were ended.
-    SessionsRevoked,
-    /// All sessions of a user but the one they were using were ended.
-    OtherSessionsRevoked,
-    /// An access token was revoked.
-    TokenRevoked,
-    /// A refresh token was refused; the reason is in the detail.
-    RefreshRefused,
-    /// A displaced refresh token came back: the session was ended.
-    RefreshTokenReused,
-    /// A client was registered.
-    ClientCreated,
-    /// A client's registration was changed.
-    ClientChanged,
-    /// A client may not get tokens any more.
-    ClientDisabled,
-    /// A client may get tokens again.
-    ClientEnabled,
-    /// A client got a new secret.
-    ClientSecretRotated,
-    /// A client was removed.
-    ClientDeleted,
-    /// A client failed to authenticate.
-    ClientRefused,
-    /// A role was defined.
-    RoleCreated,
-    /// A role carries another scope, or is described otherwise.
-    RoleChanged,
-    /// A role was removed, also from the users who had it.
-    RoleDeleted,
-    /// A signing key was made and published.
-    KeyCreated,
-    /// The next signing key's turn was decided on.
-    KeyRotated,
-    /// A signing key began to sign.
-    KeyActivated,
-    /// A signing key ceased to sign.
-    KeyDeactivated,
-    /// A signing key left JWKS.
-    KeyRetired,
-    /// A signing key was taken out by an operator who did not need it.
-    KeyWithdrawn,
-    /// A compromised signing key was taken out.
-    KeyRevoked,
-    /// A signing key was brought from elsewhere.
-    KeyImported,
-    /// All private keys were sealed under another key-encryption key.
-    KeysRewrapped,
-}
-
-impl Kind {
-    /// Its name in the log and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UserCreated => "user.created",
-            Self::UserChanged => "user.changed",
-            Self::UserDisabled => "user.disabled",
-            Self::UserEnabled => "user.enabled",
-            Self::UserDeleted => "user.deleted",
-            Self::UserRoleGranted => "user.role_granted",
-            Self::UserRoleRevoked => "user.role_revoked",
-            Self::UsersImportBegun => "users.import_begun",
-            Self::UsersImported => "users.imported",
-            Self::UsersExported => "users.exported",
-            Self::PasswordChanged => "password.changed",
-            Self::PasswordReset => "password.reset",
-            Self::PasswordResetAsked => "password.reset_asked",
-            Self::EmailVerified => "email.verified",
-            Self::EmailChanged => "email.changed",
-            Self::EmailChangeAsked => "email.change_asked",
-            Self::MailGivenUp => "mail.given_up",
-            Self::LoggedIn => "login.succeeded",
-            Self::LoginRefused => "login.refused",
-            Self::LoginLimited => "login.limited",
-            Self::UserUnlocked => "user.unlocked",
-            Self::SessionRevoked => "session.revoked",
-            Self::SessionsRevoked => "sessions.revoked",
-            Self::OtherSessionsRevoked => "sessions.others_revoked",
-            Self::TokenRevoked => "token.revoked",
-            Self::RefreshRefused => "refresh.refused",
-            Self::RefreshTokenReused => "refresh.reused",
-            Self::ClientCreated => "client.created",
-            Self::ClientChanged => "client.changed",
-            Self::ClientDisabled => "client.disabled",
-            Self::ClientEnabled => "client.enabled",
-            Self::ClientSecretRotated => "client.secret_rotated",
-            Self::ClientDeleted => "client.deleted",
-            Self::ClientRefused => "client.refused",
-            Self::RoleCreated => "role.created",
-            Self::RoleChanged => "role.changed",
-            Self::RoleDeleted => "role.deleted",
-            Self::KeyCreated => "key.created",
-            Self::KeyRotated => "key.rotated",
-            Self::KeyActivated => "key.activated",
-            Self::KeyDeactivated => "key.deactivated",
-            Self::KeyRetired => "key.retired",
-            Self::KeyWithdrawn => "key.withdrawn",
-            Self::KeyRevoked => "key.revoked",
-            Self::KeyImported => "key.imported",
-            Self::KeysRewrapped => "keys.rewrapped",
-        }
-    }
-
-    /// What changes nothing and anybody can cause at will is logged only, so that nobody can fill
-    /// the database.
-    fn is_kept(self) -> bool {
-        !matches!(
-            self,
-            Self::LoginRefused
-                | Self::LoginLimited
-                | Self::RefreshRefused
-                | Self::ClientRefused
-                | Self::PasswordResetAsked
-                | Self::EmailChangeAsked
-        )
-    }
-}
-
-/// Who did it.
-#[derive(Clone, Debug)]
-pub enum Actor {
-    /// A signed-in user, or one who proved to be.
-    User(Uuid),
-    /// A client by its credentials.
-    Client(String),
-    /// An operator at the command line.
-    CommandLine,
-    /// Signet itself.
-    System,
-    /// Nobody known.
-    Anonymous,
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(id) => id.fmt(f),
-            Self::Client(id) => f.write_str(id),
-            Self::CommandLine => f.write_str("command-line"),
-            Self::System => f.write_str("system"),
-            Self::Anonymous => f.write_str("anonymous"),
-        }
-    }
-}
+pub use actor::Actor;
+pub use kind::Kind;
+pub use retention::Retention;
 
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
@@ -239,6 +57,28 @@ pub struct Event<'a> {
     pub detail: Option<String>,
     /// From where.
     pub origin: &'a Origin,
+}
+
+impl Event<'_> {
+    /// The user or client whom a bound on this event holds for; empty where neither is known.
+    fn bound_to(&self) -> String {
+        match (&self.subject, &self.actor) {
+            (Some(subject), _) => subject.clone(),
+            (None, Actor::Anonymous) => String::new(),
+            (None, actor) => actor.to_string(),
+        }
+    }
+
+    /// Whether a user does it to the own account, directly or by a client, as a matter of routine.
+    fn is_own_routine(&self) -> bool {
+        let own = match self.actor {
+            Actor::User(id) => {
+                self.subject.as_ref().is_some_and(|subject| *subject == id.to_string())
+            }
+            _ => self.client_id.is_some(),
+        };
+        self.kind.is_routine() && own
+    }
 }
 
 /// Which events a list is to have.
@@ -291,23 +131,58 @@ pub struct Kept {
 pub struct Audit {
     db: Db,
     random: Random,
+    throttle: Arc<Throttle>,
 }
 
 impl Audit {
     /// A trail kept in `db`.
     pub fn new(db: Db, random: Random) -> Self {
-        Self { db, random }
+        Self { db, random, throttle: Arc::default() }
     }
 
-    /// Records `event`. What it tells of has happened, so a failure to keep it is logged loudly
-    /// and does not fail the request.
+    /// Records `event`. What it reports has happened, so a failure to keep it is logged loudly and
+    /// does not fail the request.
     pub async fn record(&self, event: Event<'_>, now: Timestamp) {
-        log(&event);
-        if event.kind.is_kept()
-            && let Err(error) =
-                store::insert(&self.db, self.random.uuid_at(now).to_string(), &event, now).await
-        {
-            log_not_kept(&event, &error);
+        if event.kind.changes_nothing() {
+            return self.record_refusal(event, now).await;
+        }
+        if event.kind == Kind::OwnNameChanged {
+            return log(&event, 0);
+        }
+        if event.is_own_routine() && !self.throttle.keeps_routine(&event, now) {
+            return self.log_in_turn(&event, now);
+        }
+        log(&event, 0);
+        let id = self.random.uuid_at(now).to_string();
+        if let Err(error) = self.db.execute(store::insert(id, &event, now)).await {
+            log_not_kept(event.kind, &error);
+        }
+    }
+
+    async fn record_refusal(&self, event: Event<'_>, now: Timestamp) {
+        self.log_in_turn(&event, now);
+        if !self.throttle.keeps_refusal(&event, now) {
+            return;
+        }
+        let (db, kind) = (self.db.clone(), event.kind);
+        let insert = store::insert_once_an_hour(&event, now);
+        let keep = async move {
+            if let Err(error) = db.execute(insert).await {
+                log_not_kept(kind, &error);
+            }
+        };
+        if kind == Kind::LoginRefused {
+            // Beside the answer, whose time would tell whether there is such a user.
+            tokio::spawn(keep);
+        } else {
+            keep.await;
+        }
+    }
+
+    /// Logs `event` unless another one of its kind was logged in the same second.
+    fn log_in_turn(&self, event: &Event<'_>, now: Timestamp) {
+        if let Some(suppressed) = self.throttle.logs(event.kind, now) {
+            log(event, suppressed);
         }
     }
 
@@ -321,24 +196,43 @@ impl Audit {
         store::list(&self.db, filter, after, limit).await
     }
 
-    /// Records what many instances notice by themselves, and one of them is to tell: an event of
+    /// Records what many instances notice independently and one of them is to record: an event of
     /// the same kind and subject is there once at most. Returns whether it is there now.
     pub async fn record_once(&self, event: Event<'_>, at: Timestamp) -> bool {
         let subject = event.subject.as_deref().unwrap_or_default();
         let id = format!("{}:{subject}", event.kind.as_str());
-        match store::insert(&self.db, id, &event, at).await {
-            Ok(()) => log(&event),
+        match self.db.execute(store::insert(id, &event, at)).await {
+            Ok(_) => log(&event, 0),
             Err(StorageError::Conflict) => {}
             Err(error) => {
-                log_not_kept(&event, &error);
+                log_not_kept(event.kind, &error);
                 return false;
             }
         }
         true
     }
+
+    /// Deletes events that are older than `retention` says, in batches of at most `limit` of each
+    /// sort, so that nobody waits for it. Returns how many it deleted: fewer than `limit` when
+    /// nothing is left to delete.
+    pub async fn purge(
+        &self,
+        retention: &Retention,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StorageError> {
+        let mut deleted = 0;
+        for kind in Kind::LOGINS {
+            let before = now.minus(retention.of_logins());
+            deleted += self.db.execute(store::delete_kind(kind, before, limit)).await?;
+        }
+        let before = now.minus(retention.of_events());
+        deleted += self.db.execute(store::delete(before, limit)).await?;
+        Ok(deleted)
+    }
 }
 
-fn log(event: &Event<'_>) {
+fn log(event: &Event<'_>, suppressed: u64) {
     tracing::info!(
         target: "audit",
         event = event.kind.as_str(),
@@ -349,10 +243,11 @@ fn log(event: &Event<'_>) {
         address = event.origin.address.as_deref(),
         user_agent = event.origin.user_agent.as_deref(),
         request_id = event.origin.request_id.as_deref(),
+        suppressed = (suppressed > 0).then_some(suppressed),
     );
 }
 
-fn log_not_kept(event: &Event<'_>, error: &StorageError) {
+fn log_not_kept(kind: Kind, error: &StorageError) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(target: "audit", event = event.kind.as_str(), %error, cause, "not kept");
+    tracing::error!(target: "audit", event = kind.as_str(), %error, cause, "not kept");
 }

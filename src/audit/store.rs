@@ -3,32 +3,78 @@
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Event, Filter, Kept, Place};
-use crate::storage::{Db, StorageError};
+use super::{Event, Filter, Kept, Kind, Place, actor};
+use crate::storage::{Db, Statement, StorageError};
 use crate::time::Timestamp;
 
+const HOUR: i64 = 3600;
+
 /// Appends `event` to the table `audit_events`.
-pub(super) async fn insert(
-    db: &Db,
-    id: String,
-    event: &Event<'_>,
-    now: Timestamp,
-) -> Result<(), StorageError> {
+pub(super) fn insert(id: String, event: &Event<'_>, now: Timestamp) -> Statement<'static> {
     let insert = sqlx::query(
         "INSERT INTO audit_events \
          (id, at, event, actor, subject, client_id, detail, address, request_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    );
+    bind(insert, id, event, now)
+}
+
+/// Appends `event` unless one of the same kind and user or client was appended within the last hour,
+/// by whichever instance.
+pub(super) fn insert_once_an_hour(event: &Event<'_>, now: Timestamp) -> Statement<'static> {
+    let hour = now.as_unix().div_euclid(HOUR);
+    // Within an hour of the clock the key decides; across its end, the row before.
+    let id = |hour| format!("{}:{}:{hour}", event.kind.as_str(), event.bound_to());
+    let insert = sqlx::query(
+        "INSERT INTO audit_events \
+         (id, at, event, actor, subject, client_id, detail, address, request_id) \
+         SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), \
+         CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), \
+         CAST($9 AS TEXT) \
+         WHERE NOT EXISTS (SELECT 1 FROM audit_events WHERE id = CAST($10 AS TEXT) \
+         AND at > CAST($11 AS BIGINT)) \
+         ON CONFLICT (id) DO NOTHING",
+    );
+    bind(insert, id(hour), event, now).bind(id(hour - 1)).bind(now.as_unix() - HOUR)
+}
+
+/// Deletes up to `limit` events of `kind` from before `before`.
+pub(super) fn delete_kind(kind: Kind, before: Timestamp, limit: u32) -> Statement<'static> {
+    sqlx::query(
+        "DELETE FROM audit_events WHERE id IN \
+         (SELECT id FROM audit_events WHERE event = $1 AND at < $2 ORDER BY at LIMIT $3)",
     )
-    .bind(id)
-    .bind(now.as_unix())
-    .bind(event.kind.as_str())
-    .bind(event.actor.to_string())
-    .bind(event.subject.clone())
-    .bind(event.client_id.map(str::to_owned))
-    .bind(event.detail.clone())
-    .bind(event.origin.address.clone())
-    .bind(event.origin.request_id.clone());
-    db.execute(insert).await.map(drop)
+    .bind(kind.as_str())
+    .bind(before.as_unix())
+    .bind(i64::from(limit))
+}
+
+/// Deletes up to `limit` events from before `before`.
+pub(super) fn delete(before: Timestamp, limit: u32) -> Statement<'static> {
+    sqlx::query(
+        "DELETE FROM audit_events WHERE id IN \
+         (SELECT id FROM audit_events WHERE at < $1 ORDER BY at LIMIT $2)",
+    )
+    .bind(before.as_unix())
+    .bind(i64::from(limit))
+}
+
+fn bind(
+    insert: Statement<'static>,
+    id: String,
+    event: &Event<'_>,
+    now: Timestamp,
+) -> Statement<'static> {
+    insert
+        .bind(id)
+        .bind(now.as_unix())
+        .bind(event.kind.as_str())
+        .bind(event.actor.to_string())
+        .bind(event.subject.clone())
+        .bind(event.client_id.map(str::to_owned))
+        .bind(event.detail.clone())
+        .bind(event.origin.address.clone())
+        .bind(event.origin.request_id.clone())
 }
 
 /// Up to `limit` events, newest first; of one second, in the order of their ids.
@@ -44,13 +90,19 @@ pub(super) async fn list(
     );
     let mut values = Vec::new();
     // One text a combination, so that each has the index that serves it.
-    for (column, value) in
-        [("event", &filter.event), ("subject", &filter.subject), ("actor", &filter.actor)]
+    let wanted = |value: &Option<String>| value.iter().cloned().collect::<Vec<_>>();
+    let actors = filter.actor.iter().flat_map(|actor| actor::meant_by(actor)).collect();
+    for (column, wanted) in
+        [("event", wanted(&filter.event)), ("subject", wanted(&filter.subject)), ("actor", actors)]
     {
-        if let Some(value) = value {
-            values.push(value.clone());
-            text += &format!(" AND {column} = ${}", values.len() + 3);
+        if wanted.is_empty() {
+            continue;
         }
+        let first = values.len() + 4;
+        let places: Vec<_> =
+            (first..first + wanted.len()).map(|place| format!("${place}")).collect();
+        text += &format!(" AND {column} IN ({})", places.join(", "));
+        values.extend(wanted);
     }
     if after.is_some() {
         let next = values.len() + 4;

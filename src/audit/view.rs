@@ -15,7 +15,8 @@ pub struct EventView {
     /// What happened.
     #[schema(example = "user.disabled")]
     pub event: String,
-    /// Who did it: the id of a user or client, `command-line`, `system` or `anonymous`.
+    /// Who did it: `user:ID`, `client:ID`, `cli`, `system` or `anonymous`. Events that previous
+    /// versions recorded have the bare id, or `command-line`.
     pub actor: String,
     /// To whom or what: the id of a user or client, the `kid` of a key.
     pub subject: Option<String>,

@@ -24,7 +24,7 @@ pub enum Command {
         /// To whom or what: the id of a user or client, the kid of a key.
         #[arg(long, allow_hyphen_values = true)]
         subject: Option<String>,
-        /// Who did it: the id of a user or client, command-line, or system.
+        /// Who did it: user:ID, client:ID, a bare id, cli, or system.
         #[arg(long)]
         actor: Option<String>,
         /// Not before this time, such as 2026-01-30T09:30:00Z, or 24h for so long ago.

@@ -3,13 +3,41 @@
 use anyhow::{Context, Result};
 
 use super::output;
-use crate::app::open_database;
+use crate::app::{open_custody, open_database};
 use crate::config::Config;
+use crate::keys::Keys;
+use crate::time::Clock;
 
 /// Applies what is missing. `serve` does the same at its start.
 pub async fn migrate(config: &Config) -> Result<()> {
     let db = open_database(config).await?;
     let (known, applied) = db.migrations().await.context("the migrations cannot be read")?;
+    let adopts = Keys::await_adoption(&db).await.context("the keys cannot be read")?;
     db.close().await;
-    output::print(&format!("the database is up to date: {applied} of {known} migrations applied"))
+    output::print(&format!("the database is up to date: {applied} of {known} migrations applied"))?;
+    if adopts { adopt(config).await } else { Ok(()) }
+}
+
+/// Authenticates the signing keys of before they had tags, once, and prints each. Where the
+/// key-encryption key is not at hand, the first start that has it does so.
+async fn adopt(config: &Config) -> Result<()> {
+    let custody = match open_custody(config, Clock::system().now()).await {
+        Ok(custody) => custody,
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            eprintln!("signet: the next start authenticates the signing keys: {error:#}");
+            return Ok(());
+        }
+    };
+    let Some(adoption) = custody.adoption else { return Ok(()) };
+    for key in &adoption.adopted {
+        output::print(&format!("key {} is authenticated: {key}", key.kid))?;
+    }
+    for (kid, reason) in &adoption.waiting {
+        output::print(&format!(
+            "key {kid} is not used: {reason}; to take it for authentic: signet keys adopt {kid} \
+             --reason TEXT"
+        ))?;
+    }
+    Ok(())
 }

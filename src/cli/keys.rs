@@ -13,12 +13,15 @@ use crate::audit::{Actor, By, Origin};
 use crate::config::Config;
 use crate::custody::view::KeptIn;
 use crate::custody::{
-    self, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView, Turn, Why,
+    self, Import, ImportView, KeyView, Revoke, RewrapView, RotationView, Turn, Why,
 };
-use crate::keys::Algorithm;
+use crate::keys::authentic::examine_all;
+use crate::keys::import;
 use crate::keys::jwks::Jwk;
-use crate::keys::store::KeyStore;
-use crate::secret::Secret;
+use crate::keys::store::{KeyStore, Rows};
+use crate::keys::{Algorithm, Keys};
+use crate::secret::{SealingKeys, Secret};
+use crate::storage::Db;
 use crate::time::{Clock, Timestamp};
 
 /// Longer files are no keys.
@@ -58,8 +61,25 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take a compromised key out of JWKS at once; the spare signs from now on.
+    /// Take a compromised key out of JWKS at once; the spare signs from now on, and a new key takes
+    /// over later, since many verifiers drop a key only when they meet one that they do not know.
     Revoke {
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+        /// Why; kept in the audit trail.
+        #[arg(long)]
+        reason: String,
+        /// How long the new key is published before it takes over, such as 20m; if absent, the
+        /// longer of keys.jwks_max_age and 15m, and 30s more. With 0s it signs at once, and clients
+        /// that do not fetch keys so soon refuse its tokens for minutes.
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        handover_in: Option<Duration>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Vouch for a key whose row in the database is not authentic: it is published again.
+    Adopt {
         #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Why; kept in the audit trail.
@@ -72,7 +92,7 @@ pub enum Command {
     /// Bring in an RSA key from elsewhere: PKCS#1, PKCS#8 or encrypted PKCS#8, or a public key,
     /// which then only verifies.
     Import {
-        /// A PEM file; - for standard input.
+        /// A PEM file with one key, whatever else is in it; - for standard input.
         file: PathBuf,
         #[command(flatten)]
         turn: TurnArguments,
@@ -145,7 +165,9 @@ async fn change(command: Command, config: &Config) -> Result<()> {
     let clock = Clock::system();
     let custody = app::open_custody(config, clock.now()).await?;
     // A compromised key can be taken out whether or not the others open.
-    if !matches!(command, Command::Revoke { .. } | Command::Retire { .. }) {
+    let checks_itself =
+        matches!(command, Command::Revoke { .. } | Command::Retire { .. } | Command::Adopt { .. });
+    if !checks_itself {
         let checked = custody.keys.check_all_open(clock.now()).await;
         checked.context("the signing keys cannot be used")?;
     }
@@ -173,15 +195,24 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             };
             show(json, &view, &text)
         }
-        Command::Revoke { kid, reason, json } => {
-            let now = clock.now();
-            let done = custody.revoke(&kid, &reason, by, now).await?;
+        Command::Revoke { kid, reason, handover_in, json } => {
+            let revoke = Revoke { reason, handover_in };
+            let revoked = custody.revoke(&kid, &revoke, by, clock.now()).await?;
             app::tell_instances(config).await;
-            let view = RevocationView::new(kid, &done, custody.keys.policy(), now);
+            let view = custody.hand_over(&revoked).await;
+            app::tell_instances(config).await;
             show(json, &view, view.to_string().trim_end())
         }
+        Command::Adopt { kid, reason, json } => {
+            let adopted = custody.adopt(&kid, &reason, by, clock.now()).await?;
+            app::tell_instances(config).await;
+            let view = custody.find(&kid, clock.now()).await?;
+            show(json, &view, &format!("key {kid} is taken for authentic: {adopted}"))
+        }
         Command::Import { file, turn, algorithm, kid, verify_for, passphrase_file, json } => {
+            // Text around a key may be in any encoding; the key itself is ASCII.
             let pem = read_file(&file)?;
+            let pem = Secret::new(String::from_utf8_lossy(&pem).into_owned());
             let passphrase = passphrase(&pem, passphrase_file.as_deref())?;
             let turn = turn.turn();
             let import = Import { pem, passphrase, algorithm, kid, turn, verify_for };
@@ -218,7 +249,15 @@ fn show(json: bool, value: &impl Serialize, text: &str) -> Result<()> {
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
     let db = app::open_database(config).await?;
-    let stored = KeyStore::new(db).load_all().await.context("the keys cannot be read")?;
+    let rows = KeyStore::new(db.clone()).load_all().await.context("the keys cannot be read")?;
+    let stored = match checker(config, &db).await? {
+        Some(sealing) => {
+            let (keys, refused) = examine_all(&sealing, rows, now);
+            refused.iter().for_each(|row| eprintln!("signet: {row}"));
+            keys
+        }
+        None => rows.keys,
+    };
     let views = custody::view::of_all(stored, &config.keys.policy, now);
     if json {
         return output::json(&views);
@@ -255,7 +294,14 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
 
 async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {
     let db = app::open_database(config).await?;
-    let stored = KeyStore::new(db).find(kid).await.context("the keys cannot be read")?;
+    let stored = KeyStore::new(db.clone()).find(kid).await.context("the keys cannot be read")?;
+    if let (Some(stored), Some(sealing)) = (&stored, checker(config, &db).await?) {
+        let rows = Rows { keys: vec![stored.clone()], ..Rows::default() };
+        let (_, refused) = examine_all(&sealing, rows, Clock::system().now());
+        if let Some(refused) = refused.first() {
+            bail!("{refused}")
+        }
+    }
     let Some(public) = stored.map(|stored| stored.public()).transpose()? else {
         bail!("there is no key {}", kid.escape_debug())
     };
@@ -265,29 +311,49 @@ async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {
     }
 }
 
-fn read_file(file: &Path) -> Result<Secret<String>> {
+/// What tells rows that are keys from others, where it is at hand and tags are there to be checked.
+async fn checker(config: &Config, db: &Db) -> Result<Option<SealingKeys>> {
+    let unreadable = "the keys cannot be read";
+    if Keys::await_adoption(db).await.context(unreadable)? {
+        return Ok(None);
+    }
+    match app::find_sealing_keys(config) {
+        Ok(Some(sealing)) => Ok(Some(sealing)),
+        _ => {
+            eprintln!("signet: the keys are not checked: there is no key-encryption key at hand");
+            Ok(None)
+        }
+    }
+}
+
+fn read_file(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     use std::io::Read;
-    let mut text = zeroize::Zeroizing::new(String::new());
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
     let shown = file.display();
     let read = match file.as_os_str() == "-" {
-        true => std::io::stdin().lock().take(LONGEST_FILE).read_to_string(&mut text),
+        true => std::io::stdin().lock().take(LONGEST_FILE).read_to_end(&mut bytes),
         false => std::fs::File::open(file)
-            .and_then(|file| file.take(LONGEST_FILE).read_to_string(&mut text)),
+            .and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes)),
     };
-    read.with_context(|| format!("cannot read {shown} as text"))?;
-    if text.len() as u64 >= LONGEST_FILE {
+    read.with_context(|| format!("cannot read {shown}"))?;
+    if bytes.len() as u64 >= LONGEST_FILE {
         bail!("{shown} is too long for a key");
     }
-    Ok(Secret::new(std::mem::take(&mut *text)))
+    Ok(bytes)
 }
 
 /// The passphrase of an encrypted key: from a file, or asked for.
 fn passphrase(pem: &Secret<String>, file: Option<&Path>) -> Result<Option<Secret<String>>> {
-    if !pem.expose().contains("BEGIN ENCRYPTED PRIVATE KEY") {
+    if !import::is_encrypted(pem.expose()) {
         return Ok(None);
     }
     let passphrase = match file {
-        Some(file) => Secret::new(read_file(file)?.expose().trim_end_matches(['\r', '\n']).into()),
+        Some(file) => {
+            let text = read_file(file)?;
+            let text = std::str::from_utf8(&text);
+            let text = text.with_context(|| format!("{} is no UTF-8", file.display()))?;
+            Secret::new(text.trim_end_matches(['\r', '\n']).into())
+        }
         None => Secret::new(
             rpassword::prompt_password("Passphrase: ")
                 .context("a passphrase is needed: give --passphrase-file")?,

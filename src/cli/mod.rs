@@ -21,6 +21,7 @@ use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::app::Stores;
 use crate::audit::{Actor, By, Origin};
@@ -77,6 +78,7 @@ enum Command {
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    forbid_dumps();
     let done = match &arguments.command {
         Some(Command::Doctor(asked)) => doctor::run(asked),
         _ => execute(arguments).map(|()| ExitCode::SUCCESS),
@@ -88,6 +90,14 @@ pub fn run() -> ExitCode {
             eprintln!("signet: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Keeps the memory of this process, where keys and passwords lie, out of core dumps and from other
+/// processes of the same user, which can then neither trace nor read it (prctl(2), PR_SET_DUMPABLE).
+fn forbid_dumps() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        eprintln!("signet: warning: core dumps of this process cannot be forbidden: {error}");
     }
 }
 
@@ -140,4 +150,17 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_holds_keys_is_not_dumpable() {
+        forbid_dumps();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+    }
 }

@@ -4,15 +4,17 @@ mod mail;
 mod revocations;
 
 use std::collections::HashSet;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpSocket;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::users::bootstrap_administrator;
-use crate::app::{App, Stores};
+use crate::app::{App, Stores, wait_for_stores};
 use crate::audit::Kind;
 use crate::config::{Config, Profile};
 use crate::http;
@@ -25,6 +27,10 @@ use crate::time::Clock;
 const KEYS_EVERY: Duration = Duration::from_secs(2);
 /// How long that may take; making a key included.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the hash of a caller who is gone may hold up the end.
+const HASHING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections that wait to be accepted, as actix-web asks for.
+const BACKLOG: u32 = 1024;
 const NOT_FOLLOWED: &str = "the signing keys could not be followed";
 /// How often SQLite's write-ahead log is folded into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -51,14 +57,19 @@ fn allow_connections() {
 
 async fn serve(config: Config) -> Result<()> {
     let clock = Clock::system();
-    let now = clock.now();
     let listen = config.http.listen;
-    let listener =
-        TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
-    listener.set_nonblocking(true).context("the listener cannot be set up")?;
-    let config = config.listening_on(listener.local_addr().context("the listener has no address")?);
+    let hangups = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
+    let hangups = tokio::spawn(outlive(hangups));
+    // The address is taken now, so that one in use shows at once. Connections are refused until there
+    // is somebody to answer them.
+    let socket = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let config = config.listening_on(socket.local_addr().context("the socket has no address")?);
+    wait_for_stores(&config, |line| tracing::warn!("{line}")).await?;
+    let now = clock.now();
     let stores = Stores::open(&config, now).await?;
     let app = Arc::new(App::new(config, stores, clock).await?);
+    let listener = socket.listen(BACKLOG).and_then(|listener| listener.into_std());
+    let listener = listener.with_context(|| format!("cannot listen on {listen}"))?;
     // Last, so that its password is shown whenever it was made.
     let administrator = match app.config.profile {
         Profile::Development => bootstrap_administrator(&app, now).await?,
@@ -81,9 +92,35 @@ async fn serve(config: Config) -> Result<()> {
     for task in housekeeping {
         task.abort();
     }
+    hangups.abort();
+    // Their memory holds what is left of hashes, and is wiped as they end.
+    if !app.authorization_server.hashing.stop(HASHING_TIMEOUT) {
+        tracing::warn!("a hashing thread was still at work at the end");
+    }
     app.db.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As every server does: connections of the previous process may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// SIGHUP asks many programs to read their settings anew, and ends those that do not handle it.
+async fn outlive(mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        tracing::warn!(
+            "SIGHUP changes nothing: settings are read at the start only; restart to apply new ones, \
+             or send SIGTERM to stop"
+        );
+    }
 }
 
 /// A few lines at the start. The administrator's password is shown to the terminal, never logged.
@@ -132,10 +169,13 @@ async fn follow_keys(app: Arc<App>) {
 async fn follow_once(app: &App, told: &mut HashSet<(String, Kind)>) -> Result<()> {
     let now = app.clock.now();
     app.keys.reload(now).await?;
-    if app.custody.maintain(now).await? > 0 {
+    let maintained = app.custody.maintain(now).await;
+    if maintained.as_ref().is_ok_and(|made| *made > 0) {
         app.tell_keys_changed().await;
     }
-    Ok(app.custody.tell_steps(told, now).await?)
+    // What is wrong with a key is recorded whether or not the next one can be made.
+    app.custody.tell_steps(told, now).await?;
+    Ok(maintained.map(drop)?)
 }
 
 /// Ticks that are missed are not made up for: the work is done as often as it can be.
@@ -168,6 +208,8 @@ async fn purge(app: Arc<App>) {
         purge_all("sessions", sessions).await;
         let attempts = || server.attempts.purge(app.clock.now(), PURGE_BATCH);
         purge_all("login attempts", attempts).await;
+        let audit = || server.audit.purge(&app.config.audit, app.clock.now(), PURGE_BATCH);
+        purge_all("audit events", audit).await;
         let revocations = || app.revocations.purge(app.clock.now(), PURGE_BATCH);
         purge_all("revocations", revocations).await;
         app.revocations.forget(&app.signer, app.clock.now());

@@ -1,6 +1,8 @@
 //! `signet users`.
 
+mod addresses;
 mod administration;
+mod cell;
 mod export;
 mod import;
 
@@ -107,6 +109,13 @@ pub enum Command {
     RevokeSessions {
         /// The e-mail address or id.
         user: String,
+    },
+    /// List addresses that are compatibility spellings of others, and accounts that share a mailbox
+    /// for their domain being spelled in two forms.
+    CheckAddresses {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     #[command(flatten)]
     Administration(administration::Command),
@@ -216,6 +225,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
             stores.accounts.end_sessions(user.id, by, now).await?;
             output::print(&format!("ended all sessions of {}", user.email))
         }
+        Command::CheckAddresses { json } => addresses::check(&stores, json).await,
         Command::Administration(command) => administration::run(command, &stores, now).await,
         Command::Import(arguments) => import::run(arguments, config, &stores, by, now).await,
         Command::Export(arguments) => export::run(arguments, &stores, by, now).await,
@@ -233,7 +243,7 @@ async fn list(stores: &Stores, json: bool) -> Result<()> {
     loop {
         let page = stores.users.list(&after, PAGE).await.context("the users cannot be read")?;
         let Some(last) = page.last() else { break };
-        after = email::key_of(&last.email);
+        after = last.email_key.clone();
         rows.extend(page.into_iter().map(UserRow::from));
     }
     if json {
@@ -256,7 +266,7 @@ async fn list(stores: &Stores, json: bool) -> Result<()> {
 async fn find(stores: &Stores, user: &str) -> Result<User> {
     let found = match user.parse() {
         Ok(id) => stores.users.find(id).await,
-        Err(_) => stores.users.find_by_email_key(&email::key_of(user)).await,
+        Err(_) => stores.users.find_by_address(user).await,
     };
     found.context("the users cannot be read")?.with_context(|| format!("there is no user {user}"))
 }

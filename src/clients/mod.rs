@@ -155,6 +155,13 @@ impl Registration {
     /// Checks everything and makes the client, without secrets; the error is the sentence for
     /// the operator.
     pub fn check(self, now: Timestamp) -> Result<Client, String> {
+        if uuid::Uuid::try_parse(&self.client_id).is_ok() {
+            return Err(
+                "client_id must not be a UUID, which could be taken for a user's id: choose \
+                        a name such as orders-service"
+                    .into(),
+            );
+        }
         if !is_client_id(&self.client_id) {
             return Err("client_id must be 1 to 100 characters of A-Z a-z 0-9 - . _ ~".into());
         }
@@ -185,7 +192,7 @@ impl Registration {
 fn is_client_id(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     // The audit trail calls others by these names.
-    let reserved = ["command-line", "system", "anonymous"];
+    let reserved = ["cli", "command-line", "system", "anonymous"];
     (1..=100).contains(&text.len()) && text.chars().all(allowed) && !reserved.contains(&text)
 }
 

@@ -19,9 +19,12 @@ const MOST_REMEMBERED: usize = 10_000;
 /// Why a client is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    /// Unknown, disabled, or the credentials are wrong: the same for all.
+    /// Unknown, disabled, or the credentials are wrong: the same for all callers.
     #[error("client authentication failed")]
-    Invalid,
+    Invalid {
+        /// Whether a client of this id is registered, for the audit trail alone.
+        registered: bool,
+    },
     /// The store.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -58,7 +61,9 @@ impl ClientRegistry {
             return Ok(client);
         }
         // What is remembered never refuses: the secret may be newer than the memory.
-        self.load(&credentials.client_id).await?.filter(good).ok_or(AuthenticationError::Invalid)
+        let client = self.load(&credentials.client_id).await?;
+        let registered = client.is_some();
+        client.filter(good).ok_or(AuthenticationError::Invalid { registered })
     }
 
     /// The client of this id, unless it is unknown or disabled.

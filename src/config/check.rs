@@ -2,17 +2,14 @@
 //! Every reader notes what is wrong and goes on, so that one run tells all problems. Messages
 //! repeat a value only where it cannot be a secret.
 
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::str::FromStr;
 
 use url::{Host, Url};
 
 use super::raw::Values;
-use super::{
-    Config, DatabaseConfig, HttpConfig, Network, Problem, Profile, RedisConfig, SessionBackend,
-    SessionsConfig, show,
-};
-use crate::secret::Secret;
+use super::{Config, CorsOrigin, HttpConfig, Network, Problem, Profile, SessionsConfig, show};
 use crate::sessions;
 use crate::sessions::Recovery;
 use crate::telemetry::{LogConfig, LogFormat};
@@ -28,16 +25,23 @@ pub(super) fn check(
     let mut check = Check { profile, values, problems };
     let issuer = check.issuer();
     let http = check.http();
+    let startup_timeout = check.duration_below("startup_timeout", 3600);
     let database = check.database();
     let sessions = check.sessions();
     let tokens = check.tokens(issuer.as_deref());
     let keys = check.keys();
     let passwords = check.passwords();
     let login_limits = check.login_limits();
-    let refresh_limits = check.refresh_limits();
+    let signup_limits = check.network_limit("signup_limits", login_limits.as_ref());
+    let mail_limits = check.network_limit("mail_limits", login_limits.as_ref());
+    let refresh_limits = check.rate_limits("refresh_limits");
+    let revocation_limits = check.rate_limits("revocation_limits");
     let revocations = check.revocations();
-    let mail = check.mail();
-    let signup_enabled = check.flag("signup.enabled");
+    let audit = check.audit();
+    let mail = check.mail(issuer.as_deref());
+    // Named in production, so that no instance is open whose operator did not think of sign-up.
+    let signup_enabled =
+        check.required_flag("signup.enabled", "true or false, whether anyone may make an account");
     let require_verified_email = check.require_verified_email();
     let docs_enabled = check.flag("docs.enabled");
     let log = check.log();
@@ -45,14 +49,19 @@ pub(super) fn check(
         profile,
         issuer: issuer?,
         http: http?,
+        startup_timeout: startup_timeout?,
         database: database?,
         sessions: sessions?,
         tokens: tokens?,
         keys: keys?,
         passwords: passwords?,
         login_limits: login_limits?,
+        signup_limits: signup_limits?,
+        mail_limits: mail_limits?,
         refresh_limits: refresh_limits?,
+        revocation_limits: revocation_limits?,
         revocations: revocations?,
+        audit: audit?,
         mail: mail?,
         signup_enabled: signup_enabled?,
         require_verified_email: require_verified_email?,
@@ -78,10 +87,10 @@ impl Check<'_> {
     }
 
     fn http(&mut self) -> Option<HttpConfig> {
-        let listen = self.parsed("http.listen", "an address and a port such as 127.0.0.1:8080");
+        let listen = self.listen();
         let workers = self.number("http.workers", 0, 1024);
         let trusted_proxies = self.items("http.trusted_proxies", Network::from_str);
-        let cors_origins = self.items("http.cors_origins", check_origin);
+        let cors_origins = self.items("http.cors_origins", CorsOrigin::from_str);
         let shutdown_timeout = self.duration_below("http.shutdown_timeout", 600);
         let drain_delay = self.duration_below("http.drain_delay", 600);
         Some(HttpConfig {
@@ -94,11 +103,21 @@ impl Check<'_> {
         })
     }
 
-    fn database(&mut self) -> Option<DatabaseConfig> {
-        let max_connections = self.number("database.max_connections", 1, 1000);
-        let url = self.required("database.url", "postgres://… or sqlite://…")?;
-        self.accept("database.url", check_database_url(&url))?;
-        Some(DatabaseConfig { url: Secret::new(url), max_connections: max_connections? })
+    /// The development profile stays on this machine, unless that was asked for.
+    fn listen(&mut self) -> Option<SocketAddr> {
+        let key = "http.listen";
+        let address = self.parsed(key, "an address and a port such as 127.0.0.1:8080");
+        let allowed = self.flag("http.allow_public_development");
+        let (address, allowed): (SocketAddr, bool) = (address?, allowed?);
+        let is_public = !address.ip().to_canonical().is_loopback();
+        if self.profile == Profile::Development && is_public && !allowed {
+            let problem = "must be a loopback address such as 127.0.0.1:8080 in the development \
+                           profile, whose defaults are open to everyone who can reach it; use \
+                           the production profile, or set http.allow_public_development to true";
+            self.problem(key, problem);
+            return None;
+        }
+        Some(address)
     }
 
     fn sessions(&mut self) -> Option<SessionsConfig> {
@@ -120,50 +139,6 @@ impl Check<'_> {
         );
         let policy = self.accept_policy("sessions", policy);
         Some(SessionsConfig { backend: backend?, policy: policy? })
-    }
-
-    fn backend(&mut self) -> Option<SessionBackend> {
-        let key = "sessions.store";
-        let redis_settings = self.redis_settings();
-        self.required(key, "redis or sql")?;
-        match self.choice(key, &[("sql", false), ("redis", true)])? {
-            false => Some(SessionBackend::Sql),
-            true => self.redis(redis_settings?).map(SessionBackend::Redis),
-        }
-    }
-
-    /// Read also where they are not needed, so that a mistake shows before they are.
-    fn redis_settings(&mut self) -> Option<RedisSettings> {
-        let url = self.text("redis.url").and_then(|url| match url.as_str() {
-            "" => Some(None),
-            _ => self.accept("redis.url", check_redis_url(&url)).map(Some),
-        });
-        let nodes = self.items("redis.cluster", check_redis_url);
-        let sentinels = self.items("redis.sentinel", check_redis_url);
-        let master = self.text("redis.sentinel_master");
-        Some(RedisSettings { url: url?, nodes: nodes?, sentinels: sentinels?, master: master? })
-    }
-
-    fn redis(&mut self, settings: RedisSettings) -> Option<RedisConfig> {
-        let RedisSettings { url, nodes, sentinels, master } = settings;
-        let (key, problem) = match url {
-            url if !nodes.is_empty() => {
-                if url.is_none() && sentinels.is_empty() {
-                    return Some(RedisConfig::Cluster { nodes });
-                }
-                ("redis.cluster", "cannot be given together with redis.url or redis.sentinel")
-            }
-            login if !sentinels.is_empty() => {
-                if !master.is_empty() {
-                    return Some(RedisConfig::Sentinel { sentinels, master, login });
-                }
-                ("redis.sentinel_master", "is required with redis.sentinel")
-            }
-            Some(url) => return Some(RedisConfig::Single { url }),
-            None => ("redis.url", "is required, since sessions.store is redis"),
-        };
-        self.problem(key, problem);
-        None
     }
 
     fn tokens(&mut self, issuer: Option<&str>) -> Option<tokens::Policy> {
@@ -198,14 +173,6 @@ impl Check<'_> {
         self.accept("log.level", crate::telemetry::check_level(&level))?;
         Some(LogConfig { format: format?, level })
     }
-}
-
-/// The section `redis`, each setting good by itself.
-struct RedisSettings {
-    url: Option<Secret<String>>,
-    nodes: Vec<Secret<String>>,
-    sentinels: Vec<Secret<String>>,
-    master: String,
 }
 
 /// Zero stands for the number of cores.
@@ -250,39 +217,4 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-/// A web origin as browsers send it (RFC 6454 section 6.2).
-fn check_origin(text: &str) -> Result<String, String> {
-    let origin = Url::parse(text).ok().filter(Url::has_host).map(|url| url.origin());
-    match origin {
-        Some(origin) if origin.ascii_serialization() == text => Ok(text.to_owned()),
-        Some(origin) if origin.is_tuple() => {
-            Err(format!("must hold origins only, such as {}", origin.ascii_serialization()))
-        }
-        _ => Err("must hold web origins such as https://app.example.com".into()),
-    }
-}
-
-/// Says nothing of the URL itself, which may carry a password.
-fn check_database_url(text: &str) -> Result<(), String> {
-    match text.split_once("://") {
-        Some(("sqlite", path)) if !path.is_empty() && !path.starts_with('?') => Ok(()),
-        Some(("postgres" | "postgresql", _)) if Url::parse(text).is_ok() => Ok(()),
-        _ => Err("must be sqlite://path/to/file or postgres://user:password@host/name \
-                  (special characters in the password as %XX)"
-            .into()),
-    }
-}
-
-/// Says nothing of the URL itself, which may carry a password.
-fn check_redis_url(text: &str) -> Result<Secret<String>, String> {
-    let good = Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-    if !good {
-        return Err("must be redis://host:6379 or rediss://host:6379, with user:password@ before \
-                    the host where needed (special characters in the password as %XX)"
-            .into());
-    }
-    Ok(Secret::new(text.to_owned()))
 }

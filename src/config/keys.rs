@@ -90,8 +90,16 @@ impl Check<'_> {
         if text.is_empty() {
             return Some(None);
         }
-        if SealingKeys::parse(&text).is_none() {
+        let Some(keys) = SealingKeys::parse(&text) else {
             self.problem(key, format!("must be {hint}"));
+            return None;
+        };
+        if self.profile == Profile::Production && keys.newest().has_low_entropy() {
+            let problem = "must not seal with a key that can be guessed: the first key has fewer \
+                           than 16 distinct bytes, or is all printable text; put a new one before \
+                           it, as made by `openssl rand -base64 32`, and keep the present one \
+                           behind it, which still opens, until `signet keys rewrap` has run";
+            self.problem(key, problem);
             return None;
         }
         Some(Some(Secret::new(text)))

@@ -1,8 +1,10 @@
-//! The sections `login_limits`, `refresh_limits` and `revocations`.
+//! The sections `login_limits`, `signup_limits`, `mail_limits`, `refresh_limits`, `revocation_limits`,
+//! `revocations` and `audit`.
 
 use super::RevocationsConfig;
 use super::check::Check;
-use crate::attempts::{Delays, Free, Policy, RefreshPolicy};
+use crate::attempts::{Delays, Free, LimitPolicy, Policy, RatePolicy};
+use crate::audit::Retention;
 
 impl Check<'_> {
     pub(super) fn login_limits(&mut self) -> Option<Policy> {
@@ -25,6 +27,23 @@ impl Check<'_> {
         self.accept_policy("login_limits", policy)
     }
 
+    /// A limit by network, whose waits are those of `login_limits` for a network.
+    pub(super) fn network_limit(
+        &mut self,
+        section: &str,
+        login_limits: Option<&Policy>,
+    ) -> Option<LimitPolicy> {
+        let enabled = self.flag(&format!("{section}.enabled"));
+        let network = self.number(&format!("{section}.network"), 1, 1_000_000);
+        Some(LimitPolicy::by_network(enabled?, network?, login_limits?.network_delays()))
+    }
+
+    pub(super) fn audit(&mut self) -> Option<Retention> {
+        let retention = self.duration("audit.retention");
+        let login_retention = self.duration("audit.login_retention");
+        self.accept_policy("audit", Retention::new(retention?, login_retention?))
+    }
+
     pub(super) fn revocations(&mut self) -> Option<RevocationsConfig> {
         let open = self.flag("revocations.open");
         let max_age = self.duration_below("revocations.max_age", 60);
@@ -34,19 +53,26 @@ impl Check<'_> {
             self.accept("revocations.heartbeat", checked.ok_or("must be at least 1s".to_owned()))
         });
         let max_listeners = self.number("revocations.max_listeners", 0, 100_000);
+        let per_address = self.number("revocations.max_listeners_per_address", 0, 100_000);
         Some(RevocationsConfig {
             open: open?,
             max_age: max_age?,
             heartbeat: heartbeat?,
             max_listeners: max_listeners?,
+            max_listeners_per_address: match per_address? {
+                // At least one, where there is one.
+                0 => max_listeners?.div_ceil(2),
+                given => given,
+            },
         })
     }
 
-    pub(super) fn refresh_limits(&mut self) -> Option<RefreshPolicy> {
-        let enabled = self.flag("refresh_limits.enabled");
-        let burst = self.number("refresh_limits.burst", 0, u32::MAX);
-        let per_second = self.number("refresh_limits.per_second", 0, u32::MAX);
-        let policy = RefreshPolicy::new(enabled?, burst?, per_second?);
-        self.accept_policy("refresh_limits", policy)
+    /// One of the sections `refresh_limits` and `revocation_limits`.
+    pub(super) fn rate_limits(&mut self, section: &str) -> Option<RatePolicy> {
+        let enabled = self.flag(&format!("{section}.enabled"));
+        let burst = self.number(&format!("{section}.burst"), 0, u32::MAX);
+        let per_second = self.number(&format!("{section}.per_second"), 0, u32::MAX);
+        let policy = RatePolicy::new(enabled?, burst?, per_second?);
+        self.accept_policy(section, policy)
     }
 }

@@ -21,7 +21,7 @@ enum Way {
 impl Check<'_> {
     /// `Some(None)` where no mail is sent. Everything is read all the same, so that a mistake shows
     /// before it matters.
-    pub(super) fn mail(&mut self) -> Option<Option<Config>> {
+    pub(super) fn mail(&mut self, issuer: Option<&str>) -> Option<Option<Config>> {
         let way = self.choice(
             "mail.transport",
             &[("off", Way::Off), ("files", Way::Files), ("smtp", Way::Smtp)],
@@ -32,7 +32,7 @@ impl Check<'_> {
         let verification_url = self.page("mail.verification_url");
         let reset_url = self.page("mail.reset_url");
         let policy = self.mail_policy();
-        let smtp = self.smtp(way == Some(Way::Smtp));
+        let smtp = self.smtp(way == Some(Way::Smtp), issuer);
         let transport = match way? {
             Way::Off => return Some(None),
             Way::Files => {
@@ -110,7 +110,7 @@ impl Check<'_> {
     }
 
     /// `Some(None)` where none is named and none is needed.
-    fn smtp(&mut self, needed: bool) -> Option<Option<SmtpConfig>> {
+    fn smtp(&mut self, needed: bool, issuer: Option<&str>) -> Option<Option<SmtpConfig>> {
         let host = self.text("mail.smtp.host");
         let port = self.number("mail.smtp.port", 0, u16::MAX);
         let tls = self.choice(
@@ -119,6 +119,7 @@ impl Check<'_> {
         );
         let allow_plaintext = self.flag("mail.smtp.allow_plaintext");
         let ca_file = self.folder("mail.smtp.ca_file");
+        let hello = self.hello(issuer);
         let credentials = self.smtp_credentials();
         let timeout = self.duration("mail.smtp.timeout").filter(|timeout| {
             let good = (1..=600).contains(&timeout.as_secs());
@@ -155,10 +156,24 @@ impl Check<'_> {
             port,
             tls,
             ca_file: ca_file?,
+            hello: hello?,
             credentials: credentials?,
             timeout: timeout?,
             connections: connections?,
         }))
+    }
+
+    /// What this host calls itself: the host of the issuer, unless another name is configured. The
+    /// machine's own name is often one that no other host can look up, which servers refuse.
+    fn hello(&mut self, issuer: Option<&str>) -> Option<String> {
+        let key = "mail.smtp.hello";
+        let text = self.text(key)?;
+        if text.is_empty() {
+            let url = Url::parse(issuer?).ok()?;
+            return url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());
+        }
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        self.accept(key, check_host(bare.unwrap_or(&text)))
     }
 
     fn smtp_credentials(&mut self) -> Option<Option<(String, Secret<String>)>> {

@@ -9,8 +9,10 @@ mod keys;
 mod limits;
 mod mail;
 mod network;
+mod origins;
 mod raw;
 mod show;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use network::Network;
+pub use origins::CorsOrigin;
 pub use show::Setting;
 
 use crate::attempts;
@@ -65,6 +68,8 @@ pub struct Config {
     pub issuer: String,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// How long a start waits for stores that are late.
+    pub startup_timeout: Duration,
     /// The SQL database.
     pub database: DatabaseConfig,
     /// Where sessions live and how refresh tokens rotate.
@@ -77,10 +82,18 @@ pub struct Config {
     pub passwords: users::PasswordPolicy,
     /// How often a password may be guessed.
     pub login_limits: attempts::Policy,
+    /// How many sign-ups a network has.
+    pub signup_limits: attempts::LimitPolicy,
+    /// How many requests that send mail a network has.
+    pub mail_limits: attempts::LimitPolicy,
     /// How often a session may be refreshed.
-    pub refresh_limits: attempts::RefreshPolicy,
+    pub refresh_limits: attempts::RatePolicy,
+    /// How often tokens of one session or client may be revoked.
+    pub revocation_limits: attempts::RatePolicy,
     /// How siblings hear of revocations.
     pub revocations: RevocationsConfig,
+    /// How long audit events are kept.
+    pub audit: crate::audit::Retention,
     /// How mail is sent, if it is.
     pub mail: Option<crate::mail::Config>,
     /// Whether anyone may make an account.
@@ -104,7 +117,7 @@ pub struct HttpConfig {
     /// Whose forwarded addresses count.
     pub trusted_proxies: Vec<Network>,
     /// Web origins that may call the token and account endpoints.
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Vec<CorsOrigin>,
     /// How long requests in flight may take after SIGTERM.
     pub shutdown_timeout: Duration,
     /// How long readiness is false before the listener closes.
@@ -118,6 +131,17 @@ pub struct DatabaseConfig {
     pub url: Secret<String>,
     /// Most connections of this process.
     pub max_connections: usize,
+    /// What stands between this process and PostgreSQL.
+    pub pooler: Pooler,
+}
+
+/// What stands between this process and PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what is not noticed.
+    None,
+    /// A pooler that gives a server away after each transaction.
+    Transaction,
 }
 
 /// Where sessions live and how refresh tokens rotate.
@@ -140,6 +164,8 @@ pub struct RevocationsConfig {
     pub heartbeat: Duration,
     /// How many may listen at once.
     pub max_listeners: usize,
+    /// How many of them from one address, while whoever can reach the service may hear.
+    pub max_listeners_per_address: usize,
 }
 
 /// The store of sessions.

@@ -50,7 +50,13 @@ impl FromStr for Network {
             Some(prefix) => prefix.parse().ok().filter(|p| *p <= width).ok_or_else(wrong)?,
             None => width,
         };
-        Ok(Self { address, prefix })
+        // IPv4 addresses in IPv6 form (RFC 4291 section 2.5.5.2), as peers are compared.
+        match (address.to_canonical(), prefix) {
+            (canonical @ IpAddr::V4(_), 96..) if address.is_ipv6() => {
+                Ok(Self { address: canonical, prefix: prefix - 96 })
+            }
+            _ => Ok(Self { address, prefix }),
+        }
     }
 }
 
@@ -73,6 +79,14 @@ mod tests {
             ("10.1.2.3", "10.1.2.4", false),
             ("0.0.0.0/0", "203.0.113.9", true),
             ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", true),
+            ("::ffff:10.0.0.0/104", "::ffff:10.255.0.1", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.1", false),
+            ("::ffff:10.1.2.3", "10.1.2.3", true),
+            ("::ffff:a01:203", "10.1.2.3", true),
+            ("::ffff:10.1.2.3", "10.1.2.4", false),
+            ("::ffff:0:0/96", "203.0.113.9", true),
+            ("::ffff:0:0/96", "2001:db8::1", false),
             ("fd00::/8", "fd12::1", true),
             ("fd00::/8", "fe80::1", false),
             ("::/0", "2001:db8::1", true),

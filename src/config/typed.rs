@@ -101,6 +101,15 @@ impl Check<'_> {
         self.accept(key, result)
     }
 
+    /// `true` or `false`, which must be named; `what` is what the operator should name.
+    pub(super) fn required_flag(&mut self, key: &str, what: &str) -> Option<bool> {
+        let kind = self.values.get(key).map(|value| &value.kind);
+        if matches!(kind, Some(ValueKind::String(text)) if text.trim().is_empty()) {
+            self.required(key, what)?;
+        }
+        self.flag(key)
+    }
+
     /// A list, or text with commas; every entry goes through `check`.
     pub(super) fn items<T>(
         &mut self,

@@ -26,6 +26,14 @@ pub struct Import {
     pub verify_for: Option<Duration>,
 }
 
+impl Import {
+    /// Whether the key only verifies, so that whoever holds its other half signs tokens that count
+    /// as Signet's.
+    pub fn only_verifies(&self) -> bool {
+        import::is_public(self.pem.expose())
+    }
+}
+
 /// What became of an import.
 pub struct Brought {
     /// The key's name.

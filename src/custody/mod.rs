@@ -1,7 +1,9 @@
 //! What is done to signing keys as a whole, by operators and by the service itself: the step in
 //! [`crate::keys`], how long tokens can live, and the audit event that says who did it and why.
 
+mod adoption;
 mod import;
+mod revocation;
 mod revocations;
 pub mod view;
 
@@ -10,19 +12,21 @@ use std::time::Duration;
 
 use crate::audit::{Actor, Audit, By, Event, Kind, Origin};
 use crate::clients::store::ClientStore;
+use crate::keys::adoption::Adoption;
 use crate::keys::chain::{Handover, Lead};
-use crate::keys::changes::{Grown, Revoked};
+use crate::keys::changes::{Because, Grown};
 use crate::keys::import::ImportError;
 use crate::keys::rotation::State;
 use crate::keys::store::StoredKey;
-use crate::keys::{Algorithm, Keys, KeysError, Policy, PublicKey, Rewrapped, Vault};
+use crate::keys::{Algorithm, Keys, KeysError, Opening, Policy, PublicKey, Rewrapped, Vault};
 use crate::revocations::Revocations;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::tokens::LEEWAY;
 
 pub use import::{Brought, Import};
-pub use view::{ImportView, KeyView, RevocationView, RewrapView, RotationView};
+pub use revocation::{RevocationView, Revoke};
+pub use view::{ImportView, KeyView, RewrapView, RotationView};
 
 /// A step of a key that lies further back was told by whoever saw it, or nobody needs it any more.
 const STEPS_TOLD_FOR: Duration = Duration::from_secs(7 * 86_400);
@@ -126,6 +130,8 @@ pub struct Custody {
     revocations: Revocations,
     audit: Audit,
     access_token_lifetime: Duration,
+    /// What became of keys from before their rows were authenticated, if this process did that.
+    pub adoption: Option<Adoption>,
 }
 
 impl Custody {
@@ -140,9 +146,11 @@ impl Custody {
     ) -> Result<Self, KeysError> {
         let Ledgers { clients, revocations, audit } = ledgers;
         let lifetime = longest_token_life(access_token_lifetime, &clients).await?;
-        let (keys, grown) = Keys::open(db, vault, policy, lifetime, now).await?;
-        let custody = Self { keys, clients, revocations, audit, access_token_lifetime };
+        let (keys, opening) = Keys::open(db, vault, policy, lifetime, now).await?;
+        let Opening { grown, adoption } = opening;
+        let custody = Self { keys, clients, revocations, audit, access_token_lifetime, adoption };
         custody.tell_of(&grown, now).await;
+        custody.record_adoption(now).await;
         Ok(custody)
     }
 
@@ -160,7 +168,7 @@ impl Custody {
         told: &mut HashSet<(String, Kind)>,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        for key in self.keys.list().await? {
+        for key in self.keys.list(now).await? {
             for (kind, at) in steps(&key, now) {
                 let step = (key.kid.clone(), kind);
                 if at < now.minus(STEPS_TOLD_FOR) || told.contains(&step) {
@@ -173,12 +181,13 @@ impl Custody {
                 }
             }
         }
+        self.record_unverified(told, now).await;
         Ok(())
     }
 
     /// All keys that are known, newest first.
     pub async fn list(&self, now: Timestamp) -> Result<Vec<KeyView>, StorageError> {
-        Ok(view::of_all(self.keys.list().await?, self.keys.policy(), now))
+        Ok(view::of_all(self.keys.list(now).await?, self.keys.policy(), now))
     }
 
     /// The key named `kid`.
@@ -187,8 +196,12 @@ impl Custody {
     }
 
     /// The public half of the key named `kid`.
-    pub async fn find_public(&self, kid: &str) -> Result<Option<PublicKey>, KeysError> {
-        let stored = self.keys.list().await?.into_iter().find(|key| key.kid == kid);
+    pub async fn find_public(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<Option<PublicKey>, KeysError> {
+        let stored = self.keys.list(now).await?.into_iter().find(|key| key.kid == kid);
         Ok(stored.map(|stored| stored.public()).transpose()?)
     }
 
@@ -237,27 +250,8 @@ impl Custody {
     }
 
     async fn is_retiring(&self, kid: &str, now: Timestamp) -> Result<bool, StorageError> {
-        let keys = self.keys.list().await?;
+        let keys = self.keys.list(now).await?;
         Ok(keys.iter().any(|key| key.kid == kid && key.times.state(now) == State::Retiring))
-    }
-
-    /// Takes a compromised key out at once, for a reason that is kept.
-    pub async fn revoke(
-        &self,
-        kid: &str,
-        reason: &str,
-        by: By<'_>,
-        now: Timestamp,
-    ) -> Result<Revoked, CustodyError> {
-        Why { forced: true, reason: Some(reason.to_owned()) }.check()?;
-        let revoked = self.keys.revoke(kid, self.token_lifetime().await?, now).await?;
-        // Cut off before this, whoever follows the keys records it.
-        self.revocations.ensure_key(kid, now).await?;
-        let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
-        let detail = format!("{signs} signs now; reason: {}", reason.trim());
-        self.audit.record_once(event(Kind::KeyRevoked, kid, Some(detail), &by), now).await;
-        self.make_spare(now).await;
-        Ok(revoked)
     }
 
     /// Seals all private keys under the newest key-encryption key.
@@ -286,10 +280,18 @@ impl Custody {
         let origin = Origin::default();
         let by = By { actor: Actor::System, origin: &origin };
         for new in grown {
-            let detail = format!("for {}", new.algorithm);
+            let detail = match (&new.handover, new.because) {
+                (Some(handover), Because::Revocation) => {
+                    format!(
+                        "for {}; signs from {}, since a key was revoked",
+                        new.algorithm, handover.at
+                    )
+                }
+                _ => format!("for {}", new.algorithm),
+            };
             let created = event(Kind::KeyCreated, &new.kid, Some(detail), &by);
             self.audit.record_once(created, now).await;
-            if let Some(handover) = &new.handover {
+            if let (Some(handover), Because::RotateEvery) = (&new.handover, new.because) {
                 let detail = format!("signs from {}, by keys.rotate_every", handover.at);
                 self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
             }

@@ -10,7 +10,7 @@ impl Custody {
     pub async fn maintain_revocations(&self, now: Timestamp) -> Result<(), StorageError> {
         let life = self.token_lifetime().await?;
         self.revocations.observe_token_life(life, now).await?;
-        for key in self.keys.list().await? {
+        for key in self.keys.list(now).await? {
             if key.revoked_at.is_some_and(|at| at.plus(life) > now) {
                 self.revocations.ensure_key(&key.kid, now).await?;
             }

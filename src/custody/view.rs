@@ -4,8 +4,7 @@
 use serde::Serialize;
 
 use super::Brought;
-use crate::keys::chain::Handover;
-use crate::keys::changes::Revoked;
+use crate::keys::chain::{Chain, Handover, Link};
 use crate::keys::rotation::{NOT_PLANNED, State};
 use crate::keys::store::StoredKey;
 use crate::keys::{Algorithm, Policy, Rewrapped};
@@ -60,7 +59,10 @@ pub struct KeyView {
 }
 
 /// All of `stored`, in their order.
-pub fn of_all(stored: Vec<StoredKey>, policy: &Policy, now: Timestamp) -> Vec<KeyView> {
+pub fn of_all(mut stored: Vec<StoredKey>, policy: &Policy, now: Timestamp) -> Vec<KeyView> {
+    for algorithm in Algorithm::ALL {
+        lead(&mut stored, algorithm, now);
+    }
     let expected: Vec<_> = Algorithm::ALL
         .into_iter()
         .map(|algorithm| (algorithm, expected_rotation(&stored, algorithm, policy, now)))
@@ -108,6 +110,22 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
         sealed_under: sealed_under(&key.private_key).map(str::to_owned),
         kid: key.kid,
         algorithm: key.algorithm,
+    }
+}
+
+/// Shows the spare as what signs where the key before it was lost: it does, whether or not that is
+/// stored by now.
+fn lead(stored: &mut [StoredKey], algorithm: Algorithm, now: Timestamp) {
+    let published = stored.iter().filter(|key| key.algorithm == algorithm && key.is_published(now));
+    let links = published.map(|key| Link { kid: key.kid.clone(), times: key.times });
+    let mut chain = Chain::new(links, now);
+    if chain.is_headless(now) {
+        chain.lead(now);
+        for key in stored {
+            if let Ok(link) = chain.find(&key.kid) {
+                key.times = link.times;
+            }
+        }
     }
 }
 
@@ -188,74 +206,5 @@ impl From<Rewrapped> for RewrapView {
     fn from(done: Rewrapped) -> Self {
         let Rewrapped { sealed_under, rewrapped, no_longer_needed } = done;
         Self { sealed_under, rewrapped, no_longer_needed }
-    }
-}
-
-/// What the revocation of a key means for everybody else. Times are RFC 3339.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct RevocationView {
-    /// The revoked key.
-    pub kid: String,
-    /// Its tokens that were issued from here on have died before their time; absent if it never
-    /// signed.
-    pub tokens_issued_from: Option<String>,
-    /// And up to here.
-    pub tokens_issued_until: Option<String>,
-    /// Whether another issuer made its tokens: then all of them have died.
-    pub only_verified: bool,
-    /// The key that signs now.
-    pub active_kid: Option<String>,
-    /// Since when that one has been published.
-    pub active_published_at: Option<String>,
-    /// From here on every JWKS cache has the key that signs now.
-    pub active_in_all_caches_at: Option<String>,
-    /// Verifiers that do not fetch JWKS earlier take tokens of the revoked key until then.
-    pub gone_from_all_caches_at: String,
-}
-
-impl RevocationView {
-    /// What `revoked` means, done at `now`.
-    pub fn new(kid: String, revoked: &Revoked, policy: &Policy, now: Timestamp) -> Self {
-        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-        let active = revoked.active.as_ref();
-        let published = active.map(|link| link.times.created_at);
-        Self {
-            kid,
-            only_verified: revoked.only_verified,
-            tokens_issued_from: text(revoked.signed_from),
-            tokens_issued_until: text(revoked.signed_until),
-            active_kid: active.map(|link| link.kid.clone()),
-            active_published_at: text(published),
-            active_in_all_caches_at: text(published.map(|at| policy.in_all_caches(at))),
-            gone_from_all_caches_at: policy.in_all_caches(now).to_string(),
-        }
-    }
-}
-
-impl std::fmt::Display for RevocationView {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "key {} is revoked and has left JWKS", self.kid)?;
-        match (&self.tokens_issued_from, &self.tokens_issued_until) {
-            (Some(from), Some(until)) => {
-                writeln!(
-                    f,
-                    "  dead tokens      all that it signed, issued from {from} to {until}"
-                )?;
-            }
-            _ if self.only_verified => {
-                writeln!(f, "  dead tokens      all that another issuer signed with it")?;
-            }
-            _ => writeln!(f, "  dead tokens      none: it never signed here")?,
-        }
-        let at = &self.gone_from_all_caches_at;
-        writeln!(f, "  verifiers        those that follow the feed refuse them within a second")?;
-        writeln!(f, "                   others with a cached JWKS take them until {at} at most")?;
-        if let (Some(kid), Some(since), Some(at)) =
-            (&self.active_kid, &self.active_published_at, &self.active_in_all_caches_at)
-        {
-            writeln!(f, "  signs now        {kid}, published since {since}")?;
-            write!(f, "                   every JWKS cache has it from {at}")?;
-        }
-        Ok(())
     }
 }

@@ -7,19 +7,18 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::bearer::BearerError;
-use super::email::{AcceptedBody, accepted};
+use super::email::{SignupAcceptedBody, signup_accepted};
 use super::error::Problem;
 use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
 use super::signed_in;
-use crate::accounts::NewAccount;
+use crate::accounts::{NewAccount, NewSignup};
 use crate::app::App;
 use crate::audit::{Actor, By, Origin};
-use crate::secret::Secret;
+use crate::oauth::CheckError;
+use crate::secret::{Fingerprint, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::tokens::LEEWAY;
-use crate::users::email::key_of;
 use crate::users::{Email, Password, User, Verdict, check_name};
 
 /// A user, as the user may see it.
@@ -73,18 +72,34 @@ pub struct SignupBody {
     name: Option<String>,
 }
 
+/// The new account, with what proves its address later.
+#[derive(Serialize, ToSchema)]
+pub struct SignedUpBody {
+    /// The account.
+    #[serde(flatten)]
+    user: UserBody,
+    /// For `POST /email/verify`, beside the token from the mail: it shows that who reads the mail is
+    /// who signed up. Good until the address is proven or all sessions end.
+    #[schema(format = Password)]
+    signup_token: String,
+}
+
 /// Make an account
 ///
 /// Where addresses have to be proven (`signup.require_verified_email`), new and taken ones get the
-/// same 202, and a mail tells the difference.
+/// same 202, and a mail makes the difference; the account is made by `POST /email/verify`. Up to five
+/// sign-ups of one address wait beside each other. Keep `signup_token` for the page that the mail
+/// leads to, for example in `sessionStorage`.
 #[utoipa::path(
     post, path = "/signup", tag = "Account",
     request_body(content = inline(SignupBody)),
     responses(
-        (status = 201, description = "The new account", body = UserBody),
-        (status = 202, description = "A mail tells what to do next", body = AcceptedBody),
+        (status = 201, description = "The new account", body = SignedUpBody),
+        (status = 202, description = "A mail says what to do next", body = SignupAcceptedBody),
         (status = 403, description = "Sign-up is closed (`signup.enabled`)"),
         (status = 409, description = "The address is taken"),
+        (status = 429, description = "Too many sign-ups from this network: try again after \
+            `Retry-After`"),
     )
 )]
 pub async fn signup(
@@ -117,27 +132,34 @@ pub async fn signup(
     let now = app.clock.now();
     let server = &app.authorization_server;
     let origin = extract::origin(&request, &app);
-    if app.config.require_verified_email {
+    // No flood reaches the store, for which logins would wait: one from few networks is refused by
+    // what is remembered and takes no places from others, one from many finds no place.
+    app.account_limits.check_sign_up(&origin, now).await?;
+    let place = server.hashing.reserve_anonymous()?;
+    app.account_limits.admit_sign_up(&origin, now).await?;
+    let signup_token = server.random.token();
+    let fingerprint = Fingerprint::of(signup_token.expose().as_bytes());
+    if let (true, Some(mail)) = (app.config.require_verified_email, &app.config.mail) {
+        app.account_limits.admit_mail(&origin, now).await?;
+        let expires_at = now.plus(mail.policy.pending_lifetime());
         // Hashed also for a taken address, whose answer must take as long.
-        let password_hash = server.hashing.hash(password).await?;
-        let new = new_account(email, name, password_hash);
-        to_the_end(async move { app.accounts.sign_up(new, &origin, now).await }).await?;
-        return Ok(accepted("a mail is on its way to this address: it says what to do next"));
+        let password_hash = place.hash(password).await?;
+        let new = NewSignup { email, name, password_hash, fingerprint, expires_at };
+        to_the_end(async move { app.accounts.sign_up(new, now).await }).await?;
+        return Ok(signup_accepted(signup_token));
     }
     // Looked up before the hash, which is dear; the insert decides, should two come at once.
-    if server.users.find_by_email_key(email.key()).await?.is_some() {
+    if server.users.find_by_address(email.address()).await?.is_some() {
         return Err(taken());
     }
-    let password_hash = server.hashing.hash(password).await?;
+    let password_hash = place.hash(password).await?;
     let new = new_account(email, name, password_hash);
-    let create = async move {
-        let by = By { actor: Actor::Anonymous, origin: &origin };
-        app.accounts.create(new, by, now).await
-    };
+    let create =
+        async move { app.accounts.create_by_signup(new, &fingerprint, &origin, now).await };
     match to_the_end(create).await {
         Ok(user) => Ok(HttpResponse::Created()
             .insert_header(("Cache-Control", "no-store"))
-            .json(UserBody::from(user))),
+            .json(SignedUpBody { user: user.into(), signup_token: signup_token.expose().clone() })),
         Err(StorageError::Conflict) => Err(taken()),
         Err(error) => Err(error.into()),
     }
@@ -158,6 +180,8 @@ fn taken() -> Problem {
     post, path = "/logout", tag = "Account",
     responses(
         (status = 204, description = "Signed out"),
+        (status = 429, description = "The client revokes its tokens too often: try again after \
+            `Retry-After`"),
     ),
     security(("user" = []), ("service" = []))
 )]
@@ -168,11 +192,11 @@ pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
     let end = async move {
         if let (Some(sid), Ok(user)) = (claims.sid, claims.sub.parse()) {
             let by = By { actor: Actor::User(user), origin: &origin };
-            return app.accounts.end_session(user, sid, by, now).await.map(drop);
+            app.accounts.end_session(user, sid, by, now).await?;
+        } else {
+            app.authorization_server.end_token(&claims, now).await?;
         }
-        let until = claims.exp.plus(LEEWAY);
-        let sessions = &app.authorization_server.sessions;
-        sessions.revoke_token(&claims.sub, &claims.jti, until, now).await
+        Ok::<_, CheckError>(())
     };
     to_the_end(end).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -213,6 +237,8 @@ pub struct ChangeBody {
     )),
     responses(
         (status = 200, description = "The account as it is now", body = UserBody),
+        (status = 429, description = "Too many changes: 60 in an hour are free. Try again after \
+            `Retry-After`"),
     ),
     security(("user" = []))
 )]
@@ -239,6 +265,7 @@ pub async fn change_me(
     fields.finish()?;
     if given && let Ok(name) = name {
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
+        app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let change = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.set_name(user.id, name.as_deref(), by, now).await
@@ -249,27 +276,6 @@ pub async fn change_me(
     // Removed meanwhile: this session is over too.
     let user = users.find(user.id).await?.ok_or(BearerError::Invalid)?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
-}
-
-/// Remove one's own account
-#[utoipa::path(
-    delete, path = "/users/me", tag = "Account",
-    responses(
-        (status = 204, description = "The account and all its sessions are gone"),
-        (status = 409, description = "Nobody else could administer"),
-    ),
-    security(("user" = []))
-)]
-pub async fn delete_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
-    let origin = extract::origin(&request, &app);
-    let delete = async move {
-        let by = By { actor: Actor::User(user.id), origin: &origin };
-        app.accounts.leave(&user, by, now).await
-    };
-    to_the_end(delete).await?;
-    Ok(HttpResponse::NoContent().finish())
 }
 
 /// A change of password.
@@ -292,7 +298,8 @@ pub struct PasswordChangeBody {
     request_body(content = inline(PasswordChangeBody)),
     responses(
         (status = 204, description = "Changed; sign in again"),
-        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
+        (status = 429, description = "Too many wrong passwords, or changes: try again after \
+            `Retry-After`"),
     ),
     security(("user" = []))
 )]
@@ -321,6 +328,7 @@ pub async fn change_password(
     }
     fields.finish()?;
     if let Some(new) = new {
+        app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let hash = app.authorization_server.hashing.hash(new).await?;
         let change = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
@@ -343,7 +351,7 @@ pub(super) async fn is_present_password(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<bool, Problem> {
-    let (app, login, origin) = (app.clone(), key_of(&user.email), origin.clone());
+    let (app, login, origin) = (app.clone(), user.email.clone(), origin.clone());
     let check = async move {
         app.authorization_server.check_password(&login, password, &origin, now).await
     };

@@ -15,7 +15,8 @@ use crate::time::Timestamp;
 
 /// List what happened, newest first
 ///
-/// What changed something is kept; refusals are in the log only.
+/// What changed something is kept. Refusals, which anybody can cause, are kept once an hour for one
+/// kind and user or client; the log has one a second of each kind.
 #[utoipa::path(
     get, path = "/admin/audit", tag = "Administration: audit",
     operation_id = "list_events",
@@ -23,7 +24,8 @@ use crate::time::Timestamp;
         PageParams,
         ("event" = Option<String>, Query, description = "What happened, such as `user.disabled`"),
         ("subject" = Option<String>, Query, description = "To whom or what"),
-        ("actor" = Option<String>, Query, description = "Who did it"),
+        ("actor" = Option<String>, Query, description = "Who did it: `user:ID`, `client:ID`, `cli`, `system`, \
+            `anonymous`, or a bare id"),
         ("since" = Option<String>, Query, description = "Not before this time, RFC 3339 in UTC"),
         ("until" = Option<String>, Query, description = "Before this time, RFC 3339 in UTC"),
     ),

@@ -62,7 +62,7 @@ pub async fn read(
     let etag = etag(&client);
     Ok(precondition::unless_known(&request, &etag, || {
         let mut response = HttpResponse::Ok();
-        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        response.insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL));
         response.insert_header(ETag(etag.clone())).json(ClientView::from(&client))
     }))
 }

@@ -100,8 +100,9 @@ pub async fn read_public(
     request: HttpRequest,
     kid: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    administrator(&app, &request, app.clock.now()).await?;
-    let public = app.custody.find_public(&kid).await?.ok_or_else(|| unknown(&kid))?;
+    let now = app.clock.now();
+    administrator(&app, &request, now).await?;
+    let public = app.custody.find_public(&kid, now).await?.ok_or_else(|| unknown(&kid))?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(match preferred(&request) {

@@ -184,8 +184,11 @@ pub async fn put(
     let decision = match (make(&app, &request, actor, change, now).await, expect) {
         (Err(RolesError::Refused(Refusal::Exists(_))), None) => return Err(precondition_required()),
         // RFC 9110 section 13.1.1: what is not there matches nothing.
-        (Err(RolesError::Refused(Refusal::Unknown(name))), _) => {
-            return Err(Refusal::Changed(name).into());
+        (Err(RolesError::Refused(Refusal::Unknown(_))), _) => {
+            return Err(precondition::changed(&request, None));
+        }
+        (Err(RolesError::Refused(Refusal::Changed(name))), _) => {
+            return Err(changed(&app, &request, &name).await);
         }
         (decision, _) => decision?,
     };
@@ -241,8 +244,12 @@ pub async fn remove(
         _ => return Err(precondition_required()),
     };
     let change = Change { name, what: What::Remove, expect, force };
-    make(&app, &request, actor, change, now).await?;
-    Ok(HttpResponse::NoContent().finish())
+    match make(&app, &request, actor, change, now).await {
+        Err(RolesError::Refused(Refusal::Changed(name))) => {
+            Err(changed(&app, &request, &name).await)
+        }
+        done => done.map(|_| HttpResponse::NoContent().finish()).map_err(Problem::from),
+    }
 }
 
 /// Makes `change` in the name of `actor`, also if the client hangs up.
@@ -272,15 +279,24 @@ fn expected(request: &HttpRequest) -> Result<Option<Expect>, Problem> {
         ([], []) => Ok(None),
         ([], [any]) if any == "*" => Ok(Some(Expect::Absent)),
         ([any], []) if any == "*" => Ok(Some(Expect::Present)),
-        // A tag that is weak, or none of ours, matches nothing.
+        // A tag that is none of ours matches nothing. A weak one is the same, weakened on its way.
         (tags, []) => {
-            let state = |tag: &String| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+            let opaque = |tag: &str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+            let state = |tag: &String| opaque(tag.strip_prefix("W/").unwrap_or(tag));
             Ok(Some(Expect::OneOf(tags.iter().filter_map(state).collect())))
         }
         _ => Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "say either If-Match, or If-None-Match with * alone",
         )),
+    }
+}
+
+/// The answer to a change of a role that is not in the state that the caller has seen.
+async fn changed(app: &App, request: &HttpRequest, name: &str) -> Problem {
+    match app.roles.find(name).await {
+        Ok(role) => precondition::changed(request, role.as_ref().map(etag).as_ref()),
+        Err(error) => error.into(),
     }
 }
 
@@ -291,7 +307,7 @@ fn precondition_required() -> Problem {
 
 fn answer(status: StatusCode, role: &Role, body: impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
-        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL))
         .insert_header(ETag(etag(role)))
         .json(body)
 }

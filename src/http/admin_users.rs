@@ -115,7 +115,7 @@ fn etag(user: &User) -> EntityTag {
 
 fn shown(mut response: HttpResponseBuilder, user: User) -> HttpResponse {
     response
-        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL))
         .insert_header(ETag(etag(&user)))
         .json(ManagedUserBody::from(user))
 }

@@ -1,5 +1,5 @@
 //! Who administers Signet by a request: a user with a role that carries the scope for it, or a
-//! client in its own name, either with that scope.
+//! client in its own name, either with that scope in a token for the audience of administration.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -10,8 +10,9 @@ use super::error::Problem;
 use super::extract::{self, BodyError, Fields};
 use super::signed_in::{self, NotSignedIn};
 use crate::app::App;
-use crate::audit::Actor;
+use crate::audit::{Actor, Event, Kind};
 use crate::clients::GrantType;
+use crate::sessions::Live;
 use crate::time::Timestamp;
 use crate::tokens::{Claims, Scope, scope};
 
@@ -71,12 +72,57 @@ async fn caller(
     now: Timestamp,
 ) -> Result<(Actor, Claims), NotSignedIn> {
     let (claims, live) = signed_in::claims(app, request, now).await?;
+    let admitted = admit(app, &claims, &live, own).await;
+    if matches!(admitted, Err(NotSignedIn::Bearer(BearerError::NotAdministrator))) {
+        record_refusal(app, request, &claims, now).await;
+    }
+    Ok((admitted?, claims))
+}
+
+/// Records who was refused: somebody tries what is not theirs to do.
+async fn record_refusal(app: &App, request: &HttpRequest, claims: &Claims, now: Timestamp) {
+    let is_client = claims.sub == claims.client_id;
+    let actor = match claims.sub.parse() {
+        Ok(user) if !is_client => Actor::User(user),
+        _ => Actor::Client(claims.sub.clone()),
+    };
+    let origin = extract::origin(request, app);
+    // The pattern and not the path, in which anything may stand.
+    let route = request.match_pattern().unwrap_or_default();
+    let event = Event {
+        kind: Kind::AdminRefused,
+        actor,
+        subject: None,
+        client_id: Some(&claims.client_id),
+        detail: Some(format!("{} {route}", request.method())),
+        origin: &origin,
+    };
+    app.authorization_server.audit.record(event, now).await;
+}
+
+/// Whether the token with these claims, which rests on `live`, may do what administrators do, and
+/// who that is.
+async fn admit(
+    app: &App,
+    claims: &Claims,
+    live: &Live,
+    own: Option<&str>,
+) -> Result<Actor, NotSignedIn> {
+    let granted = Scope::parse(&claims.scope).unwrap_or_default();
+    if !app.authorization_server.access_tokens.is_for_administration(&claims.aud) {
+        // One that has the word all the same was issued by a version that put no power into an
+        // audience of its own; any other lacks the word, which brings the audience.
+        let wrong_audience = granted.is_administrative();
+        let error =
+            if wrong_audience { BearerError::Invalid } else { BearerError::NotAdministrator };
+        return Err(error.into());
+    }
     let actor = match live.epoch {
         // Nobody's token but a client's own is without a session.
         None if claims.sub == claims.client_id => Actor::Client(claims.sub.clone()),
         None => return Err(BearerError::NotAdministrator.into()),
         Some(epoch) => {
-            let user = signed_in::user_of(app, &claims, epoch).await?;
+            let user = signed_in::user_of(app, claims, epoch).await?;
             if !app.authorization_server.holds(&user, scope::ADMIN).await? {
                 return Err(BearerError::NotAdministrator.into());
             }
@@ -86,12 +132,11 @@ async fn caller(
     let client = app.authorization_server.clients.find_enabled(&claims.client_id).await?;
     let is_own = live.epoch.is_none();
     let client = client.filter(|client| !is_own || client.may_use(GrantType::ClientCredentials));
-    let granted = Scope::parse(&claims.scope).unwrap_or_default();
     let has = |word: &str| {
         granted.contains(word) && client.as_ref().is_some_and(|client| client.scope.contains(word))
     };
     if has(scope::ADMIN) || (is_own && own.is_some_and(has)) {
-        Ok((actor, claims))
+        Ok(actor)
     } else {
         Err(BearerError::NotAdministrator.into())
     }

@@ -19,6 +19,8 @@ pub enum BearerError {
     NotOpenId,
     /// It is good, but does not administer Signet.
     NotAdministrator,
+    /// It administers Signet, but is a client's own where the password of a person is needed.
+    NotAPerson,
     /// It is good, but lacks the scope `revocations:read`.
     NotListener,
 }
@@ -65,13 +67,22 @@ impl BearerError {
                  error_description=\"the access token lacks the scope revocations:read\", \
                  scope=\"revocations:read\"",
             ),
+            Self::NotAPerson => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "a client's own token cannot do this: an administrator does it with the current \
+                 password, or an operator at the command line",
+                "Bearer realm=\"signet\", error=\"insufficient_scope\", \
+                 error_description=\"the access token was not issued to a user\"",
+            ),
             Self::NotAdministrator => (
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
-                "administration needs the scope signet:admin, and of a user a role that carries it",
+                "administration needs a token with the scope signet:admin, asked for by name, and \
+                 of a user a role that carries it",
                 "Bearer realm=\"signet\", error=\"insufficient_scope\", \
-                 error_description=\"administration needs the scope signet:admin, and of a user \
-                 a role that carries it\", scope=\"signet:admin\"",
+                 error_description=\"administration needs a token with the scope signet:admin, \
+                 asked for by name, and of a user a role that carries it\", scope=\"signet:admin\"",
             ),
         }
     }

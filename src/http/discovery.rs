@@ -19,7 +19,9 @@ pub struct MetadataBody(Bytes);
 impl MetadataBody {
     /// The document of `app`.
     pub fn new(app: &App) -> Self {
-        let metadata = Metadata::new(&app.config.issuer, app.config.docs_enabled);
+        let config = &app.config;
+        let algorithms = &config.keys.policy.algorithms;
+        let metadata = Metadata::new(&config.issuer, algorithms, config.docs_enabled);
         Self(serde_json::to_vec(&metadata).unwrap_or_default().into())
     }
 }

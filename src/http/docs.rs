@@ -14,9 +14,9 @@ use utoipa_swagger_ui::{Config, oauth};
 use super::error::Problem;
 use super::openapi::{ErrorBody, ProblemBody, Usual};
 use super::{
-    account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
-    userinfo,
+    account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
+    admin_users, discovery, email, health, introspect, my_sessions, recovery, revocations, revoke,
+    token, userinfo, verify,
 };
 use crate::clients::FIRST_PARTY;
 use crate::oauth::metadata::path;
@@ -36,8 +36,8 @@ use crate::tokens::scope;
         token::token, revoke::revoke, introspect::introspect,
         userinfo::userinfo, userinfo::userinfo_by_post,
         account::signup, token::login, account::logout,
-        account::read_me, account::change_me, account::delete_me, account::change_password,
-        email::ask_verification, email::verify, email::ask_change,
+        account::read_me, account::change_me, account_removal::remove, account_removal::remove_by_post, account::change_password,
+        email::ask_verification, email::ask_change, verify::verify,
         recovery::forgot, recovery::reset,
         my_sessions::list, my_sessions::end_one, my_sessions::end_all,
         admin_keys::list, admin_keys::read, admin_keys::read_public,
@@ -75,16 +75,19 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
         (scope::OPENID, "read claims about the user"),
         (scope::PROFILE, "the name"),
         (scope::EMAIL, "the e-mail address"),
-        (scope::ADMIN, "administration, for roles that carry it"),
+        (scope::ADMIN, "administration, for roles that carry it; granted only where it is ticked"),
     ]);
     let token = format!("{prefix}{}", path::TOKEN);
     let flow = Flow::Password(Password::with_refresh_url(&token, scopes, &token));
     let components = openapi.components.get_or_insert_default();
     components.add_security_scheme("user", SecurityScheme::OAuth2(OAuth2::new([flow])));
     let scopes = Scopes::from_iter([
-        (scope::ADMIN, "administration, for clients that have it"),
-        (scope::USERS_READ, "reading users, for clients that have it"),
-        (scope::REVOCATIONS_READ, "hearing of revocations, where that is not open to all"),
+        (scope::ADMIN, "administration, for clients that have it; granted only where it is ticked"),
+        (scope::USERS_READ, "reading users, for clients that have it; only where it is ticked"),
+        (
+            scope::REVOCATIONS_READ,
+            "following revocations, where that is not open to all; only where it is ticked",
+        ),
     ]);
     let flow = Flow::ClientCredentials(ClientCredentials::new(&token, scopes));
     components.add_security_scheme("service", SecurityScheme::OAuth2(OAuth2::new([flow])));

@@ -1,5 +1,5 @@
-//! Addresses: proving one's own (`/email/...`) and changing it (`/users/me/email`). What is asked
-//! for by an address answers the same whether there is an account or not.
+//! Mail for one's address: to prove it (`/email/verification`) or to change it (`/users/me/email`).
+//! What is asked for by an address answers the same whether there is an account or not.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
@@ -17,6 +17,7 @@ use crate::attempts::Limited;
 use crate::audit::{Actor, By};
 use crate::mail;
 use crate::oauth::CheckError;
+use crate::secret::Secret;
 use crate::users::Email;
 
 /// What is wrong with a token that is not good, for whatever reason.
@@ -35,6 +36,26 @@ pub(super) fn accepted(detail: &'static str) -> HttpResponse {
     HttpResponse::Accepted()
         .insert_header(("Cache-Control", "no-store"))
         .json(AcceptedBody { detail })
+}
+
+/// What was accepted of a sign-up, for new and taken addresses alike.
+#[derive(Serialize, ToSchema)]
+pub struct SignupAcceptedBody {
+    /// What happens next, for people.
+    #[schema(example = "a mail is on its way to this address: it says what to do next")]
+    detail: &'static str,
+    /// For `POST /email/verify`, beside the token from the mail: it shows that who reads the mail is
+    /// who signed up. Good until the address is proven or the sign-up expires.
+    #[schema(format = Password)]
+    signup_token: String,
+}
+
+/// 202: a mail to the address that was signed up tells the rest.
+pub(super) fn signup_accepted(signup_token: Secret<String>) -> HttpResponse {
+    let detail = "a mail is on its way to this address: it says what to do next";
+    HttpResponse::Accepted()
+        .insert_header(("Cache-Control", "no-store"))
+        .json(SignupAcceptedBody { detail, signup_token: signup_token.expose().clone() })
 }
 
 /// Where the operator has switched mail off, what needs it is not there: to try again would not
@@ -73,6 +94,8 @@ pub struct AddressBody {
         (status = 202, description = "A mail tells the rest", body = AcceptedBody),
         (status = 400, description = "This is no address"),
         (status = 404, description = "This service sends no mail"),
+        (status = 429, description = "Too many requests for mail from this network: try again \
+            after `Retry-After`"),
     )
 )]
 pub async fn ask_verification(
@@ -85,50 +108,11 @@ pub async fn ask_verification(
     let email = address(&mut fields);
     fields.finish()?;
     if let Some(email) = email {
-        let now = app.clock.now();
+        let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+        app.account_limits.admit_mail(&origin, now).await?;
         to_the_end(async move { app.accounts.ask_verification(&email, now).await }).await?;
     }
     Ok(accepted("if there is an account with this address to be verified, a mail is on its way"))
-}
-
-/// A token from a mail.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct TokenBody {
-    /// The token.
-    #[schema(format = Password)]
-    token: String,
-}
-
-/// Prove an address by a token that was mailed to it
-///
-/// Of a token that was asked for at `/users/me/email`, the address becomes that of the account.
-#[utoipa::path(
-    post, path = "/email/verify", tag = "Account",
-    request_body(content = inline(TokenBody)),
-    responses(
-        (status = 204, description = "It is proven"),
-        (status = 400, description = "The token is not good"),
-        (status = 404, description = "This service sends no mail"),
-    )
-)]
-pub async fn verify(
-    app: Data<App>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    check_mail_is_on(&app)?;
-    let mut fields = Fields::read(&request, payload).await?;
-    if let Some(token) = fields.required_secret("token") {
-        let (app, origin) = (app.clone(), extract::origin(&request, &app));
-        let now = app.clock.now();
-        let confirm = async move { app.accounts.confirm_email(&token, &origin, now).await };
-        if !to_the_end(confirm).await? {
-            fields.reject("token", NOT_GOOD);
-        }
-    }
-    fields.finish()?;
-    Ok(HttpResponse::NoContent().finish())
 }
 
 /// A change of address.
@@ -182,6 +166,7 @@ pub async fn ask_change(
     }
     fields.finish()?;
     if let Some(email) = email {
+        app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let ask = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.ask_email_change(&user, &email, by, now).await

@@ -1,6 +1,7 @@
 //! What a request says, read strictly and within bounds: form and JSON bodies, bearer tokens,
 //! client credentials, where it comes from.
 
+mod charset;
 mod fields;
 mod query;
 mod user_agent;
@@ -24,6 +25,7 @@ use crate::clients::authentication::form_decode;
 use crate::clients::{Credentials, MalformedCredentials};
 use crate::secret::Secret;
 
+use charset::Charset;
 pub use fields::Fields;
 pub use query::Query;
 
@@ -43,9 +45,15 @@ pub enum BodyError {
     /// Not a media type of this endpoint.
     #[error("the body must be {}", names(.0))]
     WrongType(&'static [MediaType]),
-    /// By its own account not UTF-8.
+    /// By its own account in a charset that is not a superset of ASCII, or unknown.
     #[error("the body must be UTF-8, and its Content-Type name no other charset")]
     WrongCharset,
+    /// In a charset other than UTF-8, with characters that it may write otherwise.
+    #[error(
+        "the body must be UTF-8: its Content-Type names another charset, which is accepted only \
+         where the body is ASCII once it is decoded"
+    )]
+    NotAscii,
     /// Compressed, or encoded otherwise.
     #[error("the body must come without a Content-Encoding")]
     Encoded,
@@ -66,7 +74,7 @@ impl BodyError {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::NotAscii | Self::Malformed(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -105,31 +113,44 @@ fn names(media_types: &[MediaType]) -> String {
     media_types.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
-/// Whether the body is of one of `media_types`, UTF-8 by its own account, and not compressed.
-fn check_type(request: &HttpRequest, media_types: &'static [MediaType]) -> Result<(), BodyError> {
+/// What the body may hold, if it is of one of `media_types`, in a charset that is read here, and not
+/// compressed.
+fn check_type(
+    request: &HttpRequest,
+    media_types: &'static [MediaType],
+) -> Result<Charset, BodyError> {
     if !MediaType::of(request).is_some_and(|given| media_types.contains(&given)) {
         return Err(BodyError::WrongType(media_types));
     }
-    if !request.encoding().is_ok_and(|encoding| encoding.name() == "UTF-8") {
-        return Err(BodyError::WrongCharset);
-    }
+    let charset = Charset::of(request)?;
     match request.headers().get(header::CONTENT_ENCODING) {
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             Err(BodyError::Encoded)
         }
-        _ => Ok(()),
+        _ => Ok(charset),
     }
 }
 
 /// Reads a body of one of `media_types`, of at most `longest` bytes. Bodies hold passwords and
-/// tokens, so the text is a secret.
+/// tokens, so the text is a secret. Its bytes are those of its charset.
 async fn body(
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     media_types: &'static [MediaType],
     longest: usize,
+) -> Result<(Secret<String>, Charset), BodyError> {
+    let charset = check_type(request, media_types)?;
+    let text = read(request, payload, longest).await?;
+    charset.check(text.expose())?;
+    Ok((text, charset))
+}
+
+/// Reads a body of at most `longest` bytes, whatever it is called.
+async fn read(
+    request: &HttpRequest,
+    mut payload: Payload,
+    longest: usize,
 ) -> Result<Secret<String>, BodyError> {
-    check_type(request, media_types)?;
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > longest) {
@@ -157,10 +178,23 @@ async fn body(
 pub struct Form(Vec<(String, Secret<String>)>);
 
 impl Form {
-    /// Reads the form of `request`.
+    /// Reads the form of `request`. A request with neither a media type nor a body is a form without
+    /// parameters, so that its answer names the one that is missing.
     pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, OAuthError> {
-        let text = body(request, payload, &[MediaType::Form], LONGEST_BODY).await?;
-        Ok(Self::parse(text.expose())?)
+        if !request.headers().contains_key(header::CONTENT_TYPE) {
+            let text = read(request, payload, LONGEST_BODY).await?;
+            return match text.expose().is_empty() {
+                true => Ok(Self(Vec::new())),
+                false => Err(BodyError::WrongType(&[MediaType::Form]).into()),
+            };
+        }
+        let (text, charset) = body(request, payload, &[MediaType::Form], LONGEST_BODY).await?;
+        let form = Self::parse(text.expose())?;
+        for (name, value) in &form.0 {
+            charset.check(name)?;
+            charset.check(value.expose())?;
+        }
+        Ok(form)
     }
 
     /// A parameter may come once; only `resource` may be repeated (RFC 8707 section 2).

@@ -71,14 +71,20 @@ fn answer(status: &'static str) -> HttpResponse {
 )]
 pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
     let server = &app.authorization_server;
+    let [sign_ups_limited, mails_limited, own_changes_limited] = app.account_limits.limited();
     let readings = Readings {
         hashes_waiting: server.hashing.waiting(),
         hashes: server.hashing.computed(),
         logins_limited: server.attempts.limited(),
         refreshes_limited: server.refresh_limit.limited(),
+        revocations_limited: server.revocation_limit.limited(),
+        sign_ups_limited,
+        mails_limited,
+        own_changes_limited,
         revocations: app.revocations.count(),
         revocations_age: app.revocations.age(),
         listeners: app.listening(),
+        keys_unverified: app.keys.count_unverified(),
     };
     let text = app.metrics.render(readings).map_err(|error| Problem::internal().because(&error))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))

@@ -11,8 +11,10 @@ use super::extract::{self, Form};
 use super::revoke::TokenQuestion;
 use crate::app::App;
 use crate::oauth::{Introspection, TokenError};
+use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::Claims;
+use crate::tokens::claims::has_value;
 
 /// What is answered.
 #[derive(Serialize)]
@@ -36,6 +38,15 @@ struct RefreshToken {
     scope: String,
     iat: Timestamp,
     exp: Timestamp,
+}
+
+/// The members of `body` that have a value. A token of an earlier version or of another issuer may
+/// have empty claims.
+fn without_empty(mut body: Value) -> Value {
+    if let Value::Object(members) = &mut body {
+        members.retain(|_, value| has_value(value));
+    }
+    body
 }
 
 /// What is known of a token (RFC 7662 section 2.2). Of one that is not active, `active` stands
@@ -78,7 +89,7 @@ pub struct IntrospectionBody {
     /// When the user last gave a password, in seconds since 1970.
     #[schema(nullable = false)]
     auth_time: Option<i64>,
-    /// The user's roles.
+    /// The user's roles; absent where there are none.
     #[schema(nullable = false)]
     roles: Option<Vec<String>>,
 }
@@ -128,5 +139,7 @@ pub async fn introspect(
             body.refresh_token = Some(RefreshToken { iss, sub, client_id, scope, iat, exp });
         }
     }
+    let body = serde_json::to_value(body).map(without_empty);
+    let body = body.map_err(|error| StorageError::Internal(error.into()))?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
 }

@@ -2,6 +2,7 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
+mod account_removal;
 mod admin_audit;
 mod admin_clients;
 mod admin_keys;
@@ -18,11 +19,13 @@ mod extract;
 mod finish;
 mod health;
 mod introspect;
+mod listeners;
 mod my_sessions;
 mod observe;
 mod openapi;
 mod paging;
 mod precondition;
+mod proxies;
 mod recovery;
 mod revocations;
 mod revoke;
@@ -31,5 +34,6 @@ mod server;
 mod signed_in;
 mod token;
 mod userinfo;
+mod verify;
 
 pub use server::serve;

@@ -11,11 +11,15 @@ use std::time::Instant;
 use actix_web::HttpMessage;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::Data;
 use actix_web::{Error, ResponseError};
 
 use super::error::{OAuthError, Problem};
+use super::proxies::Proxies;
 use super::routes::speaks_oauth;
+use crate::app::App;
 use crate::metrics::RouteMetrics;
 
 /// The id of one request.
@@ -33,17 +37,21 @@ impl RequestId {
 pub struct RequestIds {
     prefix: String,
     next: AtomicU64,
+    proxies: Proxies,
 }
 
 impl RequestIds {
-    /// Ids that begin with `prefix`.
-    pub fn new(prefix: u64) -> Self {
-        Self { prefix: format!("{prefix:016x}"), next: AtomicU64::new(0) }
+    /// Ids that begin with `prefix`, or are given by `proxies`.
+    pub fn new(prefix: u64, proxies: Proxies) -> Self {
+        Self { prefix: format!("{prefix:016x}"), next: AtomicU64::new(0), proxies }
     }
 
-    /// The caller's own id where it is harmless, else a fresh one.
-    fn assign(&self, headers: &HeaderMap) -> RequestId {
-        let given = headers.get(NAME).and_then(|value| value.to_str().ok());
+    /// The id that a trusted proxy gave the request, where it is harmless, else a fresh one. From
+    /// anybody else it could name another request of the log or the audit trail.
+    fn assign(&self, request: &ServiceRequest) -> RequestId {
+        let by_proxy = self.proxies.sent(request);
+        let given = request.headers().get(NAME).filter(|_| by_proxy);
+        let given = given.and_then(|value| value.to_str().ok());
         let harmless = |id: &&str| {
             (1..=64).contains(&id.len())
                 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
@@ -91,6 +99,8 @@ pub struct Observe {
     pub verbosity: Verbosity,
     /// Where ids come from.
     pub ids: std::sync::Arc<RequestIds>,
+    /// Says whether the instance is draining.
+    pub app: Data<App>,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Observe
@@ -129,7 +139,7 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let start = Instant::now();
         let around = self.around.clone();
-        let id = around.ids.assign(request.headers());
+        let id = around.ids.assign(&request);
         request.extensions_mut().insert(id.clone());
         let answer = self.service.call(request);
         Box::pin(async move {
@@ -173,6 +183,10 @@ fn cause<B>(response: &ServiceResponse<B>) -> Option<String> {
 impl Observe {
     fn finish<B>(&self, response: &mut ServiceResponse<B>, id: &RequestId, start: Instant) {
         let status = response.status();
+        if self.app.is_draining() {
+            // A proxy that kept the connection would send its next request into one that ends.
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
         let headers = response.headers_mut();
         for (name, value) in &ALWAYS {
             // The docs page brings a policy of its own.

@@ -7,7 +7,16 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::Problem;
 
-/// Whether `request` is made to what `etag` stands for.
+/// `Cache-Control` of answers with an `ETag` for `If-Match`. Who compresses them in between would make
+/// the tag weak (RFC 9110 section 8.8.1), so nobody is to (RFC 9111 section 5.2.2.6).
+pub const CACHE_CONTROL: &str = "no-store, no-transform";
+
+/// As much of what the caller sent as an error repeats.
+const MAX_SENT: usize = 200;
+
+/// Whether `request` is made to what `etag` stands for. RFC 9110 section 13.1.1 compares strongly; the
+/// weak spelling is accepted all the same, since proxies that compress weaken the tag, and a tag here
+/// stands for one state whatever its encoding.
 pub fn check(request: &HttpRequest, etag: &EntityTag) -> Result<(), Problem> {
     if !request.headers().contains_key(header::IF_MATCH) {
         let detail = "a change needs If-Match with the ETag of what is to be changed";
@@ -15,14 +24,27 @@ pub fn check(request: &HttpRequest, etag: &EntityTag) -> Result<(), Problem> {
     }
     let matches = match IfMatch::parse(request) {
         Ok(IfMatch::Any) => true,
-        Ok(IfMatch::Items(given)) => given.iter().any(|given| given.strong_eq(etag)),
+        Ok(IfMatch::Items(given)) => given.iter().any(|given| given.weak_eq(etag)),
         Err(_) => false,
     };
-    if matches { Ok(()) } else { Err(changed()) }
+    if matches { Ok(()) } else { Err(changed(request, Some(etag))) }
 }
 
-fn changed() -> Problem {
-    let detail = "it was changed meanwhile: read it again, and make the change to what it is now";
+/// The answer to a request whose `If-Match` is not `now`, which is `None` where there is nothing now.
+pub fn changed(request: &HttpRequest, now: Option<&EntityTag>) -> Problem {
+    let sent = request.headers().get_all(header::IF_MATCH).filter_map(|value| value.to_str().ok());
+    let sent = sent.collect::<Vec<_>>().join(", ");
+    let sent = match sent.trim() {
+        "" => "empty",
+        sent => &sent[..sent.floor_char_boundary(MAX_SENT)],
+    };
+    let detail = match now {
+        Some(now) => format!(
+            "If-Match was {sent}, and the ETag is {now} now: read it again, and make the change to \
+             what it is now"
+        ),
+        None => format!("If-Match was {sent}, and there is nothing to change now"),
+    };
     Problem::new(StatusCode::PRECONDITION_FAILED, detail)
 }
 
@@ -46,7 +68,7 @@ pub fn unless_known(
         return shown();
     }
     HttpResponse::NotModified()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
         .insert_header(ETag(etag.clone()))
         .finish()
 }

@@ -8,6 +8,7 @@ use super::email::{AcceptedBody, AddressBody, NOT_GOOD, accepted, address, check
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
+use crate::accounts::Resettable;
 use crate::app::App;
 use crate::storage::StorageError;
 
@@ -22,6 +23,8 @@ use crate::storage::StorageError;
         (status = 202, description = "A mail tells the rest", body = AcceptedBody),
         (status = 400, description = "This is no address"),
         (status = 404, description = "This service sends no mail"),
+        (status = 429, description = "Too many requests for mail from this network: try again \
+            after `Retry-After`"),
     )
 )]
 pub async fn forgot(
@@ -35,6 +38,7 @@ pub async fn forgot(
     fields.finish()?;
     if let Some(email) = email {
         let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+        app.account_limits.admit_mail(&origin, now).await?;
         let ask = async move { app.accounts.ask_password_reset(&email, &origin, now).await };
         to_the_end(ask).await?;
     }
@@ -55,7 +59,8 @@ pub struct PasswordResetBody {
 
 /// Set a new password by a token from a mail
 ///
-/// Ends all sessions of the user, and proves the address.
+/// Ends all sessions of the user, and proves the address. Where the address was only signed up, the
+/// account is made, with this password.
 #[utoipa::path(
     post, path = "/password/reset", tag = "Account",
     request_body(content = inline(PasswordResetBody)),
@@ -81,21 +86,21 @@ pub async fn reset(
     if token.is_some() && found.is_none() {
         fields.reject("token", NOT_GOOD);
     }
-    let login = found.as_ref().map_or("", |(_, user)| &user.email);
+    let login = found.as_ref().map_or("", Resettable::email);
     if let Some(password) = &password
         && let Err(problem) = password.check_new(login)
     {
         fields.reject("password", problem);
     }
-    if let (Some((token, user)), Some(password), false) = (found, password, fields.has_errors()) {
-        let hash = app.authorization_server.hashing.hash(password).await?;
+    if let (Some(found), Some(password), false) = (found, password, fields.has_errors()) {
+        let hash = app.authorization_server.hashing.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         let reset = async move {
-            let done = app.accounts.reset_password(&token, &user, &hash, &origin, now).await?;
-            if done {
-                app.authorization_server.forget_failures(&user, now).await;
+            let user = app.accounts.reset_password(&found, &hash, &origin, now).await?;
+            if let Some(user) = &user {
+                app.authorization_server.forget_failures(user, now).await;
             }
-            Ok::<_, StorageError>(done)
+            Ok::<_, StorageError>(user.is_some())
         };
         // Used, or the account has changed, meanwhile.
         if !to_the_end(reset).await? {

@@ -1,24 +1,27 @@
 //! What siblings must hear, at `GET /revocations` all at once and at `GET /revocations/stream` as it
 //! happens.
 
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use actix_web::http::header::{self, ContentEncoding, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt, future};
-use tokio::sync::Semaphore;
 
 use super::bearer::BearerError;
 use super::error::Problem;
+use super::extract::{self, Query};
+use super::listeners::Places;
 use super::{precondition, signed_in};
 use crate::app::App;
+use crate::revocations::LANE;
 use crate::storage::StorageError;
 use crate::tokens::{Claims, scope};
 
-/// How many may listen at once.
+/// What the routes of the feed share.
 pub struct Listeners {
-    places: Arc<Semaphore>,
+    places: Places,
     cache_control: HeaderValue,
 }
 
@@ -29,7 +32,11 @@ impl Listeners {
         let visibility = if config.open { "public" } else { "private" };
         let value = format!("{visibility}, max-age={}", config.max_age.as_secs());
         Self {
-            places: app.listeners.clone(),
+            places: Places::new(
+                app.listeners.clone(),
+                config.max_listeners,
+                config.max_listeners_per_address,
+            ),
             cache_control: value.parse().unwrap_or(HeaderValue::from_static("no-cache")),
         }
     }
@@ -40,13 +47,18 @@ impl Listeners {
 /// A signed statement (JWT, `typ` is `revocations+jwt`) of all access tokens that are dead before their
 /// `exp`: by session (`sid`), one by one (`jti`), by subject or client with the moment before which
 /// they were issued (`sub`, `client_id`, `before`), or by signing key (`kid`). An entry may be
-/// forgotten at its `exp`. `Age` says how long ago it was known to be complete.
+/// forgotten at its `exp`. `iss` and `aud` are the address of this document, which is no access token.
+/// `Age` says how long ago it was known to be complete.
 #[utoipa::path(
     get, path = "/revocations", tag = "Revocation",
+    params(("lane" = Option<String>, Query,
+        description = "Which of the histories, \"0\" where none is named")),
     responses(
         (status = 200, description = "A compact JWS", body = String,
             content_type = "application/jwt"),
         (status = 304, description = "The statement whose `ETag` came in `If-None-Match`"),
+        (status = 400, description = "`lane` stands twice or is malformed"),
+        (status = 404, description = "No lane has this name"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
         (status = 503, description = "No key signs a statement now, or a store does not answer"),
@@ -59,6 +71,7 @@ pub async fn snapshot(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     check_may_listen(&app, &request).await?;
+    check_lane(&request)?;
     let made = app.revocations.snapshot(&app.signer, app.clock.now()).await;
     let (snapshot, age) = made
         .map_err(|error| Problem::unavailable("no key signs the statement now").because(&error))?;
@@ -81,6 +94,22 @@ pub async fn snapshot(
     Ok(response.body(compressed.map_err(|error| StorageError::Internal(error.into()))?))
 }
 
+/// There is one lane so far, whichever parameters else a cache or client adds.
+fn check_lane(request: &HttpRequest) -> Result<(), Problem> {
+    let mut query = Query::read(request);
+    let lane = query.take("lane");
+    if query.take("lane").is_some() {
+        query.reject("lane", "must not stand twice");
+        return query.finish();
+    }
+    match lane.as_deref() {
+        None | Some(LANE) => Ok(()),
+        Some(_) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, "no lane of revocations has this name: use 0"))
+        }
+    }
+}
+
 /// RFC 9110 section 12.5.3.
 fn accepts_gzip(request: &HttpRequest) -> bool {
     let mut any = false;
@@ -100,19 +129,23 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
 
 /// Hear of what is revoked as it happens
 ///
-/// Server-sent events. `revocation`: a Security Event Token (RFC 8417, `typ` is `secevent+jwt`) whose
-/// `seq` is also its id, and whose `revocations` are entries as in the statement. `snapshot`: what
-/// lies before is to be had from the statement. `heartbeat`: there was nothing after `seq` as of `age`
-/// seconds ago. `Last-Event-ID` resumes. Where a token is needed, the stream ends when the token does.
+/// Server-sent events. `revocation`: a Security Event Token (RFC 8417, `typ` is `secevent+jwt`) with the
+/// changes `first_seq` to `seq` of a `lane`, whose id is `lane:seq`, and whose `revocations` are entries
+/// as in the statement. `snapshot`: what lies before is to be had from the statement of that `lane`.
+/// `heartbeat`: there was nothing after `seq` as of `age` seconds ago. `Last-Event-ID` resumes. A stream
+/// that is opened with a token ends when the token does; while the feed is open to all, places are kept
+/// for holders of the scope `revocations:read`, and one address may have so many streams.
 #[utoipa::path(
     get, path = "/revocations/stream", tag = "Revocation",
-    params(("Last-Event-ID" = Option<i64>, Header, description = "The last `seq` that was heard")),
+    params(("Last-Event-ID" = Option<String>, Header,
+        description = "The last id that was heard, `lane:seq`; a plain `seq` is one of lane 0")),
     responses(
         (status = 200, description = "Events without end", body = String,
             content_type = "text/event-stream"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
-        (status = 503, description = "Too many are listening already, or the service is about to stop"),
+        (status = 503, description = "Too many are listening already, from this address or in all, or \
+            the service is about to stop"),
     ),
     security((), ("service" = ["revocations:read"]))
 )]
@@ -121,13 +154,19 @@ pub async fn stream(
     listeners: Data<Listeners>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let opened_by = check_may_listen(&app, &request).await?;
-    let Ok(place) = listeners.places.clone().try_acquire_owned() else {
-        return Err(Problem::unavailable("too many are listening: poll the statement"));
+    let opened_by = listener(&app, &request).await?;
+    let place = match &opened_by {
+        Some(_) => listeners.places.take(),
+        None => listeners.places.take_as_stranger(address(&app, &request)),
     };
+    let place = place.ok_or_else(|| {
+        Problem::unavailable(
+            "too many are listening, here or from this address: poll the statement",
+        )
+    })?;
     // Whatever it is otherwise, it is none of ours, and the listener starts from the statement.
     let last = request.headers().get("last-event-id");
-    let last = last.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let last = last.and_then(|value| place_in_history(value.to_str().ok()?.trim()));
     let events = app.revocations.listen(last);
     let events = events.ok_or_else(|| Problem::unavailable("draining"))?;
     // Asked with every event, of which heartbeats are the least.
@@ -139,12 +178,40 @@ pub async fn stream(
         let _held = &place;
         Ok::<_, std::convert::Infallible>(text)
     });
-    Ok(HttpResponse::Ok()
+    let mut response = HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         // nginx would collect events before it passes them on.
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(events))
+        .streaming(events);
+    if request.version() < Version::HTTP_11 {
+        // RFC 9112 section 6.1: such a client knows no chunks. The stream ends with the connection.
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
+}
+
+/// The number after which the stream resumes, from an event's id: `lane:seq`, or `seq` alone as
+/// previous versions sent it. `None` for another lane, which this instance does not have.
+fn place_in_history(id: &str) -> Option<i64> {
+    let (lane, seq) = id.split_once(':').unwrap_or((LANE, id));
+    seq.parse().ok().filter(|_| lane == LANE)
+}
+
+fn address(app: &App, request: &HttpRequest) -> Option<IpAddr> {
+    extract::origin(request, app).address.and_then(|address| address.parse().ok())
+}
+
+/// The claims of a listener who holds the scope `revocations:read`; `None` for a stranger, while the
+/// feed is open to all.
+async fn listener(app: &App, request: &HttpRequest) -> Result<Option<Claims>, Problem> {
+    if !app.config.revocations.open {
+        return check_may_listen(app, request).await;
+    }
+    // A token that is not good opens no kept place, and takes nobody's right to listen away.
+    let claims = signed_in::claims(app, request, app.clock.now()).await;
+    Ok(claims.ok().map(|(claims, _)| claims).filter(may_listen))
 }
 
 /// Open to all who can reach it, or to holders of the scope `revocations:read`, whose claims it gives.
@@ -153,8 +220,11 @@ async fn check_may_listen(app: &App, request: &HttpRequest) -> Result<Option<Cla
         return Ok(None);
     }
     let (claims, _) = signed_in::claims(app, request, app.clock.now()).await?;
-    let listens = claims.scope.split(' ').any(|word| word == scope::REVOCATIONS_READ);
-    if listens { Ok(Some(claims)) } else { Err(BearerError::NotListener.into()) }
+    if may_listen(&claims) { Ok(Some(claims)) } else { Err(BearerError::NotListener.into()) }
+}
+
+fn may_listen(claims: &Claims) -> bool {
+    claims.scope.split(' ').any(|word| word == scope::REVOCATIONS_READ)
 }
 
 fn is_still_good(app: &App, claims: &Claims) -> bool {

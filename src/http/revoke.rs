@@ -27,7 +27,9 @@ pub struct TokenQuestion {
 
 /// Revoke a token
 ///
-/// A refresh token's session ends; of an access token, it alone.
+/// A refresh token's session ends; of an access token, it alone. The eleventh access token of one
+/// session ends the session; the eleventh of a client's own ends all that the client was issued so
+/// far.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "OAuth 2.0",
     request_body(
@@ -36,6 +38,8 @@ pub struct TokenQuestion {
     responses(
         (status = 200, description = "The token is not usable, whatever it was"),
         (status = 400, description = "RFC 6749 section 5.2"),
+        (status = 429, description = "Too many revocations of one session, or of one client's own \
+            tokens: try again after `Retry-After`"),
     ),
     security(("client" = []))
 )]

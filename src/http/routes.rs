@@ -11,10 +11,11 @@ use actix_web::{HttpRequest, Resource, ResponseError, Route};
 
 use super::error::{OAuthError, Problem};
 use super::observe::{Observe, RequestIds, Verbosity};
+use super::proxies::Proxies;
 use super::{
-    account, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users,
-    discovery, docs, email, health, introspect, my_sessions, recovery, revocations, revoke, token,
-    userinfo,
+    account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
+    admin_users, discovery, docs, email, health, introspect, my_sessions, recovery, revocations,
+    revoke, token, userinfo, verify,
 };
 use crate::app::App;
 use crate::oauth::metadata::path;
@@ -49,8 +50,10 @@ impl Routes {
         let issuer = url::Url::parse(&app.config.issuer).ok();
         let prefix =
             issuer.as_ref().map_or("", |issuer| issuer.path()).trim_end_matches('/').to_owned();
+        let proxies = Proxies::new(app.config.http.trusted_proxies.clone());
+        let ids = RequestIds::new(u64::from_be_bytes(random.bytes()), proxies);
         Self {
-            ids: Arc::new(RequestIds::new(u64::from_be_bytes(random.bytes()))),
+            ids: Arc::new(ids),
             metadata: Data::new(discovery::MetadataBody::new(&app)),
             cache_control: Data::new(discovery::CacheControl::new(&app)),
             docs: Data::new(docs::Docs::new(&prefix)),
@@ -108,14 +111,15 @@ impl Routes {
         add("/login", Listed, Each, "POST", vec![post().to(token::login)]);
         add("/logout", Listed, Each, "POST", vec![post().to(account::logout)]);
         add("/email/verification", Listed, Each, "POST", vec![post().to(email::ask_verification)]);
-        add("/email/verify", Listed, Each, "POST", vec![post().to(email::verify)]);
+        add("/email/verify", Listed, Each, "POST", vec![post().to(verify::verify)]);
         add("/password/forgot", Listed, Each, "POST", vec![post().to(recovery::forgot)]);
         add("/password/reset", Listed, Each, "POST", vec![post().to(recovery::reset)]);
         add("/users/me", Listed, Each, "GET, HEAD, PATCH, DELETE", vec![
             get().to(account::read_me),
             web::patch().to(account::change_me),
-            web::delete().to(account::delete_me),
+            web::delete().to(account_removal::remove),
         ]);
+        add("/users/me/delete", Listed, Each, "POST", vec![post().to(account_removal::remove)]);
         add("/users/me/password", Listed, Each, "POST", vec![post().to(account::change_password)]);
         add("/users/me/email", Listed, Each, "POST", vec![post().to(email::ask_change)]);
         add("/users/me/sessions", Listed, Each, "GET, HEAD, DELETE", vec![
@@ -222,7 +226,8 @@ impl Routes {
     }
 
     fn around(&self, route: &'static str, verbosity: Verbosity) -> Observe {
-        Observe { route, metrics: self.app.metrics.route(route), verbosity, ids: self.ids.clone() }
+        let metrics = self.app.metrics.route(route);
+        Observe { route, metrics, verbosity, ids: self.ids.clone(), app: self.app.clone() }
     }
 
     fn cors(&self, origins: Origins, allow: &str) -> Option<Cors> {
@@ -230,29 +235,24 @@ impl Routes {
             allow.split(", ").filter_map(|method| method.parse().ok()).collect();
         let cors = Cors::default()
             .allowed_methods(methods)
-            .allowed_headers(ALLOWED_HEADERS)
+            // Tracing adds headers of its own. There are no cookies, so none does harm.
+            .allow_any_header()
             .expose_headers(["x-request-id", "retry-after", "www-authenticate", "etag"])
             .max_age(3600);
         let listed = &self.app.config.http.cors_origins;
         match origins {
-            Any => Some(cors.allow_any_origin().allow_any_header().send_wildcard()),
+            Any => Some(cors.allow_any_origin().send_wildcard()),
             Listed if !listed.is_empty() => {
-                Some(listed.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)))
+                let listed = listed.clone();
+                Some(cors.allowed_origin_fn(move |origin, _| {
+                    let matches = |origin| listed.iter().any(|known| known.matches(origin));
+                    origin.to_str().is_ok_and(matches)
+                }))
             }
             Listed | No => None,
         }
     }
 }
-
-/// Swagger UI, of this or of another service, sends the third.
-const ALLOWED_HEADERS: [&str; 6] = [
-    "authorization",
-    "content-type",
-    "x-requested-with",
-    "x-request-id",
-    "if-none-match",
-    "last-event-id",
-];
 
 /// GET, and HEAD, which is GET without the body (RFC 9110 section 9.3.2).
 fn get() -> Route {

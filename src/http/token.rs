@@ -57,7 +57,8 @@ pub struct TokenForm {
     password: Option<String>,
     /// With `refresh_token`.
     refresh_token: Option<String>,
-    /// Words separated by spaces; everything that may be granted if absent.
+    /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
+    /// `users:read` and `revocations:read`, which have to be named.
     scope: Option<String>,
     /// Where the access token will be used (RFC 8707); may be repeated.
     #[schema(max_items = 16)]
@@ -81,7 +82,8 @@ pub struct LoginForm {
     /// The password.
     #[schema(format = Password)]
     password: String,
-    /// Words separated by spaces; everything that may be granted if absent.
+    /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
+    /// `users:read` and `revocations:read`, which have to be named.
     scope: Option<String>,
     /// Where the access token will be used (RFC 8707); may be repeated.
     #[schema(max_items = 16)]
@@ -109,7 +111,8 @@ pub struct LoginBody {
     /// The password.
     #[schema(format = Password)]
     password: String,
-    /// Words separated by spaces; everything that may be granted if absent.
+    /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
+    /// `users:read` and `revocations:read`, which have to be named.
     scope: Option<String>,
     /// Where the access token will be used (RFC 8707); several come as a list.
     resource: Option<Resources>,
@@ -298,7 +301,7 @@ fn wish<'a>(
         }
     }
     if distinct.len() > MOST_RESOURCES {
-        return Err(TokenError::InvalidTarget.into());
+        return Err(TokenError::InvalidTarget("at most 16 resources may be named").into());
     }
     // A scope of white space alone names nothing, as if it were absent.
     Ok(Wish { scope: scope.filter(|scope| !scope.is_empty()), resources: distinct })

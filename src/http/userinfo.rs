@@ -47,9 +47,9 @@ pub async fn userinfo(app: Data<App>, request: HttpRequest) -> Result<HttpRespon
     let (profile, email) = (scope.contains(scope::PROFILE), scope.contains(scope::EMAIL));
     let body = UserInfo {
         sub: claims.sub,
-        name: user.name.filter(|_| profile),
+        name: user.name.filter(|name| profile && !name.is_empty()),
         email_verified: email.then_some(user.email_verified_at.is_some()),
-        email: email.then_some(user.email),
+        email: Some(user.email).filter(|address| email && !address.is_empty()),
     };
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
 }

@@ -3,11 +3,16 @@
 //! moment exactly one signs, however a step is cut off: the chain is replaced as a whole or not at
 //! all. Its last key is a spare: published, and ready to sign at once should another be revoked.
 
+mod handover;
+mod lost;
+
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
 use super::rotation::{NOT_PLANNED, State, Times};
 use crate::time::Timestamp;
+
+pub use handover::Owed;
 
 /// The longest that an operator may let a key wait to sign.
 const LONGEST_WAIT: Duration = Duration::from_secs(90 * 86_400);
@@ -74,6 +79,9 @@ pub enum Refusal {
     /// Keys for an algorithm that signs nothing.
     #[error("{0} is not among the algorithms of the configuration (keys.algorithm, keys.also)")]
     NotConfigured(Algorithm),
+    /// Nobody has to vouch for it.
+    #[error("the key is authentic already")]
+    Authentic,
     /// There is no key to take over.
     #[error("no key waits to take over; one is being made")]
     NothingNext,
@@ -98,6 +106,8 @@ pub struct Chain {
     links: Vec<Link>,
     /// Those that only verify, and those that a step has taken out.
     aside: Vec<Link>,
+    /// The handover that the last revocation asked for.
+    owed: Option<Owed>,
 }
 
 impl Chain {
@@ -107,7 +117,7 @@ impl Chain {
         let (mut links, aside): (Vec<_>, Vec<_>) =
             links.into_iter().filter(live).partition(|link| link.times.signs_ever());
         links.sort_by_key(|link| (link.times.activates_at, link.times.deactivates_at.is_none()));
-        Self { links, aside }
+        Self { links, aside, owed: None }
     }
 
     /// All its keys, those first that a step has just taken out.
@@ -123,7 +133,9 @@ impl Chain {
     /// Whether a further key is needed now: because there is no spare, or because the spare's turn
     /// is to be planned.
     pub fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
-        !self.links.last().is_some_and(Link::is_spare) || self.spare_is_due(rules, now)
+        !self.links.last().is_some_and(Link::is_spare)
+            || self.spare_is_due(rules, now)
+            || self.is_headless(now)
     }
 
     fn spare_is_due(&self, rules: &Rules, now: Timestamp) -> bool {
@@ -143,6 +155,7 @@ impl Chain {
         now: Timestamp,
     ) -> Option<Handover> {
         let mut handover = None;
+        self.lead(now);
         if self.spare_is_due(rules, now)
             && let Some(due) = self.rotation_due(rules, now)
             && let Some(spare) = self.first_pending(now)
@@ -150,8 +163,7 @@ impl Chain {
             let published = self.links[spare].times.created_at.plus(rules.publish_ahead);
             handover = Some(self.hand_over(spare, due.max(published).max(now), rules, now));
         }
-        let signs = self.links.iter().any(|link| link.signs_after(now));
-        let at = if signs { NOT_PLANNED } else { first_at };
+        let at = if self.signs_at_all(now) { NOT_PLANNED } else { first_at };
         if let Some(last) = self.links.last_mut() {
             last.sign_until(at, rules, now);
         }
@@ -159,15 +171,20 @@ impl Chain {
         handover
     }
 
-    /// Plans the next key's turn after `lead`. The chain may need a further key then.
+    /// Plans the next key's turn after `lead`; a key that takes over for a revocation before then is
+    /// passed over. The chain may need a further key then.
     pub fn rotate(
         &mut self,
         lead: Lead,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Handover, Refusal> {
-        let next = self.first_pending(now).ok_or(Refusal::NothingNext)?;
+        let first = self.first_pending(now).ok_or(Refusal::NothingNext)?;
         let at = now.plus(check_lead(lead, rules)?);
+        let hands_over =
+            |link: &&Link| link.times.activates_at <= at && self.handover_lead(link, now).is_some();
+        let passed = self.links.iter().skip(first).take_while(hands_over).count();
+        let next = if first + passed < self.links.len() { first + passed } else { first };
         let planned = self.links[next].times.activates_at;
         if planned <= at {
             return Err(Refusal::UnderWay(planned));
@@ -186,8 +203,14 @@ impl Chain {
     ) -> Result<Timestamp, Refusal> {
         let lead = check_lead(lead, rules)?;
         let at = if self.links.is_empty() { now } else { now.plus(lead) };
+        self.insert(Link { kid, times: Times::new(now, at) }, rules, now);
+        Ok(at)
+    }
+
+    /// Adds a key in the place that its first second of signing gives it.
+    fn insert(&mut self, mut link: Link, rules: &Rules, now: Timestamp) {
+        let at = link.times.activates_at;
         let place = self.links.partition_point(|link| link.times.activates_at <= at);
-        let mut link = Link { kid, times: Times::new(now, at) };
         if let Some(next) = self.links.get(place) {
             link.end(next.times.activates_at, rules);
         }
@@ -195,7 +218,6 @@ impl Chain {
             self.links[before].sign_until(at, rules, now);
         }
         self.links.insert(place, link);
-        Ok(at)
     }
 
     /// Takes a key out that is not needed: one that waits, or, if `forced`, one whose tokens can
@@ -217,30 +239,29 @@ impl Chain {
         }
     }
 
-    /// Takes a compromised key out at once. Where it signs, of the keys that wait the one signs from
-    /// now on that has been published the longest; the chain may be left with none, and must then
-    /// [grow](Self::grow) in this very step.
+    /// Takes a compromised key out at once. Where it signs, one of the keys that wait signs from
+    /// now on: of those that every cache can have, or else of all, the one that was published first
+    /// and is not itself to hand over for a revocation. The chain may be left with none, and must
+    /// then [grow](Self::grow) in this very step.
     pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
         let active = self.find(kid)?.times.state(now) == State::Active;
+        let chosen = self.stand_in(rules, now);
         self.take_out(kid, rules, now)?;
         if !active {
             return Ok(());
         }
-        let waiting = |at: &usize| self.links[*at].times.state(now) == State::Pending;
-        let oldest = (0..self.links.len())
-            .filter(waiting)
-            .min_by_key(|at| (self.links[*at].times.created_at, *at));
-        let (Some(first), Some(oldest)) = (self.first_pending(now), oldest) else { return Ok(()) };
+        let chosen = self.links.iter().position(|link| Some(&link.kid) == chosen.as_ref());
+        let (Some(first), Some(chosen)) = (self.first_pending(now), chosen) else { return Ok(()) };
         // It goes before the others, whose turns stay as they are.
-        self.links[first..=oldest].rotate_right(1);
+        self.links[first..=chosen].rotate_right(1);
         self.links[first].times.activates_at = now;
-        if first < oldest {
+        if first < chosen {
             let next = self.links[first + 1].times.activates_at;
             self.links[first].end(next, rules);
-            let after = self.links.get(oldest + 1).map(|link| link.times.activates_at);
+            let after = self.links.get(chosen + 1).map(|link| link.times.activates_at);
             match after {
-                Some(after) => self.links[oldest].end(after, rules),
-                None => self.links[oldest].stays_last(),
+                Some(after) => self.links[chosen].end(after, rules),
+                None => self.links[chosen].stays_last(),
             }
         }
         Ok(())
@@ -283,8 +304,12 @@ impl Chain {
             link.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?.times.retires_at = Some(now);
             return Ok(());
         };
+        let handover = self.handover_lead(&self.links[at], now);
         let mut link = self.links.remove(at);
         let waited = link.times.state(now) == State::Pending;
+        if let Some(lead) = handover {
+            self.pass_on(at, link.times.activates_at, lead);
+        }
         let before = at.checked_sub(1).filter(|before| self.links[*before].signs_after(now));
         match (before, self.links.get(at).map(|next| next.times)) {
             (Some(before), Some(next)) if waited => {

@@ -1,5 +1,6 @@
 //! The chain of keys: its steps by name, and its invariants under random histories.
 
+mod handovers;
 mod histories;
 
 use std::time::Duration;
@@ -84,6 +85,10 @@ enum Step {
     RetireForced(&'static str),
     Revoke(&'static str),
     WindDown,
+    /// Owes a handover after so many seconds.
+    Owe(u64),
+    /// The new key is `n`.
+    Succeed,
 }
 
 use Lead::{Forced, Shortened, Usual};
@@ -99,6 +104,8 @@ fn take(step: Step, chain: &mut Chain, now: i64) -> Result<(), Refusal> {
         RetireForced(kid) => chain.retire(kid, true, &RULES, now)?,
         Revoke(kid) => chain.revoke(kid, &RULES, now)?,
         WindDown => chain.wind_down(&RULES, now),
+        Owe(lead) => chain.owe(seconds(lead), now)?,
+        Succeed => drop(chain.succeed(new(), &RULES, now)),
     }
     Ok(())
 }
@@ -154,6 +161,25 @@ fn a_spare_is_due_before_the_active_key_has_signed_for_its_time() {
         let never = Rules { rotate_every: None, ..RULES };
         let without_spare = !before.ends_with("*..");
         assert_eq!(chain(before, now).needs_key(&never, at(now)), without_spare, "{before}");
+    }
+}
+
+#[test]
+fn the_spare_leads_a_chain_that_has_lost_its_other_keys() {
+    check(&[
+        ("b 0 *..", 50, Grow, Ok("b 0 50..*, n 50 *..")),
+        ("a 0 0..100, b 0 *..", 120, Grow, Ok("a 0 0..100, b 0 120..*, n 120 *..")),
+        // It has not lost what is to sign one day.
+        ("a 0 300..*, b 0 *..", 250, Grow, Ok("a 0 300..*, b 0 *..*, n 250 *..")),
+    ]);
+    for (before, lost) in [
+        ("b 0 *..", true),
+        ("a 0 0..100, b 0 *..", true),
+        ("a 0 0..*, b 0 *..", false),
+        ("b 0 200..*, c 0 *..", false),
+        ("", false),
+    ] {
+        assert_eq!(chain(before, 120).is_headless(at(120)), lost, "{before}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is done to the keys: each change is decided on a whole chain and stored all or nothing;
 //! where another instance was faster, it is decided once more on what that one left.
 
+mod revocation;
+
 use std::time::{Duration, Instant};
 
 use super::algorithm::Algorithm;
@@ -9,13 +11,15 @@ use super::import::Imported;
 use super::rotation::{State, Times};
 use super::store::{Change, StoredKey};
 use super::vault::Kept;
-use super::{Keys, KeysError, PublicKey, full, off_the_request_path};
+use super::{Keys, KeysError, PublicKey, full, off_the_request_path, tag};
 use crate::fault;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 
+pub use revocation::Revoked;
+
 /// More instances than could be first again and again.
-const MOST_TRIES: usize = 20;
+pub(super) const MOST_TRIES: usize = 20;
 
 /// A key that was made because one was needed.
 #[derive(Clone, Debug)]
@@ -24,21 +28,19 @@ pub struct Grown {
     pub kid: String,
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The turn of the key before it, where that was planned with it.
+    /// The turn that was planned with it.
     pub handover: Option<Handover>,
+    /// Why it was.
+    pub because: Because,
 }
 
-/// What a revocation did.
-#[derive(Clone, Debug)]
-pub struct Revoked {
-    /// Whether another issuer made its tokens, so that nobody here knows since when.
-    pub only_verified: bool,
-    /// When the key began to sign; `None` if it never did.
-    pub signed_from: Option<Timestamp>,
-    /// When it ceased to.
-    pub signed_until: Option<Timestamp>,
-    /// The key that signs now, with the time of its publication.
-    pub active: Option<Link>,
+/// Why the service itself plans a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The key that signs has done so for `keys.rotate_every`: the spare takes over.
+    RotateEvery,
+    /// A key was revoked: the new key takes over.
+    Revocation,
 }
 
 impl Keys {
@@ -60,8 +62,16 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Vec<Grown>, KeysError> {
         let rules = self.policy.rules(token_lifetime);
-        let mut all = Vec::new();
+        let (mut all, mut undecided) = (Vec::new(), Ok(()));
+        // What follows counts from when it happens: making keys may take a while.
+        let began = Instant::now();
         for algorithm in self.policy.algorithms.all() {
+            if let Err(error) = self.check_decided(algorithm, now).await {
+                undecided = Err(error);
+                continue;
+            }
+            all.extend(self.make_successor(algorithm, &rules, now.plus(began.elapsed())).await?);
+            let now = now.plus(began.elapsed());
             if !self.load_chain(algorithm, now).await?.needs_key(&rules, now) {
                 continue;
             }
@@ -72,11 +82,12 @@ impl Keys {
                     return Ok(None);
                 }
                 let handover = chain.grow(kid.clone(), first_at, &rules, now);
-                Ok(Some(Grown { kid: kid.clone(), algorithm, handover }))
+                let because = Because::RotateEvery;
+                Ok(Some(Grown { kid: kid.clone(), algorithm, handover, because }))
             };
             all.extend(self.change(algorithm, Some(new), None, now, grown).await?);
         }
-        Ok(all)
+        if all.is_empty() { undecided.map(|()| all) } else { Ok(all) }
     }
 
     /// Plans the next key's turn after `lead`; the next spare is made with it.
@@ -91,6 +102,7 @@ impl Keys {
         if !self.policy.algorithms.all().contains(&algorithm) {
             return Err(Refusal::NotConfigured(algorithm).into());
         }
+        self.check_decided(algorithm, now).await?;
         // What is refused is refused before a key is made.
         self.load_chain(algorithm, now).await?.rotate(lead, &rules, now)?;
         self.change_with_spare(algorithm, &rules, None, now, |chain, now| {
@@ -110,7 +122,11 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Timestamp, KeysError> {
         let rules = self.policy.rules(token_lifetime);
-        let algorithm = self.find_published(kid, now).await?.algorithm;
+        let stored = self.find_published(kid, now).await?;
+        if let Err(error) = tag::check(self.vault.sealing(), &stored) {
+            return Err(KeysError::unverified(stored.kid, error));
+        }
+        let algorithm = stored.algorithm;
         let is_used = self.policy.algorithms.all().contains(&algorithm);
         let retire = |chain: &mut Chain| {
             match chain.find(kid)?.times.state(now) {
@@ -120,39 +136,6 @@ impl Keys {
             Ok(chain.find(kid)?.times.retires_at.unwrap_or(now))
         };
         self.change(algorithm, None, None, now, retire).await
-    }
-
-    /// Takes a compromised key out of JWKS at once; where it signs, the spare signs from now on.
-    pub async fn revoke(
-        &self,
-        kid: &str,
-        token_lifetime: Duration,
-        now: Timestamp,
-    ) -> Result<Revoked, KeysError> {
-        let rules = self.policy.rules(token_lifetime);
-        let stored = self.find_published(kid, now).await?;
-        let revoke = |chain: &mut Chain, now: Timestamp| {
-            let times = chain.find(kid)?.times;
-            chain.revoke(kid, &rules, now)?;
-            let only_verified = stored.is_foreign();
-            let signed = times.state(now) != State::Pending && !only_verified;
-            Ok(Revoked {
-                only_verified,
-                signed_from: signed.then_some(times.activates_at),
-                signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
-                active: chain.active(now).cloned(),
-            })
-        };
-        let mut left = self.load_chain(stored.algorithm, now).await?;
-        left.revoke(kid, &rules, now)?;
-        let is_used = self.policy.algorithms.all().contains(&stored.algorithm);
-        if is_used && left.active(now).is_none() {
-            self.check_all_open(now).await?;
-            return self.change_with_spare(stored.algorithm, &rules, Some(kid), now, revoke).await;
-        }
-        // Nothing has to be waited for: the next spare can be made after.
-        let revoke = |chain: &mut Chain| revoke(chain, now);
-        self.change(stored.algorithm, None, Some(kid), now, revoke).await
     }
 
     /// Adds a key that was made elsewhere. It signs after `lead`, before those that wait already.
@@ -171,6 +154,7 @@ impl Keys {
         if !self.policy.algorithms.all().contains(&algorithm) {
             return Err(Refusal::NotConfigured(algorithm).into());
         }
+        self.check_decided(algorithm, now).await?;
         // What is refused leaves everything as it is.
         self.load_chain(algorithm, now).await?.import(kid.clone(), lead, &rules, now)?;
         let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
@@ -216,7 +200,11 @@ impl Keys {
         Ok(gone)
     }
 
-    async fn find_published(&self, kid: &str, now: Timestamp) -> Result<StoredKey, KeysError> {
+    pub(super) async fn find_published(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<StoredKey, KeysError> {
         let stored = self.store.find(kid).await?.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?;
         if stored.revoked_at.is_some() || stored.times.state(now) == State::Retired {
             return Err(Refusal::Retired.into());
@@ -239,8 +227,9 @@ impl Keys {
     }
 
     async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
-        let links = links(self.store.load_published(now).await?, algorithm);
-        Ok(Chain::new(links, now))
+        let owed = self.store.head(algorithm).await?.owed;
+        let links = links(self.published(now).await?.keys, algorithm);
+        Ok(Chain::new(links, now).owing(owed))
     }
 
     /// Changes a chain, and gives it a new spare in the same step where `decide` used up the old.
@@ -307,29 +296,39 @@ impl Keys {
         decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
     ) -> Result<(T, bool), KeysError> {
         for _ in 0..MOST_TRIES {
-            let from_version = self.store.version(algorithm).await?;
+            let head = self.store.head(algorithm).await?;
             let replaced = match new {
                 Some(new) => self.room_for(new, now).await?,
                 None => None,
             };
-            let mut before = links(self.store.load_published(now).await?, algorithm);
+            let published = self.published(now).await?;
+            let ignored = published.ignored();
+            let stored = published.keys;
+            let mut before = links(stored.clone(), algorithm);
             before.retain(|link| replaced.as_ref() != Some(&link.kid));
-            let mut chain = Chain::new(before.iter().cloned(), now);
+            let mut chain = Chain::new(before.iter().cloned(), now).owing(head.owed);
             let result = decide(&mut chain)?;
             let is_new = |link: &Link| new.is_some_and(|new| new.public.kid == link.kid);
             let changed: Vec<_> = chain
                 .links()
                 .filter(|link| !is_new(link) && !before.contains(link))
-                .cloned()
+                .filter_map(|link| {
+                    let mut key = stored.iter().find(|key| key.kid == link.kid)?.clone();
+                    key.times = link.times;
+                    key.revoked_at = revoked.filter(|kid| *kid == key.kid).map(|_| now);
+                    Some(self.tagged(key))
+                })
                 .collect();
             let added = chain.links().find(|link| is_new(link)).zip(new);
-            let added = added.map(|(link, new)| new.clone().into_stored(link.times));
+            let added = added.map(|(link, new)| self.tagged(new.clone().into_stored(link.times)));
             let is_added = added.is_some();
-            if changed.is_empty() && !is_added {
+            let owed = chain.owed();
+            if changed.is_empty() && !is_added && owed == head.owed {
                 return Ok((result, false));
             }
-            let revoked = revoked.map(|kid| (kid, now));
-            let change = Change { algorithm, from_version, replaced, changed, added, revoked };
+            let (from_version, ignored) = (head.version, &ignored);
+            let change =
+                Change { algorithm, from_version, replaced, changed, added, ignored, owed };
             match self.store.apply(&change).await {
                 Err(StorageError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
@@ -352,13 +351,14 @@ impl Kept {
             private_key: self.private_key,
             times,
             revoked_at: None,
+            tag: None,
         }
     }
 }
 
 /// Those of `algorithm` that a chain is made of. A revoked key is gone for every instance, also for
 /// one whose clock has not reached that moment: nothing it does may bring the key back.
-fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
+pub(super) fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
     let of_algorithm =
         stored.into_iter().filter(|key| key.algorithm == algorithm && key.revoked_at.is_none());
     of_algorithm.map(|key| Link { kid: key.kid, times: key.times }).collect()

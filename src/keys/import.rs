@@ -9,12 +9,11 @@ use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rsa::{BigUint, RsaPrivateKey, RsaPublicKey, pkcs1, pkcs8};
 
 use super::algorithm::Algorithm;
+use super::pem::{Block, find_key};
 use super::signing_key::KeyError;
 use super::{PublicKey, SigningKey};
 use crate::secret::Secret;
 
-/// Longer text is no key.
-const LONGEST_PEM: usize = 32 * 1024;
 /// NIST SP 800-57 asks for no less; more only slows every verifier down.
 const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 /// Smaller ones have been the way into RSA more than once (FIPS 186-5 appendix A.1.1).
@@ -38,13 +37,18 @@ pub struct Imported {
 /// Why a key is not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Not PEM, or not of a kind that is read.
+    /// Not PEM, or not of a kind that is read; what was found instead.
     #[error(
         "this is no PEM of an RSA key: BEGIN PRIVATE KEY (PKCS#8), BEGIN ENCRYPTED PRIVATE \
          KEY or BEGIN RSA PRIVATE KEY (PKCS#1) is wanted, or BEGIN PUBLIC KEY for one that only \
-         verifies"
+         verifies{}{}", if .0.is_empty() { "" } else { "; the text holds " }, .0
     )]
-    NoKey,
+    NoKey(String),
+    /// Several keys of a kind: how many, of which kind, and where.
+    #[error(
+        "the text holds {0} {1} keys ({2}), and one is wanted: leave out those that are not meant"
+    )]
+    Several(usize, &'static str, String),
     /// Longer than any key.
     #[error("the text is too long for a key: up to 32 KiB are read")]
     TooLong,
@@ -114,7 +118,7 @@ impl Imported {
         kid: Option<String>,
     ) -> Result<Self, ImportError> {
         check_request(algorithm, kid.as_deref())?;
-        let (label, pem) = find_block(pem)?;
+        let Block { label, text: pem, .. } = find_key(pem)?;
         let key = match label {
             "RSA PRIVATE KEY" if pem.contains("ENCRYPTED") => {
                 return Err(ImportError::OldEncryption);
@@ -129,7 +133,7 @@ impl Imported {
                 let passphrase = passphrase.ok_or(ImportError::PassphraseNeeded)?;
                 decrypt(pem, passphrase)
             }
-            _ => return Err(ImportError::NoKey),
+            _ => return Err(ImportError::NoKey(label.into())),
         }?;
         check_public(key.as_ref())?;
         check_primes(&key)?;
@@ -169,9 +173,9 @@ pub fn read_public(
 ) -> Result<PublicKey, ImportError> {
     use rsa::pkcs8::DecodePublicKey;
     check_request(algorithm, kid.as_deref())?;
-    let (label, pem) = find_block(pem)?;
+    let Block { label, text: pem, .. } = find_key(pem)?;
     if label != "PUBLIC KEY" {
-        return Err(ImportError::NoKey);
+        return Err(ImportError::NoKey(label.into()));
     }
     let key = RsaPublicKey::from_public_key_pem(pem).map_err(|_| ImportError::Unreadable)?;
     check_public(&key)?;
@@ -182,20 +186,12 @@ pub fn read_public(
 
 /// Whether the text holds a public key and no private one.
 pub fn is_public(pem: &str) -> bool {
-    find_block(pem).is_ok_and(|(label, _)| label == "PUBLIC KEY")
+    find_key(pem).is_ok_and(|block| block.label == "PUBLIC KEY")
 }
 
-/// The first block of the text, with its label.
-fn find_block(text: &str) -> Result<(&str, &str), ImportError> {
-    if text.len() > LONGEST_PEM {
-        return Err(ImportError::TooLong);
-    }
-    let begin = text.find("-----BEGIN ").ok_or(ImportError::NoKey)?;
-    let block = &text[begin..];
-    let label = block["-----BEGIN ".len()..].split("-----").next().ok_or(ImportError::NoKey)?;
-    let end = format!("-----END {label}-----");
-    let length = block.find(&end).ok_or(ImportError::NoKey)? + end.len();
-    Ok((label, &block[..length]))
+/// Whether a passphrase is needed for the key in the text.
+pub fn is_encrypted(pem: &str) -> bool {
+    find_key(pem).is_ok_and(|block| block.label == "ENCRYPTED PRIVATE KEY")
 }
 
 fn check_request(algorithm: Algorithm, kid: Option<&str>) -> Result<(), ImportError> {

@@ -1,9 +1,12 @@
 //! Signing keys: made, sealed, published, rotated and revoked (RFC 7517, RFC 7638). Private parts
 //! leave the database only sealed, and are parsed once into memory. Invariants: exactly one key of
 //! an algorithm signs at any moment, none before verifiers can have seen it, and none leaves JWKS
-//! while a token of it can be alive, unless an operator revokes it.
+//! while a token of it can be alive, unless an operator revokes it; and what is not authenticated
+//! under the key-encryption key is no key.
 
+pub mod adoption;
 pub mod algorithm;
+pub mod authentic;
 pub mod chain;
 #[cfg(test)]
 mod chain_tests;
@@ -12,6 +15,8 @@ pub mod encryption_key;
 pub mod foreign;
 pub mod import;
 pub mod jwks;
+mod mark;
+mod pem;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 pub mod policy;
@@ -21,6 +26,7 @@ pub mod rotation;
 mod signer;
 pub mod signing_key;
 pub mod store;
+pub mod tag;
 pub mod vault;
 
 use std::sync::Arc;
@@ -39,9 +45,12 @@ pub use ring::KeyRing;
 pub use signing_key::{KeyError, SigningKey};
 pub use vault::{Pkcs11Config, Vault};
 
+use adoption::{ADOPTED, Adoption};
+use authentic::Alarms;
 use chain::Refusal;
 use ring::RingKey;
 use store::{KeyStore, StoredKey};
+use tag::TagError;
 
 /// The name under which the key that tags refresh tokens is kept.
 const REFRESH_TOKEN_KEY: &str = "refresh_token";
@@ -57,6 +66,9 @@ pub enum KeysError {
     /// A private key does not open: most often another key-encryption key is needed.
     #[error("the private key {0} does not open")]
     Sealed(String, #[source] OpenError),
+    /// The row of a key is not authentic.
+    #[error("the key {0} is not used: it is not authenticated under the key-encryption key")]
+    Unverified(String, #[source] TagError),
     /// A private key is on a token, and there is none.
     #[error(
         "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name it, and this program be \
@@ -78,6 +90,17 @@ pub enum KeysError {
     NoneActive,
 }
 
+impl KeysError {
+    /// That the row of `kid` is no key. What needs another key-encryption key is told like any other
+    /// value that is sealed under it.
+    fn unverified(kid: String, error: TagError) -> Self {
+        match error {
+            TagError::Wrong(error @ OpenError::OtherKey { .. }) => Self::Sealed(kid, error),
+            error => Self::Unverified(kid, error),
+        }
+    }
+}
+
 /// The signing keys of this service, loaded and ready. Cheap to clone; clones share the ring.
 #[derive(Clone)]
 pub struct Keys {
@@ -86,6 +109,16 @@ pub struct Keys {
     store: KeyStore,
     vault: Arc<Vault>,
     policy: Arc<Policy>,
+    alarms: Arc<Alarms>,
+}
+
+/// What the opening of the keys came to.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// The keys that were made.
+    pub grown: Vec<changes::Grown>,
+    /// What became of rows from before there were tags, if this was the one time.
+    pub adoption: Option<Adoption>,
 }
 
 /// What a change of the key-encryption key did.
@@ -112,13 +145,15 @@ impl Keys {
         policy: Policy,
         token_lifetime: Duration,
         now: Timestamp,
-    ) -> Result<(Self, Vec<changes::Grown>), KeysError> {
+    ) -> Result<(Self, Opening), KeysError> {
         let store = KeyStore::new(db.clone());
         let is_first = store.load_all().await?.is_empty();
         let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(Vec::new(), now)));
         let (vault, policy) = (Arc::new(vault), Arc::new(policy));
-        let keys = Self { ring, reloading: Arc::default(), store, vault, policy };
+        let (reloading, alarms) = Default::default();
+        let keys = Self { ring, reloading, store, vault, policy, alarms };
         let mut grown = Vec::new();
+        let adoption = keys.adopt_once(now).await?;
         if is_first {
             // The first key and its spare.
             for _ in 0..2 {
@@ -126,20 +161,32 @@ impl Keys {
             }
         }
         keys.reload(now).await?;
-        Ok((keys, grown))
+        Ok((keys, Opening { grown, adoption }))
     }
 
     /// Fails with the first key that signs, or will, and does not open. To be asked before anything
     /// is made: a key-encryption key that is wrong must not add to the trouble.
     pub async fn check_all_open(&self, now: Timestamp) -> Result<(), KeysError> {
         let signs = |key: &StoredKey| key.times.state(now) != rotation::State::Retiring;
-        let stored = self.store.load_published(now).await?;
-        let signing: Vec<_> = stored.into_iter().filter(signs).collect();
+        let mut published = self.published(now).await?;
+        let signing: Vec<_> =
+            std::mem::take(&mut published.keys).into_iter().filter(signs).collect();
         let vault = self.vault.clone();
         let open = move || signing.iter().try_for_each(|key| vault.open_key(key).map(drop));
         off_the_request_path(open).await?;
-        self.ring().active(self.policy.algorithms.default, now).ok_or(KeysError::NoneActive)?;
-        Ok(())
+        match self.ring().active(self.policy.algorithms.default, now) {
+            Some(_) => Ok(()),
+            None => Err(published.into_refusal()),
+        }
+    }
+
+    /// Fails where nothing can be signed, with the first key that does not open or is not authentic.
+    /// One that is bad does not stop a service that has a good one: it is logged.
+    pub async fn check_can_sign(&self, now: Timestamp) -> Result<(), KeysError> {
+        match self.ring().active(self.policy.algorithms.default, now) {
+            Some(_) => Ok(()),
+            None => self.check_all_open(now).await,
+        }
     }
 
     /// The present snapshot.
@@ -158,7 +205,12 @@ impl Keys {
     pub async fn reload(&self, now: Timestamp) -> Result<(), KeysError> {
         // Of two reloads at once the one that read first must not have the last word.
         let _reloading = self.reloading.lock().await;
-        let stored = self.store.load_published(now).await?;
+        let published = self.published(now).await?;
+        if published.keys.is_empty() && !published.refused.is_empty() && !self.ring().is_empty() {
+            // A database that has lost every key is not to be believed: the present ones go on.
+            return Err(published.into_refusal());
+        }
+        let stored = published.keys;
         let (vault, present) = (self.vault.clone(), self.ring());
         let is_known = |key: &StoredKey| key.is_foreign() || present.parsed(&key.kid).is_some();
         let all_known = stored.iter().all(is_known);
@@ -172,12 +224,8 @@ impl Keys {
         Ok(())
     }
 
-    /// All stored keys, newest first, for listing.
-    pub async fn list(&self) -> Result<Vec<StoredKey>, StorageError> {
-        self.store.load_all().await
-    }
-
-    /// Seals everything anew that is not sealed under the newest key-encryption key.
+    /// Seals everything anew that is not sealed under the newest key-encryption key, the tags of the
+    /// rows with it. A row that is not authentic stays as it is.
     pub async fn rewrap(&self) -> Result<Rewrapped, KeysError> {
         let newest = self.vault.newest_id();
         let mut rewrapped = 0;
@@ -186,22 +234,31 @@ impl Keys {
             let id = sealed_under(sealed).filter(|id| *id != newest);
             id.map(str::to_owned)
         };
-        for stored in self.store.load_all().await? {
-            let Some(id) = old_id(&stored.private_key) else { continue };
-            let Some(key) = self.vault.open_key(&stored)? else { continue };
-            let new = self.vault.keep(key)?.private_key;
-            let (kid, old) = (&stored.kid, &stored.private_key);
-            if self.store.replace_private_key(kid, old, &new).await? {
+        let (stored, _) = authentic::examine(self.vault.sealing(), self.store.load_all().await?);
+        for stored in stored {
+            let (sealed, tag) = (&stored.private_key, stored.tag.as_deref().unwrap_or_default());
+            let ids = [old_id(sealed), old_id(tag)];
+            if ids.iter().all(Option::is_none) {
+                continue;
+            }
+            let mut new = stored.clone();
+            if ids[0].is_some()
+                && let Some(key) = self.vault.open_key(&stored)?
+            {
+                new.private_key = self.vault.keep(key)?.private_key;
+            }
+            new.tag = Some(tag::make(self.vault.sealing(), &new));
+            if self.store.replace_sealed(&stored, &new).await? && ids[0].is_some() {
                 rewrapped += 1;
             }
-            no_longer_needed.push(id);
+            no_longer_needed.extend(ids.into_iter().flatten());
         }
-        for name in [REFRESH_TOKEN_KEY, MAILED_TOKEN_KEY] {
+        for name in [REFRESH_TOKEN_KEY, MAILED_TOKEN_KEY, ADOPTED] {
             let Some(old) = self.store.find_secret(name).await? else { continue };
             let Some(id) = old_id(&old) else { continue };
             let secret = self.vault.unseal(&old, name)?;
             let new = self.vault.seal(secret.expose(), name);
-            if self.store.replace_secret(name, &old, &new).await? {
+            if self.store.replace_secret(name, &old, &new).await? && name != ADOPTED {
                 rewrapped += 1;
             }
             no_longer_needed.push(id);

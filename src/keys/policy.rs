@@ -55,6 +55,11 @@ impl Algorithms {
 
 /// How long the other instances may take to publish a new key.
 const ROLLOUT: Duration = Duration::from_secs(5);
+/// Some verifiers fetch JWKS for an unknown `kid` once in ten minutes only (Quarkus), and some not
+/// before `max-age` is over. A new key that takes over later than that is known to all of them by its
+/// first token, and what rolls out slowly has [`HANDOVER_MARGIN`] more.
+const MIN_HANDOVER: Duration = Duration::from_secs(15 * 60);
+const HANDOVER_MARGIN: Duration = Duration::from_secs(30);
 /// Stock verifiers (PyJWT, jose) refetch JWKS no oftener than this.
 const MIN_PUBLISH_AHEAD: Duration = Duration::from_secs(30);
 
@@ -95,6 +100,11 @@ impl Policy {
         (self.jwks_max_age + ROLLOUT).max(MIN_PUBLISH_AHEAD).min(self.publish_ahead)
     }
 
+    /// How long after a revocation a new key takes over, where the operator says nothing else.
+    pub fn handover_in(&self) -> Duration {
+        self.jwks_max_age.max(MIN_HANDOVER) + HANDOVER_MARGIN
+    }
+
     /// When every cache has a key that was published at `published_at`.
     pub fn in_all_caches(&self, published_at: Timestamp) -> Timestamp {
         published_at.plus(ROLLOUT + self.jwks_max_age)
@@ -114,6 +124,19 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handover_comes_later_than_every_cache_ends() {
+        let algorithms =
+            Algorithms { default: Algorithm::Rs256, by_audience: Vec::new(), also: Vec::new() };
+        let second = Duration::from_secs;
+        for (jwks_max_age, handover_in) in [(5, 930), (600, 930), (900, 930), (3600, 3630)] {
+            let algorithms = algorithms.clone();
+            let ahead = second(86_400);
+            let policy = Policy::new(algorithms, 2048, None, ahead, second(jwks_max_age)).unwrap();
+            assert_eq!(policy.handover_in(), second(handover_in), "{jwks_max_age}");
+        }
+    }
 
     #[test]
     fn an_audience_chooses_only_where_all_of_them_agree() {

@@ -78,22 +78,33 @@ impl KeyRing {
     }
 
     /// The key that signs at `now`: of the algorithm `wanted`, or, while that has none which is
-    /// published for long enough, of another. `None` where it does not open here: no other key may
-    /// sign in its turn. Where the clock stands before the first key was made, or before the moment
-    /// at which another was revoked (an instance a little behind the one that did it), the key whose
-    /// turn comes next signs: it is published.
+    /// published for long enough, of another. Where the private part of the key whose turn it is does
+    /// not open here, the one whose turn comes next signs, which is published; so it does where the
+    /// clock stands before the first key was made, or before the moment at which another was revoked
+    /// (an instance a little behind the one that did it).
     pub fn active(&self, wanted: Algorithm, now: Timestamp) -> Option<&RingKey> {
         let in_state = |state| self.keys.iter().filter(move |key| key.times.state(now) == state);
+        let opens = |key: &&RingKey| key.private.is_some();
+        let is_wanted = |key: &&RingKey| key.public.algorithm == wanted;
+        let turn = |key: &&RingKey| key.times.activates_at;
+        let has_turn = in_state(State::Active).any(|key| is_wanted(&key));
+        let next = || in_state(State::Pending).filter(opens).filter(is_wanted).min_by_key(turn);
         in_state(State::Active)
-            .find(|key| key.public.algorithm == wanted)
-            .or_else(|| in_state(State::Active).next())
-            .or_else(|| in_state(State::Pending).min_by_key(|key| key.times.activates_at))
-            .filter(|key| key.private.is_some())
+            .filter(opens)
+            .find(is_wanted)
+            .or_else(|| if has_turn { next() } else { None })
+            .or_else(|| in_state(State::Active).find(opens))
+            .or_else(|| in_state(State::Pending).filter(opens).min_by_key(turn))
     }
 
     /// The published key named `kid`, for verification.
     pub fn find(&self, kid: &str, now: Timestamp) -> Option<&RingKey> {
         self.keys.iter().find(|key| key.public.kid == kid && key.times.state(now) != State::Retired)
+    }
+
+    /// Whether there is no key at all.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// The published set.
@@ -120,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_other_key_signs_in_the_turn_of_one_that_does_not_open() {
+    fn the_next_key_signs_in_the_turn_of_one_that_does_not_open() {
         let at = Timestamp::from_unix;
         let key = || SigningKey::generate(Algorithm::EdDsa, 0).unwrap();
         let signing = |times| RingKey::signing("waits", times, Arc::new(key()));
@@ -131,7 +142,8 @@ mod tests {
         };
         let waits = Times::new(at(0), at(100));
         let turn = Times { deactivates_at: Some(at(100)), ..Times::new(at(0), at(50)) };
-        assert_eq!(signs(vec![signing(waits), closed(turn)], 60), None);
+        assert_eq!(signs(vec![signing(waits), closed(turn)], 60), Some("waits".into()));
+        assert_eq!(signs(vec![closed(waits), closed(turn)], 60), None);
         assert_eq!(signs(vec![signing(waits), closed(turn)], 100), Some("waits".into()));
         // Where the clock is behind all of them, the next one signs.
         assert_eq!(signs(vec![signing(waits)], 60), Some("waits".into()));

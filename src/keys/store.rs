@@ -1,15 +1,20 @@
-//! Keys in the database: public parts and times in the clear, private parts sealed. The keys of an
-//! algorithm change together or not at all, and only from the version that was read.
+//! Keys in the database: public parts and times in the clear, private parts sealed, and a tag that
+//! authenticates each row. The keys of an algorithm change together or not at all, and only from the
+//! version that was read. Nothing here checks a tag: rows are claims until [`super::tag`] has.
+
+mod sealed;
+
+use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::algorithm::Algorithm;
-use super::chain::Link;
-use super::rotation::Times;
+use super::chain::Owed;
+use super::rotation::{State, Times};
 use super::{KeyError, PublicKey};
 use crate::fault;
-use crate::storage::{Db, Statement, StorageError};
+use crate::storage::{Db, Statement, StorageError, Transaction};
 use crate::time::Timestamp;
 
 /// More rows than this are never loaded; what is left out is the oldest.
@@ -30,12 +35,19 @@ pub struct StoredKey {
     pub times: Times,
     /// When it was withdrawn as compromised.
     pub revoked_at: Option<Timestamp>,
+    /// What authenticates all of this.
+    pub tag: Option<String>,
 }
 
 impl StoredKey {
     /// Whether it is another issuer's, and only verifies here.
     pub fn is_foreign(&self) -> bool {
         self.private_key.is_empty()
+    }
+
+    /// Whether it is neither retired at `now` nor revoked, by what the row says.
+    pub fn is_published(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.times.state(now) != State::Retired
     }
 
     /// The public half.
@@ -52,15 +64,35 @@ pub struct Change<'a> {
     pub from_version: i64,
     /// Another issuer's key that makes room for the one that is added.
     pub replaced: Option<String>,
-    /// Keys whose times change, in an order in which no two are ever without a successor.
-    pub changed: Vec<Link>,
+    /// Keys as they are to be from now on: their times and tags change.
+    pub changed: Vec<StoredKey>,
     /// A key that is added.
     pub added: Option<StoredKey>,
-    /// The key among them that is compromised, and since when.
-    pub revoked: Option<(&'a str, Timestamp)>,
+    /// The names of rows that do not count, since they do not verify.
+    pub ignored: &'a [String],
+    /// The handover that a revocation asked for, as it is from now on.
+    pub owed: Option<Owed>,
 }
 
-/// The tables `signing_keys`, `key_chains` and `sealed_secrets`.
+/// What is stored of the keys of one algorithm as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head {
+    /// Raised by each change; 0 before the first.
+    pub version: i64,
+    /// The handover that the last revocation asked for.
+    pub owed: Option<Owed>,
+}
+
+/// Rows as they were read.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Those that can be read, newest first.
+    pub keys: Vec<StoredKey>,
+    /// The names of those that cannot: of an unknown algorithm, or with a value of a wrong type.
+    pub unreadable: Vec<String>,
+}
+
+/// The tables `signing_keys`, `key_chain_versions` and `sealed_secrets`.
 #[derive(Clone)]
 pub struct KeyStore {
     db: Db,
@@ -71,7 +103,7 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT kid, algorithm, public_key, sealed_private_key, created_at, activates_at, \
-             deactivates_at, retires_at, revoked_at FROM signing_keys ",
+             deactivates_at, retires_at, revoked_at, tag FROM signing_keys ",
             $condition
         )
     };
@@ -84,22 +116,22 @@ impl KeyStore {
     }
 
     /// All keys, newest first.
-    pub async fn load_all(&self) -> Result<Vec<StoredKey>, StorageError> {
+    pub async fn load_all(&self) -> Result<Rows, StorageError> {
         let query = sqlx::query(select!("ORDER BY activates_at DESC, created_at DESC LIMIT $1"))
             .bind(MOST_KEYS);
-        self.db.fetch_all(query).await?.iter().map(read).collect()
+        Ok(Rows::of(&self.db.fetch_all(query).await?))
     }
 
     /// The keys that are not retired at `now`, newest first. A revoked one is not among them,
     /// however far behind the clock is.
-    pub async fn load_published(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
+    pub async fn load_published(&self, now: Timestamp) -> Result<Rows, StorageError> {
         let query = sqlx::query(select!(
             "WHERE (retires_at IS NULL OR retires_at > $1) AND revoked_at IS NULL \
              ORDER BY activates_at DESC, created_at DESC LIMIT $2"
         ))
         .bind(now.as_unix())
         .bind(MOST_KEYS);
-        self.db.fetch_all(query).await?.iter().map(read).collect()
+        Ok(Rows::of(&self.db.fetch_all(query).await?))
     }
 
     /// The key named `kid`.
@@ -116,113 +148,84 @@ impl KeyStore {
     pub async fn find_same(&self, kid: &str, spki: &str) -> Result<Vec<StoredKey>, StorageError> {
         let query =
             sqlx::query(select!("WHERE kid = $1 OR public_key = $2 LIMIT 10")).bind(kid).bind(spki);
-        self.db.fetch_all(query).await?.iter().map(read).collect()
+        Ok(Rows::of(&self.db.fetch_all(query).await?).keys)
     }
 
-    /// The version of the keys of `algorithm`: to be read before they are.
-    pub async fn version(&self, algorithm: Algorithm) -> Result<i64, StorageError> {
-        let query = sqlx::query("SELECT version FROM key_chains WHERE algorithm = $1")
-            .bind(algorithm.as_str());
+    /// The version of the keys of `algorithm`, and what they owe: to be read before they are.
+    pub async fn head(&self, algorithm: Algorithm) -> Result<Head, StorageError> {
+        let query = sqlx::query(
+            "SELECT version, handover_since, handover_in FROM key_chain_versions \
+             WHERE algorithm = $1",
+        )
+        .bind(algorithm.as_str());
         let row = self.db.fetch_optional(query).await?;
-        Ok(row.map(|row| row.try_get("version")).transpose()?.unwrap_or(0))
+        Ok(row.map(|row| read_head(&row)).transpose()?.unwrap_or_default())
     }
 
     /// Makes `change`, all or nothing; `Conflict` when another came first.
     pub async fn apply(&self, change: &Change<'_>) -> Result<(), StorageError> {
         self.db
             .write(async |transaction| {
-                let raise = sqlx::query(
-                    "INSERT INTO key_chains (algorithm, version) VALUES ($1, $2 + 1) \
-                     ON CONFLICT (algorithm) DO UPDATE SET version = key_chains.version + 1 \
-                     WHERE key_chains.version = $2",
-                )
-                .bind(change.algorithm.as_str())
-                .bind(change.from_version);
-                if raise.execute(&mut **transaction).await?.rows_affected() == 0 {
-                    return Err(StorageError::Conflict);
-                }
+                raise_version(transaction, change.algorithm, change.from_version).await?;
+                owe(change).execute(&mut **transaction).await?;
                 fault::point("keys.version_raised");
                 if let Some(replaced) = &change.replaced {
                     changed_one(remove_foreign(replaced).execute(&mut **transaction).await?)?;
                 }
-                for link in &change.changed {
-                    let revoked = change.revoked.filter(|(kid, _)| *kid == link.kid);
-                    let update = update(link, revoked.map(|(_, at)| at));
-                    changed_one(update.execute(&mut **transaction).await?)?;
+                for key in &change.changed {
+                    changed_one(update(key).execute(&mut **transaction).await?)?;
                     fault::point("keys.times_changed");
                 }
                 if let Some(added) = &change.added {
                     insert(added).execute(&mut **transaction).await?;
                 }
+                check_last(transaction, change).await?;
                 fault::point("keys.before_commit");
                 Ok(())
             })
             .await
     }
 
-    /// Puts `new` in the place of `old`, the same private key sealed otherwise. `false` when it is
-    /// not `old` any more.
-    pub async fn replace_private_key(
+    /// Takes a row out whose tag says nothing here: it is revoked from `now` on and has no tag, so
+    /// nothing can come of it any more. `Conflict` when another change came first.
+    pub async fn withdraw(
         &self,
-        kid: &str,
-        old: &str,
-        new: &str,
-    ) -> Result<bool, StorageError> {
-        let update = sqlx::query(
-            "UPDATE signing_keys SET sealed_private_key = $1 \
-             WHERE kid = $2 AND sealed_private_key = $3",
-        )
-        .bind(new)
-        .bind(kid)
-        .bind(old);
-        Ok(self.db.execute(update).await? == 1)
-    }
-
-    /// The sealed secret `name`, if there is one.
-    pub async fn find_secret(&self, name: &str) -> Result<Option<String>, StorageError> {
-        let query =
-            sqlx::query("SELECT sealed_value FROM sealed_secrets WHERE name = $1").bind(name);
-        let row = self.db.fetch_optional(query).await?;
-        Ok(row.map(|row| row.try_get("sealed_value")).transpose()?)
-    }
-
-    /// Stores a sealed secret; `Conflict` when `name` is taken.
-    pub async fn create_secret(
-        &self,
-        name: &str,
-        sealed_value: &str,
+        key: &StoredKey,
+        from_version: i64,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let insert = sqlx::query(
-            "INSERT INTO sealed_secrets (name, sealed_value, created_at) VALUES ($1, $2, $3)",
-        )
-        .bind(name)
-        .bind(sealed_value)
-        .bind(now.as_unix());
-        self.db.execute(insert).await.map(drop)
-    }
-
-    /// Puts `new` in the place of `old`, the same secret sealed otherwise. `false` when it is not
-    /// `old` any more.
-    pub async fn replace_secret(
-        &self,
-        name: &str,
-        old: &str,
-        new: &str,
-    ) -> Result<bool, StorageError> {
-        let update = sqlx::query(
-            "UPDATE sealed_secrets SET sealed_value = $1 WHERE name = $2 AND sealed_value = $3",
-        )
-        .bind(new)
-        .bind(name)
-        .bind(old);
-        Ok(self.db.execute(update).await? == 1)
+        self.db
+            .write(async |transaction| {
+                raise_version(transaction, key.algorithm, from_version).await?;
+                let update = sqlx::query(
+                    "UPDATE signing_keys SET deactivates_at = COALESCE(deactivates_at, $1), \
+                     retires_at = $1, revoked_at = $1, tag = NULL \
+                     WHERE kid = $2 AND revoked_at IS NULL",
+                )
+                .bind(now.as_unix())
+                .bind(key.kid.as_str());
+                changed_one(update.execute(&mut **transaction).await?)
+            })
+            .await
     }
 }
 
 /// What is not there any more was changed by another.
 fn changed_one(result: sqlx::any::AnyQueryResult) -> Result<(), StorageError> {
     if result.rows_affected() == 1 { Ok(()) } else { Err(StorageError::Conflict) }
+}
+
+/// A lead is checked to be at most 90 days.
+fn whole_seconds(lead: Duration) -> i64 {
+    i64::try_from(lead.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn read_head(row: &AnyRow) -> Result<Head, StorageError> {
+    let since = row.try_get::<Option<i64>, _>("handover_since")?.map(Timestamp::from_unix);
+    let lead = row.try_get::<Option<i64>, _>("handover_in")?;
+    let lead = lead.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
+    let owed = since.map(|since| Owed { since, lead });
+    Ok(Head { version: row.try_get("version")?, owed })
 }
 
 fn remove_foreign(kid: &str) -> Statement<'_> {
@@ -233,23 +236,69 @@ fn remove_foreign(kid: &str) -> Statement<'_> {
     .bind(kid)
 }
 
-fn update(link: &Link, revoked_at: Option<Timestamp>) -> Statement<'_> {
+/// Makes a change the next one after `from_version`; `Conflict` when another is.
+async fn raise_version(
+    transaction: &mut Transaction<'_>,
+    algorithm: Algorithm,
+    from_version: i64,
+) -> Result<(), StorageError> {
+    let raise = sqlx::query(
+        "INSERT INTO key_chain_versions (algorithm, version) VALUES ($1, $2 + 1) \
+         ON CONFLICT (algorithm) DO UPDATE SET version = key_chain_versions.version + 1 \
+         WHERE key_chain_versions.version = $2",
+    )
+    .bind(algorithm.as_str())
+    .bind(from_version);
+    changed_one(raise.execute(&mut **transaction).await?)
+}
+
+/// Stores what the keys owe, once their version is raised.
+fn owe<'a>(change: &Change<'_>) -> Statement<'a> {
+    sqlx::query(
+        "UPDATE key_chain_versions SET handover_since = $1, handover_in = $2 WHERE algorithm = $3",
+    )
+    .bind(change.owed.map(|owed| owed.since.as_unix()))
+    .bind(change.owed.and_then(|owed| owed.lead).map(whole_seconds))
+    .bind(change.algorithm.as_str())
+}
+
+/// Of the keys that count, one has no successor: two would sign for ever.
+async fn check_last(
+    transaction: &mut Transaction<'_>,
+    change: &Change<'_>,
+) -> Result<(), StorageError> {
+    let last = sqlx::query(
+        "SELECT kid FROM signing_keys \
+         WHERE algorithm = $1 AND deactivates_at IS NULL AND revoked_at IS NULL LIMIT $2",
+    )
+    .bind(change.algorithm.as_str())
+    .bind(MOST_KEYS);
+    let mut count = 0;
+    for row in last.fetch_all(&mut **transaction).await? {
+        let kid: String = row.try_get("kid")?;
+        count += usize::from(!change.ignored.contains(&kid));
+    }
+    if count <= 1 { Ok(()) } else { Err(StorageError::Conflict) }
+}
+
+fn update(key: &StoredKey) -> Statement<'_> {
     sqlx::query(
         "UPDATE signing_keys SET activates_at = $1, deactivates_at = $2, retires_at = $3, \
-         revoked_at = COALESCE($4, revoked_at) WHERE kid = $5",
+         revoked_at = $4, tag = $5 WHERE kid = $6",
     )
-    .bind(link.times.activates_at.as_unix())
-    .bind(link.times.deactivates_at.map(Timestamp::as_unix))
-    .bind(link.times.retires_at.map(Timestamp::as_unix))
-    .bind(revoked_at.map(Timestamp::as_unix))
-    .bind(link.kid.as_str())
+    .bind(key.times.activates_at.as_unix())
+    .bind(key.times.deactivates_at.map(Timestamp::as_unix))
+    .bind(key.times.retires_at.map(Timestamp::as_unix))
+    .bind(key.revoked_at.map(Timestamp::as_unix))
+    .bind(key.tag.as_deref())
+    .bind(key.kid.as_str())
 }
 
 fn insert(key: &StoredKey) -> Statement<'_> {
     sqlx::query(
         "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, \
-         activates_at, deactivates_at, retires_at, revoked_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         activates_at, deactivates_at, retires_at, revoked_at, tag) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(key.kid.as_str())
     .bind(key.algorithm.as_str())
@@ -260,6 +309,29 @@ fn insert(key: &StoredKey) -> Statement<'_> {
     .bind(key.times.deactivates_at.map(Timestamp::as_unix))
     .bind(key.times.retires_at.map(Timestamp::as_unix))
     .bind(key.revoked_at.map(Timestamp::as_unix))
+    .bind(key.tag.as_deref())
+}
+
+impl Rows {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// One row that makes no sense must not hide the others.
+    fn of(rows: &[AnyRow]) -> Self {
+        let mut all = Self::default();
+        for row in rows {
+            match read(row) {
+                Ok(key) => all.keys.push(key),
+                Err(_) => {
+                    let kid: Result<String, _> = row.try_get("kid");
+                    all.unreadable.push(kid.unwrap_or_else(|_| "(no name)".into()));
+                }
+            }
+        }
+        all
+    }
 }
 
 fn read(row: &AnyRow) -> Result<StoredKey, StorageError> {
@@ -281,5 +353,6 @@ fn read(row: &AnyRow) -> Result<StoredKey, StorageError> {
             retires_at: optional("retires_at")?,
         },
         revoked_at: optional("revoked_at")?,
+        tag: row.try_get("tag")?,
     })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::algorithm::Algorithm;
 use super::store::StoredKey;
-use super::{KeyError, KeysError, PublicKey, SigningKey};
+use super::{KeyError, KeysError, PublicKey, SigningKey, mark};
 use crate::secret::{SealingKeys, Secret};
 
 #[cfg(feature = "pkcs11")]
@@ -91,7 +91,8 @@ impl Vault {
 
     /// Seals a pair that was made elsewhere.
     pub(super) fn keep(&self, key: SigningKey) -> Result<Kept, KeysError> {
-        let sealed = self.sealing.newest().seal(key.to_pkcs8()?.expose(), &key.public.kid);
+        let document = mark::set(key.to_pkcs8()?.expose());
+        let sealed = self.sealing.newest().seal(&document, &key.public.kid);
         Ok(Kept { public: key.public, private_key: sealed })
     }
 
@@ -103,18 +104,22 @@ impl Vault {
         }
         let key = match stored.private_key.strip_prefix(ON_TOKEN) {
             Some(id) => self.find_on_token(stored, id)?,
-            None => {
-                let document = self
-                    .sealing
-                    .open(&stored.private_key, &stored.public()?.thumbprint())
-                    .map_err(|error| KeysError::Sealed(stored.kid.clone(), error))?;
-                SigningKey::from_pkcs8(stored.algorithm, document.expose())?
-            }
+            None => SigningKey::from_pkcs8(stored.algorithm, self.document(stored)?.expose())?,
         };
         if key.public.spki != stored.public_key {
             return Err(KeyError::Mismatch.into());
         }
         Ok(Some(key))
+    }
+
+    /// Whether the sealed private part has the mark of one whose row has a tag.
+    pub(super) fn is_marked(&self, stored: &StoredKey) -> bool {
+        self.document(stored).is_ok_and(|document| mark::is_set(document.expose()))
+    }
+
+    fn document(&self, stored: &StoredKey) -> Result<Secret<Vec<u8>>, KeysError> {
+        let opened = self.sealing.open(&stored.private_key, &stored.public()?.thumbprint());
+        opened.map_err(|error| KeysError::Sealed(stored.kid.clone(), error))
     }
 
     #[cfg(feature = "pkcs11")]
@@ -136,6 +141,11 @@ impl Vault {
     /// Opens what was sealed for the purpose `name`.
     pub(super) fn unseal(&self, sealed: &str, name: &str) -> Result<Secret<Vec<u8>>, KeysError> {
         self.sealing.open(sealed, name).map_err(|error| KeysError::Sealed(name.to_owned(), error))
+    }
+
+    /// The key-encryption keys, which also authenticate the rows of keys.
+    pub(super) fn sealing(&self) -> &SealingKeys {
+        &self.sealing
     }
 
     /// The id of the key that seals.

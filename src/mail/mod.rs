@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod letter;
 pub mod store;
+mod store_unsorted;
 pub mod template;
 pub mod transport;
 
@@ -24,6 +25,8 @@ pub use transport::{Courier, NotTaken, SmtpConfig, Tls, Transport, TransportConf
 pub enum Kind {
     /// A token that proves an address.
     Verification,
+    /// The same for a sign-up that is not an account yet; it has the templates of a verification.
+    SignUp,
     /// A token for a new password.
     PasswordReset,
     /// Somebody asked for an account that there is already.
@@ -42,8 +45,9 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Verification,
+        Self::SignUp,
         Self::PasswordReset,
         Self::AccountExists,
         Self::EmailChange,
@@ -53,10 +57,11 @@ impl Kind {
         Self::Test,
     ];
 
-    /// Its name in the database and of its templates.
+    /// Its name in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verification => "verification",
+            Self::SignUp => "sign_up",
             Self::PasswordReset => "password_reset",
             Self::AccountExists => "account_exists",
             Self::EmailChange => "email_change",
@@ -67,6 +72,14 @@ impl Kind {
         }
     }
 
+    /// The name of its templates.
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::SignUp => Self::Verification.as_str(),
+            kind => kind.as_str(),
+        }
+    }
+
     /// The kind of this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
@@ -74,7 +87,7 @@ impl Kind {
 
     /// Whether its letter carries a token.
     pub fn has_token(self) -> bool {
-        matches!(self, Self::Verification | Self::PasswordReset | Self::EmailChange)
+        matches!(self, Self::Verification | Self::SignUp | Self::PasswordReset | Self::EmailChange)
     }
 }
 
@@ -99,7 +112,7 @@ impl Config {
     /// The application's page that takes the token of letters of `kind`.
     pub fn page(&self, kind: Kind) -> Option<&Url> {
         match kind {
-            Kind::Verification | Kind::EmailChange => self.verification_url.as_ref(),
+            Kind::Verification | Kind::SignUp | Kind::EmailChange => self.verification_url.as_ref(),
             Kind::PasswordReset => self.reset_url.as_ref(),
             _ => None,
         }
@@ -125,6 +138,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// How long a sign-up may have to wait for its proof, from when it is made: its mail may come late.
+    pub fn pending_lifetime(&self) -> Duration {
+        self.give_up_after + self.verification_lifetime
+    }
+
     /// Checks the bounds; the error is the sentence for the operator, with the name of the setting
     /// that is wrong.
     pub fn new(

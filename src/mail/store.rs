@@ -20,6 +20,9 @@ const SHORTEST_INTERVAL: i64 = 60;
 const MOST_IN_WINDOW: i64 = 5;
 /// within this time.
 pub const WINDOW: Duration = Duration::from_secs(3600);
+/// The most mails for sign-ups that an address gets within [`WINDOW`]: as many as stand beside each
+/// other, and one that takes the place of the oldest.
+const MAX_SIGN_UPS: i64 = 6;
 /// Of what went wrong, as much is kept.
 const LONGEST_ERROR: usize = 300;
 
@@ -63,10 +66,12 @@ pub struct Waiting {
     pub last_error: Option<String>,
 }
 
-/// The tables `mail_outbox` and `mail_limits`. Cheap to clone; clones wake the same loops.
+/// The tables `mail_outbox` and `mail_limits`. Cheap to clone; clones wake the same loops. What is
+/// asked for and not sorted yet has places of its own, as many as letters have: it cannot take
+/// theirs, whatever anybody asks for.
 #[derive(Clone)]
 pub struct Outbox {
-    db: Db,
+    pub(super) db: Db,
     limit: i64,
     asked: Arc<Notify>,
     sorted: Arc<Notify>,
@@ -84,12 +89,12 @@ macro_rules! select {
 }
 
 impl Outbox {
-    /// An outbox in `db` in which up to `limit` letters may wait.
+    /// An outbox in `db` in which up to `limit` letters may wait, and as many requests to be sorted.
     pub fn new(db: Db, limit: u32) -> Self {
         Self { db, limit: limit.into(), asked: Arc::default(), sorted: Arc::default() }
     }
 
-    /// Asks for a letter, sorted later. `Unavailable` while the outbox is full.
+    /// Asks for a letter, sorted later. `Unavailable` while as many letters or requests wait as may.
     pub async fn ask(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
         let inserted = self.db.execute(insert(entry, None, self.limit, now)).await?;
         self.wake();
@@ -294,8 +299,11 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
     let interval = match kind {
         // Whoever mistyped it asks again at once, perhaps by an instance whose clock is behind.
         Kind::EmailChange => -SHORTEST_INTERVAL,
+        // A stranger who signs up with the same address does not keep back the owner's mail.
+        Kind::SignUp => -SHORTEST_INTERVAL,
         _ => SHORTEST_INTERVAL,
     };
+    let most = if kind == Kind::SignUp { MAX_SIGN_UPS } else { MOST_IN_WINDOW };
     sqlx::query(
         "INSERT INTO mail_limits (kind, subject, last_id, last_at, started_at, times) \
          VALUES ($1, $2, $3, $4, $4, 1) \
@@ -315,7 +323,7 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
     .bind(now.as_unix())
     .bind(now.as_unix() - interval)
     .bind(now.minus(WINDOW).as_unix())
-    .bind(MOST_IN_WINDOW)
+    .bind(most)
 }
 
 fn not_full(inserted: u64) -> Result<(), StorageError> {
@@ -336,7 +344,8 @@ fn insert(
          attempts, due_at, last_error) \
          SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), \
          CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), 0, CAST($6 AS BIGINT), NULL \
-         WHERE (SELECT COUNT(*) FROM mail_outbox) < CAST($8 AS BIGINT)",
+         WHERE (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NULL) < CAST($8 AS BIGINT) \
+         AND (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NOT NULL) < CAST($8 AS BIGINT)",
     )
     .bind(entry.id.to_string())
     .bind(entry.kind.as_str())

@@ -166,10 +166,10 @@ impl Templates {
 
     /// Writes a letter of `kind`.
     pub fn render(&self, kind: Kind, fields: &Fields<'_>) -> Result<Rendered, TemplateError> {
-        let text = self.render_one(&format!("{}.txt", kind.as_str()), fields)?;
-        let html = self.render_one(&format!("{}.html", kind.as_str()), fields)?;
+        let text = self.render_one(&format!("{}.txt", kind.template()), fields)?;
+        let html = self.render_one(&format!("{}.html", kind.template()), fields)?;
         let wrong = |detail: &str| {
-            TemplateError::Broken(format!("{}.txt", kind.as_str()), detail.to_owned())
+            TemplateError::Broken(format!("{}.txt", kind.template()), detail.to_owned())
         };
         let (subject, text) = text
             .split_once('\n')

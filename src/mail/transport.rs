@@ -37,9 +37,9 @@ pub enum TransportError {
 /// Why a letter was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotTaken {
-    /// It may be later: the server was not reached, or said so (RFC 5321, 4yz).
+    /// It may be later: the server was not reached, or its reply does not speak of the recipient.
     Now(String),
-    /// It never will be: the server refused this letter for good (5yz).
+    /// It never will be: the server refused the recipient for good (RFC 5321, 5yz).
     Ever(String),
 }
 

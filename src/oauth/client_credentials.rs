@@ -15,13 +15,12 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         super::check_grant(client, GrantType::ClientCredentials)?;
         let scope = super::scope::grant_scope(&client.scope, None, None, wish.scope.as_ref())?;
-        let policy = self.access_tokens.policy();
-        super::check_resources(client, &wish.resources, &policy.audience)?;
+        let resources = super::target::of_grant(client, &wish, self.access_tokens.policy())?;
         let grant = Grant {
             sub: client.client_id.clone(),
             client_id: &client.client_id,
             scope: scope.to_string(),
-            resources: &wish.resources,
+            resources: &resources,
             lifetime: client.access_token_lifetime,
             session: None,
         };

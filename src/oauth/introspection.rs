@@ -1,7 +1,7 @@
 //! Token introspection (RFC 7662), for siblings that must know now. Whatever is not a live token
 //! is inactive, without a reason (section 2.2).
 
-use super::{AuthorizationServer, TokenError};
+use super::{AuthorizationServer, TokenError, target};
 use crate::clients::{Client, ClientType, Method};
 use crate::sessions::Live;
 use crate::storage::StorageError;
@@ -83,12 +83,13 @@ impl AuthorizationServer {
                 if session.client_id == client.client_id
                     && session.current == refresh.generation =>
             {
+                let scope = target::granted_scope(&session, self.access_tokens.policy())?;
                 Introspection::RefreshToken {
                     sub: session.user_id.to_string(),
                     iat: session.advanced_at,
                     exp: session.expires_at(self.sessions.policy()),
                     client_id: session.client_id,
-                    scope: session.scope,
+                    scope: scope.to_string(),
                 }
             }
             _ => Introspection::Inactive,

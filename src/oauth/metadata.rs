@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::clients::GrantType;
+use crate::keys::{Algorithm, Algorithms};
 use crate::tokens::scope;
 
 /// Paths below the issuer.
@@ -49,14 +50,17 @@ pub struct Metadata {
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     subject_types_supported: [&'static str; 1],
-    id_token_signing_alg_values_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
     claims_supported: [&'static str; 12],
 }
 
 impl Metadata {
-    /// The metadata of the service at `issuer`.
-    pub fn new(issuer: &str, docs: bool) -> Self {
+    /// The metadata of the service at `issuer`, whose tokens are signed by `algorithms`. Clients take
+    /// their list of allowed algorithms from here, for access tokens too. RS256 is always among them
+    /// (OpenID Connect Discovery 1.0 section 3).
+    pub fn new(issuer: &str, algorithms: &Algorithms, docs: bool) -> Self {
         let at = |path: &str| format!("{issuer}{path}");
+        let used = algorithms.all();
         Self {
             issuer: issuer.to_owned(),
             token_endpoint: at(path::TOKEN),
@@ -81,7 +85,11 @@ impl Metadata {
             revocation_endpoint_auth_methods_supported: METHODS,
             introspection_endpoint_auth_methods_supported: [METHODS[0], METHODS[1]],
             subject_types_supported: ["public"],
-            id_token_signing_alg_values_supported: ["RS256"],
+            id_token_signing_alg_values_supported: Algorithm::ALL
+                .into_iter()
+                .filter(|algorithm| *algorithm == Algorithm::Rs256 || used.contains(algorithm))
+                .map(Algorithm::as_str)
+                .collect(),
             claims_supported: [
                 "iss",
                 "sub",

@@ -9,13 +9,15 @@ mod password_check;
 mod refresh_token;
 mod revocation;
 mod scope;
+mod target;
 
 use std::sync::Arc;
 
-use crate::attempts::{Attempts, Limited, RefreshLimit};
+use crate::attempts::{Attempts, Limited, RefreshLimit, RevocationLimit};
 use crate::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::clients::registry::AuthenticationError;
 use crate::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
+use crate::metrics::Refreshes;
 use crate::revocations::Revocations;
 use crate::roles::RoleRegistry;
 use crate::secret::Random;
@@ -44,6 +46,10 @@ pub struct AuthorizationServer {
     pub attempts: Attempts,
     /// How often a session may be refreshed.
     pub refresh_limit: RefreshLimit,
+    /// How often tokens of one session or client may be revoked.
+    pub revocation_limit: RevocationLimit,
+    /// What refresh tokens met, counted.
+    pub refreshes: Refreshes,
     /// The sessions.
     pub sessions: Sessions,
     /// What else is revoked.
@@ -95,9 +101,9 @@ pub enum TokenError {
     /// The scope goes beyond what may be granted.
     #[error("{0}")]
     InvalidScope(&'static str),
-    /// The resource is not registered for the client (RFC 8707 section 2).
-    #[error("the resource is not registered for this client")]
-    InvalidTarget,
+    /// The resource is not one that the client may name (RFC 8707 section 2).
+    #[error("{0}")]
+    InvalidTarget(&'static str),
     /// Too often: come back later.
     #[error("too many attempts: try again later")]
     Limited(Limited),
@@ -139,7 +145,7 @@ impl From<SignError> for TokenError {
 /// What every token request may carry besides its grant.
 #[derive(Debug, Default)]
 pub struct Wish {
-    /// The scope asked for; everything that may be had where `None`.
+    /// The scope asked for; where `None`, everything that may be had, less the built-in words.
     pub scope: Option<Scope>,
     /// The resources named (RFC 8707).
     pub resources: Vec<String>,
@@ -161,11 +167,11 @@ impl AuthorizationServer {
         match self.clients.authenticate(&credentials, now).await {
             Ok(client) => Ok(client),
             Err(AuthenticationError::Storage(error)) => Err(error.into()),
-            Err(AuthenticationError::Invalid) => {
+            Err(AuthenticationError::Invalid { registered }) => {
                 let event = Event {
                     kind: Kind::ClientRefused,
                     actor: Actor::Anonymous,
-                    subject: None,
+                    subject: registered.then(|| credentials.client_id.clone()),
                     client_id: Some(shorten(&credentials.client_id)),
                     detail: None,
                     origin,
@@ -192,11 +198,4 @@ fn shorten(text: &str) -> &str {
 
 fn check_grant(client: &Client, grant: GrantType) -> Result<(), TokenError> {
     if client.may_use(grant) { Ok(()) } else { Err(TokenError::UnauthorizedClient) }
-}
-
-/// Every resource must be registered for the client, or be the default audience, which every
-/// client may name.
-fn check_resources(client: &Client, resources: &[String], default: &str) -> Result<(), TokenError> {
-    let known = |resource: &String| resource == default || client.audiences.contains(resource);
-    if resources.iter().all(known) { Ok(()) } else { Err(TokenError::InvalidTarget) }
 }

@@ -2,6 +2,7 @@
 //! as known ones, and whether an account is disabled or its address unproven is told only to who
 //! has its password.
 
+use super::password_check::LoginCheck;
 use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::{Client, GrantType};
@@ -10,7 +11,7 @@ use crate::storage::StorageError;
 use crate::time::Timestamp;
 use crate::tokens::{Grant, RefreshToken, UserSession};
 use crate::users::password::check_stored;
-use crate::users::{Password, User, Verdict, email};
+use crate::users::{Password, User, Verdict};
 
 /// The answer to an unknown user and to a wrong password alike.
 const INCORRECT: &str = "Incorrect email or password";
@@ -54,7 +55,7 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         super::check_grant(client, GrantType::Password)?;
         let policy = self.access_tokens.policy();
-        super::check_resources(client, &request.wish.resources, &policy.audience)?;
+        let resources = super::target::of_grant(client, &request.wish, policy)?;
 
         let user = self.sign_in(client, &request, origin, now).await?;
         let wished = request.wish.scope.as_ref();
@@ -64,7 +65,7 @@ impl AuthorizationServer {
             user_id: user.id,
             client_id: client.client_id.clone(),
             scope: scope.to_string(),
-            audience: request.wish.resources.join(" "),
+            audience: resources.join(" "),
             epoch: user.session_epoch,
             origin: super::session_origin(origin),
         };
@@ -77,7 +78,7 @@ impl AuthorizationServer {
             sub: user.id.to_string(),
             client_id: &client.client_id,
             scope: session.scope.clone(),
-            resources: &request.wish.resources,
+            resources: &resources,
             lifetime: client.access_token_lifetime,
             session: Some(UserSession {
                 sid: session.sid,
@@ -107,9 +108,9 @@ impl AuthorizationServer {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<User, TokenError> {
-        let key = email::key_of(&request.username);
-        let (user, verdict) =
-            self.check_password(&key, request.password.clone(), origin, now).await?;
+        let LoginCheck { user, verdict, awaits_proof } =
+            self.check_login(&request.username, request.password.clone(), origin, now).await?;
+        let user = user.filter(|_| !awaits_proof);
         if verdict == Verdict::Wrong
             && let Some(user) = &user
             && let Err(problem) = check_stored(user.password_hash.expose())
@@ -117,6 +118,8 @@ impl AuthorizationServer {
             tracing::warn!(user = %user.id, problem, "a stored password hash cannot be checked");
         }
         let (reason, answer) = match &user {
+            // Whether the address has an account as well is told to nobody.
+            _ if awaits_proof => FurtherStep::VerifyEmail.told(),
             None => ("unknown user", INCORRECT),
             Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),
             Some(user) if !user.is_active() => ("disabled user", INACTIVE),

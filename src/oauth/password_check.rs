@@ -7,7 +7,7 @@ use crate::attempts::{AttemptError, Limited, Outcome};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::{HashingError, Password, User, Verdict, email};
+use crate::users::{HashingError, Password, PendingSignup, User, Verdict, email};
 
 /// Why a password was not checked.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +23,26 @@ pub enum CheckError {
     Storage(#[from] StorageError),
 }
 
+/// What a password is at login.
+pub(super) struct LoginCheck {
+    /// The user with the login name, whatever the password is.
+    pub user: Option<User>,
+    /// What the password is to that user.
+    pub verdict: Verdict,
+    /// The password is not the user's but that of a sign-up that waits for the proof of its address.
+    pub awaits_proof: bool,
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Wrong => Outcome::Failed,
+        Verdict::Right | Verdict::RightButOutdated => Outcome::Succeeded,
+    }
+}
+
 impl AuthorizationServer {
-    /// Checks the password of the user with this login name, given in its comparison form. Not to
-    /// be cut off: an attempt that is not settled counts as failed.
+    /// Checks the password of the user with this login name, as it was typed or is stored. Not to be
+    /// cut off: an attempt that is not settled counts as failed.
     pub async fn check_password(
         &self,
         login: &str,
@@ -33,29 +50,97 @@ impl AuthorizationServer {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<(Option<User>, Verdict), CheckError> {
+        let check = async {
+            let (user, verdict) = self.compare(login, password).await?;
+            Ok(((user, verdict), outcome(verdict)))
+        };
+        self.within_limits(login, check, origin, now).await
+    }
+
+    /// Checks a password at login. Where addresses have to be proven, a password that is not the
+    /// user's may be that of a sign-up which waits for the proof. That is looked at for every wrong
+    /// password, whether there is a user, a sign-up, both or neither, so that time tells nothing; and
+    /// since a sign-up is kept for a taken address too, neither does the answer.
+    pub(super) async fn check_login(
+        &self,
+        login: &str,
+        password: Password,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<LoginCheck, CheckError> {
+        let check = async {
+            let (user, verdict) = self.compare(login, password.clone()).await?;
+            let awaits_proof = verdict == Verdict::Wrong
+                && self.requires_verified_email
+                && self.is_of_signup(login, password, now).await?;
+            // It is no wrong guess, and no right one either, which would make up for wrong ones.
+            let outcome = if awaits_proof { Outcome::NotMade } else { outcome(verdict) };
+            Ok((LoginCheck { user, verdict, awaits_proof }, outcome))
+        };
+        self.within_limits(login, check, origin, now).await
+    }
+
+    /// Whether `password` is that of the newest sign-up for this login name.
+    async fn is_of_signup(
+        &self,
+        login: &str,
+        password: Password,
+        now: Timestamp,
+    ) -> Result<bool, CheckError> {
+        let newest = self.users.find_pending(&email::key_of(login), now).await?.into_iter().next();
+        let stored = newest.map(|signup| signup.password_hash);
+        Ok(self.hashing.verify(password, stored.as_ref()).await? != Verdict::Wrong)
+    }
+
+    /// Checks the password of a sign-up that waits for the proof of its address, within the limits
+    /// for that address. Not to be cut off.
+    pub async fn check_signup_password(
+        &self,
+        signup: &PendingSignup,
+        password: Password,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<bool, CheckError> {
+        let check = async {
+            let verdict = self.hashing.verify(password, Some(&signup.password_hash)).await?;
+            let outcome = match verdict {
+                Verdict::Wrong => Outcome::Failed,
+                // There is no account yet whose wrong guesses this could make up for.
+                Verdict::Right | Verdict::RightButOutdated => Outcome::NotMade,
+            };
+            Ok((verdict != Verdict::Wrong, outcome))
+        };
+        self.within_limits(&signup.email, check, origin, now).await
+    }
+
+    /// Makes `check` within the limits on guessing for a login name, whatever form it is in, and
+    /// settles the attempt by the outcome that it returns beside its result.
+    async fn within_limits<T>(
+        &self,
+        login: &str,
+        check: impl Future<Output = Result<(T, Outcome), CheckError>>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<T, CheckError> {
         let names = self.attempts.names();
         let address = origin.address.as_deref().and_then(|address| address.parse().ok());
         // Only a connection that was reset already has none: its guesses would be nobody's.
         let Some(address) = address else { return Err(CheckError::Limited(Limited::FOR_A_MOMENT)) };
-        let (account, network) = (names.account(login), names.network(address));
+        let (account, network) = (names.account(&email::key_of(login)), names.network(address));
         let attempt = match self.attempts.reserve(&account, &network, now).await {
             Ok(attempt) => attempt,
             Err(AttemptError::Storage(error)) => return Err(error.into()),
             Err(AttemptError::Limited(limited)) => {
-                self.tell_limited(limited, origin, now).await;
+                self.record_limited(limited, origin, now).await;
                 return Err(CheckError::Limited(limited));
             }
         };
-        let checked = self.compare(login, password).await;
-        let outcome = match &checked {
-            Ok((_, Verdict::Wrong)) => Outcome::Failed,
-            Ok((_, Verdict::Right | Verdict::RightButOutdated)) => Outcome::Succeeded,
-            Err(_) => Outcome::NotMade,
-        };
+        let checked = check.await;
+        let outcome = checked.as_ref().map_or(Outcome::NotMade, |(_, outcome)| *outcome);
         let settled = self.attempts.settle(attempt, outcome).await;
-        let checked = checked?;
+        let (result, _) = checked?;
         settled?;
-        Ok(checked)
+        Ok(result)
     }
 
     /// Forgets the wrong passwords of `user`, who has a new one now. That stands, whatever becomes of
@@ -77,19 +162,15 @@ impl AuthorizationServer {
         login: &str,
         password: Password,
     ) -> Result<(Option<User>, Verdict), CheckError> {
-        let user = self.users.find_by_email_key(login).await?;
+        let user = self.users.find_by_address(login).await?;
         let stored = user.as_ref().map(|user| &user.password_hash);
         let verdict = self.hashing.verify(password, stored).await?;
         Ok((user, verdict))
     }
 
     /// Without the account: it may not exist, and what was typed may be anything.
-    async fn tell_limited(&self, limited: Limited, origin: &Origin, now: Timestamp) {
-        let Some(untold) = self.attempts.tell(now) else { return };
-        let mut detail = format!("try again in {} s", limited.retry_after);
-        if untold > 0 {
-            detail.push_str(&format!("; {untold} more before this one"));
-        }
+    async fn record_limited(&self, limited: Limited, origin: &Origin, now: Timestamp) {
+        let detail = format!("try again in {} s", limited.retry_after);
         let event = Event {
             kind: Kind::LoginLimited,
             actor: Actor::Anonymous,

@@ -2,13 +2,15 @@
 //! comes first; the commit is the last step, so a request that is cut off changed nothing, or lost
 //! only its answer, which the retry window gives again.
 
-use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
+use uuid::Uuid;
+
+use super::{AuthorizationServer, TokenError, TokenResponse, Wish, target};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::{Client, GrantType};
-use crate::sessions::{CommitError, Refusal, Rotation, RotationError, Session};
+use crate::sessions::{Advance, CommitError, Refusal, Rotation, RotationError, Session};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::tokens::{Grant, RefreshToken, Scope, UserSession};
+use crate::tokens::{Grant, RefreshToken, UserSession};
 use crate::users::User;
 
 /// One answer for every reason: which one it was is for the audit log.
@@ -38,20 +40,54 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         super::check_grant(client, GrantType::RefreshToken)?;
         let Some(presented) = self.refresh_tokens.parse(&request.refresh_token) else {
-            return Err(self.refuse(client, None, "not a token of ours", origin, now).await);
+            return Err(self.refuse(client, None, "not_ours", origin, now).await);
         };
         self.refresh_limit.take(presented.sid, now).map_err(TokenError::Limited)?;
         for _ in 0..MOST_ATTEMPTS {
             let rotation = self.open(client, request.identified, presented, origin, now).await?;
             let user = self.active_user(client, rotation.session(), origin, now).await?;
             let response = self.respond(client, &user, &rotation, &request.wish, now).await?;
+            let advance = rotation.advance();
             match self.sessions.commit(rotation, now).await {
-                Ok(()) => return Ok(response),
+                Ok(()) => {
+                    self.note(client, presented, advance, origin, now).await;
+                    return Ok(response);
+                }
                 Err(CommitError::LostRace) => {}
                 Err(CommitError::Storage(error)) => return Err(error.into()),
             }
         }
         Err(StorageError::Unavailable("every attempt lost a race".into()).into())
+    }
+
+    /// Counts what was made true. A recovery is audited too: it is a lost answer, or the first
+    /// that is seen of somebody else who holds the token.
+    async fn note(
+        &self,
+        client: &Client,
+        presented: RefreshToken,
+        advance: Option<Advance>,
+        origin: &Origin,
+        now: Timestamp,
+    ) {
+        let counter = match advance {
+            None => &self.refreshes.replayed,
+            Some(Advance::Redeemed) => &self.refreshes.advanced,
+            Some(Advance::Healed) => &self.refreshes.healed,
+            Some(Advance::Recovered) => {
+                let event = Event {
+                    kind: Kind::RefreshTokenRecovered,
+                    actor: Actor::Client(client.client_id.clone()),
+                    subject: Some(presented.user_id.to_string()),
+                    client_id: Some(&client.client_id),
+                    detail: Some(described(presented.sid, origin)),
+                    origin,
+                };
+                self.audit.record(event, now).await;
+                &self.refreshes.recovered
+            }
+        };
+        counter.inc();
     }
 
     async fn open(
@@ -77,12 +113,13 @@ impl AuthorizationServer {
                 Err(self.refuse(client, Some(presented), reason.as_str(), origin, now).await)
             }
             Err(RotationError::Reuse(session)) => {
+                self.refreshes.reused.inc();
                 let event = Event {
                     kind: Kind::RefreshTokenReused,
                     actor: Actor::Client(client.client_id.clone()),
                     subject: Some(session.user_id.to_string()),
                     client_id: Some(&client.client_id),
-                    detail: Some(format!("session {}", session.sid)),
+                    detail: Some(described(session.sid, origin)),
                     origin,
                 };
                 self.audit.record(event, now).await;
@@ -101,10 +138,10 @@ impl AuthorizationServer {
     ) -> Result<User, TokenError> {
         let user = self.users.find(session.user_id).await?;
         let reason = match user {
-            _ if client.is_younger_than(session.started_at) => "the client was registered anew",
-            None => "the user is gone",
-            Some(user) if !user.is_active() => "disabled user",
-            Some(user) if user.session_epoch != session.epoch => "the user's sessions were ended",
+            _ if client.is_younger_than(session.started_at) => "client_registered_anew",
+            None => "user_removed",
+            Some(user) if !user.is_active() => "user_disabled",
+            Some(user) if user.session_epoch != session.epoch => "sessions_ended",
             Some(user) => return Ok(user),
         };
         // Normally its record is gone already; this one was begun or brought back since.
@@ -124,11 +161,11 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
         let session = rotation.session();
-        let granted = Scope::parse(&session.scope)
-            .map_err(|_| StorageError::corrupt("scope of a session"))?;
+        let policy = self.access_tokens.policy();
+        let granted = target::granted_scope(session, policy)?;
         let wished = wish.scope.as_ref();
         let scope = self.scope_of_user(client, Some(&granted), user, wished).await?;
-        let resources = self.resources(client, session, wish)?;
+        let resources = target::of_refresh(client, session, wish, policy)?;
         let grant = Grant {
             sub: user.id.to_string(),
             client_id: &client.client_id,
@@ -153,42 +190,19 @@ impl AuthorizationServer {
             expires_in: access.expires_in,
             scope,
             refresh_token: Some(self.refresh_tokens.encode(&next)),
-            healed: rotation.is_healed(),
+            healed: rotation.advance() == Some(Advance::Healed),
         })
-    }
-
-    /// RFC 8707 section 2.2: the resources of the session, or fewer of them. A session begun
-    /// without any may name what its client is registered for.
-    fn resources(
-        &self,
-        client: &Client,
-        session: &Session,
-        wish: &Wish,
-    ) -> Result<Vec<String>, TokenError> {
-        let granted: Vec<String> = session.audience.split_whitespace().map(str::to_owned).collect();
-        let default = &self.access_tokens.policy().audience;
-        if wish.resources.is_empty() {
-            super::check_resources(client, &granted, default)?;
-            return Ok(granted);
-        }
-        super::check_resources(client, &wish.resources, default)?;
-        if granted.is_empty() {
-            return Ok(wish.resources.clone());
-        }
-        if !wish.resources.iter().all(|resource| granted.contains(resource)) {
-            return Err(TokenError::InvalidTarget);
-        }
-        Ok(wish.resources.clone())
     }
 
     async fn refuse(
         &self,
         client: &Client,
         presented: Option<RefreshToken>,
-        reason: &str,
+        reason: &'static str,
         origin: &Origin,
         now: Timestamp,
     ) -> TokenError {
+        self.refreshes.refused(reason);
         let event = Event {
             kind: Kind::RefreshRefused,
             actor: Actor::Client(client.client_id.clone()),
@@ -202,5 +216,13 @@ impl AuthorizationServer {
         };
         self.audit.record(event, now).await;
         TokenError::InvalidGrant(NOT_GOOD)
+    }
+}
+
+/// The session, and the user agent where it is known: the address has a place of its own.
+fn described(sid: Uuid, origin: &Origin) -> String {
+    match &origin.user_agent {
+        Some(user_agent) => format!("session {sid}; {user_agent}"),
+        None => format!("session {sid}"),
     }
 }

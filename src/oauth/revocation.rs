@@ -1,10 +1,13 @@
-//! Token revocation (RFC 7009). A refresh token's session ends; of an access token, it alone.
+//! Token revocation (RFC 7009). A refresh token's session ends; of an access token, it alone, but
+//! for the eleventh of one session, which ends the session.
 
-use super::{AuthorizationServer, TokenError};
+use super::{AuthorizationServer, CheckError, TokenError};
+use crate::attempts::Revoker;
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::Client;
+use crate::revocations::{RevokedToken, TokenRevocation};
 use crate::time::Timestamp;
-use crate::tokens::LEEWAY;
+use crate::tokens::{Claims, LEEWAY, RefreshToken};
 
 /// Section 2.1: a token of another client is refused, and the client told.
 const NOT_YOURS: TokenError = TokenError::InvalidGrant("the token was issued to another client");
@@ -21,36 +24,81 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<(), TokenError> {
         if let Some(refresh) = self.refresh_tokens.parse(token) {
-            let session = self.sessions.find(refresh.user_id, refresh.sid, now).await?;
-            let Some(session) = session else {
-                // It may be one that the store has lost, whose access tokens siblings still accept.
-                // The token proves that there was such a session.
-                self.sessions.tell_ended(refresh.user_id, refresh.sid, now).await?;
-                return Ok(());
-            };
-            if session.client_id != client.client_id {
-                return Err(NOT_YOURS);
-            }
-            self.sessions.revoke(session.user_id, session.sid, now).await?;
-            let subject = session.user_id.to_string();
-            self.revoked(
-                Kind::SessionRevoked,
-                client,
-                subject,
-                session.sid.to_string(),
-                origin,
-                now,
-            )
-            .await;
+            self.revoke_session(client, refresh, origin, now).await
         } else if let Ok(claims) = self.access_tokens.verify_with(LEEWAY, token, now) {
-            if claims.client_id != client.client_id {
-                return Err(NOT_YOURS);
-            }
-            let until = claims.exp.plus(LEEWAY);
-            self.sessions.revoke_token(&claims.sub, &claims.jti, until, now).await?;
-            self.revoked(Kind::TokenRevoked, client, claims.sub, claims.jti, origin, now).await;
+            self.revoke_access_token(client, claims, origin, now).await
+        } else {
+            Ok(())
         }
+    }
+
+    async fn revoke_session(
+        &self,
+        client: &Client,
+        refresh: RefreshToken,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        let session = self.sessions.find(refresh.user_id, refresh.sid, now).await?;
+        if session.as_ref().is_some_and(|session| session.client_id != client.client_id) {
+            return Err(NOT_YOURS);
+        }
+        self.check_revocation_limit(Revoker::Session(refresh.sid), now)?;
+        let Some(session) = session else {
+            // It may be one that the store has lost, whose access tokens resource servers still
+            // accept. The token proves that there was such a session.
+            self.sessions.record_lost(refresh.user_id, refresh.sid, now).await?;
+            return Ok(());
+        };
+        self.sessions.revoke(session.user_id, session.sid, now).await?;
+        let (subject, sid) = (session.user_id.to_string(), session.sid.to_string());
+        self.revoked(Kind::SessionRevoked, client, subject, sid, origin, now).await;
         Ok(())
+    }
+
+    async fn revoke_access_token(
+        &self,
+        client: &Client,
+        claims: Claims,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        if claims.client_id != client.client_id {
+            return Err(NOT_YOURS);
+        }
+        let revoked = self.end_token(&claims, now).await?;
+        let (kind, what) = match revoked {
+            TokenRevocation::Covered => return Ok(()),
+            TokenRevocation::Session { sid, .. } => (Kind::SessionRevoked, sid.to_string()),
+            TokenRevocation::Token | TokenRevocation::Subject => (Kind::TokenRevoked, claims.jti),
+        };
+        self.revoked(kind, client, claims.sub, what, origin, now).await;
+        Ok(())
+    }
+
+    /// Ends the access token with these claims, within the limit of its session or client; of many
+    /// of one session, the session ends.
+    pub async fn end_token(
+        &self,
+        claims: &Claims,
+        now: Timestamp,
+    ) -> Result<TokenRevocation, CheckError> {
+        let client_id = || claims.client_id.clone();
+        let revoker = claims.sid.map_or_else(|| Revoker::Client(client_id()), Revoker::Session);
+        self.check_revocation_limit(revoker, now)?;
+        let token = RevokedToken {
+            jti: claims.jti.clone(),
+            subject: claims.sub.clone(),
+            session: claims.sid,
+            issued_at: claims.iat,
+            ends_at: claims.exp.plus(LEEWAY),
+        };
+        Ok(self.sessions.revoke_token(&token, now).await?)
+    }
+
+    /// Everything that a revocation adds goes to every resource server, hence the limit.
+    fn check_revocation_limit(&self, revoker: Revoker, now: Timestamp) -> Result<(), CheckError> {
+        self.revocation_limit.take(revoker, now).map_err(CheckError::Limited)
     }
 
     async fn revoked(

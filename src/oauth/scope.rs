@@ -6,7 +6,7 @@ use super::{AuthorizationServer, TokenError};
 use crate::clients::Client;
 use crate::roles::Catalogue;
 use crate::storage::StorageError;
-use crate::tokens::{Scope, claims};
+use crate::tokens::{Scope, claims, scope};
 use crate::users::User;
 
 impl AuthorizationServer {
@@ -29,7 +29,8 @@ impl AuthorizationServer {
 }
 
 /// `allowed` is the client's. A session has what was granted at its start, as far as client and user
-/// still have it. A client's own token, which has no user, is bounded by the client alone.
+/// still have it. A client's own token, which has no user, is bounded by the client alone. Built-in
+/// words are granted only where the request names them, or named them when the session began.
 pub(super) fn grant_scope(
     allowed: &Scope,
     granted: Option<&Scope>,
@@ -39,7 +40,8 @@ pub(super) fn grant_scope(
     let held = |word: &str| user.is_none_or(|(roles, catalogue)| catalogue.holds(roles, word));
     let may = granted.unwrap_or(allowed).filtered(|word| allowed.contains(word) && held(word));
     match wished {
-        None => Ok(may),
+        None if granted.is_some() => Ok(may),
+        None => Ok(may.filtered(|word| !scope::is_built_in(word))),
         Some(wished) if wished.is_within(&may) => Ok(wished.clone()),
         Some(_) => Err(TokenError::InvalidScope("the scope goes beyond what may be granted")),
     }
@@ -95,12 +97,19 @@ mod tests {
     #[test]
     fn a_login_gets_what_client_and_user_have_and_the_request_names() {
         const ALL: &str = "openid read write signet:admin";
+        const OWN: &str = "openid signet:admin signet:x users:read revocations:read";
         for (allowed, roles, wished, expected) in [
             (ALL, "", None, Some("openid")),
             (ALL, "clerk", None, Some("openid read write")),
             (ALL, "auditor", None, Some("openid read")),
-            (ALL, "admin", None, Some("openid signet:admin")),
-            (ALL, "admin clerk", None, Some(ALL)),
+            (ALL, "admin", None, Some("openid")),
+            (ALL, "admin", Some("signet:admin"), Some("signet:admin")),
+            (ALL, "admin clerk", None, Some("openid read write")),
+            (ALL, "admin clerk", Some(ALL), Some(ALL)),
+            // The words of Signet itself have to be named, each of them.
+            (OWN, "admin", None, Some("openid")),
+            (OWN, "admin", Some("users:read"), Some("users:read")),
+            (OWN, "", Some("revocations:read openid"), Some("revocations:read openid")),
             (ALL, "undefined", None, Some("openid")),
             // What the client may not ask, no role brings.
             ("openid", "admin clerk", None, Some("openid")),
@@ -129,6 +138,15 @@ mod tests {
             ("openid read", "openid read write", "clerk", None, Some("openid read")),
             (ALL, "openid read write", "auditor", Some("write"), None),
             (ALL, "openid read write", "auditor", Some("read"), Some("read")),
+            // What was named at the login is not named again.
+            (
+                "read signet:admin",
+                "read signet:admin",
+                "clerk admin",
+                None,
+                Some("read signet:admin"),
+            ),
+            ("read signet:admin", "read signet:admin", "clerk", None, Some("read")),
             // What was not granted then, a role of now does not bring.
             (ALL, "openid", "clerk", None, Some("openid")),
             (ALL, "openid", "clerk", Some("openid read"), None),
@@ -141,7 +159,7 @@ mod tests {
     #[test]
     fn a_clients_own_token_is_bounded_by_the_client_alone() {
         let own = |wished| granted("read users:read", None, None, wished);
-        assert_eq!(own(None).as_deref(), Some("read users:read"));
+        assert_eq!(own(None).as_deref(), Some("read"));
         assert_eq!(own(Some("users:read")).as_deref(), Some("users:read"));
         assert_eq!(own(Some("write")), None);
     }

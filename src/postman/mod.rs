@@ -215,7 +215,11 @@ impl Postman {
             let event = Event {
                 kind: AuditKind::MailGivenUp,
                 actor: Actor::System,
-                subject: claimed.user_id.map(|id| id.to_string()),
+                // A sign-up has no account to name.
+                subject: claimed
+                    .user_id
+                    .filter(|_| claimed.kind != Kind::SignUp)
+                    .map(|id| id.to_string()),
                 client_id: None,
                 detail: Some(format!("{}: {error}", claimed.kind.as_str())),
                 origin: &origin,
@@ -228,7 +232,9 @@ impl Postman {
     /// Forgets what does not matter any more: counts, and tokens whose letter cannot be sent again.
     pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
         self.outbox.purge(now).await?;
-        self.users.purge_tokens(now.minus(2 * self.policy().give_up_after)).await
+        let then = now.minus(2 * self.policy().give_up_after);
+        self.users.purge_pending(now, then).await?;
+        self.users.purge_tokens(then).await
     }
 }
 

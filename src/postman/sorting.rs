@@ -17,7 +17,8 @@ impl Postman {
     /// Sorts what waits for it, up to a bound; returns whether there may be more.
     pub async fn sort(&self, now: Timestamp) -> Result<bool, StorageError> {
         let rows = self.outbox.unsorted(BATCH).await?;
-        for asked in &rows {
+        let known = self.remove_those_for_nobody(&rows).await?;
+        for asked in known {
             match self.sort_one(asked, now).await {
                 Err(error @ StorageError::Unavailable(_)) => return Err(error),
                 // One that cannot be read must not hold up the others.
@@ -31,43 +32,65 @@ impl Postman {
         Ok(i64::try_from(rows.len()).is_ok_and(|sorted| sorted == BATCH))
     }
 
+    /// Removes those of `rows` that ask for mail to an address without an account, all in one
+    /// statement: anybody can ask for many of them, and nobody's mail is to wait for that. Returns
+    /// the others.
+    async fn remove_those_for_nobody<'a>(
+        &self,
+        rows: &'a [Waiting],
+    ) -> Result<Vec<&'a Waiting>, StorageError> {
+        let key_of = |asked: &Waiting| email::key_of(&asked.recipient);
+        let keys: Vec<_> =
+            rows.iter().filter(|asked| asked.user_id.is_none()).map(key_of).collect();
+        let known = self.users.known_email_keys(&keys).await?;
+        let (others, for_nobody): (Vec<_>, Vec<_>) = rows
+            .iter()
+            .partition(|asked| asked.user_id.is_some() || known.contains(&key_of(asked)));
+        let ids: Vec<_> = for_nobody.iter().map(|asked| asked.id).collect();
+        self.outbox.remove_unsorted(&ids).await?;
+        Ok(others)
+    }
+
     async fn sort_one(&self, asked: &Waiting, now: Timestamp) -> Result<(), StorageError> {
-        match self.letter_for(asked).await? {
-            Some((entry, subjects)) if self.is_due(&entry, &subjects, now).await? => {
-                self.outbox.set_sorted(&entry, now).await
+        match self.letter_for(asked, now).await? {
+            Some(letter) if self.is_due(&letter, now).await? => {
+                self.outbox.set_sorted(&letter.entry, now).await
             }
             _ => self.outbox.remove(asked.id).await.map(drop),
         }
     }
 
     /// Whether nothing that says the same waits already, and nobody gets too many.
-    async fn is_due(
-        &self,
-        entry: &Entry,
-        subjects: &[String],
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    async fn is_due(&self, letter: &ToSend, now: Timestamp) -> Result<bool, StorageError> {
+        let ToSend { entry, counted_as, subjects } = letter;
         // What counts against nobody here was counted when it was asked for, and is told each time.
         if !subjects.is_empty() && self.outbox.has_same(entry).await? {
             return Ok(false);
         }
         for subject in subjects {
-            if !self.outbox.admit(entry.kind, subject, entry.id, now).await? {
+            if !self.outbox.admit(*counted_as, subject, entry.id, now).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// What is to be sent for `asked`, and against whom it counts; `None` for nothing.
+    /// What is to be sent for `asked`; `None` for nothing.
     async fn letter_for(
         &self,
         asked: &Waiting,
-    ) -> Result<Option<(Entry, Vec<String>)>, StorageError> {
+        now: Timestamp,
+    ) -> Result<Option<ToSend>, StorageError> {
+        let key = email::key_of(&asked.recipient);
+        if asked.kind == Kind::SignUp {
+            return self.letter_for_signup(asked, key).await;
+        }
         let Some(asker) = asked.user_id else {
-            let key = email::key_of(&asked.recipient);
-            let user = self.users.find_by_email_key(&key).await?.filter(User::is_active);
-            return Ok(user.and_then(|user| for_address(asked, &user)));
+            return match self.users.find_by_address(&asked.recipient).await? {
+                Some(user) if user.is_active() => Ok(for_address(asked, &user)),
+                Some(_) => Ok(None),
+                None => self.letter_for_pending(asked, key, now).await,
+            };
         };
         let user = self.users.find(asker).await?;
         let Some(user) = user.filter(|user| still_asks(asked, user)) else { return Ok(None) };
@@ -80,22 +103,80 @@ impl Postman {
         };
         match asked.kind {
             Kind::EmailChange => {
-                let key = email::key_of(&asked.recipient);
-                let holder = self.users.find_by_email_key(&key).await?;
+                let holder = self.users.find_by_address(&asked.recipient).await?;
                 match holder.filter(|holder| holder.id != user.id) {
                     Some(holder) if holder.is_active() => {
                         let exists = to(asked.id, Kind::AccountExists, &holder, None);
-                        Ok(Some((exists, vec![holder.id.to_string(), user.id.to_string()])))
+                        let subjects = vec![holder.id.to_string(), user.id.to_string()];
+                        Ok(Some(ToSend::new(exists, subjects)))
                     }
                     Some(_) => Ok(None),
                     // Of many addresses from one account, it was counted when it was asked.
-                    None => Ok(Some((own(asked.kind), vec![key]))),
+                    None => Ok(Some(ToSend::new(own(asked.kind), vec![key]))),
                 }
             }
             // As often as a change was asked for: whoever owns the account is to hear of each.
-            Kind::EmailChangeAsked => Ok(Some((own(asked.kind), Vec::new()))),
-            kind => Ok(Some((own(kind), vec![user.id.to_string()]))),
+            Kind::EmailChangeAsked => Ok(Some(ToSend::new(own(asked.kind), Vec::new()))),
+            kind => Ok(Some(ToSend::new(own(kind), vec![user.id.to_string()]))),
         }
+    }
+
+    /// A sign-up's mail carries a token; where the address has an account, its holder is told so
+    /// instead. `asked.user_id` is the id of the sign-up.
+    async fn letter_for_signup(
+        &self,
+        asked: &Waiting,
+        key: String,
+    ) -> Result<Option<ToSend>, StorageError> {
+        Ok(match self.users.find_by_address(&asked.recipient).await? {
+            Some(holder) if holder.is_active() => {
+                let exists = to(asked.id, Kind::AccountExists, &holder, None);
+                Some(ToSend::new(exists, vec![holder.id.to_string()]))
+            }
+            Some(_) => None,
+            None => {
+                let recipient = asked.recipient.clone();
+                let (id, user_id) = (asked.id, asked.user_id);
+                let entry = Entry { id, kind: Kind::SignUp, recipient, user_id, epoch: None };
+                Some(ToSend::new(entry, vec![key]))
+            }
+        })
+    }
+
+    /// What somebody who knows an address that is only signed up may have sent to it: a token that is
+    /// for none of its sign-ups more than for another.
+    async fn letter_for_pending(
+        &self,
+        asked: &Waiting,
+        key: String,
+        now: Timestamp,
+    ) -> Result<Option<ToSend>, StorageError> {
+        let kind = match asked.kind {
+            Kind::Verification => Kind::SignUp,
+            Kind::PasswordReset => Kind::PasswordReset,
+            _ => return Ok(None),
+        };
+        let newest = self.users.find_pending(&key, now).await?.into_iter().next();
+        Ok(newest.map(|signup| {
+            let recipient = signup.email;
+            let entry = Entry { id: asked.id, kind, recipient, user_id: None, epoch: None };
+            ToSend { entry, counted_as: asked.kind, subjects: vec![key] }
+        }))
+    }
+}
+
+/// A row of the outbox as it is to be sent.
+struct ToSend {
+    entry: Entry,
+    /// The kind of mail that it counts as.
+    counted_as: Kind,
+    /// The users and addresses that it counts against.
+    subjects: Vec<String>,
+}
+
+impl ToSend {
+    fn new(entry: Entry, subjects: Vec<String>) -> Self {
+        Self { counted_as: entry.kind, entry, subjects }
     }
 }
 
@@ -105,13 +186,13 @@ fn still_asks(asked: &Waiting, user: &User) -> bool {
 }
 
 /// What somebody who knows an address may have sent to it.
-fn for_address(asked: &Waiting, user: &User) -> Option<(Entry, Vec<String>)> {
+fn for_address(asked: &Waiting, user: &User) -> Option<ToSend> {
     let entry = match asked.kind {
         Kind::Verification if user.email_verified_at.is_some() => return None,
         Kind::PasswordReset => to(asked.id, asked.kind, user, Some(user.session_epoch)),
         kind => to(asked.id, kind, user, None),
     };
-    Some((entry, vec![user.id.to_string()]))
+    Some(ToSend::new(entry, vec![user.id.to_string()]))
 }
 
 fn to(id: Uuid, kind: Kind, user: &User, epoch: Option<i64>) -> Entry {

@@ -9,7 +9,7 @@ use crate::mail::{Kind, Letter, Waiting};
 use crate::secret::{Fingerprint, Secret};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::{MailedToken, Purpose, User, email};
+use crate::users::{MailedToken, PendingToken, Purpose, User, email};
 
 /// A token that was made good.
 struct Issued {
@@ -25,11 +25,17 @@ impl Postman {
         claimed: &Waiting,
         now: Timestamp,
     ) -> Result<Option<Letter>, WriteError> {
-        let user = match claimed.user_id {
-            Some(id) => self.users.find(id).await?,
-            None => None,
+        let (user, wanted) = if is_for_signup(claimed) {
+            (None, self.users.find_by_address(&claimed.recipient).await?.is_none())
+        } else {
+            let user = match claimed.user_id {
+                Some(id) => self.users.find(id).await?,
+                None => None,
+            };
+            let wanted = is_wanted(claimed, user.as_ref());
+            (user, wanted)
         };
-        if !is_wanted(claimed, user.as_ref()) {
+        if !wanted {
             return Ok(None);
         }
         let mut issued = None;
@@ -61,22 +67,24 @@ impl Postman {
         claimed: &Waiting,
         now: Timestamp,
     ) -> Result<Option<Issued>, StorageError> {
-        let Some(user_id) = claimed.user_id else { return Ok(None) };
         let lifetime = match purpose {
             Purpose::ResetPassword => self.policy().reset_lifetime,
             Purpose::VerifyEmail | Purpose::ChangeEmail => self.policy().verification_lifetime,
         };
         let token = self.tokens.token(purpose, claimed.id);
-        let kept = MailedToken {
-            id: claimed.id,
-            purpose,
-            user_id,
-            email: claimed.recipient.clone(),
-            epoch: claimed.epoch,
-            expires_at: now.plus(lifetime),
-        };
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
-        if !self.users.issue_token(&kept, &fingerprint).await? {
+        let (id, email, expires_at) = (claimed.id, claimed.recipient.clone(), now.plus(lifetime));
+        let issued = if is_for_signup(claimed) {
+            let signup_id = claimed.user_id;
+            let kept = PendingToken { id, purpose, signup_id, email, expires_at };
+            self.users.issue_pending_token(&kept, &fingerprint).await?
+        } else {
+            let Some(user_id) = claimed.user_id else { return Ok(None) };
+            let epoch = claimed.epoch;
+            let kept = MailedToken { id, purpose, user_id, email, epoch, expires_at };
+            self.users.issue_token(&kept, &fingerprint).await?
+        };
+        if !issued {
             return Ok(None);
         }
         let link = self.stationery.config.page(claimed.kind).map(|page| link(page, &token));
@@ -86,7 +94,7 @@ impl Postman {
 
 fn purpose(kind: Kind) -> Option<Purpose> {
     match kind {
-        Kind::Verification => Some(Purpose::VerifyEmail),
+        Kind::Verification | Kind::SignUp => Some(Purpose::VerifyEmail),
         Kind::PasswordReset => Some(Purpose::ResetPassword),
         Kind::EmailChange => Some(Purpose::ChangeEmail),
         Kind::AccountExists
@@ -95,6 +103,13 @@ fn purpose(kind: Kind) -> Option<Purpose> {
         | Kind::PasswordChanged
         | Kind::Test => None,
     }
+}
+
+/// Whether the message is for an address that is only signed up. Of a sign-up, the row names the
+/// record in the place of a user; what was asked for by the address names nothing.
+fn is_for_signup(claimed: &Waiting) -> bool {
+    claimed.kind == Kind::SignUp
+        || (claimed.kind == Kind::PasswordReset && claimed.user_id.is_none())
 }
 
 /// Whether the letter still says something that holds. What tells of something that has happened
@@ -112,7 +127,8 @@ fn is_wanted(claimed: &Waiting, user: Option<&User>) -> bool {
         Kind::PasswordReset | Kind::AccountExists => {
             user.is_some_and(|user| fits(user) && has_address(user, claimed))
         }
-        Kind::Test => false,
+        // Has no account to look at.
+        Kind::SignUp | Kind::Test => false,
     }
 }
 

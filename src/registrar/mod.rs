@@ -43,6 +43,12 @@ pub enum RegistrarError {
     /// It has none.
     #[error("{0} is a public client: it has no secret")]
     NoSecret(String),
+    /// Tokens for it administer Signet.
+    #[error(
+        "{0} is the audience of the tokens that administer Signet, which a scope word such as \
+         signet:admin brings: no client is registered for it"
+    )]
+    AdminAudience(String),
     /// Two secrets for too long.
     #[error("the present secret can stay valid for at most 90 days")]
     Overlap,
@@ -59,6 +65,7 @@ pub struct Registrar {
     revocations: Revocations,
     audit: Audit,
     random: Random,
+    admin_audience: String,
 }
 
 /// How far ahead the tokens of a client that goes are cut off: instances that have not heard of it issue
@@ -77,15 +84,17 @@ pub async fn cut_off() {
 }
 
 impl Registrar {
-    /// The registrar of these clients, which are in `db`.
+    /// The registrar of these clients, which are in `db`. No client is registered for
+    /// `admin_audience`.
     pub fn new(
         db: Db,
         clients: ClientStore,
         revocations: Revocations,
         audit: Audit,
         random: Random,
+        admin_audience: String,
     ) -> Self {
-        Self { db, clients, revocations, audit, random }
+        Self { db, clients, revocations, audit, random, admin_audience }
     }
 
     /// Registers `client`, which has been checked. A confidential one gets a secret, which is in the
@@ -96,6 +105,7 @@ impl Registrar {
         by: By<'_>,
         now: Timestamp,
     ) -> Result<(Client, Option<Secret<String>>), RegistrarError> {
+        self.check_audiences(&client.audiences)?;
         let mut shown = None;
         if client.client_type == ClientType::Confidential {
             let (text, kept) = Client::new_secret(&self.random, now);
@@ -123,6 +133,10 @@ impl Registrar {
         let differences = differences(client, &next);
         if differences.is_empty() {
             return Ok(next);
+        }
+        // An earlier version may have registered it: that changes nothing, and can be taken away.
+        if next.audiences != client.audiences {
+            self.check_audiences(&next.audiences)?;
         }
         let is_lost = |right: fn(&Client) -> bool| right(client) && !right(&next);
         if client.client_id == FIRST_PARTY && is_lost(serves_administrators) {
@@ -205,6 +219,13 @@ impl Registrar {
         self.revocations.announce();
         self.tell(Kind::ClientDeleted, client, None, &by, now).await;
         Ok(())
+    }
+
+    fn check_audiences(&self, audiences: &[String]) -> Result<(), RegistrarError> {
+        match audiences.contains(&self.admin_audience) {
+            true => Err(RegistrarError::AdminAudience(self.admin_audience.clone())),
+            false => Ok(()),
+        }
     }
 
     /// Before the first token that lives longer can be issued.

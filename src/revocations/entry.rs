@@ -16,12 +16,24 @@ pub enum Revoked {
         /// Its user.
         user_id: Uuid,
     },
+    /// A session whose tokens another entry stands for: kept for Signet's own stores, and not
+    /// published.
+    Ended {
+        /// The session.
+        sid: Uuid,
+        /// Its user.
+        user_id: Uuid,
+    },
     /// One alone.
     Token {
         /// The token.
         jti: String,
         /// Whom it speaks for.
         subject: String,
+        /// Its session; `None` for a client's own token, and where a previous version wrote it.
+        session: Option<Uuid>,
+        /// Its `iat`; `None` where a previous version wrote it.
+        issued_at: Option<Timestamp>,
         /// When nobody takes it for alive any more, revoked or not.
         ends_at: Timestamp,
     },
@@ -44,6 +56,13 @@ pub enum Revoked {
         /// The key.
         kid: String,
     },
+}
+
+impl Revoked {
+    /// Whether followers receive it.
+    pub fn is_published(&self) -> bool {
+        !matches!(self, Self::Ended { .. })
+    }
 }
 
 /// A revocation, and until when it matters.
@@ -71,7 +90,9 @@ impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match &self.revoked {
-            Revoked::Session { sid, .. } => map.serialize_entry("sid", sid)?,
+            Revoked::Session { sid, .. } | Revoked::Ended { sid, .. } => {
+                map.serialize_entry("sid", sid)?
+            }
             Revoked::Token { jti, .. } => map.serialize_entry("jti", jti)?,
             Revoked::Subject { sub, before } => {
                 map.serialize_entry("sub", sub)?;
@@ -103,7 +124,13 @@ mod tests {
                 r#"{"sid":"00000000-0000-0000-0000-000000000001","exp":9}"#,
             ),
             (
-                Revoked::Token { jti, subject: sub.clone(), ends_at: at(9) },
+                Revoked::Token {
+                    jti,
+                    subject: sub.clone(),
+                    session: Some(sid),
+                    issued_at: Some(at(1)),
+                    ends_at: at(9),
+                },
                 r#"{"jti":"t","exp":9}"#,
             ),
             (Revoked::Subject { sub, before: at(5) }, r#"{"sub":"u","before":5,"exp":9}"#),

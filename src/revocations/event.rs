@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::entry::{Change, Entry, Revoked};
+use super::{LANE, name_of_feed};
 use crate::time::Timestamp;
 use crate::tokens::{SignError, Signer};
 
@@ -30,11 +31,18 @@ pub(super) struct Event {
 
 #[derive(Serialize)]
 struct Claims {
+    /// The feed and not the issuer, so that no verifier of access tokens takes it for one (RFC 8725
+    /// sections 3.8 and 3.12).
     iss: String,
+    aud: String,
     iat: Timestamp,
     /// The same for a change, whoever tells of it: who has seen it need not look again.
     jti: String,
+    /// Which history.
+    lane: &'static str,
     epoch: String,
+    /// The first and the last change that it tells.
+    first_seq: i64,
     seq: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_id: Option<Value>,
@@ -49,27 +57,33 @@ pub(super) async fn of_change(
     signer: &Signer,
     now: Timestamp,
 ) -> Result<Event, SignError> {
-    let Change { seq, at, entries } = change;
+    let Change { seq, at, mut entries } = change;
+    entries.retain(|entry| entry.revoked.is_published());
     let first = entries.first().map(|entry| &entry.revoked);
     let event = first.map_or(TOKEN_REVOKED, event_type);
     let claims = Claims {
-        iss: signer.issuer().to_owned(),
+        iss: name_of_feed(signer.issuer()),
+        aud: name_of_feed(signer.issuer()),
         iat: now,
         jti: format!("{epoch}-{seq}"),
+        lane: LANE,
         epoch: epoch.to_owned(),
+        first_seq: seq,
         seq,
         sub_id: first.map(|revoked| subject(revoked, signer.issuer())),
         events: Map::from_iter([(event.to_owned(), json!({ "event_timestamp": at }))]),
         revocations: entries,
     };
     let signed = signer.sign(TYPE, claims, now).await?;
-    let text = format!("id: {seq}\nevent: revocation\ndata: {}\n\n", signed.jws);
+    let text = format!("id: {LANE}:{seq}\nevent: revocation\ndata: {}\n\n", signed.jws);
     Ok(Event { seq, at, kid: signed.kid, text: text.into() })
 }
 
 fn event_type(revoked: &Revoked) -> &'static str {
     match revoked {
-        Revoked::Session { .. } | Revoked::Subject { .. } => SESSION_REVOKED,
+        Revoked::Session { .. } | Revoked::Ended { .. } | Revoked::Subject { .. } => {
+            SESSION_REVOKED
+        }
         Revoked::Token { .. } => TOKEN_REVOKED,
         Revoked::Client { .. } => CLIENT_REVOKED,
         Revoked::Key { .. } => KEY_REVOKED,
@@ -82,7 +96,7 @@ fn subject(revoked: &Revoked, iss: &str) -> Value {
     let user = |sub: &str| json!({ "format": "iss_sub", "iss": iss, "sub": sub });
     let opaque = |id: &str| json!({ "format": "opaque", "id": id });
     match revoked {
-        Revoked::Session { sid, user_id } => json!({
+        Revoked::Session { sid, user_id } | Revoked::Ended { sid, user_id } => json!({
             "format": "complex",
             "user": user(&user_id.to_string()),
             "session": opaque(&sid.to_string()),
@@ -100,14 +114,14 @@ pub(super) const BEGINNING: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 /// Tells the listener that the stream goes on from `seq`, and what lies before is to be had from the
 /// snapshot.
 pub(super) fn snapshot(epoch: &str, seq: i64) -> Bytes {
-    let data = json!({ "epoch": epoch, "seq": seq });
-    format!("id: {seq}\nevent: snapshot\ndata: {data}\n\n").into()
+    let data = json!({ "lane": LANE, "epoch": epoch, "seq": seq });
+    format!("id: {LANE}:{seq}\nevent: snapshot\ndata: {data}\n\n").into()
 }
 
 /// Tells that there was nothing after `seq` so long ago.
 pub(super) fn heartbeat(epoch: &str, seq: i64, age: Duration) -> Bytes {
     let age = age.as_millis() as f64 / 1e3;
-    let data = json!({ "epoch": epoch, "seq": seq, "age": age });
+    let data = json!({ "lane": LANE, "epoch": epoch, "seq": seq, "age": age });
     format!("event: heartbeat\ndata: {data}\n\n").into()
 }
 
@@ -120,11 +134,11 @@ mod tests {
         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
         assert_eq!(
             text(snapshot("e", 7)),
-            "id: 7\nevent: snapshot\ndata: {\"epoch\":\"e\",\"seq\":7}\n\n"
+            "id: 0:7\nevent: snapshot\ndata: {\"epoch\":\"e\",\"lane\":\"0\",\"seq\":7}\n\n"
         );
         assert_eq!(
             text(heartbeat("e", 7, Duration::from_millis(250))),
-            "event: heartbeat\ndata: {\"age\":0.25,\"epoch\":\"e\",\"seq\":7}\n\n"
+            "event: heartbeat\ndata: {\"age\":0.25,\"epoch\":\"e\",\"lane\":\"0\",\"seq\":7}\n\n"
         );
     }
 }

@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(missed(&feed, Some(12)), ["event 13"]);
         assert_eq!(missed(&feed, Some(10)), ["event 11", "event 12", "event 13"]);
         for elsewhere in [None, Some(9), Some(0), Some(14), Some(i64::MAX), Some(-1)] {
-            assert_eq!(missed(&feed, elsewhere), ["id: 13"], "{elsewhere:?}");
+            assert_eq!(missed(&feed, elsewhere), ["id: 0:13"], "{elsewhere:?}");
         }
     }
 
@@ -307,9 +307,9 @@ mod tests {
         let feed = told_up_to(13);
         feed.forget(|_| true, at(12), at(0));
         assert_eq!(missed(&feed, Some(11)), ["event 12", "event 13"]);
-        assert_eq!(missed(&feed, Some(10)), ["id: 13"]);
+        assert_eq!(missed(&feed, Some(10)), ["id: 0:13"]);
         feed.forget(|kid| kid != "k", at(0), at(0));
-        assert_eq!(missed(&feed, Some(12)), ["id: 13"]);
+        assert_eq!(missed(&feed, Some(12)), ["id: 0:13"]);
         assert_eq!(missed(&feed, Some(13)), [] as [&str; 0]);
     }
 
@@ -333,7 +333,7 @@ mod tests {
     fn what_waits_too_long_is_left_to_the_snapshot() {
         let feed = told_up_to(11);
         let mut hearing = feed.listen(Some(11)).unwrap();
-        let mut heard = || hearing.coming.try_recv().map(|text| text.starts_with(b"id: 13"));
+        let mut heard = || hearing.coming.try_recv().map(|text| text.starts_with(b"id: 0:13"));
         feed.take_in([change(12), change(13)].into(), 13);
         feed.skip_waiting();
         assert_eq!(heard(), Ok(true));

@@ -10,6 +10,7 @@ mod entry;
 mod event;
 mod feed;
 mod live;
+mod recording;
 mod snapshot;
 mod store;
 
@@ -25,24 +26,31 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use uuid::Uuid;
 
 pub use entry::{Entry, Revoked};
+pub use recording::{EndedSession, RevokedToken, TokenRevocation};
 pub use snapshot::Snapshot;
 
 use crate::secret::Random;
-use crate::storage::{Db, StorageError, Transaction};
+use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 use crate::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
 use feed::{Feed, Hearing};
 use snapshot::Contents;
 use store::Store;
 
-/// Entries of one change: what is sent as one event, and signed as one token.
-const MOST_ENTRIES: usize = 1_000;
 /// How long changes are signed one by one while others may come. Beyond it listeners are sent to the
 /// snapshot, which is one signature.
 const SIGNING_PATIENCE: Duration = Duration::from_secs(1);
 /// How long nobody waits again for a key that did not sign a snapshot: one who waits for a key that
 /// does not answer is enough.
 const SIGNED_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// The only lane that there is so far. Each lane is a history of its own, with its own numbers.
+pub const LANE: &str = "0";
+
+/// The `iss` and `aud` of what the feed signs: the address of the snapshot.
+fn name_of_feed(issuer: &str) -> String {
+    format!("{issuer}/revocations")
+}
 
 /// Why an instance could not follow the record, or pass it on.
 #[derive(Debug, thiserror::Error)]
@@ -86,55 +94,6 @@ impl Revocations {
         })
     }
 
-    /// Records what one request ended, each item a change of its own. To be done before the request
-    /// is answered.
-    pub async fn record(&self, revoked: &[Revoked], now: Timestamp) -> Result<(), StorageError> {
-        let changes: Vec<_> = revoked.chunks(1).collect();
-        self.record_changes(&changes, now).await
-    }
-
-    /// Records that a user is ended as a whole: the tokens issued before `now`, and those of the
-    /// sessions `sids` whenever they were issued, since issue is told in seconds. One change, unless
-    /// the sessions are very many.
-    pub async fn record_user(
-        &self,
-        user_id: Uuid,
-        sids: impl Iterator<Item = Uuid>,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        let mut revoked = vec![Revoked::Subject { sub: user_id.to_string(), before: now }];
-        revoked.extend(sids.map(|sid| Revoked::Session { sid, user_id }));
-        let changes: Vec<_> = revoked.chunks(MOST_ENTRIES).collect();
-        self.record_changes(&changes, now).await
-    }
-
-    async fn record_changes(
-        &self,
-        changes: &[&[Revoked]],
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let store = &self.store;
-        store
-            .db
-            .write(async |transaction| store.record_in(transaction, changes, now).await)
-            .await?;
-        self.announce();
-        Ok(())
-    }
-
-    /// Records one change within `transaction`. After its commit, [`Revocations::announce`] it.
-    pub async fn record_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        revoked: Revoked,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        self.store.record_in(transaction, &[&[revoked]], now).await
-    }
-
     /// Says that something was recorded.
     pub fn announce(&self) {
         self.recorded.notify_one();
@@ -143,14 +102,6 @@ impl Revocations {
     /// Waits until something was recorded by this process.
     pub async fn recorded(&self) {
         self.recorded.notified().await;
-    }
-
-    /// Records that the key named `kid` is revoked, unless that is on record.
-    pub async fn ensure_key(&self, kid: &str, now: Timestamp) -> Result<(), StorageError> {
-        if self.store.has_key(kid).await? {
-            return Ok(());
-        }
-        self.record(&[Revoked::Key { kid: kid.to_owned() }], now).await
     }
 
     /// Notes the longest that access tokens can be taken for alive as of now, leeway included, which
@@ -172,11 +123,6 @@ impl Revocations {
     /// Whether the session is ended, as far as this instance knows.
     pub fn has_session(&self, sid: Uuid) -> bool {
         self.feed.ask(|live| live.has_session(sid))
-    }
-
-    /// Whether the token named `jti` was revoked by itself, as far as this instance knows.
-    pub fn has_token(&self, jti: &str) -> bool {
-        self.feed.ask(|live| live.has_token(jti))
     }
 
     /// How many entries matter, as far as this instance knows.
@@ -245,7 +191,7 @@ impl Revocations {
         Ok(changes)
     }
 
-    /// All that matters at `now`, as far as this instance knows.
+    /// All that matters at `now`, as far as this instance knows, with what is not published.
     pub fn entries(&self, now: Timestamp) -> Vec<Entry> {
         self.feed.entries(now).1
     }
@@ -319,6 +265,8 @@ impl Revocations {
         // Many are copied, which is not to keep a thread from its requests.
         let copied = tokio::task::spawn_blocking(move || feed.entries(now)).await;
         let (head, entries) = copied.map_err(|_| SignError::Away)?;
+        let entries: Vec<_> =
+            entries.into_iter().filter(|entry| entry.revoked.is_published()).collect();
         let jti = self.random.uuid().simple().to_string();
         let contents = Contents { epoch: head.epoch, seq: head.seq, entries, began, known_at };
         Snapshot::sign(contents, jti, signer, now).await

@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::entry::Entry;
+use super::{LANE, name_of_feed};
 use crate::time::Timestamp;
 use crate::tokens::{SignError, Signer};
 
@@ -28,10 +29,15 @@ const SHORT: usize = 64 * 1024;
 
 #[derive(Serialize)]
 struct Claims {
+    /// The feed and not the issuer, so that no verifier of access tokens takes it for one (RFC 8725
+    /// sections 3.8 and 3.12).
     iss: String,
+    aud: String,
     iat: Timestamp,
     exp: Timestamp,
     jti: String,
+    /// Which history.
+    lane: &'static str,
     epoch: String,
     seq: i64,
     revocations: Vec<Entry>,
@@ -81,10 +87,12 @@ impl Snapshot {
         let Contents { epoch, seq, entries, began: made_at, known_at } = contents;
         let etag = etag(&epoch, seq, now);
         let claims = Claims {
-            iss: signer.issuer().to_owned(),
+            iss: name_of_feed(signer.issuer()),
+            aud: name_of_feed(signer.issuer()),
             iat: now,
             exp: now.plus(LIFETIME),
             jti,
+            lane: LANE,
             epoch: epoch.clone(),
             seq,
             revocations: entries,

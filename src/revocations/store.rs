@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
 
 use super::entry::{Change, Entry, Revoked};
 use crate::storage::{Db, StorageError, Transaction, rows_of_values};
@@ -22,6 +23,8 @@ const ROWS_READ: i64 = 20_000;
 const SLACK: Duration = Duration::from_secs(30);
 /// Who has stolen a key writes whatever end into tokens.
 const KEYS_REMEMBERED: Duration = Duration::from_secs(366 * 86_400);
+/// Issue is told in whole seconds.
+const A_SECOND: Duration = Duration::from_secs(1);
 /// How old the word on the longest life may get before it is written anew.
 const SEEN_EVERY: i64 = 60;
 
@@ -74,19 +77,7 @@ impl Store {
         changes: &[&[Revoked]],
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let row = sqlx::query(
-            "UPDATE revocation_history SET last_seq = last_seq + $1 WHERE id = 1 \
-             RETURNING last_seq, token_life",
-        )
-        .bind(changes.len() as i64)
-        .fetch_one(&mut **transaction)
-        .await?;
-        let first = row.try_get::<i64, _>("last_seq")? - changes.len() as i64 + 1;
-        let life = match row.try_get::<i64, _>("token_life")? {
-            // Nothing was served yet since there is a record: tokens of before may live long.
-            ..=0 => Policy::MAX_ACCESS_TOKEN_LIFETIME + LEEWAY,
-            life => Duration::from_secs(life.unsigned_abs()),
-        };
+        let (first, life) = self.take_numbers(transaction, changes.len() as i64).await?;
         let ends_at = now.plus(life).plus(SLACK);
         let numbered = changes.iter().zip(first..).flat_map(|(change, seq)| {
             change.iter().zip(0_i64..).map(move |(revoked, part)| (seq, part, revoked))
@@ -96,6 +87,65 @@ impl Store {
             insert(transaction, rows, ends_at, now).await?;
         }
         Ok(())
+    }
+
+    /// Takes the next `count` numbers, and with them the lock on the history; returns the first of
+    /// them, and for how long access tokens can be taken for alive.
+    async fn take_numbers(
+        &self,
+        transaction: &mut Transaction<'_>,
+        count: i64,
+    ) -> Result<(i64, Duration), StorageError> {
+        let row = sqlx::query(
+            "UPDATE revocation_history SET last_seq = last_seq + $1 WHERE id = 1 \
+             RETURNING last_seq, token_life",
+        )
+        .bind(count)
+        .fetch_one(&mut **transaction)
+        .await?;
+        let first = row.try_get::<i64, _>("last_seq")? - count + 1;
+        Ok((first, life_of(row.try_get("token_life")?)))
+    }
+
+    /// Writes `token` within `transaction`, or `whole` in its place where `limit` tokens of the same
+    /// session, or of the same client's own that were issued at `since` or later, are on record one
+    /// by one. Returns whether it was `whole`. Exact whatever runs concurrently: they are counted
+    /// under the lock on the history.
+    pub async fn record_token_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &Revoked,
+        whole: &Revoked,
+        (limit, since): (i64, Timestamp),
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let (seq, life) = self.take_numbers(transaction, 1).await?;
+        let (owner, session) = match token {
+            Revoked::Token { subject, session, .. } => (subject.clone(), *session),
+            _ => return Err(StorageError::corrupt("an access token to be revoked")),
+        };
+        // A session has its own tokens, whenever they were issued.
+        let since = if session.is_some() { 0 } else { since.as_unix() };
+        let count = sqlx::query(
+            "SELECT CAST(COUNT(*) AS BIGINT) FROM revocations WHERE owner = $1 AND claim = 'jti' \
+             AND COALESCE(session_id, '') = $2 AND issued_before > $3 AND expires_at > $4",
+        )
+        .bind(owner)
+        .bind(session.map(|sid| sid.to_string()).unwrap_or_default())
+        .bind(since)
+        .bind(now.as_unix());
+        let count: i64 = count.fetch_one(&mut **transaction).await?.try_get(0)?;
+        let is_whole = count >= limit;
+        let revoked = if is_whole { whole } else { token };
+        insert(transaction, &[(seq, 0, revoked)], now.plus(life).plus(SLACK), now).await?;
+        Ok(is_whole)
+    }
+
+    /// For how long access tokens can be taken for alive from now on, leeway included.
+    pub async fn token_life(&self) -> Result<Duration, StorageError> {
+        let query = sqlx::query("SELECT token_life FROM revocation_history WHERE id = 1");
+        let row = self.db.fetch_optional(query).await?;
+        Ok(life_of(row.map_or(Ok(0), |row| row.try_get(0))?))
     }
 
     /// Where the history stands now.
@@ -109,7 +159,7 @@ impl Store {
     /// The next changes after number `seq`, and whether those are all.
     pub async fn read_after(&self, seq: i64) -> Result<(VecDeque<Change>, bool), StorageError> {
         let query = sqlx::query(
-            "SELECT seq, claim, value, owner, issued_before, changed_at, expires_at \
+            "SELECT seq, claim, value, owner, session_id, issued_before, changed_at, expires_at \
              FROM revocations WHERE seq > $1 ORDER BY seq, part LIMIT $2",
         )
         .bind(seq)
@@ -149,6 +199,15 @@ impl Store {
     }
 }
 
+/// The life in the column `token_life`.
+fn life_of(seconds: i64) -> Duration {
+    match seconds {
+        // Nothing was served yet since there is a record: tokens of before may live long.
+        ..=0 => Policy::MAX_ACCESS_TOKEN_LIFETIME + LEEWAY,
+        life => Duration::from_secs(life.unsigned_abs()),
+    }
+}
+
 async fn insert(
     transaction: &mut Transaction<'_>,
     rows: &[(i64, i64, &Revoked)],
@@ -156,13 +215,13 @@ async fn insert(
     now: Timestamp,
 ) -> Result<(), StorageError> {
     let text = format!(
-        "INSERT INTO revocations (seq, part, claim, value, owner, issued_before, changed_at, \
-         expires_at) VALUES {}",
-        rows_of_values(rows.len(), 8)
+        "INSERT INTO revocations (seq, part, claim, value, owner, session_id, issued_before, \
+         changed_at, expires_at) VALUES {}",
+        rows_of_values(rows.len(), 9)
     );
     let mut insert = sqlx::query(AssertSqlSafe(text));
     for (seq, part, revoked) in rows {
-        let (claim, value, owner, before) = columns(revoked);
+        let Columns { claim, value, owner, session, before } = columns(revoked);
         let ends_at = match revoked {
             Revoked::Token { ends_at, .. } => *ends_at,
             Revoked::Key { .. } => now.plus(KEYS_REMEMBERED),
@@ -174,6 +233,7 @@ async fn insert(
             .bind(claim)
             .bind(value)
             .bind(owner)
+            .bind(session.map(|sid| sid.to_string()))
             .bind(before.map(Timestamp::as_unix))
             .bind(now.as_unix())
             .bind(ends_at.as_unix());
@@ -182,19 +242,41 @@ async fn insert(
     Ok(())
 }
 
-type Columns = (&'static str, String, Option<String>, Option<Timestamp>);
+/// What an entry has in its row besides numbers and times.
+struct Columns {
+    claim: &'static str,
+    value: String,
+    owner: Option<String>,
+    session: Option<Uuid>,
+    before: Option<Timestamp>,
+}
 
 fn columns(revoked: &Revoked) -> Columns {
+    let named = |claim, value: &str| Columns {
+        claim,
+        value: value.to_owned(),
+        owner: None,
+        session: None,
+        before: None,
+    };
+    let of_user = |claim, sid: &Uuid, user_id: &Uuid| Columns {
+        owner: Some(user_id.to_string()),
+        ..named(claim, &sid.to_string())
+    };
     match revoked {
-        Revoked::Session { sid, user_id } => {
-            ("sid", sid.to_string(), Some(user_id.to_string()), None)
-        }
-        Revoked::Token { jti, subject, .. } => ("jti", jti.clone(), Some(subject.clone()), None),
-        Revoked::Subject { sub, before } => ("sub", sub.clone(), None, Some(*before)),
+        Revoked::Session { sid, user_id } => of_user("sid", sid, user_id),
+        Revoked::Ended { sid, user_id } => of_user("ended", sid, user_id),
+        Revoked::Token { jti, subject, session, issued_at, .. } => Columns {
+            owner: Some(subject.clone()),
+            session: *session,
+            before: issued_at.map(|at| at.plus(A_SECOND)),
+            ..named("jti", jti)
+        },
+        Revoked::Subject { sub, before } => Columns { before: Some(*before), ..named("sub", sub) },
         Revoked::Client { client_id, before } => {
-            ("client_id", client_id.clone(), None, Some(*before))
+            Columns { before: Some(*before), ..named("client_id", client_id) }
         }
-        Revoked::Key { kid } => ("kid", kid.clone(), None, None),
+        Revoked::Key { kid } => named("kid", kid),
     }
 }
 
@@ -203,17 +285,26 @@ fn read(row: &AnyRow) -> Result<Option<Entry>, StorageError> {
     let unreadable = || StorageError::corrupt("revocation");
     let value: String = row.try_get("value")?;
     let owner: Option<String> = row.try_get("owner")?;
-    let before: Option<i64> = row.try_get("issued_before")?;
-    let before = before.map(Timestamp::from_unix).ok_or_else(unreadable);
+    let session: Option<String> = row.try_get("session_id")?;
+    let issued_before: Option<i64> = row.try_get("issued_before")?;
+    let issued_before = issued_before.map(Timestamp::from_unix);
+    let before = issued_before.ok_or_else(unreadable);
     let expires_at = Timestamp::from_unix(row.try_get("expires_at")?);
-    let revoked = match row.try_get::<String, _>("claim")?.as_str() {
-        "sid" => Revoked::Session {
-            sid: value.parse().map_err(|_| unreadable())?,
-            user_id: owner.and_then(|id| id.parse().ok()).ok_or_else(unreadable)?,
-        },
+    let claim: String = row.try_get("claim")?;
+    let revoked = match claim.as_str() {
+        "sid" | "ended" => {
+            let sid = value.parse().map_err(|_| unreadable())?;
+            let user_id = owner.and_then(|id| id.parse().ok()).ok_or_else(unreadable)?;
+            match claim.as_str() {
+                "sid" => Revoked::Session { sid, user_id },
+                _ => Revoked::Ended { sid, user_id },
+            }
+        }
         "jti" => Revoked::Token {
             jti: value,
             subject: owner.ok_or_else(unreadable)?,
+            session: session.and_then(|sid| sid.parse().ok()),
+            issued_at: issued_before.map(|before| before.minus(A_SECOND)),
             ends_at: expires_at,
         },
         "sub" => Revoked::Subject { sub: value, before: before? },

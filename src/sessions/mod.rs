@@ -21,15 +21,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
 pub use policy::{Policy, Recovery};
-pub use rotation::Refusal;
+pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
 pub use store::{Page, PageError};
 
-use crate::revocations::{Entry, Revocations, Revoked};
+use crate::revocations::{
+    EndedSession, Entry, Revocations, Revoked, RevokedToken, TokenRevocation,
+};
+use crate::secret::time_of;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
-use rotation::{Advance, Decision};
+use rotation::Decision;
 use store::{Held, SessionStore};
 
 /// How many revocations are written back at once.
@@ -72,9 +75,9 @@ impl Rotation {
         self
     }
 
-    /// Whether the store had lost its last writes to this session, which is worth counting.
-    pub fn is_healed(&self) -> bool {
-        matches!(self.change, Some((_, Advance::Healed)))
+    /// Why the session moves on; `None` for a replay, which changes nothing.
+    pub fn advance(&self) -> Option<Advance> {
+        self.change.as_ref().map(|(_, advance)| *advance)
     }
 }
 
@@ -134,7 +137,7 @@ impl Sessions {
         // On a task of its own: a caller who goes away would leave sessions that ended untold.
         let started = tokio::spawn(async move {
             let ended = sessions.store.insert(&session, &sessions.policy, now).await?;
-            sessions.record(session.user_id, ended, now).await?;
+            sessions.revocations.record_sessions(session.user_id, &ended, now).await?;
             Ok(session)
         });
         started.await.map_err(|error| StorageError::Internal(error.into()))?
@@ -166,7 +169,7 @@ impl Sessions {
             Decision::Refuse(refusal) => Err(RotationError::Invalid(refusal)),
             Decision::Reuse => {
                 // However far others have taken the session meanwhile, this token stays displaced.
-                self.record(user_id, [sid], now).await?;
+                self.record(&held.session, now).await?;
                 self.store.delete(user_id, sid).await?;
                 Err(RotationError::Reuse(Box::new(held.session)))
             }
@@ -222,8 +225,8 @@ impl Sessions {
         sid: Uuid,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        if self.find(user_id, sid, now).await?.is_some() {
-            self.record(user_id, [sid], now).await?;
+        if let Some(session) = self.find(user_id, sid, now).await? {
+            self.record(&session, now).await?;
         }
         self.store.delete(user_id, sid).await
     }
@@ -231,15 +234,16 @@ impl Sessions {
     /// Ends a user as a whole, with all sessions; how many there were. A login under way may still
     /// begin one: raise the user's epoch after this, then [`Sessions::revoke_begun`].
     pub async fn revoke_all(&self, user_id: Uuid, now: Timestamp) -> Result<u64, StorageError> {
-        let listed = self.sids(user_id, None, now).await?;
-        self.revocations.record_user(user_id, listed.iter().copied(), now).await?;
+        let listed = self.listed(user_id, None, now).await?;
+        let sids = listed.iter().map(|ended| ended.sid);
+        self.revocations.record_user(user_id, sids, now).await?;
         self.delete_all(user_id, None, &listed, now).await
     }
 
     /// Ends the sessions that were begun since [`Sessions::revoke_all`].
     pub async fn revoke_begun(&self, user_id: Uuid, now: Timestamp) -> Result<(), StorageError> {
-        let listed = self.sids(user_id, None, now).await?;
-        self.record(user_id, listed.iter().copied(), now).await?;
+        let listed = self.listed(user_id, None, now).await?;
+        self.revocations.record_sessions(user_id, &listed, now).await?;
         self.delete_all(user_id, None, &listed, now).await.map(drop)
     }
 
@@ -251,19 +255,20 @@ impl Sessions {
         sid: Uuid,
         now: Timestamp,
     ) -> Result<u64, StorageError> {
-        let listed = self.sids(user_id, Some(sid), now).await?;
-        self.record(user_id, listed.iter().copied(), now).await?;
+        let listed = self.listed(user_id, Some(sid), now).await?;
+        self.revocations.record_sessions(user_id, &listed, now).await?;
         self.delete_all(user_id, Some(sid), &listed, now).await
     }
 
-    async fn sids(
+    async fn listed(
         &self,
         user_id: Uuid,
         kept: Option<Uuid>,
         now: Timestamp,
-    ) -> Result<Vec<Uuid>, StorageError> {
-        let sessions = self.store.list(user_id, now).await?.into_iter();
-        Ok(sessions.map(|session| session.sid).filter(|sid| Some(*sid) != kept).collect())
+    ) -> Result<Vec<EndedSession>, StorageError> {
+        let sessions = self.store.list(user_id, now).await?;
+        let others = sessions.iter().filter(|session| Some(session.sid) != kept);
+        Ok(others.map(|session| session.ended(&self.policy, now)).collect())
     }
 
     /// Deletes the sessions, of which those `listed` are on record.
@@ -271,59 +276,58 @@ impl Sessions {
         &self,
         user_id: Uuid,
         kept: Option<Uuid>,
-        listed: &[Uuid],
+        listed: &[EndedSession],
         now: Timestamp,
     ) -> Result<u64, StorageError> {
         let deleted = self.store.delete_all(user_id, kept).await?;
         let count = deleted.len() as u64;
-        let begun_meanwhile = deleted.into_iter().filter(|sid| !listed.contains(sid));
-        self.record(user_id, begun_meanwhile, now).await?;
+        let is_listed = |sid: &Uuid| listed.iter().any(|ended| ended.sid == *sid);
+        let begun_meanwhile = deleted.into_iter().filter(|sid| !is_listed(sid));
+        let begun_meanwhile = begun_meanwhile.map(|sid| EndedSession { sid, last_issue: now });
+        let begun_meanwhile: Vec<_> = begun_meanwhile.collect();
+        self.revocations.record_sessions(user_id, &begun_meanwhile, now).await?;
         Ok(count)
     }
 
-    /// Tells siblings that a session has ended whose record is gone, unless they know.
-    pub async fn tell_ended(
+    /// Records for followers that a session has ended whose record is gone, unless they know, or its
+    /// access tokens have all ended by themselves.
+    pub async fn record_lost(
         &self,
         user_id: Uuid,
         sid: Uuid,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        match self.revocations.has_session(sid) {
-            true => Ok(()),
-            false => self.record(user_id, [sid], now).await,
-        }
+        // Of an identifier without a time in it, nothing is known.
+        let started_at = time_of(sid).unwrap_or(now);
+        let ends_at = started_at.plus(self.policy.absolute_lifetime);
+        self.revocations.record_lost_session(user_id, sid, ends_at, now).await
     }
 
-    /// Tells siblings that sessions of a user end.
-    async fn record(
-        &self,
-        user_id: Uuid,
-        sids: impl IntoIterator<Item = Uuid>,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        let ended = sids.into_iter().map(|sid| Revoked::Session { sid, user_id });
-        self.revocations.record(&ended.collect::<Vec<_>>(), now).await
+    /// Records for followers that a session ends.
+    async fn record(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
+        let ended = [session.ended(&self.policy, now)];
+        self.revocations.record_sessions(session.user_id, &ended, now).await
     }
 
-    /// Ends one access token, and with it nothing else. It is remembered until `expires_at`, which
-    /// is to lie past the last moment at which anybody accepts the token.
+    /// Ends one access token, and with it nothing else but as [`TokenRevocation`] says: of many of
+    /// one session, the session ends.
     pub async fn revoke_token(
         &self,
-        subject: &str,
-        jti: &str,
-        expires_at: Timestamp,
+        token: &RevokedToken,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
-        if expires_at <= now {
-            return Ok(());
+    ) -> Result<TokenRevocation, StorageError> {
+        let RevokedToken { subject, jti, ends_at, .. } = token;
+        if *ends_at <= now {
+            return Ok(TokenRevocation::Covered);
         }
-        let (token, owner) = (jti.to_owned(), subject.to_owned());
-        let revoked = Revoked::Token { jti: token, subject: owner, ends_at: expires_at };
-        // Who shows the same token again and again adds nothing to the record.
-        if !self.revocations.has_token(jti) {
-            self.revocations.record(&[revoked], now).await?;
+        let revoked = self.revocations.record_token(token, now).await?;
+        if let TokenRevocation::Session { sid, user_id } = revoked {
+            self.store.delete(user_id, sid).await?;
+        } else {
+            // Introspection is to know at once, on every instance.
+            self.store.revoke_token(subject, jti, *ends_at, now).await?;
         }
-        self.store.revoke_token(subject, jti, expires_at, now).await
+        Ok(revoked)
     }
 
     /// What an access token, otherwise good, still rests on; `None` where it has been revoked, or
@@ -361,7 +365,7 @@ impl Sessions {
             RESTORED_AT_ONCE,
             |Entry { revoked, expires_at }| async move {
                 match revoked {
-                    Revoked::Session { sid, user_id } => {
+                    Revoked::Session { sid, user_id } | Revoked::Ended { sid, user_id } => {
                         self.store.delete(user_id, sid).await.map(drop)
                     }
                     Revoked::Token { jti, subject, .. } => {

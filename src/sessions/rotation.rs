@@ -11,6 +11,10 @@ use crate::time::Timestamp;
 /// The highest generation that is accepted: its successor still fits the stores' signed integers.
 const LAST_GENERATION: u64 = i64::MAX as u64 - 1;
 
+/// The number of recoveries in a row, without a redemption of the successor in between. A client
+/// that loses more answers than this is not to be told from two parties that hold the same token.
+const MAX_RECOVERIES: u64 = 3;
+
 /// What is to be done about a presented refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -35,6 +39,7 @@ pub enum Advance {
     /// The current token was redeemed.
     Redeemed,
     /// A redeemed token came back late and its successor was never seen: that one is displaced.
+    /// At most three times in a row.
     Recovered,
     /// The token is newer than the record: the store had lost its last writes.
     Healed,
@@ -98,6 +103,8 @@ pub fn decide(
         Recovery::Revoke => Decision::Reuse,
         // Only a record that was written by hand can be at the last generation already.
         Recovery::Recover if session.current > LAST_GENERATION => Decision::Reuse,
+        // The redemption made `parent + 1`, and each recovery since one more.
+        Recovery::Recover if session.current - session.parent > MAX_RECOVERIES => Decision::Reuse,
         Recovery::Recover => {
             advance(session, presented, session.current + 1, now, Advance::Recovered)
         }
@@ -227,6 +234,22 @@ mod tests {
         let at = |seconds| Timestamp::from_unix(ADVANCED + seconds);
         assert_eq!(decide(&session(4, 6), 4, "app", at(10), &policy), Decision::Replay);
         assert_eq!(decide(&session(4, 6), 4, "app", at(11), &policy), Decision::Reuse);
+    }
+
+    #[test]
+    fn the_fourth_recovery_in_a_row_is_reuse() {
+        let now = Timestamp::from_unix(ADVANCED + 11);
+        let policy = policy(Recovery::Recover, 10);
+        let late = |current| outcome(&decide(&session(4, current), 4, "app", now, &policy));
+        assert_eq!(late(5), ("recover", 4, 6));
+        assert_eq!(late(6), ("recover", 4, 7));
+        assert_eq!(late(7), ("recover", 4, 8));
+        assert_eq!(late(8).0, "reuse");
+        // A previous version recovered without a bound.
+        assert_eq!(late(30).0, "reuse");
+        // Once a successor is redeemed, its holder may lose three answers again.
+        assert_eq!(outcome(&decide(&session(4, 8), 8, "app", now, &policy)), ("advance", 8, 9));
+        assert_eq!(outcome(&decide(&session(8, 9), 8, "app", now, &policy)), ("recover", 8, 10));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::Policy;
+use crate::revocations::EndedSession;
 use crate::time::Timestamp;
 
 /// Where a session is used from: as much as its user needs to tell it from the others.
@@ -54,6 +55,22 @@ impl Session {
     /// When it ends in any case.
     pub fn ends_at(&self, policy: &Policy) -> Timestamp {
         self.started_at.plus(policy.absolute_lifetime)
+    }
+
+    /// The last moment at which an access token of it can have been issued, as of `now`: when it was
+    /// begun or last advanced, or the end of the retry window, within which the same refresh token
+    /// is answered again. A session that was never refreshed has nothing to answer again.
+    pub(super) fn last_issue(&self, policy: &Policy, now: Timestamp) -> Timestamp {
+        let retried = match self.parent {
+            0 => self.advanced_at,
+            _ => now.min(self.advanced_at.plus(policy.retry_window)),
+        };
+        self.advanced_at.max(retried)
+    }
+
+    /// The same, as the revocation feed takes it.
+    pub(super) fn ended(&self, policy: &Policy, now: Timestamp) -> EndedSession {
+        EndedSession { sid: self.sid, last_issue: self.last_issue(policy, now) }
     }
 
     /// Whether it has ended by `now`.

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{Policy, Session};
+use crate::revocations::EndedSession;
 use crate::storage::StorageError;
 use crate::time::Timestamp;
 
@@ -78,13 +79,13 @@ pub trait SessionStore: Send + Sync {
 
     /// Adds a session with a new `sid`. When all calls have answered, the user has at most
     /// `policy.max_per_user` live sessions: each call deletes the oldest others, never its own, and
-    /// says which.
+    /// returns them.
     fn insert<'a>(
         &'a self,
         session: &'a Session,
         policy: &'a Policy,
         now: Timestamp,
-    ) -> Answer<'a, Vec<Uuid>>;
+    ) -> Answer<'a, Vec<EndedSession>>;
 
     /// Puts `next` in the place of `held` if that is still there and unchanged; `false` if not.
     /// Of many at once with the same `held`, exactly one succeeds; beside a deletion, either this

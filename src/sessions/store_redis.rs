@@ -6,7 +6,8 @@
 //! - `signet:{user}:i`: the sids, sorted by absolute end;
 //! - `signet:{subject}:t:jti`: a revoked access token, until it would have ended anyway;
 //! - `signet:lineage`: the processes of Redis that have held all this since what is revoked was
-//!   written back. After a restart, a failover or a flush it is another, or gone.
+//!   written back. After a restart, a failover or a flush it is another, or gone;
+//! - `signet:counter:{instance}`: in its place where Redis does not show its processes, see `counter`.
 //!
 //! Identifiers are base64url of their 16 bytes. Times come with the call, never from Redis.
 //!
@@ -15,6 +16,7 @@
 //! read each other's records and destroy nothing in them; what they would misread asks for another
 //! version.
 
+mod counter;
 mod page;
 mod record;
 
@@ -25,9 +27,11 @@ use futures_util::future::BoxFuture;
 use redis::{Script, cmd};
 use uuid::Uuid;
 
+use self::counter::Counter;
 use self::record::{VERSION, decode, encode, unknown};
 use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Policy, Session};
+use crate::revocations::EndedSession;
 use crate::secret::part_of_second;
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
@@ -38,6 +42,7 @@ const LINEAGE: &str = "signet:lineage";
 /// The store over a Redis.
 pub struct RedisStore {
     redis: Redis,
+    counter: Counter,
     start: Script,
     swap: Script,
     list: Script,
@@ -50,6 +55,7 @@ impl RedisStore {
     pub fn new(redis: Redis) -> Self {
         Self {
             redis,
+            counter: Counter::new(),
             start: Script::new(include_str!("store_start.lua")),
             swap: Script::new(include_str!("store_swap.lua")),
             list: Script::new(include_str!("store_list.lua")),
@@ -125,7 +131,7 @@ impl SessionStore for RedisStore {
         session: &'a Session,
         policy: &'a Policy,
         now: Timestamp,
-    ) -> Answer<'a, Vec<Uuid>> {
+    ) -> Answer<'a, Vec<EndedSession>> {
         async move {
             let ends_at = session.ends_at(policy);
             let mut call = self.start.key(index_key(session.user_id));
@@ -139,7 +145,16 @@ impl SessionStore for RedisStore {
                 .arg(policy.max_per_user)
                 .arg(record_prefix(session.user_id))
                 .arg(seconds_until(ends_at, now));
-            parse_all(&self.redis.invoke::<Vec<String>>(&call).await?)
+            let deleted = self.redis.invoke::<Vec<Vec<u8>>>(&call).await?;
+            let (mut deleted, mut ended) = (deleted.into_iter(), Vec::new());
+            while let (Some(member), Some(record)) = (deleted.next(), deleted.next()) {
+                let sid = parse_short(std::str::from_utf8(&member).unwrap_or_default())?;
+                // What a later version wrote and this one cannot read may have been used just now.
+                let read = decode(session.user_id, sid, &record);
+                let unknown = EndedSession { sid, last_issue: now };
+                ended.push(read.map_or(unknown, |session| session.ended(policy, now)));
+            }
+            Ok(ended)
         }
         .boxed()
     }
@@ -164,7 +179,10 @@ impl SessionStore for RedisStore {
     fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, bool> {
         async move {
             let mut call = self.delete.key(index_key(user_id));
-            self.redis.invoke(call.key(session_key(user_id, sid)).arg(short(sid))).await
+            call.key(session_key(user_id, sid)).arg(short(sid));
+            let was_there = self.redis.invoke(&call).await?;
+            self.counter.after_write(&self.redis).await;
+            Ok(was_there)
         }
         .boxed()
     }
@@ -174,7 +192,9 @@ impl SessionStore for RedisStore {
             let mut call = self.delete_all.key(index_key(user_id));
             let kept = kept.map(short).unwrap_or_default();
             call.arg(record_prefix(user_id)).arg(kept);
-            parse_all(&self.redis.invoke::<Vec<String>>(&call).await?)
+            let deleted = self.redis.invoke::<Vec<String>>(&call).await?;
+            self.counter.after_write(&self.redis).await;
+            parse_all(&deleted)
         }
         .boxed()
     }
@@ -189,7 +209,10 @@ impl SessionStore for RedisStore {
         async move {
             let mut set = cmd("SET");
             set.arg(token_key(&tag(subject), jti)).arg(VERSION);
-            self.redis.query(set.arg("EX").arg(seconds_until(expires_at, now))).await
+            set.arg("EX").arg(seconds_until(expires_at, now));
+            self.redis.query::<()>(&set).await?;
+            self.counter.after_write(&self.redis).await;
+            Ok(())
         }
         .boxed()
     }
@@ -201,7 +224,9 @@ impl SessionStore for RedisStore {
     fn lineage(&self) -> Answer<'_, Option<String>> {
         async move {
             // In this order: a Redis that is replaced in between has a name that was not given.
-            let present = self.redis.run_ids().await?;
+            let Some(present) = self.redis.run_ids().await? else {
+                return self.counter.lineage(&self.redis).await;
+            };
             let given: Option<String> = self.redis.query(cmd("GET").arg(LINEAGE)).await?;
             Ok((given.as_ref() != Some(&present)).then_some(present))
         }
@@ -209,7 +234,13 @@ impl SessionStore for RedisStore {
     }
 
     fn set_lineage<'a>(&'a self, lineage: &'a str) -> Answer<'a, ()> {
-        async move { self.redis.query(cmd("SET").arg(LINEAGE).arg(lineage)).await }.boxed()
+        async move {
+            if Counter::is_name(lineage) {
+                return self.counter.repaired(&self.redis, lineage).await;
+            }
+            self.redis.query(cmd("SET").arg(LINEAGE).arg(lineage)).await
+        }
+        .boxed()
     }
 
     fn check_health(&self) -> Answer<'_, ()> {

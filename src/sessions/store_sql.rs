@@ -9,20 +9,25 @@ use uuid::Uuid;
 
 use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Origin, Policy, Session};
+use crate::revocations::EndedSession;
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 
 /// More sessions than a user can have.
 const MOST_LISTED: i64 = 10_000;
 
+/// The columns of a whole session.
+macro_rules! columns {
+    () => {
+        "sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
+         advanced_at, address, user_agent"
+    };
+}
+
 /// A query for whole sessions, with its condition.
 macro_rules! select {
     ($condition:literal) => {
-        concat!(
-            "SELECT sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
-             advanced_at, address, user_agent FROM sessions ",
-            $condition
-        )
+        concat!("SELECT ", columns!(), " FROM sessions ", $condition)
     };
 }
 
@@ -91,7 +96,7 @@ impl SessionStore for SqlStore {
         session: &'a Session,
         policy: &'a Policy,
         now: Timestamp,
-    ) -> Answer<'a, Vec<Uuid>> {
+    ) -> Answer<'a, Vec<EndedSession>> {
         async move {
             let (sid, user_id) = (session.sid.to_string(), session.user_id.to_string());
             let insert = sqlx::query(
@@ -126,17 +131,20 @@ impl SessionStore for SqlStore {
             // side by side, the last to arrive here then sees what all of them inserted, where
             // transactions would not see each other. Cut off in between, the session is one that
             // nobody holds a token of, and the next login ends it.
-            let end_the_oldest = sqlx::query(
+            let end_the_oldest = sqlx::query(concat!(
                 "DELETE FROM sessions WHERE sid IN \
                  (SELECT sid FROM sessions WHERE user_id = $1 AND expires_at > $2 AND sid <> $3 \
-                 ORDER BY started_at DESC, sid DESC LIMIT $4 OFFSET $5) RETURNING sid",
-            )
+                 ORDER BY started_at DESC, sid DESC LIMIT $4 OFFSET $5) RETURNING ",
+                columns!()
+            ))
             .bind(user_id)
             .bind(now.as_unix())
             .bind(sid)
             .bind(MOST_LISTED)
             .bind(i64::from(policy.max_per_user) - 1);
-            self.0.fetch_all(end_the_oldest).await?.iter().map(read_sid).collect()
+            let ended = self.0.fetch_all(end_the_oldest).await?;
+            let ended = ended.iter().map(|row| Ok(read_session(row)?.ended(policy, now)));
+            ended.collect()
         }
         .boxed()
     }

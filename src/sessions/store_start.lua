@@ -1,4 +1,5 @@
--- Adds a session, and ends the oldest others of the user beyond the limit. Returns which.
+-- Adds a session, and ends the oldest others of the user beyond the limit. Returns their
+-- members and records in turn.
 -- KEYS: the user's index, the session's record.
 -- ARGV: record, its seconds to live, member, absolute end, now, limit, prefix of the user's
 --       records, seconds until the absolute end.
@@ -32,8 +33,10 @@ for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
 end
 local deleted = {}
 for position = 1, math.min(excess, #live) do
+    local record = redis.call('GET', prefix .. live[position])
     redis.call('ZREM', index, live[position])
     redis.call('DEL', prefix .. live[position])
-    deleted[position] = live[position]
+    deleted[#deleted + 1] = live[position]
+    deleted[#deleted + 1] = record or ''
 end
 return deleted

@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
-use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, Connection};
 
 use super::StorageError;
+use super::session::{Options, Session};
 
 /// A connection that has rested for longer may have lost its server meanwhile, and a request
 /// should not be what finds out; a busy one proves itself by use.
@@ -19,33 +18,27 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 /// Opens connections and says which ones may be used once more.
 #[derive(Debug)]
 pub(super) struct Connector {
-    pub(super) options: AnyConnectOptions,
-    /// Run on each new connection.
-    pub(super) preparation: &'static [&'static str],
+    pub(super) options: Options,
 }
 
 impl Connector {
     /// A connection outside of the pool.
-    pub(super) async fn connect(&self) -> Result<AnyConnection, sqlx::Error> {
-        let mut connection = AnyConnection::connect_with(&self.options).await?;
-        for statement in self.preparation {
-            sqlx::query(*statement).execute(&mut connection).await?;
-        }
-        Ok(connection)
+    pub(super) async fn connect(&self) -> Result<Session, sqlx::Error> {
+        Session::open(&self.options).await
     }
 }
 
 impl Manager for Connector {
-    type Type = AnyConnection;
+    type Type = Session;
     type Error = sqlx::Error;
 
-    async fn create(&self) -> Result<AnyConnection, sqlx::Error> {
+    async fn create(&self) -> Result<Session, sqlx::Error> {
         self.connect().await
     }
 
     async fn recycle(
         &self,
-        connection: &mut AnyConnection,
+        connection: &mut Session,
         metrics: &Metrics,
     ) -> RecycleResult<sqlx::Error> {
         if metrics.age() > MAX_AGE {
@@ -71,7 +64,7 @@ impl Lease {
         }
     }
 
-    pub(super) fn connection(&mut self) -> Result<&mut AnyConnection, StorageError> {
+    pub(super) fn connection(&mut self) -> Result<&mut Session, StorageError> {
         self.0.as_deref_mut().ok_or_else(|| StorageError::Internal("a lease was given back".into()))
     }
 

@@ -23,6 +23,47 @@ impl StorageError {
     }
 }
 
+/// A store that a start could not reach.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Unreachable {
+    pub(super) message: String,
+    /// Whether it is likely to answer in a moment.
+    pub(super) is_late: bool,
+}
+
+impl StorageError {
+    /// Whether a store that cannot be used at a start is likely to be in a moment: nobody listens
+    /// there yet, or it is still starting. A wrong password, name or certificate is none of that.
+    pub fn is_late(&self) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        if let Some(unreachable) = cause.downcast_ref::<Unreachable>() {
+            return unreachable.is_late;
+        }
+        match cause.downcast_ref::<sqlx::Error>() {
+            // The TLS library's complaints.
+            Some(sqlx::Error::Io(error)) => error.kind() != std::io::ErrorKind::InvalidData,
+            Some(sqlx::Error::Database(error)) => {
+                is_starting(&error.code().unwrap_or_default(), error.message())
+            }
+            Some(_) => false,
+            None => cause.is::<tokio::time::error::Elapsed>(),
+        }
+    }
+}
+
+/// PostgreSQL's codes of a server that starts, stops or has no connection free, and pgbouncer's
+/// messages of a server that it cannot reach, for which it has one code for everything.
+fn is_starting(code: &str, message: &str) -> bool {
+    match code {
+        "57P03" | "53300" => true,
+        "08P01" => ["server login has been failing", "cannot connect", "try again"]
+            .iter()
+            .any(|words| message.contains(words)),
+        _ => code.starts_with("08"),
+    }
+}
+
 impl From<sqlx::Error> for StorageError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::*;
@@ -36,6 +77,17 @@ impl From<sqlx::Error> for StorageError {
             }
             _ => Self::Internal(error.into()),
         }
+    }
+}
+
+/// The same for a connection that is being opened: what a certificate lacks is explained.
+pub(super) fn explained(error: sqlx::Error) -> StorageError {
+    match super::tls::explain(&format!("{error} {error:?}")) {
+        Some(explanation) => StorageError::Unavailable(Box::new(Unreachable {
+            message: format!("{error}: {explanation}"),
+            is_late: false,
+        })),
+        None => error.into(),
     }
 }
 

@@ -4,9 +4,12 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::migrate::{Migrate, Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
+use sqlx::migrate::{
+    AppliedMigration, Migrate, Migration, MigrationSource, MigrationType, Migrator,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqlSafeStr};
 
+use super::session::Session;
 use super::{Db, Engine, StorageError};
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -19,6 +22,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "roles", include_str!("../../migrations/0007_roles.sql")),
     (8, "admin", include_str!("../../migrations/0008_admin.sql")),
     (9, "revocations", include_str!("../../migrations/0009_revocations.sql")),
+    (10, "key tags", include_str!("../../migrations/0010_key_tags.sql")),
+    (11, "sign-ups", include_str!("../../migrations/0011_sign_ups.sql")),
+    (12, "limits", include_str!("../../migrations/0012_limits.sql")),
+    (13, "revocation limits", include_str!("../../migrations/0013_revocation_limits.sql")),
+    (14, "handover", include_str!("../../migrations/0014_handover.sql")),
 ];
 
 /// What a migration begins with on PostgreSQL alone.
@@ -63,27 +71,76 @@ pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
     // sqlx would give its lock back before the transaction has committed.
     migrator.set_locking(false);
     // Apart from the pool, whose statements have a time limit.
-    let mut connection = db.connect_apart().await?;
-    let mut transaction = connection.begin_with(db.engine.begin()).await?;
-    if db.engine == Engine::Postgres {
-        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK);
-        lock.fetch_one(&mut *transaction).await?;
+    let mut session = db.connect_apart().await?;
+    let begin = db.engine.begin();
+    match &mut session {
+        Session::Direct(connection) => {
+            let mut transaction = connection.begin_with(begin).await?;
+            if db.engine == Engine::Postgres {
+                let lock = sqlx::query(LOCK).bind(MIGRATION_LOCK);
+                lock.fetch_one(&mut *transaction).await?;
+            }
+            migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
+            transaction.commit().await?;
+        }
+        Session::Pooled(connection) => {
+            let mut transaction = connection.begin_with(begin).await?;
+            forget_prepared(&mut transaction).await?;
+            let lock = sqlx::query(LOCK).bind(MIGRATION_LOCK).persistent(false);
+            lock.fetch_one(&mut *transaction).await?;
+            migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
+            // What sqlx prepared by name is closed while the server is still this connection's. After
+            // a failure above the connection drops with its transaction open, and a pooler closes
+            // the server.
+            transaction.clear_cached_statements().await?;
+            transaction.commit().await?;
+        }
     }
-    migrator.run_direct(None, &mut *transaction, false).await.map_err(internal)?;
-    transaction.commit().await?;
-    Ok(connection.close().await?)
+    Ok(session.close().await?)
 }
+
+/// Frees sqlx's names on a server where a client without `database.pooler` left statements, such as
+/// Signet itself before the setting was made.
+async fn forget_prepared(connection: &mut PgConnection) -> Result<(), StorageError> {
+    let left = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'sqlx\\_s\\_%' LIMIT 1000";
+    let rows = sqlx::query(left).persistent(false).fetch_all(&mut *connection).await?;
+    for row in rows {
+        let name: String = row.try_get("name")?;
+        let name = name.replace('"', "\"\"");
+        let statement = AssertSqlSafe(format!("DEALLOCATE \"{name}\""));
+        sqlx::raw_sql(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 pub(super) fn known() -> usize {
     MIGRATIONS.len()
 }
 
 pub(super) async fn applied(db: &Db) -> Result<usize, StorageError> {
-    let mut connection = db.connect_apart().await?;
-    connection.ensure_migrations_table("_sqlx_migrations").await.map_err(internal)?;
-    let applied = connection.list_applied_migrations("_sqlx_migrations").await.map_err(internal)?;
-    connection.close().await?;
+    let mut session = db.connect_apart().await?;
+    let applied = match &mut session {
+        Session::Direct(connection) => list_applied(connection).await?,
+        Session::Pooled(connection) => {
+            let mut transaction = connection.begin().await?;
+            forget_prepared(&mut transaction).await?;
+            let applied = list_applied(&mut *transaction).await?;
+            transaction.clear_cached_statements().await?;
+            transaction.commit().await?;
+            applied
+        }
+    };
+    session.close().await?;
     Ok(applied.iter().filter(|a| MIGRATIONS.iter().any(|m| m.0 == a.version)).count())
+}
+
+async fn list_applied(
+    connection: &mut impl Migrate,
+) -> Result<Vec<AppliedMigration>, StorageError> {
+    connection.ensure_migrations_table("_sqlx_migrations").await.map_err(internal)?;
+    connection.list_applied_migrations("_sqlx_migrations").await.map_err(internal)
 }
 
 fn internal(error: sqlx::migrate::MigrateError) -> StorageError {

@@ -7,21 +7,25 @@ mod connections;
 pub mod error;
 mod migrate;
 pub mod redis;
+mod session;
+pub mod sqlite;
+pub mod tls;
 
+use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use deadpool::managed::Pool;
-use sqlx::any::{AnyArguments, AnyConnectOptions, AnyRow};
-use sqlx::{Any, AnyConnection, Connection, Row};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{Any, Row};
 
 use connections::{Connector, Lease};
 pub use error::StorageError;
+use session::{Options, Session};
+pub use session::{Statements, Transaction};
 
 /// A statement with its bound values.
 pub type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
-
-/// What [`Db::write`] gives to its work, and stores take where a use case spans several of them.
-pub type Transaction<'t> = sqlx::Transaction<'t, Any>;
 
 /// How long one statement, waiting for a connection included, may take before it counts as
 /// unanswered. Below the two seconds within which a caller is told to come back.
@@ -78,39 +82,66 @@ const SQLITE_PREPARATION: &[&str] = &[
 
 impl Db {
     /// Prepares a pool for `url` (`sqlite://…` or `postgres://…`) of at most `max_connections`.
-    /// Connects on first use, except that a SQLite file is created with its folder.
+    /// A SQLite file is created with its folder where it is missing; a failure leaves neither behind.
     pub async fn connect(url: &str, max_connections: usize) -> Result<Self, StorageError> {
         sqlx::any::install_default_drivers();
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::connect_sqlite(url).await,
-            _ => Self::connect_postgres(url, max_connections).await,
+            _ => Self::connect_postgres(Options::Direct(url.parse()?, &[]), max_connections).await,
         }
     }
 
     async fn connect_sqlite(url: &str) -> Result<Self, StorageError> {
-        let path = url.trim_start_matches("sqlite://").split('?').next().unwrap_or_default();
-        create_sqlite_file(path).map_err(|error| {
-            let message = format!("cannot create the database file {path}: {error}");
+        let failed = |path: &Path, error: &dyn Display| {
+            let message = format!("the database file {} cannot be used: {error}", path.display());
             StorageError::Unavailable(message.into())
-        })?;
-        Self::pooled(Engine::Sqlite, url, SQLITE_CONNECTIONS, SQLITE_PREPARATION)
-    }
-
-    async fn connect_postgres(url: &str, max_connections: usize) -> Result<Self, StorageError> {
-        let db = Self::pooled(Engine::Postgres, url, max_connections, &[])?;
-        // What is wrong with the address or the password is told at the start.
-        within_time(async { Ok(db.connect_apart().await?.close().await?) }).await?;
+        };
+        let (path, parameters) =
+            sqlite::parse_url(url).map_err(|error| failed(Path::new(""), &error))?;
+        let url = sqlite::address(&path, parameters).map_err(|error| failed(&path, &error))?;
+        let options = Options::Direct(url.parse()?, SQLITE_PREPARATION);
+        let db = Self::with_pool(Engine::Sqlite, options, SQLITE_CONNECTIONS)?;
+        let made = sqlite::Made::create(&path).map_err(|error| failed(&path, &error))?;
+        match db.connect_apart().await {
+            Ok(session) => session.close().await?,
+            Err(error) => {
+                made.remove();
+                return Err(failed(&path, &error));
+            }
+        }
         Ok(db)
     }
 
-    fn pooled(
-        engine: Engine,
+    /// The same for PostgreSQL behind a transaction pooler, such as pgbouncer with `pool_mode =
+    /// transaction`: every statement runs inside a transaction, and nothing stays prepared beyond
+    /// it. Four round trips a statement instead of one.
+    pub async fn connect_through_pooler(
         url: &str,
         max_connections: usize,
-        preparation: &'static [&'static str],
     ) -> Result<Self, StorageError> {
-        let options: AnyConnectOptions = url.parse()?;
-        let pool = Pool::builder(Connector { options, preparation })
+        Self::connect_postgres(Options::pooled(url)?, max_connections).await
+    }
+
+    async fn connect_postgres(
+        options: Options,
+        max_connections: usize,
+    ) -> Result<Self, StorageError> {
+        let db = Self::with_pool(Engine::Postgres, options, max_connections)?;
+        // A wrong address or password shows at the start.
+        within_time(async {
+            let session = db.connect_apart().await.map_err(error::explained)?;
+            Ok(session.close().await?)
+        })
+        .await?;
+        Ok(db)
+    }
+
+    fn with_pool(
+        engine: Engine,
+        options: Options,
+        max_connections: usize,
+    ) -> Result<Self, StorageError> {
+        let pool = Pool::builder(Connector { options })
             .max_size(max_connections)
             .build()
             .map_err(|error| StorageError::Internal(error.into()))?;
@@ -118,7 +149,7 @@ impl Db {
     }
 
     /// A connection outside of the pool, for what may take long.
-    async fn connect_apart(&self) -> Result<AnyConnection, sqlx::Error> {
+    async fn connect_apart(&self) -> Result<Session, sqlx::Error> {
         self.pool.manager().connect().await
     }
 
@@ -136,7 +167,7 @@ impl Db {
     pub async fn execute(&self, statement: Statement<'_>) -> Result<u64, StorageError> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
-            let result = statement.execute(lease.connection()?).await;
+            let result = lease.connection()?.execute(statement).await;
             Ok(lease.give_back_after(result)?.rows_affected())
         })
         .await
@@ -149,7 +180,7 @@ impl Db {
     ) -> Result<Option<AnyRow>, StorageError> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
-            let result = statement.fetch_optional(lease.connection()?).await;
+            let result = lease.connection()?.fetch_optional(statement).await;
             lease.give_back_after(result)
         })
         .await
@@ -159,7 +190,7 @@ impl Db {
     pub async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StorageError> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
-            let result = statement.fetch_all(lease.connection()?).await;
+            let result = lease.connection()?.fetch_all(statement).await;
             lease.give_back_after(result)
         })
         .await
@@ -174,7 +205,7 @@ impl Db {
     ) -> Result<T, StorageError> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
-            let mut transaction = lease.connection()?.begin_with(self.engine.begin()).await?;
+            let mut transaction = lease.connection()?.begin(self.engine.begin()).await?;
             let result = work(&mut transaction).await;
             let ended = match &result {
                 Ok(_) => transaction.commit().await,
@@ -198,17 +229,18 @@ impl Db {
     /// neither readers nor the writer. To be called about once a second.
     pub async fn checkpoint(&self) -> Result<(), StorageError> {
         if self.engine == Engine::Sqlite {
-            let mut connection = self.connect_apart().await?;
+            let mut session = self.connect_apart().await?;
             let passive = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
-            let pages: i64 = passive.fetch_one(&mut connection).await?.try_get("log")?;
+            let row = session.fetch_optional(passive).await?.ok_or(sqlx::Error::RowNotFound)?;
+            let pages: i64 = row.try_get("log")?;
             if pages > LONGEST_LOG {
                 // While one write follows the other, the log never comes to its end, and grows. Now
                 // that little is left to fold, the writer can wait for it, but not for a reader who
                 // takes long: then it is tried again the next time.
-                sqlx::query(RESTART_PATIENCE).execute(&mut connection).await?;
-                sqlx::query("PRAGMA wal_checkpoint(RESTART)").execute(&mut connection).await?;
+                session.execute(sqlx::query(RESTART_PATIENCE)).await?;
+                session.execute(sqlx::query("PRAGMA wal_checkpoint(RESTART)")).await?;
             }
-            connection.close().await?;
+            session.close().await?;
         }
         Ok(())
     }
@@ -252,16 +284,4 @@ async fn within_time<T>(
         Ok(result) => result,
         Err(elapsed) => Err(StorageError::Unavailable(elapsed.into())),
     }
-}
-
-/// Creates the file readable by its owner alone: it holds password hashes.
-fn create_sqlite_file(path: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    if path.is_empty() || path == ":memory:" {
-        return Err(std::io::Error::other("a file path is needed"));
-    }
-    if let Some(folder) = std::path::Path::new(path).parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }

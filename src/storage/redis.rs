@@ -5,9 +5,13 @@
 //! A command whose connection breaks is sent once more and may then have been done twice; all of
 //! Signet's commands bear that.
 
+pub mod address;
+mod certificates;
 mod connection;
+mod durability;
 pub mod notices;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
@@ -16,9 +20,12 @@ use redis::{
     ServerErrorKind, Value,
 };
 
+pub use certificates::Certificates;
 use connection::Link;
+use durability::Refusal;
 
-use super::StorageError;
+use super::error::Unreachable;
+use super::{StorageError, tls};
 use crate::secret::Secret;
 
 /// How long one call may take, whatever it has to wait for.
@@ -26,12 +33,27 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(1000);
 /// How long the first connection may take, to find the master or the cluster's nodes included.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How Redis is reached. The URLs may carry passwords.
+/// How Redis is reached.
 #[derive(Clone, Debug)]
-pub enum RedisConfig {
+pub struct RedisConfig {
+    /// Where.
+    pub servers: Servers,
+    /// For TLS.
+    pub certificates: Certificates,
+}
+
+impl From<Servers> for RedisConfig {
+    fn from(servers: Servers) -> Self {
+        Self { servers, certificates: Certificates::default() }
+    }
+}
+
+/// Where Redis is. The URLs may carry passwords.
+#[derive(Clone, Debug)]
+pub enum Servers {
     /// One server.
     Single {
-        /// `redis://…` or `rediss://…`.
+        /// `redis://…`, `rediss://…` or `unix:///…`.
         url: Secret<String>,
     },
     /// Redis Cluster.
@@ -52,34 +74,52 @@ pub enum RedisConfig {
 
 /// Redis. Cheap to clone; all clones share one connection to each server.
 #[derive(Clone)]
-pub struct Redis(Link);
+pub struct Redis {
+    link: Link,
+    memory: Arc<Memory>,
+}
+
+/// What it refused to answer.
+#[derive(Default)]
+struct Memory {
+    settings: Refusal,
+    processes: Refusal,
+}
 
 impl Redis {
     /// Connects, and fails if nobody answers: a wrong address is to be seen at the start. Later
     /// outages heal by themselves.
     pub async fn connect(config: &RedisConfig) -> Result<Self, StorageError> {
         let start = async {
-            let redis = Self(Link::new(config).await?);
-            let _: Value = redis::cmd("PING").query_async(&mut redis.0.clone()).await?;
-            Ok::<_, RedisError>(redis)
+            let redis = Self { link: Link::new(config).await?, memory: Arc::default() };
+            let pong: RedisResult<Value> =
+                redis::cmd("PING").query_async(&mut redis.link.clone()).await;
+            match pong {
+                // That this user may not ask is an answer.
+                Err(error) if error.code() != Some("NOPERM") => Err(error),
+                _ => Ok(redis),
+            }
         };
-        let trouble = match tokio::time::timeout(START_TIMEOUT, start).await {
+        let (trouble, is_late) = match tokio::time::timeout(START_TIMEOUT, start).await {
             Ok(Ok(redis)) => return Ok(redis),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
+            Ok(Err(error)) => (error.to_string(), is_late(&error)),
+            Err(_) => ("no answer in time".to_owned(), true),
         };
-        let message = format!("cannot reach Redis at {}: {trouble}", addresses(config));
-        Err(StorageError::Unavailable(message.into()))
+        let mut message = format!("cannot reach Redis at {}: {trouble}", addresses(config));
+        if let Some(explanation) = tls::explain(&trouble) {
+            message = format!("{message}: {explanation}");
+        }
+        Err(StorageError::Unavailable(Box::new(Unreachable { message, is_late })))
     }
 
     /// Whether the keys are spread over several servers.
     pub fn is_cluster(&self) -> bool {
-        matches!(self.0, Link::Cluster(_))
+        matches!(self.link, Link::Cluster(_))
     }
 
     /// Runs a command.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StorageError> {
-        within_time(command.query_async(&mut self.0.clone())).await
+        within_time(command.query_async(&mut self.link.clone())).await
     }
 
     /// Runs a script by its hash; loads it first where the server does not know it (any more).
@@ -87,47 +127,7 @@ impl Redis {
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, StorageError> {
-        within_time(script.invoke_async(&mut self.0.clone())).await
-    }
-
-    /// Whether Redis answers, writes to disk what it is told, and never drops it to make room. The
-    /// error says which setting is wrong.
-    pub async fn check_keeps_data(&self) -> Result<(), StorageError> {
-        let mut command = redis::cmd("CONFIG");
-        command.arg("GET").arg("maxmemory-policy").arg("appendonly").arg("save");
-        let problem = match self.query_masters::<Vec<(String, String)>>(&command).await {
-            Ok(servers) => servers.iter().find_map(|settings| find_problem(settings)),
-            // A hosted Redis may keep its settings to itself. It still tells whether it evicts;
-            // that it persists is then its operator's word.
-            Err(StorageError::Internal(_)) => {
-                let servers: Vec<String> =
-                    self.query_masters(redis::cmd("INFO").arg("memory")).await?;
-                let told = |info: &String| {
-                    let line = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-                    find_eviction(line.unwrap_or_default())
-                };
-                servers.iter().find_map(told)
-            }
-            Err(error) => return Err(error),
-        };
-        problem.map_or(Ok(()), |problem| Err(StorageError::Unavailable(problem.into())))
-    }
-
-    /// The names of the server processes that hold the data now: another after each restart and
-    /// failover. What a hosted Redis keeps to itself counts as never changing.
-    pub async fn run_ids(&self) -> Result<String, StorageError> {
-        let servers: Vec<String> = match self.query_masters(redis::cmd("INFO").arg("server")).await
-        {
-            Err(StorageError::Internal(_)) => Vec::new(),
-            answer => answer?,
-        };
-        let run_id = |info: &String| {
-            let line = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-            line.unwrap_or_default().trim().to_owned()
-        };
-        let mut run_ids: Vec<_> = servers.iter().map(run_id).collect();
-        run_ids.sort();
-        Ok(format!("[{}]", run_ids.join(" ")))
+        within_time(script.invoke_async(&mut self.link.clone())).await
     }
 
     /// Runs a command on every server that holds data.
@@ -135,7 +135,7 @@ impl Redis {
         &self,
         command: &Cmd,
     ) -> Result<Vec<T>, StorageError> {
-        let Link::Cluster(cluster) = &self.0 else {
+        let Link::Cluster(cluster) = &self.link else {
             return Ok(vec![self.query(command).await?]);
         };
         let masters = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special));
@@ -146,27 +146,6 @@ impl Redis {
         let read = |(_, answer)| redis::from_redis_value(answer).map_err(|e| classify(e.into()));
         answers.into_iter().map(read).collect()
     }
-}
-
-fn find_problem(settings: &[(String, String)]) -> Option<String> {
-    let find = |name: &str| {
-        settings.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
-    };
-    find_eviction(find("maxmemory-policy")).or_else(|| {
-        (find("appendonly") != "yes" && find("save").is_empty()).then(|| {
-            "Redis forgets all sessions when it restarts: set appendonly to 'yes', or save points"
-                .to_owned()
-        })
-    })
-}
-
-fn find_eviction(policy: &str) -> Option<String> {
-    (policy != "noeviction").then(|| {
-        format!(
-            "Redis may drop sessions when its memory is full: maxmemory-policy is '{policy}', \
-             and must be 'noeviction'"
-        )
-    })
 }
 
 async fn within_time<T>(work: impl Future<Output = RedisResult<T>>) -> Result<T, StorageError> {
@@ -207,12 +186,36 @@ fn classify(error: RedisError) -> StorageError {
     }
 }
 
+/// Whether a server that cannot be used yet is likely to be in a moment: it does not listen, or loads
+/// its data. A wrong password or certificate is not mended by time.
+fn is_late(error: &RedisError) -> bool {
+    // The cluster's and the TLS library's errors say in words only what they are.
+    let text = error.to_string().to_lowercase();
+    let is_refusal = ["wrongpass", "noauth", "authentication", "certificate", "fatal alert"]
+        .iter()
+        .any(|word| text.contains(word));
+    !is_refusal
+        && (error.is_timeout()
+            || matches!(
+                error.kind(),
+                ErrorKind::Io
+                    | ErrorKind::ClusterConnectionNotFound
+                    | ErrorKind::MasterNameNotFoundBySentinel
+                    | ErrorKind::Server(
+                        ServerErrorKind::BusyLoading
+                            | ServerErrorKind::ClusterDown
+                            | ServerErrorKind::MasterDown
+                            | ServerErrorKind::TryAgain
+                    )
+            ))
+}
+
 /// Where the configuration points to, without users and passwords.
 fn addresses(config: &RedisConfig) -> String {
-    let urls = match config {
-        RedisConfig::Single { url } => std::slice::from_ref(url),
-        RedisConfig::Cluster { nodes } => nodes,
-        RedisConfig::Sentinel { sentinels, .. } => sentinels,
+    let urls = match &config.servers {
+        Servers::Single { url } => std::slice::from_ref(url),
+        Servers::Cluster { nodes } => nodes,
+        Servers::Sentinel { sentinels, .. } => sentinels,
     };
     let address = |url: &Secret<String>| match url.expose().as_str().into_connection_info() {
         Ok(info) => info.addr().to_string(),

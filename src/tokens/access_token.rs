@@ -82,7 +82,7 @@ pub struct Claims {
     /// The session that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<uuid::Uuid>,
-    /// The user's roles.
+    /// The user's roles; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
     /// What the client adds from the user's metadata; see [`claims`].
@@ -183,7 +183,9 @@ impl AccessTokens {
         let lifetime = published.map_or(lifetime, |published| published.min(lifetime));
         let (auth_time, sid, roles, added) = match grant.session {
             Some(UserSession { sid, auth_time, roles, claims }) => {
-                (Some(auth_time), Some(sid), Some(roles), claims)
+                // A claim without a value is left out: validators refuse an empty list.
+                let roles = Some(roles).filter(|roles| !roles.is_empty());
+                (Some(auth_time), Some(sid), roles, claims)
             }
             None => (None, None, None, Map::new()),
         };
@@ -258,9 +260,17 @@ impl AccessTokens {
         Ok(claims)
     }
 
-    /// Whether `audience` is meant for Signet's own endpoints: by its default or its issuer name.
+    /// Whether `audience` is meant for Signet's own endpoints: by its default, its issuer name, or
+    /// the audience of administration.
     pub fn is_for_signet(&self, audience: &Audience) -> bool {
-        audience.contains(&self.policy.audience) || audience.contains(&self.policy.issuer)
+        let Policy { issuer, audience: default, admin_audience, .. } = &*self.policy;
+        [default, issuer, admin_audience].iter().any(|own| audience.contains(own))
+    }
+
+    /// Whether `audience` is that of administration and no other.
+    pub fn is_for_administration(&self, audience: &Audience) -> bool {
+        let admin = &self.policy.admin_audience;
+        audience.contains(admin) && audience.iter().all(|one| one == admin)
     }
 }
 

@@ -96,8 +96,20 @@ pub(super) fn is_free(name: &str) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// The members of `metadata` that `names` allow; null is none. Together they must not be too large:
-/// a part of them could be taken for all.
+/// Whether a claim of this value says something. Null, the empty text, the empty list and the empty
+/// object do not: validators refuse them, and a reader takes them for what is absent.
+pub fn has_value(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+/// The members of `metadata` that `names` allow, as far as they have a value. Together they must not
+/// be too large: a part of them could be taken for all.
 pub fn select(
     names: &[String],
     metadata: &Map<String, Value>,
@@ -105,7 +117,7 @@ pub fn select(
     // A name may have got a meaning since it was registered.
     let allowed = names.iter().filter(|name| is_free(name));
     let given = allowed.filter_map(|name| metadata.get_key_value(name));
-    let present = given.filter(|(_, value)| !value.is_null());
+    let present = given.filter(|(_, value)| has_value(value));
     let claims: Map<_, _> = present.map(|(name, value)| (name.clone(), value.clone())).collect();
     let length = serde_json::to_string(&claims).map_or(usize::MAX, |text| text.len());
     if length > LONGEST_CLAIMS { Err(TooLarge) } else { Ok(claims) }
@@ -148,6 +160,8 @@ mod tests {
         let metadata = json!({
             "department": "R&D", "seats": 3, "beta": true, "tags": ["a"], "unit": { "id": 7 },
             "nothing": null, "secret": "x", "sub": "somebody-else",
+            "blank": "", "none": [], "bare": {}, "zero": 0, "off": false, "space": " ",
+            "inner": [""],
         });
         let metadata = metadata.as_object().unwrap();
         let selected = |allowed: &str| {
@@ -160,6 +174,13 @@ mod tests {
             json!({
                 "seats": 3, "beta": true, "tags": ["a"], "unit": { "id": 7 },
             })
+        );
+        // What is empty is left out; what only looks like it is not.
+        assert_eq!(selected("blank,none,bare,nothing").unwrap(), "{}");
+        let all = select(&names("zero,off,space,inner"), metadata).unwrap();
+        assert_eq!(
+            Value::Object(all),
+            json!({ "zero": 0, "off": false, "space": " ", "inner": [""] })
         );
         // Not even where the allow-list was tampered with.
         assert_eq!(selected("sub").unwrap(), "{}");

@@ -26,6 +26,8 @@ pub struct Policy {
     pub issuer: String,
     /// The `aud` claim of tokens for which the request named no resource.
     pub audience: String,
+    /// The `aud` claim of tokens with an administrative scope word: `{issuer}/admin`.
+    pub admin_audience: String,
     /// Lifetime unless the client has its own.
     pub access_token_lifetime: Duration,
 }
@@ -34,7 +36,8 @@ impl Policy {
     /// Longer ones would outlive every revocation that matters.
     pub const MAX_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 
-    /// Checks the lifetime; the error is the sentence for the operator, with the setting's name.
+    /// Checks the lifetime and the audience; the error is the sentence for the operator, with the
+    /// setting's name.
     pub fn new(
         issuer: String,
         audience: String,
@@ -44,6 +47,14 @@ impl Policy {
         if lifetime < Duration::from_secs(1) || lifetime > Self::MAX_ACCESS_TOKEN_LIFETIME {
             return Err(("access_token_lifetime", "must be from 1s to 1d".into()));
         }
-        Ok(Self { issuer, audience, access_token_lifetime })
+        let admin_audience = format!("{issuer}/admin");
+        if audience == admin_audience {
+            let problem = format!(
+                "must not be {admin_audience}, which is the audience of the tokens that administer \
+                 Signet: name the resource server, or leave it empty for the issuer"
+            );
+            return Err(("audience", problem));
+        }
+        Ok(Self { issuer, audience, admin_audience, access_token_lifetime })
     }
 }

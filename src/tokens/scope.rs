@@ -10,10 +10,23 @@ pub const PROFILE: &str = "profile";
 pub const EMAIL: &str = "email";
 /// Administration of Signet itself.
 pub const ADMIN: &str = "signet:admin";
+/// The beginning of every word that gives power over Signet itself.
+const POWER_PREFIX: &str = "signet:";
 /// Reading users, without changing anything.
 pub const USERS_READ: &str = "users:read";
 /// Hearing of revocations, where that is not open to all.
 pub const REVOCATIONS_READ: &str = "revocations:read";
+
+/// Whether `word` gives power over Signet or shows its users. A token with such a word has the
+/// audience of administration and no other, so that no resource server can use it at Signet.
+pub fn is_administrative(word: &str) -> bool {
+    word.starts_with(POWER_PREFIX) || word == USERS_READ
+}
+
+/// Whether `word` is one of Signet's own that are granted only where the request names them.
+pub fn is_built_in(word: &str) -> bool {
+    is_administrative(word) || word == REVOCATIONS_READ
+}
 
 /// A set of scope words without repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +75,11 @@ impl Scope {
         Self(self.0.iter().filter(|word| keep(word)).cloned().collect())
     }
 
+    /// Whether some word of it is administrative.
+    pub fn is_administrative(&self) -> bool {
+        self.0.iter().any(|word| is_administrative(word))
+    }
+
     /// Whether it has no words.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -96,6 +114,19 @@ mod tests {
         assert!(!Scope::parse("write admin").unwrap().is_within(&scope));
         assert!(Scope::parse("").unwrap().is_empty());
         assert_eq!(scope.filtered(|word| word != "read").to_string(), "write");
+    }
+
+    #[test]
+    fn built_in_words_are_told_from_others() {
+        for word in ["signet:admin", "signet:", "signet:anything", "users:read"] {
+            assert!(is_administrative(word) && is_built_in(word), "{word}");
+            assert!(Scope::parse(&format!("read {word}")).unwrap().is_administrative(), "{word}");
+        }
+        assert!(is_built_in("revocations:read") && !is_administrative("revocations:read"));
+        for word in ["openid", "read", "signet", "Signet:admin", "my.signet:admin", "users:readx"] {
+            assert!(!is_administrative(word) && !is_built_in(word), "{word}");
+        }
+        assert!(!Scope::parse("read write").unwrap().is_administrative());
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Signer {
         Self { keys, issuer }
     }
 
-    /// The `iss` claim.
+    /// The issuer, as its access tokens name it.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }

@@ -1,5 +1,7 @@
-//! E-mail addresses as login names: kept as they were written, compared normalised and without
-//! case, so that nobody can register a look-alike that differs in case or composition only.
+//! E-mail addresses as login names: kept as they were written, compared normalised, without case and
+//! with one form of an internationalised domain, so that nobody can register a second spelling of
+//! somebody's address. What only looks like another address after compatibility mapping is refused:
+//! its mail goes to another mailbox.
 
 use email_address::{EmailAddress, Options};
 use unicode_normalization::UnicodeNormalization;
@@ -21,11 +23,19 @@ impl Email {
         if address.is_empty() {
             return Err("must not be empty");
         }
+        if is_compatibility_spelling(&address) {
+            return Err(
+                "must not contain compatibility characters, such as full-width letters or \
+                        ligatures: write them as plain letters",
+            );
+        }
         let options = Options::default().with_required_tld().without_display_text();
         let well_formed = address.len() <= LONGEST
             && !address.chars().any(|c| c.is_control() || c.is_whitespace())
             && EmailAddress::parse_with_options(&address, options.without_domain_literal()).is_ok();
-        if !well_formed {
+        let has_domain =
+            international(&address).is_none_or(|(_, domain)| unicode_domain(&domain).is_some());
+        if !well_formed || !has_domain {
             return Err("must be an e-mail address such as name@example.com");
         }
         Ok(Self { key: key_of(&address), address })
@@ -43,10 +53,86 @@ impl Email {
 }
 
 /// The comparison form of whatever somebody typed as a login name; no check, since at login an
-/// ill-formed name is merely unknown.
+/// ill-formed name is merely unknown. An internationalised domain has one form, its U-labels, however
+/// it is spelled (RFC 5890 section 2.3.2.1, UTS 46).
 pub fn key_of(text: &str) -> String {
+    if let Some((local, domain)) = international(text)
+        && let Some(domain) = unicode_domain(&domain)
+    {
+        return format!("{}@{domain}", plain_key(&local));
+    }
+    plain_key(text)
+}
+
+/// Every form under which the address `text` may be stored, the likeliest first. It is mostly one;
+/// several where the domain is internationalised, since accounts of earlier versions keep the form
+/// that they were made with.
+pub fn stored_keys(text: &str) -> Vec<String> {
+    let mut keys = vec![plain_key(text)];
+    if let Some((local, domain)) = international(text) {
+        let local = plain_key(&local);
+        let forms = [unicode_domain(&domain), idna::domain_to_ascii(&domain).ok()];
+        for domain in forms.into_iter().flatten() {
+            let key = format!("{local}@{domain}");
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+    }
+    keys
+}
+
+/// The forms that an address may have as it is stored which begins with `prefix`: as it was typed, and
+/// with its domain in the form that is compared.
+pub fn prefix_keys(prefix: &str) -> [String; 2] {
+    [plain_key(prefix), key_of(prefix)]
+}
+
+/// Whether `text` has characters that are only compatibility spellings of others (Unicode NFKC), such
+/// as full-width letters: as an address it is another mailbox than the one that it looks like.
+pub fn is_compatibility_spelling(text: &str) -> bool {
+    !text.nfc().eq(text.nfkc())
+}
+
+/// `text` with its compatibility characters written as the plain ones that they look like.
+pub fn plain_spelling(text: &str) -> String {
+    text.nfkc().collect()
+}
+
+/// Whether the domain of the address `text` is internationalised, in whichever form.
+pub fn is_international(text: &str) -> bool {
+    international(text).is_some()
+}
+
+/// Whether both are the same address but for case and composition.
+pub fn is_spelled_like(one: &str, other: &str) -> bool {
+    let literal = |text: &str| -> String {
+        text.trim().nfc().collect::<String>().to_lowercase().nfc().collect()
+    };
+    literal(one) == literal(other)
+}
+
+/// Normalised and in lower case, with the domain as it is spelled.
+fn plain_key(text: &str) -> String {
     // Lower-casing can leave a composition open to normalisation, hence once more after it.
     text.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect()
+}
+
+/// The parts of an address whose domain is not plain ASCII, or has an A-label.
+fn international(text: &str) -> Option<(String, String)> {
+    let is_a_label = |label: &str| label.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("xn--"));
+    let (local, domain) = text.trim().rsplit_once('@')?;
+    if domain.is_ascii() && !domain.split('.').any(is_a_label) {
+        return None;
+    }
+    // Full-width spellings of stored addresses were compared in this form.
+    Some((local.to_owned(), domain.nfkc().collect()))
+}
+
+/// The domain in U-labels; `None` where it is none (UTS 46).
+fn unicode_domain(domain: &str) -> Option<String> {
+    let (unicode, valid) = idna::domain_to_unicode(domain);
+    valid.ok().map(|()| unicode)
 }
 
 #[cfg(test)]
@@ -58,10 +144,13 @@ mod tests {
         for (one, other) in [
             ("Ann@Example.com", " ann@example.COM\n"),
             ("jos\u{e9}@example.com", "jose\u{301}@example.com"),
-            ("\u{ff41}nn@example.com", "ann@example.com"),
+            ("ann@b\u{fc}cher.example", "ann@xn--bcher-kva.example"),
+            ("ann@B\u{dc}CHER.example", "Ann@XN--BCHER-KVA.Example"),
+            ("ann@bu\u{308}cher.example", "ann@b\u{fc}cher.example"),
             ("\u{c5}sa@example.com", "a\u{30a}sa@example.com"),
         ] {
             assert_eq!(Email::parse(one).unwrap().key(), Email::parse(other).unwrap().key());
+            assert!(stored_keys(one).contains(&key_of(other)), "{one} {other}");
         }
         assert_eq!(Email::parse(" Ann@Example.com ").unwrap().address(), "Ann@Example.com");
     }
@@ -84,6 +173,15 @@ mod tests {
             "ann@[127.0.0.1]",
             "Ann <ann@example.com>",
             "ann@example..com",
+            // Compatibility spellings.
+            "\u{ff43}eo@example.com",
+            "ann@\u{ff45}xample.com",
+            "o\u{fb03}ce@example.com",
+            "ann\u{ff20}example.com",
+            "ann\u{b2}@example.com",
+            // No domain by UTS 46.
+            "ann@xn--a.example",
+            "ann@xn--example.example",
             &long,
             &longer,
         ] {
@@ -92,5 +190,36 @@ mod tests {
         for good in ["a@b.co", "first.last+tag@sub.example.org", "user@b\u{fc}cher.example"] {
             assert!(Email::parse(good).is_ok(), "{good:?}");
         }
+    }
+    #[test]
+    fn keys_stand_for_themselves() {
+        for text in [
+            "ann@example.com",
+            "ann@stra\u{df}e.example",
+            "ann@xn--strae-oqa.example",
+            "ann@xn--bcher-kva.example",
+            "\u{ff43}eo@corp.example",
+            "\u{391}\u{3a3}@\u{391}\u{3a3}.example",
+        ] {
+            let key = key_of(text);
+            assert_eq!(key_of(&key), key, "{text}");
+            assert!(stored_keys(text).contains(&key), "{text}");
+            assert!(stored_keys(&key).contains(&key), "{text}");
+        }
+        // By IDNA 2008 these are two domains.
+        assert_ne!(key_of("ann@stra\u{df}e.example"), key_of("ann@strasse.example"));
+        assert_eq!(stored_keys("Ann@Example.com"), ["ann@example.com"]);
+        let both = ["ann@xn--bcher-kva.example", "ann@b\u{fc}cher.example"];
+        assert_eq!(stored_keys("ann@xn--bcher-kva.example"), both);
+        // What is no address is compared as it stands.
+        assert_eq!(key_of("Ann@xn--A.example"), "ann@xn--a.example");
+    }
+
+    #[test]
+    fn compatibility_spellings_are_told_from_compositions() {
+        assert!(is_compatibility_spelling("\u{ff43}eo@corp.example"));
+        assert!(!is_compatibility_spelling("jose\u{301}@example.com"));
+        assert!(is_spelled_like("\u{ff23}eo@corp.example", "\u{ff43}EO@corp.example"));
+        assert!(!is_spelled_like("\u{ff43}eo@corp.example", "ceo@corp.example"));
     }
 }

@@ -2,18 +2,21 @@
 //! bounded queue. A hash takes milliseconds of a core by design; here that time is taken from
 //! nobody but other hashes.
 
-use std::collections::VecDeque;
+mod queue;
+mod thread;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::thread::Thread;
 use super::PasswordPolicy;
 use super::password::{self, HashMemory, Pace, Password, Verdict};
 use crate::secret::{Random, Secret};
+use queue::{Job, Queue};
 
 /// A thread without work for this long gives its memory back.
 const IDLE: Duration = Duration::from_secs(60);
@@ -29,65 +32,11 @@ pub enum HashingError {
     Stopped,
 }
 
-enum Job {
-    Hash(Password, oneshot::Sender<Secret<String>>),
-    Verify {
-        password: Password,
-        stored: Secret<String>,
-        dear: bool,
-        reply: oneshot::Sender<Verdict>,
-    },
-}
-
-impl Job {
-    /// Whether the caller has gone away meanwhile, so that the work would be for nothing.
-    fn is_abandoned(&self) -> bool {
-        match self {
-            Self::Hash(_, reply) => reply.is_closed(),
-            Self::Verify { reply, .. } => reply.is_closed(),
-        }
-    }
-
-    /// Whether it is far dearer than a hash of the policy.
-    fn is_dear(&self) -> bool {
-        matches!(self, Self::Verify { dear: true, .. })
-    }
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// Threads at work.
-    busy: usize,
-    /// Whether one of them is at a dear job. There is one of those at a time: the ceilings hold for
-    /// each hash, and all threads together would multiply them.
-    dear: bool,
-    closed: bool,
-}
-
-impl Queue {
-    /// Takes the first job that may be begun. A dear one that has to wait lets others pass; the
-    /// thread that ends the one before looks here next.
-    fn take(&mut self) -> Option<Job> {
-        let position = self.jobs.iter().position(|job| !(self.dear && job.is_dear()))?;
-        let job = self.jobs.remove(position)?;
-        self.dear |= job.is_dear();
-        self.busy += 1;
-        Some(job)
-    }
-
-    /// Whether there is room for `job` among `most`. What waits to be done one by one leaves half
-    /// of it to all others.
-    fn has_room(&self, job: &Job, most: usize) -> bool {
-        let dear = || self.jobs.iter().filter(|job| job.is_dear()).count();
-        // A job that a thread is about to take up does not wait in anybody's way.
-        self.jobs.len() + self.busy < most && !(job.is_dear() && dear() >= most.div_ceil(2))
-    }
-}
-
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
+    /// A thread has ended.
+    ended: Condvar,
     policy: PasswordPolicy,
     random: Random,
     computed: AtomicU64,
@@ -111,14 +60,15 @@ impl Hashing {
     pub fn start(policy: PasswordPolicy, random: Random) -> std::io::Result<Self> {
         let unmatchable = password::unmatchable(&policy, &random);
         let (queue, ready, computed) = (Mutex::default(), Condvar::new(), AtomicU64::default());
-        let shared = Arc::new(Shared { queue, ready, policy, random, computed });
+        let ended = Condvar::new();
+        let shared = Arc::new(Shared { queue, ready, ended, policy, random, computed });
         for number in 0..shared.policy.threads {
-            let shared = shared.clone();
+            let thread = Thread::begin(shared.clone());
             let body = move || {
                 // A panic costs one hash, whose caller hears that it was not computed.
-                while catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {}
+                while catch_unwind(AssertUnwindSafe(|| work(thread.shared()))).is_err() {}
             };
-            thread::Builder::new().name(format!("hash-{number}")).spawn(body)?;
+            std::thread::Builder::new().name(format!("hash-{number}")).spawn(body)?;
         }
         Ok(Self { shared, unmatchable })
     }
@@ -126,8 +76,25 @@ impl Hashing {
     /// Hashes a new password; the result is a PHC string.
     pub async fn hash(&self, password: Password) -> Result<Secret<String>, HashingError> {
         let (reply, answer) = oneshot::channel();
-        self.submit(Job::Hash(password, reply))?;
+        self.submit(Job::Hash { password, anonymous: false, reply })?;
         answer.await.map_err(|_| HashingError::Stopped)
+    }
+
+    /// Does the same for a caller who has not signed in: for a sign-up, a reset, or a proof of an
+    /// address. All of these together hold at most a quarter of the queue, so that no flood of them
+    /// keeps anybody from logging in.
+    pub async fn hash_anonymous(&self, password: Password) -> Result<Secret<String>, HashingError> {
+        self.reserve_anonymous()?.hash(password).await
+    }
+
+    /// Takes a place in the queue for [`hash_anonymous`](Self::hash_anonymous) ahead of it, where
+    /// there is work to be done before the hash that would be to no effect without one.
+    pub fn reserve_anonymous(&self) -> Result<Place, HashingError> {
+        let PasswordPolicy { threads, queue: waiting, .. } = self.shared.policy;
+        match self.shared.lock().reserve(waiting + threads) {
+            true => Ok(Place { shared: self.shared.clone(), is_held: true }),
+            false => Err(HashingError::Overloaded),
+        }
     }
 
     /// Checks a password against `stored`, or, where there is no such user, against a hash that
@@ -160,9 +127,25 @@ impl Hashing {
         self.shared.computed.load(Ordering::Relaxed)
     }
 
+    /// Ends the threads, which wipe their memory, and waits for them, for at most `limit`: a thread
+    /// ends its present hash first. Returns whether all have ended. Work that waits is not done.
+    pub fn stop(&self, limit: Duration) -> bool {
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        // Whoever waits for one of them is told.
+        queue.jobs.clear();
+        self.shared.ready.notify_all();
+        let running = |queue: &mut Queue| queue.threads > 0;
+        let waited = self.shared.ended.wait_timeout_while(queue, limit, running);
+        waited.unwrap_or_else(PoisonError::into_inner).0.threads == 0
+    }
+
     fn submit(&self, job: Job) -> Result<(), HashingError> {
         let mut queue = self.shared.lock();
         let PasswordPolicy { threads, queue: waiting, .. } = self.shared.policy;
+        if queue.closed {
+            return Err(HashingError::Stopped);
+        }
         if !queue.has_room(&job, waiting + threads) {
             return Err(HashingError::Overloaded);
         }
@@ -172,10 +155,36 @@ impl Hashing {
     }
 }
 
+/// A place in the queue for a hash for a caller who has not signed in. It is given up when dropped.
+#[must_use = "a place that is dropped is given up"]
+pub struct Place {
+    shared: Arc<Shared>,
+    is_held: bool,
+}
+
+impl Place {
+    /// Hashes a new password in this place; the result is a PHC string.
+    pub async fn hash(mut self, password: Password) -> Result<Secret<String>, HashingError> {
+        let (reply, answer) = oneshot::channel();
+        self.is_held = false;
+        self.shared.lock().push_reserved(Job::Hash { password, anonymous: true, reply });
+        self.shared.ready.notify_one();
+        answer.await.map_err(|_| HashingError::Stopped)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_held {
+            let mut queue = self.shared.lock();
+            queue.reserved = queue.reserved.saturating_sub(1);
+        }
+    }
+}
+
 impl Drop for Hashing {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.ready.notify_all();
+        self.stop(Duration::ZERO);
     }
 }
 
@@ -187,13 +196,13 @@ fn work(shared: &Shared) {
     while let Some(job) = next(shared, &mut memory) {
         // Given back before the answer goes out: who has it may come again at once, and this thread,
         // at its priority, may not run for a while.
-        let busy = Busy { shared, dear: job.is_dear() };
+        let busy = Busy { shared, dear: job.is_dear(), anonymous: job.is_anonymous() };
         if job.is_abandoned() {
             continue;
         }
         shared.computed.fetch_add(1, Ordering::Relaxed);
         match job {
-            Job::Hash(password, reply) => {
+            Job::Hash { password, reply, .. } => {
                 let hash = password::hash(&password, &shared.policy, &shared.random, &mut memory);
                 drop(busy);
                 // The caller may be gone by now, which is no concern of ours.
@@ -213,6 +222,7 @@ fn work(shared: &Shared) {
 struct Busy<'a> {
     shared: &'a Shared,
     dear: bool,
+    anonymous: bool,
 }
 
 impl Drop for Busy<'_> {
@@ -220,6 +230,9 @@ impl Drop for Busy<'_> {
         let mut queue = self.shared.lock();
         queue.busy -= 1;
         queue.dear &= !self.dear;
+        if self.anonymous {
+            queue.anonymous -= 1;
+        }
     }
 }
 
@@ -230,14 +243,17 @@ fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
         if queue.closed {
             return None;
         }
-        if let Some(job) = queue.take() {
+        if let Some(job) = queue.take(shared.policy.threads) {
             return Some(job);
         }
         let (guard, waited) =
             shared.ready.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
         queue = guard;
-        if waited.timed_out() {
-            *memory = HashMemory::default();
+        if waited.timed_out() && queue.jobs.is_empty() {
+            // Wiping takes a while, in which others may want the queue.
+            drop(queue);
+            memory.release();
+            queue = shared.lock();
         }
     }
 }
@@ -259,6 +275,15 @@ mod tests {
         assert_eq!(verify("correct horse", Some(&stored)).await.unwrap(), Verdict::Right);
         assert_eq!(verify("wrong horse", Some(&stored)).await.unwrap(), Verdict::Wrong);
         assert_eq!(verify("correct horse", None).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn threads_end_when_they_are_told_to() {
+        let pool = pool(3, 8);
+        let hash = || pool.hash(Password::new("correct horse"));
+        assert!(hash().await.is_ok());
+        assert!(pool.stop(Duration::from_secs(60)));
+        assert!(matches!(hash().await, Err(HashingError::Stopped)));
     }
 
     #[tokio::test]
@@ -284,28 +309,6 @@ mod tests {
                 assert!(hash.is_ok(), "round {round}: {hash:?}");
             }
         }
-    }
-
-    #[test]
-    fn dear_hashes_go_one_by_one_and_let_others_pass() {
-        let job = |dear| {
-            let (reply, _) = oneshot::channel();
-            let stored = Secret::new(String::new());
-            Job::Verify { password: Password::new(""), stored, dear, reply }
-        };
-        let mut queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
-        let mut take = |ended: bool| {
-            queue.dear &= !ended;
-            queue.take().map(|job| job.is_dear())
-        };
-        assert_eq!(take(false), Some(true));
-        assert_eq!(take(false), Some(false), "it passes the second dear one");
-        assert_eq!(take(false), None, "which waits");
-        assert_eq!(take(true), Some(true));
-
-        let queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
-        assert!(queue.has_room(&job(false), 4) && !queue.has_room(&job(true), 4));
-        assert!(queue.has_room(&job(true), 5) && !queue.has_room(&job(false), 3));
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ pub struct ImportedUser {
     pub name: Option<String>,
     /// Role names.
     pub roles: Option<Vec<String>>,
+    /// Roles that the user had and comes in without. An account that is there may have them.
+    pub left_out: Vec<String>,
     /// Whether the user may not sign in.
     pub disabled: Option<bool>,
     /// Whether the address was proven to be the user's.
@@ -110,7 +112,9 @@ impl ImportedUser {
             names.sort_unstable();
             names
         };
-        let roles = |roles: &Vec<String>| names(roles) != names(&stored.roles);
+        let mut present = stored.roles.clone();
+        present.retain(|role| !self.left_out.contains(role));
+        let roles = |roles: &Vec<String>| names(roles) != names(&present);
         let verified = stored.email_verified_at.is_some();
         let same = [
             ("name", self.name.is_none() || self.name == stored.name),
@@ -151,6 +155,7 @@ mod tests {
             password_hash: Some(hash("one")),
             name: None,
             roles: None,
+            left_out: Vec::new(),
             disabled: None,
             email_verified: None,
             created_at: None,
@@ -188,6 +193,18 @@ mod tests {
         let user = stored(&no_password);
         assert_eq!(user.password_hash.expose(), "unmatchable");
         assert_eq!(no_password.compare(&user), Comparison::Same);
+    }
+
+    #[test]
+    fn a_role_that_was_left_out_is_no_difference() {
+        let role = |name: &str| vec![name.to_owned()];
+        let without = ImportedUser { roles: Some(role("a")), left_out: role("admin"), ..said() };
+        let mut user = stored(&without);
+        assert_eq!(without.compare(&user), Comparison::Same);
+        user.roles.push("admin".into());
+        assert_eq!(without.compare(&user), Comparison::Same);
+        user.roles.push("b".into());
+        assert!(matches!(without.compare(&user), Comparison::Different(_)));
     }
 
     #[test]

@@ -7,8 +7,11 @@ pub mod import;
 pub mod mailed_token;
 pub mod metadata;
 pub mod password;
+pub mod pending;
 pub mod store;
 mod store_details;
+mod store_known;
+mod store_pending;
 mod store_tokens;
 
 use uuid::Uuid;
@@ -21,6 +24,7 @@ pub use hashing::{Hashing, HashingError};
 pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
 pub use metadata::{Metadata, check_metadata};
 pub use password::{Password, Verdict};
+pub use pending::{PendingSignup, PendingToken};
 pub use store::UserStore;
 pub use store_details::Replaced;
 
@@ -34,6 +38,9 @@ pub struct User {
     pub id: Uuid,
     /// The address as it was written.
     pub email: String,
+    /// The address as it is compared and unique. Accounts of earlier versions may have another form of
+    /// an internationalised domain than [`email::key_of`] makes.
+    pub email_key: String,
     /// The display name.
     pub name: Option<String>,
     /// Argon2id as a PHC string, or what another system stored.
@@ -68,11 +75,14 @@ impl User {
     }
 }
 
+/// The most characters that a display name has.
+pub const LONGEST_NAME: usize = 200;
+
 /// Checks a display name: trimmed, at most 200 characters, none of them control characters; an
 /// empty one is none. The error is a sentence for people.
 pub fn check_name(name: &str) -> Result<Option<String>, &'static str> {
     let name = name.trim();
-    if name.chars().count() > 200 {
+    if name.chars().count() > LONGEST_NAME {
         return Err("must have at most 200 characters");
     }
     if name.chars().any(char::is_control) {

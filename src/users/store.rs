@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 /// The columns of whole users.
 macro_rules! columns {
     () => {
-        "SELECT id, email, name, password_hash, roles, session_epoch, email_verified_at, \
+        "SELECT id, email, email_key, name, password_hash, roles, session_epoch, email_verified_at, \
          disabled_at, created_at, updated_at, metadata, version"
     };
 }
@@ -25,6 +25,7 @@ macro_rules! select {
     };
 }
 
+mod addresses;
 mod administration;
 mod import;
 
@@ -50,11 +51,16 @@ impl UserStore {
         Self { db }
     }
 
-    /// Stores a new user; `Conflict` when the address is taken.
+    /// Stores a new user; `Conflict` when the address is taken, in whichever form.
     pub async fn create(&self, user: &User) -> Result<(), StorageError> {
-        let insert = format!("{INSERT}{}", rows_of_values(1, COLUMNS));
-        let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
-        self.db.execute(insert).await.map(drop)
+        self.db
+            .write(async |transaction| {
+                match self.create_unless_taken_in(transaction, user).await? {
+                    true => Ok(()),
+                    false => Err(StorageError::Conflict),
+                }
+            })
+            .await
     }
 
     /// Stores a new user within `transaction`. `false`, after the same work, when the address is
@@ -64,6 +70,9 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         user: &User,
     ) -> Result<bool, StorageError> {
+        if self.is_taken_in(transaction, user).await? {
+            return Ok(false);
+        }
         let insert =
             format!("{INSERT}{} ON CONFLICT (email_key) DO NOTHING", rows_of_values(1, COLUMNS));
         let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
@@ -222,6 +231,7 @@ impl User {
         Self {
             id,
             email: email.address().to_owned(),
+            email_key: email.key().to_owned(),
             name,
             password_hash,
             roles,
@@ -241,7 +251,7 @@ fn bind<'q>(insert: Statement<'q>, user: &User) -> Statement<'q> {
     insert
         .bind(user.id.to_string())
         .bind(user.email.clone())
-        .bind(super::email::key_of(&user.email))
+        .bind(user.email_key.clone())
         .bind(user.name.clone())
         .bind(user.password_hash.expose().clone())
         .bind(user.roles.join(" "))
@@ -270,6 +280,7 @@ fn read(row: &AnyRow) -> Result<User, StorageError> {
     Ok(User {
         id: id.parse().map_err(|_| StorageError::corrupt("user id"))?,
         email: row.try_get("email")?,
+        email_key: row.try_get("email_key")?,
         name: row.try_get("name")?,
         password_hash: Secret::new(row.try_get("password_hash")?),
         roles: roles.split_whitespace().map(str::to_owned).collect(),

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::mailed_token::{MailedToken, Purpose};
-use super::{UserStore, email};
+use super::{User, UserStore, email};
 use crate::secret::{Fingerprint, Secret};
 use crate::storage::{StorageError, Transaction};
 use crate::time::Timestamp;
@@ -68,7 +68,7 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Ends every token of the user.
+    /// Ends every token of the user, the signup token included.
     pub async fn end_tokens_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -81,7 +81,25 @@ impl UserStore {
         .bind(user_id.to_string())
         .bind(now.as_unix());
         update.execute(&mut **transaction).await?;
-        Ok(())
+        self.end_signup_token_in(transaction, user_id).await
+    }
+
+    /// Ends what could prove the user's present address: it is proven.
+    pub async fn end_verifications_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $3 \
+             WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL",
+        )
+        .bind(user_id.to_string())
+        .bind(Purpose::VerifyEmail.as_str())
+        .bind(now.as_unix());
+        update.execute(&mut **transaction).await?;
+        self.end_signup_token_in(transaction, user_id).await
     }
 
     /// Ends the tokens that would give the user another address than `new`.
@@ -104,12 +122,12 @@ impl UserStore {
         Ok(())
     }
 
-    /// Notes that the address `token` was mailed to is the user's. `false` when the user has another
-    /// one, is disabled or gone.
+    /// Notes that the address of `user` is proven. `false` when the user has another one by now, is
+    /// disabled or gone.
     pub async fn verify_email_in(
         &self,
         transaction: &mut Transaction<'_>,
-        token: &MailedToken,
+        user: &User,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let update = sqlx::query(
@@ -117,43 +135,76 @@ impl UserStore {
              updated_at = $3, version = version + 1 \
              WHERE id = $1 AND email_key = $2 AND disabled_at IS NULL",
         )
-        .bind(token.user_id.to_string())
-        .bind(email::key_of(&token.email))
+        .bind(user.id.to_string())
+        .bind(user.email_key.clone())
         .bind(now.as_unix());
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Gives the user the address that `token` was mailed to, which it proves, in the place of
-    /// `present`. `false` when the user has another one by now, has ended all sessions since, is
-    /// disabled or gone; `Conflict` when the new one is taken.
+    /// Notes that the address of `user` is proven, and makes the account over to who proved it: the
+    /// password is a new one, the display name goes, all sessions end. `false` when the account has
+    /// changed since `user` was read: another address, all sessions ended, proven, disabled or gone.
+    pub async fn take_over_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: &User,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, name = NULL, email_verified_at = $3, \
+             session_epoch = session_epoch + 1, updated_at = $3, version = version + 1 \
+             WHERE id = $1 AND email_key = $4 AND session_epoch = $5 \
+             AND email_verified_at IS NULL AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix())
+        .bind(user.email_key.clone())
+        .bind(user.session_epoch);
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Gives `user` the address that `token` was mailed to, which it proves. `false` when the user has
+    /// another one by now, has ended all sessions since, is disabled or gone; `Conflict` when the new
+    /// one is taken, in whichever form.
     pub async fn change_email_in(
         &self,
         transaction: &mut Transaction<'_>,
         token: &MailedToken,
-        present: &str,
+        user: &User,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
+        // Another spelling of the address keeps the form that it is stored under.
+        let key = email::key_of(&token.email);
+        let is_same = key == email::key_of(&user.email);
+        let email_key = if is_same { user.email_key.clone() } else { key };
+        let next = User { email: token.email.clone(), email_key, ..user.clone() };
+        if self.is_taken_in(transaction, &next).await? {
+            return Err(StorageError::Conflict);
+        }
         let update = sqlx::query(
             "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, \
              updated_at = $4, version = version + 1 \
              WHERE id = $1 AND email_key = $5 AND session_epoch = $6 AND disabled_at IS NULL",
         )
-        .bind(token.user_id.to_string())
-        .bind(token.email.clone())
-        .bind(email::key_of(&token.email))
+        .bind(user.id.to_string())
+        .bind(next.email)
+        .bind(next.email_key)
         .bind(now.as_unix())
-        .bind(email::key_of(present))
+        .bind(user.email_key.clone())
         .bind(token.epoch.unwrap_or(-1));
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Sets a new password hash and ends all sessions; the address that `token` was mailed to is
-    /// proven by the way. `false` when the user has another address by now, has ended all sessions
-    /// since, is disabled or gone.
+    /// Sets a new password hash of `user` and ends all sessions; the address that `token` was mailed to
+    /// is proven by the way. `false` when the user has another address by now, has ended all sessions
+    /// since the token was asked for, is disabled or gone.
     pub async fn reset_password_in(
         &self,
         transaction: &mut Transaction<'_>,
         token: &MailedToken,
+        user: &User,
         hash: &Secret<String>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
@@ -163,10 +214,10 @@ impl UserStore {
              version = version + 1 \
              WHERE id = $1 AND email_key = $4 AND session_epoch = $5 AND disabled_at IS NULL",
         )
-        .bind(token.user_id.to_string())
+        .bind(user.id.to_string())
         .bind(hash.expose().clone())
         .bind(now.as_unix())
-        .bind(email::key_of(&token.email))
+        .bind(user.email_key.clone())
         .bind(token.epoch.unwrap_or(-1));
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }

@@ -35,7 +35,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("custody", &["*", "storage"]),
     ("postman", &["*", "storage"]),
     ("registrar", &["*", "storage"]),
-    ("oauth", &["*", "storage", "accounts"]),
+    ("oauth", &["*", "storage", "accounts", "metrics"]),
     // Builds the domains' policies.
     ("config", &["*", "storage", "telemetry"]),
     (
@@ -95,6 +95,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("scrypt", &["users/password*"]),
     ("pbkdf2", &["users/password*"]),
     ("bcrypt", &["users/password*"]),
+    ("sha_crypt", &["users/password*"]),
+    ("yescrypt", &["users/password*"]),
     ("md5", &["users/password*"]),
 ];
 

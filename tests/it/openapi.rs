@@ -32,6 +32,7 @@ const ROUTES: &str = "
     GET    /users/me
     PATCH  /users/me
     DELETE /users/me
+    POST   /users/me/delete
     POST   /email/verification
     POST   /email/verify
     POST   /password/forgot

@@ -159,12 +159,12 @@ fn what_is_wrong_is_told_by_name(hsm: &SoftHsm) {
     let error = Token::open(&config).unwrap_err();
     assert!(matches!(&error, TokenError::NoToken(label) if label == "another"), "{error:?}");
 
-    for wrong in ["975310", ""] {
+    for wrong in ["97 53 10", ""] {
         let mut config = good.clone();
         config.pin = Secret::new(wrong.into());
         let error = Token::open(&config).unwrap_err();
         assert!(matches!(&error, TokenError::PinRefused(label) if label == LABEL), "{error:?}");
-        assert!(!format!("{error} {error:?} {config:?}").contains("975310"));
+        assert!(!format!("{error} {error:?} {config:?}").contains("97 53 10"));
     }
 
     let token = Token::open(&good).unwrap();

@@ -161,7 +161,7 @@ async fn full_run(signet: &Signet) -> Secrets {
 async fn administer(signet: &Signet, client: &Client, secrets: &mut Secrets) {
     let add = ["users", "add", "root@example.com", "--password-stdin", "--roles", "admin"];
     signet.cli_ok(&add, PASSWORD);
-    let token = client.login("root@example.com", PASSWORD).await.access_token;
+    let token = client.login_as_administrator("root@example.com", PASSWORD).await.access_token;
     secrets.add_token("access token", &token);
     let send = async |method: reqwest::Method, path: &str, body: serde_json::Value| {
         let request = client.request(method, path).bearer_auth(&token).header("if-match", "*");

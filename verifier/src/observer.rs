@@ -53,10 +53,17 @@ pub enum Event<'a> {
     },
     /// The snapshot is still the one that was taken last.
     SnapshotUnchanged,
-    /// No snapshot could be taken; it is tried again after a wait.
+    /// No snapshot could be taken, for another reason than its size; it is tried again after a wait.
     SnapshotFailed {
         /// Why.
         error: &'a FetchError,
+    },
+    /// A snapshot is larger than what is read
+    /// ([`Feed::longest_snapshot`](crate::Feed::longest_snapshot)). What is held stays in effect and
+    /// its age grows, as with any snapshot that could not be taken; it is tried again after a wait.
+    SnapshotTooLarge {
+        /// The most bytes that are read.
+        longest: usize,
     },
     /// Nothing was confirmed for longer than `max_staleness`.
     Stale,

@@ -63,7 +63,16 @@ export class AccessTokens {
         throw unavailable()
       }
     }
-    const claims = async (jws, typ) => (await this.#verify(jws, typ, {})).payload
+    // The feed has an issuer and audience of its own. A Signet of before names the issuer, which counts
+    // until the next release.
+    const feed = `${issuer}/revocations`
+    const claims = async (jws, typ) => {
+      const { payload } = await this.#verify(jws, typ, { issuer: [feed, issuer] })
+      if (payload.iss === feed && ![payload.aud].flat().includes(feed)) {
+        throw new errors.JWTClaimValidationFailed('not for followers of the feed', payload, 'aud')
+      }
+      return payload
+    }
     this.revocations = new Revocations(issuer, metadata, claims, maxStaleness)
   }
 

@@ -7,6 +7,8 @@
 // What is longer than this is not Signet's, or not meant to be held in memory.
 const LONGEST_SNAPSHOT = 64 * 1024 * 1024
 const LONGEST_EVENT = 1024 * 1024
+// More histories than this are not Signet's.
+const MOST_LANES = 64
 // Members of an entry, and the claim that it is about. What a newer Signet may add is passed over.
 const SHAPES = {
   'exp,sid': 'sid',
@@ -19,17 +21,28 @@ const SHAPES = {
 const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds))
 const now = () => performance.now() / 1000
 
+// One of the histories that the feed consists of, each with numbers of its own. There is one, "0", and
+// there may be more.
+class Lane {
+  entries = new Map() // "claim value": { before, exp }
+  epoch = null
+  seq = 0
+  etag = null
+  askFrom = -Infinity // when the snapshot may be asked for again
+
+  constructor(knownAt) {
+    this.knownAt = knownAt // all that had happened until then is known
+  }
+}
+
 export class Revocations {
-  #entries = new Map() // "claim value": { before, exp }
-  #epoch = null
-  #seq = 0
-  #etag = null
-  #knownAt = -Infinity // all that had happened until then is known
-  #askedAt = -Infinity
+  #lanes = new Map([['0', new Lane(-Infinity)]])
+  #namesLanes = false // a Signet of before does not
   #purgedAt = 0
 
-  // `verify(jws, typ)` resolves to the claims of what Signet signed, or rejects. `headers()` resolves to
-  // the headers of requests, for a Signet that tells only clients with the scope revocations:read.
+  // `verify(jws, typ)` resolves to the claims of what Signet signed for its feed, or rejects. `headers()`
+  // resolves to the headers of requests, for a Signet that tells only clients with the scope
+  // revocations:read.
   constructor(issuer, metadata, verify, maxStaleness = 10, headers = async () => ({})) {
     this.snapshotUri = metadata.revocations_uri ?? `${issuer}/revocations`
     this.streamUri = metadata.revocations_stream_uri ?? `${issuer}/revocations/stream`
@@ -41,29 +54,36 @@ export class Revocations {
 
   // Begins to listen, and waits a little for the first snapshot.
   async start() {
-    const first = this.#takeSnapshot().catch((error) => this.#warn(error))
+    const first = this.#takeSnapshot('0').catch((error) => this.#warn(error))
     await Promise.race([first, sleep(this.silence * 1000)])
     first.then(() => this.#run())
   }
 
   // Seconds for which something may have been missed.
   age() {
-    return now() - this.#knownAt
+    return now() - this.#knownAt()
   }
 
   // Whether the token with these claims, signed by the key `kid`, is revoked.
   covers(claims, kid) {
-    const revoked = (claim) => claims.iat < this.#entries.get(`${claim} ${claims[claim]}`)?.before
-    return ['sid', 'jti', 'sub', 'client_id'].some(revoked) || this.#entries.has(`kid ${kid}`)
+    for (const { entries } of this.#lanes.values()) {
+      const revoked = (claim) => claims.iat < entries.get(`${claim} ${claims[claim]}`)?.before
+      if (['sid', 'jti', 'sub', 'client_id'].some(revoked) || entries.has(`kid ${kid}`)) return true
+    }
+    return false
+  }
+
+  #knownAt() {
+    return Math.min(...[...this.#lanes.values()].map((lane) => lane.knownAt))
   }
 
   async #run() {
     let pause = 1
-    let behind = this.#epoch === null
+    let behind = this.#lanes.get('0').epoch === null
     for (;;) {
       try {
         // At the start, and as long as there is no stream to be had.
-        if (behind) await this.#takeSnapshot()
+        if (behind) for (const name of [...this.#lanes.keys()]) await this.#takeSnapshot(name)
         behind = true // unless an event is heard
         for await (const { name, data } of this.#events()) {
           await this.#hear(name, data)
@@ -83,69 +103,109 @@ export class Revocations {
     console.warn(`no stream of revocations: ${error.message} ${error.cause?.message ?? ''}`)
   }
 
-  async #hear(name, data) {
+  async #hear(event, data) {
     const heardAt = now()
-    if (name === 'revocation') {
+    if (event === 'revocation') {
       const change = await this.verify(data, 'secevent+jwt')
+      const [name, lane] = this.#lane(change)
       // Whatever else is missing, this much is true.
-      add(this.#entries, change.revocations)
-      const same = change.epoch === this.#epoch
-      if (same && change.seq === this.#seq + 1) this.#seq += 1
-      else if (!same || change.seq > this.#seq) await this.#catchUp(heardAt)
-    } else if (name === 'snapshot' || name === 'heartbeat') {
-      const { epoch, seq, age } = JSON.parse(data)
-      if (name === 'heartbeat' && !(age >= 0)) throw new Error('a heartbeat without an age')
-      if (epoch !== this.#epoch || seq > this.#seq) {
-        await this.#catchUp(heardAt)
-      } else if (name === 'heartbeat') {
-        this.#knownAt = Math.max(this.#knownAt, heardAt - age)
+      add(lane.entries, change.revocations)
+      const first = change.first_seq ?? change.seq
+      const same = change.epoch === lane.epoch
+      if (same && first <= lane.seq + 1) lane.seq = Math.max(lane.seq, change.seq)
+      else if (!same || change.seq > lane.seq) await this.#catchUp(name, heardAt)
+    } else if (event === 'snapshot' || event === 'heartbeat') {
+      const state = JSON.parse(data)
+      const { epoch, seq, age } = state
+      this.#namesLanes = 'lane' in state
+      if (event === 'heartbeat' && !(age >= 0)) throw new Error('a heartbeat without an age')
+      const [name, lane] = this.#lane(state)
+      if (epoch !== lane.epoch || seq > lane.seq) {
+        await this.#catchUp(name, heardAt)
+      } else if (event === 'heartbeat') {
+        lane.knownAt = Math.max(lane.knownAt, heardAt - age)
         this.#purge(heardAt)
+      }
+      for (const [other, { knownAt }] of [...this.#lanes]) {
+        // One that is silent may have ended.
+        if (other !== name && heardAt - knownAt > this.silence) await this.#catchUp(other, heardAt)
       }
     }
   }
 
-  async #catchUp(at) {
-    // Not more than once a second, however much is missing. The next heartbeat reminds of it.
-    if (at > this.#askedAt + 1) await this.#takeSnapshot()
+  #lane({ lane: name = '0' }) {
+    if (!this.#lanes.has(name)) {
+      if (typeof name !== 'string' || this.#lanes.size >= MOST_LANES) {
+        throw new Error('a lane that is none, or one too many')
+      }
+      // Nothing of it was missed that was not missed of the others. Its snapshot comes next.
+      this.#lanes.set(name, new Lane(this.#knownAt()))
+    }
+    return [name, this.#lanes.get(name)]
   }
 
-  async #takeSnapshot() {
+  async #catchUp(name, at) {
+    // Not more than once a second, however much is missing. The next heartbeat reminds of it.
+    if (at > this.#lanes.get(name).askFrom) await this.#takeSnapshot(name)
+  }
+
+  async #takeSnapshot(name) {
     const start = now()
-    this.#askedAt = start
+    const lane = this.#lanes.get(name)
+    lane.askFrom = start + 1
     const headers = await this.headers()
-    if (this.#etag) headers['If-None-Match'] = this.#etag
-    const answer = await fetch(this.snapshotUri, { headers, signal: AbortSignal.timeout(60_000) })
+    if (lane.etag) headers['If-None-Match'] = lane.etag
+    // The first lane has no name for a Signet of before, which knows no others.
+    const query = name === '0' ? '' : `?lane=${encodeURIComponent(name)}`
+    const signal = AbortSignal.timeout(60_000)
+    const answer = await fetch(this.snapshotUri + query, { headers, signal })
     const knownAt = start - Number(answer.headers.get('age') ?? 0)
     if (answer.status !== 200) {
       await answer.body?.cancel()
+      if (answer.status === 404 && name !== '0') {
+        // The lane has ended. What it told stays in effect.
+        const { entries } = this.#lanes.get('0')
+        for (const [key, entry] of lane.entries) entries.set(key, entry)
+        this.#lanes.delete(name)
+        return
+      }
       if (answer.status !== 304) throw new Error(`the snapshot's status is ${answer.status}`)
-      this.#knownAt = knownAt
+      lane.knownAt = knownAt
       return
     }
     const chunks = []
     let size = 0
     for await (const chunk of answer.body) {
       size += chunk.length
-      if (size > LONGEST_SNAPSHOT) throw new Error('the snapshot does not end')
+      if (size > LONGEST_SNAPSHOT) {
+        // What is held stays in effect, and its age grows, as with any failed fetch. It is not asked
+        // for every second, and the stream goes on.
+        lane.askFrom = start + 10
+        console.error(`revocations_too_large: the snapshot has more than ${LONGEST_SNAPSHOT} bytes`)
+        return
+      }
       chunks.push(chunk)
     }
     const snapshot = await this.verify(Buffer.concat(chunks).toString('latin1'), 'revocations+jwt')
+    if ((snapshot.lane ?? '0') !== name) throw new Error('the snapshot of another lane')
     // Entries are never taken back, and another instance may lag a little. Another epoch is another
     // history.
-    if (snapshot.epoch !== this.#epoch) this.#entries = new Map()
-    add(this.#entries, snapshot.revocations)
-    this.#epoch = snapshot.epoch
-    this.#seq = snapshot.seq
-    this.#etag = answer.headers.get('etag')
-    this.#knownAt = knownAt
+    if (snapshot.epoch !== lane.epoch) lane.entries = new Map()
+    add(lane.entries, snapshot.revocations)
+    lane.epoch = snapshot.epoch
+    lane.seq = snapshot.seq
+    lane.etag = answer.headers.get('etag')
+    lane.knownAt = knownAt
   }
 
   #purge(at) {
     if (at < this.#purgedAt + 60) return
     this.#purgedAt = at
-    for (const [key, { exp }] of this.#entries) {
-      // Keys stay: a library may hold on to one for longer than Signet publishes it.
-      if (exp * 1000 <= Date.now() && !key.startsWith('kid ')) this.#entries.delete(key)
+    for (const { entries } of this.#lanes.values()) {
+      for (const [key, { exp }] of entries) {
+        // Keys stay: a library may hold on to one for longer than Signet publishes it.
+        if (exp * 1000 <= Date.now() && !key.startsWith('kid ')) entries.delete(key)
+      }
     }
   }
 
@@ -159,7 +219,9 @@ export class Revocations {
     }
     heard()
     try {
-      const headers = { ...(await this.headers()), 'Last-Event-ID': String(this.#seq) }
+      // Of the other lanes Signet tells where they stand.
+      const last = (this.#namesLanes ? '0:' : '') + this.#lanes.get('0').seq
+      const headers = { ...(await this.headers()), 'Last-Event-ID': last }
       const answer = await fetch(this.streamUri, { headers, signal: connection.signal })
       if (answer.status !== 200) throw new Error(`the stream's status is ${answer.status}`)
       const decoder = new TextDecoder()

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coreos/go-oidc"
-	"gopkg.in/square/go-jose.v2"
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 )
 
 const (
@@ -77,7 +77,7 @@ func NewAccessTokens(issuer, audience string, maxStaleness time.Duration) (*Acce
 	if err := provider.Claims(&metadata); err != nil {
 		return nil, err
 	}
-	// Keeps the keys for as long as the answer's max-age, and asks for an unknown one after that.
+	// Keeps the keys until a token names one that it does not know, and then asks each time.
 	keys := oidc.NewRemoteKeySet(ctx, metadata.Keys)
 	tokens := &AccessTokens{issuer: issuer, keys: keys}
 	// go-oidc is made for ID tokens: what it calls the client is the audience of an access token.
@@ -131,7 +131,7 @@ func (t *AccessTokens) Check(ctx context.Context, authorization string) (*Claims
 
 // header returns the kid of what is signed as this type, and by the algorithm.
 func header(jws, typ string) (string, error) {
-	parsed, err := jose.ParseSigned(jws)
+	parsed, err := jose.ParseSigned(jws, []jose.SignatureAlgorithm{algorithm})
 	if err != nil {
 		return "", err
 	}
@@ -150,7 +150,8 @@ func header(jws, typ string) (string, error) {
 	return protected.KeyID, nil
 }
 
-// statement returns the claims of what else Signet signed.
+// statement returns the claims of what Signet signed for its feed, which has an issuer and audience
+// of its own. A Signet of before names the issuer, which counts until the next release.
 func (t *AccessTokens) statement(ctx context.Context, jws, typ string) ([]byte, error) {
 	if _, err := header(jws, typ); err != nil {
 		return nil, err
@@ -160,14 +161,21 @@ func (t *AccessTokens) statement(ctx context.Context, jws, typ string) ([]byte, 
 		return nil, err
 	}
 	var claims struct {
-		Issuer  string `json:"iss"`
-		Expires *int64 `json:"exp"`
+		Issuer   string          `json:"iss"`
+		Audience json.RawMessage `json:"aud"`
+		Expires  *int64          `json:"exp"`
 	}
 	if err := json.Unmarshal(payload, &claims); err != nil {
 		return nil, err
 	}
-	if claims.Issuer != t.issuer {
+	feed := t.issuer + "/revocations"
+	if claims.Issuer != feed && claims.Issuer != t.issuer {
 		return nil, fmt.Errorf("the issuer is %q", claims.Issuer)
+	}
+	var audience string
+	isForFeed := json.Unmarshal(claims.Audience, &audience) == nil && audience == feed
+	if claims.Issuer == feed && !isForFeed {
+		return nil, errors.New("not for followers of the feed")
 	}
 	if claims.Expires != nil && time.Now().Add(-leeway).Unix() >= *claims.Expires {
 		return nil, errors.New("it has expired")

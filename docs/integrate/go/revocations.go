@@ -17,6 +17,7 @@ import (
 	"math"
 	"math/rand"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +28,11 @@ import (
 const (
 	longestSnapshot = 64 << 20
 	longestEvent    = 1 << 20
+	// More histories than this are not Signet's.
+	mostLanes = 64
 )
+
+var errTooLarge = fmt.Errorf("the snapshot has more than %d bytes", longestSnapshot)
 
 // Revocations is what is known to be revoked.
 type Revocations struct {
@@ -42,14 +47,21 @@ type Revocations struct {
 	// scope revocations:read.
 	Authorize func(*http.Request) error
 
-	mutex    sync.RWMutex
-	entries  map[entryKey]entryValue
-	epoch    string
-	seq      int64
-	etag     string
-	knownAt  time.Time // all that had happened until then is known
-	askedAt  time.Time
-	purgedAt time.Time
+	mutex      sync.RWMutex
+	lanes      map[string]*lane
+	namesLanes bool // a Signet of before does not
+	purgedAt   time.Time
+}
+
+// lane is one of the histories that the feed consists of, each with numbers of its own. There is one,
+// "0", and there may be more.
+type lane struct {
+	entries map[entryKey]entryValue
+	epoch   string
+	seq     int64
+	etag    string
+	knownAt time.Time // all that had happened until then is known
+	askFrom time.Time // when the snapshot may be asked for again
 }
 
 type entryKey struct{ claim, value string }
@@ -58,17 +70,19 @@ type entryValue struct{ before, exp int64 }
 
 // statement is what a snapshot and a change have in common.
 type statement struct {
+	Lane        string                       `json:"lane"`
 	Epoch       string                       `json:"epoch"`
+	FirstSeq    *int64                       `json:"first_seq"`
 	Seq         int64                        `json:"seq"`
 	Revocations []map[string]json.RawMessage `json:"revocations"`
 }
 
 // Start begins to listen, and waits a little for the first snapshot.
 func (r *Revocations) Start() {
-	r.entries = map[entryKey]entryValue{}
+	r.lanes = map[string]*lane{"0": {entries: map[entryKey]entryValue{}}}
 	first := make(chan struct{})
 	go func() {
-		if err := r.takeSnapshot(); err != nil {
+		if err := r.takeSnapshot("0"); err != nil {
 			log.Printf("no revocations: %v", err)
 		}
 		close(first)
@@ -84,32 +98,53 @@ func (r *Revocations) Start() {
 func (r *Revocations) IsStale() bool {
 	r.mutex.RLock()
 	defer r.mutex.RUnlock()
-	return r.knownAt.IsZero() || time.Since(r.knownAt) > r.MaxStaleness
+	knownAt := r.knownAt()
+	return knownAt.IsZero() || time.Since(knownAt) > r.MaxStaleness
+}
+
+// knownAt is up to when all is known of every lane.
+func (r *Revocations) knownAt() time.Time {
+	knownAt := r.lanes["0"].knownAt
+	for _, lane := range r.lanes {
+		if lane.knownAt.Before(knownAt) {
+			knownAt = lane.knownAt
+		}
+	}
+	return knownAt
 }
 
 // Covers tells whether the token with these claims, signed by the key kid, is revoked.
 func (r *Revocations) Covers(claims *Claims, kid string) bool {
 	r.mutex.RLock()
 	defer r.mutex.RUnlock()
-	for _, key := range []entryKey{
+	keys := []entryKey{
 		{"sid", claims.SID}, {"jti", claims.JTI}, {"sub", claims.Subject}, {"client_id", claims.ClientID},
-	} {
-		if entry, found := r.entries[key]; found && claims.IssuedAt < entry.before {
+	}
+	for _, lane := range r.lanes {
+		for _, key := range keys {
+			if entry, found := lane.entries[key]; found && claims.IssuedAt < entry.before {
+				return true
+			}
+		}
+		if _, found := lane.entries[entryKey{"kid", kid}]; found {
 			return true
 		}
 	}
-	_, found := r.entries[entryKey{"kid", kid}]
-	return found
+	return false
 }
 
 func (r *Revocations) run() {
 	random := rand.New(rand.NewSource(time.Now().UnixNano()))
-	pause, behind := time.Second, r.epoch == ""
+	pause, behind := time.Second, r.lanes["0"].epoch == ""
 	for {
 		err := error(nil)
 		if behind {
 			// At the start, and as long as there is no stream to be had.
-			err = r.takeSnapshot()
+			for _, name := range r.names() {
+				if err == nil {
+					err = r.takeSnapshot(name)
+				}
+			}
 		}
 		behind = true // unless an event is heard
 		if err == nil {
@@ -127,13 +162,25 @@ func (r *Revocations) run() {
 	}
 }
 
+func (r *Revocations) names() (names []string) {
+	for name := range r.lanes {
+		names = append(names, name)
+	}
+	return names
+}
+
 // listen reads server-sent events (WHATWG HTML 9.2) until the connection ends.
 func (r *Revocations) listen(heard func()) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	silence := time.AfterFunc(r.MaxStaleness/2, cancel)
 	defer silence.Stop()
-	answer, err := r.get(ctx, r.StreamURI, "Last-Event-ID", strconv.FormatInt(r.seq, 10))
+	// Of the other lanes Signet tells where they stand.
+	last := strconv.FormatInt(r.lanes["0"].seq, 10)
+	if r.namesLanes {
+		last = "0:" + last
+	}
+	answer, err := r.get(ctx, r.StreamURI, "Last-Event-ID", last)
 	if err != nil {
 		return err
 	}
@@ -182,20 +229,29 @@ func (r *Revocations) hear(ctx context.Context, name, data string) error {
 		if err := r.read(ctx, data, "secevent+jwt", &change); err != nil {
 			return err
 		}
+		lane, err := r.lane(&change.Lane)
+		if err != nil {
+			return err
+		}
+		first := change.Seq
+		if change.FirstSeq != nil {
+			first = *change.FirstSeq
+		}
 		r.mutex.Lock()
 		// Whatever else is missing, this much is true.
-		add(r.entries, change.Revocations)
-		same := change.Epoch == r.epoch
-		if same && change.Seq == r.seq+1 {
-			r.seq++
+		add(lane.entries, change.Revocations)
+		same := change.Epoch == lane.epoch
+		if same && first <= lane.seq+1 && change.Seq > lane.seq {
+			lane.seq = change.Seq
 		}
-		known := same && change.Seq <= r.seq
+		known := same && change.Seq <= lane.seq
 		r.mutex.Unlock()
 		if !known {
-			return r.catchUp(heardAt)
+			return r.catchUp(change.Lane, heardAt)
 		}
 	case "snapshot", "heartbeat":
 		state := struct {
+			Lane  *string
 			Epoch string
 			Seq   int64
 			Age   float64
@@ -203,39 +259,80 @@ func (r *Revocations) hear(ctx context.Context, name, data string) error {
 		if err := json.Unmarshal([]byte(data), &state); err != nil {
 			return err
 		}
-		if state.Epoch != r.epoch || state.Seq > r.seq {
-			return r.catchUp(heardAt)
+		of := ""
+		if r.namesLanes = state.Lane != nil; r.namesLanes {
+			of = *state.Lane
 		}
-		if name == "heartbeat" {
+		lane, err := r.lane(&of)
+		if err != nil {
+			return err
+		}
+		if state.Epoch != lane.epoch || state.Seq > lane.seq {
+			if err := r.catchUp(of, heardAt); err != nil {
+				return err
+			}
+		} else if name == "heartbeat" {
 			if !(state.Age >= 0 && state.Age < math.MaxInt32) {
 				return errors.New("a heartbeat without an age")
 			}
 			known := heardAt.Add(-time.Duration(state.Age * float64(time.Second)))
 			r.mutex.Lock()
-			if known.After(r.knownAt) {
-				r.knownAt = known
+			if known.After(lane.knownAt) {
+				lane.knownAt = known
 			}
 			r.purge(heardAt)
 			r.mutex.Unlock()
+		}
+		for _, other := range r.names() {
+			// One that is silent may have ended.
+			if other != of && heardAt.Sub(r.lanes[other].knownAt) > r.MaxStaleness/2 {
+				if err := r.catchUp(other, heardAt); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
 }
 
-func (r *Revocations) catchUp(now time.Time) error {
-	// Not more than once a second, however much is missing. The next heartbeat reminds of it.
-	if now.Sub(r.askedAt) <= time.Second {
-		return nil
+// lane finds the lane of this name, "0" where none is named.
+func (r *Revocations) lane(name *string) (*lane, error) {
+	if *name == "" {
+		*name = "0"
 	}
-	return r.takeSnapshot()
+	if found := r.lanes[*name]; found != nil {
+		return found, nil
+	}
+	if len(r.lanes) >= mostLanes {
+		return nil, errors.New("one lane too many")
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	// Nothing of it was missed that was not missed of the others. Its snapshot comes next.
+	met := &lane{entries: map[entryKey]entryValue{}, knownAt: r.knownAt()}
+	r.lanes[*name] = met
+	return met, nil
 }
 
-func (r *Revocations) takeSnapshot() error {
-	start := time.Now()
-	r.askedAt = start
+func (r *Revocations) catchUp(name string, now time.Time) error {
+	// Not more than once a second, however much is missing. The next heartbeat reminds of it.
+	if !now.After(r.lanes[name].askFrom) {
+		return nil
+	}
+	return r.takeSnapshot(name)
+}
+
+func (r *Revocations) takeSnapshot(name string) error {
+	start, lane := time.Now(), r.lanes[name]
+	lane.askFrom = start.Add(time.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	answer, err := r.get(ctx, r.SnapshotURI, "If-None-Match", r.etag)
+	uri := r.SnapshotURI
+	if name != "0" {
+		// The first lane has no name for a Signet of before, which knows no others.
+		uri += "?lane=" + url.QueryEscape(name)
+	}
+	answer, err := r.get(ctx, uri, "If-None-Match", lane.etag)
 	if err != nil {
 		return err
 	}
@@ -249,12 +346,23 @@ func (r *Revocations) takeSnapshot() error {
 			return err
 		}
 		if len(body) > longestSnapshot {
-			return errors.New("the snapshot does not end")
+			// What is held stays in effect, and its age grows, as with any failed fetch. It is not
+			// asked for every second, and the stream goes on.
+			lane.askFrom = start.Add(10 * time.Second)
+			log.Printf("revocations_too_large: %v", errTooLarge)
+			return nil
 		}
 		if err := r.read(ctx, string(body), "revocations+jwt", &snapshot); err != nil {
 			return err
 		}
+		if snapshot.Lane != name && !(snapshot.Lane == "" && name == "0") {
+			return errors.New("the snapshot of another lane")
+		}
 	default:
+		if answer.StatusCode == http.StatusNotFound && name != "0" {
+			r.end(name)
+			return nil
+		}
 		return fmt.Errorf("the snapshot's status is %s", answer.Status)
 	}
 	age, err := strconv.ParseUint(answer.Header.Get("Age"), 10, 31)
@@ -266,14 +374,24 @@ func (r *Revocations) takeSnapshot() error {
 	if answer.StatusCode == http.StatusOK {
 		// Entries are never taken back, and another instance may lag a little. Another epoch is
 		// another history.
-		if snapshot.Epoch != r.epoch {
-			r.entries = map[entryKey]entryValue{}
+		if snapshot.Epoch != lane.epoch {
+			lane.entries = map[entryKey]entryValue{}
 		}
-		add(r.entries, snapshot.Revocations)
-		r.epoch, r.seq, r.etag = snapshot.Epoch, snapshot.Seq, answer.Header.Get("ETag")
+		add(lane.entries, snapshot.Revocations)
+		lane.epoch, lane.seq, lane.etag = snapshot.Epoch, snapshot.Seq, answer.Header.Get("ETag")
 	}
-	r.knownAt = start.Add(-time.Duration(age) * time.Second)
+	lane.knownAt = start.Add(-time.Duration(age) * time.Second)
 	return nil
+}
+
+// end forgets a lane that is no more. What it told stays in effect.
+func (r *Revocations) end(name string) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for key, entry := range r.lanes[name].entries {
+		r.lanes["0"].entries[key] = entry
+	}
+	delete(r.lanes, name)
 }
 
 func (r *Revocations) read(ctx context.Context, jws, typ string, claims *statement) error {
@@ -305,10 +423,12 @@ func (r *Revocations) purge(now time.Time) {
 		return
 	}
 	r.purgedAt = now
-	for key, entry := range r.entries {
-		// Keys stay: a library may hold on to one for longer than Signet publishes it.
-		if entry.exp <= now.Unix() && key.claim != "kid" {
-			delete(r.entries, key)
+	for _, lane := range r.lanes {
+		for key, entry := range lane.entries {
+			// Keys stay: a library may hold on to one for longer than Signet publishes it.
+			if entry.exp <= now.Unix() && key.claim != "kid" {
+				delete(lane.entries, key)
+			}
 		}
 	}
 }

@@ -99,9 +99,8 @@ class AccessTokens:
         if header.get("typ") != typ or not header.get("kid"):
             raise jwt.InvalidTokenError("not what is expected here")
         key = self._key(header["kid"])
-        claims = jwt.decode(
-            jws, key, algorithms=[ALGORITHM], issuer=self._issuer, leeway=LEEWAY, **rules
-        )
+        rules.setdefault("issuer", self._issuer)
+        claims = jwt.decode(jws, key, algorithms=[ALGORITHM], leeway=LEEWAY, **rules)
         return header["kid"], claims
 
     def _key(self, kid):
@@ -133,8 +132,14 @@ class AccessTokens:
         self._fetched_at = time.monotonic()
 
     def _claims(self, jws, typ):
+        """The claims of what is signed for the feed: it has an issuer and audience of its own. A Signet
+        of before names the issuer, which counts until the next release."""
+        feed = f"{self._issuer}/revocations"
         options = {"require": ["iss", "iat"], "verify_aud": False}
-        return self._verify(jws, typ, options=options)[1]
+        claims = self._verify(jws, typ, issuer=[feed, self._issuer], options=options)[1]
+        if claims["iss"] == feed and claims.get("aud") not in (feed, [feed]):
+            raise jwt.InvalidAudienceError("not for followers of the feed")
+        return claims
 
 
 def require_scope(claims, word):

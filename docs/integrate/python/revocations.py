@@ -12,6 +12,7 @@ import random
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 # What is longer than this is not Signet's, or not meant to be held in memory.
 LONGEST_SNAPSHOT = 64 * 1024 * 1024
 LONGEST_EVENT = 1024 * 1024
+# More histories than this are not Signet's.
+MOST_LANES = 64
 # Members of an entry, and the claim that it is about. What a newer Signet may add is passed over.
 SHAPES = {
     frozenset({"sid", "exp"}): "sid",
@@ -29,9 +32,25 @@ SHAPES = {
 }
 
 
+class TooLarge(Exception):
+    """The snapshot is longer than LONGEST_SNAPSHOT."""
+
+
+class Lane:
+    """One of the histories that the feed consists of, each with numbers of its own. There is one,
+    "0", and there may be more."""
+
+    def __init__(self, known_at):
+        self.entries = {}  # (claim, value): (before, exp)
+        self.epoch, self.seq, self.etag = None, 0, None
+        self.known_at = known_at  # all that had happened until then is known
+        self.ask_from = -math.inf  # when the snapshot may be asked for again
+
+
 class Revocations:
-    """`verify(jws, typ)` returns the claims of what Signet signed, or raises. `headers()` gives the
-    headers of requests, for a Signet that tells only clients with the scope revocations:read."""
+    """`verify(jws, typ)` returns the claims of what Signet signed for its feed, or raises. `headers()`
+    gives the headers of requests, for a Signet that tells only clients with the scope
+    revocations:read."""
 
     def __init__(self, issuer, metadata, verify, max_staleness=10.0, headers=dict):
         self._snapshot_uri = metadata.get("revocations_uri", f"{issuer}/revocations")
@@ -40,10 +59,8 @@ class Revocations:
         self._headers = headers
         # A connection that is silent for so long is dead. Heartbeats come every 2 seconds.
         self._silence = max_staleness / 2
-        self._entries = {}  # (claim, value): (before, exp)
-        self._epoch, self._seq, self._etag = None, 0, None
-        self._known_at = -math.inf  # all that had happened until then is known
-        self._asked_at = -math.inf
+        self._lanes = {"0": Lane(-math.inf)}
+        self._names_lanes = False  # a Signet of before does not
         self._purged_at = 0.0
         self._first = threading.Event()
 
@@ -54,16 +71,19 @@ class Revocations:
 
     def age(self):
         """Seconds for which something may have been missed."""
-        return time.monotonic() - self._known_at
+        return time.monotonic() - min(lane.known_at for lane in list(self._lanes.values()))
 
     def covers(self, claims, kid):
         """Whether the token with these claims, signed by the key `kid`, is revoked."""
-        entries = self._entries
-        for claim in ("sid", "jti", "sub", "client_id"):
-            before, _ = entries.get((claim, claims.get(claim)), (-math.inf, 0))
-            if claims["iat"] < before:
+        for lane in list(self._lanes.values()):
+            entries = lane.entries
+            for claim in ("sid", "jti", "sub", "client_id"):
+                before, _ = entries.get((claim, claims.get(claim)), (-math.inf, 0))
+                if claims["iat"] < before:
+                    return True
+            if ("kid", kid) in entries:
                 return True
-        return ("kid", kid) in entries
+        return False
 
     def _run(self):
         pause, behind = 1.0, True
@@ -71,9 +91,12 @@ class Revocations:
             try:
                 if behind:
                     # At the start, and as long as there is no stream to be had.
-                    self._take_snapshot()
+                    for name in list(self._lanes):
+                        self._take_snapshot(name)
                 behind = True  # unless an event is heard
-                with self._open(self._stream_uri, {"Last-Event-ID": str(self._seq)}) as stream:
+                # Of the other lanes Signet tells where they stand.
+                last = ("0:" if self._names_lanes else "") + str(self._lanes["0"].seq)
+                with self._open(self._stream_uri, {"Last-Event-ID": last}) as stream:
                     for name, data in events(stream):
                         self._hear(name, data)
                         pause, behind = 1.0, False
@@ -84,56 +107,87 @@ class Revocations:
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, max(1.0, self._silence / 2))
 
-    def _hear(self, name, data):
+    def _hear(self, event, data):
         now = time.monotonic()
-        if name == "revocation":
+        if event == "revocation":
             change = self._verify(data, "secevent+jwt")
+            name, lane = self._lane(change)
             # Whatever else is missing, this much is true.
-            self._add(self._entries, change["revocations"])
-            same = change["epoch"] == self._epoch
-            if same and change["seq"] == self._seq + 1:
-                self._seq += 1
-            elif not same or change["seq"] > self._seq:
-                self._catch_up(now)
-        elif name in ("snapshot", "heartbeat"):
+            self._add(lane.entries, change["revocations"])
+            first, last = change.get("first_seq", change["seq"]), change["seq"]
+            same = change["epoch"] == lane.epoch
+            if same and first <= lane.seq + 1:
+                lane.seq = max(lane.seq, last)
+            elif not same or last > lane.seq:
+                self._catch_up(name, now)
+        elif event in ("snapshot", "heartbeat"):
             state = json.loads(data)
-            if state["epoch"] != self._epoch or state["seq"] > self._seq:
-                self._catch_up(now)
-            elif name == "heartbeat":
-                self._known_at = max(self._known_at, now - max(0.0, state["age"]))
+            self._names_lanes = "lane" in state
+            name, lane = self._lane(state)
+            if state["epoch"] != lane.epoch or state["seq"] > lane.seq:
+                self._catch_up(name, now)
+            elif event == "heartbeat":
+                lane.known_at = max(lane.known_at, now - max(0.0, state["age"]))
                 self._purge(now)
+            for other in list(self._lanes):
+                # One that is silent may have ended.
+                if other != name and now - self._lanes[other].known_at > self._silence:
+                    self._catch_up(other, now)
 
-    def _catch_up(self, now):
+    def _lane(self, document):
+        name = document.get("lane", "0")
+        if name not in self._lanes:
+            if not isinstance(name, str) or len(self._lanes) >= MOST_LANES:
+                raise ValueError("a lane that is none, or one too many")
+            # Nothing of it was missed that was not missed of the others. Its snapshot comes next.
+            self._lanes[name] = Lane(min(lane.known_at for lane in self._lanes.values()))
+        return name, self._lanes[name]
+
+    def _catch_up(self, name, now):
         # Not more than once a second, however much is missing. The next heartbeat reminds of it.
-        if now > self._asked_at + 1.0:
-            self._take_snapshot()
+        if now > self._lanes[name].ask_from:
+            self._take_snapshot(name)
 
-    def _take_snapshot(self):
-        self._asked_at = start = time.monotonic()
+    def _take_snapshot(self, name):
+        lane, start = self._lanes[name], time.monotonic()
+        lane.ask_from = start + 1.0
+        # The first lane has no name for a Signet of before, which knows no others.
+        query = "" if name == "0" else "?lane=" + urllib.parse.quote(name, safe="")
+        headers = {"If-None-Match": lane.etag} if lane.etag else {}
         try:
-            answer = self._open(self._snapshot_uri, {"If-None-Match": self._etag} if self._etag else {})
+            answer = self._open(self._snapshot_uri + query, headers)
         except urllib.error.HTTPError as error:
             error.close()
+            if error.code == 404 and name != "0":
+                # The lane has ended. What it told stays in effect.
+                self._lanes["0"].entries.update(lane.entries)
+                del self._lanes[name]
+                return
             if error.code != 304:
                 raise
-            self._known_at = start - float(error.headers.get("Age", 0))
+            lane.known_at = start - float(error.headers.get("Age", 0))
             return
-        with answer:
-            body = bytearray()
-            while chunk := answer.read(65536):
-                body += chunk
-                if len(body) > LONGEST_SNAPSHOT or time.monotonic() > start + 60:
-                    raise ValueError("the snapshot does not end")
+        try:
+            with answer:
+                body = read(answer, start + 60)
+        except TooLarge as error:
+            # What is held stays in effect, and its age grows, as with any failed fetch. It is not
+            # asked for every second, and the stream goes on.
+            lane.ask_from = start + 10.0
+            log.error("revocations_too_large: %s", error)
+            return
         snapshot = self._verify(body.decode("ascii"), "revocations+jwt")
+        if snapshot.get("lane", "0") != name:
+            raise ValueError("the snapshot of another lane")
         # Entries are never taken back, and another instance may lag a little. Another epoch is
         # another history.
-        same = snapshot["epoch"] == self._epoch
-        entries = self._entries if same else {}
+        same = snapshot["epoch"] == lane.epoch
+        entries = lane.entries if same else {}
         self._add(entries, snapshot["revocations"])
-        self._entries = entries
-        self._epoch, self._seq = snapshot["epoch"], snapshot["seq"]
-        self._etag = answer.headers.get("ETag")
-        self._known_at = start - float(answer.headers.get("Age", 0))
+        lane.entries = entries
+        lane.epoch, lane.seq = snapshot["epoch"], snapshot["seq"]
+        lane.etag = answer.headers.get("ETag")
+        lane.known_at = start - float(answer.headers.get("Age", 0))
         self._first.set()
 
     @staticmethod
@@ -149,13 +203,26 @@ class Revocations:
         if now < self._purged_at + 60:
             return
         self._purged_at, wall = now, time.time()
-        # Keys stay: a library may hold on to one for longer than Signet publishes it.
-        kept = {k: v for k, v in self._entries.items() if v[1] > wall or k[0] == "kid"}
-        self._entries = kept
+        for lane in self._lanes.values():
+            # Keys stay: a library may hold on to one for longer than Signet publishes it.
+            kept = {k: v for k, v in lane.entries.items() if v[1] > wall or k[0] == "kid"}
+            lane.entries = kept
 
     def _open(self, uri, headers):
         request = urllib.request.Request(uri, headers={**self._headers(), **headers})
         return urllib.request.urlopen(request, timeout=self._silence)
+
+
+def read(answer, deadline):
+    """The body, within bounds."""
+    body = bytearray()
+    while chunk := answer.read(65536):
+        body += chunk
+        if len(body) > LONGEST_SNAPSHOT:
+            raise TooLarge(f"the snapshot has more than {LONGEST_SNAPSHOT} bytes")
+        if time.monotonic() > deadline:
+            raise ValueError("the snapshot does not end")
+    return body
 
 
 def events(stream):

@@ -10,11 +10,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::cell;
 use super::import::Fields;
 use crate::app::Stores;
 use crate::audit::By;
 use crate::time::Timestamp;
-use crate::users::{Metadata, User, UserStore, email};
+use crate::users::{Metadata, User, UserStore};
 
 /// How many users one page of the store has.
 const PAGE: i64 = 500;
@@ -76,7 +77,7 @@ async fn write_all(
     loop {
         let page = users.list(&after, PAGE).await.context("the users cannot be read")?;
         let Some(last) = page.last() else { break };
-        after = email::key_of(&last.email);
+        after = last.email_key.clone();
         for user in &page {
             writer.write(&Row::of(user, with_hashes))?;
         }
@@ -138,17 +139,18 @@ impl<W: Write> Writer<W> {
                 lines.write_all(b"\n")
             }
             Self::Table(table) => {
-                table.write_field(row.id.to_string())?;
-                table.write_field(row.email)?;
-                table.write_field(row.name.unwrap_or_default())?;
+                let mut write = |text: &str| table.write_field(&*cell::neutralise(text));
+                write(&row.id.to_string())?;
+                write(row.email)?;
+                write(row.name.unwrap_or_default())?;
                 if let Some(hash) = row.password_hash {
-                    table.write_field(hash)?;
+                    write(hash)?;
                 }
-                table.write_field(row.roles.join(" "))?;
-                table.write_field(row.disabled.to_string())?;
-                table.write_field(row.email_verified.to_string())?;
-                table.write_field(&row.created_at)?;
-                table.write_field(serde_json::to_string(row.metadata)?)?;
+                write(&row.roles.join(" "))?;
+                write(&row.disabled.to_string())?;
+                write(&row.email_verified.to_string())?;
+                write(&row.created_at)?;
+                write(&serde_json::to_string(row.metadata)?)?;
                 Ok(table.write_record(None::<&[u8]>)?)
             }
         }

@@ -1,15 +1,23 @@
-//! `signet users import`: users from JSON Lines, CSV or a Django dump. Each batch is committed by
+//! `signet users import`: users from JSON, CSV, or the files of other systems. Each batch is committed by
 //! itself and an account that is there is left as it is, so an import that was cut off is taken up
 //! by the same command.
 
+mod auth0;
 mod claims;
+mod clerk;
+mod dates;
 mod django;
 mod dump;
 mod fields;
+mod json;
+mod keycloak;
 mod lines;
+mod members;
 mod progress;
 mod reading;
+mod records;
 mod report;
+mod rules;
 mod source;
 mod table;
 
@@ -26,13 +34,16 @@ use crate::accounts::import::{Imported, Outcome};
 use crate::app::Stores;
 use crate::audit::By;
 use crate::config::Config;
+use crate::roles::Role;
 use crate::storage::StorageError;
 use crate::time::{Clock, Timestamp};
+use crate::tokens::scope;
 use claims::Claims;
 pub use fields::Fields;
 use progress::Progress;
 use reading::{Entry, Format, Job, Reading};
 use report::Report;
+use rules::Rules;
 
 /// How long to wait before each further attempt where the database does not answer.
 const ATTEMPTS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
@@ -45,8 +56,8 @@ const PAGE: i64 = 1000;
 pub struct Arguments {
     /// The file; - for standard input.
     file: PathBuf,
-    /// How it is written; told by its name if absent: .jsonl, .ndjson, .csv, .json for a Django
-    /// dump.
+    /// How it is written; told by its name if absent: .jsonl, .ndjson, .csv, .json for a list of
+    /// users or a Django dump.
     #[arg(long)]
     format: Option<Format>,
     /// Only say what would happen.
@@ -61,6 +72,9 @@ pub struct Arguments {
     /// Give Django's superusers the role admin, which administers Signet.
     #[arg(long)]
     superusers_are_admins: bool,
+    /// Keep roles that administer Signet, which are left out otherwise.
+    #[arg(long)]
+    keep_administrators: bool,
     /// The summary as JSON.
     #[arg(long)]
     json: bool,
@@ -75,7 +89,12 @@ pub async fn run(
     now: Timestamp,
 ) -> Result<()> {
     let (json, dry_run) = (arguments.json, arguments.dry_run);
-    let job = job(&arguments, now)?;
+    let administrators = match arguments.keep_administrators {
+        true => Vec::new(),
+        false => administrators(stores).await?,
+    };
+    let rules = Rules { now, administrators: administrators.into() };
+    let job = job(&arguments, rules)?;
     let read = Arc::default();
     let progress = Progress::new(Arc::clone(&read), source::length(&job.path));
     let reading = Reading::start(job.clone(), read)?;
@@ -96,7 +115,14 @@ pub async fn run(
     }
 }
 
-fn job(arguments: &Arguments, now: Timestamp) -> Result<Job> {
+/// The names of the roles whose holders administer Signet.
+async fn administrators(stores: &Stores) -> Result<Vec<String>> {
+    let roles = stores.roles.list().await.context("the roles cannot be read")?;
+    let administers = |role: &Role| role.is_built_in() || role.scope.contains(scope::ADMIN);
+    Ok(roles.into_iter().filter(administers).map(|role| role.name).collect())
+}
+
+fn job(arguments: &Arguments, rules: Rules) -> Result<Job> {
     let path = arguments.file.clone();
     let format = arguments.format.or_else(|| Format::of(&path)).with_context(|| {
         format!("how {} is written cannot be told by its name: use --format", path.display())
@@ -107,7 +133,7 @@ fn job(arguments: &Arguments, now: Timestamp) -> Result<Job> {
         bail!("--django-model and --superusers-are-admins are for Django dumps");
     }
     let django = django::Options { model, superusers_are_admins };
-    Ok(Job { path, format, django, now })
+    Ok(Job { path, format, django, rules })
 }
 
 /// An import under way.

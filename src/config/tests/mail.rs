@@ -31,6 +31,19 @@ fn mail_is_off_or_goes_by_files_or_by_a_server() {
         let smtp = smtp(&[("SIGNET__MAIL__SMTP__HOST", loopback), off]).unwrap();
         assert_eq!(smtp.host, loopback);
     }
+    let hello = |more: &[(&str, &str)]| smtp(&[&[host], more].concat()).unwrap().hello;
+    assert_eq!(hello(&[]), "127.0.0.1");
+    assert_eq!(hello(&[("SIGNET__ISSUER", "https://id.example.com:8443/x")]), "id.example.com");
+    assert_eq!(hello(&[("SIGNET__ISSUER", "http://[::1]:8080")]), "::1");
+    for (named, sent) in [
+        ("mail.example.com", "mail.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[192.0.2.1]", "192.0.2.1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+    ] {
+        assert_eq!(hello(&[("SIGNET__MAIL__SMTP__HELLO", named)]), sent);
+    }
     let required =
         [("SIGNET__MAIL__TRANSPORT", "off"), ("SIGNET__SIGNUP__REQUIRE_VERIFIED_EMAIL", "true")];
     let said = messages(load(None, &required));
@@ -58,6 +71,8 @@ fn bad_values_are_refused_with_a_reason() {
         ("MAIL__GIVE_UP_AFTER", "30d", "mail.give_up_after must be from 1m to 14days"),
         ("MAIL__OUTBOX_LIMIT", "1", "mail.outbox_limit must be from 100 to 1000000"),
         ("MAIL__SMTP__HOST", "smtp.example.com:587", "must be a host name or address, without a"),
+        ("MAIL__SMTP__HELLO", "a b", "mail.smtp.hello must be a host name or address"),
+        ("MAIL__SMTP__HELLO", "a\r\nQUIT", "mail.smtp.hello must be a host name or address"),
         ("MAIL__SMTP__TLS", "ssl", "must be starttls or tls or off, not \"ssl\""),
         ("MAIL__SMTP__USERNAME", "signet", "mail.smtp.password is required with"),
         ("MAIL__SMTP__PASSWORD", "hunter2", "mail.smtp.username is required with"),

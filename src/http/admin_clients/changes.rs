@@ -334,6 +334,7 @@ async fn run<T: 'static>(
 }
 
 fn shown(mut response: HttpResponseBuilder, client: &Client) -> HttpResponseBuilder {
-    response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header(ETag(etag(client)));
+    response.insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL));
+    response.insert_header(ETag(etag(client)));
     response
 }

@@ -11,16 +11,19 @@ use super::unknown;
 use crate::app::App;
 use crate::audit::{Actor, By};
 use crate::custody::{
-    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, RewrapView, RotationView,
-    Turn, Why,
+    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, Revoke, RewrapView,
+    RotationView, Turn, Why,
 };
+use crate::http::account::is_present_password;
 use crate::http::administrator::{administrator, asked, shown};
+use crate::http::bearer::BearerError;
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::openapi::Span;
 use crate::keys::Algorithm;
 use crate::keys::algorithm::UnknownAlgorithm;
+use crate::time::Timestamp;
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
 const LONGEST_IMPORT: usize = 64 * 1024;
@@ -117,7 +120,7 @@ pub async fn retire(
     Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
 }
 
-/// Why a key is revoked.
+/// Why a key is revoked, and when a new one takes over.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "reason": "the backup of 30 January was stolen" }))]
@@ -125,12 +128,17 @@ pub struct RevokeBody {
     /// Kept in the audit trail.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
+    /// How long the new key is published before it takes over, at most 90 days; if absent, the longer
+    /// of `keys.jwks_max_age` and 15 minutes, and 30 seconds more. With `0s` it signs at once, and
+    /// clients that do not fetch keys so soon refuse its tokens for minutes.
+    handover_in: Option<Span>,
 }
 
 /// Take a compromised key out of JWKS at once
 ///
 /// The spare signs from now on. Tokens of the revoked key are dead, which may be the one that made
-/// this request.
+/// this request. Many verifiers drop a key only when a `kid` that they do not know makes them fetch
+/// JWKS, so a new key is published, and takes over after `handover_in`.
 #[utoipa::path(
     post, path = "/admin/keys/{kid}/revoke", tag = "Administration: keys",
     operation_id = "revoke_key",
@@ -146,10 +154,17 @@ pub struct RevokeBody {
             "active_kid": "Zp1g7dVtQwYb4mHk0cN8sT3xRj5uEoLfA9iGv2nWqK6",
             "active_published_at": "2026-01-01T09:30:00Z",
             "active_in_all_caches_at": "2026-01-01T09:40:05Z",
-            "gone_from_all_caches_at": "2026-01-31T09:40:00Z",
+            "handover_kid": "Bw0fU2mXh7sKcQ9dVt3yJrLgN5pZaE1oTiC8xM4vRkS",
+            "handover_at": "2026-01-31T09:45:31Z",
+            "verifiers": [{
+                "clients": "go-oidc 3, zitadel/oidc",
+                "until": "2026-01-31T09:45:31Z",
+                "seconds": 931,
+                "needs_new_token": true,
+            }],
         })),
-        (status = 400, description = "No reason"),
-        (status = 404, description = "There is none such"),
+        (status = 400, description = "No reason, or a `handover_in` of more than 90 days"),
+        (status = 404, description = "No key has this name."),
         (status = 409, description = "It is retired already"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
@@ -163,13 +178,13 @@ pub async fn revoke(
     let fields = Fields::read(&request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let reason = fields.required("reason").unwrap_or_default();
+    let revoke = Revoke { reason, handover_in: fields.duration("handover_in") };
     fields.finish()?;
-    let revoked = kid.clone();
     let revoke =
-        async move |custody: &Custody, by: By<'_>| custody.revoke(&revoked, &reason, by, now).await;
-    let done = change(&app, &request, actor, revoke).await?;
-    let view = RevocationView::new(kid.into_inner(), &done, app.custody.keys.policy(), now);
-    Ok(shown(&view))
+        async move |custody: &Custody, by: By<'_>| custody.revoke(&kid, &revoke, by, now).await;
+    let revoked = change(&app, &request, actor.clone(), revoke).await?;
+    let hand_over = async move |custody: &Custody, _: By<'_>| Ok(custody.hand_over(&revoked).await);
+    Ok(shown(&change(&app, &request, actor, hand_over).await?))
 }
 
 /// A key that was made elsewhere.
@@ -197,6 +212,9 @@ pub struct ImportBody {
     activate_in: Option<Span>,
     /// How long a public key stays published; as long as a token can live if absent.
     verify_for: Option<Span>,
+    /// The administrator's own password; needed for a public key.
+    #[schema(format = Password)]
+    current_password: Option<String>,
     /// Also sooner than verifiers can follow.
     force: Option<bool>,
     /// Why; needed where it is forced, and kept in the audit trail.
@@ -206,7 +224,9 @@ pub struct ImportBody {
 
 /// Bring in an RSA key from elsewhere
 ///
-/// A public key only verifies: tokens of an issuer whose place Signet takes.
+/// A public key only verifies: tokens of an issuer whose place Signet takes. Whoever holds its other
+/// half signs what resource servers accept, so it needs `current_password`, and no client can do it in
+/// its own name.
 #[utoipa::path(
     post, path = "/admin/keys/import", tag = "Administration: keys",
     operation_id = "import_key",
@@ -219,7 +239,10 @@ pub struct ImportBody {
             "retires_at": null,
         })),
         (status = 400, description = "Bad fields, or a key that is weak or cannot be read"),
+        (status = 403, description = "The token does not administer Signet, or is a client's own and \
+            the key only verifies"),
         (status = 409, description = "A key of this name is there already"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -238,6 +261,9 @@ pub async fn import(
         turn: turn(&mut fields),
         verify_for: fields.duration("verify_for"),
     };
+    if import.only_verifies() {
+        check_present_password(&app, &request, &actor, &mut fields, now).await?;
+    }
     fields.finish()?;
     let import = async move |custody: &Custody, by: By<'_>| custody.import(import, by, now).await;
     let view = ImportView::from(change(&app, &request, actor, import).await?);
@@ -250,6 +276,27 @@ pub async fn import(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::LOCATION, location))
         .json(view))
+}
+
+/// Notes in `fields` that `current_password` is missing or wrong. Whoever has found an administrator's
+/// token must not be able to sign in Signet's name for as long as the key stays.
+async fn check_present_password(
+    app: &Data<App>,
+    request: &HttpRequest,
+    actor: &Actor,
+    fields: &mut Fields,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    let Actor::User(id) = actor else { return Err(BearerError::NotAPerson.into()) };
+    let password = fields.password("current_password");
+    // A hash is dear: only where nothing else is wrong.
+    let Some(password) = password.filter(|_| !fields.has_errors()) else { return Ok(()) };
+    let user = app.authorization_server.users.find(*id).await?.ok_or(BearerError::Invalid)?;
+    let origin = extract::origin(request, app);
+    if !is_present_password(app, &user, password, &origin, now).await? {
+        fields.reject("current_password", "is not the present password");
+    }
+    Ok(())
 }
 
 /// All but what RFC 3986 section 2.3 calls unreserved.

@@ -90,7 +90,7 @@ pub async fn create(
 
     let server = &app.authorization_server;
     // Looked up before the hash, which is dear; the insert decides, should two come at once.
-    if server.users.find_by_email_key(email.key()).await?.is_some() {
+    if server.users.find_by_address(email.address()).await?.is_some() {
         return Err(ChangeError::Taken.into());
     }
     let password_hash = match password {

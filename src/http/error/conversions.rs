@@ -2,9 +2,10 @@
 
 use actix_web::http::StatusCode;
 
-use super::{Headers, OAuthError, Problem, UNAVAILABLE};
+use super::{FieldError, Headers, OAuthError, Problem, UNAVAILABLE};
 use crate::accounts::RolesError;
 use crate::accounts::administration::ChangeError;
+use crate::attempts::AttemptError;
 use crate::clients::MalformedCredentials;
 use crate::custody::CustodyError;
 use crate::http::extract::BodyError;
@@ -26,7 +27,7 @@ impl From<TokenError> for OAuthError {
             TokenError::UnauthorizedClient => bad_request("unauthorized_client"),
             TokenError::InvalidGrant(_) => bad_request("invalid_grant"),
             TokenError::InvalidScope(_) => bad_request("invalid_scope"),
-            TokenError::InvalidTarget => bad_request("invalid_target"),
+            TokenError::InvalidTarget(_) => bad_request("invalid_target"),
             TokenError::InvalidClient { basic } => {
                 // RFC 6749 section 5.2 asks for the challenge where the header was tried.
                 let www_authenticate = basic.then_some("Basic realm=\"signet\"");
@@ -50,6 +51,15 @@ impl From<CheckError> for Problem {
             CheckError::Limited(limited) => Self::limited(limited),
             CheckError::Hashing(error) => error.into(),
             CheckError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<AttemptError> for Problem {
+    fn from(error: AttemptError) -> Self {
+        match error {
+            AttemptError::Limited(limited) => Self::limited(limited),
+            AttemptError::Storage(error) => error.into(),
         }
     }
 }
@@ -124,6 +134,10 @@ impl From<RegistrarError> for Problem {
     fn from(error: RegistrarError) -> Self {
         let status = match error {
             RegistrarError::Storage(error) => return error.into(),
+            RegistrarError::AdminAudience(_) => {
+                let (field, message) = ("audiences".into(), error.to_string());
+                return Self::invalid_fields(vec![FieldError { field, message }]);
+            }
             RegistrarError::Stale => StatusCode::PRECONDITION_FAILED,
             RegistrarError::Overlap => StatusCode::BAD_REQUEST,
             RegistrarError::Taken(_)
@@ -165,6 +179,7 @@ impl From<KeysError> for Problem {
             #[cfg(feature = "pkcs11")]
             KeysError::Token(_) => Self::unavailable(UNAVAILABLE).because(&error),
             KeysError::Sealed(..)
+            | KeysError::Unverified(..)
             | KeysError::NoToken(_)
             | KeysError::Key(_)
             | KeysError::NoneActive => Self::internal().because(&error),
@@ -184,6 +199,7 @@ impl From<Refusal> for Problem {
             | Refusal::Live
             | Refusal::InUse(_)
             | Refusal::Retired
+            | Refusal::Authentic
             | Refusal::Known(_) => StatusCode::CONFLICT,
         };
         Self::new(status, refusal.to_string())

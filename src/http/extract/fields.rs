@@ -77,7 +77,8 @@ impl Fields {
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, BodyError> {
-        Self::parse(body(request, payload, &[MediaType::Json], longest).await?)
+        let (text, _) = body(request, payload, &[MediaType::Json], longest).await?;
+        Self::parse(text)
     }
 
     /// The same for a change, which may be called a merge patch (RFC 7396) as well.
@@ -87,7 +88,8 @@ impl Fields {
         payload: Payload,
     ) -> Result<Self, BodyError> {
         let media_types = &[MediaType::Json, MediaType::MergePatch];
-        Self::parse(body(request, payload, media_types, longest).await?)
+        let (text, _) = body(request, payload, media_types, longest).await?;
+        Self::parse(text)
     }
 
     fn parse(text: Secret<String>) -> Result<Self, BodyError> {
@@ -120,6 +122,14 @@ impl Fields {
                 self.required(name);
                 None
             }
+        }
+    }
+
+    /// The same where it may be absent or null.
+    pub fn password_if_any(&mut self, name: &'static str) -> Option<Password> {
+        match self.members.get(name) {
+            None | Some(Value::Null) => None,
+            Some(_) => self.password(name),
         }
     }
 

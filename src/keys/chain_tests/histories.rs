@@ -2,24 +2,29 @@
 //! long ago, some of them cut off before they commit.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::{at, seconds};
-use crate::keys::chain::{Chain, Lead, Link, Refusal, Rules};
+use crate::keys::chain::{Chain, Lead, Link, Owed, Refusal, Rules};
 use crate::keys::rotation::{NOT_PLANNED, State};
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// What is owed to revocations, and then what else is needed.
     Maintain,
+    /// The first half of that.
+    Succeed,
     Rotate(Lead),
     Import(Lead),
     /// Which of the keys that there ever were, whether it is forced, and whether the algorithm is
     /// in use, so that another spare is made.
     Retire(usize, bool, bool),
-    Revoke(usize),
+    /// Which, and after how many seconds a new key takes over.
+    Revoke(usize, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -39,12 +44,13 @@ struct Table {
     version: u64,
     rows: Vec<Link>,
     revoked: HashSet<String>,
+    owed: Option<Owed>,
 }
 
 impl Table {
     fn chain(&self, now: Timestamp) -> Chain {
         let known = self.rows.iter().filter(|row| !self.revoked.contains(&row.kid));
-        Chain::new(known.cloned(), now)
+        Chain::new(known.cloned(), now).owing(self.owed)
     }
 
     fn states(&self, now: Timestamp) -> impl Iterator<Item = (&Link, State)> {
@@ -69,17 +75,30 @@ struct World {
     signed: HashMap<String, Timestamp>,
     /// Keys that may leave before their tokens are dead.
     excused: HashSet<String>,
+    /// When keys were revoked after which no key has signed yet that was published later.
+    unmet: Vec<Timestamp>,
+    /// The shortest time that an operator gave a key until it signs: its turn can be passed on.
+    shortest: Option<Duration>,
 }
 
 impl World {
     fn new(rules: Rules) -> Self {
         let (table, instances) = Default::default();
         let (signed, excused) = Default::default();
-        Self { rules, now: at(10_000), table, instances, made: 0, signed, excused }
+        let (unmet, shortest) = Default::default();
+        let now = at(10_000);
+        Self { rules, now, table, instances, made: 0, signed, excused, unmet, shortest }
     }
 
     fn act(&mut self, action: &Action) -> TestCaseResult {
         self.pass(action.elapsed)?;
+        if matches!(action.step, Step::Maintain) {
+            self.step(&Action { step: Step::Succeed, ..action.clone() })?;
+        }
+        self.step(action)
+    }
+
+    fn step(&mut self, action: &Action) -> TestCaseResult {
         if action.fresh {
             self.instances[action.instance] = self.table.clone();
         }
@@ -93,10 +112,12 @@ impl World {
             }
             let changed: Vec<_> =
                 chain.links().filter(|link| !read.rows.contains(link)).cloned().collect();
-            if changed.is_empty() || action.crash {
+            let owed = chain.owed();
+            if changed.is_empty() && owed == read.owed || action.crash {
                 return self.check_now(action);
             }
             if read.version == self.table.version {
+                self.table.owed = owed;
                 return self.commit(action, changed);
             }
             self.instances[action.instance] = self.table.clone();
@@ -122,6 +143,10 @@ impl World {
                 }
                 return Ok(());
             }
+            Step::Succeed => {
+                chain.succeed(new, rules, now);
+                return Ok(());
+            }
             Step::Import(lead) => return chain.import(new, *lead, rules, now).map(drop),
             Step::Rotate(lead) => drop(chain.rotate(*lead, rules, now)?),
             Step::Retire(number, forced, in_use) => {
@@ -130,7 +155,10 @@ impl World {
                     return Ok(());
                 }
             }
-            Step::Revoke(number) => chain.revoke(&target(*number), rules, now)?,
+            Step::Revoke(number, lead) => {
+                chain.revoke(&target(*number), rules, now)?;
+                chain.owe(seconds(*lead), now)?;
+            }
         }
         if chain.needs_key(rules, now) {
             chain.grow(spare, now, rules, now);
@@ -141,6 +169,18 @@ impl World {
     /// Writes row by row, in the order that the chain gives, new rows last.
     fn commit(&mut self, action: &Action, changed: Vec<Link>) -> TestCaseResult {
         let before = self.table.clone();
+        let lead = match action.step {
+            Step::Revoke(_, lead) => {
+                self.unmet.push(self.now);
+                Some(seconds(lead))
+            }
+            Step::Rotate(lead) | Step::Import(lead) => Some(match lead {
+                Lead::Usual => self.rules.publish_ahead,
+                Lead::Shortened(lead) | Lead::Forced(lead) => lead,
+            }),
+            _ => None,
+        };
+        self.shortest = self.shortest.into_iter().chain(lead).min();
         let (old, new): (Vec<_>, Vec<_>) = changed
             .iter()
             .cloned()
@@ -162,7 +202,7 @@ impl World {
                 && old.is_some_and(|old| old.times.retires_at != Some(self.now))
             {
                 let state = old.map(|old| old.times.state(self.now));
-                let revoked = matches!(action.step, Step::Revoke(_));
+                let revoked = matches!(action.step, Step::Revoke(..));
                 prop_assert!(revoked || state != Some(State::Active), "the active key: {link:?}");
                 self.excused.insert(link.kid.clone());
                 if revoked {
@@ -186,8 +226,13 @@ impl World {
                 Lead::Shortened(_) => self.rules.least_ahead,
                 Lead::Forced(_) => seconds(0),
             },
-            Step::Maintain | Step::Retire(..) => self.rules.publish_ahead,
-            Step::Revoke(_) => seconds(0),
+            Step::Maintain => self.rules.publish_ahead,
+            Step::Succeed => self.shortest.unwrap_or_default(),
+            // A turn that a revocation asked for can be passed on.
+            Step::Retire(..) => {
+                self.shortest.unwrap_or(self.rules.publish_ahead).min(self.rules.publish_ahead)
+            }
+            Step::Revoke(..) => seconds(0),
         };
         let first = self.table.rows.len() == 1;
         let known = link.times.activates_at.since(link.times.created_at);
@@ -228,6 +273,8 @@ impl World {
             .collect();
         prop_assert_eq!(active.len(), 1, "at {:?}: {:?}", self.now, states);
         self.signed.insert(active[0].kid.clone(), self.now);
+        let published = active[0].times.created_at;
+        self.unmet.retain(|revoked_at| *revoked_at >= published);
         prop_assert!(!self.table.revoked.contains(&active[0].kid), "{:?}", active);
         for row in &self.table.rows {
             let leaves = row.times.retires_at.unwrap_or(NOT_PLANNED);
@@ -268,7 +315,7 @@ fn actions() -> impl Strategy<Value = Action> {
         2 => leads().prop_map(Step::Import),
         2 => (any::<usize>(), any::<bool>(), any::<bool>())
             .prop_map(|(key, forced, in_use)| Step::Retire(key, forced, in_use)),
-        2 => any::<usize>().prop_map(Step::Revoke),
+        2 => (any::<usize>(), 0..300_u64).prop_map(|(key, lead)| Step::Revoke(key, lead)),
     ];
     let elapsed = prop_oneof![4 => 0..3_i64, 4 => 0..200_i64, 1 => 0..3000_i64];
     (elapsed, 0..3_usize, any::<bool>(), steps, prop::bool::weighted(0.1)).prop_map(
@@ -298,6 +345,13 @@ proptest! {
         for action in &actions {
             world.act(action)?;
         }
+        // Whatever was cut off, a while later every verifier has met a key that made it fetch.
+        let (fresh, crash, step) = (true, false, Step::Maintain);
+        let maintain = Action { elapsed: 400, instance: 0, fresh, step, crash };
+        for _ in 0..10 {
+            world.act(&maintain)?;
+        }
+        prop_assert!(world.unmet.is_empty(), "{:?}: {:?}", world.unmet, world.table.rows);
         world.pass(20_000)?;
     }
 }

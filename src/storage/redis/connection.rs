@@ -8,14 +8,16 @@ use arc_swap::ArcSwapOption;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::sentinel::{
+    SentinelClient, SentinelClientBuilder, SentinelNodeConnectionInfo, SentinelServerType,
+};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
     RedisError, RedisFuture, RedisResult, ServerErrorKind, TlsMode, Value,
 };
 use tokio::sync::Mutex;
 
-use super::{CALL_TIMEOUT, RedisConfig};
+use super::{CALL_TIMEOUT, Certificates, RedisConfig, Servers};
 use crate::secret::Secret;
 
 /// How long the server may take to answer a command.
@@ -36,20 +38,26 @@ pub(super) enum Link {
 impl Link {
     /// Prepares the way; a cluster is also connected to, to find its nodes.
     pub(super) async fn new(config: &RedisConfig) -> RedisResult<Self> {
-        let source = match config {
-            RedisConfig::Single { url } => Source::Server(Client::open(url.expose().as_str())?),
-            RedisConfig::Sentinel { sentinels, master, login } => {
-                let client = sentinel_client(sentinels, master, login.as_ref())?;
+        let certificates = &config.certificates;
+        let source = match &config.servers {
+            Servers::Single { url } => {
+                Source::Server(Client::open(certificates.connection_info(url)?)?)
+            }
+            Servers::Sentinel { sentinels, master, login } => {
+                let client = sentinel_client(sentinels, master, login.as_ref(), certificates)?;
                 Source::Sentinel(Mutex::new(client))
             }
-            RedisConfig::Cluster { nodes } => {
-                let client =
+            Servers::Cluster { nodes } => {
+                let mut client =
                     ClusterClientBuilder::new(nodes.iter().map(|url| url.expose().as_str()))
                         .connection_timeout(CONNECT_TIMEOUT)
                         .response_timeout(RESPONSE_TIMEOUT)
                         .overall_response_timeout(Some(CALL_TIMEOUT))
-                        .max_retry_wait(200)
-                        .build()?;
+                        .max_retry_wait(200);
+                if let Some(certificates) = certificates.to_library() {
+                    client = client.certs(certificates);
+                }
+                let client = client.build()?;
                 return Ok(Self::Cluster(client.get_async_connection().await?));
             }
         };
@@ -213,20 +221,55 @@ fn is_broken(error: &RedisError) -> bool {
         )
 }
 
+/// A client that asks the sentinels for the master. The library takes certificates for the master
+/// only together with one login for all sentinels: then it is that of the first one's address.
 pub(super) fn sentinel_client(
     sentinels: &[Secret<String>],
     master: &str,
     login: Option<&Secret<String>>,
+    certificates: &Certificates,
 ) -> RedisResult<SentinelClient> {
-    let mut node = SentinelNodeConnectionInfo::default();
-    if let Some(login) = login {
-        let info = login.expose().as_str().into_connection_info()?;
-        if let ConnectionAddr::TcpTls { insecure, .. } = info.addr() {
-            let mode = if *insecure { TlsMode::Insecure } else { TlsMode::Secure };
+    let login = login.map(|login| login.expose().as_str().into_connection_info()).transpose()?;
+    let tls_mode = login.as_ref().and_then(|login| match login.addr() {
+        ConnectionAddr::TcpTls { insecure: true, .. } => Some(TlsMode::Insecure),
+        ConnectionAddr::TcpTls { .. } => Some(TlsMode::Secure),
+        _ => None,
+    });
+    let infos = sentinels.iter().map(|url| certificates.connection_info(url));
+    let infos = infos.collect::<RedisResult<Vec<_>>>()?;
+    let Some(node_certificates) = certificates.to_library() else {
+        let mut node = SentinelNodeConnectionInfo::default();
+        if let Some(mode) = tls_mode {
             node = node.set_tls_mode(mode);
         }
-        node = node.set_redis_connection_info(info.redis_settings().clone());
+        if let Some(login) = login {
+            node = node.set_redis_connection_info(login.redis_settings().clone());
+        }
+        return SentinelClient::build(infos, master, Some(node), SentinelServerType::Master);
+    };
+    let addresses: Vec<_> = infos.iter().map(|info| info.addr().clone()).collect();
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+        .set_client_to_redis_certificates(node_certificates);
+    if let Some(mode) = tls_mode {
+        builder = builder.set_client_to_redis_tls_mode(mode);
     }
-    let urls = sentinels.iter().map(|url| url.expose().as_str()).collect();
-    SentinelClient::build(urls, master, Some(node), SentinelServerType::Master)
+    if let Some(settings) = login.as_ref().map(|login| login.redis_settings()) {
+        builder = builder.set_client_to_redis_db(settings.db());
+        builder = builder.set_client_to_redis_protocol(settings.protocol());
+        if let Some(username) = settings.username() {
+            builder = builder.set_client_to_redis_username(username);
+        }
+        if let Some(password) = settings.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
+    }
+    if let Some(settings) = infos.first().map(|info| info.redis_settings()) {
+        if let Some(username) = settings.username() {
+            builder = builder.set_client_to_sentinel_username(username);
+        }
+        if let Some(password) = settings.password() {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
+    }
+    builder.build()
 }

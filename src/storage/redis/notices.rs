@@ -9,7 +9,7 @@ use redis::sentinel::SentinelClient;
 use redis::{Client, ErrorKind, RedisResult};
 
 use super::connection::sentinel_client;
-use super::{Redis, RedisConfig};
+use super::{Certificates, Redis, RedisConfig, Servers};
 use crate::secret::Secret;
 use crate::storage::StorageError;
 
@@ -39,12 +39,14 @@ pub async fn listen(config: &RedisConfig, channel: &str, heard: impl Fn()) {
 }
 
 async fn subscribe(config: &RedisConfig, channel: &str) -> RedisResult<PubSub> {
-    let client = match config {
-        RedisConfig::Single { url } => Client::open(url.expose().as_str())?,
+    let certificates = &config.certificates;
+    let client = match &config.servers {
+        Servers::Single { url } => Client::open(certificates.connection_info(url)?)?,
         // Every node of a cluster passes notices on to all others.
-        RedisConfig::Cluster { nodes } => first_that_answers(nodes).await?,
-        RedisConfig::Sentinel { sentinels, master, login } => {
-            let mut sentinels: SentinelClient = sentinel_client(sentinels, master, login.as_ref())?;
+        Servers::Cluster { nodes } => first_that_answers(nodes, certificates).await?,
+        Servers::Sentinel { sentinels, master, login } => {
+            let mut sentinels: SentinelClient =
+                sentinel_client(sentinels, master, login.as_ref(), certificates)?;
             sentinels.async_get_client().await?
         }
     };
@@ -53,9 +55,12 @@ async fn subscribe(config: &RedisConfig, channel: &str) -> RedisResult<PubSub> {
     Ok(subscription)
 }
 
-async fn first_that_answers(nodes: &[Secret<String>]) -> RedisResult<Client> {
+async fn first_that_answers(
+    nodes: &[Secret<String>],
+    certificates: &Certificates,
+) -> RedisResult<Client> {
     for node in nodes {
-        let client = Client::open(node.expose().as_str())?;
+        let client = Client::open(certificates.connection_info(node)?)?;
         if client.get_multiplexed_async_connection().await.is_ok() {
             return Ok(client);
         }

@@ -4,6 +4,7 @@
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use zeroize::Zeroize;
 
 use super::encoding::MALFORMED;
 use super::{Password, PasswordPolicy};
@@ -26,7 +27,9 @@ const TOO_LONG: &str =
     "is longer than is taken: Argon2's salt goes up to 48 bytes, its output up to 64";
 
 /// Memory that a hashing thread keeps between hashes: filling fresh pages costs as much again as
-/// a hash's second half.
+/// a hash's second half. What a hash leaves in it allows guessing its password faster than the stored
+/// hash does, so it is wiped before it is given back; not after each hash, which would cost as much
+/// as the fresh pages, and the next one overwrites it.
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
 
@@ -34,9 +37,21 @@ impl HashMemory {
     fn blocks(&mut self, params: &Params) -> &mut [Block] {
         let count = params.block_count();
         if self.0.len() < count {
+            // Growing would copy it, and leave the old copy behind.
+            self.release();
             self.0.resize_with(count, Block::new);
         }
         &mut self.0[..count]
+    }
+
+    /// Wipes it and gives it back.
+    pub fn release(&mut self) {
+        self.wipe();
+        self.0 = Vec::new();
+    }
+
+    fn wipe(&mut self) {
+        self.0.iter_mut().for_each(Block::zeroize);
     }
 
     /// Fills it as far as a hash of `policy` needs.
@@ -44,11 +59,17 @@ impl HashMemory {
         self.blocks(&params(policy));
     }
 
-    /// Gives back what only a foreign hash needed.
+    /// Gives it back where a foreign hash needed more than one of `policy`.
     pub fn shrink(&mut self, policy: &PasswordPolicy) {
-        let count = params(policy).block_count();
-        self.0.truncate(count);
-        self.0.shrink_to(count);
+        if self.0.len() > params(policy).block_count() {
+            self.release();
+        }
+    }
+}
+
+impl Drop for HashMemory {
+    fn drop(&mut self) {
+        self.wipe();
     }
 }
 
@@ -185,5 +206,31 @@ fn compute(
         // Brought along by an import and hashed again at the first login.
         _ => Argon2::new(algorithm, version, params.clone())
             .hash_password_into_with_memory(password, salt, output, blocks),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_wiped_before_it_is_given_back_and_not_between_hashes() {
+        let policy = |memory_kib| PasswordPolicy::new(memory_kib, 1, 1, 1, 1).unwrap();
+        let is_wiped = |memory: &HashMemory| {
+            memory.0.iter().all(|block| block.as_ref().iter().all(|word| *word == 0))
+        };
+        let mut memory = HashMemory::default();
+        let hash_under = |memory_kib, memory: &mut HashMemory| {
+            hash(&Password::new("correct horse"), &policy(memory_kib), &Random::system(), memory)
+        };
+        hash_under(64, &mut memory);
+        memory.shrink(&policy(64));
+        assert!(memory.0.len() == 64 && !is_wiped(&memory), "it is kept for the next hash");
+        memory.wipe();
+        assert!(memory.0.len() == 64 && is_wiped(&memory));
+        hash_under(128, &mut memory);
+        assert_eq!(memory.0.len(), 128);
+        memory.shrink(&policy(64));
+        assert_eq!(memory.0.capacity(), 0);
     }
 }

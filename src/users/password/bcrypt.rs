@@ -1,5 +1,5 @@
-//! bcrypt as it is, and behind a digest as Django (`bcrypt_sha256$`) and passlib
-//! (`$bcrypt-sha256$`) use it against its limit of 72 bytes.
+//! bcrypt as it is, and behind a digest as Django (`bcrypt_sha256$`), passlib (`$bcrypt-sha256$`) and
+//! WordPress since 6.8 (`$wp$`) use it against its limit of 72 bytes.
 
 use std::fmt::Write;
 
@@ -27,7 +27,13 @@ enum Before {
     Base64Sha256,
     /// passlib's version 2: HMAC-SHA-256 in base64, keyed with the salt as it is written.
     Base64HmacSha256(String),
+    /// WordPress: HMAC-SHA-384 in base64, keyed with a constant, of the password without the white
+    /// space around it.
+    Base64HmacSha384,
 }
+
+/// What WordPress keys its HMAC with.
+const WORDPRESS_KEY: &[u8] = b"wp-sha384";
 
 impl Before {
     /// What bcrypt sees in place of the password.
@@ -48,9 +54,21 @@ impl Before {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, salt.as_bytes());
                 STANDARD.encode_string(hmac::sign(&key, password), &mut text);
             }
+            Self::Base64HmacSha384 => {
+                let key = hmac::Key::new(hmac::HMAC_SHA384, WORDPRESS_KEY);
+                STANDARD.encode_string(hmac::sign(&key, php_trim(password)), &mut text);
+            }
         }
         Some(text)
     }
+}
+
+/// What PHP's `trim` leaves.
+fn php_trim(password: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| b" \t\n\r\0\x0b".contains(byte);
+    let start = password.iter().position(|byte| !is_space(byte)).unwrap_or(password.len());
+    let end = password.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    password.get(start..end).unwrap_or_default()
 }
 
 /// A stored bcrypt hash.
@@ -75,6 +93,11 @@ impl Hash {
     /// Django: a whole `$2b$…` over the digest.
     pub fn django(text: &str) -> Result<Self, &'static str> {
         Ok(Self { before: Before::HexSha256, ..Self::plain(text)? })
+    }
+
+    /// WordPress: a whole `$2y$…` over the digest.
+    pub fn wordpress(text: &str) -> Result<Self, &'static str> {
+        Ok(Self { before: Before::Base64HmacSha384, ..Self::plain(text)? })
     }
 
     /// passlib: parameters by name, or in version 1 by place, then salt and hash.

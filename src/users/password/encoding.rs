@@ -28,6 +28,48 @@ const BCRYPT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// crypt(3)'s base64, in the alphabet that traditional systems have; the place of a character is its
+/// value.
+const CRYPT64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The value of a character of crypt(3)'s base64.
+pub fn crypt64_value(character: u8) -> Option<usize> {
+    CRYPT64.iter().position(|known| *known == character)
+}
+
+/// Whether `text` holds nothing but characters of crypt(3)'s base64.
+pub fn is_crypt64(text: &str) -> bool {
+    text.bytes().all(|byte| crypt64_value(byte).is_some())
+}
+
+/// crypt(3)'s base64: every three bytes as a number, the first byte its lowest, in four characters,
+/// the lowest first.
+pub fn crypt64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let number = group.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte));
+        let places = 0..=group.len();
+        text.extend(places.map(|place| char::from(CRYPT64[number >> (6 * place) & 63])));
+    }
+    text
+}
+
+/// The bytes of [`crypt64`]. What does not fill its last byte has to be zero.
+pub fn from_crypt64(text: &str) -> Result<Vec<u8>, &'static str> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    for group in text.as_bytes().chunks(4) {
+        let values = group.iter().rev().map(|byte| crypt64_value(*byte));
+        let number = values.collect::<Option<Vec<_>>>().ok_or(MALFORMED)?;
+        let number = number.into_iter().fold(0_usize, |number, value| number << 6 | value);
+        let whole = group.len() - 1;
+        if whole == 0 || number >> (8 * whole) != 0 {
+            return Err(MALFORMED);
+        }
+        bytes.extend((0..whole).map(|place| (number >> (8 * place)) as u8));
+    }
+    Ok(bytes)
+}
+
 /// Exactly `N` parts.
 pub fn parts<const N: usize>(text: &str, separator: char) -> Result<[&str; N], &'static str> {
     let parts: Vec<_> = text.split(separator).collect();
@@ -117,6 +159,21 @@ mod tests {
         assert_eq!(bcrypt_base64::<1>(".."), Ok([0]));
         assert_eq!(bcrypt_base64::<1>("./"), Ok([0]), "the rest of a character does not count");
         assert_eq!(bcrypt_base64::<2>(".."), Err(MALFORMED));
+    }
+
+    #[test]
+    fn crypts_base64_has_the_lowest_bits_first() {
+        for (bytes, text) in
+            [(&[1, 0, 0][..], "/..."), (&[0, 0, 1], "..E."), (&[255; 2], "zzD"), (&[64], "./")]
+        {
+            assert_eq!(crypt64(bytes), text);
+            assert_eq!(from_crypt64(text).as_deref(), Ok(bytes));
+        }
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(from_crypt64(&crypt64(&all)), Ok(all));
+        for bad in ["a", "zz", "zzz", "/...a", "a=b.", "\u{e9}"] {
+            assert_eq!(from_crypt64(bad), Err(MALFORMED), "{bad}");
+        }
     }
 
     #[test]

@@ -10,9 +10,11 @@ mod pace;
 mod pbkdf2;
 mod phpass;
 mod scrypt;
+mod sha_crypt;
 mod stored;
 #[cfg(test)]
 mod vectors;
+mod yescrypt;
 
 use unicode_normalization::UnicodeNormalization;
 

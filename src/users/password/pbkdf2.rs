@@ -1,10 +1,11 @@
-//! PBKDF2 with HMAC (RFC 8018) in the forms of Django, passlib and Werkzeug.
+//! PBKDF2 with HMAC (RFC 8018) in the forms of Django, passlib, Werkzeug, Spring and ASP.NET Identity,
+//! and in PHC strings.
 
 use std::num::NonZeroU32;
 
 use aws_lc_rs::pbkdf2;
 
-use super::encoding::{self, MALFORMED, parts};
+use super::encoding::{self, MALFORMED, parts, values};
 
 /// Ten times what the libraries take by default: some seconds of a core.
 const MOST_ROUNDS: u64 = 10_000_000;
@@ -51,10 +52,60 @@ impl Hash {
         Self::new(digest, rounds, salt.into(), encoding::base64(expected)?)
     }
 
-    /// passlib: rounds, the salt and the hash in its base64.
+    /// passlib: rounds, the salt and the hash in its base64. A PHC string names the rounds (`i`) and,
+    /// if it likes, the length of the hash in bytes (`l`).
     pub fn passlib(digest: Digest, text: &str) -> Result<Self, &'static str> {
         let [rounds, salt, expected] = parts(text, '$')?;
-        Self::new(digest, rounds, encoding::base64(salt)?, encoding::base64(expected)?)
+        let (salt, expected) = (encoding::base64(salt)?, encoding::base64(expected)?);
+        let (rounds, length) = if rounds.contains(',') {
+            let [rounds, length] = values(rounds, ["i", "l"])?;
+            (rounds, Some(encoding::number(length)?))
+        } else {
+            (rounds.strip_prefix("i=").unwrap_or(rounds), None)
+        };
+        if length.is_some_and(|length| length != expected.len() as u64) {
+            return Err(MALFORMED);
+        }
+        Self::new(digest, rounds, salt, expected)
+    }
+
+    /// Spring: hexadecimal digits of the salt, of so many bytes, and the hash of 32; the rounds are
+    /// those of its defaults.
+    pub fn spring(
+        digest: Digest,
+        rounds: &str,
+        salt_length: usize,
+        text: &str,
+    ) -> Result<Self, &'static str> {
+        let mut salt = encoding::hex(text)?;
+        if salt.len() != salt_length + 32 {
+            return Err(MALFORMED);
+        }
+        let expected = salt.split_off(salt_length);
+        Self::new(digest, rounds, salt, expected)
+    }
+
+    /// ASP.NET Identity, version 3: base64 of the number 1 in a byte, then digest, rounds and the length
+    /// of the salt in four bytes each, the highest first, then the salt and the hash.
+    pub fn asp_net(text: &str) -> Result<Self, &'static str> {
+        let bytes = encoding::base64(text)?;
+        let (head, rest) = bytes.split_at_checked(13).ok_or(MALFORMED)?;
+        let (version, numbers) = head.split_at_checked(1).ok_or(MALFORMED)?;
+        let numbers: Vec<u32> = numbers
+            .chunks_exact(4)
+            .map(|number| number.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+            .collect();
+        let ([1], [digest, rounds, salt_length]) = (version, numbers.as_slice()) else {
+            return Err(MALFORMED);
+        };
+        let digest = match digest {
+            0 => Digest::Sha1,
+            1 => Digest::Sha256,
+            2 => Digest::Sha512,
+            _ => return Err(MALFORMED),
+        };
+        let (salt, expected) = rest.split_at_checked(*salt_length as usize).ok_or(MALFORMED)?;
+        Self::new(digest, &rounds.to_string(), salt.to_vec(), expected.to_vec())
     }
 
     /// Werkzeug: digest and rounds, the salt as text, hexadecimal digits.

@@ -3,10 +3,8 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use md5::{Digest, Md5};
 
-use super::encoding::MALFORMED;
+use super::encoding::{self, MALFORMED};
 
-/// The place of a character is its value.
-const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// As long as 256 characters can be. It is hashed anew in every round.
 const LONGEST_PASSWORD: usize = 1024;
 /// WordPress has 2^13, passlib 2^19. With the longest password this is some seconds of a core.
@@ -25,8 +23,8 @@ impl Hash {
     /// One character for the rounds, 8 of salt, 22 of hash.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
-        let value = |byte: &u8| ALPHABET.iter().position(|known| known == byte);
-        let (Some(log_rounds), true) = (value(&text[0]), text.iter().all(|b| value(b).is_some()))
+        let value = encoding::crypt64_value;
+        let (Some(log_rounds), true) = (value(text[0]), text.iter().all(|b| value(*b).is_some()))
         else {
             return Err(MALFORMED);
         };
@@ -57,16 +55,6 @@ impl Hash {
         for _ in 0..self.rounds {
             hash = md5(&hash);
         }
-        verify_slices_are_equal(&encode(&hash), &self.expected).is_ok()
+        verify_slices_are_equal(encoding::crypt64(&hash).as_bytes(), &self.expected).is_ok()
     }
-}
-
-/// Every three bytes as a number, the first byte its lowest, in four characters, the lowest first.
-fn encode(bytes: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(22);
-    for group in bytes.chunks(3) {
-        let number = group.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte));
-        text.extend((0..=group.len()).map(|place| ALPHABET[number >> (6 * place) & 63]));
-    }
-    text
 }

@@ -1,4 +1,4 @@
-//! scrypt (RFC 7914) in the forms of passlib, Django and Werkzeug, and its ceilings.
+//! scrypt (RFC 7914) in the forms of passlib, Django, Werkzeug and Spring, and its ceilings.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 pub use scrypt::Params;
@@ -44,6 +44,18 @@ impl Hash {
         let [method, salt, expected] = parts(text, '$')?;
         let [n, r, p] = parts(method, ':')?;
         Self::new(params(logarithm(n)?, r, p)?, salt.into(), encoding::hex(expected)?)
+    }
+
+    /// Spring: `$`, the parameters as one hexadecimal number (the logarithm of N, then r and p in a byte
+    /// each), the salt and the hash in base64.
+    pub fn spring(text: &str) -> Result<Self, &'static str> {
+        let [empty, parameters, salt, expected] = parts(text, '$')?;
+        let is_hex = parameters.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(parameters, 16).ok().filter(|_| is_hex);
+        let number = number.filter(|_| empty.is_empty()).ok_or(MALFORMED)?;
+        let [r, p] = [number >> 8 & 0xff, number & 0xff].map(|number| number.to_string());
+        let params = params(number >> 16, &r, &p)?;
+        Self::new(params, encoding::base64(salt)?, encoding::base64(expected)?)
     }
 
     fn new(params: Params, salt: Vec<u8>, expected: Vec<u8>) -> Result<Self, &'static str> {

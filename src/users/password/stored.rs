@@ -3,13 +3,19 @@
 use super::argon2::HashMemory;
 use super::encoding::MALFORMED;
 use super::pbkdf2::Digest;
-use super::{PasswordPolicy, argon2, bcrypt, firebase, flask_security, pbkdf2, phpass, scrypt};
+use super::{
+    PasswordPolicy, argon2, bcrypt, firebase, flask_security, pbkdf2, phpass, scrypt, sha_crypt,
+    yescrypt,
+};
 
 /// The answer to what belongs to no scheme.
 pub const UNKNOWN: &str = "is of an unknown scheme";
 
 /// The longest that is read; the longest salt and hash of any scheme leave room.
 const LONGEST: usize = 2048;
+
+/// How every hash of ASP.NET Identity begins: version 3, and the high bytes of a number up to 2.
+const ASP_NET_IDENTITY: &str = "AQAAAA";
 
 /// A hash that can be checked: of a known scheme, well-formed, within the ceilings on work.
 pub enum StoredHash {
@@ -25,6 +31,10 @@ pub enum StoredHash {
     Firebase(firebase::Hash),
     /// phpass' portable hashes.
     Phpass(phpass::Hash),
+    /// SHA-crypt.
+    ShaCrypt(sha_crypt::Hash),
+    /// yescrypt.
+    Yescrypt(yescrypt::Hash),
     /// Any of them over Flask-Security's HMAC.
     FlaskSecurity(flask_security::Hash),
 }
@@ -34,6 +44,13 @@ impl StoredHash {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > LONGEST {
             return Err(MALFORMED);
+        }
+        // The one form that has neither a name nor a separator: four bytes that are always the same.
+        if text.starts_with(ASP_NET_IDENTITY) {
+            return pbkdf2::Hash::asp_net(text).map(Self::Pbkdf2);
+        }
+        if text.starts_with('{') {
+            return Self::spring(text);
         }
         let (scheme, rest) = split_scheme(text).ok_or(UNKNOWN)?;
         match scheme {
@@ -59,7 +76,30 @@ impl StoredHash {
             "$firescrypt$" => firebase::Hash::kratos(rest).map(Self::Firebase),
             "$fbscrypt$" => firebase::Hash::supabase(rest).map(Self::Firebase),
             "$P$" | "$H$" => phpass::Hash::parse(rest).map(Self::Phpass),
+            // The dollar sign after it is that of the hash within.
+            "$wp$" => bcrypt::Hash::wordpress(&text["$wp".len()..]).map(Self::Bcrypt),
+            "$5$" => sha_crypt::Hash::parse(sha_crypt::Digest::Sha256, rest).map(Self::ShaCrypt),
+            "$6$" => sha_crypt::Hash::parse(sha_crypt::Digest::Sha512, rest).map(Self::ShaCrypt),
+            "$y$" => yescrypt::Hash::parse(rest).map(Self::Yescrypt),
             "flask_security$" => flask_security::Hash::parse(rest).map(Self::FlaskSecurity),
+            _ => Err(UNKNOWN),
+        }
+    }
+
+    /// Spring's `DelegatingPasswordEncoder`: the encoder's name in braces, then its hash.
+    fn spring(text: &str) -> Result<Self, &'static str> {
+        let (name, hash) = text[1..].split_once('}').ok_or(MALFORMED)?;
+        let is_argon2 = hash.starts_with("$argon2id$") || hash.starts_with("$argon2i$");
+        match name {
+            "bcrypt" if hash.starts_with("$2") => bcrypt::Hash::plain(hash).map(Self::Bcrypt),
+            "argon2" | "argon2@SpringSecurity_v5_8" if is_argon2 => {
+                argon2::Hash::parse(hash).map(Self::Argon2)
+            }
+            "pbkdf2" => pbkdf2::Hash::spring(Digest::Sha1, "185000", 8, hash).map(Self::Pbkdf2),
+            "pbkdf2@SpringSecurity_v5_8" => {
+                pbkdf2::Hash::spring(Digest::Sha256, "310000", 16, hash).map(Self::Pbkdf2)
+            }
+            "scrypt" | "scrypt@SpringSecurity_v5_8" => scrypt::Hash::spring(hash).map(Self::Scrypt),
             _ => Err(UNKNOWN),
         }
     }
@@ -77,6 +117,8 @@ impl StoredHash {
             Self::Scrypt(hash) => hash.matches(password),
             Self::Firebase(hash) => hash.matches(password),
             Self::Phpass(hash) => hash.matches(password),
+            Self::ShaCrypt(hash) => hash.matches(password),
+            Self::Yescrypt(hash) => hash.matches(password),
             Self::FlaskSecurity(hash) => hash.matches(password, memory),
         }
     }
@@ -89,6 +131,8 @@ impl StoredHash {
             Self::Scrypt(hash) => hash.is_dear(),
             Self::Firebase(hash) => hash.is_dear(),
             Self::Phpass(hash) => hash.is_dear(),
+            Self::ShaCrypt(hash) => hash.is_dear(),
+            Self::Yescrypt(hash) => hash.is_dear(),
             Self::FlaskSecurity(hash) => hash.hash.is_dear(policy),
         }
     }

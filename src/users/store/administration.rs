@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{UserStore, metadata_text, read};
-use crate::storage::{Statement, StorageError};
+use crate::storage::{Statement, StorageError, Transaction};
 use crate::time::Timestamp;
 use crate::users::{User, email};
 
@@ -65,21 +65,31 @@ impl UserStore {
         after: &str,
         limit: u32,
     ) -> Result<Page, StorageError> {
-        let prefix = filter.email_prefix.as_deref().map(email::key_of).unwrap_or_default();
-        let bounds = [prefix.clone(), end_of(&prefix), after.to_owned()];
+        let [prefix, other] =
+            email::prefix_keys(filter.email_prefix.as_deref().unwrap_or_default());
+        let mut bounds = vec![prefix.clone(), end_of(&prefix), after.to_owned()];
+        let mut from = "FROM users WHERE email_key >= $1 AND email_key < $2 AND email_key > $3";
+        if other != prefix {
+            bounds.extend([other.clone(), end_of(&other)]);
+            from = "FROM users WHERE ((email_key >= $1 AND email_key < $2) \
+                    OR (email_key >= $4 AND email_key < $5)) AND email_key > $3";
+        }
+        let (limit_at, role_at) = (bounds.len() + 1, bounds.len() + 2);
         // One text a combination, so that each has the index that serves it.
         let disabled = match filter.disabled {
             None => "",
             Some(true) => " AND disabled_at IS NOT NULL",
             Some(false) => " AND disabled_at IS NULL",
         };
-        let from = "FROM users WHERE email_key >= $1 AND email_key < $2 AND email_key > $3";
         let text = match filter.role {
-            None => format!("{} {from}{disabled} ORDER BY email_key LIMIT $4", columns!()),
+            None => {
+                format!("{} {from}{disabled} ORDER BY email_key LIMIT ${limit_at}", columns!())
+            }
             Some(_) => format!(
-                "{columns} FROM ({columns}, email_key {from}{disabled} AND roles <> '' \
+                "{columns} FROM ({columns} {from}{disabled} AND roles <> '' \
                  ORDER BY email_key LIMIT {MOST_LOOKED_THROUGH}) looked_through \
-                 WHERE ' ' || roles || ' ' LIKE $5 ESCAPE '!' ORDER BY email_key LIMIT $4",
+                 WHERE ' ' || roles || ' ' LIKE ${role_at} ESCAPE '!' \
+                 ORDER BY email_key LIMIT ${limit_at}",
                 columns = columns!()
             ),
         };
@@ -96,7 +106,7 @@ impl UserStore {
         let users: Result<Vec<_>, _> = rows.iter().take(limit as usize).map(read).collect();
         let users = users?;
         let next = match users.last() {
-            Some(last) if rows.len() > users.len() => Some(email::key_of(&last.email)),
+            Some(last) if rows.len() > users.len() => Some(last.email_key.clone()),
             _ if filter.role.is_some() => self.end_of_look(from, disabled, bounds).await?,
             _ => None,
         };
@@ -108,7 +118,7 @@ impl UserStore {
         &self,
         from: &str,
         disabled: &str,
-        bounds: [String; 3],
+        bounds: Vec<String>,
     ) -> Result<Option<String>, StorageError> {
         let text = format!(
             "SELECT email_key {from}{disabled} AND roles <> '' ORDER BY email_key \
@@ -142,7 +152,15 @@ impl UserStore {
         ends_sessions: bool,
     ) -> Result<Changed, StorageError> {
         let update = replacement(next, version, ends_sessions);
-        Ok(self.db.execute(update).await?.into())
+        if email::stored_keys(&next.email).len() == 1 {
+            return Ok(self.db.execute(update).await?.into());
+        }
+        self.db
+            .write(async |transaction| {
+                self.check_free_in(transaction, next).await?;
+                Ok(update.execute(&mut **transaction).await?.rows_affected().into())
+            })
+            .await
     }
 
     /// The same for an administrator who will be none, unless it is the last active one.
@@ -152,7 +170,7 @@ impl UserStore {
         version: i64,
         ends_sessions: bool,
     ) -> Result<Changed, StorageError> {
-        self.but_the_last(replacement(next, version, ends_sessions)).await
+        self.but_the_last(replacement(next, version, ends_sessions), Some(next)).await
     }
 
     /// Removes `user` as long as it is as it was read.
@@ -162,11 +180,28 @@ impl UserStore {
 
     /// The same for an active administrator, unless it is the last one.
     pub async fn remove_administrator(&self, user: &User) -> Result<Changed, StorageError> {
-        self.but_the_last(removal(user)).await
+        self.but_the_last(removal(user), None).await
     }
 
-    /// Runs `change`, which leaves an active administrator less, unless that is the last one.
-    async fn but_the_last(&self, change: Statement<'_>) -> Result<Changed, StorageError> {
+    /// `Conflict` when another account has the address of `next` in another form.
+    async fn check_free_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        next: &User,
+    ) -> Result<(), StorageError> {
+        match self.is_taken_in(transaction, next).await? {
+            true => Err(StorageError::Conflict),
+            false => Ok(()),
+        }
+    }
+
+    /// Runs `change`, which leaves an active administrator less, unless that is the last one. `next`
+    /// is the user after it, where there is one.
+    async fn but_the_last(
+        &self,
+        change: Statement<'_>,
+        next: Option<&User>,
+    ) -> Result<Changed, StorageError> {
         self.db
             .write(async |transaction| {
                 // Touched before they are counted: of two of the last who lose the role at once,
@@ -179,6 +214,9 @@ impl UserStore {
                 .await?;
                 if administrators.rows_affected() < 2 {
                     return Ok(Changed::LastAdministrator);
+                }
+                if let Some(next) = next {
+                    self.check_free_in(transaction, next).await?;
                 }
                 Ok(change.execute(&mut **transaction).await?.rows_affected().into())
             })
@@ -196,7 +234,7 @@ fn replacement(next: &User, version: i64, ends_sessions: bool) -> Statement<'sta
     .bind(next.id.to_string())
     .bind(version)
     .bind(next.email.clone())
-    .bind(email::key_of(&next.email))
+    .bind(next.email_key.clone())
     .bind(next.name.clone())
     .bind(next.roles.join(" "))
     .bind(next.email_verified_at.map(Timestamp::as_unix))

@@ -11,7 +11,6 @@ use super::{COLUMNS, INSERT, User, UserStore, bind, read};
 use crate::fault;
 use crate::storage::{StorageError, rows_of_values};
 use crate::users::Metadata;
-use crate::users::email::key_of;
 use crate::users::import::IMPORTED_ID;
 
 /// How many users one statement stores. More would save PostgreSQL little, and cost SQLite much: for
@@ -30,7 +29,7 @@ impl UserStore {
     ) -> Result<HashSet<(Uuid, String)>, StorageError> {
         let stored = match self.insert_all(users, "").await {
             // Asking who was stored costs as much as a third of storing; mostly it is everybody.
-            Ok(_) => users.iter().map(|user| (user.id, key_of(&user.email))).collect(),
+            Ok(_) => users.iter().map(|user| (user.id, user.email_key.clone())).collect(),
             Err(StorageError::Conflict) => {
                 let missing = " ON CONFLICT DO NOTHING RETURNING id, email_key";
                 let rows = self.insert_all(users, missing).await?;
@@ -98,7 +97,7 @@ impl UserStore {
         self.db.fetch_all(query).await?.iter().map(row).collect()
     }
 
-    async fn find_where(
+    pub(super) async fn find_where(
         &self,
         column: &'static str,
         values: impl ExactSizeIterator<Item = String>,

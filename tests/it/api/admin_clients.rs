@@ -28,7 +28,7 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
     });
     let added = admin.send("POST", "/admin/clients", body).await.expect(201);
     assert_eq!(added.header("location"), Some("/admin/clients/shop"));
-    assert_eq!(added.header("cache-control"), Some("no-store"));
+    assert_eq!(added.header("cache-control"), Some("no-store, no-transform"));
     let path = "/admin/clients/shop";
     let first = added.json()["client_secret"].as_str().expect("the secret").to_owned();
     let answer = client.token_as(("shop", &first), &GRANT).await.expect(200).json();
@@ -102,7 +102,10 @@ async fn a_client_comes_changes_and_goes(backend: Backend) {
     admin.get(path).await.expect_problem(404);
 
     let mut told: Vec<_> = admin.events("shop").await;
-    assert!(told.iter().all(|(_, actor, _)| *actor == admin.id), "{told:?}");
+    // Of all refusals, one.
+    let refused = told.iter().position(|(event, ..)| event == "client.refused").expect("one");
+    assert_eq!(told.remove(refused).1, "anonymous");
+    assert!(told.iter().all(|(_, actor, _)| *actor == format!("user:{}", admin.id)), "{told:?}");
     told.sort();
     let kinds: Vec<_> = told.iter().map(|(event, ..)| event.as_str()).collect();
     let expected = [
@@ -212,6 +215,9 @@ async fn bad_fields_are_named() {
         (json!({ "client_id": "a b", "type": "public" }), "client_id"),
         (json!({ "client_id": "\u{0}", "type": "public" }), "client_id"),
         (json!({ "client_id": "command-line", "type": "public" }), "client_id"),
+        (json!({ "client_id": "cli", "type": "public" }), "client_id"),
+        (json!({ "client_id": uuid::Uuid::nil(), "type": "public" }), "client_id"),
+        (json!({ "client_id": "A0EEBC999C0B4EF8BB6D6BB9BD380A11", "type": "public" }), "client_id"),
     ] {
         let answer = admin.send("POST", "/admin/clients", body).await.expect_problem(400);
         assert_eq!(answer.problem_fields(), [field], "{answer:?}");
@@ -258,7 +264,7 @@ async fn the_bundled_client_goes_on_to_let_people_in() {
 async fn a_client_keeps_its_own_right_to_administer() {
     let mut admin = Admin::start(Backend::PostgresSql).await;
     let secret = admin.signet.add_confidential("operator", &["--scopes", "signet:admin"]);
-    let own = admin.client.client_token(("operator", &secret)).await;
+    let own = admin.client.client_token_for(("operator", &secret), "signet:admin").await;
     let person = std::mem::replace(&mut admin.token, own.clone());
     let path = "/admin/clients/operator";
     for body in [

@@ -12,7 +12,7 @@ use rsa::pkcs1::{self, LineEnding};
 use serde_json::{Value, json};
 
 use super::admin_keys::{Service, signing_kid};
-use crate::support::client::{Client, Send};
+use crate::support::client::{Client, PASSWORD, Send};
 use crate::support::jwt::Jwt;
 use crate::support::process::{poll, program};
 use crate::support::signet::Signet;
@@ -51,12 +51,21 @@ async fn keys_of_every_usual_form_come_in() {
     let service = Service::start().await;
     let encrypted =
         |key: &str, how: &str| pem(&format!("pkcs8 -topk8 {how} -passout env:PASSPHRASE"), key);
-    let keys = [(); 4].map(|()| new_key());
+    let keys = [(); 5].map(|()| new_key());
+    // A key with its certificate, as they leave a keystore: with attributes around both.
+    let certificate = pem("req -x509 -new -key /dev/stdin -subj /CN=former -days 2", &keys[4]);
+    let export = "pkcs12 -export -name former -passout env:PASSPHRASE";
+    let keystore = openssl(export, format!("{}{certificate}", keys[4]).as_bytes());
+    let keystore = openssl("pkcs12 -nodes -passin env:PASSPHRASE", &keystore);
+    let keystore = String::from_utf8(keystore).expect("PEM");
+    assert!(keystore.contains("Bag Attributes") && keystore.contains("BEGIN CERTIFICATE"));
+    let keystore = format!("{certificate}{keystore}");
     for (name, key, passphrase) in [
         ("PKCS#1", pem("rsa -traditional", &keys[0]), None),
         ("PKCS#8", format!("a line before\n{}", keys[1]), None),
         ("PBKDF2", encrypted(&keys[2], "-v2 aes-256-cbc"), Some(PASSPHRASE)),
         ("scrypt", encrypted(&keys[3], "-scrypt"), Some(PASSPHRASE)),
+        ("PKCS#12", keystore, None),
     ] {
         let body = json!({ "pem": key, "passphrase": passphrase, "activate_in": "1d" });
         let answer = service.post(PATH, body.clone()).await.expect(201);
@@ -89,7 +98,7 @@ async fn an_imported_key_signs_under_the_name_it_had() {
     assert_eq!(service.get(location).await.expect(200).json()["kid"], kid);
     assert_eq!(signing_kid(&service.client).await, kid);
     let [actor, subject, detail] = service.event("key.imported");
-    assert_eq!((actor, subject.as_str()), (service.id.clone(), kid));
+    assert_eq!((actor, subject.as_str()), (format!("user:{}", service.id), kid));
     assert!(detail.ends_with("reason: verifiers have it since November"), "{detail}");
 }
 
@@ -113,7 +122,6 @@ async fn what_is_weak_or_unreadable_is_refused_with_the_reason() {
     let weak = rsa_key("-pkeyopt rsa_keygen_bits:1024");
     for (pem, passphrase, reason) in [
         (weak.clone(), None, "1024 bits"),
-        (pem("pkey -pubout", &weak), None, "1024 bits"),
         (rsa_key(exponent), None, "public exponent is 3"),
         (pem("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", ""), None, "not an RSA key"),
         (mismatched(), None, "do not match"),
@@ -122,6 +130,13 @@ async fn what_is_weak_or_unreadable_is_refused_with_the_reason() {
         (dear, Some(PASSPHRASE), "takes too long"),
         (pem("rsa -traditional -aes256 -passout env:PASSPHRASE", &key), Some(PASSPHRASE), "old"),
         (key.replace("MII", "MIJ"), None, "cannot be read"),
+        (format!("{key}\n{}", pem("rsa -traditional", &weak)), None, "2 private keys"),
+        (pem("pkey -pubout", &key).repeat(2), None, "2 public keys"),
+        (
+            pem("genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048", ""),
+            None,
+            "DH PARAMETERS",
+        ),
         ("no PEM".into(), None, "no PEM"),
         (String::new(), None, "no PEM"),
     ] {
@@ -129,6 +144,8 @@ async fn what_is_weak_or_unreadable_is_refused_with_the_reason() {
             service.refused(PATH, json!({ "pem": pem, "passphrase": passphrase }), 400).await;
         assert!(told.contains(reason), "{reason}: {told}");
     }
+    let body = json!({ "pem": pem("pkey -pubout", &weak), "current_password": PASSWORD });
+    assert!(service.refused(PATH, body, 400).await.contains("1024 bits"));
     for (field, value, reason) in [
         ("kid", json!("a b"), "1 to 128 characters"),
         ("kid", json!("x".repeat(129)), "1 to 128 characters"),
@@ -173,22 +190,32 @@ async fn tokens_of_a_former_issuer_verify_by_its_public_key() {
     let credentials = ("sibling", secret.as_str());
     let (key, kid) = (new_key(), "former-issuer");
     let issued = service.client.client_token(credentials).await;
-    let claims = Jwt::decode(&issued).claims;
+    let mut claims = Jwt::decode(&issued).claims;
+    // As another issuer, or an earlier version, may have written them.
+    (claims["roles"], claims["nbf"], claims["scope"]) = (json!([]), Value::Null, json!(""));
     let token = sign(&key, kid, &claims);
     assert!(!service.client.is_active(credentials, &token).await);
 
     let public = pem("pkey -pubout", &key);
     for verify_for in [json!(0), json!("1000000d")] {
-        let body = json!({ "pem": public, "kid": kid, "verify_for": verify_for });
+        let body = json!({
+            "pem": public, "kid": kid, "verify_for": verify_for, "current_password": PASSWORD,
+        });
         service.refused(PATH, body, 400).await;
     }
-    let body = json!({ "pem": public, "kid": kid, "verify_for": "30d" });
+    let body = json!({
+        "pem": public, "kid": kid, "verify_for": "30d", "current_password": PASSWORD,
+    });
     let done = service.post(PATH, body.clone()).await.expect(201).json();
     assert_eq!((&done["kid"], &done["activates_at"]), (&json!(kid), &Value::Null));
     assert!(done["retires_at"].is_string(), "{done}");
     service.refused(PATH, body, 409).await;
     assert!(service.client.jwks().await.to_string().contains(kid));
     assert!(service.client.is_active(credentials, &token).await);
+    let known = service.client.introspect(credentials, &token).await.expect(200).json();
+    for name in ["roles", "nbf", "scope"] {
+        assert_eq!(known.get(name), None, "a claim without a value is left out: {known}");
+    }
     // Another's signature under that name is nobody's, and the key never signs.
     assert!(!service.client.is_active(credentials, &sign(&new_key(), kid, &claims)).await);
     assert_ne!(signing_kid(&service.client).await, kid);
@@ -223,6 +250,52 @@ async fn tokens_of_a_former_issuer_verify_by_its_public_key() {
     assert!(service.client.is_active(credentials, &token).await);
 }
 
+/// Whoever has found the token of an administrator cannot leave a key behind that signs in Signet's name
+/// for a year.
+#[tokio::test]
+async fn a_key_that_only_verifies_needs_the_present_password() {
+    let service = Service::started(Signet::builder()).await;
+    let public = pem("pkey -pubout", &new_key());
+    let body = |password: Value| json!({ "pem": public, "kid": "theirs", "verify_for": "366d", "current_password": password });
+    for missing in [json!({ "pem": public, "verify_for": "366d" }), body(Value::Null)] {
+        let answer = service.post(PATH, missing).await.expect_problem(400);
+        assert_eq!(answer.problem_fields(), ["current_password"]);
+    }
+    // A client has no password, and what it has is a secret that lasts.
+    let options = ["--scopes", "signet:admin"];
+    let secret = service.signet.add_confidential("operator", &options);
+    let own = service.client.client_token_for(("operator", &secret), "signet:admin").await;
+    for body in [body(json!(PASSWORD)), json!({ "pem": public })] {
+        let request = service.client.post(PATH).bearer_auth(&own).json(&body);
+        request.answer().await.expect_problem(403);
+    }
+    assert!(!service.client.jwks().await.to_string().contains("theirs"));
+    let private = json!({ "pem": new_key(), "activate_in": "1d" });
+    let request = service.client.post(PATH).bearer_auth(&own).json(&private);
+    request.answer().await.expect(201);
+
+    service.post(PATH, body(json!(PASSWORD))).await.expect(201);
+    assert!(service.client.jwks().await.to_string().contains("theirs"));
+    // Guesses count as they do at the login.
+    let mut refused = 0;
+    loop {
+        let answer = service.post(PATH, body(json!("not the password"))).await;
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            break;
+        }
+        assert_eq!(answer.expect_problem(400).problem_fields(), ["current_password"]);
+        refused += 1;
+        assert!(refused < 100, "guesses are not counted");
+    }
+    service.post(PATH, body(json!(PASSWORD))).await.expect_problem(429);
+    // Whoever has the command line can do anything with the keys.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), pem("pkey -pubout", &new_key())).expect("it can be written");
+    let path = file.path().to_str().expect("a path");
+    service.signet.cli_ok(&["keys", "import", path, "--verify-for", "1h"], "");
+}
+
 #[tokio::test]
 async fn keys_are_sealed_anew_under_the_newest_key_encryption_key() {
     let key = || STANDARD.encode(signet::secret::Random::system().bytes::<32>());
@@ -250,7 +323,7 @@ async fn neither_key_nor_passphrase_is_written_to_the_log() {
     let mut service = Service::started(builder).await;
     let key = new_key();
     let encrypted = pem("pkcs8 -topk8 -passout env:PASSPHRASE", &key);
-    let wrong = "twenty golden herons";
+    let wrong = "twenty silver herons";
     for (pem, passphrase, status) in [
         (&encrypted, wrong, 400),
         (&encrypted, PASSPHRASE, 201),
@@ -260,7 +333,7 @@ async fn neither_key_nor_passphrase_is_written_to_the_log() {
     ] {
         let body = json!({ "pem": pem, "passphrase": passphrase });
         let answer = service.post(PATH, body).await.expect(status);
-        assert!(!answer.body.contains("herons"), "{answer:?}");
+        assert!(!answer.body.contains("silver herons"), "{answer:?}");
     }
     let written = || service.signet.output().contains(PATH).then_some(());
     assert!(poll(Duration::from_secs(5), written).is_some(), "the log tells nothing");

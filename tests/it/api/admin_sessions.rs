@@ -79,7 +79,8 @@ async fn sessions_of_a_user_are_seen_and_ended(backend: Backend) {
     client.login("ada@example.com", PASSWORD).await;
 
     let events = admin.events(&id).await;
-    let count = |name| events.iter().filter(|(e, a, _)| e == name && *a == admin.id).count();
+    let by = format!("user:{}", admin.id);
+    let count = |name| events.iter().filter(|(e, a, _)| e == name && *a == by).count();
     assert_eq!((count("session.revoked"), count("sessions.revoked")), (2, 1), "{events:?}");
 }
 

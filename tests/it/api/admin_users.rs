@@ -28,7 +28,7 @@ async fn clients_may_read_users_and_nothing_else() {
     let admin = Admin::start(Backend::PostgresSql).await;
     let client = &admin.client;
     let secret = admin.signet.add_confidential("reader", &["--scopes", "users:read"]);
-    let token = client.client_token(("reader", &secret)).await;
+    let token = client.client_token_for(("reader", &secret), "users:read").await;
     assert_closed(client, &ROUTES, Some(&token), 403).await;
     for path in ["/admin/users".to_owned(), format!("/admin/users/{}", admin.id)] {
         let answer = client.get(&path).bearer_auth(&token).answer().await.expect(200);
@@ -41,7 +41,12 @@ async fn clients_may_read_users_and_nothing_else() {
     admin.signet.add_public("app", &options);
     let user = client.new_user().await;
     admin.signet.cli_ok(&["users", "grant-role", &user.email, "clerk"], "");
-    let login = [("username", &*user.email), ("password", PASSWORD), ("client_id", "app")];
+    let login = [
+        ("username", &*user.email),
+        ("password", PASSWORD),
+        ("client_id", "app"),
+        ("scope", "users:read"),
+    ];
     let answer = client.form("/login", &login).await.expect(200).json();
     assert_eq!(answer["scope"], "users:read");
     assert_closed(client, &READING, answer["access_token"].as_str(), 403).await;
@@ -118,7 +123,8 @@ async fn a_user_comes_changes_and_goes(backend: Backend) {
     client.refresh(&tokens.refresh_token).await.expect_oauth_error(400, "invalid_grant");
 
     let events = admin.events(id_of(&path)).await;
-    let by_admin: Vec<_> = events.iter().filter(|(_, actor, _)| *actor == admin.id).collect();
+    let by_admin: Vec<_> =
+        events.iter().filter(|(_, actor, _)| *actor == format!("user:{}", admin.id)).collect();
     let told: Vec<_> = by_admin.iter().map(|(e, _, d)| (e.as_str(), d.as_deref())).collect();
     // Those of one second stand in no order.
     let mut expected = vec![
@@ -162,7 +168,7 @@ async fn wrong_passwords_are_forgotten() {
     admin.request("POST", &unlock).answer().await.expect(204);
     client.login(&user.email, PASSWORD).await;
     let told = admin.events(&user.id).await;
-    let by = (String::from("user.unlocked"), admin.id.clone(), None);
+    let by = (String::from("user.unlocked"), format!("user:{}", admin.id), None);
     assert!(told.contains(&by), "{told:?}");
     let nobody = "/admin/users/00000000-0000-0000-0000-000000000000/unlock";
     admin.request("POST", nobody).answer().await.expect_problem(404);

@@ -158,6 +158,89 @@ async fn what_swagger_ui_sends_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_listed_origin_may_send_any_header() {
+    let signet = service();
+    let client = Client::new(signet.base());
+    let wanted = "authorization,baggage,content-type,sentry-trace,traceparent,tracestate,x-b3-traceid,x-my-own";
+    for (method, path) in CONFIGURED {
+        for (origin, allowed) in [(OURS, true), (THEIRS, false)] {
+            let request = client.request(Method::OPTIONS, path).header("origin", origin);
+            let request = request.header("access-control-request-method", method);
+            let answer = request.header("access-control-request-headers", wanted).answer().await;
+            assert_eq!((200..300).contains(&answer.status), allowed, "{method} {path}: {answer:?}");
+            assert_allows(&answer, allowed.then_some(OURS));
+            let listed = list_of(&answer, "access-control-allow-headers");
+            for header in wanted.split(',').filter(|_| allowed) {
+                assert!(listed.split(',').any(|name| name.trim() == header), "{path}: {listed}");
+            }
+        }
+    }
+    // And one that needs a header to be allowed is let through with it.
+    let request = client.get("/users/me").header("origin", OURS).header("traceparent", "00-1-2-01");
+    assert_allows(&request.answer().await.expect(401), Some(OURS));
+}
+
+#[tokio::test]
+async fn origins_of_hybrid_apps_and_of_one_label_are_let_in() {
+    let origins = "capacitor://localhost,ionic://localhost,tauri://localhost,http://localhost,\
+                   https://*.example.com,http://*.dev.example:5173";
+    let signet = Signet::builder().set("http.cors_origins", origins).start();
+    let client = Client::new(signet.base());
+    for (origin, allowed) in [
+        ("capacitor://localhost", true),
+        ("ionic://localhost", true),
+        ("tauri://localhost", true),
+        ("http://localhost", true),
+        ("https://app.example.com", true),
+        ("https://pr-7.example.com", true),
+        ("http://tenant.dev.example:5173", true),
+        ("https://localhost", false),
+        ("capacitor://evil", false),
+        ("capacitor://localhost.evil.example", false),
+        ("https://example.com", false),
+        ("https://a.b.example.com", false),
+        ("http://app.example.com", false),
+        ("https://app.example.com:8443", false),
+        ("https://app.example.com.evil.example", false),
+        ("https://evilexample.com", false),
+        ("http://tenant.dev.example", false),
+        ("null", false),
+        ("file://", false),
+    ] {
+        for path in ["/oauth2/token", "/login", "/users/me"] {
+            let method = if path == "/users/me" { "GET" } else { "POST" };
+            let expected = allowed.then_some(origin);
+            assert_allows(&preflight(&client, method, path, origin).await, expected);
+            assert_allows(&simple(&client, method, path, origin).await, expected);
+        }
+        // Everything else is as closed to it as to others.
+        assert_allows(&preflight(&client, "GET", "/admin/users", origin).await, None);
+    }
+}
+
+#[test]
+fn origins_that_would_never_match_are_refused() {
+    for origin in [
+        "null",
+        "*",
+        "https://*",
+        "https://*.com",
+        "https://*.*.example.com",
+        "https://app.*.example",
+        "https://app.example.com/",
+        "capacitor://",
+        "capacitor://localhost/",
+        "file://",
+        "localhost",
+    ] {
+        let signet = Signet::builder().set("http.cors_origins", origin).prepare();
+        let output = signet.cli(&["config", "check"], "");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains("http.cors_origins"), "{origin}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_preflight_speaks_like_its_endpoint() {
     let signet = service();
     let client = Client::new(signet.base());

@@ -1,6 +1,9 @@
 //! Signet's own endpoints, a file for each resource, from outside.
 
 mod account;
+mod account_limits;
+mod addresses;
+mod admin_audience;
 mod admin_audit;
 mod admin_clients;
 mod admin_keys;
@@ -11,6 +14,7 @@ mod admin_users;
 mod admin_users_changes;
 mod admin_users_lists;
 pub mod administration;
+mod audit_bounds;
 mod bodies;
 mod cors;
 mod docs;
@@ -25,6 +29,7 @@ mod operations;
 mod password_change;
 mod password_change_races;
 mod password_hashing;
+mod preconditions;
 mod refresh_limits;
 mod role_scopes;
 mod sessions;

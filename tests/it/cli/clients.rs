@@ -96,6 +96,8 @@ fn what_cannot_work_is_refused() {
         // RFC 8707 section 2: an absolute URI without a fragment.
         &["clients", "add", "x", "--confidential", "--audiences", "https://a.example/#part"],
         &["clients", "add", "", "--public"],
+        &["clients", "add", "0197a4b2-7b6e-7d3c-9c2d-2f6d1f0a9b11", "--public"],
+        &["clients", "add", "0197a4b27b6e7d3c9c2d2f6d1f0a9b11", "--public"],
         &["clients", "add", FIRST_PARTY, "--public"],
     ] {
         let output = signet.cli(arguments, "");

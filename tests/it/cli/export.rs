@@ -53,6 +53,33 @@ async fn what_goes_out_comes_in_the_same_in_another_database() {
     }
 }
 
+/// What a user chooses must not run on the machine of whoever opens the export.
+#[test]
+fn no_cell_of_a_table_is_a_formula() {
+    let signet = Signet::builder().prepare();
+    let users = [
+        json!({"email": "=cmd@example.com", "name": "=cmd|' /C calc'!A0"}),
+        json!({"email": "+tag@example.com", "name": "'=already quoted"}),
+        json!({"email": "-dash@example.com", "name": "@SUM(1)", "roles": ["-r"]}),
+        json!({"email": "o'brien@example.com", "name": "'plain'"}),
+    ];
+    write(&signet, "users.jsonl", lines(&users));
+    signet.cli_ok(&["users", "import", "users.jsonl"], "");
+    let before = everybody(&signet);
+    let table =
+        signet.cli_ok(&["users", "export", "--with-password-hashes", "--format", "csv"], "");
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    for record in reader.records() {
+        for cell in &record.expect("a record") {
+            assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+        }
+    }
+    let other = Signet::builder().prepare();
+    write(&other, "out.csv", table);
+    other.cli_ok(&["users", "import", "out.csv"], "");
+    assert_eq!(everybody(&other), before);
+}
+
 #[test]
 fn hashes_go_out_only_when_asked_for() {
     let signet = filled(Backend::Sqlite);

@@ -115,7 +115,7 @@ fn bad_records_of_a_table_are_refused_alone() {
         "line 4: b@example.com \u{2014} has 5 fields, where the first line names 3 columns: what holds \
          commas needs quotes",
         "line 5: c@example.com \u{2014} has 2 fields, where the first line names 3 columns",
-        "line 6: d@\u{fffd}example.com \u{2014} email must be",
+        "line 6: d@<U+000A>example.com \u{2014} email must be",
         "line 8: e@example.com \u{2014} ",
         "line 9: g@example.com \u{2014} the password hash is",
         "line 11: is not UTF-8",
@@ -147,7 +147,6 @@ fn a_broken_dump_is_read_as_far_as_it_goes() {
         (b"{}", "not a list of records"),
         (b"\"pbkdf2_sha256$secret\"", "not a list of records"),
         (b"[\"secret\"]", "not a list of records"),
-        (b"[{\"email\": \"a@example.com\"}]", "--format jsonl"),
         (b"[{\"model\": 7}]", "not a list of records"),
         (b"\xff\xfe[\0", "UTF-16"),
         (b"\x1f\x8b\x08\x00", "not JSON"),

@@ -194,9 +194,12 @@ async fn a_revoked_key_is_gone_and_the_spare_signs() {
     );
     assert_eq!(revoked["tokens_issued_from"], shown["activates_at"]);
     assert_eq!(revoked["active_published_at"], key(&signet, &next)["created_at"]);
-    for member in ["active_in_all_caches_at", "gone_from_all_caches_at"] {
+    for member in ["active_in_all_caches_at", "handover_kid", "handover_at"] {
         assert!(revoked[member].is_string(), "{revoked}");
     }
+    assert_misused(&signet.cli(&["keys", "revoke", &next, "--handover-in", "soon"], ""));
+    let too_late = ["keys", "revoke", &next, "--reason", "stolen", "--handover-in", "91d"];
+    assert!(assert_fails(&signet.cli(&too_late, "")).contains("within 90 days"));
     let table = signet.cli_ok(&["keys", "list"], "");
     let line = table.lines().find(|line| line.contains(&first)).expect("its line");
     assert!(line.contains("revoked"), "{table}");
@@ -206,9 +209,22 @@ async fn a_revoked_key_is_gone_and_the_spare_signs() {
     // For people; and one that never signed.
     let waits = spare(&signet);
     let text = signet.cli_ok(&["keys", "revoke", &waits, "--reason", "seen in a backup"], "");
-    let verifiers = "those that follow the feed refuse them within a second";
-    for part in [waits.as_str(), "none: it never signed", verifiers, "signs now", next.as_str()] {
+    for part in [waits.as_str(), "none: it never signed", "signs now", next.as_str(), "takes over"]
+    {
         assert!(text.contains(part), "{text}");
+    }
+    // How long it lives, by client, and no promise for all of them.
+    for (clients, until) in [
+        ("revocation feed", "for a second at most"),
+        ("Nimbus, Spring", "(5m)"),
+        ("go-oidc 3, zitadel/oidc", "its first token of the new key"),
+        ("Quarkus", "its first token of the new key"),
+        ("keyfunc", "(1h)"),
+        ("jwks-rsa", "(10h)"),
+        ("any other client", "as long as it keeps JWKS"),
+    ] {
+        let line = text.lines().find(|line| line.contains(clients));
+        assert!(line.is_some_and(|line| line.contains(until)), "{clients}: {text}");
     }
     assert_ne!(spare(&signet), waits);
 }
@@ -243,7 +259,8 @@ fn private_keys_are_never_shown() {
         &["keys", "revoke", &kid, "--reason", "stolen"],
     ] {
         let shown = signet.cli_ok(arguments, "");
-        for word in ["PRIVATE", "private", "v1."] {
+        // None of these can be part of a kid or of base64.
+        for word in ["PRIVATE KEY", "\"private", "v1."] {
             assert!(!shown.contains(word), "{arguments:?}: {shown}");
         }
     }
@@ -279,17 +296,15 @@ fn the_audit_trail_says_who_did_what_and_why() {
         row
     };
     let rotated = one("key.rotated");
-    assert!(rotated.starts_with(&format!("command-line|{next}|signs from ")), "{rotated}");
+    assert!(rotated.starts_with(&format!("cli|{next}|signs from ")), "{rotated}");
     assert!(rotated.ends_with("; reason: a drill"), "{rotated}");
-    let withdrawn = [
-        format!("command-line|{waits}|left JWKS"),
-        format!("command-line|{first}|left JWKS; reason: the end"),
-    ];
+    let withdrawn =
+        [format!("cli|{waits}|left JWKS"), format!("cli|{first}|left JWKS; reason: the end")];
     let mut kept = events("key.withdrawn");
     kept.sort_by_key(|row| row.contains("reason"));
     assert_eq!(kept, withdrawn);
     let signs = active(&signet);
-    let revoked = format!("command-line|{next}|{signs} signs now; reason: on a lost disk");
+    let revoked = format!("cli|{next}|{signs} signs now; reason: on a lost disk");
     assert_eq!(one("key.revoked"), revoked);
     assert!(one("keys.rewrapped").contains("|0 sealed anew"));
 }

@@ -62,6 +62,16 @@ fn every_form_is_read_from_a_file_and_from_standard_input() {
     signet.cli_ok(&["keys", "retire", "-rsa-2024", "--json"], "");
     assert_eq!(planned("-rsa-2024")["state"], "retired");
 
+    // Among its certificate and text in an old encoding.
+    let (key_4, kid_4) = foreign_key();
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let bag = b"Bag Attributes\n    friendlyName: M\xfcller\n";
+    let file = [&bag[..], certificate.as_bytes(), bag, pkcs8(&key_4).as_bytes()].concat();
+    std::fs::write(signet.folder().join("bag.pem"), file).expect("written");
+    let bag = ["keys", "import", "bag.pem", "--activate-in", "13m"];
+    assert_eq!(signet.cli_json(&bag, "")["kid"], json!(kid_4));
+    signet.cli_ok(&["keys", "retire", &kid_4], "");
+
     let (key_3, kid_3) = foreign_key();
     write("encrypted.pem", &encrypted(&key_3, "open sesame"));
     write("good", "open sesame\n");
@@ -91,6 +101,8 @@ fn what_is_weak_or_no_key_is_refused() {
         ("", "no PEM"),
         ("-----BEGIN NONSENSE-----", "no PEM"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "cannot be read"),
+        (&format!("{pem}{}", pkcs8(&foreign_key().0)), "2 private keys (PRIVATE KEY in line 1, "),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "CERTIFICATE in line 1"),
         (&"A".repeat(40_000), "too long for a key"),
         (&"A".repeat(100_000), "too long for a key"),
     ] {
@@ -157,7 +169,7 @@ async fn an_imported_key_signs_and_a_public_one_only_verifies() {
     let mut rows: Vec<_> =
         Postgres::shared().sql(&database, query).lines().map(str::to_owned).collect();
     rows.sort_by_key(|row| row.contains("verifies"));
-    assert!(rows[0].starts_with(&format!("command-line|{kid}|signs from ")), "{rows:?}");
+    assert!(rows[0].starts_with(&format!("cli|{kid}|signs from ")), "{rows:?}");
     assert!(rows[0].ends_with("; reason: the old issuer ends today"), "{rows:?}");
-    assert!(rows[1].starts_with("command-line|old|verifies until "), "{rows:?}");
+    assert!(rows[1].starts_with("cli|old|verifies until "), "{rows:?}");
 }

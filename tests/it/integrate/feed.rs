@@ -180,6 +180,52 @@ impl Feed {
         self.service.orders(&token).await.expect(200);
     }
 
+    async fn believes_a_signet_of_before(&self) {
+        let token = self.token(json!({ "sid": "before" })).await;
+        self.issuer.state().names_lanes = false;
+        self.issuer.revoke(json!({ "sid": "before" }));
+        self.is_refused(&token, SOON).await;
+        let lost = self.token(json!({ "sid": "lost before" })).await;
+        self.issuer.revoke_unheard(json!({ "sid": "lost before" }));
+        self.is_refused(&lost, SOON * 3).await;
+        self.issuer.state().names_lanes = true;
+        self.settle().await;
+    }
+
+    async fn follows_another_lane(&self) {
+        let first = self.token(json!({ "sid": "lane 1" })).await;
+        let second = self.token(json!({ "sid": "lane 2" })).await;
+        let entry = |sid: &str| json!({ "sid": sid, "exp": now() + 700 });
+        let other = ("eu-1".into(), "z".into(), 70, vec![entry("lane 1")]);
+        self.issuer.state().other_lane = Some(other);
+        // It is met by a heartbeat, and its snapshot is taken.
+        self.is_refused(&first, SOON * 3).await;
+        let change = self.issuer.change_of(Some("eu-1"), 71, "z", &[entry("lane 2")]);
+        {
+            let mut state = self.issuer.state();
+            if let Some((_, _, seq, entries)) = &mut state.other_lane {
+                (*seq, _) = (71, entries.push(entry("lane 2")));
+            }
+            state.send(&event(71, &change));
+        }
+        self.is_refused(&second, SOON).await;
+        // The first one goes on by its own numbers.
+        self.settle().await;
+        // Another history of the lane, which the first one does not mind.
+        {
+            let mut state = self.issuer.state();
+            let other = ("eu-1".into(), "y".into(), 1, vec![entry("lane 2")]);
+            state.other_lane = Some(other);
+        }
+        self.service.answers(&first, 200, PATIENCE).await;
+        self.service.orders(&second).await.expect(401);
+        // It ends, and nobody waits for it.
+        self.issuer.state().other_lane = None;
+        tokio::time::sleep(SOON).await;
+        self.settle().await;
+        self.service.orders(&second).await.expect(401);
+    }
+
     async fn reads_no_more_than_is_sensible(&self) {
         self.settle().await;
         let connections = self.issuer.state().resumed_after.len();
@@ -236,6 +282,8 @@ async fn check(example: Example) {
     feed.fills_gaps().await;
     feed.resumes().await;
     feed.believes_no_forgery().await;
+    feed.believes_a_signet_of_before().await;
+    feed.follows_another_lane().await;
     feed.unites_what_lags_and_replaces_another_history().await;
     feed.reads_no_more_than_is_sensible().await;
     feed.polls_without_a_stream().await;
@@ -256,4 +304,9 @@ async fn node_follows_whatever_happens() {
 #[tokio::test]
 async fn go_follows_whatever_happens() {
     check(Example::Go).await;
+}
+
+#[tokio::test]
+async fn spring_boot_4_follows_whatever_happens() {
+    check(Example::Spring).await;
 }

@@ -69,6 +69,11 @@ pub struct State {
     pub snapshot: Option<String>,
     /// Whether heartbeats are sent.
     pub beats: bool,
+    /// Whether the feed has a name and lanes, as it has now. A Signet of before signs it in the
+    /// issuer's name, and knows one history.
+    pub names_lanes: bool,
+    /// Another lane, where there is one: its name, epoch, number and entries.
+    pub other_lane: Option<(String, String, i64, Vec<Value>)>,
     /// The status of the stream.
     pub stream_status: u16,
     pub snapshots: usize,
@@ -103,6 +108,8 @@ impl Issuer {
             seq: 0,
             snapshot: None,
             beats: true,
+            names_lanes: true,
+            other_lane: None,
             stream_status: 200,
             snapshots: 0,
             not_modified: 0,
@@ -124,9 +131,16 @@ impl Issuer {
         std::thread::spawn(move || {
             while let Some(issuer) = beating.upgrade() {
                 let mut state = issuer.state();
-                let data = json!({ "epoch": state.epoch, "seq": state.seq, "age": 0.01 });
+                let mut data = json!({ "epoch": state.epoch, "seq": state.seq, "age": 0.01 });
+                if state.names_lanes {
+                    data["lane"] = json!("0");
+                }
                 if state.beats {
                     state.send(&format!("event: heartbeat\ndata: {data}\n\n"));
+                    if let Some((lane, epoch, seq, _)) = &state.other_lane {
+                        let data = json!({ "lane": lane, "epoch": epoch, "seq": seq, "age": 0.01 });
+                        state.send(&format!("event: heartbeat\ndata: {data}\n\n"));
+                    }
                 }
                 drop(state);
                 drop(issuer);
@@ -159,22 +173,51 @@ impl Issuer {
         self.keys[0].sign(json!({ "typ": "at+jwt" }), &self.claims(changes))
     }
 
-    /// A change as it is signed.
-    pub fn change(&self, seq: i64, epoch: &str, entries: &[Value]) -> String {
-        let claims = json!({
+    /// A change of this lane, as it is signed; `None` for one of a Signet of before.
+    pub fn change_of(
+        &self,
+        lane: Option<&str>,
+        seq: i64,
+        epoch: &str,
+        entries: &[Value],
+    ) -> String {
+        let mut claims = json!({
             "iss": self.base, "iat": now(), "jti": format!("{epoch}-{seq}"), "epoch": epoch, "seq": seq,
             "events": {}, "revocations": entries,
         });
+        self.name(&mut claims, lane);
         self.keys[0].sign(json!({ "typ": "secevent+jwt" }), &claims)
     }
 
     /// A snapshot of `entries` as it is signed.
     pub fn snapshot(&self, typ: &str, seq: i64, epoch: &str, entries: &[Value]) -> String {
-        let claims = json!({
+        self.snapshot_of(Some("0"), typ, seq, epoch, entries)
+    }
+
+    fn snapshot_of(
+        &self,
+        lane: Option<&str>,
+        typ: &str,
+        seq: i64,
+        epoch: &str,
+        entries: &[Value],
+    ) -> String {
+        let mut claims = json!({
             "iss": self.base, "iat": now(), "exp": now() + 300, "jti": "s", "epoch": epoch, "seq": seq,
             "revocations": entries,
         });
+        self.name(&mut claims, lane);
         self.keys[0].sign(json!({ "typ": typ }), &claims)
+    }
+
+    fn name(&self, claims: &mut Value, lane: Option<&str>) {
+        if let Some(lane) = lane {
+            let feed = format!("{}/revocations", self.base);
+            claims["iss"] = json!(feed);
+            claims["aud"] = json!(feed);
+            claims["lane"] = json!(lane);
+            claims["first_seq"] = claims["seq"].clone();
+        }
     }
 
     /// Tells all listeners of a change.
@@ -184,7 +227,8 @@ impl Issuer {
         state.seq += 1;
         state.entries.push(entry.clone());
         let (seq, epoch) = (state.seq, state.epoch.clone());
-        let text = event(seq, &self.change(seq, &epoch, &[entry]));
+        let lane = state.names_lanes.then_some("0");
+        let text = event(seq, &self.change_of(lane, seq, &epoch, &[entry]));
         state.events.push((seq, text.clone()));
         state.send(&text);
     }
@@ -211,6 +255,7 @@ impl Issuer {
         let answer = match path {
             "/revocations/stream" => return self.listen(stream, header("last-event-id")),
             "/revocations" => self.answer_snapshot(header("if-none-match")),
+            other if other.starts_with("/revocations?lane=") => self.answer_other(other),
             "/jwks.json" => {
                 let mut state = self.state();
                 state.key_fetches += 1;
@@ -237,6 +282,20 @@ impl Issuer {
         let _ = stream.write_all(answer.as_bytes());
     }
 
+    /// The snapshot of the other lane, 404 where that is none.
+    fn answer_other(&self, path: &str) -> String {
+        let state = self.state();
+        let asked = path.trim_start_matches("/revocations?lane=");
+        match state.other_lane.as_ref().filter(|lane| lane.0 == asked) {
+            None => response(404, "application/problem+json", "{}"),
+            Some((lane, epoch, seq, entries)) => {
+                let body = self.snapshot_of(Some(lane), "revocations+jwt", *seq, epoch, entries);
+                let head = "\r\nage: 0\r\n";
+                response(200, "application/jwt", &body).replacen("\r\n", head, 1)
+            }
+        }
+    }
+
     fn answer_snapshot(&self, known: Option<String>) -> String {
         let mut state = self.state();
         let etag = format!("W/\"{}-{}\"", state.epoch, state.seq);
@@ -250,7 +309,9 @@ impl Issuer {
         }
         state.snapshots += 1;
         let body = state.snapshot.clone().unwrap_or_else(|| {
-            self.snapshot("revocations+jwt", state.seq, &state.epoch, &state.entries)
+            let lane = state.names_lanes.then_some("0");
+            let (seq, epoch) = (state.seq, &state.epoch);
+            self.snapshot_of(lane, "revocations+jwt", seq, epoch, &state.entries)
         });
         let head = format!("\r\netag: {etag}\r\nage: 0\r\n");
         response(200, "application/jwt", &body).replacen("\r\n", &head, 1)
@@ -258,7 +319,7 @@ impl Issuer {
 
     fn listen(&self, mut stream: TcpStream, after: Option<String>) {
         let mut state = self.state();
-        let after = after.and_then(|after| after.parse().ok());
+        let after = after.and_then(|after| after.trim_start_matches("0:").parse().ok());
         state.resumed_after.push(after);
         if state.stream_status != 200 {
             let _ = stream.write_all(response(state.stream_status, "text/plain", "").as_bytes());
@@ -275,7 +336,10 @@ impl Issuer {
                 missed.for_each(|(_, event)| text.push_str(event));
             }
             _ => {
-                let data = json!({ "epoch": state.epoch, "seq": state.seq });
+                let mut data = json!({ "epoch": state.epoch, "seq": state.seq });
+                if state.names_lanes {
+                    data["lane"] = json!("0");
+                }
                 text.push_str(&format!("id: {}\nevent: snapshot\ndata: {data}\n\n", state.seq));
             }
         }

@@ -83,6 +83,27 @@ async fn go_hears_within_a_second_and_outlives_outages() {
     check(Example::Go).await;
 }
 
+#[tokio::test]
+async fn spring_boot_4_hears_within_a_second_and_outlives_outages() {
+    check(Example::Spring).await;
+}
+
+/// Spring looks for the issuer at the first token, and would answer 401 by itself.
+#[tokio::test]
+async fn spring_boot_starts_without_signet_and_says_that_it_cannot_know() {
+    let mut world = World::start();
+    let token = world.token().await;
+    for example in [Example::Spring, Example::Spring35] {
+        world.signet.kill9();
+        let service = example.start(world.signet.issuer(), MAX_STALENESS, &world.secret);
+        let answer = service.orders(&token).await.expect(503);
+        assert_eq!(answer.header("retry-after"), Some("1"), "{answer:?}");
+        service.client.get("/orders").answer().await.expect(401);
+        world.signet.restart();
+        service.answers(&token, 200, PATIENCE).await;
+    }
+}
+
 /// A copy of an example, in which it waits a second before it asks for keys again, and not thirty.
 fn hasty(file: &str, constant: (&str, &str)) -> TempDir {
     let copy = tempfile::Builder::new().prefix("signet-ex-").tempdir().expect("a folder");

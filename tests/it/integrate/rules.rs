@@ -109,6 +109,16 @@ async fn go_keeps_every_rule() {
 }
 
 #[tokio::test]
+async fn spring_boot_4_keeps_every_rule() {
+    check(Example::Spring).await;
+}
+
+#[tokio::test]
+async fn spring_boot_3_5_keeps_every_rule() {
+    check(Example::Spring35).await;
+}
+
+#[tokio::test]
 async fn java_keeps_every_rule() {
     check(Example::Java).await;
 }

@@ -20,6 +20,10 @@ pub enum Example {
     Express,
     Go,
     Java,
+    /// Spring Boot 4.
+    Spring,
+    /// Spring Boot 3.5.
+    Spring35,
 }
 
 /// An example at work; ends with this value.
@@ -59,7 +63,8 @@ impl Example {
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let mut process = Process::spawn(&mut command, "TERM");
-        let ready = poll(Duration::from_secs(60), || {
+        // On a busy machine a JVM takes its time.
+        let ready = poll(Duration::from_secs(180), || {
             assert!(process.ended().is_none(), "the {self:?} service ended");
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
@@ -96,8 +101,17 @@ impl Example {
                 command.arg(examples.join("java/Orders.java"));
                 (command, None)
             }
+            Self::Spring => (spring(".java/spring-pom.jar"), None),
+            Self::Spring35 => (spring(".java/spring-pom-3.5.jar"), None),
         }
     }
+}
+
+fn spring(jar: &str) -> Command {
+    let mut command = Command::new(program("java", Vec::new()));
+    // It starts in half the time, and runs for seconds only.
+    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-jar"]).arg(installed(jar));
+    command
 }
 
 fn beside(modules: &Path, example: &Path) -> TempDir {

@@ -161,6 +161,16 @@ async fn go_tells_tokens_apart() {
 }
 
 #[tokio::test]
+async fn spring_boot_4_tells_tokens_apart() {
+    check(Example::Spring).await;
+}
+
+#[tokio::test]
+async fn spring_boot_3_5_tells_tokens_apart() {
+    check(Example::Spring35).await;
+}
+
+#[tokio::test]
 async fn java_tells_tokens_apart_and_asks_before_it_deletes() {
     let world = World::start();
     let service = Example::Java.start(world.signet.issuer(), 10, &world.secret);

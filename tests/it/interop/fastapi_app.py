@@ -61,7 +61,7 @@ class RoleChecker:
         self.allowed = set(allowed)
 
     def __call__(self, user: Annotated[dict, Depends(current_user)]) -> dict:
-        if not self.allowed & set(user["roles"]):
+        if not self.allowed & set(user.get("roles", [])):
             raise HTTPException(
                 status_code=status.HTTP_403_FORBIDDEN, detail="Operation not permitted"
             )

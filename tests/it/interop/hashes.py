@@ -1,11 +1,18 @@
-"""Password hashes as Django, passlib, pwdlib, Werkzeug, bcrypt and argon2-cffi make them.
+"""Password hashes as Django, passlib, pwdlib, Werkzeug, bcrypt, argon2-cffi and crypt(3) make them, and
+what other languages' libraries make, computed here from their documented formats.
 
 Prints a JSON object a line: the name of the case, a password that the library accepts, one that
 it refuses, and the hash. Each library has checked both before they are printed.
 """
 
+import base64
+import hashlib
+import hmac
 import json
 import logging
+import os
+import struct
+import warnings
 
 import argon2
 import bcrypt
@@ -118,11 +125,15 @@ def from_passlib():
         ("phpass", {"rounds": 8, "ident": "H"}),
         ("django_pbkdf2_sha256", {"rounds": 100}),
         ("django_bcrypt_sha256", {"rounds": 4}),
+        ("sha256_crypt", {"rounds": 1000}),
+        ("sha512_crypt", {"rounds": 1000, "salt_size": 1}),
+        ("sha512_crypt", {"rounds": 5000}),
     ):
         hasher = getattr(passlib, name)
         for_all(f"passlib {name} {quick}", hasher.using(**quick).hash, hasher.verify)
     for name in (
-        "argon2 bcrypt bcrypt_sha256 pbkdf2_sha1 pbkdf2_sha256 pbkdf2_sha512 scrypt phpass".split()
+        "argon2 bcrypt bcrypt_sha256 pbkdf2_sha1 pbkdf2_sha256 pbkdf2_sha512 scrypt phpass"
+        " sha256_crypt sha512_crypt".split()
     ):
         hasher = getattr(passlib, name)
         hashed = hasher.hash("correct horse")
@@ -187,7 +198,118 @@ def from_the_rest():
     case("bcrypt, in a letter", "a" + "\u00e9" * 36, hashed, verify_bcrypt, "a" + "\u00e9" * 35)
 
 
+def from_crypt():
+    """What the system's library writes into /etc/shadow."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import crypt
+        except ImportError:  # Gone since Python 3.13.
+            return
+
+    def make(setting):
+        return lambda password: crypt.crypt(password, setting)
+
+    def verify(password, hashed):
+        return hmac.compare_digest(crypt.crypt(password, hashed), hashed)
+
+    for setting in (
+        "$5$rounds=1000$saltstring",
+        "$6$rounds=1000$saltstringsaltst",
+        "$6$s",
+        "$y$j75$abcdefghijklmnopqrstu1",
+    ):
+        for_all(f"crypt {setting}", make(setting), verify)
+    for setting in ("$y$j9T$WZaPV7LSUEKMo34.", "$y$j85.0$LdJMENpBABJJ3hIHjB1Bi."):
+        case(f"crypt {setting}", "correct horse", make(setting)("correct horse"), verify)
+
+
+def from_other_languages():
+    """Computed by their documentation; `again` computes with the salt of a hash that is there."""
+
+    def checked(again):
+        return lambda password, hashed: hmac.compare_digest(again(password, hashed), hashed)
+
+    def unpadded(data):
+        return base64.b64encode(data).decode().rstrip("=")
+
+    def decoded(text):
+        return base64.b64decode(text + "=" * (-len(text) % 4))
+
+    def phc(password, hashed):
+        _, name, parameters, salt, _ = hashed.split("$")
+        rounds, length = (int(part[2:]) for part in parameters.split(","))
+        digest = hashlib.pbkdf2_hmac(name[7:], password.encode(), decoded(salt), rounds, length)
+        return f"${name}${parameters}${salt}${unpadded(digest)}"
+
+    for name, length in (("sha1", 20), ("sha256", 32), ("sha512", 64), ("sha256", 64)):
+        scheme = "pbkdf2" if name == "sha1" else f"pbkdf2-{name}"
+
+        def make(password):
+            digest = hashlib.pbkdf2_hmac(name, password.encode(), salt, 100, length)
+            return f"${scheme}$i=100,l={length}${unpadded(salt)}${unpadded(digest)}"
+
+        salt = os.urandom(16)
+        for_all(f"PHC {scheme} {length}", make, lambda password, hashed: make(password) == hashed)
+
+    # .NET's PasswordHasher<TUser>, version 3.
+    def asp_net(password, salt, prf=1, rounds=100):
+        name = ("sha1", "sha256", "sha512")[prf]
+        digest = hashlib.pbkdf2_hmac(name, password.encode(), salt, rounds, 32)
+        head = struct.pack(">BIII", 1, prf, rounds, len(salt))
+        return base64.b64encode(head + salt + digest).decode()
+
+    def asp_net_again(password, hashed):
+        data = base64.b64decode(hashed)
+        _, prf, rounds, length = struct.unpack(">BIII", data[:13])
+        return asp_net(password, data[13 : 13 + length], prf, rounds)
+
+    for prf in range(3):
+        make = lambda password: asp_net(password, os.urandom(16), prf)  # noqa: E731
+        for_all(f"ASP.NET Identity, {prf}", make, checked(asp_net_again))
+    hashed = asp_net("correct horse", os.urandom(16), 2, 100_000)
+    case("ASP.NET Identity, defaults", "correct horse", hashed, checked(asp_net_again))
+
+    # wp_hash_password() since 6.8: PHP's trim, an HMAC in base64, bcrypt.
+    def wordpress_input(password):
+        trimmed = password.encode().strip(b" \t\n\r\0\x0b")
+        return base64.b64encode(hmac.digest(b"wp-sha384", trimmed, "sha384"))
+
+    def wordpress(password):
+        hashed = bcrypt.hashpw(wordpress_input(password), bcrypt.gensalt(4)).decode()
+        return "$wp" + hashed.replace("$2b$", "$2y$")
+
+    def wordpress_verify(password, hashed):
+        return bcrypt.checkpw(wordpress_input(password), hashed[3:].encode())
+
+    for_all("WordPress", wordpress, wordpress_verify)
+    hashed = wordpress("correct horse")
+    case("WordPress, white space", " correct horse\t", hashed, wordpress_verify)
+
+    # Spring's DelegatingPasswordEncoder.
+    def spring_bcrypt(password):
+        return "{bcrypt}" + passlib.bcrypt.using(rounds=4, ident="2a").hash(password)
+
+    def spring_argon2(password):
+        hasher = argon2.PasswordHasher(2, 128, 1)
+        return "{argon2@SpringSecurity_v5_8}" + hasher.hash(password)
+
+    def inner(verify):
+        return lambda password, hashed: verify(password, hashed.partition("}")[2])
+
+    def verify_argon2(password, hashed):
+        try:
+            return argon2.PasswordHasher().verify(hashed, password)
+        except VerifyMismatchError:
+            return False
+
+    for_all("Spring bcrypt", spring_bcrypt, inner(passlib.bcrypt.verify))
+    for_all("Spring Argon2", spring_argon2, inner(verify_argon2))
+
+
 from_django()
 from_passlib()
+from_crypt()
+from_other_languages()
 from_werkzeug()
 from_the_rest()

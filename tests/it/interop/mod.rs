@@ -5,6 +5,7 @@ mod docs_page;
 pub mod fastapi;
 mod hashes;
 mod jwks_client;
+mod revocation_drill;
 mod rotation_under_load;
 mod streams;
 pub mod verifiers;

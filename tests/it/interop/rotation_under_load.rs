@@ -1,6 +1,6 @@
 //! Signing keys change under load, and nobody notices: two processes issue tokens at a steady pace
-//! while `signet keys rotate` runs again and again, and verifiers in five languages, each with a
-//! caching JWKS client at its defaults, take every token.
+//! while `signet keys rotate` runs again and again, and verifiers in five languages, eight in all, each
+//! with a caching JWKS client at its defaults, take every token.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Long-running verifiers in five languages, each with a caching JWKS client at its defaults and
-//! nothing known but the issuer's address. A stream takes tokens and tells at its end what became
-//! of them.
+//! Long-running verifiers in five languages, eight in all, each with a caching JWKS client at its
+//! defaults and nothing known but the issuer's address. A stream takes tokens and tells at its end
+//! what became of them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -53,17 +53,36 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts all five, and returns when each has found its issuer.
+    /// Starts all of them, and returns when each has found its issuer.
     pub fn start_all(issuer: &str, audience: &str) -> Vec<Self> {
         installed("node_modules/jose");
         let mut python = Command::new(python());
         python.arg(folder().join("verify_stream.py"));
         let mut node = Command::new(program("node", Vec::new()));
         node.arg(folder().join("verify_stream.mjs"));
-        let go = Command::new(installed(".go/verify_stream"));
+        let go = |client: &str| {
+            let mut go = Command::new(installed(".go/verify_stream"));
+            go.arg(client);
+            go
+        };
         let mut java = Command::new(program("java", Vec::new()));
         java.arg(folder().join("VerifyStream.java"));
-        let commands = [("Python", python), ("JavaScript", node), ("Go", go), ("Java", java)];
+        let library = |client: &str| {
+            let mut java = Command::new(program("java", Vec::new()));
+            java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
+            java.arg("-cp").arg(installed(".java/lib").join("*"));
+            java.arg(folder().join("VerifyLibraries.java")).arg(client);
+            java
+        };
+        let commands = [
+            ("Python", python),
+            ("JavaScript", node),
+            ("Go", go("go-oidc")),
+            ("Go, zitadel", go("zitadel")),
+            ("Java", java),
+            ("Java, Nimbus", library("nimbus")),
+            ("Java, Spring", library("spring")),
+        ];
         let addresses = [issuer, audience];
         let mut streams: Vec<_> = commands
             .map(|(language, mut command)| {
@@ -77,7 +96,7 @@ impl Stream {
             jwks_client::verify_stream(&issuer, &audience, ready, tokens)
         }));
         for (stream, ready) in &streams {
-            let started = ready.recv_timeout(Duration::from_secs(60));
+            let started = ready.recv_timeout(Duration::from_secs(180));
             started.unwrap_or_else(|_| panic!("the {} verifier does not start", stream.language));
         }
         streams.into_iter().map(|(stream, _)| stream).collect()

@@ -1,5 +1,5 @@
-//! PyJWT's `PyJWKClient`, jose's `createRemoteJWKSet` and the `jsonwebtoken` crate verify access
-//! tokens, and refuse altered ones and those for somebody else.
+//! PyJWT's `PyJWKClient`, Authlib's `JWTBearerTokenValidator`, jose's `createRemoteJWKSet` and the
+//! `jsonwebtoken` crate verify access tokens, and refuse altered ones and those for somebody else.
 
 use std::process::Command;
 
@@ -8,7 +8,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 
 use super::{folder, installed, python};
-use crate::support::client::{Client, Send, User};
+use crate::support::client::{Client, PASSWORD, Send, User};
+use crate::support::fixtures::confidential;
 use crate::support::jwt::Jwt;
 use crate::support::process::program;
 use crate::support::signet::Signet;
@@ -71,6 +72,33 @@ async fn jose_verifies() {
     let verify =
         async |issuer: &str, audience: &str, token: &str| jose(issuer, audience, token, "RS256");
     check(verify, ["ERR_JWS_SIGNATURE_VERIFICATION_FAILED", "unexpected \"aud\" claim"]).await;
+}
+
+/// Authlib's validator for RFC 9068, for a service that asks for this scope.
+fn authlib(issuer: &str, audience: &str, token: &str, scope: &str) -> Verdict {
+    let mut command = Command::new(python());
+    command.arg(folder().join("verify_authlib.py"));
+    run(command, [issuer, audience, token, scope])
+}
+
+#[tokio::test]
+async fn authlib_verifies() {
+    let verify = async |issuer: &str, audience: &str, token: &str| {
+        authlib(issuer, audience, token, "openid")
+    };
+    check(verify, ["BadSignatureError", "'aud'"]).await;
+
+    // With roles and without, of a user and of a client: it refuses an empty claim.
+    let (issuer, client) = (Signet::shared().issuer(), Client::shared());
+    let user = client.new_user().await;
+    Signet::shared().cli_ok(&["users", "set", &user.email, "--roles", "editor"], "");
+    let of_user = client.login(&user.email, PASSWORD).await.access_token;
+    let claims = authlib(issuer, issuer, &of_user, "openid").expect("a good token is accepted");
+    assert_eq!(claims["roles"], serde_json::json!(["editor"]));
+    let of_client = client.client_token(confidential()).await;
+    authlib(issuer, issuer, &of_client, "read").expect("a good token is accepted");
+    let error = authlib(issuer, issuer, &of_client, "delete").expect_err("too narrow");
+    assert!(error.contains("InsufficientScopeError"), "{error}");
 }
 
 /// The Rust crate that the README names.

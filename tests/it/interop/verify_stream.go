@@ -1,8 +1,8 @@
-// Verifies access tokens as a long-running Go service would: go-oidc's provider with its remote key
-// set and its defaults, knowing only the issuer address.
+// Verifies access tokens as a long-running Go service would: with go-oidc's or zitadel/oidc's remote
+// key set and its defaults, knowing only the issuer address.
 //
-// verify_stream ISSUER AUDIENCE says "ready", then reads a token a line, and at the end of its
-// input prints what became of them as one line of JSON.
+// verify_stream go-oidc|zitadel ISSUER AUDIENCE says "ready", then reads a token a line, and at the
+// end of its input prints what became of them as one line of JSON.
 package main
 
 import (
@@ -15,15 +15,69 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
 
-	"github.com/coreos/go-oidc"
+	"github.com/coreos/go-oidc/v3/oidc"
+	zitadel "github.com/zitadel/oidc/v3/pkg/client"
+	"github.com/zitadel/oidc/v3/pkg/client/rp"
+	zitadeloidc "github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// version of go-oidc; set when this is built.
-var version = "?"
+// version returns that of a module which this is built with.
+func version(module string) string {
+	info, _ := debug.ReadBuildInfo()
+	for _, dependency := range info.Deps {
+		if dependency.Path == module {
+			return strings.TrimPrefix(dependency.Version, "v")
+		}
+	}
+	return "?"
+}
+
+// verifier checks the signature, algorithm, issuer, audience and expiry of a token.
+type verifier func(ctx context.Context, token string) error
+
+func goOIDC(ctx context.Context, issuer, audience string, http *http.Client) (verifier, error) {
+	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, http), issuer)
+	if err != nil {
+		return nil, err
+	}
+	// The audience of an ID token is called the client, and an access token's is checked likewise.
+	verifier := provider.Verifier(&oidc.Config{
+		ClientID:             audience,
+		SupportedSigningAlgs: []string{oidc.RS256},
+	})
+	return func(ctx context.Context, token string) error {
+		_, err := verifier.Verify(ctx, token)
+		return err
+	}, nil
+}
+
+func zitadelOIDC(ctx context.Context, issuer, audience string, http *http.Client) (verifier, error) {
+	metadata, err := zitadel.Discover(ctx, issuer, http)
+	if err != nil {
+		return nil, err
+	}
+	keys := rp.NewRemoteKeySet(http, metadata.JwksURI)
+	algorithms := op.WithSupportedAccessTokenSigningAlgorithms("RS256")
+	verifier := op.NewAccessTokenVerifier(issuer, keys, algorithms)
+	return func(ctx context.Context, token string) error {
+		claims, err := op.VerifyAccessToken[*zitadeloidc.AccessTokenClaims](ctx, token, verifier)
+		if err != nil {
+			return err
+		}
+		// It is left to the caller.
+		if !slices.Contains(claims.Audience, audience) {
+			return fmt.Errorf("the audience is %v", claims.Audience)
+		}
+		return nil
+	}, nil
+}
 
 type report struct {
 	Client        string   `json:"client"`
@@ -59,28 +113,26 @@ func kid(token string) string {
 }
 
 func main() {
-	issuer, audience := os.Args[1], os.Args[2]
-	transport := &counting{}
-	ctx := oidc.ClientContext(context.Background(), &http.Client{Transport: transport})
-	provider, err := oidc.NewProvider(ctx, issuer)
+	client, issuer, audience := os.Args[1], os.Args[2], os.Args[3]
+	transport, ctx := &counting{}, context.Background()
+	find, name := goOIDC, "go-oidc "+version("github.com/coreos/go-oidc/v3")
+	if client == "zitadel" {
+		find, name = zitadelOIDC, "zitadel/oidc "+version("github.com/zitadel/oidc/v3")
+	}
+	verify, err := find(ctx, issuer, audience, &http.Client{Transport: transport})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The audience of an ID token is called the client, and an access token's is checked likewise.
-	verifier := provider.Verifier(&oidc.Config{
-		ClientID:             audience,
-		SupportedSigningAlgs: []string{oidc.RS256},
-	})
 	discovery := atomic.LoadInt64(&transport.requests)
 	fmt.Println("ready")
 
 	result := report{FirstFailures: []string{}, Kids: []string{}}
-	result.Client = fmt.Sprintf("go-oidc %s on %s", version, strings.Replace(runtime.Version(), "go", "Go ", 1))
+	result.Client = fmt.Sprintf("%s on %s", name, strings.Replace(runtime.Version(), "go", "Go ", 1))
 	kids := map[string]bool{}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		token := lines.Text()
-		if _, err := verifier.Verify(ctx, token); err != nil {
+		if err := verify(ctx, token); err != nil {
 			result.Failed++
 			if len(result.FirstFailures) < 5 {
 				result.FirstFailures = append(result.FirstFailures, err.Error())

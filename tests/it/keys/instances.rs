@@ -125,6 +125,6 @@ async fn what_became_of_a_key_is_recorded_once() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let next = rotated["kid"].as_str().expect("a kid");
-    let expected = "key.activated|system\nkey.created|system\nkey.rotated|command-line";
+    let expected = "key.activated|system\nkey.created|system\nkey.rotated|cli";
     assert_eq!(events(next), expected);
 }

@@ -2,7 +2,10 @@
 //! algorithms, the key-encryption key, and what verifiers may cache.
 
 mod algorithms;
+mod attacker;
+mod authenticity;
 mod cache;
 mod crash;
 mod encryption_key;
+mod handover;
 mod instances;

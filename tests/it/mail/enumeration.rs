@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::server::SmtpServer;
-use super::{MailClient, outbox_empties, start};
+use super::{MailClient, outbox_empties, signup_token, start};
 use crate::support::client::{Answer, Client, PASSWORD};
 use crate::support::signet::{Backend, Signet};
 
@@ -20,6 +20,12 @@ fn seen(answer: &Answer) -> (u16, String, Vec<(String, String)>) {
         .collect();
     headers.sort();
     (answer.status, answer.body.clone(), headers)
+}
+
+/// The answer to a sign-up, with the same token in each.
+fn without_token(answer: &Answer) -> Answer {
+    let token = signup_token(answer);
+    Answer { body: answer.body.replace(&token, &"x".repeat(token.len())), ..answer.clone() }
 }
 
 #[tokio::test]
@@ -47,7 +53,7 @@ async fn known_and_unknown_addresses_get_the_same_answers() {
     let client = Client::new(closed.base());
     let new = client.try_signup("ann@example.com", PASSWORD).await.expect(202);
     let taken = client.try_signup("ANN@example.com", PASSWORD).await.expect(202);
-    assert_eq!(seen(&new), seen(&taken));
+    assert_eq!(seen(&without_token(&new)), seen(&without_token(&taken)));
     // What is wrong with the fields is told either way.
     for email in ["ann@example.com", "bob@example.com"] {
         let answer = client.try_signup(email, "short").await.expect_problem(400);
@@ -104,18 +110,22 @@ async fn a_full_outbox_answers_503_and_loses_nothing() {
     let signet = builder.set("signup.require_verified_email", "true").start();
     let client = Client::new(signet.base());
     server.stop();
-    let emails: Vec<_> = (0..110).map(|number| format!("user{number}@example.com")).collect();
+    // As many letters may wait, and as many requests that are not sorted yet.
+    let emails: Vec<_> = (0..201).map(|number| format!("user{number}@example.com")).collect();
     let mut taken = Vec::new();
-    for email in &emails {
+    let refused = loop {
+        let email = &emails[taken.len()];
         let answer = client.try_signup(email, PASSWORD).await;
         match answer.status {
             202 => taken.push(email),
-            _ => drop(answer.expect_problem(503)),
+            _ => {
+                answer.expect_problem(503);
+                break email;
+            }
         }
-    }
-    assert_eq!(taken.len(), 100);
+    };
+    assert!(taken.len() >= 100, "{}", taken.len());
     // What was answered 503 has not happened.
-    let refused = emails.last().expect("one");
     let answer = client.try_login(refused, PASSWORD).await.expect(400);
     assert_eq!(answer.json()["detail"], "Incorrect email or password");
     server.restart();

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::server::{Mail, RESET_PAGE, SmtpServer, VERIFY_PAGE};
-use super::{MailClient, NEW_PASSWORD, assert_refused, start};
+use super::{MailClient, NEW_PASSWORD, assert_refused, signup_token, start};
 use crate::support::client::{Client, PASSWORD, Send};
 use crate::support::on_every_backend;
 use crate::support::signet::{Backend, Signet};
@@ -35,7 +35,7 @@ async fn an_address_is_proven(backend: Backend) {
     assert!(mail.text.contains(&link), "{mail:?}");
     assert!(mail.html.as_ref().is_some_and(|html| html.contains(&link)), "{mail:?}");
 
-    client.verify(&mail.token()).await.expect(204);
+    client.prove(&mail.token(), "password", PASSWORD).await.expect(204);
     assert!(client.is_verified(&user.tokens).await);
     let request = client.get("/oauth2/userinfo").bearer_auth(&user.tokens.access_token);
     assert_eq!(request.answer().await.expect(200).json()["email_verified"], true);
@@ -94,7 +94,7 @@ async fn an_address_is_changed(backend: Backend) {
     let me = client.me(&user.tokens.access_token).await.expect(200).json();
     assert_eq!(me["email"], user.email.as_str(), "it waits for the proof");
 
-    client.verify(&confirm.token()).await.expect(204);
+    client.prove_as(&confirm.token(), &user.tokens.access_token).await.expect(204);
     let told = server.nth_mail_to(&user.email, 3).await;
     assert!(told.subject().contains("was changed"), "{told:?}");
     // Sessions go on.
@@ -129,7 +129,7 @@ async fn a_mistyped_address_is_corrected_at_once(backend: Backend) {
     assert_refused(client.verify(&again).await);
     // The present address hears of each.
     server.nth_mail_to(&user.email, 4).await;
-    client.verify(&right).await.expect(204);
+    client.prove_as(&right, token).await.expect(204);
     assert_eq!(client.me(token).await.expect(200).json()["email"], "ada@example.com");
 
     // Not without end: the addresses are perhaps of others.
@@ -144,7 +144,7 @@ async fn sign_up_waits_for_the_proof(backend: Backend) {
     let signet = builder.set("signup.require_verified_email", "true").start();
     let client = Client::new(signet.base());
     let email = "ada@example.com";
-    client.try_signup(email, PASSWORD).await.expect(202);
+    let signed_up = client.try_signup(email, PASSWORD).await.expect(202);
     let mail = server.mail_to(email).await;
     let answer = client.try_login(email, PASSWORD).await;
     let answer = answer.expect_oauth_error(400, "invalid_grant");
@@ -154,7 +154,7 @@ async fn sign_up_waits_for_the_proof(backend: Backend) {
     let answer = answer.expect_oauth_error(400, "invalid_grant");
     assert_eq!(answer.json()["detail"], "Incorrect email or password");
 
-    client.verify(&mail.token()).await.expect(204);
+    client.prove(&mail.token(), "signup_token", &signup_token(&signed_up)).await.expect(204);
     client.login(email, PASSWORD).await;
     // Somebody signs up with it once more.
     client.try_signup(email, NEW_PASSWORD).await.expect(202);
@@ -199,7 +199,7 @@ async fn an_address_that_is_taken_meanwhile_stays_with_its_holder() {
     client.change_email(&ann.tokens.access_token, "wanted@example.com").await.expect(202);
     let token = server.mail_to("wanted@example.com").await.token();
     client.try_signup("wanted@example.com", PASSWORD).await.expect(201);
-    assert_refused(client.verify(&token).await);
+    assert_refused(client.prove_as(&token, &ann.tokens.access_token).await);
     let me = client.me(&ann.tokens.access_token).await.expect(200).json();
     assert_eq!(me["email"], ann.email.as_str());
 }

@@ -4,6 +4,8 @@ mod commands;
 mod enumeration;
 mod flows;
 mod outage;
+mod pending;
+mod proofs;
 pub mod server;
 mod settings;
 mod tokens;
@@ -31,7 +33,12 @@ pub trait MailClient {
     fn forgot(&self, email: &str) -> impl Future<Output = Answer>;
     fn reset(&self, token: &str, password: &str) -> impl Future<Output = Answer>;
     fn ask_verification(&self, email: &str) -> impl Future<Output = Answer>;
+    /// The mailed token alone.
     fn verify(&self, token: &str) -> impl Future<Output = Answer>;
+    /// The mailed token with one member more.
+    fn prove(&self, token: &str, name: &str, value: &str) -> impl Future<Output = Answer>;
+    /// The mailed token with a bearer token.
+    fn prove_as(&self, token: &str, access_token: &str) -> impl Future<Output = Answer>;
     fn change_email(&self, access_token: &str, email: &str) -> impl Future<Output = Answer>;
     fn is_verified(&self, tokens: &Tokens) -> impl Future<Output = bool>;
 }
@@ -54,6 +61,15 @@ impl MailClient for Client {
         self.post("/email/verify").json(&json!({ "token": token })).answer().await
     }
 
+    async fn prove(&self, token: &str, name: &str, value: &str) -> Answer {
+        self.post("/email/verify").json(&json!({ "token": token, name: value })).answer().await
+    }
+
+    async fn prove_as(&self, token: &str, access_token: &str) -> Answer {
+        let request = self.post("/email/verify").bearer_auth(access_token);
+        request.json(&json!({ "token": token })).answer().await
+    }
+
     async fn change_email(&self, access_token: &str, email: &str) -> Answer {
         let body = json!({ "email": email, "current_password": PASSWORD });
         self.post("/users/me/email").bearer_auth(access_token).json(&body).answer().await
@@ -72,6 +88,16 @@ pub fn assert_refused(answer: Answer) {
     assert_eq!(answer.problem_fields(), ["token"], "{answer:?}");
     let message = &answer.json()["errors"][0]["message"];
     assert_eq!(message, "is not valid, was used, or has expired");
+}
+
+/// The signup token of an answer to a sign-up.
+#[track_caller]
+pub fn signup_token(answer: &Answer) -> String {
+    let token = answer.json()["signup_token"].as_str().map(str::to_owned);
+    let token = token.unwrap_or_else(|| panic!("no signup token: {answer:?}"));
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    assert!(token.len() == 43 && token.chars().all(is_safe), "{token}");
+    token
 }
 
 /// What waits in the outbox.

@@ -187,6 +187,38 @@ async fn no_is_told_from_not_now_and_holds_up_no_other() {
     }
 }
 
+/// Servers say at RCPT, too, what is the fault of the sender, of this host or of their settings.
+#[tokio::test]
+async fn only_refusals_of_the_recipient_are_final() {
+    let (signet, server) = start(Backend::Sqlite);
+    let client = Client::new(signet.base());
+    let tried_again = [
+        "rcpt-504-5.5.2",
+        "rcpt-553-5.7.1",
+        "rcpt-554-5.7.1",
+        "rcpt-550-5.7.1",
+        "rcpt-530",
+        "rcpt-550-5.1.7",
+        "rcpt-550-5.1.8",
+        "rcpt-551",
+        "data-554-5.6.0",
+        "data-550",
+    ];
+    let last = ["rcpt-550-5.1.1", "rcpt-552-5.2.2", "rcpt-550", "data-550-5.1.1"];
+    let emails = tried_again.iter().chain(&last).map(|name| format!("{name}@example.com"));
+    for email in emails.clone() {
+        client.try_signup(&email, PASSWORD).await.expect(201);
+        client.forgot(&email).await.expect(202);
+    }
+    outbox_empties(&signet, Duration::from_secs(60)).await;
+    for (number, email) in emails.enumerate() {
+        let arrived = server.mails_to(&email).len();
+        assert_eq!(arrived, usize::from(number < tried_again.len()), "{email}");
+    }
+    let metrics = crate::support::client::Send::answer(client.get("/metrics")).await.expect(200);
+    assert!(metrics.body.contains("signet_mails_total{result=\"given_up\"} 4"), "{metrics:?}");
+}
+
 #[tokio::test]
 async fn a_mail_is_given_up_in_the_end() {
     let mut server = SmtpServer::start();

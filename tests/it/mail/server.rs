@@ -32,6 +32,7 @@ pub struct Mail {
     pub html: Option<String>,
     pub encrypted: bool,
     pub authenticated: bool,
+    pub hello: String,
 }
 
 impl Mail {

@@ -34,7 +34,7 @@ async fn templates_are_overridden() {
     let mail = server.nth_mail_to(email, 2).await;
     let html = mail.html.as_deref().unwrap_or_default();
     assert!(html.starts_with("<i>ann@example.com</i><b>you</b> https://"), "{html}");
-    client.verify(&mail.token()).await.expect(204);
+    client.prove(&mail.token(), "password", PASSWORD).await.expect(204);
 
     client.change_email(&client.login(email, PASSWORD).await.access_token, "x@example.com").await;
     let notice = server.nth_mail_to(email, 3).await;
@@ -127,6 +127,18 @@ async fn tls_from_the_first_byte_and_none_at_all() {
         client.forgot(&user.email).await.expect(202);
         let mail = server.mail_to(&user.email).await;
         assert_eq!((mail.encrypted, mail.authenticated), (mode == "tls", true), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_is_told_the_issuers_name_or_the_one_that_is_configured() {
+    let server = SmtpServer::start();
+    let mut signet = server.used_by(Signet::builder()).prepare();
+    for (hello, told) in [("", "[127.0.0.1]"), ("mail.example.com", "mail.example.com")] {
+        signet.change("mail.smtp.hello", hello);
+        let email = format!("hello{}@example.com", hello.len());
+        signet.cli_ok(&["mail", "test", &email], "");
+        assert_eq!(server.mail_to(&email).await.hello, told);
     }
 }
 

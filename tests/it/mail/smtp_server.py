@@ -8,6 +8,10 @@ is treated:
     later     451 to RCPT the first time
     slow      the answer to the message takes three seconds
     lost      the message is kept the first time too, but the connection ends without an answer
+    rcpt-CODE, rcpt-CODE-ENHANCED
+              that answer to RCPT the first time, such as rcpt-504-5.5.2
+    data-CODE, data-CODE-ENHANCED
+              the same to the message
 """
 import asyncio, datetime, email, email.policy, ipaddress, json, os, ssl, sys, uuid
 
@@ -77,6 +81,7 @@ def keep(envelope, session):
         "html": body("html"),
         "encrypted": session.ssl is not None or MODE == "tls",
         "authenticated": session.authenticated,
+        "hello": session.host_name,
     }
     number = len(os.listdir(MAILS))
     write(f"mails/{number:06}-{uuid.uuid4()}.json", json.dumps(kept).encode())
@@ -90,16 +95,26 @@ class Handler:
         self.seen.add(address)
         return is_first
 
+    def refusal(self, step, address):
+        """The answer that the recipient's name asks for at this step, the first time."""
+        words = address.partition("@")[0].split("-")
+        if words[0] == step and self.first_time(address):
+            return " ".join([*words[1:3], "refused, as the name says"])
+
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("refused"):
             return "550 5.1.1 there is nobody of this name"
         if address.startswith("later") and self.first_time(address):
             return "451 4.7.1 come back later"
+        if refusal := self.refusal("rcpt", address):
+            return refusal
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
         address = envelope.rcpt_tos[0]
+        if refusal := self.refusal("data", address):
+            return refusal
         if address.startswith("slow"):
             await asyncio.sleep(3)
         keep(envelope, session)

@@ -42,7 +42,8 @@ async fn of_twenty_uses_at_once_one_succeeds(backend: Backend) {
     let ask = client.post("/users/me/email").bearer_auth(&tokens.access_token).json(&body);
     ask.answer().await.expect(202);
     let token = server.mail_to("new@example.com").await.token();
-    let answers = join_all((0..20).map(|_| client.verify(&token))).await;
+    let prove = |_| client.prove_as(&token, &tokens.access_token);
+    let answers = join_all((0..20).map(prove)).await;
     let (good, bad): (Vec<_>, Vec<_>) = answers.into_iter().partition(|a| a.status == 204);
     assert_eq!(good.len(), 1, "{bad:?}");
     bad.into_iter().for_each(assert_refused);
@@ -64,7 +65,7 @@ async fn a_token_is_good_for_its_purpose_alone(backend: Backend) {
         assert_refused(client.reset(wrong, NEW_PASSWORD).await);
     }
     // What was refused used nothing up, and each is its own user's.
-    client.verify(&verification).await.expect(204);
+    client.prove(&verification, "password", PASSWORD).await.expect(204);
     assert!(client.is_verified(&bob.tokens).await && !client.is_verified(&ann.tokens).await);
     client.reset(&reset, NEW_PASSWORD).await.expect(204);
     client.login(&bob.email, PASSWORD).await;
@@ -152,6 +153,7 @@ async fn the_database_holds_no_token() {
     let waited = server.nth_mail_to(&user.email, 2).await.token();
     assert!(!stored.contains(&waited));
     // Nor does the log.
-    Client::new(signet.base()).verify(&waited).await.expect(204);
+    let client = Client::new(signet.base());
+    client.prove(&waited, "password", PASSWORD).await.expect(204);
     assert!(!signet.output().contains(&sent) && !signet.output().contains(&waited));
 }

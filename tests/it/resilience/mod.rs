@@ -2,6 +2,7 @@
 
 mod crash;
 mod hang_up;
+mod late_stores;
 mod login_hang_up;
 mod outage;
 mod overload;

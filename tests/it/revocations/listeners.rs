@@ -1,5 +1,6 @@
 //! `GET /revocations/stream`: what listeners hear, how they resume, and how many there may be.
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -40,8 +41,8 @@ async fn two_instances_tell_the_same(backend: Backend) {
     let epoch = snapshot(&here).await.claims["epoch"].clone();
     for listener in &mut listeners {
         let first = listener.try_next().await.expect("an event");
-        assert_eq!((first.event.as_str(), first.id.as_deref()), ("snapshot", Some("0")));
-        assert_eq!(parsed(&first.data), json!({ "epoch": epoch, "seq": 0 }));
+        assert_eq!((first.event.as_str(), first.id.as_deref()), ("snapshot", Some("0:0")));
+        assert_eq!(parsed(&first.data), json!({ "lane": "0", "epoch": epoch, "seq": 0 }));
     }
     for number in 1..=3 {
         let Tokens { access_token, refresh_token, .. } = here.new_user().await.tokens;
@@ -52,7 +53,9 @@ async fn two_instances_tell_the_same(backend: Backend) {
             let claims = change(&here, &event).await;
             assert_eq!((&claims["seq"], &claims["epoch"]), (&json!(number), &epoch));
             assert!(refuses(&claims, &access_token), "{claims}");
-            assert_eq!(claims["iss"], signet.issuer());
+            let feed = json!(format!("{}/revocations", signet.issuer()));
+            assert_eq!((&claims["iss"], &claims["aud"]), (&feed, &feed));
+            assert_eq!(claims["sub_id"]["user"]["iss"], signet.issuer());
             assert_eq!(claims["jti"], format!("{}-{number}", epoch.as_str().unwrap()));
             let token = Jwt::decode(&access_token).claims;
             let caep = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
@@ -79,21 +82,28 @@ async fn who_was_away_is_told_what_was_missed() {
         first.next("revocation").await;
     }
     drop(first);
-    let mut again = listen(&client, Some("1")).await;
-    for (number, token) in [(2, &tokens[1]), (3, &tokens[2])] {
-        let event = again.try_next().await.expect("an event");
-        assert_eq!(event.event, "revocation");
-        let claims = change(&client, &event).await;
-        assert_eq!(claims["seq"], number);
-        assert!(refuses(&claims, token));
+    // A plain number is what a previous version gave out.
+    for after in ["0:1", "1"] {
+        let mut again = listen(&client, Some(after)).await;
+        for (number, token) in [(2, &tokens[1]), (3, &tokens[2])] {
+            let event = again.try_next().await.expect("an event");
+            assert_eq!(event.event, "revocation");
+            let claims = change(&client, &event).await;
+            assert_eq!(claims["seq"], number);
+            assert!(refuses(&claims, token));
+        }
     }
-    let mut current = listen(&client, Some("3")).await;
-    assert_eq!(current.try_next().await.expect("an event").event, "heartbeat");
-    // Ahead of this instance, or no number at all.
-    for odd in ["4", "999999999999999999999999", "-1", "x"] {
+    let mut current = listen(&client, Some("0:3")).await;
+    let beat = current.try_next().await.expect("an event");
+    assert_eq!(
+        (beat.event.as_str(), parsed(&beat.data)["lane"].clone()),
+        ("heartbeat", json!("0"))
+    );
+    // Ahead of this instance, of another lane, or no number at all.
+    for odd in ["4", "0:4", "1:2", ":2", "0:", "0:0:2", "999999999999999999999999", "-1", "x"] {
         let mut listener = listen(&client, Some(odd)).await;
         let event = listener.try_next().await.expect("an event");
-        assert_eq!((event.event.as_str(), event.id.as_deref()), ("snapshot", Some("3")), "{odd}");
+        assert_eq!((event.event.as_str(), event.id.as_deref()), ("snapshot", Some("0:3")), "{odd}");
     }
 }
 
@@ -112,24 +122,104 @@ async fn heartbeats_say_how_fresh_it_is() {
     }
 }
 
+/// Opens a stream once there is a place for it.
+async fn wait_for_a_place(client: &Client) -> reqwest::Response {
+    for _ in 0..100 {
+        let answer = client.get("/revocations/stream").send().await.unwrap();
+        if answer.status() == 200 {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the place of who has gone is not free again");
+}
+
 #[tokio::test]
 async fn there_are_so_many_places_and_no_more() {
-    let signet = Signet::builder().set("revocations.max_listeners", "2").start();
+    let signet = Signet::builder()
+        .set("revocations.max_listeners", "2")
+        .set("revocations.max_listeners_per_address", "2")
+        .start();
     let client = Client::new(signet.base());
     let first = listen(&client, None).await;
     let _second = listen(&client, None).await;
     let refused = client.get("/revocations/stream").answer().await.expect_problem(503);
     assert!(refused.header("retry-after").is_some());
     drop(first);
-    let mut third = None;
+    wait_for_a_place(&client).await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_places() {
+    let signet = Signet::builder()
+        .set("revocations.max_listeners", "8")
+        .set("http.trusted_proxies", "127.0.0.1")
+        .start();
+    let client = Client::new(signet.base());
+    let from = |address: &'static str| {
+        client.get("/revocations/stream").header("x-forwarded-for", address)
+    };
+    // Half of them, which is the default.
+    let mut here = Vec::new();
+    for _ in 0..4 {
+        here.push(Listener::open(from("192.0.2.1")).await);
+    }
+    from("192.0.2.1").answer().await.expect_problem(503);
+    // Strangers cannot take what is kept for holders of the scope, wherever they are.
+    let _there =
+        [Listener::open(from("2001:db8::1")).await, Listener::open(from("192.0.2.2")).await];
+    from("192.0.2.3").answer().await.expect_problem(503);
+    let narrow = signet.add_confidential("narrow", &["--scopes", "orders:read"]);
+    let narrow = client.client_token(("narrow", &narrow)).await;
+    from("192.0.2.3").bearer_auth(narrow).answer().await.expect_problem(503);
+    from("192.0.2.3").bearer_auth("x.y.z").answer().await.expect_problem(503);
+    let secret = signet.add_confidential("orders", &["--scopes", "revocations:read"]);
+    let fields = [("grant_type", "client_credentials"), ("scope", "revocations:read")];
+    let token = client.token_as(("orders", &secret), &fields).await.expect(200).json();
+    let token = token["access_token"].as_str().expect("a token");
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        kept.push(Listener::open(from("192.0.2.1").bearer_auth(token)).await);
+    }
+    from("192.0.2.1").bearer_auth(token).answer().await.expect_problem(503);
+    drop(here);
     for _ in 0..100 {
-        if client.get("/revocations/stream").send().await.unwrap().status() == 200 {
-            third = Some(());
-            break;
+        if from("192.0.2.1").send().await.unwrap().status() == 200 {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(third.is_some(), "the place of who has gone is free again");
+    panic!("the places of who has gone are not free again");
+}
+
+#[tokio::test]
+async fn an_old_client_gets_the_stream_without_chunks() {
+    let signet = Signet::builder().set("revocations.heartbeat", "1s").start();
+    let read = |version: &str| {
+        let mut stream = std::net::TcpStream::connect(signet.address()).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+        let request = format!("GET /revocations/stream HTTP/{version}\r\nHost: signet\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut text = String::new();
+        let mut buffer = [0; 4096];
+        while !text.contains("event: heartbeat") || !text.ends_with("\n\n") {
+            let length = stream.read(&mut buffer).expect("something");
+            assert!(length > 0, "it goes on: {text}");
+            text.push_str(std::str::from_utf8(&buffer[..length]).expect("text"));
+            if version == "1.1" && text.contains("event: heartbeat") {
+                break;
+            }
+        }
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        (head.to_lowercase(), body.to_owned())
+    };
+    let (head, body) = read("1.0");
+    assert!(head.contains(" 200 ") && !head.contains("transfer-encoding"), "{head}");
+    assert!(!head.contains("content-length") && !head.contains("keep-alive"), "{head}");
+    assert!(body.starts_with("retry: 1000\n\nid: 0:0\nevent: snapshot\n"), "{body:?}");
+    assert!(!body.contains('\r'), "{body:?}");
+    let (head, _) = read("1.1");
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
 }
 
 #[tokio::test]
@@ -153,7 +243,7 @@ async fn who_may_hear_no_more_is_cut_off() {
     let open = async |id: &str, options: &[&str]| {
         let options = [&["--scopes", "revocations:read"], options].concat();
         let secret = signet.add_confidential(id, &options);
-        let token = client.client_token((id, &secret)).await;
+        let token = client.client_token_for((id, &secret), "revocations:read").await;
         Listener::open(client.get("/revocations/stream").bearer_auth(token)).await
     };
     let mut disabled = open("disabled", &[]).await;

@@ -139,7 +139,7 @@ async fn end(world: &World, path: &str) -> Vec<String> {
         }
         "own account removed" => {
             let request = world.client().request(reqwest::Method::DELETE, "/users/me");
-            let request = request.json(&json!({ "password": PASSWORD }));
+            let request = request.json(&json!({ "current_password": PASSWORD }));
             request.bearer_auth(&world.first.access_token).answer().await.expect(204);
             return world.both();
         }

@@ -22,13 +22,15 @@ async fn the_statement_has_its_claims() {
     let client = Client::new(signet.base());
     let empty = snapshot(&client).await.claims;
     assert_eq!((&empty["seq"], &empty["revocations"]), (&json!(0), &json!([])));
+    assert_eq!(empty["lane"], "0");
 
     let user = client.new_user().await;
     let token = Jwt::decode(&user.tokens.access_token).claims;
     revoke(&client, &user.tokens.access_token).await;
     expect_refused(&client, &[&user.tokens.access_token], "revoked").await;
     let known = snapshot(&client).await.claims;
-    assert_eq!(known["iss"], signet.issuer());
+    let feed = json!(format!("{}/revocations", signet.issuer()));
+    assert_eq!((&known["iss"], &known["aud"], known.get("sub")), (&feed, &feed, None));
     let (iat, exp) = (known["iat"].as_i64().unwrap(), known["exp"].as_i64().unwrap());
     assert_eq!(exp - iat, 300);
     assert_eq!((&known["seq"], &known["epoch"]), (&json!(1), &empty["epoch"]));
@@ -85,6 +87,21 @@ async fn it_is_named_in_the_metadata_and_cached_as_it_says() {
 }
 
 #[tokio::test]
+async fn each_lane_has_its_own_and_there_is_one() {
+    let signet = Signet::start();
+    let client = Client::new(signet.base());
+    let whole = client.get("/revocations").answer().await.expect(200).body;
+    for same in ["?lane=0", "?lane=", "?", "?lane=%30", "?other=1"] {
+        let answer = client.get(&format!("/revocations{same}")).answer().await.expect(200);
+        assert_eq!(answer.body, whole, "{same}");
+    }
+    for other in ["?lane=1", "?lane=00", "?lane=x", "?lane=0:0", "?lane=%200"] {
+        client.get(&format!("/revocations{other}")).answer().await.expect_problem(404);
+    }
+    client.get("/revocations?lane=0&lane=0").answer().await.expect_problem(400);
+}
+
+#[tokio::test]
 async fn it_is_compressed_for_who_asks() {
     let signet = Signet::start();
     let client = Client::new(signet.base());
@@ -127,7 +144,7 @@ async fn it_can_be_kept_to_clients_with_the_scope() {
             assert!(challenge.contains("scope=\"revocations:read\""), "{challenge}");
         }
     }
-    let token = client.client_token(listener).await;
+    let token = client.client_token_for(listener, "revocations:read").await;
     let answer = client.get("/revocations").bearer_auth(&token).answer().await.expect(200);
     assert_eq!(answer.header("cache-control"), Some("private, max-age=1"));
     let stream = client.get("/revocations/stream").bearer_auth(&token);

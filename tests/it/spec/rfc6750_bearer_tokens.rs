@@ -11,11 +11,12 @@ use crate::support::fixtures::confidential;
 use crate::support::jwt::{Jwt, public_key};
 use crate::support::signet::Signet;
 
-const PROTECTED: [(Method, &str); 7] = [
+const PROTECTED: [(Method, &str); 8] = [
     (Method::GET, "/oauth2/userinfo"),
     (Method::POST, "/oauth2/userinfo"),
     (Method::GET, "/users/me"),
     (Method::DELETE, "/users/me"),
+    (Method::POST, "/users/me/delete"),
     (Method::GET, "/users/me/sessions"),
     (Method::DELETE, "/users/me/sessions"),
     (Method::POST, "/logout"),

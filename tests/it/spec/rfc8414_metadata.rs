@@ -64,6 +64,32 @@ async fn both_documents_list_what_is_supported() {
 }
 
 #[tokio::test]
+async fn every_algorithm_that_signs_is_listed_and_rs256_always() {
+    let settings = [
+        ("keys.algorithm", "ES256"),
+        ("keys.also", "EdDSA"),
+        ("keys.audience_algorithms", "https://orders.example.com=PS256"),
+    ];
+    for (number, expected) in [
+        (0, ["RS256"].as_slice()),
+        (1, &["RS256", "ES256"]),
+        (2, &["RS256", "ES256", "EdDSA"]),
+        (3, &["RS256", "PS256", "ES256", "EdDSA"]),
+    ] {
+        let mut builder = Signet::builder();
+        for (name, value) in &settings[..number] {
+            builder = builder.set(name, value);
+        }
+        let signet = builder.start();
+        for path in DOCUMENTS {
+            let document = Client::new(signet.base()).get(path).answer().await.expect(200).json();
+            let listed = words(&document["id_token_signing_alg_values_supported"]);
+            assert_eq!(listed, expected.iter().copied().collect(), "{path} with {number} settings");
+        }
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_listed_that_is_not_served() {
     let client = Client::shared();
     for path in DOCUMENTS {

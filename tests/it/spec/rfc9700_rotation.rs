@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::client::{Answer, Client, FIRST_PARTY, PASSWORD, User};
+use crate::support::client::{Answer, Client, FIRST_PARTY, PASSWORD, Send, User};
 use crate::support::fixtures::{confidential, public};
 use crate::support::jwt::Jwt;
 use crate::support::on_every_backend;
@@ -19,6 +19,7 @@ on_every_backend!(
     a_retry_gives_the_same_successor,
     reuse_ends_the_session,
     a_late_retry_recovers_and_displaces,
+    two_who_hold_one_token_recover_three_times,
     recovery_can_be_switched_off,
 );
 
@@ -79,6 +80,52 @@ async fn a_late_retry_recovers_and_displaces(backend: Backend) {
     // Whoever holds the displaced one was not the one that recovered.
     assert_refused(client.refresh(&lost.refresh_token).await);
     assert_refused(client.refresh(&goes_on.refresh_token).await);
+}
+
+async fn two_who_hold_one_token_recover_three_times(backend: Backend) {
+    let signet = Signet::builder().backend(backend).set("sessions.retry_window", "0s").start();
+    let client = Client::new(signet.base());
+    let User { tokens, id, .. } = client.new_user().await;
+    let mut last = client.refresh(&tokens.refresh_token).await.tokens();
+    for number in 0..3 {
+        let request =
+            client.post("/oauth2/token").header("user-agent", "Mozilla/5.0 Firefox/140.0");
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", tokens.refresh_token.as_str()),
+            ("client_id", FIRST_PARTY),
+        ];
+        let recovered = request.form(&fields).answer().await.tokens();
+        assert_ne!(recovered.refresh_token, last.refresh_token, "{number}");
+        last = recovered;
+    }
+    assert_refused(client.refresh(&tokens.refresh_token).await);
+    assert_refused(client.refresh(&last.refresh_token).await);
+    client.me(&last.access_token).await.expect(401);
+
+    let query = ["audit", "list", "--event", "refresh.recovered"];
+    let events = signet.cli_json(&query, "");
+    let events = events.as_array().or(events["events"].as_array()).expect("events").clone();
+    assert_eq!(events.len(), 3, "{events:?}");
+    for event in &events {
+        assert_eq!(event["subject"], id);
+        assert_eq!(event["address"], "127.0.0.1");
+        assert!(event["detail"].as_str().is_some_and(|text| text.contains("Firefox")), "{event}");
+    }
+    let metrics = client.get("/metrics").answer().await.expect(200).body;
+    for (outcome, reason, count) in [
+        ("advanced", "", 1),
+        ("replayed", "", 0),
+        ("recovered", "", 3),
+        ("healed", "", 0),
+        ("reused", "", 1),
+        ("refused", "unknown_session", 1),
+    ] {
+        let line = format!(
+            "\nsignet_refreshes_total{{outcome=\"{outcome}\",reason=\"{reason}\"}} {count}\n"
+        );
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
 }
 
 async fn recovery_can_be_switched_off(backend: Backend) {

@@ -3,11 +3,11 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use signet::revocations::Revocations;
+use signet::revocations::{Revocations, RevokedToken};
 use signet::secret::{Random, Secret};
 use signet::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
 use signet::storage::Db;
-use signet::storage::redis::{Redis, RedisConfig};
+use signet::storage::redis::{Redis, Servers};
 use signet::time::Timestamp;
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ pub const CLIENT: &str = "app";
 pub enum Engine {
     Sqlite,
     Postgres,
+    /// PostgreSQL behind a transaction pooler.
+    Pooler,
     Redis,
 }
 
@@ -37,18 +39,29 @@ impl Engine {
         let folder = tempfile::tempdir().unwrap();
         let url = match self {
             Self::Sqlite => format!("sqlite://{}/test.db", folder.path().display()),
-            Self::Postgres => support::postgres::Postgres::shared().fresh_database(),
+            Self::Postgres | Self::Pooler => support::postgres::Postgres::shared().fresh_database(),
             Self::Redis => support::redis::Redis::shared().fresh_database(),
         };
         if let Self::Redis = self {
             let sessions = in_redis(connect(&url).await, policy).await;
             return Opened { sessions, db: None, _folder: folder };
         }
-        let db = Db::connect(&url, 8).await.unwrap();
+        let db = self.connect(&url).await;
         db.migrate().await.unwrap();
         let revocations = Revocations::open(db.clone(), Random::system()).await.unwrap();
         let sessions = Sessions::in_sql(db.clone(), revocations, policy);
         Opened { sessions, db: Some(db), _folder: folder }
+    }
+
+    /// The database at `url`, on the way that this engine takes.
+    pub async fn connect(self, url: &str) -> Db {
+        match self {
+            Self::Pooler => {
+                let url = support::pgbouncer::PgBouncer::shared().url(url);
+                Db::connect_through_pooler(&url, 8).await.unwrap()
+            }
+            _ => Db::connect(url, 8).await.unwrap(),
+        }
     }
 }
 
@@ -64,7 +77,7 @@ pub async fn in_redis(redis: Redis, policy: Policy) -> Sessions {
 
 pub async fn connect(url: &str) -> Redis {
     let url = Secret::new(url.to_owned());
-    Redis::connect(&RedisConfig::Single { url }).await.unwrap()
+    Redis::connect(&Servers::Single { url }.into()).await.unwrap()
 }
 
 pub fn policy(recovery: Recovery, max_per_user: u32) -> Policy {
@@ -99,11 +112,18 @@ pub fn new_session(user_id: Uuid) -> NewSession {
     }
 }
 
+/// An access token issued at the start, to be revoked and remembered until `ends_at`.
+pub fn token(subject: &str, session: Option<Uuid>, jti: &str, ends_at: Timestamp) -> RevokedToken {
+    let (subject, jti) = (subject.to_owned(), jti.to_owned());
+    RevokedToken { jti, subject, session, issued_at: at(0), ends_at }
+}
+
 /// Runs async functions of `&Opened` on every engine, with at most three sessions a user.
 macro_rules! on_every_engine {
     ($($name:ident),* $(,)?) => {
         $crate::stores::engines::on_every_engine!(@ sqlite Sqlite $($name)*);
         $crate::stores::engines::on_every_engine!(@ postgres Postgres $($name)*);
+        $crate::stores::engines::on_every_engine!(@ pooler Pooler $($name)*);
         $crate::stores::engines::on_every_engine!(@ redis Redis $($name)*);
     };
     (@ $module:ident $engine:ident $($name:ident)*) => {

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use signet::keys::chain::Link;
 use signet::keys::rotation::{NOT_PLANNED, Times};
 use signet::keys::store::{Change, KeyStore, StoredKey};
 use signet::keys::{Algorithm, Algorithms, Keys, Policy, Vault};
@@ -19,16 +18,17 @@ macro_rules! on_both_databases {
     ($($name:ident),+ $(,)?) => {
         on_both_databases!(@ sqlite Sqlite $($name)+);
         on_both_databases!(@ postgres Postgres $($name)+);
+        on_both_databases!(@ pooler Pooler $($name)+);
     };
     (@ $module:ident $engine:ident $($name:ident)+) => {
         mod $module {
-            use super::{Engine, KeyStore, Recovery, policy};
+            use super::{Engine, KeyStore, Recovery, Tested, policy};
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $name() {
                     let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    let store = KeyStore::new(opened.db.clone().unwrap());
-                    super::$name(&store).await;
+                    let db = opened.db.clone().unwrap();
+                    super::$name(&Tested { store: KeyStore::new(db.clone()), db }).await;
                 }
             )+
         }
@@ -42,6 +42,31 @@ on_both_databases! {
     of_twenty_changes_from_one_version_one_wins,
     a_revoked_key_is_not_published_whatever_the_time,
     what_is_sealed_is_replaced_only_if_it_is_still_the_same,
+    a_row_that_does_not_count_is_in_nobodys_way,
+    a_row_that_makes_no_sense_hides_no_other,
+    tags_are_given_to_all_rows_once,
+    a_row_is_withdrawn_without_its_tag,
+    the_version_before_reads_the_keys_and_changes_none,
+}
+
+/// A store, and a way around it.
+struct Tested {
+    store: KeyStore,
+    db: Db,
+}
+
+impl std::ops::Deref for Tested {
+    type Target = KeyStore;
+
+    fn deref(&self) -> &KeyStore {
+        &self.store
+    }
+}
+
+impl Tested {
+    async fn execute(&self, statement: &'static str) {
+        assert_eq!(self.db.execute(sqlx::query(statement)).await.unwrap(), 1, "{statement}");
+    }
 }
 
 fn stored(kid: &str, times: Times) -> StoredKey {
@@ -52,24 +77,26 @@ fn stored(kid: &str, times: Times) -> StoredKey {
         private_key: format!("private part of {kid}"),
         times,
         revoked_at: None,
+        tag: Some(format!("tag of {kid}")),
     }
 }
 
 /// A step that changes `changed` and adds `added`.
-fn change(from_version: i64, changed: Vec<Link>, added: Option<StoredKey>) -> Change<'static> {
+fn change(from_version: i64, changed: Vec<StoredKey>, added: Option<StoredKey>) -> Change<'static> {
     Change {
         algorithm: Algorithm::Es256,
         from_version,
         replaced: None,
         changed,
         added,
-        revoked: None,
+        ignored: &[],
+        owed: None,
     }
 }
 
-fn until(kid: &str, from: i64, until: Timestamp) -> Link {
+fn until(kid: &str, from: i64, until: Timestamp) -> StoredKey {
     let times = Times::new(at(0), at(from));
-    Link { kid: kid.into(), times: Times { deactivates_at: Some(until), ..times } }
+    stored(kid, Times { deactivates_at: Some(until), ..times })
 }
 
 /// A first key and its spare; the version after them is 2.
@@ -83,9 +110,9 @@ async fn begin(store: &KeyStore) {
 
 /// All there is, as it is compared.
 async fn contents(store: &KeyStore) -> (i64, Vec<(String, Times, Option<Timestamp>)>) {
-    let keys = store.load_all().await.unwrap();
+    let keys = store.load_all().await.unwrap().keys;
     let keys = keys.into_iter().map(|key| (key.kid, key.times, key.revoked_at)).collect();
-    (store.version(Algorithm::Es256).await.unwrap(), keys)
+    (store.head(Algorithm::Es256).await.unwrap().version, keys)
 }
 
 async fn a_change_is_made_as_a_whole(store: &KeyStore) {
@@ -100,8 +127,13 @@ async fn a_change_is_made_as_a_whole(store: &KeyStore) {
         (found.public_key.as_str(), found.private_key.as_str()),
         ("public part of spare", "private part of spare",)
     );
+    assert_eq!(found.tag.as_deref(), Some("tag of spare"));
     assert!(store.find("another").await.unwrap().is_none());
-    assert_eq!(store.version(Algorithm::Rs256).await.unwrap(), 0, "each algorithm has its own");
+    assert_eq!(
+        store.head(Algorithm::Rs256).await.unwrap().version,
+        0,
+        "each algorithm has its own"
+    );
 }
 
 async fn a_change_from_an_older_version_changes_nothing(store: &KeyStore) {
@@ -154,11 +186,10 @@ async fn a_revoked_key_is_not_published_whatever_the_time(store: &KeyStore) {
     first.times.retires_at = Some(at(9));
     let mut spare = until("spare", 9, NOT_PLANNED);
     spare.times.deactivates_at = None;
-    let revoked = Some(("first", at(9)));
-    let revoke = Change { revoked, ..change(2, vec![first, spare], None) };
-    store.apply(&revoke).await.unwrap();
+    first.revoked_at = Some(at(9));
+    store.apply(&change(2, vec![first, spare], None)).await.unwrap();
     let published = async |now| {
-        let keys = store.load_published(at(now)).await.unwrap();
+        let keys = store.load_published(at(now)).await.unwrap().keys;
         keys.into_iter().map(|key| key.kid).collect::<Vec<_>>()
     };
     // Also for an instance whose clock is behind.
@@ -170,11 +201,20 @@ async fn a_revoked_key_is_not_published_whatever_the_time(store: &KeyStore) {
 
 async fn what_is_sealed_is_replaced_only_if_it_is_still_the_same(store: &KeyStore) {
     begin(store).await;
-    let old = "private part of first";
-    assert!(!store.replace_private_key("first", "another", "new").await.unwrap());
-    assert!(store.replace_private_key("first", old, "new").await.unwrap());
-    assert!(!store.replace_private_key("first", old, "newer").await.unwrap());
-    assert_eq!(store.find("first").await.unwrap().unwrap().private_key, "new");
+    let first = store.find("first").await.unwrap().unwrap();
+    let with = |private: &str, tag: &str| StoredKey {
+        private_key: private.into(),
+        tag: Some(tag.into()),
+        ..first.clone()
+    };
+    let new = with("new", "new tag");
+    for other in [with("another", "tag of first"), with("private part of first", "another")] {
+        assert!(!store.replace_sealed(&other, &new).await.unwrap());
+    }
+    assert!(store.replace_sealed(&first, &new).await.unwrap());
+    assert!(!store.replace_sealed(&first, &with("newer", "newer")).await.unwrap());
+    let found = store.find("first").await.unwrap().unwrap();
+    assert_eq!((found.private_key, found.tag), (new.private_key, new.tag));
 
     assert_eq!(store.find_secret("name").await.unwrap(), None);
     store.create_secret("name", "old", at(0)).await.unwrap();
@@ -185,9 +225,87 @@ async fn what_is_sealed_is_replaced_only_if_it_is_still_the_same(store: &KeyStor
     assert_eq!(store.find_secret("name").await.unwrap().as_deref(), Some("new"));
 }
 
+async fn a_row_that_does_not_count_is_in_nobodys_way(store: &KeyStore) {
+    begin(store).await;
+    let added = stored("second", Times::new(at(5), NOT_PLANNED));
+    let ignored = ["spare".to_owned()];
+    let beside = |ignored| Change {
+        ignored,
+        ..change(2, vec![until("first", 0, NOT_PLANNED)], Some(added.clone()))
+    };
+    let refused = store.apply(&beside(&[])).await;
+    assert!(matches!(refused, Err(StorageError::Conflict)), "{refused:?}");
+    store.apply(&beside(&ignored)).await.unwrap();
+    assert_eq!(contents(store).await.1.len(), 3);
+}
+
+async fn a_row_that_makes_no_sense_hides_no_other(store: &Tested) {
+    begin(store).await;
+    store.execute("UPDATE signing_keys SET algorithm = 'ROT13' WHERE kid = 'first'").await;
+    for rows in [store.load_all().await.unwrap(), store.load_published(at(1)).await.unwrap()] {
+        let kids: Vec<_> = rows.keys.iter().map(|key| key.kid.as_str()).collect();
+        assert_eq!((kids, rows.unreadable), (vec!["spare"], vec!["first".to_owned()]));
+    }
+}
+
+async fn tags_are_given_to_all_rows_once(store: &Tested) {
+    begin(store).await;
+    store.execute("UPDATE signing_keys SET tag = NULL WHERE kid = 'first'").await;
+    let tagged = |kid: &str| StoredKey {
+        private_key: "sealed anew".into(),
+        tag: Some("given".into()),
+        ..stored(kid, Times::new(at(0), at(0)))
+    };
+    let done = ("done", "once");
+    // All or nothing: the spare has one already.
+    let both = store.tag_all(&[tagged("first"), tagged("spare")], done, at(1)).await;
+    assert!(matches!(both, Err(StorageError::Conflict)), "{both:?}");
+    assert_eq!(store.find_secret("done").await.unwrap(), None);
+    store.tag_all(&[tagged("first")], done, at(1)).await.unwrap();
+    let first = store.find("first").await.unwrap().unwrap();
+    assert_eq!((first.tag.as_deref(), first.private_key.as_str()), (Some("given"), "sealed anew"));
+    assert_eq!(store.find("spare").await.unwrap().unwrap().tag.as_deref(), Some("tag of spare"));
+    assert_eq!(store.find_secret("done").await.unwrap().as_deref(), Some("once"));
+    let again = store.tag_all(&[], done, at(2)).await;
+    assert!(matches!(again, Err(StorageError::Conflict)), "{again:?}");
+}
+
+async fn a_row_is_withdrawn_without_its_tag(store: &KeyStore) {
+    begin(store).await;
+    let first = store.find("first").await.unwrap().unwrap();
+    let stale = store.withdraw(&first, 1, at(9)).await;
+    assert!(matches!(stale, Err(StorageError::Conflict)), "{stale:?}");
+    store.withdraw(&first, 2, at(9)).await.unwrap();
+    let left = store.find("first").await.unwrap().unwrap();
+    assert_eq!(
+        (left.tag, left.revoked_at, left.times.retires_at),
+        (None, Some(at(9)), Some(at(9)))
+    );
+    assert_eq!(store.head(Algorithm::Es256).await.unwrap().version, 3);
+    let again = store.withdraw(&first, 3, at(10)).await;
+    assert!(matches!(again, Err(StorageError::Conflict)), "{again:?}");
+}
+
+async fn the_version_before_reads_the_keys_and_changes_none(store: &Tested) {
+    begin(store).await;
+    let before = contents(store).await;
+    let version = "SELECT version FROM key_chains WHERE algorithm = $1";
+    let version = store.db.fetch_optional(sqlx::query(version).bind("ES256")).await.unwrap();
+    assert_eq!(sqlx::Row::try_get::<i64, _>(&version.unwrap(), "version").unwrap(), 2);
+    // How each of its changes begins.
+    let raise = "INSERT INTO key_chains (algorithm, version) VALUES ($1, $2 + 1) \
+                 ON CONFLICT (algorithm) DO UPDATE SET version = key_chains.version + 1 \
+                 WHERE key_chains.version = $2";
+    for algorithm in ["ES256", "RS256"] {
+        let raised = store.db.execute(sqlx::query(raise).bind(algorithm).bind(2_i64)).await;
+        assert!(raised.is_err(), "{algorithm}: {raised:?}");
+    }
+    assert_eq!(contents(store).await, before);
+}
+
 const LIFETIME: Duration = Duration::from_secs(60);
 
-async fn open(url: &str, kek: &str, algorithm: Algorithm, now: Timestamp) -> Keys {
+pub(super) async fn open(url: &str, kek: &str, algorithm: Algorithm, now: Timestamp) -> Keys {
     let db = Db::connect(url, 4).await.unwrap();
     db.migrate().await.unwrap();
     let algorithms = Algorithms { default: algorithm, by_audience: Vec::new(), also: Vec::new() };
@@ -206,7 +324,7 @@ async fn two_instances_that_find_a_rotation_due_make_one_new_key() {
         open(&url, kek.expose(), Algorithm::Es256, now),
         open(&url, kek.expose(), Algorithm::Es256, now)
     );
-    assert_eq!(one.list().await.unwrap().len(), 2, "a first key and its spare");
+    assert_eq!(one.list(now).await.unwrap().len(), 2, "a first key and its spare");
     for round in 0..100 {
         let nothing = one.maintain(LIFETIME, now).await.unwrap();
         assert!(nothing.is_empty(), "round {round}: nothing is due yet");
@@ -217,7 +335,7 @@ async fn two_instances_that_find_a_rotation_due_make_one_new_key() {
         assert_eq!(grown.len(), 1, "round {round}: {grown:?}");
         let handover = grown[0].handover.clone().expect("the spare's turn is planned");
         assert_eq!(handover.at, now.plus(Duration::from_secs(60)), "round {round}");
-        let keys = one.list().await.unwrap();
+        let keys = one.list(now).await.unwrap();
         assert_eq!(keys.len(), round + 3);
         assert_eq!(keys[0].kid, grown[0].kid, "the new key is the spare");
         for instance in [&one, &two] {

@@ -14,6 +14,7 @@ macro_rules! on_both_databases {
     ($($name:ident),+ $(,)?) => {
         on_both_databases!(@ sqlite Sqlite $($name)+);
         on_both_databases!(@ postgres Postgres $($name)+);
+        on_both_databases!(@ pooler Pooler $($name)+);
     };
     (@ $module:ident $engine:ident $($name:ident)+) => {
         mod $module {
@@ -29,12 +30,15 @@ macro_rules! on_both_databases {
     };
 }
 
+pub(super) use on_both_databases;
+
 on_both_databases! {
     a_row_goes_from_asked_to_sorted_to_claimed_to_gone,
     of_twenty_one_claims_a_row,
     a_claim_that_runs_out_is_the_next_ones,
     one_a_minute_and_five_an_hour_are_let_through,
     a_full_outbox_takes_only_what_tells_of_what_happened,
+    what_is_not_sorted_yet_takes_no_place_of_what_is,
     a_token_is_good_once_until_it_expires,
     a_used_token_does_not_come_back,
     changes_are_guarded_by_address_epoch_and_state,
@@ -136,6 +140,28 @@ async fn one_a_minute_and_five_an_hour_are_let_through(db: Db) {
     assert!(!admit(3602, new_id()).await, "what matters is not forgotten");
 }
 
+async fn what_is_not_sorted_yet_takes_no_place_of_what_is(db: Db) {
+    let outbox = Outbox::new(db, 3);
+    let letters = [sorted(&outbox).await, sorted(&outbox).await];
+    let asked: Vec<_> = (0..3).map(|_| entry(Kind::PasswordReset)).collect();
+    for entry in &asked {
+        outbox.ask(entry, at(0)).await.unwrap();
+    }
+    let full = async || {
+        let refused = outbox.ask(&entry(Kind::PasswordReset), at(0)).await;
+        assert!(matches!(refused, Err(StorageError::Unavailable(_))), "{refused:?}");
+    };
+    full().await;
+    outbox.remove_unsorted(&[asked[0].id, asked[1].id, letters[0].id]).await.unwrap();
+    assert_eq!(outbox.count().await.unwrap(), 3, "a letter is not removed unsent");
+    // The third letter finds its place, and then there is none for more.
+    outbox.set_sorted(&asked[2], at(0)).await.unwrap();
+    full().await;
+    assert_eq!(outbox.due(9, at(0)).await.unwrap().len(), 3);
+    outbox.remove(letters[1].id).await.unwrap();
+    outbox.ask(&entry(Kind::PasswordReset), at(0)).await.unwrap();
+}
+
 async fn a_full_outbox_takes_only_what_tells_of_what_happened(db: Db) {
     let outbox = Outbox::new(db.clone(), 2);
     for _ in 0..2 {
@@ -219,47 +245,53 @@ async fn a_used_token_does_not_come_back(db: Db) {
 
 async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
     let users = UserStore::new(db.clone());
-    let reset = async |token: &MailedToken| {
+    let reset = async |token: &MailedToken, user: &User| {
         let hash = Secret::new("new".to_owned());
         db.write(async |transaction| {
-            users.reset_password_in(transaction, token, &hash, at(5)).await
+            users.reset_password_in(transaction, token, user, &hash, at(5)).await
         })
         .await
     };
-    let verify = async |token: &MailedToken| {
-        db.write(async |transaction| users.verify_email_in(transaction, token, at(5)).await).await
+    let verify = async |user: &User| {
+        db.write(async |transaction| users.verify_email_in(transaction, user, at(5)).await).await
     };
-    let change = async |token: &MailedToken, present: &str| {
-        db.write(async |transaction| {
-            users.change_email_in(transaction, token, present, at(5)).await
-        })
-        .await
+    let change = async |token: &MailedToken, user: &User| {
+        db.write(async |transaction| users.change_email_in(transaction, token, user, at(5)).await)
+            .await
     };
+    let moved = |user: &User| User { email_key: "elsewhere@example.com".into(), ..user.clone() };
     let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
     let elsewhere = MailedToken { email: "elsewhere@example.com".into(), ..token.clone() };
     let later = MailedToken { epoch: Some(1), ..token.clone() };
     let any = MailedToken { epoch: None, ..token.clone() };
-    for wrong in [&elsewhere, &later, &any] {
-        assert!(!reset(wrong).await.unwrap(), "{wrong:?}");
+    for wrong in [&later, &any] {
+        assert!(!reset(wrong, &user).await.unwrap(), "{wrong:?}");
     }
-    assert!(!verify(&elsewhere).await.unwrap());
-    assert!(reset(&token).await.unwrap() && !reset(&token).await.unwrap(), "the epoch was raised");
+    assert!(!reset(&token, &moved(&user)).await.unwrap());
+    assert!(!elsewhere.fits(&user) && token.fits(&user));
+    assert!(!verify(&moved(&user)).await.unwrap());
+    assert!(reset(&token, &user).await.unwrap());
+    assert!(!reset(&token, &user).await.unwrap(), "the epoch was raised");
     let changed = users.find(user.id).await.unwrap().unwrap();
     assert_eq!(changed.password_hash.expose(), "new");
     assert_eq!((changed.email_verified_at, changed.session_epoch), (Some(at(5)), 1));
 
     let to_new = MailedToken { epoch: Some(1), ..elsewhere };
-    assert!(!change(&to_new, "not@example.com").await.unwrap());
-    assert!(change(&to_new, &user.email.to_uppercase()).await.unwrap());
+    assert!(
+        !change(&to_new, &User { email_key: "not@example.com".into(), ..user.clone() })
+            .await
+            .unwrap()
+    );
+    assert!(change(&to_new, &user).await.unwrap());
     let changed = users.find_by_email_key("elsewhere@example.com").await.unwrap().unwrap();
     assert_eq!((changed.id, changed.session_epoch), (user.id, 1), "sessions go on");
     let (other, token) = issued(&db, &users, Purpose::ChangeEmail).await;
     let taken = MailedToken { email: "ELSEWHERE@example.com".into(), ..token.clone() };
-    let conflict = change(&taken, &other.email).await;
+    let conflict = change(&taken, &other).await;
     assert!(matches!(conflict, Err(StorageError::Conflict)), "{conflict:?}");
 
     users.disable(other.id, at(6)).await.unwrap();
     let present = MailedToken { epoch: Some(1), ..token.clone() };
-    assert!(!reset(&present).await.unwrap() && !verify(&present).await.unwrap());
-    assert!(!change(&present, &other.email).await.unwrap());
+    assert!(!reset(&present, &other).await.unwrap() && !verify(&other).await.unwrap());
+    assert!(!change(&present, &other).await.unwrap());
 }

@@ -7,7 +7,7 @@ use redis::cmd;
 use signet::secret::Secret;
 use signet::sessions::{PageError, Recovery};
 use signet::storage::StorageError;
-use signet::storage::redis::{Redis, RedisConfig};
+use signet::storage::redis::{Redis, RedisConfig, Servers};
 
 use super::engines::{at, connect, in_redis, policy};
 use crate::support::process::{Process, free_port, poll, program};
@@ -85,7 +85,7 @@ async fn a_frozen_server_is_unavailable_for_all_and_comes_back() {
 #[tokio::test]
 async fn a_start_without_redis_fails_and_says_where_it_looked() {
     let url = format!("redis://:hunter2@127.0.0.1:{}", free_port());
-    let config = RedisConfig::Single { url: Secret::new(url.clone()) };
+    let config = RedisConfig::from(Servers::Single { url: Secret::new(url.clone()) });
     let Err(StorageError::Unavailable(cause)) = Redis::connect(&config).await else {
         panic!("connected to nobody")
     };
@@ -162,12 +162,12 @@ async fn a_failover_by_sentinels_is_followed() {
         urls.push((port, Secret::new(format!("redis://127.0.0.1:{port}"))));
     }
     let sentinel_port = urls[0].0;
-    let config = RedisConfig::Sentinel {
+    let config = Servers::Sentinel {
         sentinels: urls.into_iter().map(|(_, url)| url).collect(),
         master: "main".into(),
         login: None,
     };
-    let redis = Redis::connect(&config).await.unwrap();
+    let redis = Redis::connect(&config.into()).await.unwrap();
     set(&redis, "before").await.unwrap();
     // The sentinels must have found each other and the replica before there can be a failover.
     let start = Instant::now();
@@ -217,10 +217,10 @@ async fn a_cluster_is_used_and_found_again() {
         }
     };
     ready().await;
-    let nodes_config = |ports: &[u16]| RedisConfig::Cluster {
+    let nodes_config = |ports: &[u16]| Servers::Cluster {
         nodes: ports.iter().map(|port| Secret::new(format!("redis://127.0.0.1:{port}"))).collect(),
     };
-    let redis = Redis::connect(&nodes_config(&ports[..1])).await.unwrap();
+    let redis = Redis::connect(&nodes_config(&ports[..1]).into()).await.unwrap();
     for number in 0..20 {
         let key = format!("{{{number}}}key");
         redis.query::<()>(cmd("SET").arg(&key).arg(number)).await.unwrap();

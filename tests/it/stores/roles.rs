@@ -19,6 +19,7 @@ macro_rules! on_both_databases {
     ($($name:ident),+ $(,)?) => {
         on_both_databases!(@ sqlite Sqlite $($name)+);
         on_both_databases!(@ postgres Postgres $($name)+);
+        on_both_databases!(@ pooler Pooler $($name)+);
     };
     (@ $module:ident $engine:ident $($name:ident)+) => {
         mod $module {

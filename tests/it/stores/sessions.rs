@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 
-use signet::sessions::{CommitError, Refusal, RotationError, Session};
+use signet::sessions::{Advance, CommitError, Refusal, RotationError, Session};
 use uuid::Uuid;
 
 use super::engines::{
     ABSOLUTE, CLIENT, IDLE, Opened, at, exchange, new_id, new_session, on_every_engine, origin,
+    token,
 };
 
 on_every_engine! {
     a_session_is_kept_as_it_was_started,
     a_refresh_advances_a_retry_replays_and_reuse_ends_the_session,
     a_late_retry_recovers_and_displaces_the_lost_successor,
+    the_fourth_recovery_in_a_row_ends_the_session,
     a_newer_token_heals_a_store_that_lost_its_last_writes,
     a_refused_token_leaves_the_session_alone,
     an_abandoned_rotation_changes_nothing,
@@ -97,16 +99,35 @@ async fn a_late_retry_recovers_and_displaces_the_lost_successor(opened: &Opened)
     assert!(matches!(present(3, 22).await, Err(RotationError::Invalid(Refusal::Unknown))));
 }
 
+async fn the_fourth_recovery_in_a_row_ends_the_session(opened: &Opened) {
+    let (sessions, user_id) = (&opened.sessions, new_id());
+    let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
+    let present = |generation, seconds| exchange(sessions, user_id, sid, generation, at(seconds));
+
+    assert_eq!(present(1, 0).await.unwrap(), 2);
+    for (seconds, next) in [(11, 3), (22, 4), (33, 5)] {
+        assert_eq!(present(1, seconds).await.unwrap(), next);
+    }
+    // The successor is seen at last, so its holder may lose three answers too.
+    assert_eq!(present(5, 44).await.unwrap(), 6);
+    for (seconds, next) in [(55, 7), (66, 8), (77, 9)] {
+        assert_eq!(present(5, seconds).await.unwrap(), next);
+    }
+    assert_eq!(present(5, 87).await.unwrap(), 9, "within the window it is a replay");
+    assert!(matches!(present(5, 88).await, Err(RotationError::Reuse(_))));
+    assert!(matches!(present(9, 88).await, Err(RotationError::Invalid(Refusal::Unknown))));
+}
+
 async fn a_newer_token_heals_a_store_that_lost_its_last_writes(opened: &Opened) {
     let (sessions, user_id) = (&opened.sessions, new_id());
     let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
 
     let rotation = sessions.open_rotation(user_id, sid, 5, CLIENT, at(1)).await.unwrap();
-    assert!(rotation.is_healed());
+    assert_eq!(rotation.advance(), Some(Advance::Healed));
     assert_eq!(rotation.next_generation(), 6);
     sessions.commit(rotation, at(1)).await.unwrap();
     let rotation = sessions.open_rotation(user_id, sid, 5, CLIENT, at(2)).await.unwrap();
-    assert!(!rotation.is_healed());
+    assert_eq!(rotation.advance(), None);
     assert_eq!(rotation.next_generation(), 6);
     sessions.commit(rotation, at(2)).await.unwrap();
 }
@@ -300,10 +321,11 @@ async fn access_tokens_live_with_their_session_until_revoked(Opened { sessions, 
     assert!(!is_live("reports", Some(sid), "one", 1).await, "clients have no sessions");
     assert!(!is_live(&subject, Some(sid), "one", IDLE).await, "the session is idle");
 
-    sessions.revoke_token(&subject, "one", at(600), at(1)).await.unwrap();
-    sessions.revoke_token(&subject, "one", at(600), at(1)).await.unwrap();
-    sessions.revoke_token("reports", "two", at(600), at(1)).await.unwrap();
-    sessions.revoke_token("reports", "long over", at(1), at(1)).await.unwrap();
+    let one = token(&subject, Some(sid), "one", at(600));
+    sessions.revoke_token(&one, at(1)).await.unwrap();
+    sessions.revoke_token(&one, at(1)).await.unwrap();
+    sessions.revoke_token(&token("reports", None, "two", at(600)), at(1)).await.unwrap();
+    sessions.revoke_token(&token("reports", None, "long over", at(1)), at(1)).await.unwrap();
     assert!(!is_live(&subject, Some(sid), "one", 2).await);
     assert!(is_live(&subject, Some(sid), "three", 2).await, "the session goes on");
     assert!(!is_live(&subject, None, "one", 2).await);
@@ -324,8 +346,8 @@ async fn expired_records_are_purged_in_batches(Opened { sessions, db, .. }: &Ope
         sessions.start(new_session(new_id()), at(seconds)).await.unwrap();
     }
     for number in 0..5 {
-        let jti = number.to_string();
-        sessions.revoke_token("reports", &jti, at(100 + number), at(0)).await.unwrap();
+        let over = token("reports", None, &number.to_string(), at(100 + number));
+        sessions.revoke_token(&over, at(0)).await.unwrap();
     }
     let user_id = new_id();
     let used = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;

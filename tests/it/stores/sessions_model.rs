@@ -14,7 +14,8 @@ use super::engines::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Token {
     Fresh,
-    Redeemed(i64),
+    /// When it was last answered anew, and how often it was recovered.
+    Redeemed(i64, u32),
     Displaced,
 }
 
@@ -49,20 +50,20 @@ impl Family {
         if self.ended || self.is_expired(now) {
             return Answer::Gone;
         }
-        match self.tokens[position] {
-            Token::Redeemed(when) if (now - when).abs() <= RETRY_WINDOW => {
+        let recoveries = match self.tokens[position] {
+            Token::Redeemed(when, _) if (now - when).abs() <= RETRY_WINDOW => {
                 return Answer::Successor(self.tokens.len() as u64);
             }
-            Token::Fresh => {}
-            Token::Redeemed(_) if !strict => {}
-            Token::Redeemed(_) | Token::Displaced => {
+            Token::Fresh => 0,
+            Token::Redeemed(_, recoveries) if !strict && recoveries < 3 => recoveries + 1,
+            Token::Redeemed(..) | Token::Displaced => {
                 self.ended = true;
                 return Answer::Reuse;
             }
-        }
+        };
         if commit {
             self.tokens.fill(Token::Displaced);
-            self.tokens[position] = Token::Redeemed(now);
+            self.tokens[position] = Token::Redeemed(now, recoveries);
             self.tokens.push(Token::Fresh);
             self.used = now;
             return Answer::Successor(self.tokens.len() as u64);

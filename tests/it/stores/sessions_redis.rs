@@ -3,7 +3,7 @@
 use signet::sessions::{NewSession, Origin, Recovery};
 use signet::storage::StorageError;
 
-use super::engines::{at, connect, exchange, in_redis, new_id, new_session, policy};
+use super::engines::{at, connect, exchange, in_redis, new_id, new_session, policy, token};
 use crate::support::redis::Redis as Server;
 
 /// A connection of the test's own, to look behind the store.
@@ -51,7 +51,8 @@ async fn a_session_takes_less_than_400_bytes_under_one_hash_tag() {
     println!("{total} bytes a session");
     assert!((1..400).contains(&total), "{total} bytes");
 
-    sessions.revoke_token(&user_id.to_string(), "one", at(900), at(100)).await.unwrap();
+    let one = token(&user_id.to_string(), Some(sid), "one", at(900));
+    sessions.revoke_token(&one, at(100)).await.unwrap();
     let keys = keys(&mut connection).await;
     assert_eq!(keys.len(), 3, "{keys:?}");
     let mut slots = Vec::new();

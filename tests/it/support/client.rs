@@ -215,6 +215,14 @@ impl Client {
         self.try_login(email, password).await.tokens()
     }
 
+    /// A login that asks for the administration of Signet by name. Every test that needs the token of
+    /// an administrator gets it here.
+    pub async fn login_as_administrator(&self, email: &str, password: &str) -> Tokens {
+        let scope = "openid profile email signet:admin";
+        let fields = [("username", email), ("password", password), ("scope", scope)];
+        self.form("/login", &fields).await.tokens()
+    }
+
     /// A new user, logged in with `scope`.
     pub async fn new_user_with_scope(&self, scope: &str) -> User {
         let email = unique_email();
@@ -266,9 +274,14 @@ impl Client {
         self.post("/oauth2/token").basic_auth(id, Some(secret)).form(fields).answer().await
     }
 
-    /// An access token of a confidential client's own.
+    /// An access token of a confidential client's own, with the default scope.
     pub async fn client_token(&self, credentials: (&str, &str)) -> String {
-        let fields = [("grant_type", "client_credentials")];
+        self.client_token_for(credentials, "").await
+    }
+
+    /// The same with this scope. Words of Signet itself have to be named.
+    pub async fn client_token_for(&self, credentials: (&str, &str), scope: &str) -> String {
+        let fields = [("grant_type", "client_credentials"), ("scope", scope)];
         let answer = self.token_as(credentials, &fields).await.expect(200).json();
         answer["access_token"].as_str().expect("an access token").to_owned()
     }

@@ -5,6 +5,7 @@ pub mod contract;
 pub mod fixtures;
 pub mod jwt;
 pub mod keys;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod raw;

@@ -55,6 +55,27 @@ impl Postgres {
         server
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From the next start on it also speaks TLS, with `name.pem` and `name.key` of `folder`.
+    pub fn speak_tls(&self, folder: &Path, name: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        for (ending, file) in [("pem", "server.crt"), ("key", "server.key")] {
+            let to = self.folder.path().join("data").join(file);
+            std::fs::copy(folder.join(format!("{name}.{ending}")), &to).expect("a copy");
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&to, mode).expect("the owner may");
+            if let Some((uid, gid)) = unprivileged_user() {
+                chown(&to, Some(uid), Some(gid)).expect("root can give files away");
+            }
+        }
+        let file = self.folder.path().join("data/postgresql.auto.conf");
+        let settings = std::fs::read_to_string(&file).expect("settings");
+        std::fs::write(&file, format!("{settings}ssl = on\n")).expect("settings");
+    }
+
     /// The address of the database that every server has.
     pub fn url(&self) -> String {
         self.url_of("postgres")
@@ -176,7 +197,7 @@ fn installed_folders() -> Vec<PathBuf> {
 }
 
 /// PostgreSQL refuses to run as root: the user and group to become, if that is who we are.
-fn unprivileged_user() -> Option<(u32, u32)> {
+pub(super) fn unprivileged_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

@@ -82,6 +82,20 @@ pub fn poll<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T>
     }
 }
 
+/// The same for what has to be waited for itself.
+pub async fn poll_async<T>(limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return Some(answer);
+        }
+        if start.elapsed() > limit {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A port that nobody listens on, never given twice, from below the range that outgoing
 /// connections take theirs from: a server can be stopped and started on it again.
 pub fn free_port() -> u16 {

@@ -1,6 +1,7 @@
 //! Redis servers of the tests' own, persistent and without eviction as Signet asks for.
 
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,6 +58,17 @@ impl Redis {
         &SHARED
     }
 
+    /// Where its data lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// From the next start on, a setting of redis.conf.
+    pub fn change(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -93,16 +105,26 @@ impl Redis {
 
     /// Starts it again, on the same port and with the same data.
     pub fn restart(&mut self) {
+        self.spawn();
+        self.wait_until_ready();
+    }
+
+    /// The same without waiting for it to load its data.
+    pub fn spawn(&mut self) {
         self.process = None;
         let mut command = Command::new(program("redis-server", Vec::new()));
         command.current_dir(self.folder.path());
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--dir", "."]);
         for (name, value) in &self.settings {
-            command.arg(format!("--{name}")).arg(value);
+            command.arg(format!("--{name}")).args(value.split(' '));
         }
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
         command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
-        let mut process = Process::spawn(&mut command, "TERM");
+        self.process = Some(Process::spawn(&mut command, "TERM"));
+    }
+
+    pub fn wait_until_ready(&mut self) {
+        let process = self.process.as_mut().expect("it was started");
         let ready = poll(Duration::from_secs(20), || {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             assert!(process.ended().is_none(), "Redis did not start: {log}");
@@ -110,6 +132,5 @@ impl Redis {
             (listens && log.contains("Ready to accept connections")).then_some(())
         });
         assert!(ready.is_some(), "Redis does not become ready");
-        self.process = Some(process);
     }
 }

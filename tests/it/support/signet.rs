@@ -46,6 +46,9 @@ impl Builder {
             // Hashing is tested where it matters; everywhere else it would only take time.
             .set("passwords.memory_kib", "8")
             .set("passwords.iterations", "1")
+            // Tests come from one address, and sign up and ask for mail all the time.
+            .set("signup_limits.network", "1000000")
+            .set("mail_limits.network", "1000000")
     }
 
     /// Sets a key of the configuration, such as `tokens.access_token_lifetime`.
@@ -77,6 +80,11 @@ impl Builder {
     /// Hashes passwords as the defaults say.
     pub fn with_default_hashing(self) -> Self {
         self.unset("passwords.memory_kib").unset("passwords.iterations")
+    }
+
+    /// Limits sign-ups and mail as the defaults say.
+    pub fn with_default_limits(self) -> Self {
+        self.unset("signup_limits.network").unset("mail_limits.network")
     }
 
     /// A fresh database (and Redis database) of the shared servers.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::revocations::{Entry, Kind, Revocations};
-use crate::json::{self, Members, NumericDate, Text, once};
+use crate::json::{self, Members, NumericDate, Text, Value, once};
 use crate::jws::{BadHeader, Compact, Header, decode};
 use crate::keys::{KeySet, Lookup};
 
@@ -18,12 +18,21 @@ const MOST: u64 = 1 << 53;
 /// How far clocks may be apart.
 const LEEWAY: i64 = 60;
 
+/// The lane of a service that names none.
+pub const LANE: &str = "0";
+/// Longer names of lanes are none.
+const LONGEST_LANE: usize = 64;
+
 /// What a document says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The history that `seq` counts in.
+    /// Which of the histories it is of.
+    pub lane: String,
+    /// The name of that history: it changes where numbers begin anew.
     pub epoch: String,
-    /// The change, or the last one that the snapshot contains.
+    /// The first change that an event contains.
+    pub first_seq: u64,
+    /// The last change that an event or the snapshot contains.
     pub seq: u64,
     /// Its entries.
     pub entries: Revocations,
@@ -66,6 +75,9 @@ pub fn open(
 #[derive(Default)]
 struct Claims<'de> {
     iss: Option<Text<'de>>,
+    aud: Option<Value<'de>>,
+    lane: Option<Text<'de>>,
+    first_seq: Option<u64>,
     exp: Option<NumericDate>,
     epoch: Option<Text<'de>>,
     seq: Option<u64>,
@@ -76,6 +88,9 @@ impl<'de> Members<'de> for Claims<'de> {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "iss" => once(&mut self.iss, map),
+            "aud" => once(&mut self.aud, map),
+            "lane" => once(&mut self.lane, map),
+            "first_seq" => once(&mut self.first_seq, map),
             "exp" => once(&mut self.exp, map),
             "epoch" => once(&mut self.epoch, map),
             "seq" => once(&mut self.seq, map),
@@ -87,16 +102,44 @@ impl<'de> Members<'de> for Claims<'de> {
 
 impl Claims<'_> {
     fn document(self, typ: &str, issuer: &str, now: i64) -> Option<Document> {
-        self.iss.filter(|iss| iss.0 == issuer)?;
+        let iss = self.iss?.0;
+        let feed = format!("{issuer}/revocations");
+        // The feed has a name of its own. Until the next release, what a service of before signs in
+        // the name of the issuer counts as well; the type tells it from an access token.
+        let is_of_feed = iss == feed.as_str() && self.aud.is_some_and(|aud| is_for(&aud, &feed));
+        if !is_of_feed && iss != issuer {
+            return None;
+        }
         match self.exp {
             Some(NumericDate(exp)) if now >= exp.saturating_add(LEEWAY) => return None,
             // An old snapshot could be shown for ever; an old change does no harm.
             None if typ == SNAPSHOT => return None,
             _ => {}
         }
+        let lane = lane_named(self.lane.map(|lane| lane.0.into_owned()))?;
         let (epoch, seq) = (self.epoch?.0.into_owned(), self.seq.filter(|seq| *seq < MOST)?);
-        Some(Document { epoch, seq, entries: self.revocations? })
+        let first_seq = self.first_seq.unwrap_or(seq);
+        let entries = self.revocations?;
+        (first_seq <= seq).then_some(Document { lane, epoch, first_seq, seq, entries })
     }
+}
+
+/// Whether the audience is this one, or it is among several.
+fn is_for(audience: &Value<'_>, name: &str) -> bool {
+    match audience {
+        Value::Text(one) => one == name,
+        Value::Texts { texts, only } => *only && texts.iter().any(|one| one == name),
+        Value::Other => false,
+    }
+}
+
+/// The lane of this name, or the one that is meant where none is named; `None` for a name that is
+/// none.
+pub fn lane_named(name: Option<String>) -> Option<String> {
+    let name = name.unwrap_or_else(|| LANE.to_owned());
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, ':' | '&' | '#' | '%' | '+');
+    let is_name = !name.is_empty() && name.len() <= LONGEST_LANE && name.chars().all(is_plain);
+    is_name.then_some(name)
 }
 
 impl<'de> Deserialize<'de> for Revocations {
@@ -248,6 +291,21 @@ mod tests {
             r#"{"iss":"https://id","exp":941,"epoch":"e","seq":7,"revocations":[],"jti":"x"}"#;
         let read = document(good, SNAPSHOT).unwrap();
         assert_eq!((read.epoch.as_str(), read.seq, read.entries.len()), ("e", 7, 0));
+        assert_eq!((read.lane.as_str(), read.first_seq), ("0", 7));
+        let named = good.replace("\"https://id\"", "\"https://id/revocations\"");
+        assert_eq!(document(&named, SNAPSHOT), None, "without an audience");
+        for aud in [r#""https://id/revocations""#, r#"["https://a","https://id/revocations"]"#] {
+            let with = |aud: &str| named.replace("{", &format!("{{\"aud\":{aud},"));
+            assert_eq!(document(&with(aud), SNAPSHOT).as_ref(), Some(&read), "{aud}");
+            let other = aud.replace("/revocations", "");
+            assert_eq!(document(&with(&other), SNAPSHOT), None, "{other}");
+        }
+        let with = |member: &str| document(&good.replace("{", &format!("{{{member},")), CHANGE);
+        let range = with(r#""lane":"eu-1","first_seq":5"#).unwrap();
+        assert_eq!((range.lane.as_str(), range.first_seq, range.seq), ("eu-1", 5, 7));
+        for bad in [r#""first_seq":8"#, r#""lane":"""#, r#""lane":"a:b""#, r#""lane":"a&b""#] {
+            assert_eq!(with(bad), None, "{bad}");
+        }
         for (from, to) in [
             ("https://id", "https://id/"),
             ("\"exp\":941", "\"exp\":940"),

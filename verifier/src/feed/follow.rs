@@ -1,6 +1,7 @@
 //! The task that follows the feed: brings what the stream and the snapshots say to the state
 //! machine, does what it says, and takes a snapshot whenever one is due.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,11 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::document::{self, Document};
 use super::event_stream::Message;
-use super::snapshot::{self, Former, Taken};
-use super::state::{Input, State};
+use super::lane::{Lane, PACE};
+use super::snapshot::{self, Taken};
+use super::state::Input;
 use super::stream::{self, Signal};
 use super::{Credentials, Feed, Live};
-use crate::backoff::Backoff;
 use crate::clock::{Now, unix_seconds};
 use crate::http::FetchError;
 use crate::keys::Keys;
@@ -24,12 +25,8 @@ use crate::observer::{Event, Observer};
 
 /// Events that wait to be looked at; then the stream waits too.
 const WAITING: usize = 64;
-/// The shortest time between the beginnings of two snapshots.
-const PACE: Duration = Duration::from_millis(250);
-/// The longest, while what comes is behind what the stream told of.
-const LONGEST_PACE: Duration = Duration::from_secs(1);
-/// The longest wait after snapshots that failed.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// More lanes than this are not followed. What they tell is missing, so nothing is known for certain.
+const MOST_LANES: usize = 64;
 /// Expired entries are dropped once a minute.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -86,16 +83,14 @@ pub async fn run(context: Context) {
 
 struct Follower {
     context: Arc<Context>,
-    state: State,
-    former: Option<Former>,
-    /// The snapshot that is being taken, if one is.
-    taking: JoinSet<Result<Taken, FetchError>>,
-    begun_at: Instant,
-    not_before: Instant,
+    lanes: BTreeMap<String, Lane>,
+    /// Whether there are more than are followed.
+    too_many: bool,
+    /// Whether the service names lanes, as those of before do not.
+    names_lanes: bool,
+    /// The snapshot that is being taken, if one is, and of which lane.
+    taking: JoinSet<(String, Result<Taken, FetchError>)>,
     stream_tried: bool,
-    backoff: Backoff,
-    /// Between snapshots that are behind what the stream told of.
-    lag: Backoff,
     swept_at: Instant,
     stale: bool,
 }
@@ -103,6 +98,7 @@ struct Follower {
 /// What `snapshot` events and heartbeats say.
 #[derive(Deserialize)]
 struct Place {
+    lane: Option<String>,
     epoch: String,
     seq: u64,
     age: Option<f64>,
@@ -111,17 +107,15 @@ struct Place {
 impl Follower {
     fn new(context: Arc<Context>) -> Self {
         let now = Instant::now();
+        // The stream comes first, so that nothing falls between; but not for long.
+        let first = Lane::new(now, now + PACE, None);
         Self {
             context,
-            state: State::default(),
-            former: None,
+            lanes: BTreeMap::from([(document::LANE.to_owned(), first)]),
+            too_many: false,
+            names_lanes: false,
             taking: JoinSet::new(),
-            begun_at: now,
-            // The stream comes first, so that nothing falls between; but not for long.
-            not_before: now + PACE,
             stream_tried: false,
-            backoff: Backoff::new(PACE, LONGEST_WAIT),
-            lag: Backoff::new(PACE, LONGEST_PACE),
             swept_at: now,
             // Nothing is known yet.
             stale: true,
@@ -142,12 +136,16 @@ impl Follower {
     }
 
     fn begin_what_is_due(&mut self, now: Instant) {
-        self.state.tick(now);
-        if self.snapshot_due().is_some_and(|due| now >= due) {
-            self.begun_at = now;
-            self.not_before = now + PACE;
-            let taking = snapshot::take(Arc::clone(&self.context), self.former.clone());
-            self.taking.spawn(taking);
+        self.lanes.values_mut().for_each(|lane| lane.state.tick(now));
+        let due = self.snapshot_due().filter(|(due, _)| now >= *due).map(|(_, name)| name);
+        if let Some(name) = due
+            && let Some(lane) = self.lanes.get_mut(&name)
+        {
+            lane.begun_at = now;
+            lane.not_before = now + PACE;
+            let taking =
+                snapshot::take(Arc::clone(&self.context), name.clone(), lane.former.clone());
+            self.taking.spawn(async move { (name, taking.await) });
         }
         if now >= self.swept_at + SWEEP {
             self.swept_at = now;
@@ -159,24 +157,30 @@ impl Follower {
         }
     }
 
-    /// When the next snapshot is to be taken: when the state wants one, or when nothing was
-    /// confirmed for the poll interval, which a stream prevents by its heartbeats.
-    fn snapshot_due(&self) -> Option<Instant> {
+    /// When the next snapshot is to be taken, and of which lane. One is taken at a time.
+    fn snapshot_due(&self) -> Option<(Instant, String)> {
         if !self.taking.is_empty() {
             return None;
         }
-        let confirmed = self.state.known().map(|known| known.max(self.begun_at));
-        let poll = confirmed.map(|confirmed| confirmed + self.context.feed.poll_interval);
-        let due = poll.filter(|_| !self.state.wants_snapshot()).unwrap_or(self.not_before);
-        Some(due.max(self.not_before))
+        let poll_interval = self.context.feed.poll_interval;
+        let due = self.lanes.iter().map(|(name, lane)| (lane.snapshot_due(poll_interval), name));
+        due.min().map(|(due, name)| (due, name.clone()))
+    }
+
+    /// The moment up to which everything was heard, of every lane.
+    fn known(&self) -> Option<Instant> {
+        let mut all = self.lanes.values().map(Lane::known);
+        let first = all.next().filter(|_| !self.too_many)??;
+        all.try_fold(first, |least, known| Some(least.min(known?)))
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
-        let stale_at = self.state.known().map(|known| known + self.context.feed.max_staleness);
+        let stale_at = self.known().map(|known| known + self.context.feed.max_staleness);
         // Just after, since at that very moment it is not stale yet.
         let stale_at = stale_at.filter(|_| !self.stale).map(|at| at + Duration::from_millis(1));
-        let moments = [self.snapshot_due(), self.state.deadline(), stale_at];
-        let next = moments.into_iter().flatten().min();
+        let due = self.snapshot_due().map(|(due, _)| due);
+        let deadlines = self.lanes.values().filter_map(|lane| lane.state.deadline());
+        let next = deadlines.chain(due).chain(stale_at).min();
         next.map_or(self.swept_at + SWEEP, |next| next.min(self.swept_at + SWEEP)).max(now)
     }
 
@@ -186,9 +190,12 @@ impl Follower {
                 self.context.live.set_streaming(true);
                 self.context.observer.notify(&Event::StreamOpened);
                 // Whoever answers here was perhaps away: what is due need not wait any longer.
-                self.not_before = Instant::now();
-                self.backoff.reset();
-                self.take(Input::Opened);
+                let now = Instant::now();
+                for lane in self.lanes.values_mut() {
+                    lane.not_before = now;
+                    lane.backoff.reset();
+                    lane.state.on(Input::Opened, now);
+                }
             }
             Signal::Lost(error) => {
                 self.context.live.set_streaming(false);
@@ -196,8 +203,8 @@ impl Follower {
                 self.context.observer.notify(&Event::StreamLost { error: &error });
             }
             Signal::Message(message, arrived_at) => {
-                if let Some(input) = self.read(message, arrived_at).await {
-                    self.take(input);
+                if let Some((lane, input)) = self.read(message, arrived_at).await {
+                    self.take(&lane, input);
                 }
             }
         }
@@ -207,53 +214,73 @@ impl Follower {
     fn stream_failed(&mut self) {
         if !self.stream_tried {
             self.stream_tried = true;
-            self.not_before = Instant::now();
+            let now = Instant::now();
+            self.lanes.values_mut().for_each(|lane| lane.not_before = now);
         }
     }
 
-    async fn read(&self, message: Message, arrived_at: Instant) -> Option<Input> {
-        let place = |message: &Message| serde_json::from_str::<Place>(&message.data).ok();
-        match message.event.as_str() {
-            "revocation" => {
-                Some(match snapshot::open(&self.context, message.data, document::CHANGE).await {
-                    Ok(Document { epoch, seq, entries }) => Input::Change { epoch, seq, entries },
-                    Err(_) => Input::Unreadable,
-                })
-            }
-            "heartbeat" => {
-                let Place { epoch, seq, age } = place(&message)?;
-                let age = Duration::try_from_secs_f64(age?).ok()?;
-                let known = arrived_at.checked_sub(age)?;
-                Some(Input::Heartbeat { epoch, seq, known })
-            }
-            "snapshot" => {
-                let Place { epoch, seq, .. } = place(&message)?;
-                Some(Input::Begins { epoch, seq })
-            }
-            _ => None,
+    /// What a message says, and of which lane.
+    async fn read(&mut self, message: Message, arrived_at: Instant) -> Option<(String, Input)> {
+        if message.event == "revocation" {
+            let opened = snapshot::open(&self.context, message.data, document::CHANGE).await;
+            return Some(match opened {
+                Ok(Document { lane, epoch, first_seq: first, seq, entries }) => {
+                    (lane, Input::Change { epoch, first, seq, entries })
+                }
+                // Where there are several lanes, the next heartbeat tells of the gap in another.
+                Err(_) => (document::LANE.to_owned(), Input::Unreadable),
+            });
         }
+        let is_beat = message.event == "heartbeat";
+        if !is_beat && message.event != "snapshot" {
+            return None;
+        }
+        let Place { lane, epoch, seq, age } = serde_json::from_str(&message.data).ok()?;
+        self.names_lanes = lane.is_some();
+        let lane = document::lane_named(lane)?;
+        if !is_beat {
+            return Some((lane, Input::Begins { epoch, seq }));
+        }
+        let age = Duration::try_from_secs_f64(age?).ok()?;
+        let known = arrived_at.checked_sub(age)?;
+        Some((lane, Input::Heartbeat { epoch, seq, known }))
     }
 
-    fn took(&mut self, taken: Result<Result<Taken, FetchError>, JoinError>) {
-        let taken = match taken.unwrap_or(Err(FetchError::Stopped)) {
+    fn took(&mut self, taken: Result<(String, Result<Taken, FetchError>), JoinError>) {
+        // The task is never cancelled; where it panicked, the next one is begun when it is due.
+        let Ok((name, taken)) = taken else { return };
+        let Some(lane) = self.lanes.get_mut(&name) else { return };
+        let taken = match taken {
             Ok(taken) => taken,
+            Err(FetchError::Status { code: 404 | 410, .. }) if name != document::LANE => {
+                // The lane has ended, and with it its age. What it told stays in effect.
+                self.lanes.remove(&name);
+                self.publish();
+                return;
+            }
             Err(error) => {
-                self.not_before = Instant::now() + self.backoff.next().max(error.retry_after());
+                lane.not_before = Instant::now() + lane.backoff.next().max(error.retry_after());
                 self.context.live.note_failure(&error);
-                self.context.observer.notify(&Event::SnapshotFailed { error: &error });
+                let longest = self.context.feed.longest_snapshot;
+                self.context.observer.notify(&match &error {
+                    FetchError::TooLarge => Event::SnapshotTooLarge { longest },
+                    error => Event::SnapshotFailed { error },
+                });
                 return;
             }
         };
-        self.backoff.reset();
-        self.former = taken.former;
-        let Document { epoch, seq, entries } = taken.document;
+        lane.backoff.reset();
+        lane.former = taken.former;
+        let Document { epoch, seq, entries, .. } = taken.document;
         let count = entries.len();
-        self.take(Input::Snapshot { epoch, seq, entries, known: taken.known });
-        if self.state.wants_snapshot() {
-            // Whoever lags will do so for a while. But one that took long is tried anew at once.
-            self.not_before = self.not_before.max(self.begun_at + self.lag.next());
-        } else {
-            self.lag.reset();
+        self.take(&name, Input::Snapshot { epoch, seq, entries, known: taken.known });
+        if let Some(lane) = self.lanes.get_mut(&name) {
+            if lane.state.wants_snapshot() {
+                // Whoever lags will do so for a while. But one that took long is tried anew at once.
+                lane.not_before = lane.not_before.max(lane.begun_at + lane.lag.next());
+            } else {
+                lane.lag.reset();
+            }
         }
         let took = taken.arrived_at.elapsed();
         self.context.observer.notify(&match taken.bytes {
@@ -262,19 +289,41 @@ impl Follower {
         });
     }
 
-    /// Lets the state machine decide, and does it. The set comes first: what is known is said when
-    /// it is in effect.
-    fn take(&mut self, input: Input) {
+    /// Lets the state machine of the lane decide, and does it. The set comes first: what is known is
+    /// said when it is in effect.
+    fn take(&mut self, name: &str, input: Input) {
         let entries = match &input {
             Input::Change { entries, .. } => Some(entries.len()),
             _ => None,
         };
-        if let Some(action) = self.state.on(input, Instant::now()) {
-            self.context.live.apply(action);
+        let now = Instant::now();
+        if !self.lanes.contains_key(name) {
+            self.too_many |= self.lanes.len() >= MOST_LANES;
+            let lane = Lane::new(now, now, self.known());
+            if !self.too_many {
+                self.lanes.insert(name.to_owned(), lane);
+            }
         }
-        self.context.live.set_known(self.state.known(), self.state.seq(), Now::read());
+        if let Some(lane) = self.lanes.get_mut(name)
+            && let Some(action) = lane.state.on(input, now)
+        {
+            self.context.live.apply(name, action);
+        }
+        self.publish();
         if let Some(entries) = entries {
             self.context.observer.notify(&Event::Changed { entries });
         }
+    }
+
+    /// Says up to when everything was heard, and where the stream is to go on: an id is of one lane,
+    /// and of the others the service tells where they stand.
+    fn publish(&self) {
+        self.context.live.set_known(self.known(), Now::read());
+        let seq = self.lanes.get(document::LANE).and_then(|lane| lane.state.seq());
+        self.context.live.set_position(seq.map(|seq| match self.names_lanes {
+            true => format!("{}:{seq}", document::LANE),
+            // A service of before knows the number alone.
+            false => seq.to_string(),
+        }));
     }
 }

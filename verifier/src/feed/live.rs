@@ -1,7 +1,7 @@
 //! What is revoked now, as verification sees it: one short read lock, and no allocation.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -13,12 +13,10 @@ use crate::clock::Now;
 use crate::error::{Error, Reason, Unavailable};
 use crate::http::FetchError;
 
-/// No change is held.
-const NONE: u64 = u64::MAX;
-
 /// Shared between those who verify and the one task that follows the feed.
 pub struct Live {
-    revocations: RwLock<Revocations>,
+    /// The entries of each lane, by its name. There are few.
+    lanes: RwLock<Vec<(Box<str>, Revocations)>>,
     max_staleness: Duration,
     beyond: Beyond,
     start: Instant,
@@ -29,8 +27,8 @@ pub struct Live {
     /// machine is suspended.
     known_unix: AtomicI64,
     streaming: AtomicBool,
-    /// The last change that the stream need not bring again.
-    position: AtomicU64,
+    /// The id of the last event of which, and of all before it, the entries are held.
+    position: Mutex<Option<String>>,
     first: watch::Sender<First>,
 }
 
@@ -52,21 +50,21 @@ impl Live {
         let now = Instant::now();
         let start = now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now);
         Self {
-            revocations: RwLock::default(),
+            lanes: RwLock::default(),
             max_staleness: feed.max_staleness,
             beyond: feed.beyond,
             start,
             known: AtomicU64::new(0),
             known_unix: AtomicI64::new(0),
             streaming: AtomicBool::new(false),
-            position: AtomicU64::new(NONE),
+            position: Mutex::default(),
             first: watch::channel(First::Pending).0,
         }
     }
 
     /// Whether the token of `names` may still be accepted.
     pub fn check(&self, names: &Names<'_>, now: Now) -> Result<(), Error> {
-        if self.read().end(names) {
+        if self.read().iter().any(|(_, revocations)| revocations.end(names)) {
             return Err(Reason::Revoked.into());
         }
         match self.beyond {
@@ -79,7 +77,7 @@ impl Live {
 
     /// Whether a key's signatures no longer count.
     pub fn ends_key(&self, kid: &str) -> bool {
-        self.read().end_key(kid)
+        self.read().iter().any(|(_, revocations)| revocations.end_key(kid))
     }
 
     /// How old what is known is, by the clock that says more; none while nothing is.
@@ -107,7 +105,7 @@ impl Live {
 
     /// How many entries are held.
     pub fn len(&self) -> usize {
-        self.read().len()
+        self.read().iter().map(|(_, revocations)| revocations.len()).sum()
     }
 
     /// Waits until the first snapshot is in effect, or the next try failed.
@@ -122,18 +120,21 @@ impl Live {
         }
     }
 
-    /// For the task: does what the state machine says. What takes long is done before the lock is
-    /// taken or after it is given back; nobody else writes.
-    pub(super) fn apply(&self, action: Action) {
+    /// For the task: does what the state machine of `lane` says. What takes long is done before the
+    /// lock is taken or after it is given back; nobody else writes.
+    pub(super) fn apply(&self, lane: &str, action: Action) {
         match action {
             Action::Merge(entries) => {
-                let missing = entries.missing_from(&self.read());
+                let missing = match self.read().iter().find(|(name, _)| **name == *lane) {
+                    Some((_, held)) => entries.missing_from(held),
+                    None => entries,
+                };
                 if missing.len() > 0 {
-                    self.write().absorb(missing);
+                    of_lane(&mut self.write(), lane).absorb(missing);
                 }
             }
             Action::Replace(entries) => {
-                let former = std::mem::replace(&mut *self.write(), entries);
+                let former = std::mem::replace(of_lane(&mut self.write(), lane), entries);
                 drop(former);
             }
         }
@@ -141,14 +142,19 @@ impl Live {
 
     /// For the task: forgets what concerns no token any longer.
     pub(super) fn sweep(&self, now: i64) {
-        let expired = self.read().expired(now);
-        if !expired.is_empty() {
-            self.write().remove(&expired);
+        let expired: Vec<_> =
+            self.read().iter().map(|(_, revocations)| revocations.expired(now)).collect();
+        if expired.iter().all(Vec::is_empty) {
+            return;
+        }
+        // Nobody else writes, so that they are the same lanes in the same order.
+        for ((_, revocations), expired) in self.write().iter_mut().zip(&expired) {
+            revocations.remove(expired);
         }
     }
 
-    /// For the task: everything up to `known` was heard, and `seq` was the last change of it.
-    pub(super) fn set_known(&self, known: Option<Instant>, seq: Option<u64>, now: Now) {
+    /// For the task: everything up to `known` was heard.
+    pub(super) fn set_known(&self, known: Option<Instant>, now: Now) {
         let micros = known.map_or(0, |known| {
             let since = known.saturating_duration_since(self.start).as_micros();
             u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
@@ -160,7 +166,6 @@ impl Live {
             self.known_unix.store(now.unix.saturating_sub(age), Ordering::Release);
             self.known.store(micros, Ordering::Release);
         }
-        self.position.store(seq.unwrap_or(NONE), Ordering::Release);
         if known.is_some() {
             self.first.send_if_modified(|first| {
                 let begins = !matches!(first, First::Taken);
@@ -186,18 +191,32 @@ impl Live {
         self.streaming.store(streaming, Ordering::Release);
     }
 
-    /// For the stream: the last change that is held.
-    pub(super) fn position(&self) -> Option<u64> {
-        Some(self.position.load(Ordering::Acquire)).filter(|seq| *seq != NONE)
+    /// For the task: where the stream is to go on, as the id of an event.
+    pub(super) fn set_position(&self, id: Option<String>) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = id;
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Revocations> {
-        self.revocations.read().unwrap_or_else(PoisonError::into_inner)
+    /// For the stream: where it is to go on, as the id of an event.
+    pub(super) fn position(&self) -> Option<String> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Revocations> {
-        self.revocations.write().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Vec<(Box<str>, Revocations)>> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<(Box<str>, Revocations)>> {
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The entries of the lane of this name, none where it is new.
+fn of_lane<'a>(lanes: &'a mut Vec<(Box<str>, Revocations)>, name: &str) -> &'a mut Revocations {
+    let position = lanes.iter().position(|(known, _)| **known == *name).unwrap_or_else(|| {
+        lanes.push((name.into(), Revocations::default()));
+        lanes.len() - 1
+    });
+    &mut lanes[position].1
 }
 
 #[cfg(test)]
@@ -224,14 +243,14 @@ mod tests {
             let live = Live::new(&Feed::new(bound, beyond));
             assert_eq!(live.check(&NAMES, at).is_err(), refused, "nothing is known yet");
             assert_eq!((live.status(), live.staleness(at)), (Status::Never, None));
-            live.set_known(Some(now), Some(0), at);
+            live.set_known(Some(now), at);
             let early = Now { instant: now + bound - Duration::from_millis(1), ..at };
             assert!(live.check(&NAMES, early).is_ok());
             let late = Now { instant: now + bound + Duration::from_millis(1), ..at };
             assert_eq!(live.check(&NAMES, late).is_err(), refused);
             assert!(live.is_stale(late) && live.staleness(late) > Some(bound));
             // What is known to be revoked is refused in any case.
-            live.apply(Action::Merge(ends("t")));
+            live.apply("0", Action::Merge(ends("t")));
             assert_eq!(live.check(&NAMES, late), Err(Reason::Revoked.into()));
         }
     }
@@ -241,7 +260,7 @@ mod tests {
         let live = Live::new(&Feed::new(Duration::from_secs(10), Beyond::Refuse));
         let start = Now::read();
         let age = Duration::from_millis(1900);
-        live.set_known(start.instant.checked_sub(age), Some(0), start);
+        live.set_known(start.instant.checked_sub(age), start);
         // The clock that is never set stood still.
         let after = |seconds: i64| Now { unix: start.unix + seconds, ..start };
         let seconds = live.staleness(after(1)).unwrap().as_secs_f64();
@@ -249,9 +268,9 @@ mod tests {
         assert_eq!(live.staleness(after(60)), Some(Duration::from_secs(60)));
         assert!(live.check(&NAMES, after(8)).is_ok() && live.check(&NAMES, after(11)).is_err());
         // What was known before does not become known anew, and what is set back does no harm.
-        live.set_known(start.instant.checked_sub(age), Some(0), after(60));
+        live.set_known(start.instant.checked_sub(age), after(60));
         assert!(live.is_stale(after(60)) && !live.is_stale(after(-60)));
-        live.set_known(Some(start.instant), Some(0), after(60));
+        live.set_known(Some(start.instant), after(60));
         assert!(!live.is_stale(after(60)));
     }
 
@@ -259,13 +278,29 @@ mod tests {
     fn what_was_heard_is_in_effect_until_it_expires() {
         let live = Live::new(&Feed::new(Duration::from_secs(10), Beyond::Accept));
         let now = Now::read();
-        live.apply(Action::Merge(ends("a")));
-        live.apply(Action::Merge(ends("t")));
+        live.apply("0", Action::Merge(ends("a")));
+        live.apply("0", Action::Merge(ends("t")));
         assert!(live.check(&NAMES, now).is_err() && live.len() == 2);
         live.sweep(49);
         assert_eq!(live.len(), 2);
-        live.apply(Action::Replace(ends("b")));
+        live.apply("0", Action::Replace(ends("b")));
         assert!(live.check(&NAMES, now).is_ok() && live.len() == 1);
+        live.sweep(50);
+        assert_eq!(live.len(), 0);
+    }
+
+    #[test]
+    fn another_history_of_one_lane_leaves_the_others_alone() {
+        let live = Live::new(&Feed::new(Duration::from_secs(10), Beyond::Accept));
+        let now = Now::read();
+        live.apply("0", Action::Replace(ends("a")));
+        live.apply("1", Action::Merge(ends("t")));
+        live.apply("1", Action::Merge(ends("b")));
+        assert_eq!(live.len(), 3);
+        live.apply("0", Action::Replace(ends("c")));
+        assert!(live.check(&NAMES, now).is_err() && live.len() == 3);
+        live.apply("1", Action::Replace(ends("d")));
+        assert!(live.check(&NAMES, now).is_ok() && live.len() == 2);
         live.sweep(50);
         assert_eq!(live.len(), 0);
     }
@@ -278,10 +313,11 @@ mod tests {
             let (first, ()) = tokio::join!(live.first(), failing);
             assert_eq!(first, Err(FetchError::Timeout));
         }
-        live.set_known(Some(Instant::now()), Some(7), Now::read());
+        live.set_known(Some(Instant::now()), Now::read());
+        live.set_position(Some("0:7".into()));
         live.note_failure(&FetchError::Timeout);
         assert_eq!(live.first().await, Ok(()));
-        assert_eq!((live.position(), live.status()), (Some(7), Status::Polling));
+        assert_eq!((live.position(), live.status()), (Some("0:7".into()), Status::Polling));
         live.set_streaming(true);
         assert_eq!(live.status(), Status::Streaming);
     }

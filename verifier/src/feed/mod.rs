@@ -6,6 +6,7 @@ mod document;
 mod event_stream;
 mod follow;
 mod hashing;
+mod lane;
 mod live;
 mod revocations;
 mod snapshot;

@@ -35,8 +35,12 @@ pub struct Taken {
     pub arrived_at: Instant,
 }
 
-/// Takes one.
-pub async fn take(context: Arc<Context>, former: Option<Former>) -> Result<Taken, FetchError> {
+/// Takes the one of `lane`.
+pub async fn take(
+    context: Arc<Context>,
+    lane: String,
+    former: Option<Former>,
+) -> Result<Taken, FetchError> {
     let metadata = context.issuer.metadata().await?;
     let mut headers = HeaderMap::new();
     context.authorize(&mut headers).await?;
@@ -44,6 +48,15 @@ pub async fn take(context: Arc<Context>, former: Option<Former>) -> Result<Taken
         headers.insert(IF_NONE_MATCH, former.etag.clone());
     }
     let url = metadata.revocations_uri.as_ref().map_err(Clone::clone)?;
+    let of_lane;
+    let url = match lane.as_str() {
+        // A service of before knows no other, nor the parameter.
+        document::LANE => url,
+        _ => {
+            of_lane = url.with("lane", &lane)?;
+            &of_lane
+        }
+    };
     let (longest, timeout) = (context.feed.longest_snapshot, context.feed.snapshot_timeout);
     let answer = context.issuer.http().get_with(url, headers, longest, timeout).await;
     let Answer { unchanged, headers, body, asked_at } = context.authorized(answer).await?;
@@ -52,12 +65,16 @@ pub async fn take(context: Arc<Context>, former: Option<Former>) -> Result<Taken
     if unchanged {
         let former = former.ok_or(FetchError::Invalid("a 304 to no condition"))?;
         let entries = Default::default();
-        let document = Document { epoch: former.epoch.clone(), seq: former.seq, entries };
+        let (epoch, seq) = (former.epoch.clone(), former.seq);
+        let document = Document { lane, epoch, first_seq: seq, seq, entries };
         return Ok(Taken { document, known, former: Some(former), bytes: None, arrived_at });
     }
     let bytes = Some(body.len());
     let token = String::from_utf8(body).map_err(|_| FetchError::Invalid("the snapshot"))?;
     let document = open(&context, token, document::SNAPSHOT).await?;
+    if document.lane != lane {
+        return Err(FetchError::Invalid("the snapshot's lane"));
+    }
     let former = headers.get(ETAG).map(|etag| Former {
         etag: etag.clone(),
         epoch: document.epoch.clone(),

@@ -3,6 +3,7 @@
 //! up to which moment it has heard everything.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::revocations::Revocations;
@@ -40,7 +41,9 @@ pub enum Input {
     Change {
         /// The history.
         epoch: String,
-        /// Its number.
+        /// The number of the first change in it.
+        first: u64,
+        /// The number of the last one.
         seq: u64,
         /// Its entries.
         entries: Revocations,
@@ -123,7 +126,9 @@ impl State {
                 }
             }
             Input::Heartbeat { epoch, seq, known } => self.heartbeat(epoch, seq, known, now),
-            Input::Change { epoch, seq, entries } => return self.change(epoch, seq, entries, now),
+            Input::Change { epoch, first, seq, entries } => {
+                return self.change(epoch, first..=seq, entries, now);
+            }
             Input::Snapshot { epoch, seq, entries, known } => {
                 return Some(self.snapshot(epoch, seq, entries, known, now));
             }
@@ -197,24 +202,27 @@ impl State {
     fn change(
         &mut self,
         epoch: String,
-        seq: u64,
+        numbers: RangeInclusive<u64>,
         entries: Revocations,
         now: Instant,
     ) -> Option<Action> {
+        let seq = *numbers.end();
         if !self.is_in(&epoch) {
             self.miss(Some((epoch.clone(), seq)), now);
-            self.put_aside(epoch, seq, entries);
+            self.put_aside(epoch, numbers, entries);
             return None;
         }
-        if seq > self.seq && self.ahead.len() < MOST_AHEAD {
-            self.ahead.insert(seq);
+        if *numbers.start() <= self.seq.saturating_add(1) {
+            self.seq = self.seq.max(seq);
+        } else if fits(&numbers, self.ahead.len()) {
+            self.ahead.extend(numbers);
         }
         self.advance();
         self.wants |= seq > self.seq;
         Some(Action::Merge(entries))
     }
 
-    fn put_aside(&mut self, epoch: String, seq: u64, entries: Revocations) {
+    fn put_aside(&mut self, epoch: String, numbers: RangeInclusive<u64>, entries: Revocations) {
         let pending = self.pending.take().filter(|pending| pending.epoch == epoch);
         let mut pending = pending.unwrap_or_else(|| Pending {
             epoch,
@@ -222,10 +230,12 @@ impl State {
             numbers: BTreeSet::new(),
         });
         pending.entries.absorb(entries);
-        pending.numbers.insert(seq);
+        let fits = fits(&numbers, pending.numbers.len());
+        if fits {
+            pending.numbers.extend(numbers);
+        }
         // Too much to hold: as if nothing of it had come. The next heartbeat tells of the gap.
-        let fits = pending.entries.len() <= MOST_PENDING && pending.numbers.len() <= MOST_AHEAD;
-        self.pending = fits.then_some(pending);
+        self.pending = (fits && pending.entries.len() <= MOST_PENDING).then_some(pending);
     }
 
     fn snapshot(
@@ -275,6 +285,11 @@ impl State {
     fn raise_known(&mut self, known: Instant) {
         self.known = self.known.max(Some(known));
     }
+}
+
+/// Whether the numbers can be held beside so many others.
+fn fits(numbers: &RangeInclusive<u64>, held: usize) -> bool {
+    numbers.end() - numbers.start() < MOST_AHEAD.saturating_sub(held) as u64
 }
 
 #[cfg(test)]

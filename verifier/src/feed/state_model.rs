@@ -112,7 +112,7 @@ impl World {
 
     fn change(&mut self, epoch: usize, seq: u64) {
         let entries = entries(epoch, seq);
-        self.take(Input::Change { epoch: epoch.to_string(), seq, entries });
+        self.take(Input::Change { epoch: epoch.to_string(), first: seq, seq, entries });
     }
 
     fn heartbeat(&mut self, at: u64) {

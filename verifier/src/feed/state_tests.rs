@@ -18,7 +18,7 @@ fn beat(epoch: &str, seq: u64, known: Instant) -> Input {
 }
 
 fn changed(epoch: &str, seq: u64) -> Input {
-    Input::Change { epoch: epoch.into(), seq, entries: entries(0, seq) }
+    Input::Change { epoch: epoch.into(), first: seq, seq, entries: entries(0, seq) }
 }
 
 fn taken(epoch: &str, seq: u64, known: Instant) -> Input {
@@ -46,6 +46,30 @@ fn it_begins_with_a_snapshot_and_goes_on_by_changes() {
     assert_eq!((state.seq(), state.wants_snapshot()), (Some(7), true));
     state.on(changed("a", 8), start);
     assert_eq!(state.seq(), Some(9));
+}
+
+#[test]
+fn a_change_of_several_numbers_closes_the_gap_between_them() {
+    let start = Instant::now();
+    let range =
+        |first, seq| Input::Change { epoch: "a".into(), first, seq, entries: entries(0, seq) };
+    let mut state = State::default();
+    // Before the first snapshot, which contains a part of it.
+    state.on(range(5, 8), start);
+    state.on(taken("a", 6, start), start);
+    assert_eq!((state.seq(), state.wants_snapshot()), (Some(8), false));
+    state.on(range(9, 12), start);
+    assert_eq!((state.seq(), state.wants_snapshot()), (Some(12), false));
+    // One that overlaps, one after a gap, and the one that closes it.
+    state.on(range(11, 13), start);
+    assert_eq!((state.seq(), state.wants_snapshot()), (Some(13), false));
+    state.on(range(15, 20), start);
+    assert_eq!((state.seq(), state.wants_snapshot()), (Some(13), true));
+    state.on(range(14, 14), start);
+    assert_eq!(state.seq(), Some(20));
+    // So many numbers are not held, and do no harm.
+    state.on(range(30, u64::MAX - 1), start);
+    assert_eq!((state.seq(), state.wants_snapshot()), (Some(20), true));
 }
 
 #[test]

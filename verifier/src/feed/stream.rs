@@ -85,8 +85,9 @@ async fn open(context: &Context) -> Result<Incoming, FetchError> {
     let mut headers = HeaderMap::new();
     context.authorize(&mut headers).await?;
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    if let Some(seq) = context.live.position() {
-        headers.insert(LAST_EVENT_ID, seq.into());
+    let position = context.live.position();
+    if let Some(id) = position.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        headers.insert(LAST_EVENT_ID, id);
     }
     let url = metadata.revocations_stream_uri.as_ref().map_err(Clone::clone)?;
     let opened = context.issuer.http().open(url, headers).await;

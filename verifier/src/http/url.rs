@@ -44,6 +44,13 @@ impl Url {
         &self.0
     }
 
+    /// The same with one parameter more in its query. `name` and `value` stand as they are.
+    pub fn with(&self, name: &str, value: &str) -> Result<Self, FetchError> {
+        let begin = if self.0.query().is_some() { '&' } else { '?' };
+        let text = format!("{}{begin}{name}={value}", self.0);
+        text.parse().map(Self).map_err(|_| FetchError::Url)
+    }
+
     /// Scheme and authority, as they were written.
     pub fn root(&self) -> String {
         let authority = self.0.authority().map_or("", |authority| authority.as_str());

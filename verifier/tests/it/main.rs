@@ -4,6 +4,7 @@
 mod extractors;
 mod feed;
 mod feed_faults;
+mod feed_lanes;
 mod fetching;
 mod https;
 mod support;

@@ -132,13 +132,16 @@ mod tests {
     use serde_json::json;
 
     use super::super::Fields;
+    use super::super::rules::Rules;
     use super::*;
     use crate::time::Timestamp;
     use crate::users::import::Comparison;
 
     fn user(value: serde_json::Value) -> ImportedUser {
         let fields: Fields = serde_json::from_value(value).unwrap();
-        fields.check(Timestamp::from_unix(1_764_547_200)).unwrap()
+        let now = Timestamp::from_unix(1_764_547_200);
+        let rules = Rules { now, administrators: [].into() };
+        fields.check(&rules, &mut Vec::new()).unwrap()
     }
 
     fn named(name: &str) -> ImportedUser {
@@ -146,7 +149,8 @@ mod tests {
     }
 
     fn refused(email: &str, place: u64) -> Entry {
-        Entry { place, email: email.into(), user: Err("is wrong".into()) }
+        let user = Err("is wrong".into());
+        Entry { place, email: email.into(), user, warnings: Vec::new() }
     }
 
     #[test]

@@ -10,15 +10,14 @@ use serde_json::{Map, Value};
 
 use super::dump::{self, Record};
 use super::fields::Fields;
-use super::reading::{Entry, Job, Noticed, Sink};
+use super::reading::{Job, Noticed, Sink};
 use super::report::plain;
 use super::source::{self, Reader};
 use crate::users::{ADMIN_ROLE, Email, check_role};
 
 const GROUP: &str = "auth.group";
-/// More groups, or models, are no dump that anybody has.
+/// More groups are no dump that anybody has.
 const MOST_GROUPS: usize = 100_000;
-const MOST_NOTICED: usize = 1000;
 
 /// How a dump is taken.
 #[derive(Clone)]
@@ -49,17 +48,15 @@ pub fn read(reader: Reader, job: &Job, sink: &mut Sink, noticed: &mut Noticed) -
             return groups.add(&record);
         }
         if !options.is_user(&record.model) {
-            if noticed.skipped.len() < MOST_NOTICED || noticed.skipped.contains_key(&record.model) {
-                *noticed.skipped.entry(record.model).or_default() += 1;
-            }
+            noticed.skip(&record.model);
             return Ok(());
         }
         users += 1;
         let (place, bytes) = (record.number, record.bytes);
-        let (fields, problem) = fields(record, options, &mut groups, noticed)?;
+        let (fields, problem) = fields(record, job, &mut groups, noticed)?;
         let email = fields.label();
-        let user = problem.map_or_else(|| fields.check(job.now), Err);
-        sink.push(Entry { place, email, user }, bytes)
+        let fields = problem.map_or(Ok(fields), Err);
+        sink.check(place, email, fields, &job.rules, bytes)
     })?;
     if users == 0
         && let Some(other) = noticed.skipped.keys().find(|model| model.ends_with("user"))
@@ -74,19 +71,21 @@ pub fn read(reader: Reader, job: &Job, sink: &mut Sink, noticed: &mut Noticed) -
 /// What a record says of a user, and what is wrong with it beyond that.
 fn fields(
     record: Record,
-    options: &Options,
+    job: &Job,
     groups: &mut Groups,
     noticed: &mut Noticed,
 ) -> Result<(Fields, Option<String>)> {
     let Record { pk, mut fields, .. } = record;
     let mut problem = None;
-    let mut roles = groups.roles(fields.get("groups"), noticed)?.unwrap_or_else(|why| {
+    let keeps_admin = job.rules.keeps_administrators();
+    let roles = groups.roles(fields.get("groups"), keeps_admin, noticed)?.unwrap_or_else(|why| {
         problem = Some(why);
         Vec::new()
     });
+    let mut granted = Vec::new();
     if fields.get("is_superuser") == Some(&Value::Bool(true)) {
-        match options.superusers_are_admins {
-            true => roles.push(ADMIN_ROLE.into()),
+        match job.django.superusers_are_admins {
+            true => granted.push(ADMIN_ROLE.into()),
             false => noticed.superusers += 1,
         }
     }
@@ -104,6 +103,7 @@ fn fields(
         name: name(&mut fields),
         password_hash: fields.remove("password"),
         roles: Some(roles.into()),
+        granted,
         disabled,
         created_at: fields.remove("date_joined"),
         ..Fields::default()
@@ -159,6 +159,7 @@ impl Groups {
     fn roles(
         &mut self,
         groups: Option<&Value>,
+        keeps_admin: bool,
         noticed: &mut Noticed,
     ) -> Result<Result<Vec<String>, String>> {
         let groups = match groups {
@@ -175,10 +176,10 @@ impl Groups {
             };
             let role = name.to_lowercase();
             // A group that happens to be called so was never meant to administer Signet.
-            if check_role(&role).is_ok() && role != ADMIN_ROLE {
+            if check_role(&role).is_ok() && (role != ADMIN_ROLE || keeps_admin) {
                 roles.push(role);
-            } else if noticed.groups.len() < MOST_NOTICED {
-                noticed.groups.insert(name);
+            } else {
+                noticed.leave_out(name);
             }
         }
         Ok(Ok(roles))

@@ -2,14 +2,15 @@
 //! record a line, which need not fit into memory. Of models that nobody asks for, not even one record is held.
 
 use std::fmt;
-use std::io::{BufRead, Read};
+use std::io::Read;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::de::IoRead;
 use serde_json::{Deserializer, Map, Value};
 
+use super::records::first_byte;
 use super::source::{Allowance, Reader};
 
 /// Longer records are no users.
@@ -52,12 +53,6 @@ pub fn for_each(
         (None, Ok(())) => Ok(()),
         (None, Err(error)) => Err(describe(&error, walk.number, &allowance)),
     }
-}
-
-/// The first byte after white space, which stays there for lines to be counted.
-fn first_byte(reader: &mut Reader) -> Result<Option<u8>> {
-    let beginning = reader.fill_buf().context("the file cannot be read")?;
-    Ok(beginning.iter().copied().find(|byte| !byte.is_ascii_whitespace()))
 }
 
 /// serde's own messages about data show values, so they are not passed on.

@@ -2,19 +2,17 @@
 //! (flags, lists, times) and then held to the rules of sign-up. Invariant: no message shows a value,
 //! which in a file whose columns have slipped could be a hash.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::dates::{self, Date};
+use super::rules::{Rules, Warning};
 use crate::secret::Secret;
-use crate::time::Timestamp;
 use crate::users::import::{ImportedUser, keep_id};
-use crate::users::{Email, Metadata, check_metadata, check_name, check_roles, password};
-
-/// How far the clock of another system may be ahead.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(24 * 3600);
+use crate::users::{
+    Email, LONGEST_NAME, Metadata, check_metadata, check_name, check_roles, password,
+};
 
 type Checked<T> = Result<T, String>;
 
@@ -31,6 +29,9 @@ pub struct Fields {
     pub email_verified: Option<Value>,
     pub created_at: Option<Value>,
     pub metadata: Option<Value>,
+    /// Roles that the operator asked for, whatever they carry.
+    #[serde(skip)]
+    pub granted: Vec<String>,
 }
 
 impl Fields {
@@ -68,25 +69,37 @@ impl Fields {
         self.email.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Checks all of it; the error is a sentence for the operator, after the user's place.
-    pub fn check(self, now: Timestamp) -> Checked<ImportedUser> {
+    /// Checks all of it by `rules`; the error is a sentence for the operator, after the user's place.
+    /// What the user comes in without is added to `warnings`.
+    pub fn check(self, rules: &Rules, warnings: &mut Vec<Warning>) -> Checked<ImportedUser> {
         let email = text("email", self.email)?.ok_or("has no e-mail address")?;
         let email = Email::parse(&email).map_err(|problem| format!("email {problem}"))?;
-        let name = text("name", self.name)?.unwrap_or_default();
+        let name = cut(text("name", self.name)?.unwrap_or_default(), warnings);
         let name = check_name(&name).map_err(|problem| format!("name {problem}"))?;
         let metadata = object(self.metadata)?;
         let (id, metadata) = identity(self.id, metadata)?;
         let metadata = metadata.map(|members| check_metadata(members.into())).transpose();
         let metadata = metadata.map_err(|problem| format!("metadata {problem}"))?;
+        let (roles, left_out) = roles(self.roles, self.granted, rules)?;
+        warnings.extend(left_out.iter().cloned().map(Warning::RoleLeftOut));
+        let created_at = match dates::read(self.created_at.as_ref(), rules.now) {
+            Date::At(moment) => Some(moment),
+            Date::Absent => None,
+            Date::Unreadable => {
+                warnings.push(Warning::DateLeftOut);
+                None
+            }
+        };
         Ok(ImportedUser {
             id,
             email,
             password_hash: hash(text("password_hash", self.password_hash)?)?,
             name,
-            roles: roles(self.roles)?,
+            roles,
+            left_out,
             disabled: flag("disabled", self.disabled)?,
             email_verified: flag("email_verified", self.email_verified)?,
-            created_at: moment(text("created_at", self.created_at)?, now)?,
+            created_at,
             metadata,
         })
     }
@@ -134,10 +147,27 @@ fn hash(hash: Option<String>) -> Checked<Option<Secret<String>>> {
     Ok(Some(hash))
 }
 
-/// A list, or names apart by white space, commas or semicolons.
-fn roles(value: Option<Value>) -> Checked<Option<Vec<String>>> {
+/// A name with no more characters than a name may have.
+fn cut(name: String, warnings: &mut Vec<Warning>) -> String {
+    let name = name.trim();
+    match name.char_indices().nth(LONGEST_NAME) {
+        None => name.to_owned(),
+        Some((end, _)) => {
+            warnings.push(Warning::NameCut);
+            name.get(..end).unwrap_or_default().to_owned()
+        }
+    }
+}
+
+/// A list, or names apart by white space, commas or semicolons: those to come in with, and those that
+/// `rules` leave out.
+fn roles(
+    value: Option<Value>,
+    granted: Vec<String>,
+    rules: &Rules,
+) -> Checked<(Option<Vec<String>>, Vec<String>)> {
     let names: Vec<String> = match value {
-        None | Some(Value::Null) => return Ok(None),
+        None | Some(Value::Null) => return Ok((None, Vec::new())),
         Some(Value::String(names)) => {
             let apart = |c: char| c.is_whitespace() || ",;".contains(c);
             names.split(apart).filter(|name| !name.is_empty()).map(str::to_owned).collect()
@@ -145,7 +175,11 @@ fn roles(value: Option<Value>) -> Checked<Option<Vec<String>>> {
         Some(value) => serde_json::from_value(value)
             .map_err(|_| "roles must be a list of strings, or names apart by spaces")?,
     };
-    Ok(Some(check_roles(&names)?))
+    let names = check_roles(&names)?;
+    let (left_out, mut names): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| rules.leaves_out(name));
+    names.extend(granted);
+    Ok((Some(check_roles(&names)?), left_out))
 }
 
 /// What JSON, SQLite, PostgreSQL and MySQL write for yes and no.
@@ -165,16 +199,6 @@ fn flag(name: &str, value: Option<Value>) -> Checked<Option<bool>> {
     }
 }
 
-fn moment(text: Option<String>, now: Timestamp) -> Checked<Option<Timestamp>> {
-    let Some(text) = text else { return Ok(None) };
-    let moment = Timestamp::parse(&text)
-        .ok_or("created_at must be a time such as 2025-12-31T09:30:00Z or a date, from 1970 on")?;
-    if moment > now.plus(CLOCKS_DIFFER) {
-        return Err("created_at lies in the future".into());
-    }
-    Ok(Some(moment))
-}
-
 /// An object, or its text.
 fn object(value: Option<Value>) -> Checked<Option<Metadata>> {
     let refused = || String::from("metadata must be a JSON object");
@@ -192,14 +216,46 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::time::Timestamp;
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng";
 
-    fn check(mut value: Value) -> Checked<ImportedUser> {
+    fn check(value: Value) -> Checked<ImportedUser> {
+        let (user, warnings) = check_by(value, &["admin"])?;
+        assert_eq!(warnings, []);
+        Ok(user)
+    }
+
+    fn check_by(
+        mut value: Value,
+        administrators: &[&str],
+    ) -> Checked<(ImportedUser, Vec<Warning>)> {
         let object = value.as_object_mut().unwrap();
         object.entry("email").or_insert_with(|| json!("ada@example.com"));
         let fields: Fields = serde_json::from_value(value).unwrap();
-        fields.check(Timestamp::from_unix(1_764_547_200))
+        let now = Timestamp::from_unix(1_764_547_200);
+        let administrators = administrators.iter().map(|role| role.to_string()).collect();
+        let mut warnings = Vec::new();
+        let user = fields.check(&Rules { now, administrators }, &mut warnings)?;
+        Ok((user, warnings))
+    }
+
+    #[test]
+    fn what_cannot_come_in_costs_nothing_else() {
+        let long = "\u{e9}".repeat(201);
+        let (user, warnings) = check_by(json!({"name": format!(" {long}")}), &[]).unwrap();
+        assert_eq!((user.name.unwrap().chars().count(), warnings), (200, vec![Warning::NameCut]));
+        for date in [json!("yesterday"), json!("2026-01-01"), json!(-1), json!("1969-01-01")] {
+            let (user, warnings) = check_by(json!({"created_at": date}), &[]).unwrap();
+            assert_eq!((user.created_at, warnings), (None, vec![Warning::DateLeftOut]), "{date}");
+        }
+        let roles = json!({"roles": ["a", "admin", "root"]});
+        let (user, warnings) = check_by(roles.clone(), &["admin", "root"]).unwrap();
+        assert_eq!((user.roles.unwrap(), user.left_out.len()), (vec!["a".to_owned()], 2));
+        let left_out = |role: &str| Warning::RoleLeftOut(role.into());
+        assert_eq!(warnings, [left_out("admin"), left_out("root")]);
+        let (user, warnings) = check_by(roles, &[]).unwrap();
+        assert_eq!((user.roles.unwrap().len(), warnings.len()), (3, 0));
     }
 
     #[test]
@@ -293,12 +349,11 @@ mod tests {
         let secret = "$2x$10$abcdefghijklmnopqrstuv";
         for (name, values) in [
             ("email", vec![json!(secret), json!([secret]), json!(null), json!(7)]),
-            ("name", vec![json!("x".repeat(201)), json!("a\u{0}b"), json!({"a": secret})]),
+            ("name", vec![json!("a\u{0}b"), json!({"a": secret})]),
             ("password_hash", vec![json!(secret), json!(7), json!([secret]), json!("plain")]),
             ("roles", vec![json!("Not A Role"), json!([1]), json!({}), json!([secret])]),
             ("disabled", vec![json!(secret), json!(2), json!([true])]),
             ("email_verified", vec![json!("perhaps"), json!({})]),
-            ("created_at", vec![json!(secret), json!("2026-01-01"), json!(0), json!("1969-01-01")]),
             ("metadata", vec![json!(secret), json!([1]), json!("[1]"), json!(3)]),
             ("metadata", vec![json!({"a": u64::MAX}), json!("{\"a\": 1e300}"), json!({"": 1})]),
         ] {

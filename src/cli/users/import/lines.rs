@@ -7,15 +7,20 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::reading::{Entry, Sink};
+use super::reading::Sink;
+use super::rules::Rules;
 use super::source::Reader;
-use crate::time::Timestamp;
+use super::{json, records};
 
 /// Longer lines are refused.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Reads all lines.
-pub fn read(mut reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
+pub fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+    // An array of the same objects says so by its first character, which no line has.
+    if records::first_byte(&mut reader)? == Some(b'[') {
+        return json::read(reader, rules, sink);
+    }
     let mut line = Vec::new();
     for place in 1.. {
         let whole = match next(&mut reader, &mut line).context("the file cannot be read")? {
@@ -30,8 +35,7 @@ pub fn read(mut reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
             Ok(fields) => fields.label(),
             Err(_) => label(&line, place)?,
         };
-        let user = fields.and_then(|fields| fields.check(now));
-        sink.push(Entry { place, email, user }, line.len())?;
+        sink.check(place, email, fields, rules, line.len())?;
     }
     Ok(())
 }

@@ -11,8 +11,9 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use tokio::sync::mpsc;
 
-use super::{django, lines, source, table};
-use crate::time::Timestamp;
+use super::fields::Fields;
+use super::rules::{Rules, Warning};
+use super::{auth0, clerk, django, json, keycloak, lines, source, table};
 use crate::users::import::ImportedUser;
 
 /// How many users are stored in one step: few enough for a short write lock, and for the pages that
@@ -30,24 +31,44 @@ pub enum Format {
     Jsonl,
     /// A table with the names of its columns in the first line.
     Csv,
+    /// A JSON array of the same objects.
+    Json,
     /// What a Django project's dumpdata writes.
     Django,
+    /// What Keycloak's export of a realm writes.
+    Keycloak,
+    /// What Auth0 exports, or takes.
+    Auth0,
+    /// What Clerk exports, as CSV or JSON.
+    Clerk,
 }
 
 impl Format {
-    /// By the end of the file's name.
+    /// By the end of the file's name. Of a JSON file its beginning tells whether it is a list of users
+    /// or a Django dump.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_lowercase().as_str() {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "csv" => Some(Self::Csv),
-            "json" => Some(Self::Django),
+            "json" => {
+                // What cannot be read twice is not looked into.
+                let reader =
+                    source::length(path).and_then(|_| source::open(path, Arc::default()).ok());
+                match reader.is_some_and(json::is_list_of_users) {
+                    true => Some(Self::Json),
+                    false => Some(Self::Django),
+                }
+            }
             _ => None,
         }
     }
 
     /// What the places that a report names are.
     pub fn place(self) -> &'static str {
-        if self == Self::Django { "record" } else { "line" }
+        match self {
+            Self::Jsonl | Self::Csv => "line",
+            Self::Json | Self::Django | Self::Keycloak | Self::Auth0 | Self::Clerk => "record",
+        }
     }
 }
 
@@ -57,7 +78,7 @@ pub struct Job {
     pub path: PathBuf,
     pub format: Format,
     pub django: django::Options,
-    pub now: Timestamp,
+    pub rules: Rules,
 }
 
 /// One user of the file, or why it is none.
@@ -67,6 +88,8 @@ pub struct Entry {
     /// The address as it is written, if there is one.
     pub email: String,
     pub user: Result<ImportedUser, String>,
+    /// What the user comes in without.
+    pub warnings: Vec<Warning>,
 }
 
 /// What was noticed beside the users. Bounded, however long the file.
@@ -76,8 +99,27 @@ pub struct Noticed {
     pub skipped: BTreeMap<String, u64>,
     /// Superusers who were not made administrators.
     pub superusers: u64,
-    /// Groups of users that make no role.
+    /// Groups of users and roles that make no role.
     pub groups: BTreeSet<String>,
+}
+
+/// More names are no file that anybody has.
+const MOST_NOTICED: usize = 1000;
+
+impl Noticed {
+    /// Counts a record of `model`, which is no user.
+    pub fn skip(&mut self, model: &str) {
+        if self.skipped.len() < MOST_NOTICED || self.skipped.contains_key(model) {
+            *self.skipped.entry(model.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Takes note of a group or role that makes no role.
+    pub fn leave_out(&mut self, name: String) {
+        if self.groups.len() < MOST_NOTICED {
+            self.groups.insert(name);
+        }
+    }
 }
 
 /// Where the formats put what they read.
@@ -89,10 +131,24 @@ pub struct Sink {
 
 impl Sink {
     /// Takes an entry that was `bytes` long; fails when nobody waits for it any more.
-    pub fn push(&mut self, entry: Entry, bytes: usize) -> Result<()> {
+    fn push(&mut self, entry: Entry, bytes: usize) -> Result<()> {
         self.batch.push(entry);
         self.bytes += bytes;
         if self.batch.len() < BATCH && self.bytes < BATCH_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    /// Takes what is said of the user at `place`, who is called `email` in the report, and checks it.
+    pub fn check(
+        &mut self,
+        place: u64,
+        email: String,
+        fields: Result<Fields, String>,
+        rules: &Rules,
+        bytes: usize,
+    ) -> Result<()> {
+        let mut warnings = Vec::new();
+        let user = fields.and_then(|fields| fields.check(rules, &mut warnings));
+        self.push(Entry { place, email, user, warnings }, bytes)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -119,10 +175,15 @@ impl Reading {
         let body = move || {
             let mut sink = Sink { batch: Vec::new(), bytes: 0, sender };
             let mut noticed = Noticed::default();
+            let rules = &job.rules;
             let result = match job.format {
-                Format::Jsonl => lines::read(reader, job.now, &mut sink),
-                Format::Csv => table::read(reader, job.now, &mut sink),
+                Format::Jsonl => lines::read(reader, rules, &mut sink),
+                Format::Csv => table::read(reader, rules, &mut sink),
+                Format::Json => json::read(reader, rules, &mut sink),
                 Format::Django => django::read(reader, &job, &mut sink, &mut noticed),
+                Format::Keycloak => keycloak::read(reader, rules, &mut sink, &mut noticed),
+                Format::Auth0 => auth0::read(reader, rules, &mut sink),
+                Format::Clerk => clerk::read(reader, rules, &mut sink),
             };
             // What was read before a failure is good.
             let flushed = sink.flush();

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::progress::Progress;
 use super::reading::{Entry, Noticed};
+use super::rules::Warning;
 use crate::accounts::import::Outcome;
 use crate::users::ADMIN_ROLE;
 
@@ -32,11 +33,17 @@ pub struct Counts {
     /// Of these, with another password by now.
     pub with_other_password: u64,
     pub refused: u64,
+    /// Of those made, with a name that was cut.
+    pub names_cut: u64,
+    /// Of those made, without the time at which they were.
+    pub dates_left_out: u64,
+    /// Roles that administer Signet and were left out, with the accounts made without them.
+    pub roles_left_out: BTreeMap<String, u64>,
     /// Records of other models, by model.
     pub skipped: BTreeMap<String, u64>,
     /// Superusers who were not made administrators.
     pub superusers: u64,
-    /// Groups that make no role.
+    /// Groups and roles that make no role.
     pub groups: BTreeSet<String>,
     pub seconds: f64,
 }
@@ -85,6 +92,7 @@ impl Report {
                 self.counts.imported += 1;
                 self.counts.without_password += u64::from(without);
                 self.counts.administrators += u64::from(admin);
+                entry.warnings.iter().for_each(|warning| self.warn(entry, warning));
             }
             Outcome::Present => self.counts.present += 1,
             Outcome::PresentWithOtherPassword => {
@@ -96,14 +104,30 @@ impl Report {
         Ok(())
     }
 
+    fn warn(&mut self, entry: &Entry, warning: &Warning) {
+        match warning {
+            Warning::NameCut => self.counts.names_cut += 1,
+            Warning::DateLeftOut => self.counts.dates_left_out += 1,
+            Warning::RoleLeftOut(role) => {
+                *self.counts.roles_left_out.entry(role.clone()).or_default() += 1;
+            }
+        }
+        self.tell(entry, &warning.to_string());
+    }
+
+    /// Writes a line of the report.
+    fn tell(&mut self, entry: &Entry, what: &str) {
+        self.progress.clear();
+        let (email, what, place) = (plain(&entry.email), plain(what), entry.place);
+        let who = if email.is_empty() { String::new() } else { format!("{email} \u{2014} ") };
+        // Nobody may listen any more, which does not stop an import.
+        let _ = writeln!(std::io::stderr(), "{} {place}: {who}{what}", self.place);
+    }
+
     fn refuse(&mut self, entry: &Entry, reason: &str) -> Result<()> {
         self.counts.refused += 1;
-        self.progress.clear();
-        let (email, reason) = (plain(&entry.email), plain(reason));
-        let who = if email.is_empty() { String::new() } else { format!("{email} \u{2014} ") };
-        let place = entry.place;
-        // Nobody may listen any more, which does not stop an import.
-        let _ = writeln!(std::io::stderr(), "{} {place}: {who}{reason}", self.place);
+        self.tell(entry, reason);
+        let (email, reason, place) = (plain(&entry.email), plain(reason), entry.place);
         if let Some(rejects) = &mut self.rejects {
             let line = serde_json::json!({ self.place: place, "email": email, "reason": reason });
             writeln!(rejects, "{line}").context("the refused lines cannot be written")?;
@@ -150,15 +174,23 @@ impl Counts {
         note(self.administrators, "with the role admin, which administers Signet");
         note(self.with_other_password, "of those there already have another password by now");
         note(self.superusers, "superusers not made administrators (--superusers-are-admins)");
-        note(self.groups.len() as u64, "groups left out, since their names make no role:");
+        note(self.names_cut, "with a name that was cut to 200 characters");
+        note(self.dates_left_out, "without created_at, which could not be read");
+        for (role, count) in &self.roles_left_out {
+            note(
+                *count,
+                &format!(
+                    "without the role {role}, which administers Signet (--keep-administrators)"
+                ),
+            );
+        }
+        note(self.groups.len() as u64, "groups or roles left out, since their names make no role:");
         lines.extend(self.groups.iter().map(|name| format!("    {name}")));
         let skipped: u64 = self.skipped.values().sum();
         if skipped > 0 {
             let models: Vec<_> = self.skipped.keys().map(String::as_str).collect();
-            lines.push(format!(
-                "  {skipped} records of other models skipped: {}",
-                models.join(", ")
-            ));
+            lines
+                .push(format!("  {skipped} records of other kinds skipped: {}", models.join(", ")));
         }
         lines.join("\n")
     }
@@ -173,21 +205,34 @@ impl Counts {
     }
 }
 
-/// Text of a file that somebody else made, for a terminal: nothing in it that steers one or turns
-/// its order round, and no more than fits.
+/// Text of a file that somebody else made, for a terminal: nothing in it that steers one, turns its
+/// order round or cannot be seen, which is named instead, and no more than fits.
 pub fn plain(text: &str) -> String {
-    let steers = |c: char| c.is_control() || "\u{2028}\u{2029}".contains(c) || is_bidi(c);
-    let safe = |c: char| if steers(c) { '\u{fffd}' } else { c };
-    let mut plain: String = text.chars().take(LONGEST_TEXT).map(safe).collect();
+    let mut plain = String::new();
+    for c in text.chars().take(LONGEST_TEXT) {
+        if is_invisible(c) {
+            plain.push_str(&format!("<U+{:04X}>", u32::from(c)));
+        } else {
+            plain.push(c);
+        }
+    }
     if text.chars().nth(LONGEST_TEXT).is_some() {
         plain.push('\u{2026}');
     }
     plain
 }
 
-fn is_bidi(c: char) -> bool {
-    let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
-    marks.contains(&c) || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether nothing is seen of `c`, by itself or in its place: control characters, marks of direction,
+/// joiners, fillers, spaces other than the usual one, variation selectors and tags.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || (c.is_whitespace() && c != ' ')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -197,7 +242,9 @@ mod tests {
     #[test]
     fn nothing_of_a_file_steers_a_terminal() {
         assert_eq!(plain("jos\u{e9}@example.com"), "jos\u{e9}@example.com");
-        assert_eq!(plain("a\x1b[2Jb\r\nc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d");
+        assert_eq!(plain("a\x1b[2Jb\r\nc\u{202e}d"), "a<U+001B>[2Jb<U+000D><U+000A>c<U+202E>d");
+        let hidden = "ann\u{200b}\u{ad}\u{a0}\u{feff}\u{e0041}@example.com";
+        assert_eq!(plain(hidden), "ann<U+200B><U+00AD><U+00A0><U+FEFF><U+E0041>@example.com");
         assert_eq!(plain(&"x".repeat(301)).chars().count(), 301);
         assert!(plain(&"x".repeat(301)).ends_with('\u{2026}'));
         assert_eq!(plain(&"x".repeat(300)), "x".repeat(300));

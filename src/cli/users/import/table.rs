@@ -5,10 +5,11 @@ use anyhow::{Result, bail};
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 use serde_json::Value;
 
+use super::super::cell;
 use super::fields::Fields;
-use super::reading::{Entry, Sink};
+use super::reading::Sink;
+use super::rules::Rules;
 use super::source::{Allowance, Reader};
-use crate::time::Timestamp;
 use crate::users::Email;
 
 /// Longer records are no users: a quote was left open.
@@ -17,20 +18,39 @@ const LONGEST_RECORD: u64 = 64 * 1024;
 const BUFFER: usize = 8 * 1024;
 
 /// Reads all records.
-pub fn read(reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
+pub fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+    let mut names: Option<Vec<&'static str>> = None;
+    for_each(reader, |line, record| {
+        let Some(columns) = &names else {
+            names = Some(columns(record)?);
+            return Ok(());
+        };
+        let fields = fields(record, columns);
+        let email = fields.as_ref().map_or_else(|_| label(record, columns), Fields::label);
+        sink.check(line, email, fields, rules, record.as_slice().len())
+    })?;
+    match names {
+        Some(_) => Ok(()),
+        None => bail!("the file is empty: the first line names the columns"),
+    }
+}
+
+/// Calls `take` for each record with its line, that of the names of the columns first; blank lines are
+/// none.
+pub fn for_each(
+    reader: Reader,
+    mut take: impl FnMut(u64, &ByteRecord) -> Result<()>,
+) -> Result<()> {
     let allowance = Allowance::new(LONGEST_RECORD + BUFFER as u64);
     let reader = allowance.limit(reader);
     let mut csv = ReaderBuilder::new()
         // The number of fields is checked below, record by record.
         .flexible(true)
+        .has_headers(false)
         // With "\r\n" for an end, the parser would count a record to the line before.
         .terminator(Terminator::Any(b'\n'))
         .buffer_capacity(BUFFER)
         .from_reader(reader);
-    let columns = match csv.byte_headers() {
-        Ok(names) => columns(names)?,
-        Err(error) => return Err(failure(error, 1, &allowance)),
-    };
     let mut record = ByteRecord::new();
     loop {
         allowance.renew();
@@ -40,14 +60,11 @@ pub fn read(reader: Reader, now: Timestamp, sink: &mut Sink) -> Result<()> {
             Ok(false) => return Ok(()),
             Err(error) => return Err(failure(error, line, &allowance)),
         }
-        if record.len() == 1 && record[0].trim_ascii().is_empty() {
+        if record.len() == 1 && record.iter().all(|cell| cell.trim_ascii().is_empty()) {
             continue;
         }
         let place = record.position().map_or(line, csv::Position::line);
-        let fields = fields(&record, &columns);
-        let email = fields.as_ref().map_or_else(|_| label(&record, &columns), Fields::label);
-        let user = fields.and_then(|fields| fields.check(now));
-        sink.push(Entry { place, email, user }, record.as_slice().len())?;
+        take(place, &record)?;
     }
 }
 
@@ -63,9 +80,6 @@ fn failure(error: csv::Error, line: u64, allowance: &Allowance) -> anyhow::Error
 
 /// The known names of the columns, in the file's order.
 fn columns(names: &ByteRecord) -> Result<Vec<&'static str>> {
-    if names.is_empty() {
-        bail!("the file is empty: the first line names the columns");
-    }
     let mut columns = Vec::new();
     for (number, name) in (1..).zip(names) {
         let name = String::from_utf8_lossy(name).trim().to_lowercase();
@@ -109,7 +123,7 @@ fn shown(name: &str) -> String {
 /// The address of a record that is refused. Where cells have slipped, another may be in its place.
 fn label(record: &ByteRecord, columns: &[&str]) -> String {
     let place = columns.iter().position(|name| *name == "email");
-    let cell = place.and_then(|place| str::from_utf8(record.get(place)?).ok());
+    let cell = place.and_then(|place| str::from_utf8(record.get(place)?).ok()).map(cell::restore);
     cell.filter(|cell| Email::parse(cell).is_ok()).unwrap_or_default().to_owned()
 }
 
@@ -123,7 +137,7 @@ fn fields(record: &ByteRecord, columns: &[&str]) -> Result<Fields, String> {
     }
     let mut fields = Fields::default();
     for (name, cell) in columns.iter().zip(record) {
-        let cell = str::from_utf8(cell).map_err(|_| "is not UTF-8")?;
+        let cell = cell::restore(str::from_utf8(cell).map_err(|_| "is not UTF-8")?);
         if let Some(field) = fields.get_mut(name).filter(|_| !cell.is_empty()) {
             *field = Some(Value::String(cell.to_owned()));
         }

@@ -1,0 +1,79 @@
+//! Who did something, and how the trail names it: `user:ID`, `client:ID`, `cli`, `system` or
+//! `anonymous`. Rows that previous versions wrote have the bare id, or `command-line`; they are
+//! shown as they were written, and filters find them by the present name.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+const USER: &str = "user:";
+const CLIENT: &str = "client:";
+const CLI: &str = "cli";
+/// What `CLI` was called before.
+const OLD_CLI: &str = "command-line";
+
+/// Who did it.
+#[derive(Clone, Debug)]
+pub enum Actor {
+    /// A signed-in user, or one who proved to be.
+    User(Uuid),
+    /// A client by its credentials.
+    Client(String),
+    /// An operator at the command line.
+    CommandLine,
+    /// Signet itself.
+    System,
+    /// Nobody known.
+    Anonymous,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "{USER}{id}"),
+            Self::Client(id) => write!(f, "{CLIENT}{id}"),
+            Self::CommandLine => f.write_str(CLI),
+            Self::System => f.write_str("system"),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+/// The values of the column `actor` that a filter for `wanted` means: the name as it is given, the
+/// same as previous versions wrote it, and, for a bare id, whoever may have it.
+pub(super) fn meant_by(wanted: &str) -> Vec<String> {
+    let both = |one: &str, other: &str| vec![one.to_owned(), other.to_owned()];
+    if let Some(id) = wanted.strip_prefix(USER).or_else(|| wanted.strip_prefix(CLIENT)) {
+        return both(wanted, id);
+    }
+    match wanted {
+        CLI | OLD_CLI => both(CLI, OLD_CLI),
+        "system" | "anonymous" => vec![wanted.to_owned()],
+        id => vec![id.to_owned(), format!("{USER}{id}"), format!("{CLIENT}{id}")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_carry_their_kind() {
+        let id = Uuid::from_u128(7);
+        assert_eq!(Actor::User(id).to_string(), format!("user:{id}"));
+        assert_eq!(Actor::Client("orders".into()).to_string(), "client:orders");
+        assert_eq!(Actor::CommandLine.to_string(), "cli");
+        assert_eq!(Actor::System.to_string(), "system");
+        assert_eq!(Actor::Anonymous.to_string(), "anonymous");
+    }
+
+    #[test]
+    fn filters_find_what_previous_versions_wrote() {
+        assert_eq!(meant_by("user:7"), ["user:7", "7"]);
+        assert_eq!(meant_by("client:orders"), ["client:orders", "orders"]);
+        assert_eq!(meant_by("cli"), ["cli", "command-line"]);
+        assert_eq!(meant_by("command-line"), ["cli", "command-line"]);
+        assert_eq!(meant_by("system"), ["system"]);
+        assert_eq!(meant_by("orders"), ["orders", "user:orders", "client:orders"]);
+    }
+}

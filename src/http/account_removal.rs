@@ -1,0 +1,81 @@
+//! Removing one's own account: `DELETE /users/me`, and `POST /users/me/delete` for those behind a proxy
+//! that drops the body of a DELETE. Both take the current password, so that a token alone, which every
+//! resource server that receives it could present, removes nothing.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use utoipa::ToSchema;
+
+use super::account::is_present_password;
+use super::error::Problem;
+use super::extract::{self, Fields};
+use super::finish::to_the_end;
+use super::signed_in;
+use crate::app::App;
+use crate::audit::{Actor, By};
+
+/// The removal of one's own account.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct AccountRemovalBody {
+    /// The current password.
+    #[schema(format = Password)]
+    current_password: String,
+}
+
+/// Remove one's own account
+#[utoipa::path(
+    delete, path = "/users/me", tag = "Account",
+    operation_id = "delete_me",
+    request_body(content = inline(AccountRemovalBody)),
+    responses(
+        (status = 204, description = "The account and all its sessions are gone"),
+        (status = 400, description = "`current_password` is missing or wrong, or the body cannot be read"),
+        (status = 409, description = "No one else could administer"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
+    ),
+    security(("user" = []))
+)]
+pub async fn remove(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    extract::bearer(&request)?;
+    // Who speaks is decided after the body has come, which may take its time.
+    let fields = Fields::read(&request, payload).await;
+    let now = app.clock.now();
+    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let mut fields = fields?;
+    let origin = extract::origin(&request, &app);
+    if let Some(current) = fields.password("current_password")
+        && !is_present_password(&app, &user, current, &origin, now).await?
+    {
+        fields.reject("current_password", "is not the present password");
+    }
+    fields.finish()?;
+    let remove = async move {
+        let by = By { actor: Actor::User(user.id), origin: &origin };
+        app.accounts.leave(&user, by, now).await
+    };
+    to_the_end(remove).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Remove one's own account, by POST
+///
+/// The same as `DELETE /users/me`, for clients behind a proxy that drops the body of a DELETE.
+#[utoipa::path(
+    post, path = "/users/me/delete", tag = "Account",
+    operation_id = "delete_me_by_post",
+    request_body(content = inline(AccountRemovalBody)),
+    responses(
+        (status = 204, description = "The account and all its sessions are gone"),
+        (status = 400, description = "`current_password` is missing or wrong, or the body cannot be read"),
+        (status = 409, description = "No one else could administer"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
+    ),
+    security(("user" = []))
+)]
+#[allow(dead_code, reason = "describes the second method for the documentation")]
+pub async fn remove_by_post() {}

@@ -1,0 +1,213 @@
+//! The proof of an address: `/email/verify`. A mailed token shows that somebody reads the address's
+//! mail, and not that the account behind it is theirs; so it counts only beside something that the
+//! account's owner has, or a new password. Invariant: what is refused uses nothing up.
+
+use actix_web::http::header;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use utoipa::ToSchema;
+
+use super::account::is_present_password;
+use super::email::{NOT_GOOD, check_mail_is_on};
+use super::error::Problem;
+use super::extract::{self, Fields};
+use super::finish::to_the_end;
+use super::signed_in;
+use crate::accounts::{Provable, Voucher};
+use crate::app::App;
+use crate::audit::Origin;
+use crate::secret::Secret;
+use crate::storage::StorageError;
+use crate::time::Timestamp;
+use crate::users::Password;
+
+/// What is missing beside a token that is good.
+const ALONE: &str = "is missing: the mailed token alone proves nothing. Give the signup_token, the \
+                     account's password, a new_password, or the account's bearer token";
+/// What is said of more than one of them.
+const SEVERAL: &str = "is one too many: give only one of signup_token, password and new_password";
+
+/// A token from a mail, and one of the others beside it.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body for the documentation")]
+pub struct ProofBody {
+    /// The token from the mail.
+    #[schema(format = Password)]
+    token: String,
+    /// What `POST /signup` answered.
+    #[schema(format = Password)]
+    signup_token: Option<String>,
+    /// The password of the account, or of the sign-up.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// A new password, 8 to 256 characters, none of the commonest. It removes the display name, and
+    /// ends all sessions and other tokens of the account.
+    #[schema(format = Password, min_length = 8, max_length = 256)]
+    new_password: Option<String>,
+}
+
+/// What the body gives beside the mailed token.
+enum Evidence {
+    SignupToken(Secret<String>),
+    Password(Password),
+    NewPassword(Password),
+}
+
+/// Prove an address by a token that was mailed to it
+///
+/// The mailed token counts together with one of `signup_token`, `password` and `new_password`, or the
+/// account's bearer token; alone it is 400 and stays good, since a stranger may have signed up with
+/// the address. Where there is a sign-up and no account yet, the account is made. Of a token that was
+/// asked for at `/users/me/email`, the address becomes that of the account; there only the account's
+/// bearer token or `password` count. Wrong passwords count as at the login.
+#[utoipa::path(
+    post, path = "/email/verify", tag = "Account",
+    request_body(content = inline(ProofBody)),
+    responses(
+        (status = 204, description = "It is proven"),
+        (status = 400, description = "The token is not good, or what is beside it"),
+        (status = 404, description = "This service sends no mail"),
+        (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
+    ),
+    security((), ("user" = []))
+)]
+pub async fn verify(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    check_mail_is_on(&app)?;
+    let mut fields = Fields::read(&request, payload).await?;
+    let now = app.clock.now();
+    let token = fields.required_secret("token");
+    let evidence = evidence(&mut fields);
+    let found = match &token {
+        Some(token) => app.accounts.find_provable(token, now).await?,
+        None => None,
+    };
+    if token.is_some() && found.is_none() {
+        fields.reject("token", NOT_GOOD);
+    }
+    if let (Some(found), false) = (found, fields.has_errors()) {
+        let origin = extract::origin(&request, &app);
+        let voucher = match evidence {
+            Some(evidence) => vouch(&app, &mut fields, &found, evidence, &origin, now).await?,
+            None => vouch_signed_in(&app, &mut fields, &found, &request, now).await?,
+        };
+        if let Some(voucher) = voucher {
+            let is_new = matches!(voucher, Voucher::NewPassword(_));
+            let prove = async move {
+                let user = app.accounts.prove(found, voucher, &origin, now).await?;
+                if let (Some(user), true) = (&user, is_new) {
+                    app.authorization_server.forget_failures(user, now).await;
+                }
+                Ok::<_, StorageError>(user.is_some())
+            };
+            // Used, or the account has changed, in the meantime.
+            if !to_the_end(prove).await? {
+                fields.reject("token", NOT_GOOD);
+            }
+        }
+    }
+    fields.finish()?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// What the body gives beside the token; `None` where that is nothing, or more than one thing, which
+/// is an error.
+fn evidence(fields: &mut Fields) -> Option<Evidence> {
+    let given = [
+        ("signup_token", fields.secret("signup_token").map(Evidence::SignupToken)),
+        ("password", fields.password_if_any("password").map(Evidence::Password)),
+        ("new_password", fields.password_if_any("new_password").map(Evidence::NewPassword)),
+    ];
+    let mut given = given.into_iter().filter_map(|(name, given)| Some((name, given?)));
+    let (_, first) = given.next()?;
+    for (name, _) in given {
+        fields.reject(name, SEVERAL);
+    }
+    Some(first)
+}
+
+/// Whether the caller is signed in to the account that `found` is of; what is wrong is noted in
+/// `fields`.
+async fn vouch_signed_in(
+    app: &Data<App>,
+    fields: &mut Fields,
+    found: &Provable,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<Option<Voucher>, Problem> {
+    if !request.headers().contains_key(header::AUTHORIZATION) {
+        fields.reject("signup_token", ALONE);
+        return Ok(None);
+    }
+    let (user, _) = signed_in::user(app, request, now).await?;
+    if found.user().is_some_and(|owner| owner.id == user.id) {
+        return Ok(Some(Voucher::Owner));
+    }
+    fields.reject("token", "was not mailed for the account that is signed in");
+    Ok(None)
+}
+
+/// Checks what the body gives beside the token of `found`; what is wrong is noted in `fields`.
+async fn vouch(
+    app: &Data<App>,
+    fields: &mut Fields,
+    found: &Provable,
+    evidence: Evidence,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<Option<Voucher>, Problem> {
+    let (field, problem) = match (evidence, found) {
+        (Evidence::SignupToken(_), Provable::Change(..)) => (
+            "signup_token",
+            "does not count for a change of address: sign in, or give the password",
+        ),
+        (Evidence::SignupToken(signup_token), _) => {
+            match app.accounts.match_signup_token(found, &signup_token).await? {
+                Some(voucher) => return Ok(Some(voucher)),
+                None => ("signup_token", "is not that of the sign-up that the mail was sent for"),
+            }
+        }
+        (Evidence::Password(password), Provable::Present(_, user) | Provable::Change(_, user)) => {
+            if is_present_password(app, user, password, origin, now).await? {
+                return Ok(Some(Voucher::Owner));
+            }
+            ("password", "is not the present password")
+        }
+        (Evidence::Password(password), Provable::SignUp(_, signups)) => match signups.first() {
+            Some(signup) => {
+                let (app, signup, origin) = (app.clone(), signup.clone(), origin.clone());
+                let check = async move {
+                    let server = &app.authorization_server;
+                    let right = server.check_signup_password(&signup, password, &origin, now);
+                    right.await.map(|right| right.then_some(signup))
+                };
+                if let Some(signup) = to_the_end(check).await? {
+                    return Ok(Some(Voucher::SignUp(signup)));
+                }
+                ("password", "is not the password of the sign-up that the mail was sent for")
+            }
+            None => ("password", "is of a sign-up that is gone: give a new_password instead"),
+        },
+        (Evidence::NewPassword(_), Provable::Change(..)) => (
+            "new_password",
+            "does not count for a change of address: sign in, or give the password",
+        ),
+        (Evidence::NewPassword(_), Provable::Present(_, user))
+            if user.email_verified_at.is_some() =>
+        {
+            ("new_password", "is for an address that is not proven yet: ask for a password reset")
+        }
+        (Evidence::NewPassword(password), _) => match password.check_new(found.email()) {
+            Ok(()) => {
+                let hash = app.authorization_server.hashing.hash_anonymous(password).await?;
+                return Ok(Some(Voucher::NewPassword(hash)));
+            }
+            Err(problem) => ("new_password", problem),
+        },
+    };
+    fields.reject(field, problem);
+    Ok(None)
+}

@@ -1,0 +1,272 @@
+//! One database connection and the transactions on it. A connection of its own runs statements as
+//! they come and keeps them prepared. Behind a transaction pooler (pgbouncer, `pool_mode =
+//! transaction`) consecutive messages of a client may reach different servers, so there every
+//! statement runs inside an explicit transaction, unnamed: what PostgreSQL prepares for it is gone
+//! before another client gets the server. Invariant: nothing stays prepared beyond a transaction.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+use sqlx::any::{AnyConnectOptions, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgQueryResult};
+use sqlx::{
+    Any, AnyConnection, Connection, Either, Error, Execute, Executor, PgConnection, Postgres,
+    SqlStr,
+};
+
+use super::Statement;
+
+/// How a connection is opened.
+#[derive(Clone, Debug)]
+pub(super) enum Options {
+    /// To the database itself, with statements that are run on each new connection.
+    Direct(AnyConnectOptions, &'static [&'static str]),
+    /// Through a transaction pooler.
+    Pooled(PgConnectOptions),
+}
+
+impl Options {
+    /// Options for a transaction pooler. Poolers refuse startup parameters that they do not track,
+    /// `extra_float_digits` among them.
+    pub(super) fn pooled(url: &str) -> Result<Self, Error> {
+        Ok(Self::Pooled(url.parse::<PgConnectOptions>()?.extra_float_digits(None)))
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) enum Session {
+    Direct(AnyConnection),
+    Pooled(PgConnection),
+}
+
+impl Session {
+    pub(super) async fn open(options: &Options) -> Result<Self, Error> {
+        match options {
+            Options::Direct(options, preparation) => {
+                let mut connection = AnyConnection::connect_with(options).await?;
+                for statement in *preparation {
+                    sqlx::query(*statement).execute(&mut connection).await?;
+                }
+                Ok(Self::Direct(connection))
+            }
+            Options::Pooled(options) => {
+                Ok(Self::Pooled(PgConnection::connect_with(options).await?))
+            }
+        }
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Direct(connection) => connection.ping().await,
+            Self::Pooled(connection) => connection.ping().await,
+        }
+    }
+
+    pub(super) async fn close(self) -> Result<(), Error> {
+        match self {
+            Self::Direct(connection) => connection.close().await,
+            Self::Pooled(connection) => connection.close().await,
+        }
+    }
+
+    /// Begins a transaction by `statement`.
+    pub(super) async fn begin(
+        &mut self,
+        statement: &'static str,
+    ) -> Result<Transaction<'_>, Error> {
+        Ok(Transaction(Statements(match self {
+            Self::Direct(connection) => Work::Direct(connection.begin_with(statement).await?),
+            Self::Pooled(connection) => Work::Pooled(connection.begin_with(statement).await?),
+        })))
+    }
+
+    pub(super) async fn execute(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<AnyQueryResult, Error> {
+        if let Self::Direct(connection) = self {
+            return statement.execute(connection).await;
+        }
+        let mut transaction = self.begin(BEGIN).await?;
+        let result = statement.execute(&mut *transaction).await;
+        transaction.end(result).await
+    }
+
+    pub(super) async fn fetch_optional(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Option<AnyRow>, Error> {
+        if let Self::Direct(connection) = self {
+            return statement.fetch_optional(connection).await;
+        }
+        let mut transaction = self.begin(BEGIN).await?;
+        let result = statement.fetch_optional(&mut *transaction).await;
+        transaction.end(result).await
+    }
+
+    pub(super) async fn fetch_all(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Vec<AnyRow>, Error> {
+        if let Self::Direct(connection) = self {
+            return statement.fetch_all(connection).await;
+        }
+        let mut transaction = self.begin(BEGIN).await?;
+        let result = statement.fetch_all(&mut *transaction).await;
+        transaction.end(result).await
+    }
+}
+
+const BEGIN: &str = "BEGIN";
+
+/// A transaction that may write: what [`Db::write`](super::Db::write) gives to its work, and stores
+/// take where a use case spans several of them. Statements run on `&mut **transaction`. Dropped, it
+/// is rolled back.
+#[derive(Debug)]
+pub struct Transaction<'t>(Statements<'t>);
+
+impl Transaction<'_> {
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        match self.0.0 {
+            Work::Direct(transaction) => transaction.commit().await,
+            Work::Pooled(transaction) => transaction.commit().await,
+        }
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), Error> {
+        match self.0.0 {
+            Work::Direct(transaction) => transaction.rollback().await,
+            Work::Pooled(transaction) => transaction.rollback().await,
+        }
+    }
+
+    /// Commits what succeeded, rolls back what did not. A connection that cannot even do that is
+    /// what the error then tells of.
+    async fn end<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        match &result {
+            Ok(_) => self.commit().await?,
+            Err(_) => self.rollback().await?,
+        }
+        result
+    }
+}
+
+impl<'t> Deref for Transaction<'t> {
+    type Target = Statements<'t>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Transaction<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+/// Runs the statements of a [`Transaction`].
+pub struct Statements<'t>(Work<'t>);
+
+enum Work<'t> {
+    Direct(sqlx::Transaction<'t, Any>),
+    Pooled(sqlx::Transaction<'t, Postgres>),
+}
+
+impl fmt::Debug for Statements<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Statements")
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Statements<'_> {
+    type Database = Any;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<AnyQueryResult, AnyRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        match &mut self.0 {
+            Work::Direct(transaction) => (&mut **transaction).fetch_many(query),
+            Work::Pooled(transaction) => fetch_unnamed(transaction, query),
+        }
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        match &mut self.0 {
+            Work::Direct(transaction) => (&mut **transaction).fetch_optional(query),
+            Work::Pooled(transaction) => {
+                let mut steps = fetch_unnamed(transaction, query);
+                async move {
+                    let mut first = None;
+                    // To the end: an error may follow the row.
+                    while let Some(step) = steps.next().await {
+                        if let (Either::Right(row), None) = (step?, &first) {
+                            first = Some(row);
+                        }
+                    }
+                    Ok(first)
+                }
+                .boxed()
+            }
+        }
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [AnyTypeInfo],
+    ) -> BoxFuture<'e, Result<AnyStatement, Error>>
+    where
+        'c: 'e,
+    {
+        match &mut self.0 {
+            Work::Direct(transaction) => (&mut **transaction).prepare_with(sql, parameters),
+            Work::Pooled(_) => {
+                let message = "nothing stays prepared behind a transaction pooler";
+                std::future::ready(Err(Error::AnyDriverError(message.into()))).boxed()
+            }
+        }
+    }
+}
+
+/// Runs `query` without a name for what PostgreSQL prepares, so that the next statement replaces it.
+fn fetch_unnamed<'e, 'q: 'e, E>(
+    connection: &'e mut PgConnection,
+    mut query: E,
+) -> BoxStream<'e, Result<Either<AnyQueryResult, AnyRow>, Error>>
+where
+    E: 'q + Execute<'q, Any>,
+{
+    let arguments = query.take_arguments().and_then(|arguments| {
+        arguments.map(|arguments| arguments.convert_into::<PgArguments>()).transpose()
+    });
+    let steps = match arguments {
+        Ok(Some(arguments)) => {
+            let query = sqlx::query_with::<Postgres, _>(query.sql(), arguments).persistent(false);
+            connection.fetch_many(query)
+        }
+        Ok(None) => connection.fetch_many(sqlx::raw_sql(query.sql())),
+        Err(error) => return stream::iter([Err(Error::Encode(error))]).boxed(),
+    };
+    let translate = |step: Result<Either<_, _>, Error>| match step? {
+        Either::Left(result) => {
+            let rows_affected = PgQueryResult::rows_affected(&result);
+            Ok(Either::Left(AnyQueryResult { rows_affected, last_insert_id: None }))
+        }
+        Either::Right(row) => Ok(Either::Right(AnyRow::try_from(&row)?)),
+    };
+    steps.map(translate).boxed()
+}

@@ -1,0 +1,97 @@
+//! SHA-crypt (`$5$` with SHA-256, `$6$` with SHA-512; Drepper's specification, glibc and passlib), as
+//! Linux keeps it in `/etc/shadow`.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use sha_crypt::{Params, sha256_crypt, sha512_crypt};
+
+use super::encoding::{self, MALFORMED, parts};
+
+/// Without a number of rounds it is this.
+const USUAL_ROUNDS: u64 = 5000;
+/// What the scheme itself allows begins here; fewer are never written.
+const LEAST_ROUNDS: u64 = 1000;
+/// glibc takes 5000 by default, passlib 656 000. With the longest password this is some seconds of a
+/// core.
+const MOST_ROUNDS: u64 = 1_000_000;
+const TOO_DEAR: &str = "asks for more work than is allowed: SHA-crypt goes up to 1000000 rounds";
+/// What is longer is cut off where the hash is made.
+const LONGEST_SALT: usize = 16;
+/// As long as 256 characters can be. It is hashed anew in every round.
+const LONGEST_PASSWORD: usize = 1024;
+
+/// The order in which the bytes of the hash are written.
+const ORDER_256: [usize; 32] = [
+    20, 10, 0, 11, 1, 21, 2, 22, 12, 23, 13, 3, 14, 4, 24, 5, 25, 15, 26, 16, 6, 17, 7, 27, 8, 28,
+    18, 29, 19, 9, 30, 31,
+];
+const ORDER_512: [usize; 64] = [
+    42, 21, 0, 1, 43, 22, 23, 2, 44, 45, 24, 3, 4, 46, 25, 26, 5, 47, 48, 27, 6, 7, 49, 28, 29, 8,
+    50, 51, 30, 9, 10, 52, 31, 32, 11, 53, 54, 33, 12, 13, 55, 34, 35, 14, 56, 57, 36, 15, 16, 58,
+    37, 38, 17, 59, 60, 39, 18, 19, 61, 40, 41, 20, 62, 63,
+];
+
+/// The hash function within.
+#[derive(Clone, Copy)]
+pub enum Digest {
+    Sha256,
+    Sha512,
+}
+
+/// A stored SHA-crypt hash.
+pub struct Hash {
+    digest: Digest,
+    params: Params,
+    rounds: u64,
+    salt: String,
+    expected: String,
+}
+
+impl Hash {
+    /// The number of rounds, if it is not the usual one, the salt as text, and the hash.
+    pub fn parse(digest: Digest, text: &str) -> Result<Self, &'static str> {
+        let (rounds, text) = match text.strip_prefix("rounds=") {
+            Some(text) => text.split_once('$').ok_or(MALFORMED)?,
+            None => ("", text),
+        };
+        let rounds = if rounds.is_empty() { USUAL_ROUNDS } else { encoding::number(rounds)? };
+        let [salt, expected] = parts(text, '$')?;
+        let length = match digest {
+            Digest::Sha256 => 43,
+            Digest::Sha512 => 86,
+        };
+        let is_hash = expected.len() == length && encoding::is_crypt64(expected);
+        if !is_hash || salt.is_empty() || salt.len() > LONGEST_SALT || rounds < LEAST_ROUNDS {
+            return Err(MALFORMED);
+        }
+        if rounds > MOST_ROUNDS {
+            return Err(TOO_DEAR);
+        }
+        let params = Params::new(rounds as u32).map_err(|_| MALFORMED)?;
+        let (salt, expected) = (salt.to_owned(), expected.to_owned());
+        Ok(Self { digest, params, rounds, salt, expected })
+    }
+
+    /// Whether it takes more than three quarters of the most work; passlib's own take two thirds.
+    pub fn is_dear(&self) -> bool {
+        self.rounds > MOST_ROUNDS / 4 * 3
+    }
+
+    /// Whether it is the hash of `password`; compared in constant time.
+    pub fn matches(&self, password: &[u8]) -> bool {
+        if password.len() > LONGEST_PASSWORD {
+            return false;
+        }
+        let salt = self.salt.as_bytes();
+        let written = match self.digest {
+            Digest::Sha256 => write(&sha256_crypt(password, salt, self.params), &ORDER_256),
+            Digest::Sha512 => write(&sha512_crypt(password, salt, self.params), &ORDER_512),
+        };
+        verify_slices_are_equal(written.as_bytes(), self.expected.as_bytes()).is_ok()
+    }
+}
+
+/// `hash`, of as many bytes as `order` has, as it is written.
+fn write(hash: &[u8], order: &[usize]) -> String {
+    let bytes: Vec<u8> = order.iter().filter_map(|place| hash.get(*place).copied()).collect();
+    encoding::crypt64(&bytes)
+}
