@@ -45,10 +45,13 @@ pub enum BodyError {
     /// Not a media type of this endpoint.
     #[error("the body must be {}", names(.0))]
     WrongType(&'static [MediaType]),
-    /// By its own account in a charset that is not a superset of ASCII, or unknown.
-    #[error("the body must be UTF-8, and its Content-Type name no other charset")]
+    /// The `Content-Type` names a charset that is unknown, or not a superset of ASCII.
+    #[error(
+        "the body must be UTF-8: the charset that its Content-Type names is unknown, or not a \
+         superset of ASCII"
+    )]
     WrongCharset,
-    /// In a charset other than UTF-8, with characters that it may write otherwise.
+    /// The `Content-Type` names a charset other than UTF-8, and the body is not ASCII.
     #[error(
         "the body must be UTF-8: its Content-Type names another charset, which is accepted only \
          where the body is ASCII once it is decoded"
@@ -60,6 +63,9 @@ pub enum BodyError {
     /// It did not arrive in time.
     #[error("the body did not arrive in time")]
     TimedOut,
+    /// A form was expected, and the request has neither a body nor a `Content-Type`.
+    #[error("the body is missing: send the parameters as application/x-www-form-urlencoded")]
+    Absent,
     /// It broke off, or is not what its type says.
     #[error("{0}")]
     Malformed(&'static str),
@@ -70,11 +76,11 @@ impl BodyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::WrongType(_) | Self::WrongCharset | Self::Encoded => {
-                StatusCode::UNSUPPORTED_MEDIA_TYPE
-            }
+            Self::WrongType(_) | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Self::NotAscii | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::WrongCharset | Self::NotAscii | Self::Absent | Self::Malformed(_) => {
+                StatusCode::BAD_REQUEST
+            }
         }
     }
 }
@@ -178,13 +184,13 @@ async fn read(
 pub struct Form(Vec<(String, Secret<String>)>);
 
 impl Form {
-    /// Reads the form of `request`. A request with neither a media type nor a body is a form without
-    /// parameters, so that its answer names the one that is missing.
+    /// Reads the form of `request`. Fails where the request has neither a media type nor a body, so that
+    /// such a request is `invalid_request` before its client is authenticated.
     pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, OAuthError> {
         if !request.headers().contains_key(header::CONTENT_TYPE) {
             let text = read(request, payload, LONGEST_BODY).await?;
             return match text.expose().is_empty() {
-                true => Ok(Self(Vec::new())),
+                true => Err(BodyError::Absent.into()),
                 false => Err(BodyError::WrongType(&[MediaType::Form]).into()),
             };
         }

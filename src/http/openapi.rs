@@ -139,10 +139,10 @@ fn usual_answers(
     let mut answers = Vec::new();
     if operation.request_body.is_some() {
         answers.extend([
-            ("400", "A body that cannot be read, or bad fields in it"),
+            ("400", "The body cannot be read, is in an unsupported charset, or has invalid fields"),
             ("408", "The body did not arrive in time"),
             ("413", "The body is too large"),
-            ("415", "The body is of another media type or charset, or compressed"),
+            ("415", "The body is of another media type, or compressed"),
         ]);
     }
     match caller {
