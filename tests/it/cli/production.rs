@@ -1,5 +1,7 @@
 //! The production profile is closed until it is opened, and development does not leave the machine.
 
+use std::path::Path;
+
 use crate::support::client::{Client, Send};
 use crate::support::signet::{Builder, Signet};
 
@@ -72,4 +74,56 @@ fn development_does_not_listen_on_a_network() {
     let port = allowed.address().rsplit(':').next().expect("a port").to_owned();
     allowed.change("http.listen", &format!("0.0.0.0:{port}"));
     allowed.restart();
+}
+
+/// The variables that the last stage of the Dockerfile sets, by their names and values.
+fn variables_of_the_image() -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile");
+    let text = std::fs::read_to_string(path).expect("the Dockerfile");
+    let (_, last_stage) = text.rsplit_once("\nFROM ").expect("a stage");
+    // Comments may stand between the lines of an instruction.
+    let lines = last_stage.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let joined = lines.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
+    let settings = joined.lines().filter_map(|line| line.strip_prefix("ENV "));
+    let pairs = settings.flat_map(str::split_whitespace).filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
+}
+
+/// In a container the development profile would be open to whoever reaches the port.
+#[test]
+fn the_image_runs_in_the_production_profile() {
+    let variables = variables_of_the_image();
+    let named = |name: &str| -> Vec<_> {
+        let same = variables.iter().filter(|(known, _)| known == name);
+        same.map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(named("SIGNET__PROFILE"), ["production"], "{variables:?}");
+    assert_eq!(named("SIGNET__HTTP__LISTEN"), ["0.0.0.0:8080"], "{variables:?}");
+    let opened = named("SIGNET__HTTP__ALLOW_PUBLIC_DEVELOPMENT");
+    assert!(opened.is_empty(), "{variables:?}");
+}
+
+/// With nothing else configured the image starts nothing, and says what is missing.
+#[test]
+fn an_image_without_a_configuration_does_not_start() {
+    let mut builder = Signet::builder();
+    for name in
+        ["issuer", "database.url", "sessions.store", "keys.encryption_key", "signup.enabled"]
+    {
+        builder = builder.unset(name);
+    }
+    for (name, value) in variables_of_the_image() {
+        let setting =
+            name.strip_prefix("SIGNET__").map(|name| name.replace("__", ".").to_lowercase());
+        if let Some(setting) = setting {
+            builder = builder.set(&setting, &value);
+        }
+    }
+    let said = refusal(&builder.prepare());
+    for required in ["issuer", "database.url", "sessions.store", "signup.enabled"] {
+        assert!(
+            said.contains(&format!("{required} is required in the production profile")),
+            "{said}"
+        );
+    }
 }
