@@ -119,7 +119,8 @@ pub enum Command {
     },
     #[command(flatten)]
     Administration(administration::Command),
-    /// Bring in users from JSON Lines, CSV or a Django dump. Who is there already is left alone.
+    /// Import users from JSON, JSON Lines, CSV, or files of Django, Keycloak, Auth0 or Clerk. Users that
+    /// exist already are left unchanged.
     Import(import::Arguments),
     /// Write out all users, in the form that import reads.
     Export(export::Arguments),

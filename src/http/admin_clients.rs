@@ -48,7 +48,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
         (status = 200, description = "The client", body = ClientView,
             headers(("ETag" = String, description = "For `If-Match` of a change"))),
         (status = 304, description = "The client whose `ETag` came in `If-None-Match`"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No client has this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

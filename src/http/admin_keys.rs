@@ -59,7 +59,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
             "kept_in": "database",
             "sealed_under": "3f9d0c1e",
         })),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No signing key has this `kid`"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -90,7 +90,7 @@ pub async fn read(
             (String = "application/x-pem-file",
                 example = json!("-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")),
         )),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No signing key has this `kid`"),
         (status = 406, description = "`Accept` has neither form"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))

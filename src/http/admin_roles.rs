@@ -68,7 +68,7 @@ pub struct RolesBody {
 
 /// List the roles
 ///
-/// All at once: they are few.
+/// The answer has all roles, without pages.
 #[utoipa::path(
     get, path = "/admin/roles", tag = "Administration: roles",
     operation_id = "list_roles",
@@ -90,7 +90,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
         (status = 200, description = "The role", body = RoleBody,
             headers(("ETag" = String, description = "For `If-Match`"))),
         (status = 304, description = "The role whose `ETag` came in `If-None-Match`"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No role has this name"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -153,8 +153,8 @@ pub struct DefinedBody {
         (status = 409, description = "A word would become open to every user, users who have the \
             name would become administrators, it is the built-in role and has to keep its words, \
             or there are too many"),
-        (status = 412, description = "It was changed, removed or defined meanwhile"),
-        (status = 428, description = "It is there, and `If-Match` is missing"),
+        (status = 412, description = "The role has been changed, removed or defined since the version that `If-Match` names"),
+        (status = 428, description = "The role exists, and `If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -219,10 +219,10 @@ pub async fn put(
     responses(
         (status = 204, description = "Removed"),
         (status = 400, description = "The query says something else"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No role has this name"),
         (status = 409, description = "Users have it, a word would become open to every user, or it \
             is the built-in role"),
-        (status = 412, description = "It was changed meanwhile"),
+        (status = 412, description = "The role has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))

@@ -30,9 +30,10 @@ pub struct ManagedSessionBody {
 
 /// List sessions
 ///
-/// Of one user all, newest first; else those of everybody, in pages. With sessions in Redis these
-/// pages come as Redis finds them: one may have a few more or fewer items than asked for, and a
-/// session may, seldom, come twice. In a Redis Cluster `user_id` is needed.
+/// With `user_id`, all sessions of one user, newest first; otherwise those of all users, in pages.
+/// With sessions in Redis these pages come as Redis finds them: one may have a few more or fewer
+/// items than asked for, and a session may, seldom, come twice. In a Redis Cluster `user_id` is
+/// needed.
 #[utoipa::path(
     get, path = "/admin/sessions", tag = "Administration: sessions",
     operation_id = "list_sessions",
@@ -43,7 +44,7 @@ pub struct ManagedSessionBody {
     responses(
         (status = 200, description = "A page of them", body = Page<ManagedSessionBody>),
         (status = 400, description = "A bad parameter"),
-        (status = 404, description = "There is no such user"),
+        (status = 404, description = "No user has this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -69,7 +70,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "All of them, on one page", body = Page<ManagedSessionBody>),
-        (status = 404, description = "There is no such user"),
+        (status = 404, description = "No user has this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -94,7 +95,7 @@ pub async fn list_of_user(
     responses(
         (status = 204, description = "Ended"),
         (status = 400, description = "`user_id` is missing"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "The user has no session with this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -124,7 +125,7 @@ pub async fn end(
     ),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "The user has no session with this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -148,7 +149,7 @@ pub async fn end_of_user(
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "There is no such user"),
+        (status = 404, description = "No user has this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

@@ -86,7 +86,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
         (status = 200, description = "The user", body = ManagedUserBody,
             headers(("ETag" = String, description = "For `If-Match` of a change"))),
         (status = 304, description = "The user whose `ETag` came in `If-None-Match`"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No user has this id"),
     ),
     security(
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])

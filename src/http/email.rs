@@ -91,7 +91,7 @@ pub struct AddressBody {
     post, path = "/email/verification", tag = "Account",
     request_body(content = inline(AddressBody)),
     responses(
-        (status = 202, description = "A mail tells the rest", body = AcceptedBody),
+        (status = 202, description = "Accepted; what follows comes by mail", body = AcceptedBody),
         (status = 400, description = "This is no address"),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many requests for mail from this network: try again \
@@ -136,7 +136,7 @@ pub struct EmailChangeBody {
     post, path = "/users/me/email", tag = "Account",
     request_body(content = inline(EmailChangeBody)),
     responses(
-        (status = 202, description = "A mail tells the rest", body = AcceptedBody),
+        (status = 202, description = "Accepted; what follows comes by mail", body = AcceptedBody),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many wrong passwords, or changes asked for"),
     ),

@@ -94,16 +94,16 @@ pub struct IntrospectionBody {
     roles: Option<Vec<String>>,
 }
 
-/// Ask what a token is worth now
+/// Introspect a token
 ///
-/// For siblings that cannot wait for a token to end. Confidential clients only.
+/// For resource servers that cannot wait for a token to expire. Only confidential clients may ask.
 #[utoipa::path(
     post, path = "/oauth2/introspect", tag = "OAuth 2.0",
     request_body(
         content = inline(TokenQuestion), content_type = "application/x-www-form-urlencoded"
     ),
     responses(
-        (status = 200, description = "What it is worth", body = IntrospectionBody),
+        (status = 200, description = "The state of the token", body = IntrospectionBody),
         (status = 400, description = "RFC 6749 section 5.2"),
     ),
     security(("client" = []))

@@ -79,7 +79,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     params(("sid" = String, Path, description = "The session")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "The user has no session with this id"),
     ),
     security(("user" = []))
 )]

@@ -20,7 +20,7 @@ use crate::storage::StorageError;
     post, path = "/password/forgot", tag = "Account",
     request_body(content = inline(AddressBody)),
     responses(
-        (status = 202, description = "A mail tells the rest", body = AcceptedBody),
+        (status = 202, description = "Accepted; what follows comes by mail", body = AcceptedBody),
         (status = 400, description = "This is no address"),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many requests for mail from this network: try again \

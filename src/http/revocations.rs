@@ -42,13 +42,13 @@ impl Listeners {
     }
 }
 
-/// Read what is revoked
+/// Read the snapshot of the revocation feed
 ///
-/// A signed statement (JWT, `typ` is `revocations+jwt`) of all access tokens that are dead before their
+/// A signed snapshot (JWT, `typ` is `revocations+jwt`) of all access tokens that are revoked before their
 /// `exp`: by session (`sid`), one by one (`jti`), by subject or client with the moment before which
 /// they were issued (`sub`, `client_id`, `before`), or by signing key (`kid`). An entry may be
 /// forgotten at its `exp`. `iss` and `aud` are the address of this document, which is no access token.
-/// `Age` says how long ago it was known to be complete.
+/// `Age` is the number of seconds since it was known to be complete.
 #[utoipa::path(
     get, path = "/revocations", tag = "Revocation",
     params(("lane" = Option<String>, Query,
@@ -56,12 +56,12 @@ impl Listeners {
     responses(
         (status = 200, description = "A compact JWS", body = String,
             content_type = "application/jwt"),
-        (status = 304, description = "The statement whose `ETag` came in `If-None-Match`"),
+        (status = 304, description = "The snapshot is the one whose `ETag` came in `If-None-Match`"),
         (status = 400, description = "`lane` stands twice or is malformed"),
         (status = 404, description = "No lane has this name"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
-        (status = 503, description = "No key signs a statement now, or a store does not answer"),
+        (status = 503, description = "No key can sign a snapshot now, or a store does not answer"),
     ),
     security((), ("service" = ["revocations:read"]))
 )]
@@ -73,8 +73,9 @@ pub async fn snapshot(
     check_may_listen(&app, &request).await?;
     check_lane(&request)?;
     let made = app.revocations.snapshot(&app.signer, app.clock.now()).await;
-    let (snapshot, age) = made
-        .map_err(|error| Problem::unavailable("no key signs the statement now").because(&error))?;
+    let (snapshot, age) = made.map_err(|error| {
+        Problem::unavailable("no key can sign the snapshot now: try again later").because(&error)
+    })?;
     let known = precondition::is_known(&request, &snapshot.etag);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
@@ -127,24 +128,24 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
     any
 }
 
-/// Hear of what is revoked as it happens
+/// Follow the revocation feed
 ///
 /// Server-sent events. `revocation`: a Security Event Token (RFC 8417, `typ` is `secevent+jwt`) with the
 /// changes `first_seq` to `seq` of a `lane`, whose id is `lane:seq`, and whose `revocations` are entries
-/// as in the statement. `snapshot`: what lies before is to be had from the statement of that `lane`.
+/// as in the snapshot. `snapshot`: earlier changes are in the snapshot of that `lane`, at `/revocations`.
 /// `heartbeat`: there was nothing after `seq` as of `age` seconds ago. `Last-Event-ID` resumes. A stream
-/// that is opened with a token ends when the token does; while the feed is open to all, places are kept
-/// for holders of the scope `revocations:read`, and one address may have so many streams.
+/// that is opened with a token ends when the token does. While the feed is open to all, places are kept
+/// for holders of the scope `revocations:read`, and the number of streams from one address is limited.
 #[utoipa::path(
     get, path = "/revocations/stream", tag = "Revocation",
     params(("Last-Event-ID" = Option<String>, Header,
-        description = "The last id that was heard, `lane:seq`; a plain `seq` is one of lane 0")),
+        description = "The id of the last event that was received, `lane:seq`; a plain `seq` belongs to lane 0")),
     responses(
         (status = 200, description = "Events without end", body = String,
             content_type = "text/event-stream"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
-        (status = 503, description = "Too many are listening already, from this address or in all, or \
+        (status = 503, description = "Too many streams are open, from this address or in all, or \
             the service is about to stop"),
     ),
     security((), ("service" = ["revocations:read"]))
@@ -161,10 +162,10 @@ pub async fn stream(
     };
     let place = place.ok_or_else(|| {
         Problem::unavailable(
-            "too many are listening, here or from this address: poll the statement",
+            "too many streams are open, here or from this address: poll /revocations",
         )
     })?;
-    // Whatever it is otherwise, it is none of ours, and the listener starts from the statement.
+    // Whatever it is otherwise, it is none of ours, and the listener starts from the snapshot.
     let last = request.headers().get("last-event-id");
     let last = last.and_then(|value| place_in_history(value.to_str().ok()?.trim()));
     let events = app.revocations.listen(last);

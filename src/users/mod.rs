@@ -76,13 +76,13 @@ impl User {
 }
 
 /// The most characters that a display name has.
-pub const LONGEST_NAME: usize = 200;
+pub const MAX_NAME: usize = 200;
 
 /// Checks a display name: trimmed, at most 200 characters, none of them control characters; an
 /// empty one is none. The error is a sentence for people.
 pub fn check_name(name: &str) -> Result<Option<String>, &'static str> {
     let name = name.trim();
-    if name.chars().count() > LONGEST_NAME {
+    if name.chars().count() > MAX_NAME {
         return Err("must have at most 200 characters");
     }
     if name.chars().any(char::is_control) {

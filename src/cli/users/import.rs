@@ -56,8 +56,8 @@ const PAGE: i64 = 1000;
 pub struct Arguments {
     /// The file; - for standard input.
     file: PathBuf,
-    /// How it is written; told by its name if absent: .jsonl, .ndjson, .csv, .json for a list of
-    /// users or a Django dump.
+    /// The format of the file. By default it follows from the file's name: .jsonl, .ndjson or .csv;
+    /// .json for a list of users or a Django dump.
     #[arg(long)]
     format: Option<Format>,
     /// Only say what would happen.

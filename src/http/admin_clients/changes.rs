@@ -153,9 +153,9 @@ pub struct ClientChangeBody {
     responses(
         (status = 200, description = "The client as it is now", body = ClientView,
             headers(("ETag" = String))),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No client has this id"),
         (status = 409, description = "The bundled client needs it, or the caller would shut itself out"),
-        (status = 412, description = "It was changed meanwhile"),
+        (status = 412, description = "The client has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
@@ -199,9 +199,9 @@ pub async fn change(
     ),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No client has this id"),
         (status = 409, description = "It is the bundled client, or the caller itself"),
-        (status = 412, description = "It was changed meanwhile"),
+        (status = 412, description = "The client has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
@@ -244,7 +244,7 @@ pub struct RotateSecretBody {
     request_body(content = inline(Option<RotateSecretBody>)),
     responses(
         (status = 200, description = "The client with its new secret", body = ClientWithSecretBody),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No client has this id"),
         (status = 409, description = "It is public"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))

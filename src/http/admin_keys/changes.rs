@@ -97,7 +97,7 @@ pub struct RetireBody {
     request_body(content = inline(Option<RetireBody>)),
     responses(
         (status = 200, description = "The key as it is now", body = KeyView),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No signing key has this `kid`"),
         (status = 409, description = "It signs, its tokens can be alive, or it is retired already"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))

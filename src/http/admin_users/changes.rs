@@ -31,7 +31,7 @@ pub struct NewUserBody {
     /// The login name.
     #[schema(format = "email", max_length = 254)]
     email: String,
-    /// 8 to 256 characters, none of the commonest. Without one nobody can sign in until it is set.
+    /// 8 to 256 characters, none of the commonest. Without one the user cannot sign in until it is set.
     #[schema(format = Password, min_length = 8, max_length = 256, nullable = false)]
     password: Option<String>,
     /// A display name.
@@ -151,9 +151,9 @@ pub struct UserChangeBody {
     responses(
         (status = 200, description = "The user as it is now", body = ManagedUserBody,
             headers(("ETag" = String))),
-        (status = 404, description = "There is none such"),
-        (status = 409, description = "The address is taken, or nobody else could administer"),
-        (status = 412, description = "It was changed meanwhile"),
+        (status = 404, description = "No user has this id"),
+        (status = 409, description = "The address is taken, or no other administrator would be left"),
+        (status = 412, description = "The user has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
@@ -178,7 +178,7 @@ pub async fn change(
 
 /// Remove a user
 ///
-/// All sessions end. The id is never given to anybody else.
+/// All sessions end. The id is never given to another user.
 #[utoipa::path(
     delete, path = "/admin/users/{id}", tag = "Administration: users",
     operation_id = "remove_user",
@@ -188,9 +188,9 @@ pub async fn change(
     ),
     responses(
         (status = 204, description = "The account and all its sessions are gone"),
-        (status = 404, description = "There is none such"),
-        (status = 409, description = "Nobody else could administer"),
-        (status = 412, description = "It was changed meanwhile"),
+        (status = 404, description = "No user has this id"),
+        (status = 409, description = "No other administrator would be left"),
+        (status = 412, description = "The user has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
@@ -229,7 +229,7 @@ pub struct NewPasswordBody {
     request_body(content = inline(NewPasswordBody)),
     responses(
         (status = 204, description = "It is set, and all sessions are over"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No user has this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -277,7 +277,7 @@ pub async fn set_password(
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 204, description = "They are forgotten"),
-        (status = 404, description = "There is none such"),
+        (status = 404, description = "No user has this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]

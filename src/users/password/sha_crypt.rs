@@ -9,15 +9,15 @@ use super::encoding::{self, MALFORMED, parts};
 /// Without a number of rounds it is this.
 const USUAL_ROUNDS: u64 = 5000;
 /// What the scheme itself allows begins here; fewer are never written.
-const LEAST_ROUNDS: u64 = 1000;
+const MIN_ROUNDS: u64 = 1000;
 /// glibc takes 5000 by default, passlib 656 000. With the longest password this is some seconds of a
 /// core.
-const MOST_ROUNDS: u64 = 1_000_000;
+const MAX_ROUNDS: u64 = 1_000_000;
 const TOO_DEAR: &str = "asks for more work than is allowed: SHA-crypt goes up to 1000000 rounds";
 /// What is longer is cut off where the hash is made.
-const LONGEST_SALT: usize = 16;
+const MAX_SALT: usize = 16;
 /// As long as 256 characters can be. It is hashed anew in every round.
-const LONGEST_PASSWORD: usize = 1024;
+const MAX_PASSWORD: usize = 1024;
 
 /// The order in which the bytes of the hash are written.
 const ORDER_256: [usize; 32] = [
@@ -60,10 +60,10 @@ impl Hash {
             Digest::Sha512 => 86,
         };
         let is_hash = expected.len() == length && encoding::is_crypt64(expected);
-        if !is_hash || salt.is_empty() || salt.len() > LONGEST_SALT || rounds < LEAST_ROUNDS {
+        if !is_hash || salt.is_empty() || salt.len() > MAX_SALT || rounds < MIN_ROUNDS {
             return Err(MALFORMED);
         }
-        if rounds > MOST_ROUNDS {
+        if rounds > MAX_ROUNDS {
             return Err(TOO_DEAR);
         }
         let params = Params::new(rounds as u32).map_err(|_| MALFORMED)?;
@@ -73,12 +73,12 @@ impl Hash {
 
     /// Whether it takes more than three quarters of the most work; passlib's own take two thirds.
     pub fn is_dear(&self) -> bool {
-        self.rounds > MOST_ROUNDS / 4 * 3
+        self.rounds > MAX_ROUNDS / 4 * 3
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
     pub fn matches(&self, password: &[u8]) -> bool {
-        if password.len() > LONGEST_PASSWORD {
+        if password.len() > MAX_PASSWORD {
             return false;
         }
         let salt = self.salt.as_bytes();

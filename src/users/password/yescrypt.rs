@@ -10,15 +10,15 @@ use super::encoding::{self, MALFORMED, parts};
 /// The marks of the native mode, as parameters begin.
 const NATIVE: char = 'j';
 /// More characters are no parameters of this mode without options.
-const LONGEST_PARAMETERS: usize = 8;
+const MAX_PARAMETERS: usize = 8;
 /// 128 bytes each: 256 MiB, which is libxcrypt's cost 9; by default it has 5.
-const MOST_N_TIMES_R: u64 = 1 << 21;
-const MOST_P: u32 = 16;
+const MAX_N_TIMES_R: u64 = 1 << 21;
+const MAX_P: u32 = 16;
 /// 64 MiB, which every thread may take at once.
 const MODEST_N_TIMES_R: u64 = 1 << 19;
 const TOO_DEAR: &str = "asks for more work than is allowed: yescrypt goes up to 256 MiB and p = 16";
 /// What the scheme takes.
-const LONGEST_SALT: usize = 64;
+const MAX_SALT: usize = 64;
 const OUTPUT: usize = 32;
 
 /// A stored yescrypt hash.
@@ -32,13 +32,13 @@ impl Hash {
     /// The parameters, the salt and the hash, all in crypt's base64.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let [parameters, salt, expected] = parts(text, '$')?;
-        if !parameters.starts_with(NATIVE) || parameters.len() > LONGEST_PARAMETERS {
+        if !parameters.starts_with(NATIVE) || parameters.len() > MAX_PARAMETERS {
             return Err(MALFORMED);
         }
         let params: Params = parameters.parse().map_err(|_| MALFORMED)?;
         let (n, r, p) = (params.n(), params.r(), params.p());
-        let n_times_r = n.checked_mul(r.into()).filter(|product| *product <= MOST_N_TIMES_R);
-        if n_times_r.is_none() || p > MOST_P {
+        let n_times_r = n.checked_mul(r.into()).filter(|product| *product <= MAX_N_TIMES_R);
+        if n_times_r.is_none() || p > MAX_P {
             return Err(TOO_DEAR);
         }
         // With other options, such as more passes over the memory, these are not the same.
@@ -47,7 +47,7 @@ impl Hash {
         }
         let salt = encoding::salt(encoding::from_crypt64(salt)?)?;
         let expected = encoding::from_crypt64(expected)?;
-        if salt.len() > LONGEST_SALT || expected.len() != OUTPUT {
+        if salt.len() > MAX_SALT || expected.len() != OUTPUT {
             return Err(MALFORMED);
         }
         Ok(Self { params, salt, expected })

@@ -21,7 +21,7 @@ const LEEWAY: i64 = 60;
 /// The lane of a service that names none.
 pub const LANE: &str = "0";
 /// Longer names of lanes are none.
-const LONGEST_LANE: usize = 64;
+const MAX_LANE: usize = 64;
 
 /// What a document says.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ fn is_for(audience: &Value<'_>, name: &str) -> bool {
 pub fn lane_named(name: Option<String>) -> Option<String> {
     let name = name.unwrap_or_else(|| LANE.to_owned());
     let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, ':' | '&' | '#' | '%' | '+');
-    let is_name = !name.is_empty() && name.len() <= LONGEST_LANE && name.chars().all(is_plain);
+    let is_name = !name.is_empty() && name.len() <= MAX_LANE && name.chars().all(is_plain);
     is_name.then_some(name)
 }
 

@@ -26,7 +26,7 @@ use crate::observer::{Event, Observer};
 /// Events that wait to be looked at; then the stream waits too.
 const WAITING: usize = 64;
 /// More lanes than this are not followed. What they tell is missing, so nothing is known for certain.
-const MOST_LANES: usize = 64;
+const MAX_LANES: usize = 64;
 /// Expired entries are dropped once a minute.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -298,7 +298,7 @@ impl Follower {
         };
         let now = Instant::now();
         if !self.lanes.contains_key(name) {
-            self.too_many |= self.lanes.len() >= MOST_LANES;
+            self.too_many |= self.lanes.len() >= MAX_LANES;
             let lane = Lane::new(now, now, self.known());
             if !self.too_many {
                 self.lanes.insert(name.to_owned(), lane);

@@ -9,9 +9,9 @@ use crate::backoff::Backoff;
 /// The shortest time between the beginnings of two snapshots.
 pub const PACE: Duration = Duration::from_millis(250);
 /// The longest, while what comes is behind what the stream told of.
-const LONGEST_PACE: Duration = Duration::from_secs(1);
+const MAX_PACE: Duration = Duration::from_secs(1);
 /// The longest wait after snapshots that failed.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// One lane.
 pub struct Lane {
@@ -41,8 +41,8 @@ impl Lane {
             former: None,
             begun_at: now,
             not_before,
-            backoff: Backoff::new(PACE, LONGEST_WAIT),
-            lag: Backoff::new(PACE, LONGEST_PACE),
+            backoff: Backoff::new(PACE, MAX_WAIT),
+            lag: Backoff::new(PACE, MAX_PACE),
             inherited,
         }
     }

@@ -14,7 +14,7 @@ use super::records::first_byte;
 use super::source::{Allowance, Reader};
 
 /// Longer records are no users.
-const LONGEST_RECORD: u64 = 1024 * 1024;
+const MAX_RECORD: u64 = 1024 * 1024;
 
 /// A record of the dump.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub fn for_each(
     wants: impl Fn(&str) -> bool,
     take: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
-    let allowance = Allowance::new(LONGEST_RECORD);
+    let allowance = Allowance::new(MAX_RECORD);
     let is_lines = first_byte(&mut reader)? == Some(b'{');
     let mut walk = Walk { wants, take, allowance: allowance.clone(), number: 0, failure: None };
     let mut deserializer = Deserializer::from_reader(allowance.limit(reader));

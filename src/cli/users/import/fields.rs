@@ -10,9 +10,7 @@ use super::dates::{self, Date};
 use super::rules::{Rules, Warning};
 use crate::secret::Secret;
 use crate::users::import::{ImportedUser, keep_id};
-use crate::users::{
-    Email, LONGEST_NAME, Metadata, check_metadata, check_name, check_roles, password,
-};
+use crate::users::{Email, MAX_NAME, Metadata, check_metadata, check_name, check_roles, password};
 
 type Checked<T> = Result<T, String>;
 
@@ -150,7 +148,7 @@ fn hash(hash: Option<String>) -> Checked<Option<Secret<String>>> {
 /// A name with no more characters than a name may have.
 fn cut(name: String, warnings: &mut Vec<Warning>) -> String {
     let name = name.trim();
-    match name.char_indices().nth(LONGEST_NAME) {
+    match name.char_indices().nth(MAX_NAME) {
         None => name.to_owned(),
         Some((end, _)) => {
             warnings.push(Warning::NameCut);

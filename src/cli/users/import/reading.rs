@@ -104,19 +104,19 @@ pub struct Noticed {
 }
 
 /// More names are no file that anybody has.
-const MOST_NOTICED: usize = 1000;
+const MAX_NOTICED: usize = 1000;
 
 impl Noticed {
     /// Counts a record of `model`, which is no user.
     pub fn skip(&mut self, model: &str) {
-        if self.skipped.len() < MOST_NOTICED || self.skipped.contains_key(model) {
+        if self.skipped.len() < MAX_NOTICED || self.skipped.contains_key(model) {
             *self.skipped.entry(model.to_owned()).or_default() += 1;
         }
     }
 
     /// Takes note of a group or role that makes no role.
     pub fn leave_out(&mut self, name: String) {
-        if self.groups.len() < MOST_NOTICED {
+        if self.groups.len() < MAX_NOTICED {
             self.groups.insert(name);
         }
     }

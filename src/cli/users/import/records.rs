@@ -14,7 +14,7 @@ use serde_json::{Deserializer, Map, Value};
 use super::source::{Allowance, Reader};
 
 /// Longer values are no users.
-const LONGEST_RECORD: u64 = 1024 * 1024;
+const MAX_RECORD: u64 = 1024 * 1024;
 
 /// What an object at the top of a file is.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ pub fn for_each(
     take: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
     let first = first_byte(&mut reader)?;
-    let allowance = Allowance::new(LONGEST_RECORD);
+    let allowance = Allowance::new(MAX_RECORD);
     let inside = if let Top::List(names) = top { names } else { &[] };
     let mut walk = Walk { inside, take, allowance: allowance.clone(), number: 0, failure: None };
     let mut deserializer = Deserializer::from_reader(allowance.limit(reader));
@@ -74,7 +74,7 @@ pub fn first_of_array(mut reader: Reader) -> Option<Map<String, Value>> {
         return None;
     }
     let mut beginning = Vec::new();
-    reader.take(LONGEST_RECORD).read_to_end(&mut beginning).ok()?;
+    reader.take(MAX_RECORD).read_to_end(&mut beginning).ok()?;
     let start = beginning.iter().position(|byte| *byte == b'[')? + 1;
     let rest = beginning.get(start..)?;
     Deserializer::from_slice(rest).into_iter::<Map<String, Value>>().next()?.ok()
