@@ -242,7 +242,11 @@ impl App {
         // Of an algorithm that is new in the configuration, the first key.
         match custody.maintain(now).await {
             // A key that is bad does not stop a service that has a good one.
-            Err(error @ (KeysError::Sealed(..) | KeysError::Unverified(..))) => {
+            Err(
+                error @ (KeysError::Sealed(..)
+                | KeysError::Undecided(_)
+                | KeysError::Unverified(..)),
+            ) => {
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(error, "the next signing keys were not made");
             }

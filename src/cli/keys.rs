@@ -18,8 +18,8 @@ use crate::custody::{
 use crate::keys::authentic::examine_all;
 use crate::keys::import;
 use crate::keys::jwks::Jwk;
-use crate::keys::store::{KeyStore, Rows};
-use crate::keys::{Algorithm, Keys};
+use crate::keys::store::{KeyStore, Rows, StoredKey};
+use crate::keys::{Algorithm, Keys, tag};
 use crate::secret::{SealingKeys, Secret};
 use crate::storage::Db;
 use crate::time::{Clock, Timestamp};
@@ -249,10 +249,14 @@ fn show(json: bool, value: &impl Serialize, text: &str) -> Result<()> {
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
     let db = app::open_database(config).await?;
-    let rows = KeyStore::new(db.clone()).load_all().await.context("the keys cannot be read")?;
-    let stored = match checker(config, &db).await? {
+    let checker = checker(config, &db).await?;
+    let is_authentic =
+        |key: &StoredKey| checker.as_ref().is_none_or(|sealing| tag::check(sealing, key).is_ok());
+    let rows = KeyStore::new(db.clone()).load_all(is_authentic).await;
+    let rows = rows.context("the keys cannot be read")?;
+    let stored = match &checker {
         Some(sealing) => {
-            let (keys, refused) = examine_all(&sealing, rows, now);
+            let (keys, refused) = examine_all(sealing, rows, now);
             refused.iter().for_each(|row| eprintln!("signet: {row}"));
             keys
         }

@@ -34,6 +34,8 @@ pub struct Adopted {
     pub thumbprint: String,
     /// Whether it is another issuer's, and only verifies.
     pub only_verifies: bool,
+    /// Whether its private part opens, where it has one.
+    pub opens: bool,
     /// When it leaves JWKS, if that is decided.
     pub retires_at: Option<Timestamp>,
 }
@@ -44,6 +46,7 @@ impl Adopted {
             kid: key.kid.clone(),
             thumbprint: key.public()?.thumbprint(),
             only_verifies: key.is_foreign(),
+            opens: true,
             retires_at: key.times.retires_at,
         })
     }
@@ -51,6 +54,11 @@ impl Adopted {
 
 impl std::fmt::Display for Adopted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.opens {
+            f.write_str(
+                "its private part does not open, so that Signet takes none of its tokens: ",
+            )?;
+        }
         match (self.only_verifies, self.retires_at) {
             (false, _) => f.write_str("its private part opens")?,
             (true, Some(at)) => write!(f, "it only verifies, until {at}")?,
@@ -64,23 +72,25 @@ impl Keys {
     /// Whether `db` holds keys from before there were tags, which the first start will adopt.
     pub async fn await_adoption(db: &Db) -> Result<bool, StorageError> {
         let store = KeyStore::new(db.clone());
-        Ok(store.find_secret(ADOPTED).await?.is_none() && !store.load_all().await?.is_empty())
+        Ok(store.find_secret(ADOPTED).await?.is_none() && !store.is_empty().await?)
     }
 
     /// Gives the rows of before their tags, unless that was done already. Blocks nobody who serves:
     /// this is a part of the start.
     pub(super) async fn adopt_once(&self, now: Timestamp) -> Result<Option<Adoption>, KeysError> {
         // In this order: who reads tags of another process reads its record as well.
-        let rows = self.store.load_all().await?;
+        let is_empty = self.store.is_empty().await?;
+        let counts = |key: &StoredKey| key.tag.is_some() || self.vault.opens(key);
+        let rows = self.store.load_all(counts).await?;
         if self.store.find_secret(ADOPTED).await?.is_some() {
             return Ok(None);
         }
         let marker = self.vault.seal(&[], ADOPTED);
-        if rows.is_empty() {
+        if is_empty {
             return self.record_adoption(&[], &marker, now).await.map(|_| None);
         }
         let has_tag = |key: &StoredKey| key.tag.is_some() || self.vault.is_marked(key);
-        if rows.keys.iter().any(has_tag) {
+        if rows.keys.iter().any(has_tag) || self.has_marked_secret().await? {
             tracing::error!(
                 "the record of when the signing keys were authenticated was taken out of the \
                  database: nothing is authenticated anew"
@@ -187,6 +197,11 @@ impl Keys {
         off_the_request_path(opens).await
     }
 
+    async fn opens(&self, key: &StoredKey) -> Result<bool, KeysError> {
+        let (vault, key) = (self.vault.clone(), key.clone());
+        off_the_request_path(move || Ok(vault.open_key(&key).is_ok())).await
+    }
+
     async fn try_adopt(
         &self,
         kid: &str,
@@ -194,7 +209,7 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Adopted, KeysError> {
         let mut key = self.find_published(kid, now).await?;
-        let head = self.store.head(key.algorithm).await?;
+        let head = self.head(key.algorithm, now).await?;
         if tag::check(self.vault.sealing(), &key).is_ok() {
             return Err(Refusal::Authentic.into());
         }
@@ -202,22 +217,27 @@ impl Keys {
         // What is no key at all would be in the way of all others.
         key.public()?;
         let published = self.published(now).await?;
-        let mut ignored = published.ignored();
-        ignored.retain(|ignored| ignored != kid);
+        let is_decided = published.undecided(key.algorithm, now).is_none();
         let others = Chain::new(links(published.keys, key.algorithm), now);
         let signs = [State::Pending, State::Active].contains(&key.times.state(now));
         if signs && others.signs_at_all(now) {
             key.times = ended(key.times, token_lifetime, now);
         }
+        let opens = key.is_foreign() || self.opens(&key).await?;
+        if !opens {
+            // Whose it is only the row says: what somebody else signs with it opens nothing here.
+            key.times = verifying(key.times, token_lifetime, now);
+            key.private_key.clear();
+        }
         let key = self.tagged(key);
-        let adopted = Adopted::of(&key)?;
+        let adopted = Adopted { opens, ..Adopted::of(&key)? };
         let change = Change {
             algorithm: key.algorithm,
             from_version: head.version,
             replaced: None,
             changed: vec![key],
             added: None,
-            ignored: &ignored,
+            ignores: &|key: &StoredKey| self.is_ignored(key, is_decided),
             owed: head.owed,
         };
         self.store.apply(&change).await?;
@@ -232,6 +252,17 @@ fn ended(times: Times, token_lifetime: Duration, now: Timestamp) -> Times {
         created_at: times.created_at,
         activates_at: times.activates_at.min(now),
         deactivates_at: Some(now),
+        retires_at: Some(times.retires_at.map_or(until, |at| at.min(until))),
+    }
+}
+
+/// The times of a key that never signed here, and is published while tokens of it can be alive.
+fn verifying(times: Times, token_lifetime: Duration, now: Timestamp) -> Times {
+    let (from, until) = (times.created_at.min(now), now.plus(token_lifetime));
+    Times {
+        created_at: from,
+        activates_at: from,
+        deactivates_at: Some(from),
         retires_at: Some(times.retires_at.map_or(until, |at| at.min(until))),
     }
 }

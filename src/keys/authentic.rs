@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::chain::Chain;
+use super::chain::{Chain, Owed};
 use super::changes::{MOST_TRIES, Revoked, links};
 use super::rotation::State;
-use super::store::{Rows, StoredKey};
+use super::store::{Head, Rows, StoredKey};
 use super::tag::{self, TagError};
 use super::{Algorithm, Keys, KeysError};
 use crate::secret::SealingKeys;
@@ -62,17 +62,14 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// The rows that this process knows to be no keys.
-    pub fn ignored(&self) -> Vec<String> {
-        let certain = self.refused.iter().filter(|row| row.error.missing_key().is_none());
-        certain.map(|row| row.kid.clone()).collect()
-    }
-
     /// A row of `algorithm` that may be a key of an instance which has another key-encryption key:
-    /// as long as nobody can tell, no key is made beside it.
-    fn take_undecided(self, algorithm: Algorithm) -> Option<Refused> {
-        let mut refused = self.refused.into_iter();
-        refused.find(|row| row.algorithm == Some(algorithm) && row.error.missing_key().is_some())
+    /// as long as nobody can tell, no key is made beside it. Where the keys that this process can tell
+    /// are a whole chain it is none of them, since who changes a chain writes the rows beside as well.
+    pub fn undecided(&self, algorithm: Algorithm, now: Timestamp) -> Option<&Refused> {
+        let is_whole = || Chain::new(links(self.keys.clone(), algorithm), now).is_whole(now);
+        let may_be =
+            |row: &&Refused| row.algorithm == Some(algorithm) && row.error.missing_key().is_some();
+        self.refused.iter().find(may_be).filter(|_| !is_whole())
     }
 
     /// Why there is no usable key, in the words of the first row that is none.
@@ -112,9 +109,15 @@ pub fn examine_all(
 
 /// The rows that are not authentic, as far as this process has seen them, with the reason.
 #[derive(Debug, Default)]
-pub(super) struct Alarms(Mutex<BTreeMap<String, String>>);
+pub(super) struct Alarms(Mutex<BTreeMap<String, String>>, Mutex<Option<Owed>>);
 
 impl Alarms {
+    /// Whether a handover that is out of bounds is not the one that was told of last.
+    fn note_handover(&self, owed: Option<Owed>) -> bool {
+        let mut told = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *told, owed) != owed
+    }
+
     /// Logs what is new in `refused`. Where these are all there are, the others are over.
     fn note(&self, refused: &[Refused], are_all: bool) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,6 +151,37 @@ impl Keys {
         StoredKey { tag, ..key }
     }
 
+    /// Whether the tag of a row is one of it.
+    pub(super) fn is_authentic(&self, key: &StoredKey) -> bool {
+        tag::check(self.vault.sealing(), key).is_ok()
+    }
+
+    /// Whether a row is no key, where `is_decided` says that nobody else can hold it for one.
+    pub(super) fn is_ignored(&self, key: &StoredKey, is_decided: bool) -> bool {
+        let checked = tag::check(self.vault.sealing(), key);
+        checked.is_err_and(|error| is_decided || error.missing_key().is_none())
+    }
+
+    /// What the keys of `algorithm` are at, and owe: to be read before they are.
+    pub(super) async fn head(
+        &self,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Head, StorageError> {
+        let mut head = self.store.head(algorithm).await?;
+        let bounded = head.owed.map(|owed| owed.bounded(now));
+        if bounded != head.owed && self.alarms.note_handover(head.owed) {
+            tracing::error!(
+                %algorithm,
+                handover = ?head.owed,
+                "the handover that is stored for the signing keys is none that a revocation can \
+                 have asked for: it is kept within bounds"
+            );
+        }
+        head.owed = bounded;
+        Ok(head)
+    }
+
     /// Fails where the keys of `algorithm` may be more than this process can tell, since it lacks a
     /// key-encryption key that others have: what it made would be one too many for them.
     pub(super) async fn check_decided(
@@ -155,8 +189,8 @@ impl Keys {
         algorithm: Algorithm,
         now: Timestamp,
     ) -> Result<(), KeysError> {
-        match self.published(now).await?.take_undecided(algorithm) {
-            Some(undecided) => Err(undecided.into_error()),
+        match self.published(now).await?.undecided(algorithm, now) {
+            Some(undecided) => Err(KeysError::Undecided(undecided.to_string())),
             None => Ok(()),
         }
     }
@@ -178,7 +212,7 @@ impl Keys {
                 Ok(()) => break,
             }
         }
-        let keys = self.store.load_published(now).await?.keys;
+        let keys = self.published(now).await?.keys;
         let mut chain = Chain::new(links(keys, stored.algorithm), now);
         chain.lead(now);
         // What a false row says of its life is as false as the rest.
@@ -196,7 +230,7 @@ impl Keys {
 
     /// The keys that are not retired at `now`. A row that is none raises the alarm.
     pub(super) async fn published(&self, now: Timestamp) -> Result<Published, StorageError> {
-        let rows = self.store.load_published(now).await?;
+        let rows = self.store.load_published(now, |key| self.is_authentic(key)).await?;
         let (keys, refused) = examine(self.vault.sealing(), rows);
         self.alarms.note(&refused, false);
         Ok(Published { keys, refused })
@@ -204,7 +238,7 @@ impl Keys {
 
     /// All keys that there are or were, newest first. A row that is none raises the alarm.
     pub async fn list(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
-        let rows = self.store.load_all().await?;
+        let rows = self.store.load_all(|key| self.is_authentic(key)).await?;
         let (keys, refused) = examine_all(self.vault.sealing(), rows, now);
         self.alarms.note(&refused, true);
         Ok(keys)

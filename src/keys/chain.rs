@@ -4,6 +4,7 @@
 //! all. Its last key is a spare: published, and ready to sign at once should another be revoked.
 
 mod handover;
+mod lead;
 mod lost;
 
 use std::time::Duration;
@@ -13,9 +14,9 @@ use super::rotation::{NOT_PLANNED, State, Times};
 use crate::time::Timestamp;
 
 pub use handover::Owed;
+pub use lead::Lead;
 
-/// The longest that an operator may let a key wait to sign.
-const LONGEST_WAIT: Duration = Duration::from_secs(90 * 86_400);
+use lead::check_lead;
 
 /// What the steps of a chain follow.
 #[derive(Clone, Copy, Debug)]
@@ -28,17 +29,6 @@ pub struct Rules {
     pub rotate_every: Option<Duration>,
     /// How long a token can be alive, leeway included.
     pub token_lifetime: Duration,
-}
-
-/// When a key is to sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lead {
-    /// After `keys.publish_ahead`.
-    Usual,
-    /// After this long, which verifiers must be able to follow.
-    Shortened(Duration),
-    /// After this long, whether or not verifiers can follow.
-    Forced(Duration),
 }
 
 /// Why a step is refused.
@@ -180,12 +170,15 @@ impl Chain {
         now: Timestamp,
     ) -> Result<Handover, Refusal> {
         let first = self.first_pending(now).ok_or(Refusal::NothingNext)?;
-        let at = now.plus(check_lead(lead, rules)?);
+        let lead = check_lead(lead, rules)?;
+        let at = now.plus(lead);
         let hands_over =
             |link: &&Link| link.times.activates_at <= at && self.handover_lead(link, now).is_some();
         let passed = self.links.iter().skip(first).take_while(hands_over).count();
         let next = if first + passed < self.links.len() { first + passed } else { first };
-        let planned = self.links[next].times.activates_at;
+        let Times { created_at, activates_at: planned, .. } = self.links[next].times;
+        // The clock of who made it may be ahead, and so is the second of its publication then.
+        let at = at.max(created_at.plus(lead));
         if planned <= at {
             return Err(Refusal::UnderWay(planned));
         }
@@ -383,18 +376,4 @@ impl Link {
             if at == NOT_PLANNED { NOT_PLANNED } else { at.plus(rules.token_lifetime) };
         (self.times.deactivates_at, self.times.retires_at) = (Some(at), Some(retires_at));
     }
-}
-
-fn check_lead(lead: Lead, rules: &Rules) -> Result<Duration, Refusal> {
-    let lead = match lead {
-        Lead::Usual => rules.publish_ahead,
-        Lead::Shortened(lead) if lead < rules.least_ahead => {
-            return Err(Refusal::TooSoon(rules.least_ahead));
-        }
-        Lead::Shortened(lead) | Lead::Forced(lead) => lead,
-    };
-    if lead > LONGEST_WAIT.max(rules.publish_ahead) {
-        return Err(Refusal::TooLate(LONGEST_WAIT));
-    }
-    Ok(lead)
 }

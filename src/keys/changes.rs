@@ -227,7 +227,7 @@ impl Keys {
     }
 
     async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
-        let owed = self.store.head(algorithm).await?.owed;
+        let owed = self.head(algorithm, now).await?.owed;
         let links = links(self.published(now).await?.keys, algorithm);
         Ok(Chain::new(links, now).owing(owed))
     }
@@ -296,13 +296,14 @@ impl Keys {
         decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
     ) -> Result<(T, bool), KeysError> {
         for _ in 0..MOST_TRIES {
-            let head = self.store.head(algorithm).await?;
+            let head = self.head(algorithm, now).await?;
             let replaced = match new {
                 Some(new) => self.room_for(new, now).await?,
                 None => None,
             };
             let published = self.published(now).await?;
-            let ignored = published.ignored();
+            let is_decided = published.undecided(algorithm, now).is_none();
+            let ignores = |key: &StoredKey| self.is_ignored(key, is_decided);
             let stored = published.keys;
             let mut before = links(stored.clone(), algorithm);
             before.retain(|link| replaced.as_ref() != Some(&link.kid));
@@ -326,9 +327,9 @@ impl Keys {
             if changed.is_empty() && !is_added && owed == head.owed {
                 return Ok((result, false));
             }
-            let (from_version, ignored) = (head.version, &ignored);
+            let (from_version, ignores) = (head.version, &ignores);
             let change =
-                Change { algorithm, from_version, replaced, changed, added, ignored, owed };
+                Change { algorithm, from_version, replaced, changed, added, ignores, owed };
             match self.store.apply(&change).await {
                 Err(StorageError::Conflict) => continue,
                 Err(error) => return Err(error.into()),

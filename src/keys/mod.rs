@@ -23,6 +23,7 @@ pub mod policy;
 pub mod public_key;
 pub mod ring;
 pub mod rotation;
+mod secrets;
 mod signer;
 pub mod signing_key;
 pub mod store;
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::secret::{OpenError, Random, Secret, sealed_under};
+use crate::secret::{OpenError, sealed_under};
 use crate::storage::{Db, StorageError};
 use crate::time::Timestamp;
 
@@ -49,13 +50,9 @@ use adoption::{ADOPTED, Adoption};
 use authentic::Alarms;
 use chain::Refusal;
 use ring::RingKey;
+use secrets::{MAILED_TOKEN_KEY, REFRESH_TOKEN_KEY};
 use store::{KeyStore, StoredKey};
 use tag::TagError;
-
-/// The name under which the key that tags refresh tokens is kept.
-const REFRESH_TOKEN_KEY: &str = "refresh_token";
-/// The name under which the key that makes mailed tokens is kept.
-const MAILED_TOKEN_KEY: &str = "mailed_token";
 
 /// What can go wrong with the keys.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +66,13 @@ pub enum KeysError {
     /// The row of a key is not authentic.
     #[error("the key {0} is not used: it is not authenticated under the key-encryption key")]
     Unverified(String, #[source] TagError),
+    /// Nobody here can tell whether a row is a key.
+    #[error(
+        "{0}; it may be a key of an instance that has that key-encryption key, and no key is made \
+         beside it: give this process that one as well, or, where nobody has it, take the row out \
+         with `signet keys revoke KID --reason`, or vouch for it with `signet keys adopt`"
+    )]
+    Undecided(String),
     /// A private key is on a token, and there is none.
     #[error(
         "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name it, and this program be \
@@ -135,7 +139,7 @@ pub struct Rewrapped {
 impl Keys {
     /// Whether `db` holds no key yet, so that a new key-encryption key may be made.
     pub async fn is_empty(db: &Db) -> Result<bool, StorageError> {
-        Ok(KeyStore::new(db.clone()).load_all().await?.is_empty())
+        KeyStore::new(db.clone()).is_empty().await
     }
 
     /// Loads the keys of `db`, making the first ones where there is none. `token_lifetime` is that of the longest-lived token, with leeway.
@@ -147,13 +151,14 @@ impl Keys {
         now: Timestamp,
     ) -> Result<(Self, Opening), KeysError> {
         let store = KeyStore::new(db.clone());
-        let is_first = store.load_all().await?.is_empty();
+        let is_first = store.is_empty().await?;
         let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(Vec::new(), now)));
         let (vault, policy) = (Arc::new(vault), Arc::new(policy));
         let (reloading, alarms) = Default::default();
         let keys = Self { ring, reloading, store, vault, policy, alarms };
         let mut grown = Vec::new();
         let adoption = keys.adopt_once(now).await?;
+        keys.mark_secrets().await?;
         if is_first {
             // The first key and its spare.
             for _ in 0..2 {
@@ -234,7 +239,8 @@ impl Keys {
             let id = sealed_under(sealed).filter(|id| *id != newest);
             id.map(str::to_owned)
         };
-        let (stored, _) = authentic::examine(self.vault.sealing(), self.store.load_all().await?);
+        let rows = self.store.load_all(|key| self.is_authentic(key)).await?;
+        let (stored, _) = authentic::examine(self.vault.sealing(), rows);
         for stored in stored {
             let (sealed, tag) = (&stored.private_key, stored.tag.as_deref().unwrap_or_default());
             let ids = [old_id(sealed), old_id(tag)];
@@ -266,42 +272,6 @@ impl Keys {
         no_longer_needed.sort();
         no_longer_needed.dedup();
         Ok(Rewrapped { sealed_under: newest.to_owned(), rewrapped, no_longer_needed })
-    }
-
-    /// The key that tags refresh tokens, made on first use and kept sealed.
-    pub async fn refresh_token_key(
-        &self,
-        random: &Random,
-        now: Timestamp,
-    ) -> Result<Secret<Vec<u8>>, KeysError> {
-        self.sealed_secret(REFRESH_TOKEN_KEY, random, now).await
-    }
-
-    /// The key that mailed tokens are made with, made on first use and kept sealed.
-    pub async fn mailed_token_key(
-        &self,
-        random: &Random,
-        now: Timestamp,
-    ) -> Result<Secret<Vec<u8>>, KeysError> {
-        self.sealed_secret(MAILED_TOKEN_KEY, random, now).await
-    }
-
-    async fn sealed_secret(
-        &self,
-        name: &str,
-        random: &Random,
-        now: Timestamp,
-    ) -> Result<Secret<Vec<u8>>, KeysError> {
-        if self.store.find_secret(name).await?.is_none() {
-            let key = Secret::new(random.bytes::<32>());
-            let sealed = self.vault.seal(key.expose(), name);
-            match self.store.create_secret(name, &sealed, now).await {
-                Ok(()) | Err(StorageError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let sealed = self.store.find_secret(name).await?.unwrap_or_default();
-        self.vault.unseal(&sealed, name)
     }
 }
 

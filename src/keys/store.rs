@@ -2,12 +2,26 @@
 //! authenticates each row. The keys of an algorithm change together or not at all, and only from the
 //! version that was read. Nothing here checks a tag: rows are claims until [`super::tag`] has.
 
+/// A query for whole keys, with its condition.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT kid, algorithm, public_key, sealed_private_key, created_at, activates_at, \
+             deactivates_at, retires_at, revoked_at, tag FROM signing_keys ",
+            $condition
+        )
+    };
+}
+
+mod load;
 mod sealed;
 
 use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
+
+use load::{PAGE, next_page};
 
 use super::algorithm::Algorithm;
 use super::chain::Owed;
@@ -16,9 +30,6 @@ use super::{KeyError, PublicKey};
 use crate::fault;
 use crate::storage::{Db, Statement, StorageError, Transaction};
 use crate::time::Timestamp;
-
-/// More rows than this are never loaded; what is left out is the oldest.
-const MOST_KEYS: i64 = 500;
 
 /// A signing key as it is stored.
 #[derive(Clone, Debug)]
@@ -68,8 +79,8 @@ pub struct Change<'a> {
     pub changed: Vec<StoredKey>,
     /// A key that is added.
     pub added: Option<StoredKey>,
-    /// The names of rows that do not count, since they do not verify.
-    pub ignored: &'a [String],
+    /// Which rows do not count, since they do not verify.
+    pub ignores: &'a (dyn Fn(&StoredKey) -> bool + Sync),
     /// The handover that a revocation asked for, as it is from now on.
     pub owed: Option<Owed>,
 }
@@ -98,40 +109,16 @@ pub struct KeyStore {
     db: Db,
 }
 
-/// A query for whole keys, with its condition.
-macro_rules! select {
-    ($condition:literal) => {
-        concat!(
-            "SELECT kid, algorithm, public_key, sealed_private_key, created_at, activates_at, \
-             deactivates_at, retires_at, revoked_at, tag FROM signing_keys ",
-            $condition
-        )
-    };
-}
-
 impl KeyStore {
     /// A store on `db`.
     pub fn new(db: Db) -> Self {
         Self { db }
     }
 
-    /// All keys, newest first.
-    pub async fn load_all(&self) -> Result<Rows, StorageError> {
-        let query = sqlx::query(select!("ORDER BY activates_at DESC, created_at DESC LIMIT $1"))
-            .bind(MOST_KEYS);
-        Ok(Rows::of(&self.db.fetch_all(query).await?))
-    }
-
-    /// The keys that are not retired at `now`, newest first. A revoked one is not among them,
-    /// however far behind the clock is.
-    pub async fn load_published(&self, now: Timestamp) -> Result<Rows, StorageError> {
-        let query = sqlx::query(select!(
-            "WHERE (retires_at IS NULL OR retires_at > $1) AND revoked_at IS NULL \
-             ORDER BY activates_at DESC, created_at DESC LIMIT $2"
-        ))
-        .bind(now.as_unix())
-        .bind(MOST_KEYS);
-        Ok(Rows::of(&self.db.fetch_all(query).await?))
+    /// Whether there is no row at all.
+    pub async fn is_empty(&self) -> Result<bool, StorageError> {
+        let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
+        Ok(self.db.fetch_optional(query).await?.is_none())
     }
 
     /// The key named `kid`.
@@ -267,16 +254,19 @@ async fn check_last(
     transaction: &mut Transaction<'_>,
     change: &Change<'_>,
 ) -> Result<(), StorageError> {
-    let last = sqlx::query(
-        "SELECT kid FROM signing_keys \
-         WHERE algorithm = $1 AND deactivates_at IS NULL AND revoked_at IS NULL LIMIT $2",
-    )
-    .bind(change.algorithm.as_str())
-    .bind(MOST_KEYS);
-    let mut count = 0;
-    for row in last.fetch_all(&mut **transaction).await? {
-        let kid: String = row.try_get("kid")?;
-        count += usize::from(!change.ignored.contains(&kid));
+    let (mut count, mut after) = (0, Some(String::new()));
+    while let Some(last) = after {
+        // What has no tag is nobody's key.
+        let page = sqlx::query(select!(
+            "WHERE kid > $1 AND algorithm = $2 AND deactivates_at IS NULL AND revoked_at IS NULL \
+             AND tag IS NOT NULL ORDER BY kid LIMIT $3"
+        ))
+        .bind(last)
+        .bind(change.algorithm.as_str())
+        .bind(PAGE);
+        let rows = page.fetch_all(&mut **transaction).await?;
+        after = next_page(&rows);
+        count += Rows::of(&rows).keys.iter().filter(|key| !(change.ignores)(key)).count();
     }
     if count <= 1 { Ok(()) } else { Err(StorageError::Conflict) }
 }
@@ -284,13 +274,16 @@ async fn check_last(
 fn update(key: &StoredKey) -> Statement<'_> {
     sqlx::query(
         "UPDATE signing_keys SET activates_at = $1, deactivates_at = $2, retires_at = $3, \
-         revoked_at = $4, tag = $5 WHERE kid = $6",
+         revoked_at = $4, tag = $5, sealed_private_key = CASE WHEN $6 = '' THEN '' \
+         ELSE sealed_private_key END WHERE kid = $7",
     )
     .bind(key.times.activates_at.as_unix())
     .bind(key.times.deactivates_at.map(Timestamp::as_unix))
     .bind(key.times.retires_at.map(Timestamp::as_unix))
     .bind(key.revoked_at.map(Timestamp::as_unix))
     .bind(key.tag.as_deref())
+    // One that only verifies from now on has no private part.
+    .bind(key.private_key.as_str())
     .bind(key.kid.as_str())
 }
 
@@ -313,11 +306,6 @@ fn insert(key: &StoredKey) -> Statement<'_> {
 }
 
 impl Rows {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.unreadable.is_empty()
-    }
-
     /// One row that makes no sense must not hide the others.
     fn of(rows: &[AnyRow]) -> Self {
         let mut all = Self::default();

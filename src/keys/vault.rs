@@ -117,6 +117,11 @@ impl Vault {
         self.document(stored).is_ok_and(|document| mark::is_set(document.expose()))
     }
 
+    /// Whether the sealed private part opens; `false` for one that is elsewhere.
+    pub(super) fn opens(&self, stored: &StoredKey) -> bool {
+        self.document(stored).is_ok()
+    }
+
     fn document(&self, stored: &StoredKey) -> Result<Secret<Vec<u8>>, KeysError> {
         let opened = self.sealing.open(&stored.private_key, &stored.public()?.thumbprint());
         opened.map_err(|error| KeysError::Sealed(stored.kid.clone(), error))

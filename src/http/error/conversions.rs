@@ -179,6 +179,7 @@ impl From<KeysError> for Problem {
             #[cfg(feature = "pkcs11")]
             KeysError::Token(_) => Self::unavailable(UNAVAILABLE).because(&error),
             KeysError::Sealed(..)
+            | KeysError::Undecided(_)
             | KeysError::Unverified(..)
             | KeysError::NoToken(_)
             | KeysError::Key(_)

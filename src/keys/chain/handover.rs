@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::{Chain, Handover, LONGEST_WAIT, Link, Refusal, Rules};
+use super::lead::LONGEST_WAIT;
+use super::{Chain, Handover, Link, Refusal, Rules};
 use crate::keys::rotation::{NOT_PLANNED, State, Times};
 use crate::time::Timestamp;
 
@@ -24,7 +25,17 @@ pub struct Owed {
     pub lead: Option<Duration>,
 }
 
+/// The clock of who revoked may be ahead by so much.
+const LEEWAY: Duration = Duration::from_secs(60);
+
 impl Owed {
+    /// The same within what a revocation can have asked for by `now`: whoever writes the database could
+    /// otherwise put the handover off for ever.
+    pub fn bounded(self, now: Timestamp) -> Self {
+        let lead = self.lead.map(|lead| lead.min(LONGEST_WAIT));
+        Self { since: self.since.clamp(Timestamp::from_unix(0), now.plus(LEEWAY)), lead }
+    }
+
     /// Whether the key was published after the revocation.
     fn is_met_by(&self, link: &Link) -> bool {
         link.times.created_at > self.since

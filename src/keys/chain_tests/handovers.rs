@@ -121,3 +121,27 @@ fn a_rotation_leaves_a_handover_that_comes_before_it() {
     // Before the next spare is made.
     assert_eq!(rotate("b 0 10..47, n 12 47..", Usual), Err(Refusal::UnderWay(at(47))));
 }
+
+#[test]
+fn a_key_of_a_clock_that_is_ahead_is_published_as_long_as_any_other() {
+    // Made within the second of the revocation, so its publication counts from the next.
+    let rotate = |lead| {
+        let mut chain = chain("b 0 10..121, n 21 121..*, c 13 *..", 20)
+            .owing(Some(Owed { since: at(20), lead: None }));
+        chain.rotate(lead, &RULES, at(20)).map(|_| shown(&chain))
+    };
+    assert_eq!(rotate(Usual), Err(Refusal::UnderWay(at(121))));
+    let sooner = Ok("b 0 10..61, n 21 61..*, c 13 *..".into());
+    assert_eq!(rotate(Shortened(seconds(40))), sooner);
+}
+
+#[test]
+fn what_is_stored_of_a_handover_is_bounded() {
+    let owed = |since, lead: u64| Owed { since: at(since), lead: Some(seconds(lead)) };
+    let days_90 = DAYS_90.as_secs();
+    assert_eq!(owed(90, 35).bounded(at(100)), owed(90, 35));
+    assert_eq!(owed(160, days_90).bounded(at(100)), owed(160, days_90));
+    assert_eq!(owed(9_999_999_999, days_90 + 1).bounded(at(100)), owed(160, days_90));
+    assert_eq!(owed(i64::MAX, u64::MAX).bounded(at(100)), owed(160, days_90));
+    assert_eq!(owed(i64::MIN, 0).bounded(at(100)), owed(0, 0));
+}

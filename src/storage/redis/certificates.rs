@@ -29,9 +29,7 @@ impl Certificates {
     pub fn with_client(self, client: &Path, key: &Path) -> Result<Self, (bool, String)> {
         let client = read_certificates(client).map_err(|error| (false, error))?;
         let key = read(key).map_err(|error| (true, error))?;
-        if PrivateKeyDer::from_pem_slice(&key).is_err() {
-            return Err((true, "must name a PEM file with an unencrypted private key".into()));
-        }
+        check_key(&key).map_err(|error| (true, error.to_owned()))?;
         Ok(Self { client: Some((client, Secret::new(key))), ..self })
     }
 
@@ -82,5 +80,41 @@ fn read_certificates(file: &Path) -> Result<Vec<u8>, String> {
     match count {
         0 => Err(format!("names {}, which holds no certificate in PEM form", file.display())),
         _ => Ok(text),
+    }
+}
+
+/// The one private key of a file: the library would take the first of several.
+fn check_key(text: &[u8]) -> Result<(), &'static str> {
+    let begins_key = |line: &&[u8]| {
+        let line = line.trim_ascii();
+        line.starts_with(b"-----BEGIN ") && line.ends_with(b"PRIVATE KEY-----")
+    };
+    let lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    if lines.filter(begins_key).count() > 1 {
+        return Err(
+            "must name a PEM file with one private key, and this one holds several: leave \
+                    out those that are not meant",
+        );
+    }
+    PrivateKeyDer::from_pem_slice(text)
+        .map(drop)
+        .map_err(|_| "must name a PEM file with an unencrypted private key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_of_several_private_keys_is_meant_is_not_guessed() {
+        let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        let [certificate, key] = ["CERTIFICATE", "PRIVATE KEY"].map(block);
+        check_key(format!("{certificate}{key}{certificate}").as_bytes()).unwrap();
+        let [rsa, encrypted] = ["RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"].map(block);
+        for second in [key.clone(), key.replace('\n', "\r\n"), rsa, encrypted] {
+            let error = check_key(format!("{key}{certificate}{second}").as_bytes()).unwrap_err();
+            assert!(error.contains("several"), "{error}");
+        }
+        assert!(check_key(certificate.as_bytes()).unwrap_err().contains("unencrypted"));
     }
 }
