@@ -17,7 +17,7 @@ impl Postman {
     /// Sorts what waits for it, up to a bound; returns whether there may be more.
     pub async fn sort(&self, now: Timestamp) -> Result<bool, StorageError> {
         let rows = self.outbox.unsorted(BATCH).await?;
-        let known = self.remove_those_for_nobody(&rows).await?;
+        let known = self.remove_those_for_nobody(&rows, now).await?;
         for asked in known {
             match self.sort_one(asked, now).await {
                 Err(error @ StorageError::Unavailable(_)) => return Err(error),
@@ -32,32 +32,38 @@ impl Postman {
         Ok(i64::try_from(rows.len()).is_ok_and(|sorted| sorted == BATCH))
     }
 
-    /// Removes those of `rows` that ask for mail to an address without an account, all in one
-    /// statement: anybody can ask for many of them, and nobody's mail is to wait for that. Returns
+    /// Removes those of `rows` that ask for mail to an address without an account or a sign-up, all in
+    /// one statement: anybody can ask for many of them, and nobody's mail is to wait for that. Returns
     /// the others.
     async fn remove_those_for_nobody<'a>(
         &self,
         rows: &'a [Waiting],
+        now: Timestamp,
     ) -> Result<Vec<&'a Waiting>, StorageError> {
-        let key_of = |asked: &Waiting| email::key_of(&asked.recipient);
-        let keys: Vec<_> =
-            rows.iter().filter(|asked| asked.user_id.is_none()).map(key_of).collect();
-        let known = self.users.known_email_keys(&keys).await?;
-        let (others, for_nobody): (Vec<_>, Vec<_>) = rows
-            .iter()
-            .partition(|asked| asked.user_id.is_some() || known.contains(&key_of(asked)));
+        let keys_of = |asked: &Waiting| match asked.user_id {
+            Some(_) => Vec::new(),
+            None => email::stored_keys(&asked.recipient),
+        };
+        let keys: Vec<_> = rows.iter().flat_map(keys_of).collect();
+        let known = self.users.known_email_keys(&keys, now).await?;
+        let is_for_somebody = |asked: &&Waiting| {
+            asked.user_id.is_some() || keys_of(asked).iter().any(|key| known.contains(key))
+        };
+        let (others, for_nobody): (Vec<_>, Vec<_>) = rows.iter().partition(is_for_somebody);
         let ids: Vec<_> = for_nobody.iter().map(|asked| asked.id).collect();
         self.outbox.remove_unsorted(&ids).await?;
         Ok(others)
     }
 
     async fn sort_one(&self, asked: &Waiting, now: Timestamp) -> Result<(), StorageError> {
-        match self.letter_for(asked, now).await? {
-            Some(letter) if self.is_due(&letter, now).await? => {
-                self.outbox.set_sorted(&letter.entry, now).await
+        let mut next = self.letter_for(asked, now).await?;
+        while let Some(letter) = next {
+            if self.is_due(&letter, now).await? {
+                return self.outbox.set_sorted(&letter.entry, now).await;
             }
-            _ => self.outbox.remove(asked.id).await.map(drop),
+            next = letter.instead();
         }
+        self.outbox.remove(asked.id).await.map(drop)
     }
 
     /// Whether nothing that says the same waits already, and nobody gets too many.
@@ -177,6 +183,16 @@ struct ToSend {
 impl ToSend {
     fn new(entry: Entry, subjects: Vec<String>) -> Self {
         Self { counted_as: entry.kind, entry, subjects }
+    }
+
+    /// What is sent where there were too many of these. Of sign-ups that is a token for none of them
+    /// more than for another, as the address's owner could ask for one: whoever was kept from their
+    /// own by a stranger's sign-ups proves theirs by it. It counts as what they would ask for, so that
+    /// where it is not due either, such tokens have just been sent.
+    fn instead(self) -> Option<Self> {
+        let is_of_signup = self.entry.kind == Kind::SignUp && self.entry.user_id.is_some();
+        let entry = Entry { user_id: None, ..self.entry };
+        is_of_signup.then_some(Self { entry, counted_as: Kind::Verification, ..self })
     }
 }
 
