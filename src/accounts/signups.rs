@@ -21,7 +21,7 @@ pub struct NewSignup {
     pub password_hash: Secret<String>,
     /// The fingerprint of the signup token.
     pub fingerprint: Fingerprint,
-    /// When a token that is mailed for it has expired at the latest.
+    /// When it is forgotten: when the first token that is mailed for it has expired at the latest.
     pub expires_at: Timestamp,
 }
 

@@ -138,7 +138,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// How long a sign-up may have to wait for its proof, from when it is made: its mail may come late.
+    /// How long a sign-up waits for its proof, from when it is made: its mail may come late.
     pub fn pending_lifetime(&self) -> Duration {
         self.give_up_after + self.verification_lifetime
     }

@@ -25,7 +25,7 @@ pub struct PendingSignup {
     pub password_hash: Secret<String>,
     /// The fingerprint of the signup token.
     pub fingerprint: Fingerprint,
-    /// When it is forgotten.
+    /// When it is forgotten; set once, as it is made, for free and taken addresses alike.
     pub expires_at: Timestamp,
 }
 

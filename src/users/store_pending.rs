@@ -102,49 +102,29 @@ impl UserStore {
     }
 
     /// Makes the token of `fingerprint` good, from now until it expires; once more where its message
-    /// is sent again. The sign-ups that it can prove expire with it. `false` when it was used, or its
-    /// message is gone.
+    /// is sent again. It changes nothing about the sign-ups that it can prove: those of a taken address,
+    /// which nothing is sent for, are to last as long. `false` when it was used, or its message is gone.
     pub async fn issue_pending_token(
         &self,
         token: &PendingToken,
         fingerprint: &Fingerprint,
     ) -> Result<bool, StorageError> {
-        let key = email::key_of(&token.email);
-        self.db
-            .write(async |transaction| {
-                let insert = sqlx::query(
-                    "INSERT INTO pending_tokens (id, fingerprint, purpose, signup_id, email, \
-                     email_key, expires_at, used_at) \
-                     SELECT $1, $2, $3, CAST($4 AS TEXT), $5, $6, $7, NULL \
-                     WHERE EXISTS (SELECT 1 FROM mail_outbox WHERE id = $1) \
-                     ON CONFLICT (id) DO UPDATE SET expires_at = $7 \
-                     WHERE pending_tokens.used_at IS NULL",
-                )
-                .bind(token.id.to_string())
-                .bind(fingerprint.to_string())
-                .bind(token.purpose.as_str())
-                .bind(token.signup_id.map(|id| id.to_string()))
-                .bind(token.email.clone())
-                .bind(key.clone())
-                .bind(token.expires_at.as_unix());
-                if insert.execute(&mut **transaction).await?.rows_affected() == 0 {
-                    return Ok(false);
-                }
-                let update = match token.signup_id {
-                    Some(id) => {
-                        sqlx::query("UPDATE pending_signups SET expires_at = $2 WHERE id = $1")
-                            .bind(id.to_string())
-                    }
-                    None => sqlx::query(
-                        "UPDATE pending_signups SET expires_at = $2 \
-                         WHERE email_key = $1 AND expires_at < $2",
-                    )
-                    .bind(key.clone()),
-                };
-                update.bind(token.expires_at.as_unix()).execute(&mut **transaction).await?;
-                Ok(true)
-            })
-            .await
+        let insert = sqlx::query(
+            "INSERT INTO pending_tokens (id, fingerprint, purpose, signup_id, email, \
+             email_key, expires_at, used_at) \
+             SELECT $1, $2, $3, CAST($4 AS TEXT), $5, $6, $7, NULL \
+             WHERE EXISTS (SELECT 1 FROM mail_outbox WHERE id = $1) \
+             ON CONFLICT (id) DO UPDATE SET expires_at = $7 \
+             WHERE pending_tokens.used_at IS NULL",
+        )
+        .bind(token.id.to_string())
+        .bind(fingerprint.to_string())
+        .bind(token.purpose.as_str())
+        .bind(token.signup_id.map(|id| id.to_string()))
+        .bind(token.email.clone())
+        .bind(email::key_of(&token.email))
+        .bind(token.expires_at.as_unix());
+        Ok(self.db.execute(insert).await? > 0)
     }
 
     /// The token of this fingerprint, if it is good now.
