@@ -198,7 +198,8 @@ impl UserStore {
     }
 
     /// Sets a new password hash of `user` and ends all sessions; the address that `token` was mailed to
-    /// is proven by the way. `false` when the user has another address by now, has ended all sessions
+    /// is proven by the way. Where it was not before, the display name goes: a stranger may have chosen
+    /// it. `false` when the user has another address by now, has ended all sessions
     /// since the token was asked for, is disabled or gone.
     pub async fn reset_password_in(
         &self,
@@ -210,6 +211,7 @@ impl UserStore {
     ) -> Result<bool, StorageError> {
         let update = sqlx::query(
             "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
+             name = CASE WHEN email_verified_at IS NULL THEN NULL ELSE name END, \
              email_verified_at = COALESCE(email_verified_at, $3), updated_at = $3, \
              version = version + 1 \
              WHERE id = $1 AND email_key = $4 AND session_epoch = $5 AND disabled_at IS NULL",
