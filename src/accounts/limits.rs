@@ -63,10 +63,24 @@ impl AccountLimits {
         self.record_refusal(result, Kind::OwnChangesLimited, Actor::User(id), origin, now).await
     }
 
+    /// Counts a change that the user `id` has confirmed by the present password, or refuses it with
+    /// the time to come back. Apart from [other changes](Self::admit_own_change): whoever has stolen a
+    /// token makes as many of those as may be made, and must not keep the owner from these.
+    pub async fn admit_confirmed_change(
+        &self,
+        id: Uuid,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), AttemptError> {
+        let result = self.limits.confirmed_changes.take_by_user(id, now).await;
+        self.record_refusal(result, Kind::OwnChangesLimited, Actor::User(id), origin, now).await
+    }
+
     /// The numbers of refused sign-ups, mails and own changes.
     pub fn limited(&self) -> [u64; 3] {
-        let Limits { sign_ups, mails, own_changes } = &self.limits;
-        [sign_ups.limited(), mails.limited(), own_changes.limited()]
+        let Limits { sign_ups, mails, own_changes, confirmed_changes } = &self.limits;
+        let own_changes = own_changes.limited() + confirmed_changes.limited();
+        [sign_ups.limited(), mails.limited(), own_changes]
     }
 
     async fn record_refusal(

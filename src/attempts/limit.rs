@@ -58,6 +58,8 @@ pub struct Limits {
     pub mails: Limit,
     /// Changes of one's own account, by user.
     pub own_changes: Limit,
+    /// Those of them that need the present password, which a stolen token does not use up.
+    pub confirmed_changes: Limit,
 }
 
 impl Limits {
@@ -87,6 +89,7 @@ impl Limits {
             sign_ups: limit('s', sign_ups),
             mails: limit('m', mails),
             own_changes: limit('o', LimitPolicy::of_own_changes()),
+            confirmed_changes: limit('p', LimitPolicy::of_own_changes()),
         }
     }
 }

@@ -166,7 +166,7 @@ pub async fn ask_change(
     }
     fields.finish()?;
     if let Some(email) = email {
-        app.account_limits.admit_own_change(user.id, &origin, now).await?;
+        app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
         let ask = async move {
             let by = By { actor: Actor::User(user.id), origin: &origin };
             app.accounts.ask_email_change(&user, &email, by, now).await

@@ -142,6 +142,10 @@ async fn networks_users_and_limits_are_counted_apart(pair: &Pair) {
         assert!(matches!(refused, Err(AttemptError::Limited(_))), "{now}: {refused:?}");
     }
     changes.take_by_user(bob, at(0)).await.unwrap();
+    for _ in 0..OWN_CHANGES {
+        pair.one.confirmed_changes.take_by_user(ann, at(0)).await.unwrap();
+    }
+    assert!(pair.other.confirmed_changes.take_by_user(ann, at(0)).await.is_err());
     changes.take_by_user(ann, at(61)).await.unwrap();
     assert!(changes.take_by_user(ann, at(61)).await.is_err());
 }
