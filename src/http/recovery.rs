@@ -4,6 +4,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
+use super::account::closed;
 use super::email::{AcceptedBody, AddressBody, NOT_GOOD, accepted, address, check_mail_is_on};
 use super::error::Problem;
 use super::extract::{self, Fields};
@@ -67,6 +68,8 @@ pub struct PasswordResetBody {
     responses(
         (status = 204, description = "Set; sign in with it"),
         (status = 400, description = "The token is not good, or the password may not be chosen"),
+        (status = 403, description = "It is of a sign-up, and sign-up is closed (`signup.enabled`) by \
+            now. The token stays good"),
         (status = 404, description = "This service sends no mail"),
     )
 )]
@@ -93,6 +96,9 @@ pub async fn reset(
         fields.reject("password", problem);
     }
     if let (Some(found), Some(password), false) = (found, password, fields.has_errors()) {
+        if matches!(found, Resettable::SignUp(_)) && !app.config.signup_enabled {
+            return Err(closed());
+        }
         let hash = app.authorization_server.hashing.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         let reset = async move {

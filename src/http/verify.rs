@@ -7,7 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::account::is_present_password;
+use super::account::{closed, is_present_password};
 use super::email::{NOT_GOOD, check_mail_is_on};
 use super::error::Problem;
 use super::extract::{self, Fields};
@@ -66,6 +66,8 @@ enum Evidence {
     responses(
         (status = 204, description = "It is proven"),
         (status = 400, description = "The token is not good, or what is beside it"),
+        (status = 403, description = "It is of a sign-up, and sign-up is closed (`signup.enabled`) by \
+            now. The token stays good"),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
@@ -89,6 +91,9 @@ pub async fn verify(
         fields.reject("token", NOT_GOOD);
     }
     if let (Some(found), false) = (found, fields.has_errors()) {
+        if matches!(found, Provable::SignUp(..)) && !app.config.signup_enabled {
+            return Err(closed());
+        }
         let origin = extract::origin(&request, &app);
         let voucher = match evidence {
             Some(evidence) => vouch(&app, &mut fields, &found, evidence, &origin, now).await?,
@@ -176,21 +181,20 @@ async fn vouch(
             }
             ("password", "is not the present password")
         }
-        (Evidence::Password(password), Provable::SignUp(_, signups)) => match signups.first() {
-            Some(signup) => {
-                let (app, signup, origin) = (app.clone(), signup.clone(), origin.clone());
-                let check = async move {
-                    let server = &app.authorization_server;
-                    let right = server.check_signup_password(&signup, password, &origin, now);
-                    right.await.map(|right| right.then_some(signup))
-                };
-                if let Some(signup) = to_the_end(check).await? {
-                    return Ok(Some(Voucher::SignUp(signup)));
-                }
-                ("password", "is not the password of the sign-up that the mail was sent for")
+        (Evidence::Password(_), Provable::SignUp(_, signups)) if signups.is_empty() => {
+            ("password", "is of a sign-up that is gone: give a new_password instead")
+        }
+        (Evidence::Password(password), Provable::SignUp(_, signups)) => {
+            let (app, signups, origin) = (app.clone(), signups.clone(), origin.clone());
+            let check = async move {
+                let server = &app.authorization_server;
+                server.check_signup_password(&signups, password, &origin, now).await
+            };
+            if let Some(signup) = to_the_end(check).await? {
+                return Ok(Some(Voucher::SignUp(signup)));
             }
-            None => ("password", "is of a sign-up that is gone: give a new_password instead"),
-        },
+            ("password", "is not the password of a sign-up that the mail can prove")
+        }
         (Evidence::NewPassword(_), Provable::Change(..)) => (
             "new_password",
             "does not count for a change of address: sign in, or give the password",

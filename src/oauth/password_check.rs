@@ -7,7 +7,7 @@ use crate::attempts::{AttemptError, Limited, Outcome};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
-use crate::users::{HashingError, Password, PendingSignup, User, Verdict, email};
+use crate::users::{HashingError, MAX_PENDING, Password, PendingSignup, User, Verdict, email};
 
 /// Why a password was not checked.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +33,13 @@ pub(super) struct LoginCheck {
     pub awaits_proof: bool,
 }
 
-fn outcome(verdict: Verdict) -> Outcome {
+/// What an attempt comes to by what the password is to the account, whatever else it is: whatever
+/// else goes wrong once that is known, the guess was made.
+fn outcome(verdict: Result<Verdict, &CheckError>) -> Outcome {
     match verdict {
-        Verdict::Wrong => Outcome::Failed,
-        Verdict::Right | Verdict::RightButOutdated => Outcome::Succeeded,
+        Ok(Verdict::Wrong) => Outcome::Failed,
+        Ok(Verdict::Right | Verdict::RightButOutdated) => Outcome::Succeeded,
+        Err(_) => Outcome::NotMade,
     }
 }
 
@@ -51,8 +54,8 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<(Option<User>, Verdict), CheckError> {
         let check = async {
-            let (user, verdict) = self.compare(login, password).await?;
-            Ok(((user, verdict), outcome(verdict)))
+            let compared = self.compare(login, password).await;
+            (outcome(compared.as_ref().map(|(_, verdict)| *verdict)), compared)
         };
         self.within_limits(login, check, origin, now).await
     }
@@ -60,7 +63,8 @@ impl AuthorizationServer {
     /// Checks a password at login. Where addresses have to be proven, a password that is not the
     /// user's may be that of a sign-up which waits for the proof. That is looked at for every wrong
     /// password, whether there is a user, a sign-up, both or neither, so that time tells nothing; and
-    /// since a sign-up is kept for a taken address too, neither does the answer.
+    /// since a sign-up is kept for a taken address too, neither does the answer. It counts as a wrong
+    /// guess all the same: anybody can sign up anybody's address with the password that they guess.
     pub(super) async fn check_login(
         &self,
         login: &str,
@@ -69,13 +73,19 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<LoginCheck, CheckError> {
         let check = async {
-            let (user, verdict) = self.compare(login, password.clone()).await?;
-            let awaits_proof = verdict == Verdict::Wrong
-                && self.requires_verified_email
-                && self.is_of_signup(login, password, now).await?;
-            // It is no wrong guess, and no right one either, which would make up for wrong ones.
-            let outcome = if awaits_proof { Outcome::NotMade } else { outcome(verdict) };
-            Ok((LoginCheck { user, verdict, awaits_proof }, outcome))
+            let (user, verdict) = match self.compare(login, password.clone()).await {
+                Ok(compared) => compared,
+                Err(error) => return (Outcome::NotMade, Err(error)),
+            };
+            let awaits_proof = match verdict {
+                Verdict::Wrong if self.requires_verified_email => {
+                    self.is_of_signup(login, password, now).await
+                }
+                _ => Ok(false),
+            };
+            let checked =
+                awaits_proof.map(|awaits_proof| LoginCheck { user, verdict, awaits_proof });
+            (outcome(Ok(verdict)), checked)
         };
         self.within_limits(login, check, origin, now).await
     }
@@ -92,33 +102,41 @@ impl AuthorizationServer {
         Ok(self.hashing.verify(password, stored.as_ref()).await? != Verdict::Wrong)
     }
 
-    /// Checks the password of a sign-up that waits for the proof of its address, within the limits
-    /// for that address. Not to be cut off.
+    /// Which of `signups`, all of one address, `password` is that of. Within the limits for that
+    /// address, as one attempt: there are at most [`MAX_PENDING`] of them, one hash each, and one
+    /// after the other, so that they hold one place of the queue. Not to be cut off.
     pub async fn check_signup_password(
         &self,
-        signup: &PendingSignup,
+        signups: &[PendingSignup],
         password: Password,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<bool, CheckError> {
+    ) -> Result<Option<PendingSignup>, CheckError> {
+        let Some(newest) = signups.first() else { return Ok(None) };
         let check = async {
-            let verdict = self.hashing.verify(password, Some(&signup.password_hash)).await?;
-            let outcome = match verdict {
-                Verdict::Wrong => Outcome::Failed,
-                // There is no account yet whose wrong guesses this could make up for.
-                Verdict::Right | Verdict::RightButOutdated => Outcome::NotMade,
-            };
-            Ok((verdict != Verdict::Wrong, outcome))
+            let mut outcome = Outcome::NotMade;
+            for signup in signups.iter().take(MAX_PENDING) {
+                match self.hashing.verify(password.clone(), Some(&signup.password_hash)).await {
+                    Ok(Verdict::Wrong) => outcome = Outcome::Failed,
+                    // There is no account yet whose wrong guesses this could make up for, nor one
+                    // that it could be a guess at.
+                    Ok(Verdict::Right | Verdict::RightButOutdated) => {
+                        return (Outcome::NotMade, Ok(Some(signup.clone())));
+                    }
+                    Err(error) => return (outcome, Err(error.into())),
+                }
+            }
+            (outcome, Ok(None))
         };
-        self.within_limits(&signup.email, check, origin, now).await
+        self.within_limits(&newest.email, check, origin, now).await
     }
 
     /// Makes `check` within the limits on guessing for a login name, whatever form it is in, and
-    /// settles the attempt by the outcome that it returns beside its result.
+    /// settles the attempt by the outcome that it returns beside its result, be that an error.
     async fn within_limits<T>(
         &self,
         login: &str,
-        check: impl Future<Output = Result<(T, Outcome), CheckError>>,
+        check: impl Future<Output = (Outcome, Result<T, CheckError>)>,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<T, CheckError> {
@@ -135,10 +153,9 @@ impl AuthorizationServer {
                 return Err(CheckError::Limited(limited));
             }
         };
-        let checked = check.await;
-        let outcome = checked.as_ref().map_or(Outcome::NotMade, |(_, outcome)| *outcome);
+        let (outcome, checked) = check.await;
         let settled = self.attempts.settle(attempt, outcome).await;
-        let (result, _) = checked?;
+        let result = checked?;
         settled?;
         Ok(result)
     }

@@ -24,7 +24,7 @@ pub use hashing::{Hashing, HashingError};
 pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
 pub use metadata::{Metadata, check_metadata};
 pub use password::{Password, Verdict};
-pub use pending::{PendingSignup, PendingToken};
+pub use pending::{MAX_PENDING, PendingSignup, PendingToken};
 pub use store::UserStore;
 pub use store_details::Replaced;
 

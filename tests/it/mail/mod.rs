@@ -8,6 +8,7 @@ mod pending;
 mod proofs;
 pub mod server;
 mod settings;
+mod strangers;
 mod tokens;
 
 use std::time::Duration;
