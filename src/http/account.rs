@@ -108,7 +108,7 @@ pub async fn signup(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     if !app.config.signup_enabled {
-        return Err(closed());
+        return Err(Problem::new(StatusCode::FORBIDDEN, "sign-up is closed"));
     }
     let mut fields = Fields::read(&request, payload).await?;
     let address = fields.required("email");
@@ -167,11 +167,6 @@ pub async fn signup(
 
 fn new_account(email: Email, name: Option<String>, password_hash: Secret<String>) -> NewAccount {
     NewAccount { email, name, password_hash, roles: Vec::new(), email_verified: false }
-}
-
-/// Sign-up is closed, also to sign-ups that wait for the proof of their address.
-pub(super) fn closed() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "sign-up is closed")
 }
 
 fn taken() -> Problem {

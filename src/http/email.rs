@@ -23,6 +23,10 @@ use crate::users::Email;
 /// What is wrong with a token that is not good, for whatever reason.
 pub(super) const NOT_GOOD: &str = "is not valid, was used, or has expired";
 
+/// What is wrong with the token of a sign-up while there is to be no new account.
+pub(super) const CLOSED: &str =
+    "is of a sign-up, and sign-up is closed by now; the token stays good";
+
 /// What was accepted.
 #[derive(Serialize, ToSchema)]
 pub struct AcceptedBody {

@@ -4,8 +4,9 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::account::closed;
-use super::email::{AcceptedBody, AddressBody, NOT_GOOD, accepted, address, check_mail_is_on};
+use super::email::{
+    AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, address, check_mail_is_on,
+};
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
@@ -68,8 +69,6 @@ pub struct PasswordResetBody {
     responses(
         (status = 204, description = "Set; sign in with it"),
         (status = 400, description = "The token is not good, or the password may not be chosen"),
-        (status = 403, description = "It is of a sign-up, and sign-up is closed (`signup.enabled`) by \
-            now. The token stays good"),
         (status = 404, description = "This service sends no mail"),
     )
 )]
@@ -89,6 +88,9 @@ pub async fn reset(
     if token.is_some() && found.is_none() {
         fields.reject("token", NOT_GOOD);
     }
+    if matches!(found, Some(Resettable::SignUp(_))) && !app.config.signup_enabled {
+        fields.reject("token", CLOSED);
+    }
     let login = found.as_ref().map_or("", Resettable::email);
     if let Some(password) = &password
         && let Err(problem) = password.check_new(login)
@@ -96,9 +98,6 @@ pub async fn reset(
         fields.reject("password", problem);
     }
     if let (Some(found), Some(password), false) = (found, password, fields.has_errors()) {
-        if matches!(found, Resettable::SignUp(_)) && !app.config.signup_enabled {
-            return Err(closed());
-        }
         let hash = app.authorization_server.hashing.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         let reset = async move {

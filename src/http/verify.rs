@@ -7,8 +7,8 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::account::{closed, is_present_password};
-use super::email::{NOT_GOOD, check_mail_is_on};
+use super::account::is_present_password;
+use super::email::{CLOSED, NOT_GOOD, check_mail_is_on};
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
@@ -66,8 +66,6 @@ enum Evidence {
     responses(
         (status = 204, description = "It is proven"),
         (status = 400, description = "The token is not good, or what is beside it"),
-        (status = 403, description = "It is of a sign-up, and sign-up is closed (`signup.enabled`) by \
-            now. The token stays good"),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
@@ -90,10 +88,10 @@ pub async fn verify(
     if token.is_some() && found.is_none() {
         fields.reject("token", NOT_GOOD);
     }
+    if matches!(found, Some(Provable::SignUp(..))) && !app.config.signup_enabled {
+        fields.reject("token", CLOSED);
+    }
     if let (Some(found), false) = (found, fields.has_errors()) {
-        if matches!(found, Provable::SignUp(..)) && !app.config.signup_enabled {
-            return Err(closed());
-        }
         let origin = extract::origin(&request, &app);
         let voucher = match evidence {
             Some(evidence) => vouch(&app, &mut fields, &found, evidence, &origin, now).await?,

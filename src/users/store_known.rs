@@ -23,8 +23,8 @@ impl UserStore {
         }
         let values = rows_of_values(1, keys.len());
         let query = format!(
-            "SELECT email_key FROM users WHERE email_key IN ({values}) UNION \
-             SELECT email_key FROM pending_signups WHERE email_key IN ({values}) \
+            "SELECT email_key FROM users WHERE email_key IN {values} UNION \
+             SELECT email_key FROM pending_signups WHERE email_key IN {values} \
              AND expires_at > ${}",
             keys.len() + 1
         );
