@@ -49,6 +49,8 @@ pub enum Revoker {
     Session(Uuid),
     /// The client of its own token, by `client_id`.
     Client(String),
+    /// The key of another issuer that signed the token, by `kid`.
+    Key(String),
 }
 
 /// A token bucket for each `K` that did something a moment ago.

@@ -13,6 +13,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Of what users do routinely to themselves, the events of one kind and user that are kept in an
 /// hour by one instance.
 const MAX_ROUTINE: u32 = 60;
+/// Requests that run side by side take their time one after the other, but not further apart than
+/// this: a `now` that lies further back is a clock that was set.
+const APART: Duration = Duration::from_secs(60);
 /// Counts that are held in memory.
 const MAX_COUNTS: usize = 16_384;
 
@@ -42,7 +45,8 @@ impl Throttle {
     pub(super) fn logs(&self, kind: Kind, now: Timestamp) -> Option<u64> {
         let mut logged = lock(&self.logged);
         let logged = logged.entry(kind).or_default();
-        if logged.at == Some(now) {
+        let is_in_turn = logged.at.is_none_or(|at| at < now || at.since(now) > APART);
+        if !is_in_turn {
             logged.suppressed = logged.suppressed.saturating_add(1);
             return None;
         }
@@ -114,6 +118,18 @@ mod tests {
         assert_eq!(throttle.logs(Kind::ClientRefused, at(0)), Some(0), "another kind");
         assert_eq!(throttle.logs(Kind::LoginRefused, at(1)), Some(2));
         assert_eq!(throttle.logs(Kind::LoginRefused, at(2)), Some(0));
+    }
+
+    #[test]
+    fn requests_of_different_seconds_do_not_log_in_turns() {
+        let throttle = Throttle::default();
+        let logs = |second| throttle.logs(Kind::LoginRefused, at(second)).is_some();
+        assert!(logs(1));
+        let again = (0..100).filter(|number| logs(number % 2));
+        assert_eq!(again.count(), 0);
+        assert!(logs(2) && !logs(1));
+        // A clock that was set back does not silence the log.
+        assert!(logs(-3600) && !logs(-3600) && logs(-3599));
     }
 
     #[test]

@@ -331,7 +331,7 @@ pub async fn bootstrap_administrator(
         email_verified: true,
         email,
     };
-    let by = By { actor: Actor::CommandLine, origin: &origin };
+    let by = By { actor: Actor::System, origin: &origin };
     match app.accounts.create(new, by, now).await {
         Ok(user) => Ok(Some((user.email, text))),
         // Another instance made it a moment ago, and has shown its password.

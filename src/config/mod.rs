@@ -230,10 +230,7 @@ impl Config {
         });
         if self.profile == Profile::Development && is_default {
             let issuer = format!("http://127.0.0.1:{}", address.port());
-            if self.tokens.audience == self.issuer {
-                self.tokens.audience.clone_from(&issuer);
-            }
-            self.tokens.issuer.clone_from(&issuer);
+            self.tokens = self.tokens.moved_to(issuer.clone());
             self.issuer = issuer;
         }
         self

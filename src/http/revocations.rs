@@ -135,7 +135,8 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
 /// as in the snapshot. `snapshot`: earlier changes are in the snapshot of that `lane`, at `/revocations`.
 /// `heartbeat`: there was nothing after `seq` as of `age` seconds ago. `Last-Event-ID` resumes. A stream
 /// that is opened with a token ends when the token does. While the feed is open to all, places are kept
-/// for holders of the scope `revocations:read`, and the number of streams from one address is limited.
+/// for holders of the scope `revocations:read`, and the number of streams from one address is limited. One
+/// client has at most half of all.
 #[utoipa::path(
     get, path = "/revocations/stream", tag = "Revocation",
     params(("Last-Event-ID" = Option<String>, Header,
@@ -145,8 +146,8 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
             content_type = "text/event-stream"),
         (status = 401, description = "A token is needed, where this is not open to all"),
         (status = 403, description = "The token lacks the scope `revocations:read`"),
-        (status = 503, description = "Too many streams are open, from this address or in all, or \
-            the service is about to stop"),
+        (status = 503, description = "Too many streams are open, from this address, of this \
+            client or in all, or the service is about to stop"),
     ),
     security((), ("service" = ["revocations:read"]))
 )]
@@ -157,12 +158,13 @@ pub async fn stream(
 ) -> Result<HttpResponse, Problem> {
     let opened_by = listener(&app, &request).await?;
     let place = match &opened_by {
-        Some(_) => listeners.places.take(),
+        Some(claims) => listeners.places.take(&claims.client_id),
         None => listeners.places.take_as_stranger(address(&app, &request)),
     };
     let place = place.ok_or_else(|| {
         Problem::unavailable(
-            "too many streams are open, here or from this address: poll /revocations",
+            "too many streams are open, here, from this address or of this client: poll \
+             /revocations",
         )
     })?;
     // Whatever it is otherwise, it is none of ours, and the listener starts from the snapshot.

@@ -83,7 +83,7 @@ impl AuthorizationServer {
                 if session.client_id == client.client_id
                     && session.current == refresh.generation =>
             {
-                let scope = target::granted_scope(&session, self.access_tokens.policy())?;
+                let scope = target::granted_scope(&session)?;
                 Introspection::RefreshToken {
                     sub: session.user_id.to_string(),
                     iat: session.advanced_at,

@@ -65,7 +65,7 @@ impl AuthorizationServer {
             user_id: user.id,
             client_id: client.client_id.clone(),
             scope: scope.to_string(),
-            audience: resources.join(" "),
+            audience: super::target::kept(&resources, policy),
             epoch: user.session_epoch,
             origin: super::session_origin(origin),
         };

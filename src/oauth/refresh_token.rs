@@ -162,7 +162,7 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         let session = rotation.session();
         let policy = self.access_tokens.policy();
-        let granted = target::granted_scope(session, policy)?;
+        let granted = target::granted_scope(session)?;
         let wished = wish.scope.as_ref();
         let scope = self.scope_of_user(client, Some(&granted), user, wished).await?;
         let resources = target::of_refresh(client, session, wish, policy)?;

@@ -1,16 +1,26 @@
 //! Token revocation (RFC 7009). A refresh token's session ends; of an access token, it alone, but
-//! for the eleventh of one session, which ends the session.
+//! for the eleventh of one session, which ends the session. A token of another issuer, whose key is
+//! published here to verify, ends alone always: whatever it says of users and sessions is not Signet's
+//! word.
 
 use super::{AuthorizationServer, CheckError, TokenError};
-use crate::attempts::Revoker;
+use crate::attempts::{Limited, Revoker};
 use crate::audit::{Actor, Event, Kind, Origin};
 use crate::clients::Client;
-use crate::revocations::{RevokedToken, TokenRevocation};
+use crate::revocations::{ForeignToken, RevokedToken, TokenRevocation, TooMany};
 use crate::time::Timestamp;
-use crate::tokens::{Claims, LEEWAY, RefreshToken};
+use crate::tokens::{Claims, LEEWAY, Policy, RefreshToken};
 
 /// Section 2.1: a token of another client is refused, and the client told.
 const NOT_YOURS: TokenError = TokenError::InvalidGrant("the token was issued to another client");
+
+/// The identifiers of another issuer's token go to every resource server, and into the stores.
+const NOT_RECORDED: TokenError = TokenError::InvalidRequest(
+    "the token is another issuer's, and is not told to resource servers: its jti and sub must have 1 \
+     to 128 characters, and no control characters",
+);
+/// The characters that such an identifier may have.
+const LONGEST_FOREIGN_ID: usize = 128;
 
 impl AuthorizationServer {
     /// Ends `token`. One that is unknown, malformed or over is no error: it is not usable, which
@@ -66,6 +76,9 @@ impl AuthorizationServer {
         if claims.client_id != client.client_id {
             return Err(NOT_YOURS);
         }
+        if claims.foreign {
+            return self.revoke_foreign_token(client, claims, origin, now).await;
+        }
         let revoked = self.end_token(&claims, now).await?;
         let (kind, what) = match revoked {
             TokenRevocation::Covered => return Ok(()),
@@ -74,6 +87,36 @@ impl AuthorizationServer {
         };
         self.revoked(kind, client, claims.sub, what, origin, now).await;
         Ok(())
+    }
+
+    async fn revoke_foreign_token(
+        &self,
+        client: &Client,
+        claims: Claims,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        if !is_recordable(&claims.jti) || !is_recordable(&claims.sub) {
+            return Err(NOT_RECORDED);
+        }
+        self.check_revocation_limit(Revoker::Key(claims.kid.clone()), now)?;
+        // The other issuer writes whatever end into its tokens.
+        let latest = now.plus(Policy::MAX_ACCESS_TOKEN_LIFETIME);
+        let token = ForeignToken {
+            jti: claims.jti,
+            subject: claims.sub,
+            kid: claims.kid,
+            ends_at: claims.exp.min(latest).plus(LEEWAY),
+        };
+        match self.sessions.revoke_foreign_token(&token, now).await? {
+            Ok(TokenRevocation::Covered) => Ok(()),
+            Ok(_) => {
+                let ForeignToken { jti, kid, .. } = token;
+                self.revoked(Kind::TokenRevoked, client, kid, jti, origin, now).await;
+                Ok(())
+            }
+            Err(TooMany) => Err(TokenError::Limited(Limited::FOR_A_MOMENT)),
+        }
     }
 
     /// Ends the access token with these claims, within the limit of its session or client; of many
@@ -119,5 +162,27 @@ impl AuthorizationServer {
             origin,
         };
         self.audit.record(event, now).await;
+    }
+}
+
+/// Whether an identifier that another issuer made may be put on record.
+fn is_recordable(id: &str) -> bool {
+    let length = id.chars().take(LONGEST_FOREIGN_ID + 1).count();
+    (1..=LONGEST_FOREIGN_ID).contains(&length) && !id.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_of_other_issuers_are_bounded() {
+        let (longest, longer) = ("é".repeat(128), "é".repeat(129));
+        for good in ["a", "urn:uuid:7", &longest] {
+            assert!(is_recordable(good), "{good}");
+        }
+        for bad in ["", "a\0b", "line\nline", &longer] {
+            assert!(!is_recordable(bad), "{bad:?}");
+        }
     }
 }

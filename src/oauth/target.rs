@@ -23,6 +23,11 @@ const NO_WORD: TokenError = TokenError::InvalidTarget(
      as signet:admin",
 );
 
+/// What a session for administration has in the place of resources. No resource is called so: it is an
+/// absolute URI without a fragment (RFC 8707 section 2). The audience of administration itself is no
+/// mark: an earlier version may have granted it as a resource like any other.
+const ADMINISTRATION: &str = "#administration";
+
 /// The resources of a new grant; none for the default audience. Administrative words are granted only
 /// where they are named, so what the request names decides.
 pub(super) fn of_grant(
@@ -37,6 +42,14 @@ pub(super) fn of_grant(
     Ok(wish.resources.clone())
 }
 
+/// How a session keeps the `resources` that [`of_grant`] gave its login.
+pub(super) fn kept(resources: &[String], policy: &Policy) -> String {
+    match resources {
+        [one] if *one == policy.admin_audience => ADMINISTRATION.to_owned(),
+        resources => resources.join(" "),
+    }
+}
+
 /// The resources of a refresh (RFC 8707 section 2.2): those of the session, or fewer of them. A
 /// session begun without any may name what its client is registered for.
 pub(super) fn of_refresh(
@@ -45,7 +58,7 @@ pub(super) fn of_refresh(
     wish: &Wish,
     policy: &Policy,
 ) -> Result<Vec<String>, TokenError> {
-    if administers(session, policy) {
+    if administers(session) {
         return of_administration(wish, policy);
     }
     let granted: Vec<String> = session.audience.split_whitespace().map(str::to_owned).collect();
@@ -62,18 +75,18 @@ pub(super) fn of_refresh(
 
 /// The scope that `session` can still be refreshed with. One of a version that had no audience of
 /// administration keeps its other words.
-pub(super) fn granted_scope(session: &Session, policy: &Policy) -> Result<Scope, StorageError> {
+pub(super) fn granted_scope(session: &Session) -> Result<Scope, StorageError> {
     let granted =
         Scope::parse(&session.scope).map_err(|_| StorageError::corrupt("scope of a session"))?;
-    if administers(session, policy) {
+    if administers(session) {
         return Ok(granted);
     }
     Ok(granted.filtered(|word| !scope::is_administrative(word)))
 }
 
 /// Whether the login of `session` named an administrative word.
-fn administers(session: &Session, policy: &Policy) -> bool {
-    session.audience == policy.admin_audience
+fn administers(session: &Session) -> bool {
+    session.audience == ADMINISTRATION
 }
 
 fn of_administration(wish: &Wish, policy: &Policy) -> Result<Vec<String>, TokenError> {
@@ -191,17 +204,20 @@ mod tests {
     #[test]
     fn a_refresh_keeps_to_the_audience_of_the_login() {
         for (audience, resources, expected) in [
-            (ADMIN, "", Some(ADMIN)),
-            (ADMIN, ADMIN, Some(ADMIN)),
-            (ADMIN, OTHER, None),
-            (ADMIN, API, None),
+            (ADMINISTRATION, "", Some(ADMIN)),
+            (ADMINISTRATION, ADMIN, Some(ADMIN)),
+            (ADMINISTRATION, OTHER, None),
+            (ADMINISTRATION, API, None),
             ("", "", Some("")),
             ("", OTHER, Some(OTHER)),
             ("", ADMIN, None),
             (OTHER, "", Some(OTHER)),
             (OTHER, ADMIN, None),
             (OTHER, API, None),
-            // Of an earlier version, by a client that was registered for both.
+            // Of an earlier version, by a client that was registered for it.
+            (ADMIN, "", None),
+            (ADMIN, ADMIN, None),
+            (ADMIN, OTHER, None),
             ("https://id.example/admin https://other.example", "", None),
             ("https://id.example/admin https://other.example", OTHER, Some(OTHER)),
         ] {
@@ -215,13 +231,15 @@ mod tests {
     #[test]
     fn a_session_of_an_earlier_version_loses_the_word_and_nothing_else() {
         for (audience, expected) in
-            [("", "read revocations:read"), (OTHER, "read revocations:read")]
+            ["", OTHER, ADMIN].map(|audience| (audience, "read revocations:read"))
         {
             let words = "read signet:admin users:read revocations:read";
-            let granted = granted_scope(&session(words, audience), &policy()).unwrap();
+            let granted = granted_scope(&session(words, audience)).unwrap();
             assert_eq!(granted.to_string(), expected, "{audience:?}");
         }
-        let granted = granted_scope(&session("read signet:admin", ADMIN), &policy()).unwrap();
+        let kept =
+            kept(&of_grant(&client(&[]), &wish("signet:admin", ""), &policy()).unwrap(), &policy());
+        let granted = granted_scope(&session("read signet:admin", &kept)).unwrap();
         assert_eq!(granted.to_string(), "read signet:admin");
     }
 }

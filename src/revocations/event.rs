@@ -50,15 +50,37 @@ struct Claims {
     revocations: Vec<Entry>,
 }
 
-/// `change` of the history `epoch`, signed.
+/// What listeners are told of a change with these entries. Where none is published, the entry that
+/// stands for them is told once more: followers need one, and `cut_off_of` a user knows it.
+pub(super) fn told(entries: &[Entry], cut_off_of: impl Fn(&str) -> Option<Entry>) -> Vec<Entry> {
+    let published: Vec<_> =
+        entries.iter().filter(|entry| entry.revoked.is_published()).cloned().collect();
+    if !published.is_empty() {
+        return published;
+    }
+    let mut told = Vec::new();
+    for Entry { revoked, expires_at } in entries {
+        let Revoked::Ended { sid, user_id } = *revoked else { continue };
+        let stands_for_it = cut_off_of(&user_id.to_string()).unwrap_or(Entry {
+            // It is forgotten already. The session itself is as true.
+            revoked: Revoked::Session { sid, user_id },
+            expires_at: *expires_at,
+        });
+        if told.last() != Some(&stands_for_it) {
+            told.push(stands_for_it);
+        }
+    }
+    told
+}
+
+/// `change` of the history `epoch`, signed. It has the entries that listeners are [`told`].
 pub(super) async fn of_change(
     change: Change,
     epoch: &str,
     signer: &Signer,
     now: Timestamp,
 ) -> Result<Event, SignError> {
-    let Change { seq, at, mut entries } = change;
-    entries.retain(|entry| entry.revoked.is_published());
+    let Change { seq, at, entries } = change;
     let first = entries.first().map(|entry| &entry.revoked);
     let event = first.map_or(TOKEN_REVOKED, event_type);
     let claims = Claims {
@@ -127,7 +149,28 @@ pub(super) fn heartbeat(epoch: &str, seq: i64, age: Duration) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    #[test]
+    fn a_change_is_never_told_without_an_entry() {
+        let (user_id, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let at = Timestamp::from_unix;
+        let entry = |revoked| Entry { revoked, expires_at: at(900) };
+        let ended = |sid| entry(Revoked::Ended { sid: Uuid::from_u128(sid), user_id });
+        let session = |sid| entry(Revoked::Session { sid: Uuid::from_u128(sid), user_id });
+        let cut_off = entry(Revoked::Subject { sub: user_id.to_string(), before: at(5) });
+        let known = |sub: &str| (sub == user_id.to_string()).then(|| cut_off.clone());
+        assert_eq!(told(&[ended(7), ended(8)], known), [cut_off.clone()]);
+        assert_eq!(told(&[cut_off.clone(), ended(7)], |_| None), [cut_off.clone()]);
+        assert_eq!(told(&[session(7), ended(8)], known), [session(7)]);
+        // What stood for them is forgotten.
+        assert_eq!(told(&[ended(7), ended(8)], |_| None), [session(7), session(8)]);
+        let of_other = entry(Revoked::Ended { sid: Uuid::from_u128(9), user_id: other });
+        assert_eq!(told(&[of_other], known).len(), 1);
+        assert_eq!(told(&[], known), []);
+    }
 
     #[test]
     fn events_are_framed_as_one_line_of_data() {

@@ -118,10 +118,12 @@ impl Feed {
         }
     }
 
-    /// The next change that listeners are to be told of.
+    /// The next change that listeners are to be told of, with the entries that they are told.
     pub fn waiting(&self) -> Option<(String, Change)> {
         let known = self.read();
-        known.waiting.front().map(|change| (known.head.epoch.clone(), change.clone()))
+        let Change { seq, at, entries } = known.waiting.front()?;
+        let entries = event::told(entries, |sub| known.live.cut_off_entry(sub));
+        Some((known.head.epoch.clone(), Change { seq: *seq, at: *at, entries }))
     }
 
     /// Tells listeners of the change that was waiting.

@@ -22,8 +22,17 @@ pub(super) struct Live {
     /// The names in `tokens` of one session, or of one client's own, so that an entry for the whole
     /// can take their place.
     grouped: HashMap<Group, Vec<String>>,
-    /// The number of published entries of each user.
-    by_user: HashMap<Uuid, usize>,
+    /// The published entries of each user.
+    by_user: HashMap<Uuid, OfUser>,
+}
+
+/// The number of published entries that name something of a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OfUser {
+    /// Sessions.
+    pub sessions: usize,
+    /// Single access tokens.
+    pub tokens: usize,
 }
 
 /// The tokens that one entry can stand for.
@@ -71,7 +80,7 @@ impl Live {
                     }
                     Vacant(vacant) => {
                         vacant.insert(Session { user_id, expires_at });
-                        *self.by_user.entry(user_id).or_default() += 1;
+                        self.by_user.entry(user_id).or_default().sessions += 1;
                     }
                 }
                 self.fold(&Group::Session(sid), |_| true);
@@ -82,6 +91,12 @@ impl Live {
                     None => self.ended.entry(sid).or_insert(Session { user_id, expires_at }),
                 };
                 present.expires_at = present.expires_at.max(expires_at);
+                // A cut-off stands for its tokens too.
+                if let Some(before) = self.cut_off_of(&user_id.to_string()) {
+                    let is_covered =
+                        |token: &Token| token.issued_at.is_some_and(|issued_at| issued_at < before);
+                    self.fold(&Group::Session(sid), is_covered);
+                }
             }
             Revoked::Token { jti, subject, session, issued_at, .. } => {
                 self.add_token(jti, Token { subject, session, issued_at, expires_at });
@@ -116,7 +131,7 @@ impl Live {
         };
         self.grouped.entry(group).or_default().push(jti.clone());
         if let Some(user) = user_of(&token) {
-            *self.by_user.entry(user).or_default() += 1;
+            self.by_user.entry(user).or_default().tokens += 1;
         }
         self.tokens.insert(jti, token);
     }
@@ -131,7 +146,7 @@ impl Live {
                 return true;
             }
             if let Some(count) = user_of(token).and_then(|user| by_user.get_mut(&user)) {
-                *count = count.saturating_sub(1);
+                count.tokens = count.tokens.saturating_sub(1);
             }
             tokens.remove(jti);
             false
@@ -142,13 +157,24 @@ impl Live {
     }
 
     /// The number of published entries that name a session or token of the user.
-    pub fn count_of_user(&self, user_id: Uuid) -> usize {
+    pub fn of_user(&self, user_id: Uuid) -> OfUser {
         self.by_user.get(&user_id).copied().unwrap_or_default()
+    }
+
+    /// The number of published entries that name tokens of no session whose subject this is.
+    pub fn tokens_of(&self, subject: &str) -> usize {
+        self.grouped.get(&Group::Subject(subject.to_owned())).map_or(0, Vec::len)
     }
 
     /// The moment before which all tokens of the subject were revoked, if any.
     pub fn cut_off_of(&self, sub: &str) -> Option<Timestamp> {
         self.subjects.get(sub).map(|cut_off| cut_off.before)
+    }
+
+    /// The same as an entry.
+    pub fn cut_off_entry(&self, sub: &str) -> Option<Entry> {
+        let CutOff { before, expires_at } = *self.subjects.get(sub)?;
+        Some(Entry { revoked: Revoked::Subject { sub: sub.to_owned(), before }, expires_at })
     }
 
     /// Whether all tokens of the session are revoked.
@@ -185,9 +211,11 @@ impl Live {
             !names.is_empty()
         });
         self.by_user.clear();
-        let users = self.sessions.values().map(|session| session.user_id);
-        for user in users.chain(self.tokens.values().filter_map(user_of)) {
-            *self.by_user.entry(user).or_default() += 1;
+        for session in self.sessions.values() {
+            self.by_user.entry(session.user_id).or_default().sessions += 1;
+        }
+        for user in self.tokens.values().filter_map(user_of) {
+            self.by_user.entry(user).or_default().tokens += 1;
         }
     }
 
@@ -318,14 +346,15 @@ mod tests {
             (token("b", &user, Some(sid), 2), 900),
             (token("c", &user, Some(other), 3), 900),
         ]);
-        assert_eq!((live.len(), live.count_of_user(user_id)), (3, 3));
+        let of_user = |sessions, tokens| OfUser { sessions, tokens };
+        assert_eq!((live.len(), live.of_user(user_id)), (3, of_user(0, 3)));
         live.add(Entry { revoked: Revoked::Session { sid, user_id }, expires_at: at(950) });
         live.add(Entry { revoked: token("d", &user, Some(sid), 4), expires_at: at(900) });
-        assert_eq!((live.len(), live.count_of_user(user_id)), (2, 2));
+        assert_eq!((live.len(), live.of_user(user_id)), (2, of_user(1, 1)));
         assert!(live.has_session(sid) && live.has_token("c") && !live.has_token("a"));
         assert!(live.covers(&claims(&user, "c", "a", Some(sid), 1)));
         live.forget(at(920));
-        assert_eq!((live.len(), live.count_of_user(user_id)), (1, 1));
+        assert_eq!((live.len(), live.of_user(user_id)), (1, of_user(1, 0)));
         assert!(live.grouped.is_empty());
     }
 
@@ -349,7 +378,8 @@ mod tests {
         let (sid, user_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let mut live = live([(Revoked::Ended { sid, user_id }, 900)]);
         assert!(live.has_session(sid));
-        assert_eq!((live.len(), live.count_of_user(user_id), live.entries(at(0)).len()), (0, 0, 1));
+        assert_eq!((live.len(), live.entries(at(0)).len()), (0, 1));
+        assert_eq!(live.of_user(user_id), OfUser::default());
         live.add(Entry { revoked: Revoked::Session { sid, user_id }, expires_at: at(800) });
         live.add(Entry { revoked: Revoked::Ended { sid, user_id }, expires_at: at(800) });
         let entry = Entry { revoked: Revoked::Session { sid, user_id }, expires_at: at(900) };

@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use uuid::Uuid;
 
 pub use entry::{Entry, Revoked};
-pub use recording::{EndedSession, RevokedToken, TokenRevocation};
+pub use recording::{EndedSession, ForeignToken, RevokedToken, TokenRevocation, TooMany};
 pub use snapshot::Snapshot;
 
 use crate::secret::Random;
@@ -150,6 +150,11 @@ impl Revocations {
             self.forget(signer, now);
         }
         while let Some((epoch, change)) = self.feed.waiting() {
+            if change.entries.is_empty() {
+                // A newer version wrote it. It can only be passed over, as the snapshot does.
+                self.feed.skip_waiting();
+                break;
+            }
             self.feed.tell(event::of_change(change, &epoch, signer, now).await?);
             if moment.elapsed() > SIGNING_PATIENCE {
                 self.feed.skip_waiting();

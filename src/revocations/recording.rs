@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::store::TokenGroup;
 use super::{Revocations, Revoked};
 use crate::storage::{StorageError, Transaction};
 use crate::time::Timestamp;
@@ -17,10 +18,16 @@ const MAX_ENTRIES_OF_CHANGE: usize = 1_000;
 /// The number of live access tokens of one session, or of one client's own, that are revoked one by
 /// one. The next one ends the session, or all that the client was issued so far.
 const MAX_SINGLE_TOKENS: i64 = 10;
-/// The number of published entries that name sessions and tokens of one user. Beyond it one cut-off
-/// of the user stands for whatever else ends. Logins add to it as well: a session that ends because
-/// its user has too many is an entry.
-const MAX_ENTRIES_OF_USER: usize = 100;
+/// The number of published entries that name sessions of one user. Beyond it one cut-off of the user
+/// stands for whatever else ends. Logins add to it as well: a session that ends because its user has
+/// too many is an entry.
+const MAX_SESSIONS_OF_USER: usize = 100;
+/// The number of published entries that name single access tokens of one user. They are counted
+/// apart from sessions: however often a user logs out, a token that is revoked ends alone.
+const MAX_TOKENS_OF_USER: usize = 100;
+/// The number of live tokens of one key of another issuer that can be on record. Signet cannot tell
+/// which of them that issuer has given out, so no other entry can stand for them.
+const MAX_TOKENS_OF_FOREIGN_KEY: usize = 1_000;
 /// The issue of tokens is told in whole seconds: those of this second are to be covered too.
 const A_SECOND: Duration = Duration::from_secs(1);
 
@@ -38,6 +45,24 @@ pub struct RevokedToken {
     /// A moment past the last one at which anybody accepts the token.
     pub ends_at: Timestamp,
 }
+
+/// An access token of another issuer, whose key is published here to verify. Its claims are that
+/// issuer's word: they name no session or user of Signet.
+#[derive(Clone, Debug)]
+pub struct ForeignToken {
+    /// Its `jti`.
+    pub jti: String,
+    /// Its `sub`.
+    pub subject: String,
+    /// The key that signed it.
+    pub kid: String,
+    /// A moment past the last one at which anybody accepts the token.
+    pub ends_at: Timestamp,
+}
+
+/// There are as many tokens of this key on record as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
 
 /// What the revocation of one access token came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +106,7 @@ impl Revocations {
         ended: &[EndedSession],
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let (single, folded) = ended.split_at(self.room_for(user_id).min(ended.len()));
+        let (single, folded) = ended.split_at(self.room_for_sessions(user_id).min(ended.len()));
         let session = |ended: &EndedSession| Revoked::Session { sid: ended.sid, user_id };
         let mut changes: Vec<_> = single.iter().map(|ended| vec![session(ended)]).collect();
         if let Some(last_issue) = folded.iter().map(|ended| ended.last_issue).max() {
@@ -106,7 +131,7 @@ impl Revocations {
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let sids: Vec<_> = sids.collect();
-        let fits = sids.len() <= self.room_for(user_id);
+        let fits = sids.len() <= self.room_for_sessions(user_id);
         let before = if fits { now } else { now.plus(A_SECOND) };
         let mut revoked = vec![Revoked::Subject { sub: user_id.to_string(), before }];
         revoked.extend(sids.into_iter().map(|sid| match fits {
@@ -135,35 +160,69 @@ impl Revocations {
         if is_covered {
             return Ok(TokenRevocation::Covered);
         }
-        if owner.is_some_and(|user_id| self.room_for(user_id) == 0) {
-            let whole = self.cut_off(subject, *issued_at);
-            self.record(whole.as_slice(), now).await?;
-            return Ok(TokenRevocation::Subject);
-        }
-        let single = Revoked::Token {
-            jti: jti.clone(),
-            subject: subject.clone(),
-            session,
-            issued_at: Some(*issued_at),
-            ends_at: *ends_at,
-        };
-        let (whole, outcome) = match (session, owner) {
-            (Some(sid), Some(user_id)) => {
-                (Revoked::Session { sid, user_id }, TokenRevocation::Session { sid, user_id })
+        let cut_off_at = |before| Revoked::Subject { sub: subject.clone(), before };
+        let (single, alone) = match owner.is_none_or(|user_id| self.has_room_for_token(user_id)) {
+            true => {
+                let token = Revoked::Token {
+                    jti: jti.clone(),
+                    subject: subject.clone(),
+                    session,
+                    issued_at: Some(*issued_at),
+                    ends_at: *ends_at,
+                };
+                (token, TokenRevocation::Token)
             }
-            _ => (
-                Revoked::Subject { sub: subject.clone(), before: now.plus(A_SECOND) },
-                TokenRevocation::Subject,
-            ),
+            false => (cut_off_at(issued_at.plus(A_SECOND)), TokenRevocation::Subject),
         };
-        let limit = (MAX_SINGLE_TOKENS, cut_off.unwrap_or(Timestamp::from_unix(0)));
+        let (whole, together) = match (session, owner) {
+            (Some(sid), Some(user_id)) => {
+                let whole = match self.room_for_sessions(user_id) {
+                    0 => vec![cut_off_at(now.plus(A_SECOND)), Revoked::Ended { sid, user_id }],
+                    _ => vec![Revoked::Session { sid, user_id }],
+                };
+                (whole, TokenRevocation::Session { sid, user_id })
+            }
+            _ => (vec![cut_off_at(now.plus(A_SECOND))], TokenRevocation::Subject),
+        };
+        let group = TokenGroup {
+            owner: subject,
+            session,
+            since: cut_off.unwrap_or(Timestamp::from_unix(0)),
+            limit: MAX_SINGLE_TOKENS,
+        };
         let store = &self.store;
         let record = async |transaction: &mut Transaction<'_>| {
-            store.record_token_in(transaction, &single, &whole, limit, now).await
+            store.record_token_in(transaction, &group, &single, &whole, now).await
         };
         let is_whole = store.db.write(record).await?;
         self.announce();
-        Ok(if is_whole { outcome } else { TokenRevocation::Token })
+        Ok(if is_whole { together } else { alone })
+    }
+
+    /// Records that one access token of another issuer is revoked, and nothing else with it, unless
+    /// that is on record. To be done before the request is answered.
+    pub async fn record_foreign_token(
+        &self,
+        token: &ForeignToken,
+        now: Timestamp,
+    ) -> Result<Result<TokenRevocation, TooMany>, StorageError> {
+        // No client has a colon in its name, and no user's id has one.
+        let owner = format!("kid:{}", token.kid);
+        if self.feed.ask(|live| live.has_token(&token.jti)) {
+            return Ok(Ok(TokenRevocation::Covered));
+        }
+        if self.feed.ask(|live| live.tokens_of(&owner)) >= MAX_TOKENS_OF_FOREIGN_KEY {
+            return Ok(Err(TooMany));
+        }
+        let revoked = Revoked::Token {
+            jti: token.jti.clone(),
+            subject: owner,
+            session: None,
+            issued_at: None,
+            ends_at: token.ends_at,
+        };
+        self.record(&[revoked], now).await?;
+        Ok(Ok(TokenRevocation::Token))
     }
 
     /// Records that a session whose record is gone has ended, unless that is on record, or none of
@@ -183,9 +242,14 @@ impl Revocations {
             .await
     }
 
-    /// How many more entries may name sessions and tokens of the user.
-    fn room_for(&self, user_id: Uuid) -> usize {
-        MAX_ENTRIES_OF_USER.saturating_sub(self.feed.ask(|live| live.count_of_user(user_id)))
+    /// How many more entries may name sessions of the user.
+    fn room_for_sessions(&self, user_id: Uuid) -> usize {
+        MAX_SESSIONS_OF_USER.saturating_sub(self.feed.ask(|live| live.of_user(user_id).sessions))
+    }
+
+    /// Whether one more entry may name an access token of the user.
+    fn has_room_for_token(&self, user_id: Uuid) -> bool {
+        self.feed.ask(|live| live.of_user(user_id).tokens) < MAX_TOKENS_OF_USER
     }
 
     /// The entry that covers what the subject was issued up to `last_issue`, unless one on record

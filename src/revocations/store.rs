@@ -35,6 +35,18 @@ pub(super) struct Head {
     pub seq: i64,
 }
 
+/// The access tokens that are counted together, and how many of them may be on record one by one.
+pub(super) struct TokenGroup<'a> {
+    /// Their `sub`.
+    pub owner: &'a str,
+    /// Their session; `None` for a client's own.
+    pub session: Option<Uuid>,
+    /// Of a client's own, those that were issued before do not count.
+    pub since: Timestamp,
+    /// How many.
+    pub limit: i64,
+}
+
 /// The tables `revocations` and `revocation_history`.
 #[derive(Clone)]
 pub(super) struct Store {
@@ -107,37 +119,35 @@ impl Store {
         Ok((first, life_of(row.try_get("token_life")?)))
     }
 
-    /// Writes `token` within `transaction`, or `whole` in its place where `limit` tokens of the same
-    /// session, or of the same client's own that were issued at `since` or later, are on record one
-    /// by one. Returns whether it was `whole`. Exact whatever runs concurrently: they are counted
-    /// under the lock on the history.
+    /// Writes `single` within `transaction`, or the change `whole` in its place where as many tokens
+    /// of `group` are on record one by one as may be. Returns whether it was `whole`. Exact whatever
+    /// runs concurrently: they are counted under the lock on the history.
     pub async fn record_token_in(
         &self,
         transaction: &mut Transaction<'_>,
-        token: &Revoked,
-        whole: &Revoked,
-        (limit, since): (i64, Timestamp),
+        group: &TokenGroup<'_>,
+        single: &Revoked,
+        whole: &[Revoked],
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let (seq, life) = self.take_numbers(transaction, 1).await?;
-        let (owner, session) = match token {
-            Revoked::Token { subject, session, .. } => (subject.clone(), *session),
-            _ => return Err(StorageError::corrupt("an access token to be revoked")),
-        };
+        let TokenGroup { owner, session, since, limit } = *group;
         // A session has its own tokens, whenever they were issued.
         let since = if session.is_some() { 0 } else { since.as_unix() };
         let count = sqlx::query(
             "SELECT CAST(COUNT(*) AS BIGINT) FROM revocations WHERE owner = $1 AND claim = 'jti' \
              AND COALESCE(session_id, '') = $2 AND issued_before > $3 AND expires_at > $4",
         )
-        .bind(owner)
+        .bind(owner.to_owned())
         .bind(session.map(|sid| sid.to_string()).unwrap_or_default())
         .bind(since)
         .bind(now.as_unix());
         let count: i64 = count.fetch_one(&mut **transaction).await?.try_get(0)?;
         let is_whole = count >= limit;
-        let revoked = if is_whole { whole } else { token };
-        insert(transaction, &[(seq, 0, revoked)], now.plus(life).plus(SLACK), now).await?;
+        let revoked = if is_whole { whole } else { std::slice::from_ref(single) };
+        let rows: Vec<_> =
+            revoked.iter().zip(0..).map(|(entry, part)| (seq, part, entry)).collect();
+        insert(transaction, &rows, now.plus(life).plus(SLACK), now).await?;
         Ok(is_whole)
     }
 

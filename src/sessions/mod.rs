@@ -9,6 +9,7 @@
 //! limit is recorded after it, and before the login is answered.
 
 mod policy;
+mod revoked_token;
 mod rotation;
 mod session;
 mod store;
@@ -25,9 +26,7 @@ pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
 pub use store::{Page, PageError};
 
-use crate::revocations::{
-    EndedSession, Entry, Revocations, Revoked, RevokedToken, TokenRevocation,
-};
+use crate::revocations::{EndedSession, Entry, Revocations, Revoked};
 use crate::secret::time_of;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
@@ -307,27 +306,6 @@ impl Sessions {
     async fn record(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
         let ended = [session.ended(&self.policy, now)];
         self.revocations.record_sessions(session.user_id, &ended, now).await
-    }
-
-    /// Ends one access token, and with it nothing else but as [`TokenRevocation`] says: of many of
-    /// one session, the session ends.
-    pub async fn revoke_token(
-        &self,
-        token: &RevokedToken,
-        now: Timestamp,
-    ) -> Result<TokenRevocation, StorageError> {
-        let RevokedToken { subject, jti, ends_at, .. } = token;
-        if *ends_at <= now {
-            return Ok(TokenRevocation::Covered);
-        }
-        let revoked = self.revocations.record_token(token, now).await?;
-        if let TokenRevocation::Session { sid, user_id } = revoked {
-            self.store.delete(user_id, sid).await?;
-        } else {
-            // Introspection is to know at once, on every instance.
-            self.store.revoke_token(subject, jti, *ends_at, now).await?;
-        }
-        Ok(revoked)
     }
 
     /// What an access token, otherwise good, still rests on; `None` where it has been revoked, or

@@ -92,6 +92,9 @@ pub struct Claims {
     /// knows whom it was given to.
     #[serde(skip)]
     pub foreign: bool,
+    /// The key that signed it.
+    #[serde(skip)]
+    pub kid: String,
 }
 
 /// What a token is issued about.
@@ -204,6 +207,7 @@ impl AccessTokens {
             roles,
             added,
             foreign: false,
+            kid: String::new(),
         };
         let token = signing::sign(key, TYPE, claims).await?;
         if token.len() > LONGEST {
@@ -246,6 +250,7 @@ impl AccessTokens {
                 .map_err(|_| InvalidToken("signature or claims"))?
                 .claims;
         claims.foreign = key.foreign;
+        claims.kid = kid;
         // What another issuer adds has a meaning that nobody here knows.
         claims.added.retain(|name, _| !key.foreign && claims::is_free(name));
         if claims.iss != self.policy.issuer {

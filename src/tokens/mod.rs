@@ -47,7 +47,7 @@ impl Policy {
         if lifetime < Duration::from_secs(1) || lifetime > Self::MAX_ACCESS_TOKEN_LIFETIME {
             return Err(("access_token_lifetime", "must be from 1s to 1d".into()));
         }
-        let admin_audience = format!("{issuer}/admin");
+        let admin_audience = Self::admin_audience_of(&issuer);
         if audience == admin_audience {
             let problem = format!(
                 "must not be {admin_audience}, which is the audience of the tokens that administer \
@@ -56,5 +56,16 @@ impl Policy {
             return Err(("audience", problem));
         }
         Ok(Self { issuer, audience, admin_audience, access_token_lifetime })
+    }
+
+    /// The same for another address of the issuer: what was derived from it follows.
+    pub fn moved_to(self, issuer: String) -> Self {
+        let audience = if self.audience == self.issuer { issuer.clone() } else { self.audience };
+        let admin_audience = Self::admin_audience_of(&issuer);
+        Self { issuer, audience, admin_audience, ..self }
+    }
+
+    fn admin_audience_of(issuer: &str) -> String {
+        format!("{issuer}/admin")
     }
 }

@@ -220,10 +220,12 @@ async fn a_refresh_keeps_to_it(backend: Backend) {
     client.me(&token).await.expect(200);
 }
 
-/// Makes the sessions look as a version wrote them that had no audience of administration.
-async fn forget_audiences(database: &str, redis: Option<&str>) {
+/// Makes the sessions look as a version wrote them that had no audience of administration, with this
+/// one in its place.
+async fn set_audiences(database: &str, redis: Option<&str>, audience: &str) {
     let Some(redis) = redis else {
-        Postgres::shared().sql(database, "UPDATE sessions SET audience = ''");
+        let update = format!("UPDATE sessions SET audience = '{audience}'");
+        Postgres::shared().sql(database, &update);
         return;
     };
     let client = redis::Client::open(redis).expect("an address");
@@ -235,7 +237,7 @@ async fn forget_audiences(database: &str, redis: Option<&str>) {
         let get = redis::cmd("GET").arg(&key).to_owned();
         let record: String = get.query_async(&mut connection).await.expect("a record");
         let mut fields: Vec<&str> = record.split('\t').collect();
-        fields[8] = "";
+        fields[8] = audience;
         let set = redis::cmd("SET").arg(&key).arg(fields.join("\t")).arg("KEEPTTL").to_owned();
         let () = set.query_async(&mut connection).await.expect("it is written");
     }
@@ -262,7 +264,20 @@ async fn a_session_of_an_earlier_version_loses_the_word_and_goes_on() {
             ("scope", EVERYTHING),
         ];
         let tokens = client.token_as(credentials, &login).await.tokens();
-        forget_audiences(&database, redis.as_deref()).await;
+        // One that was registered as a resource like any other.
+        let legacy = format!("{}/admin", admin.signet.issuer());
+        set_audiences(&database, redis.as_deref(), &legacy).await;
+        let known = client.introspect(credentials, &tokens.refresh_token).await.expect(200).json();
+        assert_eq!(known["scope"], "openid profile email");
+        for scope in ["", "signet:admin"] {
+            let fields = [
+                ("grant_type", "refresh_token"),
+                ("refresh_token", &tokens.refresh_token),
+                ("scope", scope),
+            ];
+            client.token_as(credentials, &fields).await.expect(400);
+        }
+        set_audiences(&database, redis.as_deref(), "").await;
         let known = client.introspect(credentials, &tokens.refresh_token).await.expect(200).json();
         assert_eq!(
             (&known["active"], &known["scope"]),
