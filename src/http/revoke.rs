@@ -29,7 +29,9 @@ pub struct TokenQuestion {
 ///
 /// A refresh token's session ends; of an access token, it alone. The eleventh access token of one
 /// session ends the session; the eleventh of a client's own ends all that the client was issued so
-/// far.
+/// far. Beyond a hundred tokens of one user that are revoked at once, the next one ends all that the
+/// user was issued up to it; sessions go on. A token of another issuer, whose key is published here to
+/// verify, ends alone, whatever it says of users and sessions.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "OAuth 2.0",
     request_body(
@@ -37,9 +39,10 @@ pub struct TokenQuestion {
     ),
     responses(
         (status = 200, description = "The token is not usable, whatever it was"),
-        (status = 400, description = "RFC 6749 section 5.2"),
-        (status = 429, description = "Too many revocations of one session, or of one client's own \
-            tokens: try again after `Retry-After`"),
+        (status = 400, description = "RFC 6749 section 5.2, or another issuer's token whose `jti` or \
+            `sub` is too long to be told"),
+        (status = 429, description = "Too many revocations of one session, of one client's own \
+            tokens, or of tokens of another issuer's key: try again after `Retry-After`"),
     ),
     security(("client" = []))
 )]

@@ -23,6 +23,24 @@ fn production_says_at_once_all_that_is_missing() {
 }
 
 #[test]
+fn in_development_all_that_the_issuer_names_follows_the_port() {
+    let listening = |variables: &[(&str, &str)]| {
+        let config = load(None, variables).unwrap();
+        config.listening_on("127.0.0.1:4711".parse().unwrap()).tokens
+    };
+    let tokens = listening(&[]);
+    assert_eq!(tokens.issuer, "http://127.0.0.1:4711");
+    assert_eq!(tokens.audience, tokens.issuer);
+    assert_eq!(tokens.admin_audience, "http://127.0.0.1:4711/admin");
+    let tokens = listening(&[("SIGNET__TOKENS__AUDIENCE", "https://api.example")]);
+    assert_eq!(tokens.audience, "https://api.example");
+    assert_eq!(tokens.admin_audience, "http://127.0.0.1:4711/admin");
+    let tokens = listening(&[("SIGNET__ISSUER", "http://localhost:9999")]);
+    assert_eq!(tokens.issuer, "http://localhost:9999");
+    assert_eq!(tokens.admin_audience, "http://localhost:9999/admin");
+}
+
+#[test]
 fn production_is_closed_unless_it_is_opened() {
     let config = load(None, &production()).unwrap();
     assert!(!config.signup_enabled && !config.docs_enabled);

@@ -1,7 +1,13 @@
 //! serve, migrate, config and openapi.
 
+use std::time::Duration;
+
+use serde_json::json;
+
 use crate::support::client::{Client, Send};
+use crate::support::jwt::Jwt;
 use crate::support::on_every_backend;
+use crate::support::process::poll;
 use crate::support::signet::{Backend, Signet};
 
 on_every_backend!(migrate_may_run_before_and_again, many_may_migrate_at_once);
@@ -29,9 +35,10 @@ async fn many_may_migrate_at_once(backend: Backend) {
 
 #[tokio::test]
 async fn port_0_takes_a_free_one_and_the_log_tells_which() {
-    let mut signet = Signet::builder().set("http.listen", "127.0.0.1:0").prepare();
+    let signet = Signet::builder().set("http.listen", "127.0.0.1:0").unset("issuer");
+    let mut signet = signet.prepare();
     signet.spawn();
-    let base = crate::support::process::poll(std::time::Duration::from_secs(60), || {
+    let base = poll(Duration::from_secs(60), || {
         let output = signet.output();
         let (_, rest) =
             output.split_once("127.0.0.1:").filter(|(_, rest)| !rest.starts_with("0 "))?;
@@ -39,7 +46,19 @@ async fn port_0_takes_a_free_one_and_the_log_tells_which() {
         (rest.len() > port.len()).then(|| format!("http://127.0.0.1:{port}"))
     });
     let base = base.unwrap_or_else(|| panic!("no port: {}", signet.output()));
-    Client::new(&base).get("/health/live").answer().await.expect(200);
+    let client = Client::new(&base);
+    client.get("/health/live").answer().await.expect(200);
+    // Tokens for administration name the service that issued them.
+    let password = poll(Duration::from_secs(60), || {
+        let output = signet.output();
+        let shown = output.lines().find_map(|line| line.trim().strip_prefix("password "))?;
+        shown.split_whitespace().next().map(str::to_owned)
+    });
+    let password = password.unwrap_or_else(|| panic!("no password: {}", signet.output()));
+    let tokens = client.login_as_administrator("admin@example.com", &password).await;
+    let claims = Jwt::decode(&tokens.access_token).claims;
+    assert_eq!((&claims["iss"], &claims["aud"]), (&json!(base), &json!(format!("{base}/admin"))));
+    client.get("/admin/users").bearer_auth(&tokens.access_token).answer().await.expect(200);
 }
 
 #[test]
@@ -88,4 +107,7 @@ async fn an_administrator_is_made_only_where_its_password_is_shown() {
     let password = shown.and_then(|rest| rest.split_whitespace().next());
     let password = password.unwrap_or_else(|| panic!("no password: {output}"));
     Client::new(signet.base()).login("admin@example.com", password).await;
+    let made = signet.cli_json(&["audit", "list", "--event", "user.created"], "");
+    let made = made.as_array().or(made["events"].as_array()).expect("events");
+    assert_eq!((made.len(), &made[0]["actor"]), (1, &json!("system")), "{made:?}");
 }

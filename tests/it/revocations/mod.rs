@@ -1,6 +1,7 @@
 //! What siblings hear of tokens that are dead before their time, read as they read it.
 
 mod durability;
+mod foreign;
 mod limits;
 mod listeners;
 mod paths;

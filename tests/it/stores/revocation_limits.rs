@@ -96,7 +96,7 @@ async fn on_both(test: impl AsyncFn(Db, Sessions, Revocations)) {
 }
 
 /// The claim and value of each entry on record, in the order of their numbers.
-async fn entries(db: &Db) -> Vec<(String, String)> {
+async fn recorded(db: &Db) -> Vec<(String, String)> {
     let query = sqlx::query("SELECT claim, value FROM revocations ORDER BY seq, part LIMIT 10000");
     let rows = db.fetch_all(query).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
@@ -108,7 +108,7 @@ async fn one_entry_stands_for_the_session() {
         let user_id = new_id();
         let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
         revoke(&sessions, &user_id.to_string(), Some(sid), 11).await;
-        let entries = entries(&db).await;
+        let entries = recorded(&db).await;
         assert_eq!(entries.len(), 11);
         assert_eq!(entries[10], ("sid".to_owned(), sid.to_string()));
         assert!(entries[..10].iter().all(|(claim, _)| claim == "jti"), "{entries:?}");
@@ -125,9 +125,9 @@ async fn a_refresh_token_that_is_too_old_adds_nothing() {
         revocations.observe_token_life(life, at(0)).await.unwrap();
         let (user_id, sid) = (new_id(), random.uuid_at(at(0)));
         sessions.record_lost(user_id, sid, at(ABSOLUTE + 660)).await.unwrap();
-        assert_eq!(entries(&db).await, []);
+        assert_eq!(recorded(&db).await, []);
         sessions.record_lost(user_id, sid, at(ABSOLUTE + 659)).await.unwrap();
-        assert_eq!(entries(&db).await, [("sid".to_owned(), sid.to_string())]);
+        assert_eq!(recorded(&db).await, [("sid".to_owned(), sid.to_string())]);
     })
     .await;
 }
@@ -151,7 +151,7 @@ async fn beyond_a_hundred_entries_a_cut_off_stands_for_a_user() {
                 Ok(()) | Err(FollowError::Sign(_)) => {}
             }
         }
-        let claims = entries(&db).await;
+        let claims = recorded(&db).await;
         let count = |claim: &str| claims.iter().filter(|(found, _)| found == claim).count();
         assert_eq!((count("sid"), count("ended")), (100, 47));
         assert_eq!(revocations.count(), 101, "the sessions and one cut-off");
@@ -169,6 +169,22 @@ async fn beyond_a_hundred_entries_a_cut_off_stands_for_a_user() {
         });
         // The last one to end began at 146.
         assert_eq!(before, Some(at(147)));
+        // A token of a session that goes on ends alone all the same, and the eleventh ends the
+        // session, which is not published any more.
+        let sid = *live.iter().next().unwrap();
+        let mut outcomes = Vec::new();
+        for number in 0..11 {
+            let mut token = token(&user_id.to_string(), Some(sid), &format!("{number}"), at(800));
+            token.issued_at = at(150);
+            outcomes.push(sessions.revoke_token(&token, at(150)).await.unwrap());
+        }
+        assert_eq!(outcomes[..10], [TokenRevocation::Token; 10]);
+        assert_eq!(outcomes[10], TokenRevocation::Session { sid, user_id });
+        assert!(sessions.find(user_id, sid, at(150)).await.unwrap().is_none());
+        assert_eq!(sessions.list(user_id, at(150)).await.unwrap().len(), 2);
+        let claims = recorded(&db).await;
+        let count = |claim: &str| claims.iter().filter(|(found, _)| found == claim).count();
+        assert_eq!((count("sid"), count("ended")), (100, 48));
     })
     .await;
 }
