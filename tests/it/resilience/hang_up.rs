@@ -64,10 +64,13 @@ async fn every_removal_of_an_account_is_on_record() {
     let mut ids = Vec::new();
     for number in 0..TIMES {
         let user = client.new_user().await;
+        let body = format!("{{\"current_password\":\"{PASSWORD}\"}}");
         let request = format!(
-            "DELETE /users/me HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\r\n",
+            "DELETE /users/me HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             service.signet.address(),
-            user.tokens.access_token
+            user.tokens.access_token,
+            body.len()
         );
         let (after, reset) = moment(number);
         hang_up(&service.signet, &request, after, reset).await;
