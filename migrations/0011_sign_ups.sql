@@ -10,7 +10,7 @@ CREATE TABLE pending_signups (
     password_hash   TEXT   NOT NULL,
     -- SHA-256 of the signup token that the caller was given.
     fingerprint     TEXT   NOT NULL,
-    -- When the mailed token expires; until its message is sent, when it can have expired at the latest.
+    -- When no token for it can be good any more: set once, when it is made.
     expires_at      BIGINT NOT NULL
 );
 CREATE INDEX pending_signups_by_address ON pending_signups (email_key, id);
