@@ -84,13 +84,13 @@ async fn a_tag_of_an_unknown_key_stops_neither_rotation_nor_handover(backend: Ba
     let revoked: Value = serde_json::from_str(&world.signet.cli_ok(&revoked, "")).expect("JSON");
     assert_eq!(active(&world.signet), next);
     assert!(revoked["handover_kid"].is_string(), "a key takes over: {revoked}");
-    world.signet.cli_ok(&["keys", "rotate", "--activate-in", "2m"], "");
+    world.signet.cli_ok(&["keys", "rotate", "--activate-in", "20m"], "");
     world.assert_serves().await;
     // Where a key is missing, it may be that one: the error says what to do.
     let tag = own.seal(b"", "x");
     let signs = active(&world.signet);
     world.sql(&format!("UPDATE signing_keys SET tag = '{tag}' WHERE kid = '{signs}'")).await;
-    let refused = world.signet.cli(&["keys", "rotate", "--activate-in", "1m"], "");
+    let refused = world.signet.cli(&["keys", "rotate", "--activate-in", "11m"], "");
     let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.contains("keys revoke") && refused.contains("is not used"), "{refused}");
 }
