@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
 use signet::secret::Random;
+use signet::time::Clock;
 use uuid::Uuid;
 
 use super::{expect_refused, snapshot};
@@ -60,8 +61,7 @@ fn new_id() -> Uuid {
 }
 
 fn seconds_now() -> u64 {
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+    Clock::system().now().as_unix().unsigned_abs()
 }
 
 async fn try_revoke(client: &Client, token: &str) -> Answer {
