@@ -103,6 +103,15 @@ fn keys_of_before_are_authenticated_if_the_token_holds_them(hsm: &SoftHsm) {
         }
         db.close().await;
     });
+    // What else is sealed says that this is not the first time.
+    let told = signet.cli_ok(&["migrate"], "");
+    assert!(!told.contains("is authenticated"), "{told}");
+    block_on(async {
+        let url = format!("sqlite://{}/data/signet.db", signet.folder().display());
+        let db = Db::connect(&url, 1).await.expect("the database");
+        db.execute(sqlx::query("DELETE FROM sealed_secrets")).await.expect("what has the mark");
+        db.close().await;
+    });
     let told = signet.cli_ok(&["migrate"], "");
     for kid in [&active, &spare] {
         assert!(told.contains(&format!("key {kid} is authenticated")), "{told}");
