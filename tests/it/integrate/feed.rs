@@ -108,7 +108,21 @@ impl Feed {
         self.issuer.revoke(json!({ "sid": "meanwhile" }));
         self.is_refused(&token, SOON * 3).await;
         let state = self.issuer.state();
-        assert_eq!(state.resumed_after.last(), Some(&Some(known)), "{:?}", self.example);
+        let resumed = Some(format!("0:{known}"));
+        assert_eq!(state.resumed_after.last(), Some(&resumed), "{:?}", self.example);
+        assert_eq!(state.snapshots, snapshots, "{:?}: nothing was missing", self.example);
+    }
+
+    async fn takes_changes_together(&self) {
+        let tokens =
+            [self.token(json!({ "sid": "a" })).await, self.token(json!({ "sid": "b" })).await];
+        let snapshots = self.issuer.state().snapshots;
+        self.issuer.revoke_together(vec![json!({ "sid": "a" }), json!({ "sid": "b" })]);
+        for token in &tokens {
+            self.is_refused(token, SOON).await;
+        }
+        self.settle().await;
+        let state = self.issuer.state();
         assert_eq!(state.snapshots, snapshots, "{:?}: nothing was missing", self.example);
     }
 
@@ -122,7 +136,15 @@ impl Feed {
                 "events": {}, "revocations": [{ "sid": "forged", "exp": now() + 700 }],
             })
         };
-        let forgeries: [&dyn Fn(i64) -> String; 5] = [
+        let of_feed = |aud: &Value, seq| {
+            let mut claims = claims(&format!("{}/revocations", self.issuer.base), seq);
+            claims["aud"] = aud.clone();
+            claims["lane"] = json!("0");
+            claims["first_seq"] = json!(seq);
+            claims.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+            own.sign(json!({ "typ": "secevent+jwt" }), &claims)
+        };
+        let forgeries: [&dyn Fn(i64) -> String; 7] = [
             &|seq| {
                 let header = json!({ "typ": "secevent+jwt", "kid": own.kid });
                 Key::new().sign(header, &claims(&self.issuer.base, seq))
@@ -133,10 +155,13 @@ impl Feed {
                 own.sign(json!({ "typ": "secevent+jwt" }), &claims("https://evil.example.com", seq))
             },
             &|_| "x".to_owned(),
+            // For another audience, and for none.
+            &|seq| of_feed(&json!(self.issuer.base), seq),
+            &|seq| of_feed(&Value::Null, seq),
         ];
         for forgery in forgeries {
             let seq = self.issuer.state().seq + 1;
-            self.issuer.state().send(&event(seq, &forgery(seq)));
+            self.issuer.state().send(&event(&format!("0:{seq}"), &forgery(seq)));
             self.settle().await;
             // Connections that begin anew confirm little: for a moment it may be 503.
             self.service.answers(&token, 200, PATIENCE).await;
@@ -206,7 +231,7 @@ impl Feed {
             if let Some((_, _, seq, entries)) = &mut state.other_lane {
                 (*seq, _) = (71, entries.push(entry("lane 2")));
             }
-            state.send(&event(71, &change));
+            state.send(&event("eu-1:71", &change));
         }
         self.is_refused(&second, SOON).await;
         // The first one goes on by its own numbers.
@@ -261,6 +286,28 @@ impl Feed {
         self.settle().await;
     }
 
+    async fn keeps_its_entries_when_a_snapshot_is_too_large(&self) {
+        let good = self.token(json!({})).await;
+        let held = self.token(json!({ "sid": "held" })).await;
+        let missed = self.token(json!({ "sid": "missed" })).await;
+        let streamed = self.token(json!({ "sid": "streamed" })).await;
+        self.issuer.revoke(json!({ "sid": "held" }));
+        self.is_refused(&held, SOON).await;
+        let snapshots = self.issuer.state().snapshots;
+        self.issuer.state().snapshot = Some("x".repeat((64 << 20) + 1));
+        self.issuer.revoke_unheard(json!({ "sid": "missed" }));
+        // Its age grows as if no snapshot had come, and the stream goes on.
+        self.service.answers(&good, 503, PATIENCE).await;
+        self.issuer.revoke(json!({ "sid": "streamed" }));
+        self.is_refused(&streamed, SOON * 2).await;
+        self.service.orders(&held).await.expect(401);
+        let asked = self.issuer.state().snapshots - snapshots;
+        assert_eq!(asked, 1, "{:?}: asked too often", self.example);
+        self.issuer.state().snapshot = None;
+        self.is_refused(&missed, PATIENCE).await;
+        self.service.answers(&good, 200, PATIENCE).await;
+    }
+
     async fn takes_no_snapshot_that_is_none(&self) {
         let good = self.token(json!({})).await;
         {
@@ -281,12 +328,14 @@ async fn check(example: Example) {
     feed.hears_every_shape().await;
     feed.fills_gaps().await;
     feed.resumes().await;
+    feed.takes_changes_together().await;
     feed.believes_no_forgery().await;
     feed.believes_a_signet_of_before().await;
     feed.follows_another_lane().await;
     feed.unites_what_lags_and_replaces_another_history().await;
     feed.reads_no_more_than_is_sensible().await;
     feed.polls_without_a_stream().await;
+    feed.keeps_its_entries_when_a_snapshot_is_too_large().await;
     feed.takes_no_snapshot_that_is_none().await;
 }
 

@@ -79,7 +79,7 @@ pub struct State {
     pub snapshots: usize,
     pub not_modified: usize,
     /// The `Last-Event-ID` of each connection to the stream.
-    pub resumed_after: Vec<Option<i64>>,
+    pub resumed_after: Vec<Option<String>>,
     /// How often the keys were asked for.
     pub key_fetches: usize,
     /// Those who asked for the keys and get no answer, where nobody is to get one.
@@ -173,7 +173,8 @@ impl Issuer {
         self.keys[0].sign(json!({ "typ": "at+jwt" }), &self.claims(changes))
     }
 
-    /// A change of this lane, as it is signed; `None` for one of a Signet of before.
+    /// Signs changes of this lane, one for each entry, of which the last has the number `seq`. `None`
+    /// stands for the previous version of Signet, which names no lane.
     pub fn change_of(
         &self,
         lane: Option<&str>,
@@ -186,6 +187,10 @@ impl Issuer {
             "events": {}, "revocations": entries,
         });
         self.name(&mut claims, lane);
+        if lane.is_some() {
+            let before = i64::try_from(entries.len()).expect("a number") - 1;
+            claims["first_seq"] = json!(seq - before);
+        }
         self.keys[0].sign(json!({ "typ": "secevent+jwt" }), &claims)
     }
 
@@ -216,19 +221,26 @@ impl Issuer {
             claims["iss"] = json!(feed);
             claims["aud"] = json!(feed);
             claims["lane"] = json!(lane);
-            claims["first_seq"] = claims["seq"].clone();
         }
     }
 
-    /// Tells all listeners of a change.
-    pub fn revoke(&self, mut entry: Value) {
+    /// Sends a change to all listeners.
+    pub fn revoke(&self, entry: Value) {
+        self.revoke_together(vec![entry]);
+    }
+
+    /// Sends several changes to all listeners, in one event.
+    pub fn revoke_together(&self, mut entries: Vec<Value>) {
         let mut state = self.state();
-        entry["exp"] = json!(now() + 700);
-        state.seq += 1;
-        state.entries.push(entry.clone());
+        for entry in &mut entries {
+            entry["exp"] = json!(now() + 700);
+            state.seq += 1;
+            state.entries.push(entry.clone());
+        }
         let (seq, epoch) = (state.seq, state.epoch.clone());
         let lane = state.names_lanes.then_some("0");
-        let text = event(seq, &self.change_of(lane, seq, &epoch, &[entry]));
+        let id = lane.map_or_else(|| seq.to_string(), |lane| format!("{lane}:{seq}"));
+        let text = event(&id, &self.change_of(lane, seq, &epoch, &entries));
         state.events.push((seq, text.clone()));
         state.send(&text);
     }
@@ -319,8 +331,9 @@ impl Issuer {
 
     fn listen(&self, mut stream: TcpStream, after: Option<String>) {
         let mut state = self.state();
-        let after = after.and_then(|after| after.trim_start_matches("0:").parse().ok());
-        state.resumed_after.push(after);
+        state.resumed_after.push(after.clone());
+        let after: Option<i64> =
+            after.and_then(|after| after.trim_start_matches("0:").parse().ok());
         if state.stream_status != 200 {
             let _ = stream.write_all(response(state.stream_status, "text/plain", "").as_bytes());
             return;
@@ -340,7 +353,7 @@ impl Issuer {
                 if state.names_lanes {
                     data["lane"] = json!("0");
                 }
-                text.push_str(&format!("id: {}\nevent: snapshot\ndata: {data}\n\n", state.seq));
+                text.push_str(&format!("event: snapshot\ndata: {data}\n\n"));
             }
         }
         if stream.write_all(text.as_bytes()).is_ok() {
@@ -362,9 +375,9 @@ impl State {
     }
 }
 
-/// A change as listeners hear of it.
-pub fn event(seq: i64, jws: &str) -> String {
-    format!("id: {seq}\nevent: revocation\ndata: {jws}\n\n")
+/// The event of a signed change, with this id.
+pub fn event(id: &str, jws: &str) -> String {
+    format!("id: {id}\nevent: revocation\ndata: {jws}\n\n")
 }
 
 fn response(status: u16, media_type: &str, body: &str) -> String {
