@@ -11,27 +11,27 @@ use tokio::sync::{Notify, Semaphore};
 pub use startup::wait_for_stores;
 pub use stores::{Stores, open_database};
 
-use crate::accounts::{AccountLimits, Accounts, Roles};
-use crate::attempts::{Attempts, Limits, Names, RefreshLimit, RevocationLimit};
-use crate::audit::Audit;
-use crate::clients::ClientRegistry;
-use crate::clients::store::ClientStore;
+use crate::base::metrics::Metrics;
+use crate::base::secret::{Random, SealingKeys};
+use crate::base::time::{Clock, Timestamp};
 use crate::config::{Config, SessionBackend};
-use crate::custody::{Custody, Ledgers};
-use crate::keys::encryption_key::{self, EncryptionKeyError};
-use crate::keys::{Keys, KeysError, Vault};
-use crate::metrics::Metrics;
-use crate::oauth::AuthorizationServer;
-use crate::postman::{Office, Postman, PostmanError};
-use crate::registrar::Registrar;
-use crate::revocations::{FollowError, Revocations};
-use crate::roles::{RoleRegistry, RoleStore};
-use crate::secret::{Random, SealingKeys};
+use crate::domain::audit::Audit;
+use crate::domain::clients::ClientRegistry;
+use crate::domain::clients::store::ClientStore;
+use crate::domain::keys::encryption_key::{self, EncryptionKeyError};
+use crate::domain::keys::{Keys, KeysError, Vault};
+use crate::domain::login_limits::{Attempts, Limits, Names, RefreshLimit, RevocationLimit};
+use crate::domain::revocations::{FollowError, Revocations};
+use crate::domain::roles::{RoleRegistry, RoleStore};
+use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
+use crate::domain::users::Hashing;
+use crate::services::accounts::{AccountLimits, Accounts, Roles};
+use crate::services::client_management::Registrar;
+use crate::services::key_management::{Custody, Ledgers};
+use crate::services::notifications::{Office, Postman, PostmanError};
+use crate::services::oauth::AuthorizationServer;
 use crate::storage::redis::{Redis, notices};
 use crate::storage::{Db, StorageError};
-use crate::time::{Clock, Timestamp};
-use crate::tokens::{AccessTokens, RefreshTokenKey, Signer};
-use crate::users::Hashing;
 
 /// Why the service cannot be composed.
 #[derive(Debug, thiserror::Error)]

@@ -1,54 +1,39 @@
 //! Signet: a token-issuing identity service. People sign up and log in, programs authenticate, and
-//! every other service verifies the tokens by itself, with the keys that Signet publishes. This page
-//! is the map of the code.
+//! every other service verifies the tokens itself, with the keys that Signet publishes. This page is
+//! the map of the code. A path names its layer, a folder its subject, a file its use.
 //!
-//! # Modules, in reading order
+//! # The layers, from below
 //!
-//! What everything stands on:
-//!
-//! - [`time`]: time as a value; the clock is read at the edge only.
-//! - [`secret`]: secrets that do not print, random bytes, fingerprints, sealing.
+//! - [`base`]: values and tools without a rule of the service in them: time, secrets, log, metrics.
 //! - [`storage`]: SQLite, PostgreSQL and Redis, with time limits and failures told apart.
-//! - [`telemetry`]: the log.
-//! - [`metrics`]: what is counted.
-//!
-//! The domains, each with its own rules and its own store:
-//!
-//! - [`keys`]: signing keys, sealed, published, rotated.
-//! - [`tokens`]: access tokens, the form of refresh tokens, scopes.
-//! - [`users`]: e-mail addresses, passwords, and the threads that hash them.
-//! - [`roles`]: which scope words are for whom.
-//! - [`clients`]: who may ask for tokens, and for which.
-//! - [`revocations`]: what siblings must hear of tokens that are dead before their time.
-//! - [`sessions`]: one small record a login, and the rotation of its refresh tokens.
-//! - [`attempts`]: how often a password may be guessed, a session refreshed, and how many sign-ups,
-//!   mails and own changes there may be.
-//! - [`audit`]: who did what to whom.
-//! - [`mail`]: the outbox, templates, and the way to an SMTP server.
-//!
-//! What spans domains:
-//!
-//! - [`accounts`]: sign-up, a new password or address, disabling, removal; roles and who has them.
-//! - [`postman`]: who is written to, and what.
-//! - [`custody`]: what operators and the service itself do to signing keys.
-//! - [`registrar`]: what operators do to clients.
-//! - [`oauth`]: the grants, revocation, introspection, metadata; one file a use case.
-//!
-//! The service:
-//!
+//! - [`domain`]: the rules and their stores, one room a subject.
+//!   - [`domain::keys`]: signing keys, sealed, published, rotated.
+//!   - [`domain::tokens`]: access tokens, the form of refresh tokens, scopes.
+//!   - [`domain::users`]: addresses, passwords, and the threads that hash them.
+//!   - [`domain::roles`]: which scope words are for whom.
+//!   - [`domain::clients`]: who may ask for tokens, and for which.
+//!   - [`domain::revocations`]: the record of tokens that are dead before their time, and its feed.
+//!   - [`domain::sessions`]: one small record a login, and the rotation of its refresh tokens.
+//!   - [`domain::login_limits`]: how often a password may be guessed, a session refreshed, and how
+//!     many sign-ups, mails and own changes there may be.
+//!   - [`domain::audit`]: who did what to whom.
+//!   - [`domain::mail`]: the outbox, templates, and the way to an SMTP server.
+//! - [`services`]: the use cases, each written once.
+//!   - [`services::oauth`]: the grants, revocation, introspection, metadata; one file a use case.
+//!   - [`services::accounts`]: sign-up, a new password or address, disabling, removal, roles.
+//!   - [`services::key_management`], [`services::client_management`]: what operators and the service
+//!     itself do to signing keys and clients.
+//!   - [`services::notifications`]: which mail goes to whom.
 //! - [`config`]: layers of settings in, one checked configuration out.
 //! - [`app`]: puts everything together; the only place that picks engines.
-//! - [`http`]: the edge: routes, strict reading, answers and errors.
-//! - [`cli`]: the commands, `signet serve` among them.
+//! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
 //!
 //! # Who depends on whom
 //!
-//! Downwards only: `main` → `cli` → `http` → `app` → `config`, and `http` and `cli` → `oauth`,
-//! `accounts`, `postman`, `custody` and `registrar` → domains → `storage`. `config` knows the domains,
-//! whose policies it builds. Between domains, `tokens` knows `keys`, `revocations` knows `tokens`,
-//! `sessions` knows `revocations`, and `clients` and `roles` the plain values of `tokens` and `users`.
-//! No domain imports another's store, HTTP or the configuration.
-//! `tests/it/architecture.rs` holds all this.
+//! Imports go down only, and no files stand in a circle but a module and its own children. Between
+//! domains, `tokens` knows `keys`, `revocations` knows `tokens`, `sessions` knows `revocations`, and
+//! `clients` and `roles` know `tokens`. No domain imports another's store, HTTP or the configuration.
+//! `tests/it/architecture/` holds all this.
 //!
 //! # What always holds
 //!
@@ -65,28 +50,11 @@
 //! - A store that does not answer gives "unavailable", never "invalid".
 //! - Password hashing has its own threads, and nothing else waits behind it.
 
-pub mod accounts;
 pub mod app;
-pub mod attempts;
-pub mod audit;
+pub mod base;
 pub mod cli;
-pub mod clients;
 pub mod config;
-pub mod custody;
-mod fault;
+pub mod domain;
 pub mod http;
-pub mod keys;
-pub mod mail;
-pub mod metrics;
-pub mod oauth;
-pub mod postman;
-pub mod registrar;
-pub mod revocations;
-pub mod roles;
-pub mod secret;
-pub mod sessions;
+pub mod services;
 pub mod storage;
-pub mod telemetry;
-pub mod time;
-pub mod tokens;
-pub mod users;

@@ -9,10 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use signet::revocations::{Revocations, Revoked};
-use signet::secret::Random;
+use signet::base::secret::Random;
+use signet::base::time::Clock;
+use signet::domain::revocations::{Revocations, Revoked};
 use signet::storage::Db;
-use signet::time::Clock;
 use signet_verifier::{AllowHttp, Beyond, Error, Event, Feed, Reason, Status, Verifier};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

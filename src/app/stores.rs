@@ -1,22 +1,22 @@
 //! The stores and domains that both the service and the command line work on.
 
 use super::StartError;
-use crate::accounts::{Accounts, Roles};
-use crate::audit::Audit;
-use crate::clients::store::ClientStore;
-use crate::clients::{Client, ClientType, FIRST_PARTY, GrantType};
+use crate::base::secret::Random;
+use crate::base::time::Timestamp;
 use crate::config::{Config, Pooler, SessionBackend};
-use crate::mail::Outbox;
-use crate::registrar::Registrar;
-use crate::revocations::Revocations;
-use crate::roles::RoleStore;
-use crate::secret::Random;
-use crate::sessions::Sessions;
+use crate::domain::audit::Audit;
+use crate::domain::clients::store::ClientStore;
+use crate::domain::clients::{Client, ClientType, FIRST_PARTY, GrantType};
+use crate::domain::mail::Outbox;
+use crate::domain::revocations::Revocations;
+use crate::domain::roles::RoleStore;
+use crate::domain::sessions::Sessions;
+use crate::domain::tokens::{Scope, scope};
+use crate::domain::users::UserStore;
+use crate::services::accounts::{Accounts, Roles};
+use crate::services::client_management::Registrar;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
-use crate::time::Timestamp;
-use crate::tokens::{Scope, scope};
-use crate::users::UserStore;
 
 /// The stores and domains that both the service and the command line work on.
 pub struct Stores {

@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use super::output;
-use crate::audit::view::EventView;
-use crate::audit::{Filter, Kept};
+use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::time::Timestamp;
+use crate::domain::audit::view::EventView;
+use crate::domain::audit::{Filter, Kept};
 
 /// How many events are read at once.
 const PAGE: i64 = 500;

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::{by, output};
 use crate::app::Stores;
-use crate::clients::{Client, ClientType, Registration};
+use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::registrar::{cut_off, taken_over};
-use crate::time::Timestamp;
+use crate::domain::clients::{Client, ClientType, Registration};
+use crate::services::client_management::{cut_off, taken_over};
 
 #[derive(Subcommand)]
 pub enum Command {

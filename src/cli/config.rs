@@ -5,7 +5,7 @@ use clap::Subcommand;
 
 use super::output;
 use crate::config::Config;
-use crate::mail::Transport;
+use crate::domain::mail::Transport;
 
 #[derive(Subcommand)]
 pub enum Command {

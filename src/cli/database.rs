@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 
 use super::output;
 use crate::app::{open_custody, open_database};
+use crate::base::time::Clock;
 use crate::config::Config;
-use crate::keys::Keys;
-use crate::time::Clock;
+use crate::domain::keys::Keys;
 
 /// Applies what is missing. `serve` does the same at its start.
 pub async fn migrate(config: &Config) -> Result<()> {

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::keys::foreign::ForeignKeys;
-use crate::secret::Secret;
+use crate::base::secret::Secret;
+use crate::domain::keys::foreign::ForeignKeys;
 use client::Client;
 use http::Http;
 use issuer::Issuer;

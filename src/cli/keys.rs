@@ -9,20 +9,20 @@ use serde::Serialize;
 
 use super::output;
 use crate::app;
-use crate::audit::{Actor, By, Origin};
+use crate::base::secret::{SealingKeys, Secret};
+use crate::base::time::{Clock, Timestamp};
 use crate::config::Config;
-use crate::custody::view::KeptIn;
-use crate::custody::{
+use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::keys::authentic::examine_all;
+use crate::domain::keys::import;
+use crate::domain::keys::jwks::Jwk;
+use crate::domain::keys::store::{KeyStore, Rows, StoredKey};
+use crate::domain::keys::{Algorithm, Keys, tag};
+use crate::services::key_management::view::KeptIn;
+use crate::services::key_management::{
     self, Import, ImportView, KeyView, Revoke, RewrapView, RotationView, Turn, Why,
 };
-use crate::keys::authentic::examine_all;
-use crate::keys::import;
-use crate::keys::jwks::Jwk;
-use crate::keys::store::{KeyStore, Rows, StoredKey};
-use crate::keys::{Algorithm, Keys, tag};
-use crate::secret::{SealingKeys, Secret};
 use crate::storage::Db;
-use crate::time::{Clock, Timestamp};
 
 /// Longer files are no keys.
 const LONGEST_FILE: u64 = 64 * 1024;
@@ -262,7 +262,7 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
         }
         None => rows.keys,
     };
-    let views = custody::view::of_all(stored, &config.keys.policy, now);
+    let views = key_management::view::of_all(stored, &config.keys.policy, now);
     if json {
         return output::json(&views);
     }

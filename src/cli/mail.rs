@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::output;
 use crate::app::open_database;
+use crate::base::secret::Random;
+use crate::base::time::Clock;
 use crate::config::Config;
-use crate::mail::{Outbox, Waiting, template};
-use crate::postman;
-use crate::secret::Random;
-use crate::time::Clock;
-use crate::users::Email;
+use crate::domain::mail::{Outbox, Waiting, template};
+use crate::domain::users::Email;
+use crate::services::notifications;
 
 /// How many letters one page of the store has.
 const PAGE: i64 = 500;
@@ -81,7 +81,7 @@ async fn test(address: &str, config: &Config) -> Result<()> {
     let Some(mail) = &config.mail else { bail!("mail.transport is off") };
     let to = Email::parse(address).map_err(|problem| anyhow::anyhow!("ADDRESS {problem}"))?;
     let (random, now) = (Random::system(), Clock::system().now());
-    let answer = postman::send_test(mail, &config.issuer, &to, &random, now).await?;
+    let answer = notifications::send_test(mail, &config.issuer, &to, &random, now).await?;
     output::print(&format!("sent to {}: {answer}", to.address()))
 }
 

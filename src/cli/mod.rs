@@ -24,9 +24,9 @@ use clap::{Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::app::Stores;
-use crate::audit::{Actor, By, Origin};
+use crate::base::time::{Clock, Timestamp};
 use crate::config::Config;
-use crate::time::{Clock, Timestamp};
+use crate::domain::audit::{Actor, By, Origin};
 
 /// A token-issuing identity service.
 #[derive(Parser)]

@@ -5,14 +5,14 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::output;
-use crate::accounts::RolesError;
-use crate::accounts::roles::users;
 use crate::app::Stores;
-use crate::audit::{Actor, By, Origin};
+use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::roles::{Change, Decision, Expect, Refusal, Role, What};
-use crate::time::Timestamp;
-use crate::tokens::Scope;
+use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, What};
+use crate::domain::tokens::Scope;
+use crate::services::accounts::RolesError;
+use crate::services::accounts::roles::users;
 
 #[derive(Subcommand)]
 pub enum Command {

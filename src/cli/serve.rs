@@ -15,13 +15,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::users::bootstrap_administrator;
 use crate::app::{App, Stores, wait_for_stores};
-use crate::audit::Kind;
+use crate::base::secret::Secret;
+use crate::base::telemetry;
+use crate::base::time::Clock;
 use crate::config::{Config, Profile};
+use crate::domain::audit::Kind;
 use crate::http;
-use crate::secret::Secret;
 use crate::storage::StorageError;
-use crate::telemetry;
-use crate::time::Clock;
 
 /// How often an instance looks for what others did to the keys.
 const KEYS_EVERY: Duration = Duration::from_secs(2);

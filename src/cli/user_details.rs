@@ -8,10 +8,10 @@ use super::output;
 use super::roles::told;
 use super::users::UserRow;
 use crate::app::Stores;
-use crate::audit::By;
-use crate::time::Timestamp;
-use crate::users::metadata::LONGEST_METADATA;
-use crate::users::{User, check_metadata, check_role};
+use crate::base::time::Timestamp;
+use crate::domain::audit::By;
+use crate::domain::users::metadata::LONGEST_METADATA;
+use crate::domain::users::{User, check_metadata, check_role};
 
 /// Metadata with white space between.
 const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;

@@ -13,15 +13,15 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{output, user_details};
-use crate::accounts::NewAccount;
 use crate::app::{App, Stores, open_attempts_alone};
-use crate::audit::{Actor, By, Origin};
+use crate::base::secret::{Random, Secret};
+use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::secret::{Random, Secret};
+use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::users::password::{self, HashMemory};
+use crate::domain::users::{Email, Metadata, Password, User, check_name, check_roles, email};
+use crate::services::accounts::NewAccount;
 use crate::storage::StorageError;
-use crate::time::Timestamp;
-use crate::users::password::{self, HashMemory};
-use crate::users::{Email, Metadata, Password, User, check_name, check_roles, email};
 
 /// Longer input is no password.
 const LONGEST_INPUT: u64 = 4096;
@@ -326,7 +326,7 @@ pub async fn bootstrap_administrator(
     let new = NewAccount {
         name: Some("Administrator".into()),
         password_hash: hash(&app.config, &server.random, &Password::new(text.expose())),
-        roles: vec![crate::users::ADMIN_ROLE.into()],
+        roles: vec![crate::domain::users::ADMIN_ROLE.into()],
         // Nobody reads its mail, and it must be able to log in.
         email_verified: true,
         email,

@@ -10,11 +10,11 @@ use url::{Host, Url};
 
 use super::raw::Values;
 use super::{Config, CorsOrigin, HttpConfig, Network, Problem, Profile, SessionsConfig, show};
-use crate::sessions;
-use crate::sessions::Recovery;
-use crate::telemetry::{LogConfig, LogFormat};
-use crate::tokens;
-use crate::users;
+use crate::base::telemetry::{LogConfig, LogFormat};
+use crate::domain::sessions;
+use crate::domain::sessions::Recovery;
+use crate::domain::tokens;
+use crate::domain::users;
 
 /// Checks everything; `None` when there is a problem.
 pub(super) fn check(
@@ -170,7 +170,7 @@ impl Check<'_> {
         let format =
             self.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
         let level = self.text("log.level")?;
-        self.accept("log.level", crate::telemetry::check_level(&level))?;
+        self.accept("log.level", crate::base::telemetry::check_level(&level))?;
         Some(LogConfig { format: format?, level })
     }
 }

@@ -2,9 +2,9 @@
 
 use super::check::Check;
 use super::{KeysConfig, Profile};
-use crate::keys::algorithm::UnknownAlgorithm;
-use crate::keys::{Algorithm, Algorithms, Pkcs11Config, Policy};
-use crate::secret::{SealingKeys, Secret};
+use crate::base::secret::{SealingKeys, Secret};
+use crate::domain::keys::algorithm::UnknownAlgorithm;
+use crate::domain::keys::{Algorithm, Algorithms, Pkcs11Config, Policy};
 
 impl Check<'_> {
     pub(super) fn keys(&mut self) -> Option<KeysConfig> {

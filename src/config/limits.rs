@@ -3,8 +3,8 @@
 
 use super::RevocationsConfig;
 use super::check::Check;
-use crate::attempts::{Delays, Free, LimitPolicy, Policy, RatePolicy};
-use crate::audit::Retention;
+use crate::domain::audit::Retention;
+use crate::domain::login_limits::{Delays, Free, LimitPolicy, Policy, RatePolicy};
 
 impl Check<'_> {
     pub(super) fn login_limits(&mut self) -> Option<Policy> {

@@ -6,9 +6,9 @@ use url::{Host, Url};
 
 use super::Profile;
 use super::check::{Check, is_loopback};
-use crate::mail::letter::parse_sender;
-use crate::mail::{Config, Mailbox, Policy, SmtpConfig, Tls, TransportConfig};
-use crate::secret::Secret;
+use crate::base::secret::Secret;
+use crate::domain::mail::letter::parse_sender;
+use crate::domain::mail::{Config, Mailbox, Policy, SmtpConfig, Tls, TransportConfig};
 
 /// The words of `mail.transport`.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -26,13 +26,13 @@ pub use network::Network;
 pub use origins::CorsOrigin;
 pub use show::Setting;
 
-use crate::attempts;
-use crate::secret::Secret;
-use crate::sessions;
+use crate::base::secret::Secret;
+use crate::base::telemetry::LogConfig;
+use crate::domain::login_limits;
+use crate::domain::sessions;
+use crate::domain::tokens;
+use crate::domain::users;
 use crate::storage::redis::RedisConfig;
-use crate::telemetry::LogConfig;
-use crate::tokens;
-use crate::users;
 
 /// The issuer of the development profile.
 const DEVELOPMENT_ISSUER: &str = "http://127.0.0.1:8080";
@@ -81,21 +81,21 @@ pub struct Config {
     /// How passwords are hashed.
     pub passwords: users::PasswordPolicy,
     /// How often a password may be guessed.
-    pub login_limits: attempts::Policy,
+    pub login_limits: login_limits::Policy,
     /// How many sign-ups a network has.
-    pub signup_limits: attempts::LimitPolicy,
+    pub signup_limits: login_limits::LimitPolicy,
     /// How many requests that send mail a network has.
-    pub mail_limits: attempts::LimitPolicy,
+    pub mail_limits: login_limits::LimitPolicy,
     /// How often a session may be refreshed.
-    pub refresh_limits: attempts::RatePolicy,
+    pub refresh_limits: login_limits::RatePolicy,
     /// How often tokens of one session or client may be revoked.
-    pub revocation_limits: attempts::RatePolicy,
+    pub revocation_limits: login_limits::RatePolicy,
     /// How siblings hear of revocations.
     pub revocations: RevocationsConfig,
     /// How long audit events are kept.
-    pub audit: crate::audit::Retention,
+    pub audit: crate::domain::audit::Retention,
     /// How mail is sent, if it is.
-    pub mail: Option<crate::mail::Config>,
+    pub mail: Option<crate::domain::mail::Config>,
     /// Whether anyone may make an account.
     pub signup_enabled: bool,
     /// Whether an address has to be proven before its user can log in.
@@ -185,9 +185,9 @@ pub struct KeysConfig {
     /// Where development keeps the one it made.
     pub directory: PathBuf,
     /// The token that new private keys are made on.
-    pub pkcs11: Option<crate::keys::Pkcs11Config>,
+    pub pkcs11: Option<crate::domain::keys::Pkcs11Config>,
     /// The rules of their life.
-    pub policy: crate::keys::Policy,
+    pub policy: crate::domain::keys::Policy,
 }
 
 impl Config {

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::check::Check;
 use super::{DatabaseConfig, Pooler, SessionBackend};
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 use crate::storage::redis::address::{Place, check_address, check_parameters};
 use crate::storage::redis::{Certificates, RedisConfig, Servers};
 use crate::storage::sqlite;

@@ -4,9 +4,9 @@
 mod mail;
 mod profiles;
 
-use crate::keys::Algorithm;
+use crate::base::telemetry::LogFormat;
+use crate::domain::keys::Algorithm;
 use crate::storage::redis::Servers;
-use crate::telemetry::LogFormat;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

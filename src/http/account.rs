@@ -12,14 +12,14 @@ use super::error::Problem;
 use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
 use super::signed_in;
-use crate::accounts::{NewAccount, NewSignup};
 use crate::app::App;
-use crate::audit::{Actor, By, Origin};
-use crate::oauth::CheckError;
-use crate::secret::{Fingerprint, Secret};
+use crate::base::secret::{Fingerprint, Secret};
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::users::{Email, Password, User, Verdict, check_name};
+use crate::services::accounts::{NewAccount, NewSignup};
+use crate::services::oauth::CheckError;
 use crate::storage::StorageError;
-use crate::time::Timestamp;
-use crate::users::{Email, Password, User, Verdict, check_name};
 
 /// A user, as the user may see it.
 #[derive(Serialize, ToSchema)]

@@ -12,7 +12,7 @@ use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::signed_in;
 use crate::app::App;
-use crate::audit::{Actor, By};
+use crate::domain::audit::{Actor, By};
 
 /// The removal of one's own account.
 #[derive(ToSchema)]

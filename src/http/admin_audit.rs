@@ -9,9 +9,9 @@ use super::error::Problem;
 use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
-use crate::audit::view::EventView;
-use crate::audit::{Filter, Kept, Place};
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
+use crate::domain::audit::view::EventView;
+use crate::domain::audit::{Filter, Kept, Place};
 
 /// List what happened, newest first
 ///

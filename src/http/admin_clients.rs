@@ -13,8 +13,8 @@ use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use super::precondition;
 use crate::app::App;
-use crate::clients::Client;
-use crate::registrar::ClientView;
+use crate::domain::clients::Client;
+use crate::services::client_management::ClientView;
 
 /// List clients by id
 #[utoipa::path(

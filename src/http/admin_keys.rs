@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::administrator::{administrator, shown};
 use super::error::Problem;
 use crate::app::App;
-use crate::custody::KeyView;
-use crate::keys::jwks::Jwk;
+use crate::domain::keys::jwks::Jwk;
+use crate::services::key_management::KeyView;
 
 /// All keys.
 #[derive(Serialize, ToSchema)]

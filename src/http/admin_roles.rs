@@ -13,13 +13,13 @@ use super::error::Problem;
 use super::extract::{self, Fields, Query};
 use super::finish::to_the_end;
 use super::precondition;
-use crate::accounts::RolesError;
 use crate::app::App;
-use crate::audit::{Actor, By};
-use crate::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
-use crate::time::Timestamp;
-use crate::tokens::Scope;
-use crate::users::check_name;
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Actor, By};
+use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
+use crate::domain::tokens::Scope;
+use crate::domain::users::check_name;
+use crate::services::accounts::RolesError;
 
 /// A role.
 #[derive(Serialize, ToSchema)]

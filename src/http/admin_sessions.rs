@@ -15,9 +15,9 @@ use super::finish::to_the_end;
 use super::my_sessions::SessionBody;
 use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
-use crate::audit::{Actor, By};
-use crate::sessions::Session;
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Actor, By};
+use crate::domain::sessions::Session;
 
 /// A session, with whose it is.
 #[derive(Serialize, ToSchema)]

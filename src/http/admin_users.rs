@@ -16,8 +16,8 @@ use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use super::precondition;
 use crate::app::App;
-use crate::users::store::Filter;
-use crate::users::{Metadata, User, check_role};
+use crate::domain::users::store::Filter;
+use crate::domain::users::{Metadata, User, check_role};
 
 /// A user, as an administrator sees it.
 #[derive(Serialize, ToSchema)]

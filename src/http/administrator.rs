@@ -10,11 +10,11 @@ use super::error::Problem;
 use super::extract::{self, BodyError, Fields};
 use super::signed_in::{self, NotSignedIn};
 use crate::app::App;
-use crate::audit::{Actor, Event, Kind};
-use crate::clients::GrantType;
-use crate::sessions::Live;
-use crate::time::Timestamp;
-use crate::tokens::{Claims, Scope, scope};
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Actor, Event, Kind};
+use crate::domain::clients::GrantType;
+use crate::domain::sessions::Live;
+use crate::domain::tokens::{Claims, Scope, scope};
 
 /// The administrator that `request` speaks for.
 pub async fn administrator(

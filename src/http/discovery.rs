@@ -9,9 +9,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::precondition;
 use crate::app::App;
-use crate::keys::KeyRing;
-use crate::oauth::metadata::Metadata;
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
+use crate::domain::keys::KeyRing;
+use crate::services::oauth::metadata::Metadata;
 
 /// The metadata document, serialised once.
 pub struct MetadataBody(Bytes);

@@ -18,9 +18,9 @@ use super::{
     admin_users, discovery, email, health, introspect, my_sessions, recovery, revocations, revoke,
     token, userinfo, verify,
 };
-use crate::clients::FIRST_PARTY;
-use crate::oauth::metadata::path;
-use crate::tokens::scope;
+use crate::domain::clients::FIRST_PARTY;
+use crate::domain::tokens::scope;
+use crate::services::oauth::metadata::path;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -13,12 +13,12 @@ use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::signed_in;
 use crate::app::App;
-use crate::attempts::Limited;
-use crate::audit::{Actor, By};
-use crate::mail;
-use crate::oauth::CheckError;
-use crate::secret::Secret;
-use crate::users::Email;
+use crate::base::secret::Secret;
+use crate::domain::audit::{Actor, By};
+use crate::domain::login_limits::Limited;
+use crate::domain::mail;
+use crate::domain::users::Email;
+use crate::services::oauth::CheckError;
 
 /// What is wrong with a token that is not good, for whatever reason.
 pub(super) const NOT_GOOD: &str = "is not valid, was used, or has expired";

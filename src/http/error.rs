@@ -11,7 +11,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 
-use crate::attempts::Limited;
+use crate::domain::login_limits::Limited;
 
 mod conversions;
 

@@ -20,10 +20,10 @@ use super::bearer::BearerError;
 use super::error::OAuthError;
 use super::observe::RequestId;
 use crate::app::App;
-use crate::audit::Origin;
-use crate::clients::authentication::form_decode;
-use crate::clients::{Credentials, MalformedCredentials};
-use crate::secret::Secret;
+use crate::base::secret::Secret;
+use crate::domain::audit::Origin;
+use crate::domain::clients::authentication::form_decode;
+use crate::domain::clients::{Credentials, MalformedCredentials};
 
 use charset::Charset;
 pub use fields::Fields;

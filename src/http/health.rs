@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::error::Problem;
 use crate::app::App;
-use crate::metrics::Readings;
+use crate::base::metrics::Readings;
 
 /// That all is well.
 #[derive(Serialize, ToSchema)]

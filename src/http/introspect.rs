@@ -10,11 +10,11 @@ use super::error::OAuthError;
 use super::extract::{self, Form};
 use super::revoke::TokenQuestion;
 use crate::app::App;
-use crate::oauth::{Introspection, TokenError};
+use crate::base::time::Timestamp;
+use crate::domain::tokens::Claims;
+use crate::domain::tokens::claims::has_value;
+use crate::services::oauth::{Introspection, TokenError};
 use crate::storage::StorageError;
-use crate::time::Timestamp;
-use crate::tokens::Claims;
-use crate::tokens::claims::has_value;
 
 /// What is answered.
 #[derive(Serialize)]

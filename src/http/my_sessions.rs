@@ -11,8 +11,8 @@ use super::extract::Query;
 use super::finish::to_the_end;
 use super::{extract, signed_in};
 use crate::app::App;
-use crate::audit::{Actor, By};
-use crate::sessions::{Policy, Session};
+use crate::domain::audit::{Actor, By};
+use crate::domain::sessions::{Policy, Session};
 
 /// One session.
 #[derive(Serialize, ToSchema)]

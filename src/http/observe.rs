@@ -20,7 +20,7 @@ use super::error::{OAuthError, Problem};
 use super::proxies::Proxies;
 use super::routes::speaks_oauth;
 use crate::app::App;
-use crate::metrics::RouteMetrics;
+use crate::base::metrics::RouteMetrics;
 
 /// The id of one request.
 #[derive(Clone)]

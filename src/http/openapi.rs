@@ -11,7 +11,7 @@ use utoipa::{Modify, ToSchema};
 
 use super::error::FieldError;
 use super::routes::speaks_oauth;
-use crate::oauth::metadata::path;
+use crate::services::oauth::metadata::path;
 
 /// A problem (RFC 9457), `application/problem+json`.
 #[derive(Serialize, ToSchema)]

@@ -10,8 +10,8 @@ use super::email::{
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
-use crate::accounts::Resettable;
 use crate::app::App;
+use crate::services::accounts::Resettable;
 use crate::storage::StorageError;
 
 /// Ask for a mail to set a new password

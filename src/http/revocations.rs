@@ -15,9 +15,9 @@ use super::extract::{self, Query};
 use super::listeners::Places;
 use super::{precondition, signed_in};
 use crate::app::App;
-use crate::revocations::LANE;
+use crate::domain::revocations::LANE;
+use crate::domain::tokens::{Claims, scope};
 use crate::storage::StorageError;
-use crate::tokens::{Claims, scope};
 
 /// What the routes of the feed share.
 pub struct Listeners {

@@ -8,7 +8,7 @@ use super::error::OAuthError;
 use super::extract::{self, Form};
 use super::finish::to_the_end;
 use crate::app::App;
-use crate::oauth::TokenError;
+use crate::services::oauth::TokenError;
 
 /// The form of revocation and introspection.
 #[derive(ToSchema)]

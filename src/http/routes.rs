@@ -18,7 +18,7 @@ use super::{
     revoke, token, userinfo, verify,
 };
 use crate::app::App;
-use crate::oauth::metadata::path;
+use crate::services::oauth::metadata::path;
 
 use Origins::{Any, Listed, No};
 use Verbosity::{Each, Failures};

@@ -6,11 +6,11 @@ use actix_web::HttpRequest;
 use super::bearer::BearerError;
 use super::extract;
 use crate::app::App;
-use crate::sessions::Live;
+use crate::base::time::Timestamp;
+use crate::domain::sessions::Live;
+use crate::domain::tokens::Claims;
+use crate::domain::users::User;
 use crate::storage::StorageError;
-use crate::time::Timestamp;
-use crate::tokens::Claims;
-use crate::users::User;
 
 /// Why nobody is signed in.
 #[derive(Debug)]

@@ -12,12 +12,12 @@ use super::error::OAuthError;
 use super::extract::{self, BodyError, Fields, Form, MediaType};
 use super::finish::to_the_end;
 use crate::app::App;
-use crate::audit::Origin;
-use crate::clients::{Client, Credentials, GrantType};
-use crate::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
-use crate::time::Timestamp;
-use crate::tokens::Scope;
-use crate::users::Password;
+use crate::base::time::Timestamp;
+use crate::domain::audit::Origin;
+use crate::domain::clients::{Client, Credentials, GrantType};
+use crate::domain::tokens::Scope;
+use crate::domain::users::Password;
+use crate::services::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
 
 const GRANTS: &str = "the grants are password, refresh_token and client_credentials";
 const LOGIN_GRANT: &str = "the grant here is password; others are for the token endpoint";

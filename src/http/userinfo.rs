@@ -9,7 +9,7 @@ use super::bearer::BearerError;
 use super::error::OAuthError;
 use super::signed_in;
 use crate::app::App;
-use crate::tokens::{Scope, scope};
+use crate::domain::tokens::{Scope, scope};
 
 /// Claims about the user: `name` with the scope `profile`, the address with `email`.
 #[derive(Serialize, ToSchema)]

@@ -13,13 +13,13 @@ use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::signed_in;
-use crate::accounts::{Provable, Voucher};
 use crate::app::App;
-use crate::audit::Origin;
-use crate::secret::Secret;
+use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
+use crate::domain::audit::Origin;
+use crate::domain::users::Password;
+use crate::services::accounts::{Provable, Voucher};
 use crate::storage::StorageError;
-use crate::time::Timestamp;
-use crate::users::Password;
 
 /// What is missing beside a token that is good.
 const ALONE: &str = "is missing: the mailed token alone proves nothing. Give the signup_token, the \

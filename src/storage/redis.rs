@@ -26,7 +26,7 @@ use durability::Refusal;
 
 use super::error::Unreachable;
 use super::{StorageError, tls};
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// How long one call may take, whatever it has to wait for.
 const CALL_TIMEOUT: Duration = Duration::from_millis(1000);

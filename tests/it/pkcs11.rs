@@ -17,8 +17,8 @@ use cryptoki::mechanism;
 use cryptoki::object::{Attribute, AttributeInfo, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
-use signet::keys::pkcs11::{Mechanism, Token, TokenError, TokenKey};
-use signet::secret::Secret;
+use signet::base::secret::Secret;
+use signet::domain::keys::pkcs11::{Mechanism, Token, TokenError, TokenKey};
 
 use crate::support::process::poll;
 use crate::support::softhsm::{LABEL, PIN, SoftHsm, on_a_token};

@@ -7,11 +7,11 @@ use clap::Subcommand;
 
 use super::find;
 use crate::app::Stores;
+use crate::base::time::Timestamp;
 use crate::cli::{by, output};
-use crate::clients::Client;
-use crate::clients::change::ClientChange;
-use crate::registrar::{ClientView, cut_off, taken_over};
-use crate::time::Timestamp;
+use crate::domain::clients::Client;
+use crate::domain::clients::change::ClientChange;
+use crate::services::client_management::{ClientView, cut_off, taken_over};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -143,10 +143,11 @@ fn show(client: &Client, json: bool) -> Result<()> {
     if json {
         return output::json(&view);
     }
-    let secret = |secret: &crate::registrar::view::SecretView| match &secret.expires_at {
-        Some(at) => format!("made {}, ends {at}", secret.created_at),
-        None => format!("made {}", secret.created_at),
-    };
+    let secret =
+        |secret: &crate::services::client_management::view::SecretView| match &secret.expires_at {
+            Some(at) => format!("made {}, ends {at}", secret.created_at),
+            None => format!("made {}", secret.created_at),
+        };
     let secrets: Vec<_> = view.secrets.iter().map(secret).collect();
     let lifetime = view.access_token_lifetime.map(|seconds| format!("{seconds}s"));
     output::fields(&[

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::http::{Answer, Http, Question, basic};
 use super::metadata::Metadata;
 use super::report::Report;
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// The longest answer that is read.
 const LONGEST: usize = 1 << 20;

@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
 use super::fault::Fault;
-use crate::time::Clock;
+use crate::base::time::Clock;
 
 /// A single answer that is not there by then is none.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use super::caching::{self, Keeping};
 use super::fault::{Fault, seconds};
 use super::http::{Http, Question};
 use super::report::Report;
-use crate::keys::foreign::{ForeignKey, ForeignKeys, Material};
+use crate::domain::keys::foreign::{ForeignKey, ForeignKeys, Material};
 
 /// The longest document that is read.
 const LONGEST: usize = 1 << 20;

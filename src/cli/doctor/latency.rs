@@ -15,9 +15,9 @@ use super::issuer::Issuer;
 use super::report::Report;
 use super::statement::{self, Feed};
 use crate::cli::output;
-use crate::keys::foreign::ForeignKeys;
-use crate::tokens::LEEWAY;
-use crate::tokens::foreign::{self, ForeignToken, NotVerified};
+use crate::domain::keys::foreign::ForeignKeys;
+use crate::domain::tokens::LEEWAY;
+use crate::domain::tokens::foreign::{self, ForeignToken, NotVerified};
 
 /// What is not told by then is not told.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);

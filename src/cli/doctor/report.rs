@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::base::secret::Secret;
 use crate::cli::output;
-use crate::secret::Secret;
 
 /// Longer text is cut off.
 const LONGEST_TEXT: usize = 400;

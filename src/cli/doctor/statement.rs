@@ -13,9 +13,9 @@ use super::fault::{Fault, seconds};
 use super::http::{Answer, Http, Question};
 use super::issuer::Issuer;
 use super::report::Report;
-use crate::keys::foreign::ForeignKeys;
-use crate::tokens::LEEWAY;
-use crate::tokens::foreign::{self, ForeignToken};
+use crate::domain::keys::foreign::ForeignKeys;
+use crate::domain::tokens::LEEWAY;
+use crate::domain::tokens::foreign::{self, ForeignToken};
 
 /// The media type in its header.
 const TYPE: &str = "revocations+jwt";

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::every;
 use crate::app::App;
-use crate::mail::Courier;
-use crate::postman::{Delivery, Postman};
+use crate::domain::mail::Courier;
+use crate::services::notifications::{Delivery, Postman};
 use crate::storage::StorageError;
 
 /// How often a loop looks for what other instances left, or what is due again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::every;
 use crate::app::App;
-use crate::revocations::FollowError;
+use crate::domain::revocations::FollowError;
 
 /// How often an instance looks for what others revoked, should their notices not arrive: siblings are to
 /// hear within a second.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::PAGE;
 use crate::app::Stores;
 use crate::cli::output;
-use crate::users::{User, email};
+use crate::domain::users::{User, email};
 
 /// Why an address wants looking at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

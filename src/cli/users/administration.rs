@@ -5,12 +5,12 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{UserRow, find};
-use crate::accounts::administration::UserChange;
 use crate::app::Stores;
+use crate::base::time::Timestamp;
 use crate::cli::{by, output};
-use crate::sessions::{Policy, Session};
-use crate::time::Timestamp;
-use crate::users::{Email, User, check_name, check_roles};
+use crate::domain::sessions::{Policy, Session};
+use crate::domain::users::{Email, User, check_name, check_roles};
+use crate::services::accounts::administration::UserChange;
 
 #[derive(Subcommand)]
 pub enum Command {

@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::cell;
 use super::import::Fields;
 use crate::app::Stores;
-use crate::audit::By;
-use crate::time::Timestamp;
-use crate::users::{Metadata, User, UserStore};
+use crate::base::time::Timestamp;
+use crate::domain::audit::By;
+use crate::domain::users::{Metadata, User, UserStore};
 
 /// How many users one page of the store has.
 const PAGE: i64 = 500;

@@ -1,7 +1,7 @@
 //! What the section `mail` accepts and refuses.
 
 use super::{load, messages, production};
-use crate::mail::TransportConfig;
+use crate::domain::mail::TransportConfig;
 
 #[test]
 fn mail_is_off_or_goes_by_files_or_by_a_server() {

@@ -11,17 +11,19 @@ use utoipa::ToSchema;
 
 use super::{etag, find};
 use crate::app::App;
-use crate::audit::{Actor, By};
-use crate::clients::change::ClientChange;
-use crate::clients::{Client, Registration};
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Actor, By};
+use crate::domain::clients::change::ClientChange;
+use crate::domain::clients::{Client, Registration};
 use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::openapi::Span;
 use crate::http::precondition;
-use crate::registrar::{ClientView, Registrar, RegistrarError, USUAL_OVERLAP, cut_off, taken_over};
-use crate::time::Timestamp;
+use crate::services::client_management::{
+    ClientView, Registrar, RegistrarError, USUAL_OVERLAP, cut_off, taken_over,
+};
 
 /// 32 audiences of 500 bytes, 64 words of scope of 128, and everything else.
 const LONGEST_CLIENT: usize = 32 * 1024;

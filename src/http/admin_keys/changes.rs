@@ -9,11 +9,10 @@ use utoipa::ToSchema;
 
 use super::unknown;
 use crate::app::App;
-use crate::audit::{Actor, By};
-use crate::custody::{
-    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, Revoke, RewrapView,
-    RotationView, Turn, Why,
-};
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Actor, By};
+use crate::domain::keys::Algorithm;
+use crate::domain::keys::algorithm::UnknownAlgorithm;
 use crate::http::account::is_present_password;
 use crate::http::administrator::{administrator, asked, shown};
 use crate::http::bearer::BearerError;
@@ -21,9 +20,10 @@ use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::openapi::Span;
-use crate::keys::Algorithm;
-use crate::keys::algorithm::UnknownAlgorithm;
-use crate::time::Timestamp;
+use crate::services::key_management::{
+    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, Revoke, RewrapView,
+    RotationView, Turn, Why,
+};
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
 const LONGEST_IMPORT: usize = 64 * 1024;

@@ -7,18 +7,18 @@ use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
 use super::{ManagedUserBody, etag, find, shown};
-use crate::accounts::NewAccount;
-use crate::accounts::administration::{ChangeError, Details, UserChange};
-use crate::accounts::merge_patch::merge_patch;
 use crate::app::App;
-use crate::audit::By;
+use crate::domain::audit::By;
+use crate::domain::users::{Email, Metadata, User, check_metadata, check_name, check_roles};
 use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::precondition;
+use crate::services::accounts::NewAccount;
+use crate::services::accounts::administration::{ChangeError, Details, UserChange};
+use crate::services::accounts::merge_patch::merge_patch;
 use crate::storage::StorageError;
-use crate::users::{Email, Metadata, User, check_metadata, check_name, check_roles};
 
 /// The most metadata there can be with its characters escaped, and everything else.
 const LONGEST_USER: usize = 64 * 1024;

@@ -3,20 +3,20 @@
 use actix_web::http::StatusCode;
 
 use super::{FieldError, Headers, OAuthError, Problem, UNAVAILABLE};
-use crate::accounts::RolesError;
-use crate::accounts::administration::ChangeError;
-use crate::attempts::AttemptError;
-use crate::clients::MalformedCredentials;
-use crate::custody::CustodyError;
+use crate::domain::clients::MalformedCredentials;
+use crate::domain::keys::KeysError;
+use crate::domain::keys::chain::Refusal;
+use crate::domain::login_limits::AttemptError;
+use crate::domain::roles;
+use crate::domain::sessions::PageError;
+use crate::domain::users::HashingError;
 use crate::http::extract::BodyError;
-use crate::keys::KeysError;
-use crate::keys::chain::Refusal;
-use crate::oauth::{CheckError, TokenError};
-use crate::registrar::RegistrarError;
-use crate::roles;
-use crate::sessions::PageError;
+use crate::services::accounts::RolesError;
+use crate::services::accounts::administration::ChangeError;
+use crate::services::client_management::RegistrarError;
+use crate::services::key_management::CustodyError;
+use crate::services::oauth::{CheckError, TokenError};
 use crate::storage::StorageError;
-use crate::users::HashingError;
 
 impl From<TokenError> for OAuthError {
     fn from(error: TokenError) -> Self {

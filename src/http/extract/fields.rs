@@ -15,9 +15,9 @@ use serde_json::Value;
 use zeroize::Zeroize;
 
 use super::{BodyError, LONGEST_BODY, MediaType, body};
+use crate::base::secret::Secret;
+use crate::domain::users::Password;
 use crate::http::error::{FieldError, Problem};
-use crate::secret::Secret;
-use crate::users::Password;
 
 /// The members of a JSON object, with everything that is wrong in them collected.
 pub struct Fields {

@@ -5,9 +5,9 @@ use actix_web::HttpRequest;
 use uuid::Uuid;
 
 use super::form_decode;
+use crate::base::time::Timestamp;
 use crate::http::error::{FieldError, Problem};
 use crate::http::paging;
-use crate::time::Timestamp;
 
 /// Longer values are refused; a cursor may hold an address of the longest.
 const LONGEST_VALUE: usize = 2048;

@@ -5,7 +5,7 @@
 use redis::IntoConnectionInfo;
 use url::Url;
 
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// What is reached at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

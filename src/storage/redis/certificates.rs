@@ -7,7 +7,7 @@ use redis::{ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, RedisResult, Tl
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// PEM texts, as they were when the service started. By default the system's authorities count and
 /// no client certificate is shown.

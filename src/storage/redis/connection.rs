@@ -18,7 +18,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use super::{CALL_TIMEOUT, Certificates, RedisConfig, Servers};
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// How long the server may take to answer a command.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);

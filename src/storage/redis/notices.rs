@@ -10,7 +10,7 @@ use redis::{Client, ErrorKind, RedisResult};
 
 use super::connection::sentinel_client;
 use super::{Certificates, Redis, RedisConfig, Servers};
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 use crate::storage::StorageError;
 
 /// How long a listener waits before it connects anew.

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signet::secret::Random;
-use signet::users::password::{HashMemory, hash};
-use signet::users::{Password, PasswordPolicy};
+use signet::base::secret::Random;
+use signet::domain::users::password::{HashMemory, hash};
+use signet::domain::users::{Password, PasswordPolicy};
 
 use super::assert_fails;
 use crate::support::client::{Client, PASSWORD};

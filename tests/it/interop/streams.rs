@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::json;
-use signet::time::Clock;
+use signet::base::time::Clock;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{folder, installed, jwks_client, python};

@@ -9,8 +9,8 @@ use rsa::pkcs8::EncodePublicKey;
 use rsa::sha2::Sha256;
 use rsa::signature::{SignatureEncoding, Signer};
 use serde_json::{Value, json};
+use signet::base::time::Clock;
 use signet::storage::Db;
-use signet::time::Clock;
 
 use crate::support::client::{Client, PASSWORD, Send};
 use crate::support::jwt::Jwt;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rsa::pkcs8::EncodePublicKey;
 use serde_json::json;
-use signet::secret::{Random, SealingKey};
+use signet::base::secret::{Random, SealingKey};
 
 use super::attacker::{NEVER, SIGNING, VERIFYING, World, database, stored};
 use crate::support::keys::{active, foreign_key, key, kids, published, spare};
@@ -219,7 +219,10 @@ async fn rows_of_before_are_authenticated_once_and_told(backend: Backend) {
     let sealing = SealingKey::parse(&kek).expect("a key");
     let lost = SealingKey::parse(SealingKey::generate(&Random::system()).expose()).expect("a key");
     let made = |sealing: &SealingKey| {
-        let key = signet::keys::SigningKey::generate(signet::keys::Algorithm::Rs256, 2048);
+        let key = signet::domain::keys::SigningKey::generate(
+            signet::domain::keys::Algorithm::Rs256,
+            2048,
+        );
         let key = key.expect("a key");
         let document = key.to_pkcs8().expect("PKCS#8");
         let sealed = sealing.seal(document.expose(), &key.public.kid);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 use std::time::Duration;
 
-use signet::secret::{Random, SealingKey};
+use signet::base::secret::{Random, SealingKey};
 
 use crate::support::client::Client;
 use crate::support::keys::kids;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use signet::secret::{Random, SealingKey};
+use signet::base::secret::{Random, SealingKey};
 
 use super::attacker::{SIGNING, VERIFYING, World, now, stored};
 use crate::support::client::Send;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
-use signet::secret::Random;
-use signet::time::Clock;
+use signet::base::secret::Random;
+use signet::base::time::Clock;
 use uuid::Uuid;
 
 use super::{expect_refused, snapshot};

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use signet::attempts::{
+use signet::base::secret::Secret;
+use signet::domain::login_limits::{
     Account, Attempt, AttemptError, Attempts, Delays, Free, Limited, Names, Network, Outcome,
     Policy,
 };
-use signet::secret::Secret;
 use signet::storage::redis::Redis;
 use signet::storage::{Db, StorageError};
 

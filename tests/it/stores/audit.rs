@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use signet::audit::{Actor, Audit, Event, Filter, Kept, Kind, Origin, Retention};
-use signet::secret::Random;
-use signet::sessions::Recovery;
+use signet::base::secret::Random;
+use signet::domain::audit::{Actor, Audit, Event, Filter, Kept, Kind, Origin, Retention};
+use signet::domain::sessions::Recovery;
 use signet::storage::Db;
 use uuid::Uuid;
 

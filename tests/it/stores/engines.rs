@@ -3,12 +3,12 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use signet::revocations::{Revocations, RevokedToken};
-use signet::secret::{Random, Secret};
-use signet::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
+use signet::base::secret::{Random, Secret};
+use signet::base::time::Timestamp;
+use signet::domain::revocations::{Revocations, RevokedToken};
+use signet::domain::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
 use signet::storage::Db;
 use signet::storage::redis::{Redis, Servers};
-use signet::time::Timestamp;
 use uuid::Uuid;
 
 use crate::support;
@@ -128,7 +128,7 @@ macro_rules! on_every_engine {
     };
     (@ $module:ident $engine:ident $($name:ident)*) => {
         mod $module {
-            use signet::sessions::Recovery;
+            use signet::domain::sessions::Recovery;
 
             use $crate::stores::engines::{Engine, policy};
             $(
@@ -151,7 +151,7 @@ pub async fn exchange(
     generation: u64,
     now: Timestamp,
 ) -> Result<u64, RotationError> {
-    use signet::sessions::CommitError;
+    use signet::domain::sessions::CommitError;
     for _ in 0..3 {
         let rotation = sessions.open_rotation(user_id, sid, generation, CLIENT, now).await?;
         let next = rotation.next_generation();

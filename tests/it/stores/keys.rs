@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use signet::keys::rotation::{NOT_PLANNED, Times};
-use signet::keys::store::{Change, KeyStore, StoredKey};
-use signet::keys::{Algorithm, Algorithms, Keys, Policy, Vault};
-use signet::secret::{Random, SealingKey, SealingKeys};
-use signet::sessions::Recovery;
+use signet::base::secret::{Random, SealingKey, SealingKeys};
+use signet::base::time::Timestamp;
+use signet::domain::keys::rotation::{NOT_PLANNED, Times};
+use signet::domain::keys::store::{Change, KeyStore, StoredKey};
+use signet::domain::keys::{Algorithm, Algorithms, Keys, Policy, Vault};
+use signet::domain::sessions::Recovery;
 use signet::storage::{Db, StorageError};
-use signet::time::Timestamp;
 
 use super::engines::{Engine, at, policy};
 use crate::support::postgres::Postgres;

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use signet::attempts::{AttemptError, Delays, Limit, LimitPolicy, Limited, Limits, Names};
-use signet::secret::Secret;
+use signet::base::secret::Secret;
+use signet::domain::login_limits::{
+    AttemptError, Delays, Limit, LimitPolicy, Limited, Limits, Names,
+};
 use signet::storage::Db;
 use signet::storage::redis::Redis;
 use uuid::Uuid;

@@ -1,11 +1,11 @@
 //! What the outbox and the store of mailed tokens promise on both databases, at times set by hand.
 
 use futures_util::future::join_all;
-use signet::mail::{Entry, Kind, Outbox};
-use signet::secret::{Fingerprint, Secret};
-use signet::sessions::Recovery;
+use signet::base::secret::{Fingerprint, Secret};
+use signet::domain::mail::{Entry, Kind, Outbox};
+use signet::domain::sessions::Recovery;
+use signet::domain::users::{Email, MailedToken, Purpose, User, UserStore};
 use signet::storage::{Db, StorageError};
-use signet::users::{Email, MailedToken, Purpose, User, UserStore};
 use uuid::Uuid;
 
 use super::engines::{Engine, at, new_id, policy};

@@ -1,12 +1,12 @@
 //! What the store of pending sign-ups promises on both databases, at times set by hand.
 
 use futures_util::future::join_all;
-use signet::mail::{Entry, Kind, Outbox};
-use signet::secret::{Fingerprint, Secret};
-use signet::sessions::Recovery;
+use signet::base::secret::{Fingerprint, Secret};
+use signet::base::time::Timestamp;
+use signet::domain::mail::{Entry, Kind, Outbox};
+use signet::domain::sessions::Recovery;
+use signet::domain::users::{Email, PendingSignup, PendingToken, Purpose, User, UserStore};
 use signet::storage::{Db, StorageError};
-use signet::time::Timestamp;
-use signet::users::{Email, PendingSignup, PendingToken, Purpose, User, UserStore};
 use uuid::Uuid;
 
 use super::engines::{Engine, at, new_id, policy};

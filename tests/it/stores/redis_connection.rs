@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redis::cmd;
-use signet::secret::Secret;
-use signet::sessions::{PageError, Recovery};
+use signet::base::secret::Secret;
+use signet::domain::sessions::{PageError, Recovery};
 use signet::storage::StorageError;
 use signet::storage::redis::{Redis, RedisConfig, Servers};
 

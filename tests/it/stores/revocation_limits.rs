@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use signet::keys::Algorithm;
-use signet::revocations::{FollowError, Revocations, Revoked, TokenRevocation};
-use signet::secret::{Random, SealingKey};
-use signet::sessions::{Recovery, Sessions};
+use signet::base::secret::{Random, SealingKey};
+use signet::domain::keys::Algorithm;
+use signet::domain::revocations::{FollowError, Revocations, Revoked, TokenRevocation};
+use signet::domain::sessions::{Recovery, Sessions};
+use signet::domain::tokens::Signer;
 use signet::storage::Db;
-use signet::tokens::Signer;
 use sqlx::Row;
 use uuid::Uuid;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use signet::revocations::{Revocations, Revoked};
-use signet::secret::Random;
+use signet::base::secret::Random;
+use signet::domain::revocations::{Revocations, Revoked};
 use signet::storage::Db;
 use sqlx::Row;
 

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use signet::accounts::{Roles, RolesError};
-use signet::audit::{Actor, Audit, By, Origin};
-use signet::roles::{Change, Expect, Refusal, RoleStore, Step, What};
-use signet::secret::{Random, Secret};
-use signet::sessions::Recovery;
+use signet::base::secret::{Random, Secret};
+use signet::domain::audit::{Actor, Audit, By, Origin};
+use signet::domain::roles::{Change, Expect, Refusal, RoleStore, Step, What};
+use signet::domain::sessions::Recovery;
+use signet::domain::tokens::Scope;
+use signet::domain::users::{Email, Replaced, User, UserStore};
+use signet::services::accounts::{Roles, RolesError};
 use signet::storage::{Db, StorageError};
-use signet::tokens::Scope;
-use signet::users::{Email, Replaced, User, UserStore};
 use uuid::Uuid;
 
 use super::engines::{Engine, at, new_id, policy};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis::cmd;
-use signet::sessions::{PageError, Recovery, Session, Sessions};
+use signet::domain::sessions::{PageError, Recovery, Session, Sessions};
 use uuid::Uuid;
 
 use super::engines::{Engine, IDLE, at, connect, in_redis, new_id, new_session, policy};

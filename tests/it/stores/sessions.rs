@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use signet::sessions::{Advance, CommitError, Refusal, RotationError, Session};
+use signet::domain::sessions::{Advance, CommitError, Refusal, RotationError, Session};
 use uuid::Uuid;
 
 use super::engines::{

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use signet::sessions::{Recovery, Refusal, RotationError, Sessions};
+use signet::domain::sessions::{Recovery, Refusal, RotationError, Sessions};
 use uuid::Uuid;
 
 use super::engines::{

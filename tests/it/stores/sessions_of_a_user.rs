@@ -1,7 +1,7 @@
 //! What every session store promises to who looks at their sessions: where each was used from, and
 //! that all others can be ended at once.
 
-use signet::sessions::{CommitError, Origin};
+use signet::domain::sessions::{CommitError, Origin};
 
 use super::engines::{CLIENT, Opened, at, exchange, new_id, new_session, on_every_engine, origin};
 

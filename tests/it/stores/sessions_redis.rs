@@ -1,6 +1,6 @@
 //! What only Redis has to answer for: its keys, their size, its scripts and its settings.
 
-use signet::sessions::{NewSession, Origin, Recovery};
+use signet::domain::sessions::{NewSession, Origin, Recovery};
 use signet::storage::StorageError;
 
 use super::engines::{at, connect, exchange, in_redis, new_id, new_session, policy, token};

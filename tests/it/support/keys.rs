@@ -3,7 +3,7 @@
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::DecodePrivateKey;
 use serde_json::Value;
-use signet::keys::{Algorithm, SigningKey};
+use signet::domain::keys::{Algorithm, SigningKey};
 
 use super::signet::Signet;
 

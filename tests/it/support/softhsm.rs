@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use signet::keys::Pkcs11Config;
-use signet::secret::Secret;
+use signet::base::secret::Secret;
+use signet::domain::keys::Pkcs11Config;
 
 use super::process::program;
 use super::reaper;

@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use super::reading::Entry;
-use crate::accounts::import::{ID_TAKEN, Met, Outcome};
-use crate::users::Email;
-use crate::users::import::ImportedUser;
+use crate::domain::users::Email;
+use crate::domain::users::import::ImportedUser;
+use crate::services::accounts::import::{ID_TAKEN, Met, Outcome};
 
 /// How many addresses of refused lines are remembered, in some 20 MB.
 const MOST_REFUSED: usize = 900_000;
@@ -134,8 +134,8 @@ mod tests {
     use super::super::Fields;
     use super::super::rules::Rules;
     use super::*;
-    use crate::time::Timestamp;
-    use crate::users::import::Comparison;
+    use crate::base::time::Timestamp;
+    use crate::domain::users::import::Comparison;
 
     fn user(value: serde_json::Value) -> ImportedUser {
         let fields: Fields = serde_json::from_value(value).unwrap();

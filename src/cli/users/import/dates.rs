@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
 
 /// How far the clock of another system may be ahead.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(24 * 3600);

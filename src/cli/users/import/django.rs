@@ -13,7 +13,7 @@ use super::fields::Fields;
 use super::reading::{Job, Noticed, Sink};
 use super::report::plain;
 use super::source::{self, Reader};
-use crate::users::{ADMIN_ROLE, Email, check_role};
+use crate::domain::users::{ADMIN_ROLE, Email, check_role};
 
 const GROUP: &str = "auth.group";
 /// More groups are no dump that anybody has.

@@ -8,9 +8,11 @@ use uuid::Uuid;
 
 use super::dates::{self, Date};
 use super::rules::{Rules, Warning};
-use crate::secret::Secret;
-use crate::users::import::{ImportedUser, keep_id};
-use crate::users::{Email, MAX_NAME, Metadata, check_metadata, check_name, check_roles, password};
+use crate::base::secret::Secret;
+use crate::domain::users::import::{ImportedUser, keep_id};
+use crate::domain::users::{
+    Email, MAX_NAME, Metadata, check_metadata, check_name, check_roles, password,
+};
 
 type Checked<T> = Result<T, String>;
 
@@ -214,7 +216,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::time::Timestamp;
+    use crate::base::time::Timestamp;
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng";
 

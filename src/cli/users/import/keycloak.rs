@@ -11,7 +11,7 @@ use super::reading::{Noticed, Sink};
 use super::records::{self, Top};
 use super::rules::Rules;
 use super::source::Reader;
-use crate::users::check_role;
+use crate::domain::users::check_role;
 
 /// Keycloak's own clients, whose roles mean nothing elsewhere.
 const OWN_CLIENTS: [&str; 7] = [

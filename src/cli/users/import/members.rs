@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use crate::users::Email;
+use crate::domain::users::Email;
 
 /// What a record says of a user; `None` where it is no user. Within, a sentence for the operator.
 pub type Read = Option<Result<Fields, String>>;

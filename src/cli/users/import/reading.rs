@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::fields::Fields;
 use super::rules::{Rules, Warning};
 use super::{auth0, clerk, django, json, keycloak, lines, source, table};
-use crate::users::import::ImportedUser;
+use crate::domain::users::import::ImportedUser;
 
 /// How many users are stored in one step: few enough for a short write lock, and for the pages that
 /// they change to fit into SQLite's cache.

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::progress::Progress;
 use super::reading::{Entry, Noticed};
 use super::rules::Warning;
-use crate::accounts::import::Outcome;
-use crate::users::ADMIN_ROLE;
+use crate::domain::users::ADMIN_ROLE;
+use crate::services::accounts::import::Outcome;
 
 /// Longer reasons are cut: they may hold the name of an unknown member.
 const LONGEST_TEXT: usize = 300;

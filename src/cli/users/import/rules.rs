@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
 
 /// What holds for all users of one import.
 #[derive(Clone)]

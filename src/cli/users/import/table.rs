@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::reading::Sink;
 use super::rules::Rules;
 use super::source::{Allowance, Reader};
-use crate::users::Email;
+use crate::domain::users::Email;
 
 /// Longer records are no users: a quote was left open.
 const LONGEST_RECORD: u64 = 64 * 1024;

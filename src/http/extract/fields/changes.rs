@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::Fields;
-use crate::users::Metadata;
+use crate::domain::users::Metadata;
 
 /// More unknown members than this are not named one by one.
 const MOST_NAMED: usize = 10;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use signet::keys::jwks::Jwks;
-use signet::keys::{Algorithm, SigningKey};
+use signet::domain::keys::jwks::Jwks;
+use signet::domain::keys::{Algorithm, SigningKey};
 
 /// What came over the wire.
 pub struct Request {

@@ -1,0 +1,7 @@
+//! What everything stands on: values and tools without a rule of the service in them.
+
+pub(crate) mod fault;
+pub mod metrics;
+pub mod secret;
+pub mod telemetry;
+pub mod time;

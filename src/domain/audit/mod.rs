@@ -1,0 +1,253 @@
+//! The audit trail: who did what to whom, from where (OWASP ASVS chapter 16). Events are logged and
+//! kept in the database. Invariants: an event never holds a secret, and no caller fills the trail or
+//! its lines of the log (each request has another line of its own, refused or not): what anybody can cause and changes nothing is logged at most once a second a kind and
+//! kept at most once an hour for one kind and user or client, and what users do routinely to
+//! themselves is kept a bounded number of times.
+
+mod actor;
+mod kind;
+mod retention;
+mod store;
+mod throttle;
+pub mod view;
+
+use std::sync::Arc;
+
+use crate::base::secret::Random;
+use crate::base::time::Timestamp;
+use crate::storage::{Db, StorageError};
+use throttle::Throttle;
+
+pub use actor::Actor;
+pub use kind::Kind;
+pub use retention::Retention;
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The network address of the caller.
+    pub address: Option<String>,
+    /// The caller's user agent in a few words of ASCII.
+    pub user_agent: Option<String>,
+    /// The request's id, as in its log line and answer.
+    pub request_id: Option<String>,
+}
+
+/// Who does something, and from where.
+#[derive(Clone, Debug)]
+pub struct By<'a> {
+    /// Who.
+    pub actor: Actor,
+    /// From where.
+    pub origin: &'a Origin,
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: Kind,
+    /// Who did it.
+    pub actor: Actor,
+    /// To whom or what: a user's id, a key's `kid`, a role's name.
+    pub subject: Option<String>,
+    /// By which client.
+    pub client_id: Option<&'a str>,
+    /// Anything more, for people; never a secret.
+    pub detail: Option<String>,
+    /// From where.
+    pub origin: &'a Origin,
+}
+
+impl Event<'_> {
+    /// The user or client whom a bound on this event holds for; empty where neither is known.
+    fn bound_to(&self) -> String {
+        match (&self.subject, &self.actor) {
+            (Some(subject), _) => subject.clone(),
+            (None, Actor::Anonymous) => String::new(),
+            (None, actor) => actor.to_string(),
+        }
+    }
+
+    /// Whether a user does it to the own account, directly or by a client, as a matter of routine.
+    fn is_own_routine(&self) -> bool {
+        let own = match self.actor {
+            Actor::User(id) => {
+                self.subject.as_ref().is_some_and(|subject| *subject == id.to_string())
+            }
+            _ => self.client_id.is_some(),
+        };
+        self.kind.is_routine() && own
+    }
+}
+
+/// Which events a list is to have.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// The name of what happened.
+    pub event: Option<String>,
+    /// To whom or what.
+    pub subject: Option<String>,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// Not before this moment.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// The place of an event in the trail: when it happened, and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// When.
+    pub at: Timestamp,
+    /// Its id.
+    pub id: String,
+}
+
+/// An event as it was kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its place.
+    pub place: Place,
+    /// The name of what happened; a newer version may know more of them.
+    pub event: String,
+    /// Who did it.
+    pub actor: String,
+    /// To whom or what.
+    pub subject: Option<String>,
+    /// By which client.
+    pub client_id: Option<String>,
+    /// Anything more, for people.
+    pub detail: Option<String>,
+    /// The network address of the caller.
+    pub address: Option<String>,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
+/// The trail. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit {
+    db: Db,
+    random: Random,
+    throttle: Arc<Throttle>,
+}
+
+impl Audit {
+    /// A trail kept in `db`.
+    pub fn new(db: Db, random: Random) -> Self {
+        Self { db, random, throttle: Arc::default() }
+    }
+
+    /// Records `event`. What it reports has happened, so a failure to keep it is logged loudly and
+    /// does not fail the request.
+    pub async fn record(&self, event: Event<'_>, now: Timestamp) {
+        if event.kind.changes_nothing() {
+            return self.record_refusal(event, now).await;
+        }
+        if event.kind == Kind::OwnNameChanged {
+            return log(&event, 0);
+        }
+        if event.is_own_routine() && !self.throttle.keeps_routine(&event, now) {
+            return self.log_in_turn(&event, now);
+        }
+        log(&event, 0);
+        let id = self.random.uuid_at(now).to_string();
+        if let Err(error) = self.db.execute(store::insert(id, &event, now)).await {
+            log_not_kept(event.kind, &error);
+        }
+    }
+
+    async fn record_refusal(&self, event: Event<'_>, now: Timestamp) {
+        self.log_in_turn(&event, now);
+        if !self.throttle.keeps_refusal(&event, now) {
+            return;
+        }
+        let (db, kind) = (self.db.clone(), event.kind);
+        let insert = store::insert_once_an_hour(&event, now);
+        let keep = async move {
+            if let Err(error) = db.execute(insert).await {
+                log_not_kept(kind, &error);
+            }
+        };
+        if kind == Kind::LoginRefused {
+            // Beside the answer, whose time would tell whether there is such a user.
+            tokio::spawn(keep);
+        } else {
+            keep.await;
+        }
+    }
+
+    /// Logs `event` unless another one of its kind was logged in the same second.
+    fn log_in_turn(&self, event: &Event<'_>, now: Timestamp) {
+        if let Some(suppressed) = self.throttle.logs(event.kind, now) {
+            log(event, suppressed);
+        }
+    }
+
+    /// Up to `limit` events of `filter` that come after `after` when the newest is first.
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&Place>,
+        limit: i64,
+    ) -> Result<Vec<Kept>, StorageError> {
+        store::list(&self.db, filter, after, limit).await
+    }
+
+    /// Records what many instances notice independently and one of them is to record: an event of
+    /// the same kind and subject is there once at most. Returns whether it is there now.
+    pub async fn record_once(&self, event: Event<'_>, at: Timestamp) -> bool {
+        let subject = event.subject.as_deref().unwrap_or_default();
+        let id = format!("{}:{subject}", event.kind.as_str());
+        match self.db.execute(store::insert(id, &event, at)).await {
+            Ok(_) => log(&event, 0),
+            Err(StorageError::Conflict) => {}
+            Err(error) => {
+                log_not_kept(event.kind, &error);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Deletes events that are older than `retention` says, in batches of at most `limit` of each
+    /// sort, so that nobody waits for it. Returns how many it deleted: fewer than `limit` when
+    /// nothing is left to delete.
+    pub async fn purge(
+        &self,
+        retention: &Retention,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StorageError> {
+        let mut deleted = 0;
+        for kind in Kind::LOGINS {
+            let before = now.minus(retention.of_logins());
+            deleted += self.db.execute(store::delete_kind(kind, before, limit)).await?;
+        }
+        let before = now.minus(retention.of_events());
+        deleted += self.db.execute(store::delete(before, limit)).await?;
+        Ok(deleted)
+    }
+}
+
+fn log(event: &Event<'_>, suppressed: u64) {
+    tracing::info!(
+        target: "audit",
+        event = event.kind.as_str(),
+        actor = %event.actor,
+        subject = event.subject.as_deref(),
+        client_id = event.client_id,
+        detail = event.detail.as_deref(),
+        address = event.origin.address.as_deref(),
+        user_agent = event.origin.user_agent.as_deref(),
+        request_id = event.origin.request_id.as_deref(),
+        suppressed = (suppressed > 0).then_some(suppressed),
+    );
+}
+
+fn log_not_kept(kind: Kind, error: &StorageError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(target: "audit", event = kind.as_str(), %error, cause, "not kept");
+}

@@ -1,0 +1,160 @@
+//! What bounds the trail and the log, in the memory of one instance. What has to hold across
+//! instances too is guarded by the store, which this spares most of the questions.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Event, Kind};
+use crate::base::time::Timestamp;
+
+/// The period in which events of one kind and user or client are counted.
+const HOUR: Duration = Duration::from_secs(3600);
+/// Of what users do routinely to themselves, the events of one kind and user that are kept in an
+/// hour by one instance.
+const MAX_ROUTINE: u32 = 60;
+/// Requests that run side by side take their time one after the other, but not further apart than
+/// this: a `now` that lies further back is a clock that was set.
+const APART: Duration = Duration::from_secs(60);
+/// Counts that are held in memory.
+const MAX_COUNTS: usize = 16_384;
+
+/// What was logged and kept of late.
+#[derive(Default)]
+pub(super) struct Throttle {
+    logged: Mutex<HashMap<Kind, Logged>>,
+    counts: Mutex<HashMap<(Kind, String), Count>>,
+}
+
+#[derive(Default)]
+struct Logged {
+    at: Option<Timestamp>,
+    suppressed: u64,
+}
+
+/// Events since a moment.
+#[derive(Clone, Copy)]
+struct Count {
+    since: Timestamp,
+    events: u32,
+}
+
+impl Throttle {
+    /// Whether an event of `kind` is logged now: one a second, with the number of those before it
+    /// that were not.
+    pub(super) fn logs(&self, kind: Kind, now: Timestamp) -> Option<u64> {
+        let mut logged = lock(&self.logged);
+        let logged = logged.entry(kind).or_default();
+        let is_in_turn = logged.at.is_none_or(|at| at < now || at.since(now) > APART);
+        if !is_in_turn {
+            logged.suppressed = logged.suppressed.saturating_add(1);
+            return None;
+        }
+        logged.at = Some(now);
+        Some(std::mem::take(&mut logged.suppressed))
+    }
+
+    /// Whether a refusal is to be kept: the first of its kind and user or client in an hour.
+    pub(super) fn keeps_refusal(&self, event: &Event<'_>, now: Timestamp) -> bool {
+        self.count(event, now) <= 1
+    }
+
+    /// Whether what a user did routinely is to be kept.
+    pub(super) fn keeps_routine(&self, event: &Event<'_>, now: Timestamp) -> bool {
+        self.count(event, now) <= MAX_ROUTINE
+    }
+
+    /// The number of events of this kind and user or client in this hour, `event` included.
+    fn count(&self, event: &Event<'_>, now: Timestamp) -> u32 {
+        let mut counts = lock(&self.counts);
+        let key = (event.kind, event.bound_to());
+        if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
+            counts.retain(|_, count| now.since(count.since) < HOUR);
+            if counts.len() >= MAX_COUNTS {
+                // Refusals are still kept once an hour: the store sees to that.
+                counts.clear();
+            }
+        }
+        let count = counts.entry(key).or_insert(Count { since: now, events: 0 });
+        if now.since(count.since) >= HOUR {
+            *count = Count { since: now, events: 0 };
+        }
+        count.events = count.events.saturating_add(1);
+        count.events
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done by a panic elsewhere.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::audit::{Actor, Origin};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(1_764_547_200 + seconds)
+    }
+
+    fn event(origin: &Origin, subject: usize) -> Event<'_> {
+        Event {
+            kind: Kind::LoginRefused,
+            actor: Actor::Anonymous,
+            subject: Some(subject.to_string()),
+            client_id: None,
+            detail: None,
+            origin,
+        }
+    }
+
+    #[test]
+    fn one_line_a_second_is_logged_of_a_kind() {
+        let throttle = Throttle::default();
+        assert_eq!(throttle.logs(Kind::LoginRefused, at(0)), Some(0));
+        assert_eq!(throttle.logs(Kind::LoginRefused, at(0)), None);
+        assert_eq!(throttle.logs(Kind::LoginRefused, at(0)), None);
+        assert_eq!(throttle.logs(Kind::ClientRefused, at(0)), Some(0), "another kind");
+        assert_eq!(throttle.logs(Kind::LoginRefused, at(1)), Some(2));
+        assert_eq!(throttle.logs(Kind::LoginRefused, at(2)), Some(0));
+    }
+
+    #[test]
+    fn requests_of_different_seconds_do_not_log_in_turns() {
+        let throttle = Throttle::default();
+        let logs = |second| throttle.logs(Kind::LoginRefused, at(second)).is_some();
+        assert!(logs(1));
+        let again = (0..100).filter(|number| logs(number % 2));
+        assert_eq!(again.count(), 0);
+        assert!(logs(2) && !logs(1));
+        // A clock that was set back does not silence the log.
+        assert!(logs(-3600) && !logs(-3600) && logs(-3599));
+    }
+
+    #[test]
+    fn one_refusal_an_hour_is_kept_of_a_kind_and_user() {
+        let (throttle, origin) = (Throttle::default(), Origin::default());
+        let keeps = |subject, now| throttle.keeps_refusal(&event(&origin, subject), at(now));
+        assert!(keeps(1, 0) && keeps(2, 0));
+        assert!(!keeps(1, 0) && !keeps(1, 3599));
+        assert!(keeps(1, 3600) && !keeps(1, 3601));
+    }
+
+    #[test]
+    fn a_bounded_number_of_routine_events_is_kept() {
+        let (throttle, origin) = (Throttle::default(), Origin::default());
+        let keeps = |now| throttle.keeps_routine(&event(&origin, 1), at(now));
+        assert_eq!((0..1000).filter(|second| keeps(*second)).count(), 60);
+        assert!(keeps(3600));
+    }
+
+    #[test]
+    fn counts_do_not_grow_without_bound() {
+        let (throttle, origin) = (Throttle::default(), Origin::default());
+        for subject in 0..2 * MAX_COUNTS {
+            throttle.keeps_refusal(&event(&origin, subject), at(0));
+        }
+        assert!(lock(&throttle.counts).len() <= MAX_COUNTS);
+    }
+}

@@ -1,0 +1,205 @@
+//! Client authentication (RFC 6749 section 2.3): what a request presents, and whether it is good.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::{Client, ClientType};
+use crate::base::secret::{Fingerprint, Secret};
+use crate::base::time::Timestamp;
+
+/// How the client presented itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The `Authorization` header (`client_secret_basic`).
+    Basic,
+    /// The form (`client_secret_post`).
+    Post,
+    /// A bare `client_id` (`none`).
+    None,
+}
+
+/// What a request presents as its client.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The client's id.
+    pub client_id: String,
+    /// Its secret; none for public clients.
+    pub secret: Option<Secret<String>>,
+    /// The method.
+    pub method: Method,
+}
+
+/// The request does not say in one way who the client is.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedCredentials {
+    /// The header is not Basic credentials (RFC 7617).
+    #[error("the Authorization header is not Basic client credentials")]
+    Header,
+    /// Two methods at once, or two clients.
+    #[error("use one method of client authentication")]
+    TwoMethods,
+    /// A secret without an id.
+    #[error("client_secret without client_id")]
+    NoId,
+}
+
+impl Credentials {
+    /// Reads what a request presents: its `Authorization` header, and the form's `client_id` and
+    /// `client_secret`, where empty ones count as absent. `Ok(None)` when it presents nothing.
+    pub fn read(
+        authorization: Option<&str>,
+        client_id: Option<&str>,
+        client_secret: Option<&str>,
+    ) -> Result<Option<Self>, MalformedCredentials> {
+        let basic = match authorization {
+            Some(header) => parse_basic(header)?,
+            None => None,
+        };
+        match (basic, client_id, client_secret) {
+            (Some(_), _, Some(_)) => Err(MalformedCredentials::TwoMethods),
+            (Some(basic), Some(id), None) if basic.client_id != id => {
+                Err(MalformedCredentials::TwoMethods)
+            }
+            (Some(basic), _, None) => Ok(Some(basic)),
+            (None, None, None) => Ok(None),
+            (None, None, Some(_)) => Err(MalformedCredentials::NoId),
+            (None, Some(id), secret) => Ok(Some(Self {
+                client_id: id.to_owned(),
+                method: if secret.is_some() { Method::Post } else { Method::None },
+                secret: secret.map(|secret| Secret::new(secret.to_owned())),
+            })),
+        }
+    }
+
+    /// Whether these are the credentials of `client` at `now`: a confidential client must show
+    /// one of its secrets, a public one must not show any.
+    pub fn match_client(&self, client: &Client, now: Timestamp) -> bool {
+        match (client.client_type, &self.secret) {
+            (ClientType::Public, None) => true,
+            (ClientType::Confidential, Some(secret)) => {
+                let presented = Fingerprint::of(secret.expose().as_bytes());
+                // All are compared, so that time does not tell which one came close.
+                client
+                    .secrets
+                    .iter()
+                    .filter(|known| known.expires_at.is_none_or(|at| now < at))
+                    .fold(false, |found, known| (known.fingerprint == presented) | found)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Reads `Basic base64(form-encoded id ":" form-encoded secret)` (RFC 6749 section 2.3.1). Empty
+/// credentials, which Swagger UI sends for a form without a client, count as absent.
+fn parse_basic(header: &str) -> Result<Option<Credentials>, MalformedCredentials> {
+    let (scheme, encoded) = header.split_once(' ').ok_or(MalformedCredentials::Header)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(MalformedCredentials::Header);
+    }
+    let decoded = STANDARD.decode(encoded.trim()).map_err(|_| MalformedCredentials::Header)?;
+    let decoded =
+        Secret::new(String::from_utf8(decoded).map_err(|_| MalformedCredentials::Header)?);
+    let (id, secret) = decoded.expose().split_once(':').ok_or(MalformedCredentials::Header)?;
+    let (Some(id), Some(secret)) = (form_decode(id), form_decode(secret)) else {
+        return Err(MalformedCredentials::Header);
+    };
+    match (id.is_empty(), secret.is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Err(MalformedCredentials::Header),
+        (false, empty) => Ok(Some(Credentials {
+            client_id: id,
+            secret: (!empty).then(|| Secret::new(secret)),
+            method: Method::Basic,
+        })),
+    }
+}
+
+/// Decodes a name or value of a form (RFC 6749 appendix B); `None` where it is not UTF-8. What is
+/// decoded may be a secret, so the copy made on the way is wiped.
+pub fn form_decode(text: &str) -> Option<String> {
+    let spaced = Zeroizing::new(text.replace('+', " "));
+    let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
+    decoded.ok().map(|text| text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clients::{ClientSecret, tests::client};
+
+    fn basic(text: &str) -> String {
+        format!("Basic {}", STANDARD.encode(text))
+    }
+
+    #[test]
+    fn the_example_of_rfc_6749_section_2_3_1() {
+        let header = "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3";
+        let credentials = Credentials::read(Some(header), None, None).unwrap().unwrap();
+        assert_eq!(credentials.client_id, "s6BhdRkqt3");
+        assert_eq!(credentials.secret.unwrap().expose(), "7Fjfp0ZBr1KtDRbnfVdmIw");
+        assert_eq!(credentials.method, Method::Basic);
+    }
+
+    #[test]
+    fn basic_credentials_are_form_encoded() {
+        let header = basic("a%20b:p%2Bs%3Aw+x");
+        let credentials = Credentials::read(Some(&header), None, None).unwrap().unwrap();
+        assert_eq!(credentials.client_id, "a b");
+        assert_eq!(credentials.secret.unwrap().expose(), "p+s:w x");
+    }
+
+    #[test]
+    fn one_method_a_request() {
+        let header = basic("app:secret");
+        let read = |id, secret| Credentials::read(Some(&header), id, secret).map(drop);
+        assert_eq!(read(None, Some("secret")), Err(MalformedCredentials::TwoMethods));
+        assert_eq!(read(Some("other"), None), Err(MalformedCredentials::TwoMethods));
+        assert_eq!(read(Some("app"), None), Ok(()));
+    }
+
+    #[test]
+    fn nothing_presented_is_no_error_and_nonsense_is() {
+        for header in [None, Some(basic(":"))] {
+            assert!(Credentials::read(header.as_deref(), None, None).unwrap().is_none());
+        }
+        for header in ["Basic", "Basic !!", "Bearer abc", &basic("no colon"), &basic("%ff:x")] {
+            let read = Credentials::read(Some(header), None, None).map(drop);
+            assert_eq!(read, Err(MalformedCredentials::Header), "{header}");
+        }
+        assert_eq!(
+            Credentials::read(None, None, Some("secret")).map(drop),
+            Err(MalformedCredentials::NoId)
+        );
+    }
+
+    #[test]
+    fn secrets_match_until_they_expire() {
+        let mut client = client(ClientType::Confidential);
+        let secret = |text: &str, expires_at| ClientSecret {
+            fingerprint: Fingerprint::of(text.as_bytes()),
+            created_at: Timestamp::from_unix(0),
+            expires_at,
+        };
+        client.secrets = vec![secret("old", Some(Timestamp::from_unix(100))), secret("new", None)];
+        let matches = |secret: Option<&str>, now| {
+            let credentials = Credentials::read(None, Some("app"), secret).unwrap().unwrap();
+            credentials.match_client(&client, Timestamp::from_unix(now))
+        };
+        assert!(matches(Some("old"), 99) && matches(Some("new"), 99));
+        assert!(!matches(Some("old"), 100) && matches(Some("new"), 100));
+        assert!(!matches(Some("wrong"), 0) && !matches(None, 0));
+    }
+
+    #[test]
+    fn a_public_client_shows_no_secret() {
+        let client = client(ClientType::Public);
+        let matches = |secret| {
+            let credentials = Credentials::read(None, Some("app"), secret).unwrap().unwrap();
+            credentials.match_client(&client, Timestamp::from_unix(0))
+        };
+        assert!(matches(None));
+        assert!(!matches(Some("anything")));
+    }
+}

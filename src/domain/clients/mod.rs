@@ -1,0 +1,282 @@
+//! Clients (RFC 6749 section 2): who may ask for tokens, by which grants, for which scopes and
+//! audiences. Secrets are made by Signet, shown once and kept as fingerprints; two may be valid
+//! while a deployment changes over.
+
+pub mod authentication;
+pub mod change;
+pub mod registry;
+pub mod store;
+
+use std::time::Duration;
+
+use crate::base::secret::{Fingerprint, Random, Secret};
+use crate::base::time::Timestamp;
+use crate::domain::tokens::{LEEWAY, Policy as TokenPolicy, Scope, claims};
+
+pub use authentication::{Credentials, MalformedCredentials, Method};
+pub use registry::ClientRegistry;
+pub use store::ClientStore;
+
+/// The bundled public client of `/login` and of the docs page.
+pub const FIRST_PARTY: &str = "signet-first-party";
+
+/// RFC 6749 section 2.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientType {
+    /// Cannot keep a secret.
+    Public,
+    /// Authenticates by a secret.
+    Confidential,
+}
+
+impl ClientType {
+    /// Its name in the store and in listings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Confidential => "confidential",
+        }
+    }
+}
+
+/// The grants that Signet serves (RFC 6749 sections 4.3, 4.4 and 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantType {
+    /// The user's name and password, for first-party clients.
+    Password,
+    /// A refresh token.
+    RefreshToken,
+    /// The client's own credentials.
+    ClientCredentials,
+}
+
+impl GrantType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Password, Self::RefreshToken, Self::ClientCredentials];
+
+    /// Its registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+        }
+    }
+
+    /// The grant of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|grant| grant.as_str() == name)
+    }
+}
+
+/// A secret of a client, as far as Signet knows it.
+#[derive(Clone, Debug)]
+pub struct ClientSecret {
+    /// By which it is recognised.
+    pub fingerprint: Fingerprint,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops being valid, once it has a successor.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A registered client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its public name.
+    pub client_id: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// Public or confidential.
+    pub client_type: ClientType,
+    /// What it may use at the token endpoint.
+    pub grant_types: Vec<GrantType>,
+    /// The scope that it may ask for.
+    pub scope: Scope,
+    /// The resources that it may name (RFC 8707).
+    pub audiences: Vec<String>,
+    /// Lifetime of its access tokens, where it differs from the configured one.
+    pub access_token_lifetime: Option<Duration>,
+    /// Since when it may not get tokens.
+    pub disabled_at: Option<Timestamp>,
+    /// Its secrets, expired ones included.
+    pub secrets: Vec<ClientSecret>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// Members of the user's metadata that go into its tokens.
+    pub claims: Vec<String>,
+    /// Raised by every change to what an administrator sees of it.
+    pub version: i64,
+}
+
+impl Client {
+    /// Whether it is registered for `grant`.
+    pub fn may_use(&self, grant: GrantType) -> bool {
+        self.grant_types.contains(&grant)
+    }
+
+    /// Whether what was granted at `then` was granted to another client that had its id before.
+    /// The leeway is for clocks that differ a little.
+    pub fn is_younger_than(&self, then: Timestamp) -> bool {
+        then.plus(LEEWAY) < self.created_at
+    }
+
+    /// Makes a secret for it: the text to show once, and what is kept.
+    pub fn new_secret(random: &Random, now: Timestamp) -> (Secret<String>, ClientSecret) {
+        let text = random.token();
+        let fingerprint = Fingerprint::of(text.expose().as_bytes());
+        (text, ClientSecret { fingerprint, created_at: now, expires_at: None })
+    }
+}
+
+/// What an operator asks for when registering a client, not yet checked.
+#[derive(Debug, Default)]
+pub struct Registration {
+    /// Its public name.
+    pub client_id: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// Whether it keeps a secret.
+    pub confidential: bool,
+    /// Names of grants; the usual ones of its type where empty.
+    pub grants: Vec<String>,
+    /// Space-separated scope words.
+    pub scope: String,
+    /// Resource addresses.
+    pub audiences: Vec<String>,
+    /// Its own access-token lifetime.
+    pub access_token_lifetime: Option<Duration>,
+    /// Members of the user's metadata for its tokens.
+    pub claims: Vec<String>,
+}
+
+impl Registration {
+    /// Checks everything and makes the client, without secrets; the error is the sentence for
+    /// the operator.
+    pub fn check(self, now: Timestamp) -> Result<Client, String> {
+        if uuid::Uuid::try_parse(&self.client_id).is_ok() {
+            return Err(
+                "client_id must not be a UUID, which could be taken for a user's id: choose \
+                        a name such as orders-service"
+                    .into(),
+            );
+        }
+        if !is_client_id(&self.client_id) {
+            return Err("client_id must be 1 to 100 characters of A-Z a-z 0-9 - . _ ~".into());
+        }
+        let client_type =
+            if self.confidential { ClientType::Confidential } else { ClientType::Public };
+        let name = crate::domain::users::check_name(self.name.as_deref().unwrap_or_default())
+            .map_err(|problem| format!("name {problem}"))?;
+        check_lifetime(self.access_token_lifetime)
+            .map_err(|problem| format!("access_token_lifetime {problem}"))?;
+        Ok(Client {
+            grant_types: check_grants(&self.grants, client_type)?,
+            scope: Scope::parse(&self.scope).map_err(|error| error.to_string())?,
+            audiences: check_audiences(self.audiences)?,
+            client_id: self.client_id,
+            name,
+            client_type,
+            access_token_lifetime: self.access_token_lifetime,
+            disabled_at: None,
+            secrets: Vec::new(),
+            created_at: now,
+            claims: claims::check(&self.claims)?,
+            version: 0,
+        })
+    }
+}
+
+/// Whether `text` may be the id of a client.
+fn is_client_id(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    // The audit trail calls others by these names.
+    let reserved = ["cli", "command-line", "system", "anonymous"];
+    (1..=100).contains(&text.len()) && text.chars().all(allowed) && !reserved.contains(&text)
+}
+
+fn check_lifetime(lifetime: Option<Duration>) -> Result<(), &'static str> {
+    let bounds = Duration::from_secs(1)..=TokenPolicy::MAX_ACCESS_TOKEN_LIFETIME;
+    match lifetime {
+        Some(lifetime) if !bounds.contains(&lifetime) => Err("must be from 1s to 1d"),
+        _ => Ok(()),
+    }
+}
+
+fn check_grants(names: &[String], client_type: ClientType) -> Result<Vec<GrantType>, String> {
+    if names.is_empty() {
+        return Ok(match client_type {
+            // The password grant is for first-party apps, and so only by its name.
+            ClientType::Public => vec![GrantType::RefreshToken],
+            ClientType::Confidential => vec![GrantType::ClientCredentials],
+        });
+    }
+    let mut grants = Vec::new();
+    for name in names {
+        let grant = GrantType::parse(name).ok_or_else(|| {
+            let known = GrantType::ALL.map(GrantType::as_str).join(", ");
+            format!("unknown grant {name}: the grants are {known}")
+        })?;
+        if grant == GrantType::ClientCredentials && client_type == ClientType::Public {
+            return Err("client_credentials is for confidential clients".into());
+        }
+        if !grants.contains(&grant) {
+            grants.push(grant);
+        }
+    }
+    Ok(grants)
+}
+
+/// RFC 8707 section 2: an absolute URI without a fragment.
+fn check_audiences(audiences: Vec<String>) -> Result<Vec<String>, String> {
+    if audiences.len() > 32 {
+        return Err("a client may have at most 32 audiences".into());
+    }
+    for audience in &audiences {
+        let uri = url::Url::parse(audience).ok();
+        let sound = uri.is_some_and(|uri| uri.fragment().is_none())
+            && audience.len() <= 500
+            && !audience.contains(|c: char| c.is_whitespace() || c.is_control());
+        if !sound {
+            return Err(format!("audience {audience} must be an absolute URI without a fragment"));
+        }
+    }
+    Ok(audiences)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn client(client_type: ClientType) -> Client {
+        let confidential = client_type == ClientType::Confidential;
+        Registration { client_id: "app".into(), confidential, ..Registration::default() }
+            .check(Timestamp::from_unix(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn registrations_are_checked() {
+        let check = |registration: Registration| registration.check(Timestamp::from_unix(0));
+        let base = || Registration { client_id: "app".into(), ..Registration::default() };
+        assert!(check(base()).unwrap().may_use(GrantType::RefreshToken));
+        for (bad, word) in [
+            (Registration { client_id: "a b".into(), ..base() }, "client_id"),
+            (Registration { client_id: String::new(), ..base() }, "client_id"),
+            (Registration { grants: vec!["implicit".into()], ..base() }, "implicit"),
+            (Registration { grants: vec!["client_credentials".into()], ..base() }, "confidential"),
+            (Registration { scope: "a\"b".into(), ..base() }, "scope"),
+            (Registration { claims: vec!["sub".into()], ..base() }, "claim"),
+            (Registration { audiences: vec!["api".into()], ..base() }, "absolute"),
+            (Registration { audiences: vec!["https://a/#b".into()], ..base() }, "fragment"),
+            (
+                Registration { access_token_lifetime: Some(Duration::ZERO), ..base() },
+                "access_token_lifetime",
+            ),
+        ] {
+            let error = check(bad).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

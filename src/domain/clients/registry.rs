@@ -1,0 +1,101 @@
+//! Clients as requests meet them: authenticated, and remembered for a moment, since the same few
+//! clients stand behind most requests and a database round trip costs as much as half a signature.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use super::{Client, ClientStore, Credentials};
+use crate::base::time::Timestamp;
+use crate::storage::StorageError;
+
+/// How long an instance may go on with what it has read. Whoever changes a client waits this long
+/// before saying that it is done, so that the change is in force when it is acknowledged.
+pub const STALENESS: Duration = Duration::from_secs(1);
+
+/// More clients than this are not remembered at once.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// Why a client is not authenticated.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    /// Unknown, disabled, or the credentials are wrong: the same for all callers.
+    #[error("client authentication failed")]
+    Invalid {
+        /// Whether a client of this id is registered, for the audit trail alone.
+        registered: bool,
+    },
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Authenticates clients. Cheap to clone; clones share what is remembered.
+#[derive(Clone)]
+pub struct ClientRegistry {
+    store: ClientStore,
+    remembered: Arc<RwLock<HashMap<String, Remembered>>>,
+}
+
+struct Remembered {
+    client: Arc<Client>,
+    since: Instant,
+}
+
+impl ClientRegistry {
+    /// A registry on `store`.
+    pub fn new(store: ClientStore) -> Self {
+        Self { store, remembered: Arc::default() }
+    }
+
+    /// The client that `credentials` prove, if they do.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<Arc<Client>, AuthenticationError> {
+        let good = |client: &Arc<Client>| {
+            client.disabled_at.is_none() && credentials.match_client(client, now)
+        };
+        if let Some(client) = self.recall(&credentials.client_id).filter(good) {
+            return Ok(client);
+        }
+        // What is remembered never refuses: the secret may be newer than the memory.
+        let client = self.load(&credentials.client_id).await?;
+        let registered = client.is_some();
+        client.filter(good).ok_or(AuthenticationError::Invalid { registered })
+    }
+
+    /// The client of this id, unless it is unknown or disabled.
+    pub async fn find_enabled(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
+        let client = match self.recall(client_id) {
+            Some(client) => Some(client),
+            None => self.load(client_id).await?,
+        };
+        Ok(client.filter(|client| client.disabled_at.is_none()))
+    }
+
+    async fn load(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
+        // Taken before the read: what is read is at least as new as this moment.
+        let since = Instant::now();
+        let client = self.store.find(client_id).await?.map(Arc::new);
+        let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
+        match &client {
+            Some(client) => {
+                if remembered.len() >= MOST_REMEMBERED {
+                    remembered.clear();
+                }
+                let client = client.clone();
+                remembered.insert(client_id.to_owned(), Remembered { client, since });
+            }
+            None => drop(remembered.remove(client_id)),
+        }
+        Ok(client)
+    }
+
+    fn recall(&self, client_id: &str) -> Option<Arc<Client>> {
+        let remembered = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
+        let found = remembered.get(client_id)?;
+        (found.since.elapsed() < STALENESS).then(|| found.client.clone())
+    }
+}

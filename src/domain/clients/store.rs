@@ -1,0 +1,212 @@
+//! Clients in the database.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::{Client, ClientSecret, ClientType, GrantType, is_client_id};
+use crate::base::secret::Fingerprint;
+use crate::base::time::Timestamp;
+use crate::domain::tokens::Scope;
+use crate::storage::{Db, StorageError};
+
+/// A query for clients with their secrets, one row for each secret or one without any.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT c.client_id, c.name, c.client_type, c.grant_types, c.scope, c.audience, \
+             c.access_token_lifetime, c.disabled_at, c.created_at, c.claims, c.version, \
+             s.fingerprint, \
+             s.created_at AS secret_created_at, s.expires_at AS secret_expires_at \
+             FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.client_id ",
+            $condition
+        )
+    };
+}
+
+mod administration;
+
+/// The tables `clients` and `client_secrets`. Cheap to clone.
+#[derive(Clone)]
+pub struct ClientStore {
+    db: Db,
+}
+
+impl ClientStore {
+    /// A store on `db`.
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Stores a client and its secrets; `Conflict` when its id is taken.
+    pub async fn create(&self, client: &Client) -> Result<(), StorageError> {
+        self.db
+            .write(async |transaction| {
+                let grants: Vec<_> =
+                    client.grant_types.iter().map(|grant| grant.as_str()).collect();
+                sqlx::query(
+                "INSERT INTO clients (client_id, name, client_type, grant_types, scope, audience, \
+             access_token_lifetime, disabled_at, created_at, updated_at, claims, version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)",
+            )
+            .bind(client.client_id.as_str())
+            .bind(client.name.as_deref())
+            .bind(client.client_type.as_str())
+            .bind(grants.join(" "))
+            .bind(client.scope.to_string())
+            .bind(client.audiences.join(" "))
+            .bind(client.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
+            .bind(client.disabled_at.map(Timestamp::as_unix))
+            .bind(client.created_at.as_unix())
+            .bind(client.claims.join(" "))
+            .bind(client.version)
+            .execute(&mut **transaction)
+            .await?;
+                for secret in &client.secrets {
+                    insert_secret(&client.client_id, secret).execute(&mut **transaction).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The client with this id.
+    pub async fn find(&self, client_id: &str) -> Result<Option<Client>, StorageError> {
+        // No client is named otherwise, and PostgreSQL's text cannot hold every character.
+        if !is_client_id(client_id) {
+            return Ok(None);
+        }
+        let query =
+            sqlx::query(select!("WHERE c.client_id = $1 LIMIT 100")).bind(client_id.to_owned());
+        Ok(collect(&self.db.fetch_all(query).await?)?.pop())
+    }
+
+    /// All clients, by id; at most 10 000.
+    pub async fn list(&self) -> Result<Vec<Client>, StorageError> {
+        let query = sqlx::query(select!("ORDER BY c.client_id LIMIT 20000"));
+        collect(&self.db.fetch_all(query).await?)
+    }
+
+    /// Adds a secret and lets the present ones end at `others_expire_at`, those that are over at
+    /// `now` removed. `false` when there is no such client.
+    pub async fn add_secret(
+        &self,
+        client_id: &str,
+        secret: &ClientSecret,
+        others_expire_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.db
+            .write(async |transaction| {
+                // Touching the client first makes two changes at once wait for each other.
+                let touched =
+                    sqlx::query("UPDATE clients SET updated_at = $2, version = version + 1 WHERE client_id = $1")
+                        .bind(client_id)
+                        .bind(now.as_unix())
+                        .execute(&mut **transaction)
+                        .await?;
+                if touched.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                sqlx::query(
+                    "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at IS NOT NULL",
+                )
+                .bind(client_id)
+                .execute(&mut **transaction)
+                .await?;
+                let expire = if others_expire_at <= now {
+                    sqlx::query("DELETE FROM client_secrets WHERE client_id = $1").bind(client_id)
+                } else {
+                    sqlx::query("UPDATE client_secrets SET expires_at = $2 WHERE client_id = $1")
+                        .bind(client_id)
+                        .bind(others_expire_at.as_unix())
+                };
+                expire.execute(&mut **transaction).await?;
+                insert_secret(client_id, secret).execute(&mut **transaction).await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// The longest access-token lifetime that any client has of its own, in seconds.
+    pub async fn longest_access_token_lifetime(&self) -> Result<Option<i64>, StorageError> {
+        let query = sqlx::query(
+            "SELECT CAST(MAX(access_token_lifetime) AS BIGINT) AS longest FROM clients",
+        );
+        let row = self.db.fetch_optional(query).await?;
+        Ok(row.map(|row| row.try_get::<Option<i64>, _>("longest")).transpose()?.flatten())
+    }
+}
+
+fn insert_secret<'q>(
+    client_id: &'q str,
+    secret: &'q ClientSecret,
+) -> crate::storage::Statement<'q> {
+    sqlx::query(
+        "INSERT INTO client_secrets (fingerprint, client_id, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(secret.fingerprint.to_string())
+    .bind(client_id)
+    .bind(secret.created_at.as_unix())
+    .bind(secret.expires_at.map(Timestamp::as_unix))
+}
+
+/// Folds the rows of the join, in which a client's rows stand together, into clients.
+fn collect(rows: &[AnyRow]) -> Result<Vec<Client>, StorageError> {
+    let mut clients: Vec<Client> = Vec::new();
+    for row in rows {
+        let client_id: String = row.try_get("client_id")?;
+        if clients.last().is_none_or(|last| last.client_id != client_id) {
+            clients.push(read(row, client_id)?);
+        }
+        if let (Some(secret), Some(client)) = (read_secret(row)?, clients.last_mut()) {
+            client.secrets.push(secret);
+        }
+    }
+    Ok(clients)
+}
+
+fn read(row: &AnyRow, client_id: String) -> Result<Client, StorageError> {
+    let words = |column: &str| -> Result<Vec<String>, StorageError> {
+        let text: String = row.try_get(column)?;
+        Ok(text.split_whitespace().map(str::to_owned).collect())
+    };
+    let client_type = match row.try_get::<String, _>("client_type")?.as_str() {
+        "public" => ClientType::Public,
+        "confidential" => ClientType::Confidential,
+        _ => return Err(StorageError::corrupt("client type")),
+    };
+    let scope: String = row.try_get("scope")?;
+    let lifetime: Option<i64> = row.try_get("access_token_lifetime")?;
+    let disabled_at: Option<i64> = row.try_get("disabled_at")?;
+    Ok(Client {
+        client_id,
+        name: row.try_get("name")?,
+        client_type,
+        // A grant that a newer version knows and this one does not is left out, not an error.
+        grant_types: words("grant_types")?.iter().filter_map(|g| GrantType::parse(g)).collect(),
+        scope: Scope::parse(&scope).map_err(|_| StorageError::corrupt("client scope"))?,
+        audiences: words("audience")?,
+        access_token_lifetime: lifetime
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(std::time::Duration::from_secs),
+        disabled_at: disabled_at.map(Timestamp::from_unix),
+        secrets: Vec::new(),
+        created_at: Timestamp::from_unix(row.try_get("created_at")?),
+        claims: words("claims")?,
+        version: row.try_get("version")?,
+    })
+}
+
+fn read_secret(row: &AnyRow) -> Result<Option<ClientSecret>, StorageError> {
+    let Some(fingerprint) = row.try_get::<Option<String>, _>("fingerprint")? else {
+        return Ok(None);
+    };
+    let expires_at: Option<i64> = row.try_get("secret_expires_at")?;
+    Ok(Some(ClientSecret {
+        fingerprint: Fingerprint::parse(&fingerprint)
+            .ok_or_else(|| StorageError::corrupt("client secret"))?,
+        created_at: Timestamp::from_unix(row.try_get("secret_created_at")?),
+        expires_at: expires_at.map(Timestamp::from_unix),
+    }))
+}

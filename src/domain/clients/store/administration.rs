@@ -1,0 +1,65 @@
+//! What administrators do to registered clients: look through them, and change or remove one as long
+//! as it is what they have seen.
+
+use super::{ClientStore, collect};
+use crate::base::time::Timestamp;
+use crate::domain::clients::Client;
+use crate::storage::{StorageError, Transaction};
+
+impl ClientStore {
+    /// Up to `limit` clients whose id sorts after `after`, by id.
+    pub async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
+        // The limit is of clients, and a client has a row for each of its few secrets.
+        let query = sqlx::query(select!(
+            "WHERE c.client_id IN (SELECT client_id FROM clients WHERE client_id > $1 \
+             ORDER BY client_id LIMIT $2) ORDER BY c.client_id, s.created_at LIMIT 20000"
+        ))
+        .bind(after.to_owned())
+        .bind(limit);
+        collect(&self.db.fetch_all(query).await?)
+    }
+
+    /// Puts `next` in the place of `client`, secrets aside, as long as that is as it was read.
+    /// `false` where it was changed meanwhile, or is gone.
+    pub async fn replace_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        client: &Client,
+        next: &Client,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let grants: Vec<_> = next.grant_types.iter().map(|grant| grant.as_str()).collect();
+        let update = sqlx::query(
+            "UPDATE clients SET name = $4, grant_types = $5, scope = $6, audience = $7, \
+             access_token_lifetime = $8, disabled_at = $9, updated_at = $10, claims = $11, \
+             version = version + 1 WHERE client_id = $1 AND version = $2 AND created_at = $3",
+        )
+        .bind(client.client_id.clone())
+        .bind(client.version)
+        .bind(client.created_at.as_unix())
+        .bind(next.name.clone())
+        .bind(grants.join(" "))
+        .bind(next.scope.to_string())
+        .bind(next.audiences.join(" "))
+        .bind(next.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
+        .bind(next.disabled_at.map(Timestamp::as_unix))
+        .bind(now.as_unix())
+        .bind(next.claims.join(" "));
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Removes `client` with its secrets as long as it is as it was read. `false` where it is not.
+    pub async fn remove_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        client: &Client,
+    ) -> Result<bool, StorageError> {
+        let delete = sqlx::query(
+            "DELETE FROM clients WHERE client_id = $1 AND version = $2 AND created_at = $3",
+        )
+        .bind(client.client_id.clone())
+        .bind(client.version)
+        .bind(client.created_at.as_unix());
+        Ok(delete.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+}

@@ -1,0 +1,257 @@
+//! Which rows of the database are keys: those whose tag verifies. Any other is neither published nor
+//! used, whatever it says, and raises an alarm; the keys go on without it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::chain::{Chain, Owed};
+use super::changes::{MOST_TRIES, Revoked, links};
+use super::rotation::State;
+use super::store::{Head, Rows, StoredKey};
+use super::tag::{self, TagError};
+use super::{Algorithm, Keys, KeysError};
+use crate::base::secret::SealingKeys;
+use crate::base::time::Timestamp;
+use crate::storage::StorageError;
+
+/// As much of a name is logged: whoever makes a row chooses it.
+const MAX_SHOWN_NAME: usize = 128;
+
+/// A row that is not authentic.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its name.
+    pub kid: String,
+    /// Its algorithm, if it can be read.
+    pub algorithm: Option<Algorithm>,
+    /// What is wrong.
+    pub error: TagError,
+}
+
+impl Refused {
+    fn of(key: &StoredKey, error: TagError) -> Self {
+        Self { kid: key.kid.clone(), algorithm: Some(key.algorithm), error }
+    }
+
+    /// What is wrong, with its cause.
+    fn reason(&self) -> String {
+        match std::error::Error::source(&self.error) {
+            Some(cause) => format!("{}: {cause}", self.error),
+            None => self.error.to_string(),
+        }
+    }
+
+    pub(super) fn into_error(self) -> KeysError {
+        KeysError::unverified(self.kid, self.error)
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the key {} is not used: {}", shown(&self.kid), self.reason())
+    }
+}
+
+/// The keys of the rows that are not retired, and the rows that are none.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    /// Authentic, newest first.
+    pub keys: Vec<StoredKey>,
+    /// The others.
+    pub refused: Vec<Refused>,
+}
+
+impl Published {
+    /// A row of `algorithm` that may be a key of an instance which has another key-encryption key:
+    /// as long as nobody can tell, no key is made beside it. Where the keys that this process can tell
+    /// are a whole chain it is none of them, since who changes a chain writes the rows beside as well.
+    pub fn undecided(&self, algorithm: Algorithm, now: Timestamp) -> Option<&Refused> {
+        let is_whole = || Chain::new(links(self.keys.clone(), algorithm), now).is_whole(now);
+        let may_be =
+            |row: &&Refused| row.algorithm == Some(algorithm) && row.error.missing_key().is_some();
+        self.refused.iter().find(may_be).filter(|_| !is_whole())
+    }
+
+    /// Why there is no usable key, in the words of the first row that is none.
+    pub fn into_refusal(self) -> KeysError {
+        self.refused.into_iter().next().map_or(KeysError::NoneActive, Refused::into_error)
+    }
+}
+
+/// Sorts rows into keys and others.
+pub fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refused>) {
+    let unreadable = |kid| Refused { kid, algorithm: None, error: TagError::Unreadable };
+    let mut refused: Vec<_> = rows.unreadable.into_iter().map(unreadable).collect();
+    let mut keys = Vec::new();
+    for key in rows.keys {
+        match tag::check(sealing, &key) {
+            Ok(()) => keys.push(key),
+            Err(error) => refused.push(Refused::of(&key, error)),
+        }
+    }
+    (keys, refused)
+}
+
+/// The same of all rows, for listing. Those from before there were tags that are retired or revoked
+/// by now stay in the list, and have no power.
+pub fn examine_all(
+    sealing: &SealingKeys,
+    mut rows: Rows,
+    now: Timestamp,
+) -> (Vec<StoredKey>, Vec<Refused>) {
+    let all = rows.keys.clone();
+    rows.keys.retain(|key| key.tag.is_some() || key.is_published(now));
+    let (_, refused) = examine(sealing, rows);
+    let is_refused = |key: &StoredKey| refused.iter().any(|row| row.kid == key.kid);
+    let listed = all.into_iter().filter(|key| !is_refused(key)).collect();
+    (listed, refused)
+}
+
+/// The rows that are not authentic, as far as this process has seen them, with the reason.
+#[derive(Debug, Default)]
+pub(super) struct Alarms(Mutex<BTreeMap<String, String>>, Mutex<Option<Owed>>);
+
+impl Alarms {
+    /// Whether a handover that is out of bounds is not the one that was told of last.
+    fn note_handover(&self, owed: Option<Owed>) -> bool {
+        let mut told = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *told, owed) != owed
+    }
+
+    /// Logs what is new in `refused`. Where these are all there are, the others are over.
+    fn note(&self, refused: &[Refused], are_all: bool) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = BTreeMap::new();
+        for row in refused {
+            let kid = &row.kid;
+            let reason = row.reason();
+            if known.get(kid) != Some(&reason) {
+                let kid = shown(kid);
+                tracing::error!(
+                    kid,
+                    reason,
+                    "a signing key in the database is not authentic: it is neither published nor used"
+                );
+            }
+            seen.insert(kid.clone(), reason);
+        }
+        if are_all { *known = seen } else { known.append(&mut seen) }
+    }
+}
+
+/// A name that somebody else chose, for the log.
+fn shown(kid: &str) -> String {
+    kid.chars().take(MAX_SHOWN_NAME).flat_map(char::escape_debug).collect()
+}
+
+impl Keys {
+    /// The same row with a tag of what it says now.
+    pub(super) fn tagged(&self, key: StoredKey) -> StoredKey {
+        let tag = Some(tag::make(self.vault.sealing(), &key));
+        StoredKey { tag, ..key }
+    }
+
+    /// Whether the tag of a row is one of it.
+    pub(super) fn is_authentic(&self, key: &StoredKey) -> bool {
+        tag::check(self.vault.sealing(), key).is_ok()
+    }
+
+    /// Whether a row is no key, where `is_decided` says that nobody else can hold it for one.
+    pub(super) fn is_ignored(&self, key: &StoredKey, is_decided: bool) -> bool {
+        let checked = tag::check(self.vault.sealing(), key);
+        checked.is_err_and(|error| is_decided || error.missing_key().is_none())
+    }
+
+    /// What the keys of `algorithm` are at, and owe: to be read before they are.
+    pub(super) async fn head(
+        &self,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Head, StorageError> {
+        let mut head = self.store.head(algorithm).await?;
+        let bounded = head.owed.map(|owed| owed.bounded(now));
+        if bounded != head.owed && self.alarms.note_handover(head.owed) {
+            tracing::error!(
+                %algorithm,
+                handover = ?head.owed,
+                "the handover that is stored for the signing keys is none that a revocation can \
+                 have asked for: it is kept within bounds"
+            );
+        }
+        head.owed = bounded;
+        Ok(head)
+    }
+
+    /// Fails where the keys of `algorithm` may be more than this process can tell, since it lacks a
+    /// key-encryption key that others have: what it made would be one too many for them.
+    pub(super) async fn check_decided(
+        &self,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<(), KeysError> {
+        match self.published(now).await?.undecided(algorithm, now) {
+            Some(undecided) => Err(KeysError::Undecided(undecided.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a row out that is not authentic here: planted, changed, or of a key-encryption key that
+    /// is not at hand. The keys beside it stay as they are: whoever follows them lets the spare sign
+    /// where one is missing.
+    pub(super) async fn withdraw(
+        &self,
+        stored: StoredKey,
+        error: &TagError,
+        now: Timestamp,
+    ) -> Result<Revoked, KeysError> {
+        for _ in 0..MOST_TRIES {
+            let from_version = self.store.head(stored.algorithm).await?.version;
+            match self.store.withdraw(&stored, from_version, now).await {
+                Err(StorageError::Conflict) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(()) => break,
+            }
+        }
+        let keys = self.published(now).await?.keys;
+        let mut chain = Chain::new(links(keys, stored.algorithm), now);
+        chain.lead(now);
+        // What a false row says of its life is as false as the rest.
+        let only_verified = error.missing_key().is_none() || stored.is_foreign();
+        let times = stored.times;
+        let signed = !only_verified && times.state(now) != State::Pending;
+        Ok(Revoked {
+            only_verified,
+            signed_from: signed.then_some(times.activates_at),
+            signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
+            active: chain.active(now).cloned(),
+            successor_of: stored.algorithm,
+        })
+    }
+
+    /// The keys that are not retired at `now`. A row that is none raises the alarm.
+    pub(super) async fn published(&self, now: Timestamp) -> Result<Published, StorageError> {
+        let rows = self.store.load_published(now, |key| self.is_authentic(key)).await?;
+        let (keys, refused) = examine(self.vault.sealing(), rows);
+        self.alarms.note(&refused, false);
+        Ok(Published { keys, refused })
+    }
+
+    /// All keys that there are or were, newest first. A row that is none raises the alarm.
+    pub async fn list(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
+        let rows = self.store.load_all(|key| self.is_authentic(key)).await?;
+        let (keys, refused) = examine_all(self.vault.sealing(), rows, now);
+        self.alarms.note(&refused, true);
+        Ok(keys)
+    }
+
+    /// The names of the rows that are not authentic, with the reasons, as of the last look at all.
+    pub fn unverified(&self) -> Vec<(String, String)> {
+        let known = self.alarms.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(kid, reason)| (shown(kid), reason.clone())).collect()
+    }
+
+    /// How many rows are not authentic.
+    pub fn count_unverified(&self) -> usize {
+        self.alarms.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

@@ -1,0 +1,366 @@
+//! What is done to the keys: each change is decided on a whole chain and stored all or nothing;
+//! where another instance was faster, it is decided once more on what that one left.
+
+mod revocation;
+
+use std::time::{Duration, Instant};
+
+use super::algorithm::Algorithm;
+use super::chain::{Chain, Handover, Lead, Link, Refusal, Rules};
+use super::import::Imported;
+use super::rotation::{State, Times};
+use super::store::{Change, StoredKey};
+use super::vault::Kept;
+use super::{Keys, KeysError, PublicKey, full, off_the_request_path, tag};
+use crate::base::fault;
+use crate::base::time::Timestamp;
+use crate::storage::StorageError;
+
+pub use revocation::Revoked;
+
+/// More instances than could be first again and again.
+pub(super) const MOST_TRIES: usize = 20;
+
+/// A key that was made because one was needed.
+#[derive(Clone, Debug)]
+pub struct Grown {
+    /// The new key.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// The turn that was planned with it.
+    pub handover: Option<Handover>,
+    /// Why it was.
+    pub because: Because,
+}
+
+/// Why the service itself plans a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The key that signs has done so for `keys.rotate_every`: the spare takes over.
+    RotateEvery,
+    /// A key was revoked: the new key takes over.
+    Revocation,
+}
+
+impl Keys {
+    /// Makes the keys that are needed now: the first of an algorithm, a spare, or the one after a
+    /// spare whose turn has come, which is planned with it. Of many instances that find the same at
+    /// once, one does it.
+    pub async fn maintain(
+        &self,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Grown>, KeysError> {
+        self.grow(now.plus(self.policy.publish_ahead), token_lifetime, now).await
+    }
+
+    pub(super) async fn grow(
+        &self,
+        first_at: Timestamp,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Grown>, KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let (mut all, mut undecided) = (Vec::new(), Ok(()));
+        // What follows counts from when it happens: making keys may take a while.
+        let began = Instant::now();
+        for algorithm in self.policy.algorithms.all() {
+            if let Err(error) = self.check_decided(algorithm, now).await {
+                undecided = Err(error);
+                continue;
+            }
+            all.extend(self.make_successor(algorithm, &rules, now.plus(began.elapsed())).await?);
+            let now = now.plus(began.elapsed());
+            if !self.load_chain(algorithm, now).await?.needs_key(&rules, now) {
+                continue;
+            }
+            let (new, now) = self.generate(algorithm, now).await?;
+            let kid = new.public.kid.clone();
+            let grown = |chain: &mut Chain| {
+                if !chain.needs_key(&rules, now) {
+                    return Ok(None);
+                }
+                let handover = chain.grow(kid.clone(), first_at, &rules, now);
+                let because = Because::RotateEvery;
+                Ok(Some(Grown { kid: kid.clone(), algorithm, handover, because }))
+            };
+            all.extend(self.change(algorithm, Some(new), None, now, grown).await?);
+        }
+        if all.is_empty() { undecided.map(|()| all) } else { Ok(all) }
+    }
+
+    /// Plans the next key's turn after `lead`; the next spare is made with it.
+    pub async fn rotate(
+        &self,
+        algorithm: Algorithm,
+        lead: Lead,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Handover, KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        if !self.policy.algorithms.all().contains(&algorithm) {
+            return Err(Refusal::NotConfigured(algorithm).into());
+        }
+        self.check_decided(algorithm, now).await?;
+        // What is refused is refused before a key is made.
+        self.load_chain(algorithm, now).await?.rotate(lead, &rules, now)?;
+        self.change_with_spare(algorithm, &rules, None, now, |chain, now| {
+            Ok(chain.rotate(lead, &rules, now)?)
+        })
+        .await
+    }
+
+    /// Takes a key out that is not needed; a new spare is left to [`maintain`](Self::maintain). Only
+    /// one that waits, unless `forced`. A key that signs can go only if its algorithm is not used
+    /// any more, and then leaves JWKS when its tokens are dead. Returns when it leaves.
+    pub async fn retire(
+        &self,
+        kid: &str,
+        forced: bool,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Timestamp, KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let stored = self.find_published(kid, now).await?;
+        if let Err(error) = tag::check(self.vault.sealing(), &stored) {
+            return Err(KeysError::unverified(stored.kid, error));
+        }
+        let algorithm = stored.algorithm;
+        let is_used = self.policy.algorithms.all().contains(&algorithm);
+        let retire = |chain: &mut Chain| {
+            match chain.find(kid)?.times.state(now) {
+                State::Active if forced && !is_used => chain.wind_down(&rules, now),
+                _ => chain.retire(kid, forced, &rules, now)?,
+            }
+            Ok(chain.find(kid)?.times.retires_at.unwrap_or(now))
+        };
+        self.change(algorithm, None, None, now, retire).await
+    }
+
+    /// Adds a key that was made elsewhere. It signs after `lead`, before those that wait already.
+    pub async fn import(
+        &self,
+        imported: Imported,
+        lead: Lead,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<(String, Timestamp), KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let kid = imported.kid.unwrap_or_else(|| imported.key.public.kid.clone());
+        let mut kept = self.vault.keep(imported.key)?;
+        kept.public.kid = kid.clone();
+        let algorithm = kept.public.algorithm;
+        if !self.policy.algorithms.all().contains(&algorithm) {
+            return Err(Refusal::NotConfigured(algorithm).into());
+        }
+        self.check_decided(algorithm, now).await?;
+        // What is refused leaves everything as it is.
+        self.load_chain(algorithm, now).await?.import(kid.clone(), lead, &rules, now)?;
+        let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
+        let at = self.change(algorithm, Some(kept), None, now, import).await?;
+        Ok((kid, at))
+    }
+
+    /// Publishes a key that only verifies, until `until`: that of an issuer whose place Signet
+    /// takes.
+    pub async fn publish(
+        &self,
+        public: PublicKey,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<String, KeysError> {
+        let kid = public.kid.clone();
+        let times = Times::verifying(now, until);
+        let publish = |chain: &mut Chain| {
+            chain.set_aside(Link { kid: kid.clone(), times });
+            Ok(())
+        };
+        let kept = Kept { public, private_key: String::new() };
+        self.change(kept.public.algorithm, Some(kept), None, now, publish).await?;
+        Ok(kid)
+    }
+
+    /// Neither the name nor the key itself may be in use, under whatever name. Another issuer's key
+    /// makes room: its own pair takes its place, or it is published anew. Returns what goes.
+    async fn room_for(&self, new: &Kept, now: Timestamp) -> Result<Option<String>, KeysError> {
+        let Kept { public, private_key } = new;
+        let mut gone = None;
+        for stored in self.store.find_same(&public.kid, &public.spki).await? {
+            let is_foreign = stored.is_foreign() && stored.revoked_at.is_none();
+            let is_over = stored.times.state(now) == State::Retired || !private_key.is_empty();
+            let is_same = stored.public_key == public.spki
+                && stored.kid == public.kid
+                && stored.algorithm == public.algorithm;
+            if !(is_foreign && is_over && is_same) {
+                return Err(Refusal::Known(stored.kid).into());
+            }
+            gone = Some(stored.kid);
+        }
+        Ok(gone)
+    }
+
+    pub(super) async fn find_published(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<StoredKey, KeysError> {
+        let stored = self.store.find(kid).await?.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?;
+        if stored.revoked_at.is_some() || stored.times.state(now) == State::Retired {
+            return Err(Refusal::Retired.into());
+        }
+        Ok(stored)
+    }
+
+    /// Makes a key. Also returns the time by then: what follows counts from when it is published,
+    /// and making it may take a while.
+    async fn generate(
+        &self,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<(Kept, Timestamp), KeysError> {
+        let began = Instant::now();
+        let (vault, bits) = (self.vault.clone(), self.policy.rsa_bits);
+        let kept = off_the_request_path(move || vault.generate(algorithm, bits)).await?;
+        fault::point("keys.generated");
+        Ok((kept, now.plus(began.elapsed())))
+    }
+
+    async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
+        let owed = self.head(algorithm, now).await?.owed;
+        let links = links(self.published(now).await?.keys, algorithm);
+        Ok(Chain::new(links, now).owing(owed))
+    }
+
+    /// Changes a chain, and gives it a new spare in the same step where `decide` used up the old.
+    async fn change_with_spare<T>(
+        &self,
+        algorithm: Algorithm,
+        rules: &Rules,
+        revoked: Option<&str>,
+        now: Timestamp,
+        decide: impl Fn(&mut Chain, Timestamp) -> Result<T, KeysError>,
+    ) -> Result<T, KeysError> {
+        let (spare, now) = self.generate(algorithm, now).await?;
+        let kid = spare.public.kid.clone();
+        self.change(algorithm, Some(spare), revoked, now, |chain| {
+            let result = decide(chain, now)?;
+            if chain.needs_key(rules, now) {
+                chain.grow(kid.clone(), now, rules, now);
+            }
+            Ok(result)
+        })
+        .await
+    }
+
+    /// Lets `decide` change the chain of `algorithm`, and stores what became of it. `new` is stored
+    /// if it was taken in, and forgotten if not.
+    async fn change<T>(
+        &self,
+        algorithm: Algorithm,
+        new: Option<Kept>,
+        revoked: Option<&str>,
+        now: Timestamp,
+        decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
+    ) -> Result<T, KeysError> {
+        let result = self.try_change(algorithm, new.as_ref(), revoked, now, decide).await;
+        let is_unused = match &result {
+            Ok((_, is_added)) => !is_added,
+            // Of a commit that was not answered nobody knows whether it was made.
+            Err(error) => matches!(error, KeysError::Refused(_)),
+        };
+        if is_unused && let Some(new) = new {
+            let vault = self.vault.clone();
+            let discard = move || {
+                vault.discard(&new);
+                Ok(())
+            };
+            off_the_request_path(discard).await?;
+        }
+        let (result, _) = result?;
+        if let Err(error) = self.reload(now).await {
+            // It is done all the same, and the next reload will see it.
+            tracing::warn!(error = full(&error), "the signing keys were not reloaded");
+        }
+        Ok(result)
+    }
+
+    /// Decides on the chain as it is, until no other instance is faster to store its own change.
+    /// Also returns whether `new` was taken in.
+    async fn try_change<T>(
+        &self,
+        algorithm: Algorithm,
+        new: Option<&Kept>,
+        revoked: Option<&str>,
+        now: Timestamp,
+        decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
+    ) -> Result<(T, bool), KeysError> {
+        for _ in 0..MOST_TRIES {
+            let head = self.head(algorithm, now).await?;
+            let replaced = match new {
+                Some(new) => self.room_for(new, now).await?,
+                None => None,
+            };
+            let published = self.published(now).await?;
+            let is_decided = published.undecided(algorithm, now).is_none();
+            let ignores = |key: &StoredKey| self.is_ignored(key, is_decided);
+            let stored = published.keys;
+            let mut before = links(stored.clone(), algorithm);
+            before.retain(|link| replaced.as_ref() != Some(&link.kid));
+            let mut chain = Chain::new(before.iter().cloned(), now).owing(head.owed);
+            let result = decide(&mut chain)?;
+            let is_new = |link: &Link| new.is_some_and(|new| new.public.kid == link.kid);
+            let changed: Vec<_> = chain
+                .links()
+                .filter(|link| !is_new(link) && !before.contains(link))
+                .filter_map(|link| {
+                    let mut key = stored.iter().find(|key| key.kid == link.kid)?.clone();
+                    key.times = link.times;
+                    key.revoked_at = revoked.filter(|kid| *kid == key.kid).map(|_| now);
+                    Some(self.tagged(key))
+                })
+                .collect();
+            let added = chain.links().find(|link| is_new(link)).zip(new);
+            let added = added.map(|(link, new)| self.tagged(new.clone().into_stored(link.times)));
+            let is_added = added.is_some();
+            let owed = chain.owed();
+            if changed.is_empty() && !is_added && owed == head.owed {
+                return Ok((result, false));
+            }
+            let (from_version, ignores) = (head.version, &ignores);
+            let change =
+                Change { algorithm, from_version, replaced, changed, added, ignores, owed };
+            match self.store.apply(&change).await {
+                Err(StorageError::Conflict) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(()) => {
+                    fault::point("keys.committed");
+                    return Ok((result, is_added));
+                }
+            }
+        }
+        Err(StorageError::Unavailable("the keys are changed all the time".into()).into())
+    }
+}
+
+impl Kept {
+    fn into_stored(self, times: Times) -> StoredKey {
+        StoredKey {
+            kid: self.public.kid,
+            algorithm: self.public.algorithm,
+            public_key: self.public.spki,
+            private_key: self.private_key,
+            times,
+            revoked_at: None,
+            tag: None,
+        }
+    }
+}
+
+/// Those of `algorithm` that a chain is made of. A revoked key is gone for every instance, also for
+/// one whose clock has not reached that moment: nothing it does may bring the key back.
+pub(super) fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
+    let of_algorithm =
+        stored.into_iter().filter(|key| key.algorithm == algorithm && key.revoked_at.is_none());
+    of_algorithm.map(|key| Link { kid: key.kid, times: key.times }).collect()
+}

@@ -1,0 +1,137 @@
+//! What is done when a key is revoked: it leaves at once, and a key that nobody has seen takes over a
+//! while later. The first step waits for nothing, so that it works while no key can be made (an HSM
+//! that hangs, a missing key-encryption key); the second is stored with it, as owed.
+
+use std::time::Duration;
+
+use super::{Because, Grown};
+use crate::base::time::Timestamp;
+use crate::domain::keys::chain::{Chain, Link, Rules};
+use crate::domain::keys::rotation::State;
+use crate::domain::keys::store::StoredKey;
+use crate::domain::keys::{Algorithm, Keys, KeysError, tag};
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// What a revocation did.
+#[derive(Clone, Debug)]
+pub struct Revoked {
+    /// Whether another issuer made its tokens, so that nobody here knows since when.
+    pub only_verified: bool,
+    /// When the key began to sign; `None` if it never did.
+    pub signed_from: Option<Timestamp>,
+    /// When it ceased to.
+    pub signed_until: Option<Timestamp>,
+    /// The key that signs now, with the time of its publication.
+    pub active: Option<Link>,
+    /// The algorithm of the key that takes over later.
+    pub successor_of: Algorithm,
+}
+
+impl Keys {
+    /// Takes a compromised key out of JWKS at once; where it signs, the spare signs from now on. A
+    /// key that is made after, by [`maintain`](Self::maintain), takes over `handover_in` after it
+    /// was published. Refuses more than 90 days.
+    pub async fn revoke(
+        &self,
+        kid: &str,
+        handover_in: Duration,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Revoked, KeysError> {
+        let rules = self.policy.rules(token_lifetime);
+        let stored = self.find_published(kid, now).await?;
+        let algorithms = &self.policy.algorithms;
+        let is_used = algorithms.all().contains(&stored.algorithm);
+        let owe = |chain: &mut Chain| Ok(chain.owe(handover_in, now)?);
+        if let Err(error) = tag::check(self.vault.sealing(), &stored) {
+            let successor_of = if is_used { stored.algorithm } else { algorithms.default };
+            let revoked = self.withdraw(stored, &error, now).await?;
+            self.change(successor_of, None, None, now, owe).await?;
+            return Ok(Revoked { successor_of, ..revoked });
+        }
+        if is_used {
+            return self.revoke_in_chain(&stored, handover_in, &rules, now).await;
+        }
+        // No new key is made for its algorithm, so one of the default algorithm makes verifiers
+        // fetch. Asked for before, lest it be forgotten, and after, lest a key serve that was
+        // published before the revocation.
+        self.change(algorithms.default, None, None, now, owe).await?;
+        let revoked = self.revoke_in_chain(&stored, handover_in, &rules, now).await?;
+        self.change(algorithms.default, None, None, now, owe).await?;
+        Ok(Revoked { successor_of: algorithms.default, ..revoked })
+    }
+
+    async fn revoke_in_chain(
+        &self,
+        stored: &StoredKey,
+        handover_in: Duration,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Revoked, KeysError> {
+        let kid = stored.kid.as_str();
+        let revoke = |chain: &mut Chain, now: Timestamp| {
+            let times = chain.find(kid)?.times;
+            chain.revoke(kid, rules, now)?;
+            chain.owe(handover_in, now)?;
+            let only_verified = stored.is_foreign();
+            let signed = times.state(now) != State::Pending && !only_verified;
+            Ok(Revoked {
+                only_verified,
+                signed_from: signed.then_some(times.activates_at),
+                signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
+                active: chain.active(now).cloned(),
+                successor_of: stored.algorithm,
+            })
+        };
+        let mut left = self.load_chain(stored.algorithm, now).await?;
+        left.revoke(kid, rules, now)?;
+        left.owe(handover_in, now)?;
+        let is_used = self.policy.algorithms.all().contains(&stored.algorithm);
+        let is_decided = self.check_decided(stored.algorithm, now).await.is_ok();
+        if is_used && is_decided && left.active(now).is_none() {
+            self.check_all_open(now).await?;
+            return self.change_with_spare(stored.algorithm, rules, Some(kid), now, revoke).await;
+        }
+        // Nothing has to be waited for: the next spare can be made after.
+        let revoke = |chain: &mut Chain| revoke(chain, now);
+        self.change(stored.algorithm, None, Some(kid), now, revoke).await
+    }
+
+    /// Makes the key that takes over because another was revoked, where that is still owed.
+    pub(super) async fn make_successor(
+        &self,
+        algorithm: Algorithm,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Option<Grown>, KeysError> {
+        let chain = self.load_chain(algorithm, now).await?;
+        let Some(owed) = chain.owed().filter(|_| chain.needs_successor(now)) else {
+            return Ok(None);
+        };
+        let (new, mut now) = self.generate(algorithm, now).await?;
+        if now == owed.since {
+            // Times are whole seconds: one later, nobody can have seen the key before the revocation.
+            tokio::time::sleep(A_SECOND).await;
+            now = now.plus(A_SECOND);
+        }
+        let kid = new.public.kid.clone();
+        let succeed = |chain: &mut Chain| {
+            let (kid, because) = (kid.clone(), Because::Revocation);
+            let handover = chain.succeed(kid.clone(), rules, now);
+            let grown = |handover| Grown { kid, algorithm, handover: Some(handover), because };
+            Ok(handover.map(grown))
+        };
+        self.change(algorithm, Some(new), None, now, succeed).await
+    }
+
+    /// The key of `algorithm` that takes over, or took over, for the last revocation; `None` while
+    /// it is not made.
+    pub async fn find_successor(
+        &self,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Option<Link>, KeysError> {
+        Ok(self.load_chain(algorithm, now).await?.successor().cloned())
+    }
+}

@@ -1,0 +1,232 @@
+//! Keys that were made elsewhere: RSA in PKCS#1, PKCS#8 and encrypted PKCS#8 (RFC 7468), checked
+//! before they may sign. What is weak is refused, with the reason.
+
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs8::der::SecretDocument;
+use rsa::pkcs8::pkcs5::{EncryptionScheme, pbes2::Kdf};
+use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, EncryptedPrivateKeyInfo};
+use rsa::traits::{PrivateKeyParts, PublicKeyParts};
+use rsa::{BigUint, RsaPrivateKey, RsaPublicKey, pkcs1, pkcs8};
+
+use super::algorithm::Algorithm;
+use super::pem::{Block, find_key};
+use super::signing_key::KeyError;
+use super::{PublicKey, SigningKey};
+use crate::base::secret::Secret;
+
+/// NIST SP 800-57 asks for no less; more only slows every verifier down.
+const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+/// Smaller ones have been the way into RSA more than once (FIPS 186-5 appendix A.1.1).
+const SMALLEST_EXPONENT: u32 = 65_537;
+/// What the derivation of a key from its passphrase may cost: some seconds, and so much memory.
+const MOST_ITERATIONS: u32 = 10_000_000;
+const MOST_MEMORY: u64 = 128 * 1024 * 1024;
+const MOST_LANES: u16 = 16;
+
+/// They stand for something else in the path of an address.
+const NO_NAMES: [&str; 5] = [".", "..", "rotate", "import", "rewrap"];
+
+/// A key to be imported.
+pub struct Imported {
+    /// The pair.
+    pub key: SigningKey,
+    /// The name that its tokens already carry; its thumbprint if `None`.
+    pub kid: Option<String>,
+}
+
+/// Why a key is not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Not PEM, or not of a kind that is read; what was found instead.
+    #[error(
+        "this is no PEM of an RSA key: BEGIN PRIVATE KEY (PKCS#8), BEGIN ENCRYPTED PRIVATE \
+         KEY or BEGIN RSA PRIVATE KEY (PKCS#1) is wanted, or BEGIN PUBLIC KEY for one that only \
+         verifies{}{}", if .0.is_empty() { "" } else { "; the text holds " }, .0
+    )]
+    NoKey(String),
+    /// Several keys of a kind: how many, of which kind, and where.
+    #[error(
+        "the text holds {0} {1} keys ({2}), and one is wanted: leave out those that are not meant"
+    )]
+    Several(usize, &'static str, String),
+    /// Longer than any key.
+    #[error("the text is too long for a key: up to 32 KiB are read")]
+    TooLong,
+    /// The encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
+    #[error(
+        "the key is encrypted in an old, weak way: convert it by `openssl pkcs8 -topk8 -in FILE` \
+         and import the result"
+    )]
+    OldEncryption,
+    /// It is encrypted.
+    #[error("the key is encrypted: its passphrase is needed")]
+    PassphraseNeeded,
+    /// It says itself how dear it is to open.
+    #[error(
+        "the key is encrypted with a key derivation that takes too long or too much memory: at \
+         most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are taken"
+    )]
+    DearDerivation,
+    /// Its encryption is not one that is read.
+    #[error(
+        "the key is encrypted in a way that is not read: PBES2 with PBKDF2 or scrypt and AES is, \
+         as `openssl pkcs8 -topk8 -v2 aes256` makes it"
+    )]
+    Encryption,
+    /// It does not open, or what is inside is no RSA key.
+    #[error("the key does not open: wrong passphrase, damaged, or not an RSA key")]
+    DoesNotOpen,
+    /// It is damaged, or of another kind.
+    #[error("the key cannot be read: it is damaged or not an RSA key")]
+    Unreadable,
+    /// Its parts do not belong together.
+    #[error("the private and the public part of the key do not match")]
+    Mismatch,
+    /// Its size.
+    #[error("the key has {0} bits: from 2048 to 4096 are taken")]
+    Size(usize),
+    /// Its exponent.
+    #[error("the public exponent is {0}: at least 65537, and odd, is taken")]
+    Exponent(String),
+    /// Primes that lie so close together that Fermat's method finds them.
+    #[error("the primes of the key are too close to each other: anybody can factor it")]
+    ClosePrimes,
+    /// The chosen name.
+    #[error("a kid has 1 to 128 characters, all of them printable ASCII without spaces")]
+    Kid,
+    /// The chosen algorithm.
+    #[error("an RSA key signs by RS256 or PS256, not by {0}")]
+    NotForRsa(Algorithm),
+    /// It does not sign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl ImportError {
+    /// What reading an RSA key failed of: its parts were read and do not fit, or else `other`.
+    fn of(error: &pkcs8::Error, other: Self) -> Self {
+        if *error == pkcs8::Error::KeyMalformed { Self::Mismatch } else { other }
+    }
+}
+
+impl Imported {
+    /// Reads a private key that is to sign by `algorithm`.
+    pub fn read(
+        pem: &str,
+        passphrase: Option<&Secret<String>>,
+        algorithm: Algorithm,
+        kid: Option<String>,
+    ) -> Result<Self, ImportError> {
+        check_request(algorithm, kid.as_deref())?;
+        let Block { label, text: pem, .. } = find_key(pem)?;
+        let key = match label {
+            "RSA PRIVATE KEY" if pem.contains("ENCRYPTED") => {
+                return Err(ImportError::OldEncryption);
+            }
+            "RSA PRIVATE KEY" => RsaPrivateKey::from_pkcs1_pem(pem).map_err(|error| match error {
+                pkcs1::Error::Pkcs8(error) => ImportError::of(&error, ImportError::Unreadable),
+                _ => ImportError::Unreadable,
+            }),
+            "PRIVATE KEY" => RsaPrivateKey::from_pkcs8_pem(pem)
+                .map_err(|error| ImportError::of(&error, ImportError::Unreadable)),
+            "ENCRYPTED PRIVATE KEY" => {
+                let passphrase = passphrase.ok_or(ImportError::PassphraseNeeded)?;
+                decrypt(pem, passphrase)
+            }
+            _ => return Err(ImportError::NoKey(label.into())),
+        }?;
+        check_public(key.as_ref())?;
+        check_primes(&key)?;
+        let document = key.to_pkcs8_der().map_err(|_| ImportError::Unreadable)?;
+        let key = SigningKey::from_pkcs8(algorithm, document.as_bytes())?;
+        Ok(Self { key, kid })
+    }
+}
+
+fn decrypt(pem: &str, passphrase: &Secret<String>) -> Result<RsaPrivateKey, ImportError> {
+    let (_, document) = SecretDocument::from_pem(pem).map_err(|_| ImportError::DoesNotOpen)?;
+    let sealed = EncryptedPrivateKeyInfo::try_from(document.as_bytes())
+        .map_err(|_| ImportError::DoesNotOpen)?;
+    let bearable = match &sealed.encryption_algorithm {
+        EncryptionScheme::Pbes2(scheme) => match &scheme.kdf {
+            Kdf::Pbkdf2(kdf) => kdf.iteration_count <= MOST_ITERATIONS,
+            Kdf::Scrypt(kdf) => {
+                let memory = kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size));
+                memory <= MOST_MEMORY && kdf.parallelization <= MOST_LANES
+            }
+            _ => return Err(ImportError::Encryption),
+        },
+        _ => return Err(ImportError::Encryption),
+    };
+    if !bearable {
+        return Err(ImportError::DearDerivation);
+    }
+    RsaPrivateKey::from_pkcs8_encrypted_der(document.as_bytes(), passphrase.expose())
+        .map_err(|error| ImportError::of(&error, ImportError::DoesNotOpen))
+}
+
+/// Reads a public key that is only to verify, by `algorithm`.
+pub fn read_public(
+    pem: &str,
+    algorithm: Algorithm,
+    kid: Option<String>,
+) -> Result<PublicKey, ImportError> {
+    use rsa::pkcs8::DecodePublicKey;
+    check_request(algorithm, kid.as_deref())?;
+    let Block { label, text: pem, .. } = find_key(pem)?;
+    if label != "PUBLIC KEY" {
+        return Err(ImportError::NoKey(label.into()));
+    }
+    let key = RsaPublicKey::from_public_key_pem(pem).map_err(|_| ImportError::Unreadable)?;
+    check_public(&key)?;
+    let spki = key.to_public_key_der().map_err(|_| ImportError::Unreadable)?;
+    let public = PublicKey::from_spki(algorithm, spki.as_bytes())?;
+    Ok(PublicKey { kid: kid.unwrap_or(public.kid), ..public })
+}
+
+/// Whether the text holds a public key and no private one.
+pub fn is_public(pem: &str) -> bool {
+    find_key(pem).is_ok_and(|block| block.label == "PUBLIC KEY")
+}
+
+/// Whether a passphrase is needed for the key in the text.
+pub fn is_encrypted(pem: &str) -> bool {
+    find_key(pem).is_ok_and(|block| block.label == "ENCRYPTED PRIVATE KEY")
+}
+
+fn check_request(algorithm: Algorithm, kid: Option<&str>) -> Result<(), ImportError> {
+    if !algorithm.is_rsa() {
+        return Err(ImportError::NotForRsa(algorithm));
+    }
+    let is_name = |kid: &str| {
+        (1..=128).contains(&kid.len())
+            && kid.bytes().all(|byte| byte.is_ascii_graphic())
+            && !NO_NAMES.contains(&kid)
+    };
+    if kid.is_some_and(|kid| !is_name(kid)) {
+        return Err(ImportError::Kid);
+    }
+    Ok(())
+}
+
+fn check_public(key: &RsaPublicKey) -> Result<(), ImportError> {
+    let bits = key.n().bits();
+    if !BITS.contains(&bits) {
+        return Err(ImportError::Size(bits));
+    }
+    let even = (key.e() % 2_u32) == BigUint::from(0_u32);
+    if *key.e() < BigUint::from(SMALLEST_EXPONENT) || even {
+        return Err(ImportError::Exponent(key.e().to_string()));
+    }
+    Ok(())
+}
+
+/// FIPS 186-5 appendix A.1.3: the primes differ in their first 100 bits.
+fn check_primes(key: &RsaPrivateKey) -> Result<(), ImportError> {
+    let [p, q] = key.primes() else { return Err(ImportError::Unreadable) };
+    let difference = if p > q { p - q } else { q - p };
+    if difference.bits() + 100 <= key.n().bits() / 2 {
+        return Err(ImportError::ClosePrimes);
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! Signing keys: made, sealed, published, rotated and revoked (RFC 7517, RFC 7638). Private parts
+//! leave the database only sealed, and are parsed once into memory. Invariants: exactly one key of
+//! an algorithm signs at any moment, none before verifiers can have seen it, and none leaves JWKS
+//! while a token of it can be alive, unless an operator revokes it; and what is not authenticated
+//! under the key-encryption key is no key.
+
+pub mod adoption;
+pub mod algorithm;
+pub mod authentic;
+pub mod chain;
+#[cfg(test)]
+mod chain_tests;
+pub mod changes;
+pub mod encryption_key;
+pub mod foreign;
+pub mod import;
+pub mod jwks;
+mod mark;
+mod pem;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
+pub mod policy;
+pub mod public_key;
+pub mod ring;
+pub mod rotation;
+mod secrets;
+mod signer;
+pub mod signing_key;
+pub mod store;
+pub mod tag;
+pub mod vault;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::base::secret::{OpenError, sealed_under};
+use crate::base::time::Timestamp;
+use crate::storage::{Db, StorageError};
+
+pub use algorithm::Algorithm;
+pub use policy::{Algorithms, Policy};
+pub use public_key::PublicKey;
+pub use ring::KeyRing;
+pub use signing_key::{KeyError, SigningKey};
+pub use vault::{Pkcs11Config, Vault};
+
+use adoption::{ADOPTED, Adoption};
+use authentic::Alarms;
+use chain::Refusal;
+use ring::RingKey;
+use secrets::{MAILED_TOKEN_KEY, REFRESH_TOKEN_KEY};
+use store::{KeyStore, StoredKey};
+use tag::TagError;
+
+/// What can go wrong with the keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A private key does not open: most often another key-encryption key is needed.
+    #[error("the private key {0} does not open")]
+    Sealed(String, #[source] OpenError),
+    /// The row of a key is not authentic.
+    #[error("the key {0} is not used: it is not authenticated under the key-encryption key")]
+    Unverified(String, #[source] TagError),
+    /// Nobody here can tell whether a row is a key.
+    #[error(
+        "{0}; it may be a key of an instance that has that key-encryption key, and no key is made \
+         beside it: give this process that one as well, or, where nobody has it, take the row out \
+         with `signet keys revoke KID --reason`, or vouch for it with `signet keys adopt`"
+    )]
+    Undecided(String),
+    /// A private key is on a token, and there is none.
+    #[error(
+        "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name it, and this program be \
+         built with the feature pkcs11"
+    )]
+    NoToken(String),
+    /// The token.
+    #[cfg(feature = "pkcs11")]
+    #[error("the PKCS#11 token cannot be used")]
+    Token(#[from] pkcs11::TokenError),
+    /// A key is not usable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A step is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database holds no usable key: all of them are retired.
+    #[error("there is no signing key that is not retired")]
+    NoneActive,
+}
+
+impl KeysError {
+    /// That the row of `kid` is no key. What needs another key-encryption key is told like any other
+    /// value that is sealed under it.
+    fn unverified(kid: String, error: TagError) -> Self {
+        match error {
+            TagError::Wrong(error @ OpenError::OtherKey { .. }) => Self::Sealed(kid, error),
+            error => Self::Unverified(kid, error),
+        }
+    }
+}
+
+/// The signing keys of this service, loaded and ready. Cheap to clone; clones share the ring.
+#[derive(Clone)]
+pub struct Keys {
+    ring: Arc<ArcSwap<KeyRing>>,
+    reloading: Arc<tokio::sync::Mutex<()>>,
+    store: KeyStore,
+    vault: Arc<Vault>,
+    policy: Arc<Policy>,
+    alarms: Arc<Alarms>,
+}
+
+/// What the opening of the keys came to.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// The keys that were made.
+    pub grown: Vec<changes::Grown>,
+    /// What became of rows from before there were tags, if this was the one time.
+    pub adoption: Option<Adoption>,
+}
+
+/// What a change of the key-encryption key did.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rewrapped {
+    /// The id of the key that everything is sealed under now.
+    pub sealed_under: String,
+    /// How many keys and secrets were sealed anew.
+    pub rewrapped: usize,
+    /// The ids of keys that nothing is sealed under any more.
+    pub no_longer_needed: Vec<String>,
+}
+
+impl Keys {
+    /// Whether `db` holds no key yet, so that a new key-encryption key may be made.
+    pub async fn is_empty(db: &Db) -> Result<bool, StorageError> {
+        KeyStore::new(db.clone()).is_empty().await
+    }
+
+    /// Loads the keys of `db`, making the first ones where there is none. `token_lifetime` is that of the longest-lived token, with leeway.
+    pub async fn open(
+        db: &Db,
+        vault: Vault,
+        policy: Policy,
+        token_lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<(Self, Opening), KeysError> {
+        let store = KeyStore::new(db.clone());
+        let is_first = store.is_empty().await?;
+        let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(Vec::new(), now)));
+        let (vault, policy) = (Arc::new(vault), Arc::new(policy));
+        let (reloading, alarms) = Default::default();
+        let keys = Self { ring, reloading, store, vault, policy, alarms };
+        let mut grown = Vec::new();
+        let adoption = keys.adopt_once(now).await?;
+        keys.mark_secrets().await?;
+        if is_first {
+            // The first key and its spare.
+            for _ in 0..2 {
+                grown.extend(keys.grow(now, token_lifetime, now).await?);
+            }
+        }
+        keys.reload(now).await?;
+        Ok((keys, Opening { grown, adoption }))
+    }
+
+    /// Fails with the first key that signs, or will, and does not open. To be asked before anything
+    /// is made: a key-encryption key that is wrong must not add to the trouble.
+    pub async fn check_all_open(&self, now: Timestamp) -> Result<(), KeysError> {
+        let signs = |key: &StoredKey| key.times.state(now) != rotation::State::Retiring;
+        let mut published = self.published(now).await?;
+        let signing: Vec<_> =
+            std::mem::take(&mut published.keys).into_iter().filter(signs).collect();
+        let vault = self.vault.clone();
+        let open = move || signing.iter().try_for_each(|key| vault.open_key(key).map(drop));
+        off_the_request_path(open).await?;
+        match self.ring().active(self.policy.algorithms.default, now) {
+            Some(_) => Ok(()),
+            None => Err(published.into_refusal()),
+        }
+    }
+
+    /// Fails where nothing can be signed, with the first key that does not open or is not authentic.
+    /// One that is bad does not stop a service that has a good one: it is logged.
+    pub async fn check_can_sign(&self, now: Timestamp) -> Result<(), KeysError> {
+        match self.ring().active(self.policy.algorithms.default, now) {
+            Some(_) => Ok(()),
+            None => self.check_all_open(now).await,
+        }
+    }
+
+    /// The present snapshot.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        self.ring.load_full()
+    }
+
+    /// The rules these keys follow.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Takes over what other instances did to the keys. Parses only keys that are new here. One that
+    /// does not open here still verifies: that it is published, retired or revoked holds all the
+    /// same.
+    pub async fn reload(&self, now: Timestamp) -> Result<(), KeysError> {
+        // Of two reloads at once the one that read first must not have the last word.
+        let _reloading = self.reloading.lock().await;
+        let published = self.published(now).await?;
+        if published.keys.is_empty() && !published.refused.is_empty() && !self.ring().is_empty() {
+            // A database that has lost every key is not to be believed: the present ones go on.
+            return Err(published.into_refusal());
+        }
+        let stored = published.keys;
+        let (vault, present) = (self.vault.clone(), self.ring());
+        let is_known = |key: &StoredKey| key.is_foreign() || present.parsed(&key.kid).is_some();
+        let all_known = stored.iter().all(is_known);
+        let parse = move || {
+            let ring_key = |stored: &StoredKey| ring_key(&vault, &present, stored);
+            stored.iter().map(ring_key).collect::<Result<Vec<_>, KeysError>>()
+        };
+        // A key that is new here is parsed and checked, which takes milliseconds.
+        let keys = if all_known { parse()? } else { off_the_request_path(parse).await? };
+        self.ring.store(Arc::new(KeyRing::new(keys, now)));
+        Ok(())
+    }
+
+    /// Seals everything anew that is not sealed under the newest key-encryption key, the tags of the
+    /// rows with it. A row that is not authentic stays as it is.
+    pub async fn rewrap(&self) -> Result<Rewrapped, KeysError> {
+        let newest = self.vault.newest_id();
+        let mut rewrapped = 0;
+        let mut no_longer_needed = Vec::new();
+        let old_id = |sealed: &str| {
+            let id = sealed_under(sealed).filter(|id| *id != newest);
+            id.map(str::to_owned)
+        };
+        let rows = self.store.load_all(|key| self.is_authentic(key)).await?;
+        let (stored, _) = authentic::examine(self.vault.sealing(), rows);
+        for stored in stored {
+            let (sealed, tag) = (&stored.private_key, stored.tag.as_deref().unwrap_or_default());
+            let ids = [old_id(sealed), old_id(tag)];
+            if ids.iter().all(Option::is_none) {
+                continue;
+            }
+            let mut new = stored.clone();
+            if ids[0].is_some()
+                && let Some(key) = self.vault.open_key(&stored)?
+            {
+                new.private_key = self.vault.keep(key)?.private_key;
+            }
+            new.tag = Some(tag::make(self.vault.sealing(), &new));
+            if self.store.replace_sealed(&stored, &new).await? && ids[0].is_some() {
+                rewrapped += 1;
+            }
+            no_longer_needed.extend(ids.into_iter().flatten());
+        }
+        for name in [REFRESH_TOKEN_KEY, MAILED_TOKEN_KEY, ADOPTED] {
+            let Some(old) = self.store.find_secret(name).await? else { continue };
+            let Some(id) = old_id(&old) else { continue };
+            let secret = self.vault.unseal(&old, name)?;
+            let new = self.vault.seal(secret.expose(), name);
+            if self.store.replace_secret(name, &old, &new).await? && name != ADOPTED {
+                rewrapped += 1;
+            }
+            no_longer_needed.push(id);
+        }
+        no_longer_needed.sort();
+        no_longer_needed.dedup();
+        Ok(Rewrapped { sealed_under: newest.to_owned(), rewrapped, no_longer_needed })
+    }
+}
+
+/// Runs what takes longer than a request should wait, on a thread of its own at the lowest
+/// priority: making an RSA key takes a core for up to seconds.
+async fn off_the_request_path<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KeysError> + Send + 'static,
+) -> Result<T, KeysError> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    let body = move || {
+        // On Linux this lowers the calling thread alone; where it is refused, all works the same.
+        let _ = rustix::process::setpriority_process(None, 19);
+        // The caller may be gone by now.
+        let _ = reply.send(work());
+    };
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| StorageError::Internal(error);
+    let thread = std::thread::Builder::new().name("keys".into()).spawn(body);
+    thread.map_err(|error| failed(error.into()))?;
+    answer.await.map_err(|error| failed(error.into()))?
+}
+
+fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<RingKey, KeysError> {
+    let key = match present.parsed(&stored.kid) {
+        Some(key) => Some(key.clone()),
+        None => vault.open_key(stored).map(|key| key.map(Arc::new)).unwrap_or_else(|error| {
+            let error = full(&error);
+            tracing::error!(kid = stored.kid, error, "a signing key cannot be used here");
+            None
+        }),
+    };
+    Ok(match key {
+        Some(key) => RingKey::signing(&stored.kid, stored.times, key),
+        None => RingKey::verifying(stored.times, stored.public()?, stored.is_foreign()),
+    })
+}
+
+/// An error with its cause.
+fn full(error: &KeysError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

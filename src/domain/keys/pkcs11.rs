@@ -1,0 +1,357 @@
+//! Signing keys on an HSM, by PKCS#11 (OASIS PKCS #11 version 2.40). A key is made on the token and
+//! never leaves it: here are only its name and its public half. Every signature is verified before
+//! it is given out, so a token that mixes up its keys is found here and not by every verifier.
+//!
+//! All calls block until the token has answered: run them off the threads that serve requests.
+
+mod sessions;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+};
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
+use cryptoki::mechanism::{self, MechanismType};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+
+use super::vault::Pkcs11Config;
+use crate::base::secret::Random;
+use sessions::{Login, Sessions};
+
+/// Why the token gives no key or no signature.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The vendor's library is not there or is no such library.
+    #[error("cannot load the PKCS#11 module {0}")]
+    Module(PathBuf, #[source] cryptoki::error::Error),
+    /// The module shows no such token.
+    #[error("the PKCS#11 module shows no token with the label {0:?}")]
+    NoToken(String),
+    /// The PIN is wrong, locked or not set.
+    #[error("the token {0:?} refuses the PIN")]
+    PinRefused(String),
+    /// No pair has this id.
+    #[error("the token holds no signing key {0}")]
+    NoKey(String),
+    /// There is a pair, but not one to sign with.
+    #[error("the token's key {0} is not usable: {1}")]
+    Unusable(String, &'static str),
+    /// Keys of this size are not made.
+    #[error("cannot make an RSA key of {0} bits")]
+    Size(u32),
+    /// All sessions are taken for too long, or the token was away a moment ago.
+    #[error("the token is not to be reached at the moment")]
+    Unavailable,
+    /// It answered with an error, twice.
+    #[error("the token failed")]
+    Failed(#[from] cryptoki::error::Error),
+}
+
+/// How a key signs (RFC 7518 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PSS with SHA-256, MGF1 with SHA-256 and a salt of 32 bytes.
+    Ps256,
+    /// ECDSA on P-256 with SHA-256, as `r` and `s` of 32 bytes each.
+    Es256,
+}
+
+impl Mechanism {
+    /// What the token is asked for, and over which bytes.
+    fn on_token(self, message: &[u8]) -> (mechanism::Mechanism<'static>, Vec<u8>) {
+        use mechanism::Mechanism as OnToken;
+        match self {
+            Self::Rs256 => (OnToken::Sha256RsaPkcs, message.to_vec()),
+            Self::Ps256 => {
+                let parameters = PkcsPssParams {
+                    hash_alg: MechanismType::SHA256,
+                    mgf: PkcsMgfType::MGF1_SHA256,
+                    s_len: 32.into(),
+                };
+                (OnToken::Sha256RsaPkcsPss(parameters), message.to_vec())
+            }
+            // Many tokens have ECDSA without a hash only.
+            Self::Es256 => {
+                let hash = digest::digest(&digest::SHA256, message);
+                (OnToken::Ecdsa, hash.as_ref().to_vec())
+            }
+        }
+    }
+
+    fn verification(self) -> &'static dyn VerificationAlgorithm {
+        match self {
+            Self::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+            Self::Ps256 => &RSA_PSS_2048_8192_SHA256,
+            Self::Es256 => &ECDSA_P256_SHA256_FIXED,
+        }
+    }
+}
+
+/// A token, logged in. Clones share its sessions. Have one for each module in a process: a module
+/// that lost its token is started anew, for all who use it.
+#[derive(Clone)]
+pub struct Token {
+    sessions: Arc<Sessions>,
+}
+
+impl Token {
+    /// Loads the module, finds the token and logs in.
+    pub fn open(config: &Pkcs11Config) -> Result<Self, TokenError> {
+        let sessions = Sessions::open(config.clone())?;
+        Ok(Self { sessions: Arc::new(sessions) })
+    }
+
+    /// Makes an RSA key of `bits` (2048, 3072 or 4096). A token may take minutes.
+    pub fn generate_rsa(&self, bits: u32) -> Result<TokenKey, TokenError> {
+        if ![2048, 3072, 4096].contains(&bits) {
+            return Err(TokenError::Size(bits));
+        }
+        let public = [
+            Attribute::ModulusBits(u64::from(bits).into()),
+            Attribute::PublicExponent(vec![1, 0, 1]),
+        ];
+        self.generate(&mechanism::Mechanism::RsaPkcsKeyPairGen, &public)
+    }
+
+    /// Makes an EC key on P-256.
+    pub fn generate_p256(&self) -> Result<TokenKey, TokenError> {
+        let public = [Attribute::EcParams(P256.to_vec())];
+        self.generate(&mechanism::Mechanism::EccKeyPairGen, &public)
+    }
+
+    fn generate(
+        &self,
+        mechanism: &mechanism::Mechanism<'_>,
+        public: &[Attribute],
+    ) -> Result<TokenKey, TokenError> {
+        let id = self.sessions.with(|login| {
+            // A name of its own for each attempt: if the answer to the first was lost, the token
+            // has a pair that nobody uses, and never two of one name.
+            let id = Random::system().bytes::<16>();
+            let label = format!("signet-{}", &hex(&id)[..8]);
+            let shared = [
+                Attribute::Token(true),
+                Attribute::Id(id.to_vec()),
+                Attribute::Label(label.into_bytes()),
+            ];
+            let public = [&shared, public, &[Attribute::Private(false), Attribute::Verify(true)]];
+            let private = [&shared[..], &SIGNS_AND_STAYS];
+            login.session.generate_key_pair(mechanism, &public.concat(), &private.concat())?;
+            Ok(hex(&id))
+        })?;
+        self.find(&id).inspect_err(|_| {
+            // It is of no use, and what is wrong with it is the error to tell.
+            let _ = self.remove(&id);
+        })
+    }
+
+    /// The key that was made under this id, its public half read from the token and its private
+    /// half tried out.
+    pub fn find(&self, id: &str) -> Result<TokenKey, TokenError> {
+        let key_id = parse_id(id)?;
+        let (kind, spki) = self.sessions.with(|login| {
+            let public = login
+                .find(ObjectClass::PUBLIC_KEY, &key_id)?
+                .ok_or_else(|| TokenError::NoKey(id.to_owned()))?;
+            read_public(login, public, id)
+        })?;
+        let key = TokenKey { id: id.to_owned(), spki, kind, token: self.clone() };
+        key.sign(kind.mechanisms()[0], b"signet key check")?;
+        Ok(key)
+    }
+
+    /// Destroys both halves of a key. There is no way back.
+    pub fn remove(&self, id: &str) -> Result<(), TokenError> {
+        let key_id = parse_id(id)?;
+        self.sessions.with(|login| {
+            let mut found = false;
+            for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+                while let Some(object) = login.find(class, &key_id)? {
+                    login.session.destroy_object(object)?;
+                    found = true;
+                }
+            }
+            if found { Ok(()) } else { Err(TokenError::NoKey(id.to_owned())) }
+        })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Token").field(&self.sessions.config.token_label).finish()
+    }
+}
+
+/// What a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA.
+    Rsa,
+    /// EC on P-256.
+    P256,
+}
+
+impl KeyKind {
+    /// The ways in which such a key signs.
+    pub fn mechanisms(self) -> &'static [Mechanism] {
+        match self {
+            Self::Rsa => &[Mechanism::Rs256, Mechanism::Ps256],
+            Self::P256 => &[Mechanism::Es256],
+        }
+    }
+}
+
+/// A key pair on a token.
+#[derive(Clone, Debug)]
+pub struct TokenKey {
+    /// Its name there (`CKA_ID`) in lowercase hex.
+    pub id: String,
+    /// Its public half: SubjectPublicKeyInfo, DER.
+    pub spki: Vec<u8>,
+    /// What it is.
+    pub kind: KeyKind,
+    token: Token,
+}
+
+impl TokenKey {
+    /// The signature of `message` as a JWS holds it, verified. Blocks until the token has answered.
+    pub fn sign(&self, mechanism: Mechanism, message: &[u8]) -> Result<Vec<u8>, TokenError> {
+        if !self.kind.mechanisms().contains(&mechanism) {
+            return Err(self.unusable("it is of another algorithm"));
+        }
+        let key_id = parse_id(&self.id)?;
+        let (on_token, data) = mechanism.on_token(message);
+        self.token.sessions.with(|login| {
+            let private =
+                login.find_private(&key_id)?.ok_or_else(|| TokenError::NoKey(self.id.clone()))?;
+            let signature = login.session.sign(&on_token, private, &data)?;
+            UnparsedPublicKey::new(mechanism.verification(), &self.spki)
+                .verify(message, &signature)
+                .map_err(|_| self.unusable("its halves do not belong together"))?;
+            Ok(signature)
+        })
+    }
+
+    fn unusable(&self, reason: &'static str) -> TokenError {
+        TokenError::Unusable(self.id.clone(), reason)
+    }
+}
+
+/// What makes a private key one that signs, does nothing else and never leaves the token.
+const SIGNS_AND_STAYS: [Attribute; 7] = [
+    Attribute::Private(true),
+    Attribute::Sensitive(true),
+    Attribute::Extractable(false),
+    Attribute::Sign(true),
+    Attribute::Decrypt(false),
+    Attribute::Unwrap(false),
+    Attribute::Derive(false),
+];
+
+/// The object identifier of P-256, DER (RFC 5480 section 2.1.1.1).
+const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+
+/// The kind and SubjectPublicKeyInfo of the public half `object` of key `id`.
+fn read_public(
+    login: &Login,
+    object: ObjectHandle,
+    id: &str,
+) -> Result<(KeyKind, Vec<u8>), TokenError> {
+    let unusable = || TokenError::Unusable(id.to_owned(), "its public half is not understood");
+    let read = |attribute| login.session.get_attributes(object, &[attribute]);
+    let (kind, der): (_, Result<PublicKeyX509Der<'_>, _>) =
+        match read(AttributeType::KeyType)?.as_slice() {
+            [Attribute::KeyType(KeyType::RSA)] => {
+                let modulus = read(AttributeType::Modulus)?;
+                let exponent = read(AttributeType::PublicExponent)?;
+                let ([Attribute::Modulus(n)], [Attribute::PublicExponent(e)]) =
+                    (modulus.as_slice(), exponent.as_slice())
+                else {
+                    return Err(unusable());
+                };
+                let parts = RsaPublicKeyComponents { n: unsigned(n), e: unsigned(e) };
+                (KeyKind::Rsa, parts.as_der())
+            }
+            [Attribute::KeyType(KeyType::EC)] => {
+                let point = read(AttributeType::EcPoint)?;
+                let [Attribute::EcPoint(point)] = point.as_slice() else {
+                    return Err(unusable());
+                };
+                let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bare_point(point))
+                    .map_err(|_| unusable())?;
+                (KeyKind::P256, key.as_der())
+            }
+            _ => return Err(unusable()),
+        };
+    Ok((kind, der.map_err(|_| unusable())?.as_ref().to_vec()))
+}
+
+/// A big-endian number without the zeros in front, which some tokens keep.
+fn unsigned(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
+}
+
+/// A P-256 point out of the OCTET STRING that the standard wraps it in; some tokens do not.
+fn bare_point(point: &[u8]) -> &[u8] {
+    match point {
+        [0x04, 65, bare @ ..] if bare.len() == 65 => bare,
+        bare => bare,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a key's id; one that no key can have is not asked for.
+fn parse_id(id: &str) -> Result<Vec<u8>, TokenError> {
+    let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let byte = |at| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();
+    let sound = (2..=128).contains(&id.len()) && id.bytes().all(is_hex);
+    sound
+        .then(|| (0..id.len()).step_by(2).map(byte).collect())
+        .flatten()
+        .ok_or_else(|| TokenError::NoKey(id.chars().take(128).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::secret::Secret;
+
+    #[test]
+    fn ids_are_lowercase_hex() {
+        assert_eq!(parse_id(&hex(&[0, 10, 255])).unwrap(), [0, 10, 255]);
+        for wrong in ["", "0", "0g", "+1", "AB", "é", &"ab".repeat(65)] {
+            assert!(matches!(parse_id(wrong), Err(TokenError::NoKey(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_points_are_read_as_tokens_write_them() {
+        assert_eq!(unsigned(&[0, 0, 1, 0]), [1, 0]);
+        assert_eq!(unsigned(&[1, 0, 1]), [1, 0, 1]);
+        let bare = [&[4][..], &[65; 64]].concat();
+        assert_eq!(bare_point(&[&[4, 65][..], &bare].concat()), bare);
+        assert_eq!(bare_point(&bare), bare);
+    }
+
+    #[test]
+    fn the_pin_does_not_print() {
+        let config = Pkcs11Config {
+            module: "/nowhere/module.so".into(),
+            token_label: "signet".into(),
+            pin: Secret::new("483920".into()),
+        };
+        assert!(!format!("{config:?}").contains("483920"));
+    }
+}

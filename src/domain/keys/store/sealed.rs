@@ -1,0 +1,99 @@
+//! What lies sealed in the database: the private parts of keys with the tags of their rows, and other
+//! secrets of the service. Each is put in the place of what was read, or not at all.
+
+use sqlx::Row;
+
+use super::{KeyStore, StoredKey, changed_one};
+use crate::base::time::Timestamp;
+use crate::storage::{Statement, StorageError};
+
+impl KeyStore {
+    /// Gives rows that have no tag the one that `tagged` has, with its sealed private part, and records
+    /// under the name `done` that this was the time to do it: all at once, and once. `Conflict` when
+    /// another did.
+    pub async fn tag_all(
+        &self,
+        tagged: &[StoredKey],
+        done: (&str, &str),
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.db
+            .write(async |transaction| {
+                let (name, value) = done;
+                insert_secret(name, value, now).execute(&mut **transaction).await?;
+                for key in tagged {
+                    let update = sqlx::query(
+                        "UPDATE signing_keys SET tag = $1, sealed_private_key = $2 \
+                         WHERE kid = $3 AND tag IS NULL",
+                    )
+                    .bind(key.tag.as_deref())
+                    .bind(key.private_key.as_str())
+                    .bind(key.kid.as_str());
+                    changed_one(update.execute(&mut **transaction).await?)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Puts the private part and the tag of `new` in the place of those of `old`: the same, sealed
+    /// otherwise. `false` when they are not those of `old` any more.
+    pub async fn replace_sealed(
+        &self,
+        old: &StoredKey,
+        new: &StoredKey,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE signing_keys SET sealed_private_key = $1, tag = $2 \
+             WHERE kid = $3 AND sealed_private_key = $4 AND tag = $5",
+        )
+        .bind(new.private_key.as_str())
+        .bind(new.tag.as_deref())
+        .bind(old.kid.as_str())
+        .bind(old.private_key.as_str())
+        .bind(old.tag.as_deref());
+        Ok(self.db.execute(update).await? == 1)
+    }
+
+    /// The sealed secret `name`, if there is one.
+    pub async fn find_secret(&self, name: &str) -> Result<Option<String>, StorageError> {
+        let query =
+            sqlx::query("SELECT sealed_value FROM sealed_secrets WHERE name = $1").bind(name);
+        let row = self.db.fetch_optional(query).await?;
+        Ok(row.map(|row| row.try_get("sealed_value")).transpose()?)
+    }
+
+    /// Stores a sealed secret; `Conflict` when `name` is taken.
+    pub async fn create_secret(
+        &self,
+        name: &str,
+        sealed_value: &str,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.db.execute(insert_secret(name, sealed_value, now)).await.map(drop)
+    }
+
+    /// Puts `new` in the place of `old`, the same secret sealed otherwise. `false` when it is not
+    /// `old` any more.
+    pub async fn replace_secret(
+        &self,
+        name: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE sealed_secrets SET sealed_value = $1 WHERE name = $2 AND sealed_value = $3",
+        )
+        .bind(new)
+        .bind(name)
+        .bind(old);
+        Ok(self.db.execute(update).await? == 1)
+    }
+}
+
+fn insert_secret<'q>(name: &'q str, sealed_value: &'q str, now: Timestamp) -> Statement<'q> {
+    sqlx::query("INSERT INTO sealed_secrets (name, sealed_value, created_at) VALUES ($1, $2, $3)")
+        .bind(name)
+        .bind(sealed_value)
+        .bind(now.as_unix())
+}

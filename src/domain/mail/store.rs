@@ -1,0 +1,386 @@
+//! The outbox in the database. A row is asked for, sorted (whether there is anything to send, and to
+//! whom) and then delivered. Every step is one guarded statement, so that of many instances one
+//! takes it, and what is cut off is taken up again by another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::Kind;
+use crate::base::time::Timestamp;
+use crate::storage::{Db, Statement, StorageError, Transaction};
+
+/// Of a kind that anybody can ask for, a user or address gets one in this many seconds,
+const SHORTEST_INTERVAL: i64 = 60;
+/// and so many
+const MOST_IN_WINDOW: i64 = 5;
+/// within this time.
+pub const WINDOW: Duration = Duration::from_secs(3600);
+/// The most mails for sign-ups that an address gets within [`WINDOW`]: as many as stand beside each
+/// other, and one that takes the place of the oldest.
+const MAX_SIGN_UPS: i64 = 6;
+/// Of what went wrong, as much is kept.
+const LONGEST_ERROR: usize = 300;
+
+/// A letter that is asked for.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name of the row, and what its token is made from.
+    pub id: Uuid,
+    /// What it is about.
+    pub kind: Kind,
+    /// To which address.
+    pub recipient: String,
+    /// Whom it concerns, where that is known.
+    pub user_id: Option<Uuid>,
+    /// The session epoch for which alone it is meant.
+    pub epoch: Option<i64>,
+}
+
+/// A row of the outbox.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its name.
+    pub id: Uuid,
+    /// What it is about.
+    pub kind: Kind,
+    /// To which address.
+    pub recipient: String,
+    /// Whom it concerns, where that is known.
+    pub user_id: Option<Uuid>,
+    /// The session epoch for which alone it is meant.
+    pub epoch: Option<i64>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// Since when it is clear that there is something to send.
+    pub sorted_at: Option<Timestamp>,
+    /// How often delivery was begun.
+    pub attempts: i64,
+    /// When it is tried next.
+    pub due_at: Timestamp,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+}
+
+/// The tables `mail_outbox` and `mail_limits`. Cheap to clone; clones wake the same loops. What is
+/// asked for and not sorted yet has places of its own, as many as letters have: it cannot take
+/// theirs, whatever anybody asks for.
+#[derive(Clone)]
+pub struct Outbox {
+    pub(super) db: Db,
+    limit: i64,
+    asked: Arc<Notify>,
+    sorted: Arc<Notify>,
+}
+
+/// A query for whole rows, with its condition.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, kind, recipient, user_id, epoch, created_at, sorted_at, attempts, due_at, \
+             last_error FROM mail_outbox ",
+            $condition
+        )
+    };
+}
+
+impl Outbox {
+    /// An outbox in `db` in which up to `limit` letters may wait, and as many requests to be sorted.
+    pub fn new(db: Db, limit: u32) -> Self {
+        Self { db, limit: limit.into(), asked: Arc::default(), sorted: Arc::default() }
+    }
+
+    /// Asks for a letter, sorted later. `Unavailable` while as many letters or requests wait as may.
+    pub async fn ask(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
+        let inserted = self.db.execute(insert(entry, None, self.limit, now)).await?;
+        self.wake();
+        not_full(inserted)
+    }
+
+    /// The same within `transaction`; [`wake`](Self::wake) when it has committed.
+    pub async fn ask_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let inserted = insert(entry, None, self.limit, now).execute(&mut **transaction).await?;
+        not_full(inserted.rows_affected())
+    }
+
+    /// Puts a letter within `transaction` that tells of what happens in it: it goes out whatever
+    /// else waits.
+    pub async fn tell_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        insert(entry, Some(now), i64::MAX, now).execute(&mut **transaction).await?;
+        Ok(())
+    }
+
+    /// Lets the loops of this process look at once.
+    pub fn wake(&self) {
+        self.asked.notify_one();
+        self.sorted.notify_one();
+    }
+
+    /// Waits until something was asked for in this process.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Waits until something was sorted in this process.
+    pub async fn sorted(&self) {
+        self.sorted.notified().await;
+    }
+
+    /// Up to `limit` rows that are to be sorted, oldest first.
+    pub async fn unsorted(&self, limit: i64) -> Result<Vec<Waiting>, StorageError> {
+        let query =
+            sqlx::query(select!("WHERE sorted_at IS NULL ORDER BY id LIMIT $1")).bind(limit);
+        Ok(readable(&self.db.fetch_all(query).await?))
+    }
+
+    /// Lets `entry` be delivered as it is now, in the place of what was asked for.
+    pub async fn set_sorted(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mail_outbox SET kind = $2, recipient = $3, user_id = $4, epoch = $5, \
+             sorted_at = $6 WHERE id = $1 AND sorted_at IS NULL",
+        )
+        .bind(entry.id.to_string())
+        .bind(entry.kind.as_str())
+        .bind(entry.recipient.clone())
+        .bind(entry.user_id.map(|id| id.to_string()))
+        .bind(entry.epoch)
+        .bind(now.as_unix());
+        self.db.execute(update).await?;
+        self.sorted.notify_one();
+        Ok(())
+    }
+
+    /// Whether a letter that says the same as `entry` waits already.
+    pub async fn has_same(&self, entry: &Entry) -> Result<bool, StorageError> {
+        let query = sqlx::query(
+            "SELECT id FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient = $3 \
+             AND id <> $4 AND sorted_at IS NOT NULL AND COALESCE(epoch, -1) = $5 LIMIT 1",
+        )
+        .bind(entry.user_id.map(|id| id.to_string()))
+        .bind(entry.kind.as_str())
+        .bind(entry.recipient.clone())
+        .bind(entry.id.to_string())
+        .bind(entry.epoch.unwrap_or(-1));
+        Ok(self.db.fetch_optional(query).await?.is_some())
+    }
+
+    /// Counts the row `id` against what `subject`, a user or an address, may get of `kind`. `false`
+    /// when that is used up. The same row may ask again.
+    pub async fn admit(
+        &self,
+        kind: Kind,
+        subject: &str,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        Ok(self.db.execute(admission(kind, subject, id, now)).await? > 0)
+    }
+
+    /// The same within `transaction`.
+    pub async fn admit_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let admit = admission(entry.kind, &user_id.to_string(), entry.id, now);
+        Ok(admit.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Takes back what waits of the kind of `entry` for its user and another recipient.
+    pub async fn supersede_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry,
+    ) -> Result<(), StorageError> {
+        let delete = sqlx::query(
+            "DELETE FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient <> $3",
+        )
+        .bind(entry.user_id.map(|id| id.to_string()))
+        .bind(entry.kind.as_str())
+        .bind(entry.recipient.clone());
+        delete.execute(&mut **transaction).await?;
+        Ok(())
+    }
+
+    /// Forgets counts that do not matter any more.
+    pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
+        let delete = sqlx::query("DELETE FROM mail_limits WHERE last_at <= $1")
+            .bind(now.minus(WINDOW).as_unix());
+        self.db.execute(delete).await.map(drop)
+    }
+
+    /// Up to `limit` rows that may be delivered now, the longest due first.
+    pub async fn due(&self, limit: i64, now: Timestamp) -> Result<Vec<Uuid>, StorageError> {
+        let query = sqlx::query(
+            "SELECT id FROM mail_outbox WHERE due_at <= $1 AND sorted_at IS NOT NULL \
+             ORDER BY due_at, id LIMIT $2",
+        )
+        .bind(now.as_unix())
+        .bind(limit);
+        self.db.fetch_all(query).await?.iter().map(read_id).collect()
+    }
+
+    /// Takes a row for delivery until `until`; `None` when another has it. Whoever does not come
+    /// back with it in time, for having been killed, loses it to the next.
+    pub async fn claim(
+        &self,
+        id: Uuid,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Waiting>, StorageError> {
+        let update = sqlx::query(
+            "UPDATE mail_outbox SET due_at = $2, attempts = attempts + 1 \
+             WHERE id = $1 AND due_at <= $3 AND sorted_at IS NOT NULL \
+             RETURNING id, kind, recipient, user_id, epoch, created_at, sorted_at, attempts, \
+             due_at, last_error",
+        )
+        .bind(id.to_string())
+        .bind(until.as_unix())
+        .bind(now.as_unix());
+        self.db.fetch_optional(update).await?.as_ref().map(read).transpose()
+    }
+
+    /// Puts a claimed row off until `due_at`, unless it was lost to another meanwhile.
+    pub async fn put_off(
+        &self,
+        claimed: &Waiting,
+        due_at: Timestamp,
+        error: &str,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mail_outbox SET due_at = $2, last_error = $3 WHERE id = $1 AND attempts = $4",
+        )
+        .bind(claimed.id.to_string())
+        .bind(due_at.as_unix())
+        .bind(error[..error.floor_char_boundary(LONGEST_ERROR)].to_owned())
+        .bind(claimed.attempts);
+        self.db.execute(update).await.map(drop)
+    }
+
+    /// Removes a row: it was delivered, or there is nothing to deliver. `false` when it was gone.
+    pub async fn remove(&self, id: Uuid) -> Result<bool, StorageError> {
+        let delete = sqlx::query("DELETE FROM mail_outbox WHERE id = $1").bind(id.to_string());
+        Ok(self.db.execute(delete).await? > 0)
+    }
+
+    /// How many letters wait.
+    pub async fn count(&self) -> Result<i64, StorageError> {
+        let query = sqlx::query("SELECT CAST(COUNT(*) AS BIGINT) AS waiting FROM mail_outbox");
+        let row = self.db.fetch_optional(query).await?;
+        Ok(row.map(|row| row.try_get("waiting")).transpose()?.unwrap_or(0))
+    }
+
+    /// Up to `limit` rows after `after`, oldest first, for listing.
+    pub async fn list(&self, after: &str, limit: i64) -> Result<Vec<Waiting>, StorageError> {
+        let query = sqlx::query(select!("WHERE id > $1 ORDER BY id LIMIT $2"))
+            .bind(after.to_owned())
+            .bind(limit);
+        Ok(readable(&self.db.fetch_all(query).await?))
+    }
+}
+
+fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'static> {
+    let interval = match kind {
+        // Whoever mistyped it asks again at once, perhaps by an instance whose clock is behind.
+        Kind::EmailChange => -SHORTEST_INTERVAL,
+        // A stranger who signs up with the same address does not keep back the owner's mail.
+        Kind::SignUp => -SHORTEST_INTERVAL,
+        _ => SHORTEST_INTERVAL,
+    };
+    let most = if kind == Kind::SignUp { MAX_SIGN_UPS } else { MOST_IN_WINDOW };
+    sqlx::query(
+        "INSERT INTO mail_limits (kind, subject, last_id, last_at, started_at, times) \
+         VALUES ($1, $2, $3, $4, $4, 1) \
+         ON CONFLICT (kind, subject) DO UPDATE SET \
+         times = CASE WHEN mail_limits.last_id = $3 THEN mail_limits.times \
+                      WHEN mail_limits.started_at <= $6 THEN 1 \
+                      ELSE mail_limits.times + 1 END, \
+         started_at = CASE WHEN mail_limits.started_at <= $6 THEN $4 \
+                           ELSE mail_limits.started_at END, \
+         last_id = $3, last_at = $4 \
+         WHERE mail_limits.last_id = $3 OR (mail_limits.last_at <= $5 \
+         AND (mail_limits.started_at <= $6 OR mail_limits.times < $7))",
+    )
+    .bind(kind.as_str())
+    .bind(subject.to_owned())
+    .bind(id.to_string())
+    .bind(now.as_unix())
+    .bind(now.as_unix() - interval)
+    .bind(now.minus(WINDOW).as_unix())
+    .bind(most)
+}
+
+fn not_full(inserted: u64) -> Result<(), StorageError> {
+    match inserted {
+        0 => Err(StorageError::Unavailable("the outbox is full".into())),
+        _ => Ok(()),
+    }
+}
+
+fn insert(
+    entry: &Entry,
+    sorted_at: Option<Timestamp>,
+    limit: i64,
+    now: Timestamp,
+) -> Statement<'static> {
+    sqlx::query(
+        "INSERT INTO mail_outbox (id, kind, recipient, user_id, epoch, created_at, sorted_at, \
+         attempts, due_at, last_error) \
+         SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), \
+         CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), 0, CAST($6 AS BIGINT), NULL \
+         WHERE (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NULL) < CAST($8 AS BIGINT) \
+         AND (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NOT NULL) < CAST($8 AS BIGINT)",
+    )
+    .bind(entry.id.to_string())
+    .bind(entry.kind.as_str())
+    .bind(entry.recipient.clone())
+    .bind(entry.user_id.map(|id| id.to_string()))
+    .bind(entry.epoch)
+    .bind(now.as_unix())
+    .bind(sorted_at.map(Timestamp::as_unix))
+    .bind(limit)
+}
+
+fn read_id(row: &AnyRow) -> Result<Uuid, StorageError> {
+    let id: String = row.try_get("id")?;
+    id.parse().map_err(|_| StorageError::corrupt("id of a letter"))
+}
+
+/// Rows but for those that a newer version wrote: they are its business, and hold up no other.
+fn readable(rows: &[AnyRow]) -> Vec<Waiting> {
+    rows.iter().filter_map(|row| read(row).ok()).collect()
+}
+
+fn read(row: &AnyRow) -> Result<Waiting, StorageError> {
+    let kind: String = row.try_get("kind")?;
+    let user_id: Option<String> = row.try_get("user_id")?;
+    let user_id = user_id.map(|id| id.parse()).transpose();
+    Ok(Waiting {
+        id: read_id(row)?,
+        kind: Kind::parse(&kind).ok_or_else(|| StorageError::corrupt("kind of a letter"))?,
+        recipient: row.try_get("recipient")?,
+        user_id: user_id.map_err(|_| StorageError::corrupt("user of a letter"))?,
+        epoch: row.try_get("epoch")?,
+        created_at: Timestamp::from_unix(row.try_get("created_at")?),
+        sorted_at: row.try_get::<Option<i64>, _>("sorted_at")?.map(Timestamp::from_unix),
+        attempts: row.try_get("attempts")?,
+        due_at: Timestamp::from_unix(row.try_get("due_at")?),
+        last_error: row.try_get("last_error")?,
+    })
+}

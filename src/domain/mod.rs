@@ -1,0 +1,13 @@
+//! The rules and their stores, one room a subject. No domain knows HTTP, the command line or the
+//! configuration, and none reaches into another's store.
+
+pub mod audit;
+pub mod clients;
+pub mod keys;
+pub mod login_limits;
+pub mod mail;
+pub mod revocations;
+pub mod roles;
+pub mod sessions;
+pub mod tokens;
+pub mod users;

@@ -1,0 +1,147 @@
+//! What is revoked, as values and as siblings read it.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::base::time::Timestamp;
+
+/// Access tokens that are dead before their time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// All of a session.
+    Session {
+        /// The session.
+        sid: Uuid,
+        /// Its user.
+        user_id: Uuid,
+    },
+    /// A session whose tokens another entry stands for: kept for Signet's own stores, and not
+    /// published.
+    Ended {
+        /// The session.
+        sid: Uuid,
+        /// Its user.
+        user_id: Uuid,
+    },
+    /// One alone.
+    Token {
+        /// The token.
+        jti: String,
+        /// Whom it speaks for.
+        subject: String,
+        /// Its session; `None` for a client's own token, and where a previous version wrote it.
+        session: Option<Uuid>,
+        /// Its `iat`; `None` where a previous version wrote it.
+        issued_at: Option<Timestamp>,
+        /// When nobody takes it for alive any more, revoked or not.
+        ends_at: Timestamp,
+    },
+    /// All of a subject that were issued before a moment.
+    Subject {
+        /// The subject.
+        sub: String,
+        /// The moment.
+        before: Timestamp,
+    },
+    /// All that were issued to a client before a moment.
+    Client {
+        /// The client.
+        client_id: String,
+        /// The moment.
+        before: Timestamp,
+    },
+    /// All that a key has signed.
+    Key {
+        /// The key.
+        kid: String,
+    },
+}
+
+impl Revoked {
+    /// Whether followers receive it.
+    pub fn is_published(&self) -> bool {
+        !matches!(self, Self::Ended { .. })
+    }
+}
+
+/// A revocation, and until when it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which tokens.
+    pub revoked: Revoked,
+    /// When the last of them has ended by itself.
+    pub expires_at: Timestamp,
+}
+
+/// Entries that became true together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub seq: i64,
+    /// When it was made.
+    pub at: Timestamp,
+    /// What it says; what a newer version wrote and this one does not know is left out.
+    pub entries: Vec<Entry>,
+}
+
+/// The form that siblings read: the claim and its value, the cut-off, the end.
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.revoked {
+            Revoked::Session { sid, .. } | Revoked::Ended { sid, .. } => {
+                map.serialize_entry("sid", sid)?
+            }
+            Revoked::Token { jti, .. } => map.serialize_entry("jti", jti)?,
+            Revoked::Subject { sub, before } => {
+                map.serialize_entry("sub", sub)?;
+                map.serialize_entry("before", before)?;
+            }
+            Revoked::Client { client_id, before } => {
+                map.serialize_entry("client_id", client_id)?;
+                map.serialize_entry("before", before)?;
+            }
+            Revoked::Key { kid } => map.serialize_entry("kid", kid)?,
+        }
+        map.serialize_entry("exp", &self.expires_at)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_form() {
+        let (sid, user_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let at = Timestamp::from_unix;
+        let (jti, sub, client_id) = ("t".to_owned(), "u".to_owned(), "c".to_owned());
+        for (revoked, json) in [
+            (
+                Revoked::Session { sid, user_id },
+                r#"{"sid":"00000000-0000-0000-0000-000000000001","exp":9}"#,
+            ),
+            (
+                Revoked::Token {
+                    jti,
+                    subject: sub.clone(),
+                    session: Some(sid),
+                    issued_at: Some(at(1)),
+                    ends_at: at(9),
+                },
+                r#"{"jti":"t","exp":9}"#,
+            ),
+            (Revoked::Subject { sub, before: at(5) }, r#"{"sub":"u","before":5,"exp":9}"#),
+            (
+                Revoked::Client { client_id, before: at(5) },
+                r#"{"client_id":"c","before":5,"exp":9}"#,
+            ),
+            (Revoked::Key { kid: "k".into() }, r#"{"kid":"k","exp":9}"#),
+        ] {
+            let entry = Entry { revoked, expires_at: at(9) };
+            assert_eq!(serde_json::to_string(&entry).unwrap(), json);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! What one instance knows of the history, and who listens to it.
+
+use std::collections::VecDeque;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+
+use super::entry::{Change, Entry};
+use super::event::{self, Event};
+use super::live::Live;
+use super::store::Head;
+use crate::base::time::Timestamp;
+
+/// Changes that a listener who was away can still be told one by one.
+const MOST_HELD: usize = 1_000;
+/// Changes that wait for a key to sign them. Beyond it listeners are sent to the snapshot.
+const MOST_WAITING: usize = 10_000;
+/// Events that a listener may lag behind before it is cut off.
+const MOST_BEHIND: usize = 256;
+
+pub(super) struct Feed {
+    known: RwLock<Known>,
+}
+
+struct Known {
+    head: Head,
+    live: Live,
+    /// Changes that listeners were not told of yet.
+    waiting: VecDeque<Change>,
+    /// The last change that they were told of.
+    told: i64,
+    /// The events of the last changes, without a gap up to `told`.
+    held: VecDeque<Event>,
+    /// When the database last said that there is no more.
+    confirmed_at: Option<Instant>,
+    /// `None` once the service is about to stop.
+    listeners: Option<broadcast::Sender<Bytes>>,
+}
+
+/// Listeners that are written to within the same millisecond.
+const AT_ONCE: usize = 32;
+/// However many listen, the last has heard within this time.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
+
+/// What a listener gets: first what it has missed, then what comes.
+pub(super) struct Hearing {
+    pub missed: Vec<Bytes>,
+    pub coming: broadcast::Receiver<Bytes>,
+    /// How long after the first listeners this one is written to: a thousand writes in a row would
+    /// hold up whoever else asks something of the same thread.
+    pub turn: Duration,
+}
+
+/// The turn of who comes after `others`.
+fn turn_after(others: usize) -> Duration {
+    Duration::from_millis((others / AT_ONCE) as u64).min(LONGEST_TURN)
+}
+
+impl Feed {
+    pub fn new() -> Self {
+        let (listeners, _) = broadcast::channel(MOST_BEHIND);
+        let known = Known {
+            head: Head { epoch: String::new(), seq: 0 },
+            live: Live::default(),
+            waiting: VecDeque::new(),
+            told: 0,
+            held: VecDeque::new(),
+            confirmed_at: None,
+            listeners: Some(listeners),
+        };
+        Self { known: RwLock::new(known) }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where this instance stands.
+    pub fn head(&self) -> Head {
+        self.read().head.clone()
+    }
+
+    /// Takes the whole history for another one than before, and sends listeners to the snapshot.
+    pub fn begin_anew(&self, head: Head, changes: impl IntoIterator<Item = Change>) {
+        let mut live = Live::default();
+        changes.into_iter().flat_map(|change| change.entries).for_each(|entry| live.add(entry));
+        let mut known = self.write();
+        known.live = live;
+        known.head = head;
+        known.skip_waiting();
+    }
+
+    /// Takes in the changes that follow, up to number `seq`.
+    pub fn take_in(&self, changes: VecDeque<Change>, seq: i64) {
+        let mut known = self.write();
+        for change in &changes {
+            change.entries.iter().for_each(|entry| known.live.add(entry.clone()));
+        }
+        let last = changes.back().map_or(seq, |change| change.seq.max(seq));
+        known.head.seq = known.head.seq.max(last);
+        known.waiting.extend(changes);
+        if known.waiting.len() > MOST_WAITING {
+            known.skip_waiting();
+        }
+    }
+
+    /// Sends listeners to the snapshot instead of telling them of what waits.
+    pub fn skip_waiting(&self) {
+        let mut known = self.write();
+        if !known.waiting.is_empty() {
+            known.skip_waiting();
+        }
+    }
+
+    /// The next change that listeners are to be told of, with the entries that they are told.
+    pub fn waiting(&self) -> Option<(String, Change)> {
+        let known = self.read();
+        let Change { seq, at, entries } = known.waiting.front()?;
+        let entries = event::told(entries, |sub| known.live.cut_off_entry(sub));
+        Some((known.head.epoch.clone(), Change { seq: *seq, at: *at, entries }))
+    }
+
+    /// Tells listeners of the change that was waiting.
+    pub fn tell(&self, event: Event) {
+        let mut known = self.write();
+        if known.waiting.front().is_none_or(|change| change.seq != event.seq) {
+            return;
+        }
+        known.waiting.pop_front();
+        if event.seq != known.told + 1 {
+            // What lies between was removed before it was seen.
+            known.held.clear();
+        }
+        known.told = event.seq;
+        known.send(event.text.clone());
+        known.held.push_back(event);
+        if known.held.len() > MOST_HELD {
+            known.held.pop_front();
+        }
+    }
+
+    /// Notes that at `moment` there was no more than is known and told now.
+    pub fn confirm(&self, moment: Instant) {
+        let mut known = self.write();
+        if known.told < known.head.seq {
+            // What lies between was removed before it was seen.
+            known.send_to_snapshot();
+        }
+        known.confirmed_at = Some(moment);
+    }
+
+    /// Tells listeners how things stand.
+    pub fn beat(&self) {
+        let known = self.read();
+        if let Some(confirmed_at) = known.confirmed_at {
+            let age = confirmed_at.elapsed();
+            known.send(event::heartbeat(&known.head.epoch, known.told, age));
+        }
+    }
+
+    /// Begins to tell a listener who has heard all up to `after`, or nothing yet. `None` once the
+    /// service is about to stop.
+    pub fn listen(&self, after: Option<i64>) -> Option<Hearing> {
+        // No event falls between what was missed and what comes: it would need the lock.
+        let known = self.read();
+        let listeners = known.listeners.as_ref()?;
+        let turn = turn_after(listeners.receiver_count());
+        let coming = listeners.subscribe();
+        let first_held = known.held.front().map_or(known.told + 1, |event| event.seq);
+        let missed = match after {
+            Some(after) if after <= known.told && first_held <= after + 1 => {
+                let missed = known.held.iter().filter(|event| event.seq > after);
+                missed.map(|event| event.text.clone()).collect()
+            }
+            _ => vec![event::snapshot(&known.head.epoch, known.told)],
+        };
+        Some(Hearing { missed, coming, turn })
+    }
+
+    /// Ends all hearings, and lets none begin.
+    pub fn close(&self) {
+        self.write().listeners = None;
+    }
+
+    /// Forgets what does not matter any more, and the events that nobody could verify or needs.
+    pub fn forget(&self, is_published: impl Fn(&str) -> bool, oldest: Timestamp, now: Timestamp) {
+        let mut known = self.write();
+        known.live.forget(now);
+        let is_of_use = |event: &Event| event.at >= oldest && is_published(&event.kid);
+        while known.held.iter().any(|event| !is_of_use(event)) {
+            known.held.pop_front();
+        }
+    }
+
+    /// All that matters at `now`, and where it stands.
+    pub fn entries(&self, now: Timestamp) -> (Head, Vec<Entry>) {
+        let known = self.read();
+        (known.head.clone(), known.live.entries(now))
+    }
+
+    /// How long ago the database last said that there is no more; `None` before it ever did.
+    pub fn age(&self) -> Option<Duration> {
+        self.read().confirmed_at.map(|at| at.elapsed())
+    }
+
+    /// Whether this is where it stands.
+    pub fn is_at(&self, epoch: &str, seq: i64) -> bool {
+        let known = self.read();
+        known.head.seq == seq && known.head.epoch == epoch
+    }
+
+    /// Asks what is revoked.
+    pub fn ask<T>(&self, question: impl FnOnce(&Live) -> T) -> T {
+        question(&self.read().live)
+    }
+}
+
+impl Known {
+    fn send(&self, text: Bytes) {
+        if let Some(listeners) = &self.listeners {
+            // Without listeners it fails, and nobody misses anything.
+            let _ = listeners.send(text);
+        }
+    }
+
+    fn skip_waiting(&mut self) {
+        self.waiting.clear();
+        self.send_to_snapshot();
+    }
+
+    fn send_to_snapshot(&mut self) {
+        self.held.clear();
+        self.told = self.head.seq;
+        self.send(event::snapshot(&self.head.epoch, self.told));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::revocations::entry::Revoked;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds)
+    }
+
+    fn change(seq: i64) -> Change {
+        let revoked = Revoked::Key { kid: seq.to_string() };
+        Change { seq, at: at(seq), entries: vec![Entry { revoked, expires_at: at(1000) }] }
+    }
+
+    fn event(seq: i64) -> Event {
+        Event { seq, at: at(seq), kid: "k".into(), text: format!("event {seq}").into() }
+    }
+
+    fn head(seq: i64) -> Head {
+        Head { epoch: "e".into(), seq }
+    }
+
+    /// A feed that began at number 10 and has told of all up to `last`.
+    fn told_up_to(last: i64) -> Feed {
+        let feed = Feed::new();
+        feed.begin_anew(head(10), [change(9), change(10)]);
+        tell(&feed, 11..=last);
+        feed
+    }
+
+    fn tell(feed: &Feed, numbers: impl Iterator<Item = i64>) {
+        for seq in numbers {
+            feed.take_in([change(seq)].into(), seq);
+            assert_eq!(feed.waiting().map(|(_, change)| change.seq), Some(seq));
+            feed.tell(event(seq));
+        }
+        feed.confirm(Instant::now());
+    }
+
+    fn missed(feed: &Feed, after: Option<i64>) -> Vec<String> {
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        let missed = feed.listen(after).unwrap().missed.into_iter().map(text);
+        missed.map(|text| text.lines().next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_first_hear_at_once_and_many_in_turns() {
+        let milliseconds = |others| turn_after(others).as_millis();
+        assert_eq!([0, 31, 32, 1000, 10_000].map(milliseconds), [0, 0, 1, 31, 312]);
+        assert_eq!(milliseconds(100_000), 500);
+    }
+
+    #[test]
+    fn a_listener_resumes_where_the_events_are_held() {
+        let feed = told_up_to(13);
+        assert_eq!(missed(&feed, Some(13)), [] as [&str; 0]);
+        assert_eq!(missed(&feed, Some(12)), ["event 13"]);
+        assert_eq!(missed(&feed, Some(10)), ["event 11", "event 12", "event 13"]);
+        for elsewhere in [None, Some(9), Some(0), Some(14), Some(i64::MAX), Some(-1)] {
+            assert_eq!(missed(&feed, elsewhere), ["id: 0:13"], "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn events_that_nobody_could_verify_are_not_held() {
+        let feed = told_up_to(13);
+        feed.forget(|_| true, at(12), at(0));
+        assert_eq!(missed(&feed, Some(11)), ["event 12", "event 13"]);
+        assert_eq!(missed(&feed, Some(10)), ["id: 0:13"]);
+        feed.forget(|kid| kid != "k", at(0), at(0));
+        assert_eq!(missed(&feed, Some(12)), ["id: 0:13"]);
+        assert_eq!(missed(&feed, Some(13)), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_gap_and_another_history_send_listeners_to_the_snapshot() {
+        let feed = told_up_to(11);
+        let mut hearing = feed.listen(Some(11)).unwrap();
+        let mut heard = || hearing.coming.try_recv().map(|text| text.starts_with(b"id: "));
+        // Number 12 was removed before it was seen.
+        feed.take_in(VecDeque::new(), 12);
+        feed.confirm(Instant::now());
+        assert_eq!(heard(), Ok(true));
+        feed.begin_anew(Head { epoch: "f".into(), seq: 3 }, [change(3)]);
+        assert_eq!(heard(), Ok(true));
+        assert!(heard().is_err());
+        assert_eq!(feed.head(), Head { epoch: "f".into(), seq: 3 });
+        assert_eq!(feed.entries(at(0)).1, change(3).entries);
+    }
+
+    #[test]
+    fn what_waits_too_long_is_left_to_the_snapshot() {
+        let feed = told_up_to(11);
+        let mut hearing = feed.listen(Some(11)).unwrap();
+        let mut heard = || hearing.coming.try_recv().map(|text| text.starts_with(b"id: 0:13"));
+        feed.take_in([change(12), change(13)].into(), 13);
+        feed.skip_waiting();
+        assert_eq!(heard(), Ok(true));
+        assert!(feed.waiting().is_none());
+        feed.skip_waiting();
+        feed.confirm(Instant::now());
+        assert!(heard().is_err(), "there is nothing to skip");
+    }
+
+    #[tokio::test]
+    async fn who_lags_behind_is_cut_off_and_nobody_else() {
+        let feed = told_up_to(10);
+        let mut slow = feed.listen(None).unwrap();
+        let mut quick = feed.listen(None).unwrap();
+        for _ in 0..=MOST_BEHIND {
+            feed.beat();
+            assert!(quick.coming.recv().await.is_ok());
+        }
+        assert!(slow.coming.recv().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn when_it_is_closed_all_hearings_end() {
+        let feed = told_up_to(10);
+        let mut hearing = feed.listen(None).unwrap();
+        feed.close();
+        assert!(hearing.coming.recv().await.is_err());
+        assert!(feed.listen(None).is_none());
+    }
+}

@@ -1,0 +1,326 @@
+//! The record of what was revoked, in the database. A change takes its number under the lock of the
+//! history's one row, which it holds until the commit: numbers follow the order of commits, so who
+//! has read up to one has missed nothing before it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use super::entry::{Change, Entry, Revoked};
+use crate::base::time::Timestamp;
+use crate::domain::tokens::{LEEWAY, Policy};
+use crate::storage::{Db, StorageError, Transaction, rows_of_values};
+
+/// Rows written by one statement.
+const ROWS_AT_ONCE: usize = 100;
+/// Rows read by one statement: more than a change has.
+const ROWS_READ: i64 = 20_000;
+/// Beyond the life of tokens: clocks of instances differ, and what a request ends goes on for as long
+/// as the request takes.
+const SLACK: Duration = Duration::from_secs(30);
+/// Who has stolen a key writes whatever end into tokens.
+const KEYS_REMEMBERED: Duration = Duration::from_secs(366 * 86_400);
+/// Issue is told in whole seconds.
+const A_SECOND: Duration = Duration::from_secs(1);
+/// How old the word on the longest life may get before it is written anew.
+const SEEN_EVERY: i64 = 60;
+
+/// Where the history stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub epoch: String,
+    pub seq: i64,
+}
+
+/// The access tokens that are counted together, and how many of them may be on record one by one.
+pub(super) struct TokenGroup<'a> {
+    /// Their `sub`.
+    pub owner: &'a str,
+    /// Their session; `None` for a client's own.
+    pub session: Option<Uuid>,
+    /// Of a client's own, those that were issued before do not count.
+    pub since: Timestamp,
+    /// How many.
+    pub limit: i64,
+}
+
+/// The tables `revocations` and `revocation_history`.
+#[derive(Clone)]
+pub(super) struct Store {
+    pub db: Db,
+}
+
+impl Store {
+    /// Begins the history, where there is none, under the name `epoch`.
+    pub async fn ensure_history(&self, epoch: &str) -> Result<(), StorageError> {
+        let insert = sqlx::query(
+            "INSERT INTO revocation_history (id, epoch, last_seq, token_life, token_life_seen_at) \
+             VALUES (1, $1, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
+        );
+        self.db.execute(insert.bind(epoch.to_owned())).await.map(drop)
+    }
+
+    /// Notes that access tokens can be taken for alive as long as `life` now. A longer life of before
+    /// still counts until the last token that has it must have ended.
+    pub async fn observe_token_life(
+        &self,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
+        let update = sqlx::query(
+            "UPDATE revocation_history SET token_life = $1, token_life_seen_at = $2 WHERE id = 1 \
+             AND (token_life < $1 OR (token_life = $1 AND token_life_seen_at < $3) \
+             OR token_life_seen_at + token_life < $3)",
+        )
+        .bind(life)
+        .bind(now.as_unix())
+        .bind(now.as_unix() - SEEN_EVERY);
+        self.db.execute(update).await.map(drop)
+    }
+
+    /// Writes changes within `transaction`, numbered in their order.
+    pub async fn record_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        changes: &[&[Revoked]],
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let (first, life) = self.take_numbers(transaction, changes.len() as i64).await?;
+        let ends_at = now.plus(life).plus(SLACK);
+        let numbered = changes.iter().zip(first..).flat_map(|(change, seq)| {
+            change.iter().zip(0_i64..).map(move |(revoked, part)| (seq, part, revoked))
+        });
+        let rows: Vec<_> = numbered.collect();
+        for rows in rows.chunks(ROWS_AT_ONCE) {
+            insert(transaction, rows, ends_at, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next `count` numbers, and with them the lock on the history; returns the first of
+    /// them, and for how long access tokens can be taken for alive.
+    async fn take_numbers(
+        &self,
+        transaction: &mut Transaction<'_>,
+        count: i64,
+    ) -> Result<(i64, Duration), StorageError> {
+        let row = sqlx::query(
+            "UPDATE revocation_history SET last_seq = last_seq + $1 WHERE id = 1 \
+             RETURNING last_seq, token_life",
+        )
+        .bind(count)
+        .fetch_one(&mut **transaction)
+        .await?;
+        let first = row.try_get::<i64, _>("last_seq")? - count + 1;
+        Ok((first, life_of(row.try_get("token_life")?)))
+    }
+
+    /// Writes `single` within `transaction`, or the change `whole` in its place where as many tokens
+    /// of `group` are on record one by one as may be. Returns whether it was `whole`. Exact whatever
+    /// runs concurrently: they are counted under the lock on the history.
+    pub async fn record_token_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        group: &TokenGroup<'_>,
+        single: &Revoked,
+        whole: &[Revoked],
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let (seq, life) = self.take_numbers(transaction, 1).await?;
+        let TokenGroup { owner, session, since, limit } = *group;
+        // A session has its own tokens, whenever they were issued.
+        let since = if session.is_some() { 0 } else { since.as_unix() };
+        let count = sqlx::query(
+            "SELECT CAST(COUNT(*) AS BIGINT) FROM revocations WHERE owner = $1 AND claim = 'jti' \
+             AND COALESCE(session_id, '') = $2 AND issued_before > $3 AND expires_at > $4",
+        )
+        .bind(owner.to_owned())
+        .bind(session.map(|sid| sid.to_string()).unwrap_or_default())
+        .bind(since)
+        .bind(now.as_unix());
+        let count: i64 = count.fetch_one(&mut **transaction).await?.try_get(0)?;
+        let is_whole = count >= limit;
+        let revoked = if is_whole { whole } else { std::slice::from_ref(single) };
+        let rows: Vec<_> =
+            revoked.iter().zip(0..).map(|(entry, part)| (seq, part, entry)).collect();
+        insert(transaction, &rows, now.plus(life).plus(SLACK), now).await?;
+        Ok(is_whole)
+    }
+
+    /// For how long access tokens can be taken for alive from now on, leeway included.
+    pub async fn token_life(&self) -> Result<Duration, StorageError> {
+        let query = sqlx::query("SELECT token_life FROM revocation_history WHERE id = 1");
+        let row = self.db.fetch_optional(query).await?;
+        Ok(life_of(row.map_or(Ok(0), |row| row.try_get(0))?))
+    }
+
+    /// Where the history stands now.
+    pub async fn head(&self) -> Result<Head, StorageError> {
+        let query = sqlx::query("SELECT epoch, last_seq FROM revocation_history WHERE id = 1");
+        let row = self.db.fetch_optional(query).await?;
+        let row = row.ok_or_else(|| StorageError::corrupt("history of revocations"))?;
+        Ok(Head { epoch: row.try_get("epoch")?, seq: row.try_get("last_seq")? })
+    }
+
+    /// The next changes after number `seq`, and whether those are all.
+    pub async fn read_after(&self, seq: i64) -> Result<(VecDeque<Change>, bool), StorageError> {
+        let query = sqlx::query(
+            "SELECT seq, claim, value, owner, session_id, issued_before, changed_at, expires_at \
+             FROM revocations WHERE seq > $1 ORDER BY seq, part LIMIT $2",
+        )
+        .bind(seq)
+        .bind(ROWS_READ);
+        let rows = self.db.fetch_all(query).await?;
+        let mut changes: VecDeque<Change> = VecDeque::new();
+        for row in &rows {
+            let (seq, entry) = (row.try_get("seq")?, read(row)?);
+            let at = Timestamp::from_unix(row.try_get("changed_at")?);
+            match changes.back_mut().filter(|last| last.seq == seq) {
+                Some(last) => last.entries.extend(entry),
+                None => changes.push_back(Change { seq, at, entries: entry.into_iter().collect() }),
+            }
+        }
+        let all = (rows.len() as i64) < ROWS_READ;
+        if !all {
+            // Its end may lie in the next part.
+            changes.pop_back();
+        }
+        Ok((changes, all))
+    }
+
+    /// Whether there is an entry for the key.
+    pub async fn has_key(&self, kid: &str) -> Result<bool, StorageError> {
+        let query =
+            sqlx::query("SELECT seq FROM revocations WHERE claim = 'kid' AND value = $1 LIMIT 1");
+        Ok(self.db.fetch_optional(query.bind(kid.to_owned())).await?.is_some())
+    }
+
+    /// Removes at most `limit` entries that do not matter any more; how many it removed.
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        let delete = sqlx::query(
+            "DELETE FROM revocations WHERE (seq, part) IN (SELECT seq, part FROM revocations \
+             WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+        );
+        self.db.execute(delete.bind(now.as_unix()).bind(i64::from(limit))).await
+    }
+}
+
+/// The life in the column `token_life`.
+fn life_of(seconds: i64) -> Duration {
+    match seconds {
+        // Nothing was served yet since there is a record: tokens of before may live long.
+        ..=0 => Policy::MAX_ACCESS_TOKEN_LIFETIME + LEEWAY,
+        life => Duration::from_secs(life.unsigned_abs()),
+    }
+}
+
+async fn insert(
+    transaction: &mut Transaction<'_>,
+    rows: &[(i64, i64, &Revoked)],
+    ends_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let text = format!(
+        "INSERT INTO revocations (seq, part, claim, value, owner, session_id, issued_before, \
+         changed_at, expires_at) VALUES {}",
+        rows_of_values(rows.len(), 9)
+    );
+    let mut insert = sqlx::query(AssertSqlSafe(text));
+    for (seq, part, revoked) in rows {
+        let Columns { claim, value, owner, session, before } = columns(revoked);
+        let ends_at = match revoked {
+            Revoked::Token { ends_at, .. } => *ends_at,
+            Revoked::Key { .. } => now.plus(KEYS_REMEMBERED),
+            _ => ends_at,
+        };
+        insert = insert
+            .bind(*seq)
+            .bind(*part)
+            .bind(claim)
+            .bind(value)
+            .bind(owner)
+            .bind(session.map(|sid| sid.to_string()))
+            .bind(before.map(Timestamp::as_unix))
+            .bind(now.as_unix())
+            .bind(ends_at.as_unix());
+    }
+    insert.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// What an entry has in its row besides numbers and times.
+struct Columns {
+    claim: &'static str,
+    value: String,
+    owner: Option<String>,
+    session: Option<Uuid>,
+    before: Option<Timestamp>,
+}
+
+fn columns(revoked: &Revoked) -> Columns {
+    let named = |claim, value: &str| Columns {
+        claim,
+        value: value.to_owned(),
+        owner: None,
+        session: None,
+        before: None,
+    };
+    let of_user = |claim, sid: &Uuid, user_id: &Uuid| Columns {
+        owner: Some(user_id.to_string()),
+        ..named(claim, &sid.to_string())
+    };
+    match revoked {
+        Revoked::Session { sid, user_id } => of_user("sid", sid, user_id),
+        Revoked::Ended { sid, user_id } => of_user("ended", sid, user_id),
+        Revoked::Token { jti, subject, session, issued_at, .. } => Columns {
+            owner: Some(subject.clone()),
+            session: *session,
+            before: issued_at.map(|at| at.plus(A_SECOND)),
+            ..named("jti", jti)
+        },
+        Revoked::Subject { sub, before } => Columns { before: Some(*before), ..named("sub", sub) },
+        Revoked::Client { client_id, before } => {
+            Columns { before: Some(*before), ..named("client_id", client_id) }
+        }
+        Revoked::Key { kid } => named("kid", kid),
+    }
+}
+
+/// The entry of a row; `None` for a kind that only a newer version knows.
+fn read(row: &AnyRow) -> Result<Option<Entry>, StorageError> {
+    let unreadable = || StorageError::corrupt("revocation");
+    let value: String = row.try_get("value")?;
+    let owner: Option<String> = row.try_get("owner")?;
+    let session: Option<String> = row.try_get("session_id")?;
+    let issued_before: Option<i64> = row.try_get("issued_before")?;
+    let issued_before = issued_before.map(Timestamp::from_unix);
+    let before = issued_before.ok_or_else(unreadable);
+    let expires_at = Timestamp::from_unix(row.try_get("expires_at")?);
+    let claim: String = row.try_get("claim")?;
+    let revoked = match claim.as_str() {
+        "sid" | "ended" => {
+            let sid = value.parse().map_err(|_| unreadable())?;
+            let user_id = owner.and_then(|id| id.parse().ok()).ok_or_else(unreadable)?;
+            match claim.as_str() {
+                "sid" => Revoked::Session { sid, user_id },
+                _ => Revoked::Ended { sid, user_id },
+            }
+        }
+        "jti" => Revoked::Token {
+            jti: value,
+            subject: owner.ok_or_else(unreadable)?,
+            session: session.and_then(|sid| sid.parse().ok()),
+            issued_at: issued_before.map(|before| before.minus(A_SECOND)),
+            ends_at: expires_at,
+        },
+        "sub" => Revoked::Subject { sub: value, before: before? },
+        "client_id" => Revoked::Client { client_id: value, before: before? },
+        "kid" => Revoked::Key { kid: value },
+        _ => return Ok(None),
+    };
+    Ok(Some(Entry { revoked, expires_at }))
+}

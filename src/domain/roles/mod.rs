@@ -1,0 +1,126 @@
+//! Roles: the names that users carry, and the scope words that each stands for. A word that some role
+//! carries is held only by users who have such a role; a word that no role carries is open to every
+//! user of a client that may ask it. Invariant: the built-in role `admin` is always there and always
+//! carries the words by which Signet itself is administered, so these are never open.
+
+pub mod catalogue;
+pub mod changes;
+pub mod registry;
+pub mod store;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::base::time::Timestamp;
+use crate::domain::tokens::{Scope, scope};
+use crate::domain::users::ADMIN_ROLE;
+
+pub use catalogue::Catalogue;
+pub use changes::{Change, Decision, Expect, Refusal, Step, What};
+pub use registry::RoleRegistry;
+pub use store::RoleStore;
+
+/// What the built-in role always carries.
+pub const BUILT_IN_WORDS: [&str; 2] = [scope::ADMIN, scope::USERS_READ];
+
+/// What no role can carry: every login of OpenID Connect needs them.
+pub const EVERYBODYS_WORDS: [&str; 3] = [scope::OPENID, scope::PROFILE, scope::EMAIL];
+
+/// There are no more roles than this.
+pub const MOST_ROLES: usize = 1000;
+
+/// What a role stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its name, as users carry it.
+    pub name: String,
+    /// The scope words that it carries.
+    pub scope: Scope,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// When it was defined.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// Raised by every change.
+    pub version: i64,
+}
+
+impl Role {
+    /// The role that may administer Signet.
+    pub fn admin(now: Timestamp) -> Self {
+        Self {
+            name: ADMIN_ROLE.into(),
+            scope: Scope::parse(&BUILT_IN_WORDS.join(" ")).unwrap_or_default(),
+            description: Some("Administers Signet".into()),
+            created_at: now,
+            updated_at: now,
+            version: 0,
+        }
+    }
+
+    /// Whether it is part of Signet.
+    pub fn is_built_in(&self) -> bool {
+        self.name == ADMIN_ROLE
+    }
+
+    /// Which of all the states that a role of this name has been in this is.
+    pub fn revision(&self) -> Revision {
+        Revision { created_at: self.created_at, version: self.version }
+    }
+}
+
+/// A state of a role. One that was removed and defined anew counts from zero again, so its time is
+/// part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revision {
+    created_at: Timestamp,
+    version: i64,
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.created_at.as_unix(), self.version)
+    }
+}
+
+/// The text is no revision.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoRevision;
+
+impl FromStr for Revision {
+    type Err = NoRevision;
+
+    fn from_str(text: &str) -> Result<Self, NoRevision> {
+        let (created_at, version) = text.split_once('-').ok_or(NoRevision)?;
+        let number = |text: &str| text.parse::<i64>().map_err(|_| NoRevision);
+        let created_at = Timestamp::from_unix(number(created_at)?);
+        Ok(Self { created_at, version: number(version)? })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn role(name: &str, scope: &str) -> Role {
+        let now = Timestamp::from_unix(100);
+        Role { name: name.into(), scope: Scope::parse(scope).unwrap(), ..Role::admin(now) }
+    }
+
+    #[test]
+    fn a_revision_reads_as_it_is_written() {
+        let revision = Role { version: 7, ..role("clerk", "") }.revision();
+        assert_eq!(revision.to_string(), "100-7");
+        assert_eq!("100-7".parse(), Ok(revision));
+        for bad in ["", "7", "-", "100-", "a-b", "100-7-1"] {
+            assert_eq!(bad.parse::<Revision>(), Err(NoRevision), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_role_carries_its_words() {
+        let admin = Role::admin(Timestamp::from_unix(0));
+        assert!(BUILT_IN_WORDS.iter().all(|word| admin.scope.contains(word)));
+    }
+}

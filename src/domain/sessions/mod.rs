@@ -1,0 +1,372 @@
+//! Sessions: one login, one family of refresh tokens, one small record (RFC 6749 section 6,
+//! RFC 9700 section 4.14), and the access tokens revoked before their time (RFC 7009).
+//!
+//! A refresh is two calls: `open_rotation` decides, and `commit` makes the decision true in one
+//! compare-and-swap after everything that can fail has been done. Invariant: whatever runs side by
+//! side or is cut off, the current generation is advanced once, and a revoked session, which is
+//! one that is deleted, has no live successor. What somebody ends is recorded for siblings before it is
+//! deleted: cut off in between, it is refused for as long as it is on record. What a login ends beyond the
+//! limit is recorded after it, and before the login is answered.
+
+mod policy;
+mod revoked_token;
+mod rotation;
+mod session;
+mod store;
+mod store_redis;
+mod store_sql;
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+pub use policy::{Policy, Recovery};
+pub use rotation::{Advance, Refusal};
+pub use session::{NewSession, Origin, Session};
+pub use store::{Page, PageError};
+
+use crate::base::secret::time_of;
+use crate::base::time::Timestamp;
+use crate::domain::revocations::{EndedSession, Entry, Revocations, Revoked};
+use crate::storage::redis::Redis;
+use crate::storage::{Db, StorageError};
+use rotation::Decision;
+use store::{Held, SessionStore};
+
+/// How many revocations are written back at once.
+const RESTORED_AT_ONCE: usize = 64;
+
+/// All sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    store: Arc<dyn SessionStore>,
+    policy: Arc<Policy>,
+    revocations: Revocations,
+}
+
+/// A decision to answer a refresh token with its successor. Made by [`Sessions::open_rotation`]
+/// alone, and true only once [`Sessions::commit`] has taken it.
+#[must_use = "nothing is rotated before the commit"]
+#[derive(Debug)]
+pub struct Rotation {
+    held: Held,
+    /// `None` for a replay, which changes nothing.
+    change: Option<(Session, Advance)>,
+}
+
+impl Rotation {
+    /// The session as it will be after the commit.
+    pub fn session(&self) -> &Session {
+        self.change.as_ref().map_or(&self.held.session, |(next, _)| next)
+    }
+
+    /// The generation of the refresh token to give out.
+    pub fn next_generation(&self) -> u64 {
+        self.session().current
+    }
+
+    /// The same, noting where it was asked for. A replay notes nothing, as it changes nothing.
+    pub fn asked_from(mut self, origin: Origin) -> Self {
+        if let Some((next, _)) = &mut self.change {
+            next.origin = origin;
+        }
+        self
+    }
+
+    /// Why the session moves on; `None` for a replay, which changes nothing.
+    pub fn advance(&self) -> Option<Advance> {
+        self.change.as_ref().map(|(_, advance)| *advance)
+    }
+}
+
+/// What a live access token rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// The epoch of its session, to be compared with the user's; `None` for a client's own token.
+    pub epoch: Option<i64>,
+}
+
+/// Why a refresh token is not exchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// It is not good; the session, if there is one, is as before.
+    #[error("the refresh token is not good: {}", .0.as_str())]
+    Invalid(Refusal),
+    /// It had been displaced, so somebody else may hold its family; this session has been ended.
+    #[error("a displaced refresh token was presented")]
+    Reuse(Box<Session>),
+    /// The store failed; the token may still be good.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a rotation did not become true.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The session was changed or ended meanwhile: open the rotation once more.
+    #[error("the session changed meanwhile")]
+    LostRace,
+    /// The store failed; the token may still be good.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Sessions {
+    /// Sessions in the SQL database.
+    pub fn in_sql(db: Db, revocations: Revocations, policy: Policy) -> Self {
+        Self { store: Arc::new(store_sql::SqlStore(db)), policy: Arc::new(policy), revocations }
+    }
+
+    /// Sessions in Redis.
+    pub fn in_redis(redis: Redis, revocations: Revocations, policy: Policy) -> Self {
+        let store = Arc::new(store_redis::RedisStore::new(redis));
+        Self { store, policy: Arc::new(policy), revocations }
+    }
+
+    /// The rules.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Begins a session, and ends the user's oldest ones beyond the limit. Its first refresh token
+    /// has the generation [`NewSession::FIRST_GENERATION`].
+    pub async fn start(&self, new: NewSession, now: Timestamp) -> Result<Session, StorageError> {
+        let (session, sessions) = (new.begin(now), self.clone());
+        // On a task of its own: a caller who goes away would leave sessions that ended untold.
+        let started = tokio::spawn(async move {
+            let ended = sessions.store.insert(&session, &sessions.policy, now).await?;
+            sessions.revocations.record_sessions(session.user_id, &ended, now).await?;
+            Ok(session)
+        });
+        started.await.map_err(|error| StorageError::Internal(error.into()))?
+    }
+
+    /// Decides what a genuine refresh token of that session and generation is worth. Reuse ends the
+    /// session before this returns. The user's account and epoch are the caller's to check.
+    pub async fn open_rotation(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        generation: u64,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Rotation, RotationError> {
+        let Some(held) = self.store.load(user_id, sid).await? else {
+            return Err(RotationError::Invalid(Refusal::Unknown));
+        };
+        if self.revocations.has_session(sid) {
+            // A store that lost its last writes brought it back, or its end is not over yet.
+            self.store.delete(user_id, sid).await?;
+            return Err(RotationError::Invalid(Refusal::Unknown));
+        }
+        match rotation::decide(&held.session, generation, client_id, now, &self.policy) {
+            Decision::Advance { next, advance } => {
+                Ok(Rotation { held, change: Some((next, advance)) })
+            }
+            Decision::Replay => Ok(Rotation { held, change: None }),
+            Decision::Refuse(refusal) => Err(RotationError::Invalid(refusal)),
+            Decision::Reuse => {
+                // However far others have taken the session meanwhile, this token stays displaced.
+                self.record(&held.session, now).await?;
+                self.store.delete(user_id, sid).await?;
+                Err(RotationError::Reuse(Box::new(held.session)))
+            }
+        }
+    }
+
+    /// Makes `rotation` true. The last step of a refresh: only the answer can be lost after it.
+    pub async fn commit(&self, rotation: Rotation, now: Timestamp) -> Result<(), CommitError> {
+        let Rotation { held, change: Some((next, _)) } = rotation else { return Ok(()) };
+        let expires_at = next.expires_at(&self.policy);
+        if self.store.compare_and_swap(&held, &next, expires_at, now).await? {
+            Ok(())
+        } else {
+            Err(CommitError::LostRace)
+        }
+    }
+
+    /// The session, if it is live.
+    pub async fn find(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StorageError> {
+        let session = self.store.load(user_id, sid).await?.map(|held| held.session);
+        Ok(session.filter(|session| !session.is_expired(&self.policy, now)))
+    }
+
+    /// The user's live sessions, newest first.
+    pub async fn list(&self, user_id: Uuid, now: Timestamp) -> Result<Vec<Session>, StorageError> {
+        let mut sessions = self.store.list(user_id, now).await?;
+        sessions.retain(|session| !session.is_expired(&self.policy, now));
+        Ok(sessions)
+    }
+
+    /// A part of the live sessions of all users, about `limit` of them, for administrators. `from` is
+    /// what the part before said comes next.
+    pub async fn page(
+        &self,
+        from: Option<&str>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Page, PageError> {
+        let mut page = self.store.page(from, limit, now).await?;
+        page.sessions.retain(|session| !session.is_expired(&self.policy, now));
+        Ok(page)
+    }
+
+    /// Ends a session; whether there was one.
+    pub async fn revoke(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        if let Some(session) = self.find(user_id, sid, now).await? {
+            self.record(&session, now).await?;
+        }
+        self.store.delete(user_id, sid).await
+    }
+
+    /// Ends a user as a whole, with all sessions; how many there were. A login under way may still
+    /// begin one: raise the user's epoch after this, then [`Sessions::revoke_begun`].
+    pub async fn revoke_all(&self, user_id: Uuid, now: Timestamp) -> Result<u64, StorageError> {
+        let listed = self.listed(user_id, None, now).await?;
+        let sids = listed.iter().map(|ended| ended.sid);
+        self.revocations.record_user(user_id, sids, now).await?;
+        self.delete_all(user_id, None, &listed, now).await
+    }
+
+    /// Ends the sessions that were begun since [`Sessions::revoke_all`].
+    pub async fn revoke_begun(&self, user_id: Uuid, now: Timestamp) -> Result<(), StorageError> {
+        let listed = self.listed(user_id, None, now).await?;
+        self.revocations.record_sessions(user_id, &listed, now).await?;
+        self.delete_all(user_id, None, &listed, now).await.map(drop)
+    }
+
+    /// Ends all sessions of a user but the one with that `sid`; how many those were. One that
+    /// begins beside this may live on.
+    pub async fn revoke_others(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let listed = self.listed(user_id, Some(sid), now).await?;
+        self.revocations.record_sessions(user_id, &listed, now).await?;
+        self.delete_all(user_id, Some(sid), &listed, now).await
+    }
+
+    async fn listed(
+        &self,
+        user_id: Uuid,
+        kept: Option<Uuid>,
+        now: Timestamp,
+    ) -> Result<Vec<EndedSession>, StorageError> {
+        let sessions = self.store.list(user_id, now).await?;
+        let others = sessions.iter().filter(|session| Some(session.sid) != kept);
+        Ok(others.map(|session| session.ended(&self.policy, now)).collect())
+    }
+
+    /// Deletes the sessions, of which those `listed` are on record.
+    async fn delete_all(
+        &self,
+        user_id: Uuid,
+        kept: Option<Uuid>,
+        listed: &[EndedSession],
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let deleted = self.store.delete_all(user_id, kept).await?;
+        let count = deleted.len() as u64;
+        let is_listed = |sid: &Uuid| listed.iter().any(|ended| ended.sid == *sid);
+        let begun_meanwhile = deleted.into_iter().filter(|sid| !is_listed(sid));
+        let begun_meanwhile = begun_meanwhile.map(|sid| EndedSession { sid, last_issue: now });
+        let begun_meanwhile: Vec<_> = begun_meanwhile.collect();
+        self.revocations.record_sessions(user_id, &begun_meanwhile, now).await?;
+        Ok(count)
+    }
+
+    /// Records for followers that a session has ended whose record is gone, unless they know, or its
+    /// access tokens have all ended by themselves.
+    pub async fn record_lost(
+        &self,
+        user_id: Uuid,
+        sid: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        // Of an identifier without a time in it, nothing is known.
+        let started_at = time_of(sid).unwrap_or(now);
+        let ends_at = started_at.plus(self.policy.absolute_lifetime);
+        self.revocations.record_lost_session(user_id, sid, ends_at, now).await
+    }
+
+    /// Records for followers that a session ends.
+    async fn record(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
+        let ended = [session.ended(&self.policy, now)];
+        self.revocations.record_sessions(session.user_id, &ended, now).await
+    }
+
+    /// What an access token, otherwise good, still rests on; `None` where it has been revoked, or
+    /// the session that it belongs to is over. One round trip to the store.
+    pub async fn find_live(
+        &self,
+        subject: &str,
+        sid: Option<Uuid>,
+        jti: &str,
+        now: Timestamp,
+    ) -> Result<Option<Live>, StorageError> {
+        let Some(sid) = sid else {
+            let revoked = self.store.is_token_revoked(subject, jti).await?;
+            return Ok((!revoked).then_some(Live { epoch: None }));
+        };
+        // Only users have sessions, and a user's subject is their id.
+        let Ok(user_id) = Uuid::parse_str(subject) else { return Ok(None) };
+        let session = self.store.load_for_token(user_id, sid, jti).await?;
+        let session = session.filter(|session| !session.is_expired(&self.policy, now));
+        Ok(session.map(|session| Live { epoch: Some(session.epoch) }))
+    }
+
+    /// Whether the store may have lost its last writes since what is revoked was written back; then
+    /// [`Sessions::restore`] it.
+    pub async fn is_restored(&self) -> Result<bool, StorageError> {
+        Ok(self.store.lineage().await?.is_none())
+    }
+
+    /// Writes back what is revoked, so that a store which lost its last writes knows it again. The
+    /// record must have been followed since the loss.
+    pub async fn restore(&self, now: Timestamp) -> Result<(), StorageError> {
+        let Some(lineage) = self.store.lineage().await? else { return Ok(()) };
+        let entries = self.revocations.entries(now);
+        let restored = stream::iter(entries).map(Ok).try_for_each_concurrent(
+            RESTORED_AT_ONCE,
+            |Entry { revoked, expires_at }| async move {
+                match revoked {
+                    Revoked::Session { sid, user_id } | Revoked::Ended { sid, user_id } => {
+                        self.store.delete(user_id, sid).await.map(drop)
+                    }
+                    Revoked::Token { jti, subject, .. } => {
+                        self.store.revoke_token(&subject, &jti, expires_at, now).await
+                    }
+                    // What cuts off by time is checked elsewhere.
+                    Revoked::Subject { .. } | Revoked::Client { .. } | Revoked::Key { .. } => {
+                        Ok(())
+                    }
+                }
+            },
+        );
+        restored.await?;
+        self.store.set_lineage(&lineage).await
+    }
+
+    /// Removes at most `limit` expired records; how many. When it is `limit`, there may be more.
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.store.purge(now, limit).await
+    }
+
+    /// Whether the store answers and can be relied on to keep what it is given.
+    pub async fn check_health(&self) -> Result<(), StorageError> {
+        self.store.check_health().await
+    }
+}

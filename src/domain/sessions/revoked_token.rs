@@ -1,0 +1,42 @@
+//! Access tokens that end before their time, one by one.
+
+use super::Sessions;
+use crate::base::time::Timestamp;
+use crate::domain::revocations::{ForeignToken, RevokedToken, TokenRevocation, TooMany};
+use crate::storage::StorageError;
+
+impl Sessions {
+    /// Ends one access token, and with it nothing else but as [`TokenRevocation`] says: of many of
+    /// one session, the session ends.
+    pub async fn revoke_token(
+        &self,
+        token: &RevokedToken,
+        now: Timestamp,
+    ) -> Result<TokenRevocation, StorageError> {
+        let RevokedToken { subject, jti, ends_at, .. } = token;
+        if *ends_at <= now {
+            return Ok(TokenRevocation::Covered);
+        }
+        let revoked = self.revocations.record_token(token, now).await?;
+        if let TokenRevocation::Session { sid, user_id } = revoked {
+            self.store.delete(user_id, sid).await?;
+        } else {
+            // Introspection is to know at once, on every instance.
+            self.store.revoke_token(subject, jti, *ends_at, now).await?;
+        }
+        Ok(revoked)
+    }
+
+    /// Ends one access token of another issuer, and nothing else with it.
+    pub async fn revoke_foreign_token(
+        &self,
+        token: &ForeignToken,
+        now: Timestamp,
+    ) -> Result<Result<TokenRevocation, TooMany>, StorageError> {
+        let revoked = self.revocations.record_foreign_token(token, now).await?;
+        if revoked == Ok(TokenRevocation::Token) {
+            self.store.revoke_token(&token.subject, &token.jti, token.ends_at, now).await?;
+        }
+        Ok(revoked)
+    }
+}

@@ -1,0 +1,284 @@
+//! What a genuine refresh token meets (RFC 9700 section 4.14.2): a pure decision over the session's
+//! record. Invariants: a change always raises `current`, so that it serves as the version for
+//! compare-and-swap; and the same token presented again within the retry window changes nothing,
+//! so that whoever lost the answer converges on one successor.
+
+use std::time::Duration;
+
+use super::{Policy, Recovery, Session};
+use crate::base::time::Timestamp;
+
+/// The highest generation that is accepted: its successor still fits the stores' signed integers.
+const LAST_GENERATION: u64 = i64::MAX as u64 - 1;
+
+/// The number of recoveries in a row, without a redemption of the successor in between. A client
+/// that loses more answers than this is not to be told from two parties that hold the same token.
+const MAX_RECOVERIES: u64 = 3;
+
+/// What is to be done about a presented refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Store `next` in place of the record, and give out the generation that is then current.
+    Advance {
+        /// The record to store.
+        next: Session,
+        /// Why it moves on.
+        advance: Advance,
+    },
+    /// Give out the current generation again; nothing changes.
+    Replay,
+    /// Somebody holds a token that was displaced: end the session.
+    Reuse,
+    /// Not good, and nothing changes.
+    Refuse(Refusal),
+}
+
+/// Why a session moves on to the next generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// The current token was redeemed.
+    Redeemed,
+    /// A redeemed token came back late and its successor was never seen: that one is displaced.
+    /// At most three times in a row.
+    Recovered,
+    /// The token is newer than the record: the store had lost its last writes.
+    Healed,
+}
+
+/// Why a refresh token is not good. For the audit log; the wire hears `invalid_grant` for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such session: it never was, was revoked, or has been forgotten.
+    Unknown,
+    /// The session has been idle for too long, or has reached its end.
+    Expired,
+    /// The session belongs to another client (RFC 6749 section 10.4).
+    OtherClient,
+    /// A generation that is never issued.
+    NeverIssued,
+}
+
+impl Refusal {
+    /// A short name for logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_session",
+            Self::Expired => "expired_session",
+            Self::OtherClient => "other_client",
+            Self::NeverIssued => "never_issued",
+        }
+    }
+}
+
+/// Decides what `presented`, a generation from a token that verified, means for `session`.
+pub fn decide(
+    session: &Session,
+    presented: u64,
+    client_id: &str,
+    now: Timestamp,
+    policy: &Policy,
+) -> Decision {
+    if !(1..=LAST_GENERATION).contains(&presented) {
+        return Decision::Refuse(Refusal::NeverIssued);
+    }
+    if session.is_expired(policy, now) {
+        return Decision::Refuse(Refusal::Expired);
+    }
+    if session.client_id != client_id {
+        return Decision::Refuse(Refusal::OtherClient);
+    }
+    if presented == session.current {
+        return advance(session, presented, presented + 1, now, Advance::Redeemed);
+    }
+    if presented > session.current {
+        return advance(session, presented, presented + 1, now, Advance::Healed);
+    }
+    if presented != session.parent {
+        return Decision::Reuse;
+    }
+    if is_retry(session.advanced_at, now, policy.retry_window) {
+        return Decision::Replay;
+    }
+    match policy.recovery {
+        Recovery::Revoke => Decision::Reuse,
+        // Only a record that was written by hand can be at the last generation already.
+        Recovery::Recover if session.current > LAST_GENERATION => Decision::Reuse,
+        // The redemption made `parent + 1`, and each recovery since one more.
+        Recovery::Recover if session.current - session.parent > MAX_RECOVERIES => Decision::Reuse,
+        Recovery::Recover => {
+            advance(session, presented, session.current + 1, now, Advance::Recovered)
+        }
+    }
+}
+
+fn advance(
+    session: &Session,
+    parent: u64,
+    current: u64,
+    now: Timestamp,
+    advance: Advance,
+) -> Decision {
+    let next = Session { parent, current, advanced_at: now, ..session.clone() };
+    Decision::Advance { next, advance }
+}
+
+/// Whether `now` is within `window` of the advance, before or after it: the clocks of two servers
+/// differ a little, but one that was set back by hours must not keep the window open for hours.
+/// A window of zero is none at all.
+fn is_retry(advanced_at: Timestamp, now: Timestamp, window: Duration) -> bool {
+    let distance = now.since(advanced_at).max(advanced_at.since(now));
+    !window.is_zero() && distance <= window
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::sessions::Origin;
+
+    const START: i64 = 1_000_000;
+    const ADVANCED: i64 = START + 1000;
+    const IDLE: i64 = 10_000;
+    const ABSOLUTE: i64 = 50_000;
+
+    fn policy(recovery: Recovery, retry_window: u64) -> Policy {
+        let seconds = |n: i64| Duration::from_secs(n as u64);
+        let window = Duration::from_secs(retry_window);
+        Policy::new(window, recovery, seconds(IDLE), seconds(ABSOLUTE), 5).unwrap()
+    }
+
+    fn session(parent: u64, current: u64) -> Session {
+        Session {
+            sid: Uuid::from_u128(1),
+            user_id: Uuid::from_u128(2),
+            client_id: "app".into(),
+            scope: "openid".into(),
+            audience: String::new(),
+            epoch: 4,
+            started_at: Timestamp::from_unix(START),
+            current,
+            parent,
+            advanced_at: Timestamp::from_unix(ADVANCED),
+            origin: Origin::default(),
+        }
+    }
+
+    /// The decision in short: what was done, and the parent and current generation afterwards.
+    fn outcome(decision: &Decision) -> (&'static str, u64, u64) {
+        match decision {
+            Decision::Advance { next, advance } => {
+                let name = match advance {
+                    Advance::Redeemed => "advance",
+                    Advance::Recovered => "recover",
+                    Advance::Healed => "heal",
+                };
+                (name, next.parent, next.current)
+            }
+            Decision::Replay => ("replay", 0, 0),
+            Decision::Reuse => ("reuse", 0, 0),
+            Decision::Refuse(refusal) => (refusal.as_str(), 0, 0),
+        }
+    }
+
+    #[test]
+    fn the_table_of_presented_tokens() {
+        // Parent 4, displaced 5, current 6; seconds since the advance.
+        let table = [
+            ("current", 6, 0, ("advance", 6, 7)),
+            ("current, much later", 6, 9_999, ("advance", 6, 7)),
+            ("parent at once", 4, 0, ("replay", 0, 0)),
+            ("parent at the window's end", 4, 10, ("replay", 0, 0)),
+            ("parent after the window", 4, 11, ("recover", 4, 7)),
+            ("displaced", 5, 0, ("reuse", 0, 0)),
+            ("displaced, later", 5, 100, ("reuse", 0, 0)),
+            ("older than the parent", 3, 0, ("reuse", 0, 0)),
+            ("the first of all", 1, 5, ("reuse", 0, 0)),
+            ("newer by one", 7, 0, ("heal", 7, 8)),
+            ("newer by many", 70, 50, ("heal", 70, 71)),
+            ("never issued", 0, 0, ("never_issued", 0, 0)),
+            ("absurd", u64::MAX, 0, ("never_issued", 0, 0)),
+            ("absurd for the stores", i64::MAX as u64, 0, ("never_issued", 0, 0)),
+            ("clock a little behind, parent", 4, -10, ("replay", 0, 0)),
+            ("clock set far back, parent", 4, -11, ("recover", 4, 7)),
+            ("clock set far back, current", 6, -900_000, ("advance", 6, 7)),
+            ("idle for too long", 6, IDLE, ("expired_session", 0, 0)),
+            ("reuse of an expired one", 1, IDLE, ("expired_session", 0, 0)),
+        ];
+        for (name, presented, seconds, expected) in table {
+            let now = Timestamp::from_unix(ADVANCED + seconds);
+            let policy = policy(Recovery::Recover, 10);
+            let decision = decide(&session(4, 6), presented, "app", now, &policy);
+            assert_eq!(outcome(&decision), expected, "{name}");
+            if let Decision::Advance { next, .. } = decision {
+                let unchanged = Session { parent: 4, current: 6, ..next.clone() };
+                assert!(next.current > 6 && next.advanced_at == now, "{name}");
+                let then = Timestamp::from_unix(ADVANCED);
+                assert_eq!(Session { advanced_at: then, ..unchanged }, session(4, 6), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_token_has_no_parent_that_could_be_presented() {
+        let now = Timestamp::from_unix(ADVANCED);
+        let policy = policy(Recovery::Recover, 10);
+        let first = session(0, 1);
+        assert_eq!(outcome(&decide(&first, 1, "app", now, &policy)), ("advance", 1, 2));
+        assert_eq!(outcome(&decide(&first, 0, "app", now, &policy)).0, "never_issued");
+    }
+
+    #[test]
+    fn a_strict_policy_takes_a_late_parent_for_reuse() {
+        let policy = policy(Recovery::Revoke, 10);
+        let at = |seconds| Timestamp::from_unix(ADVANCED + seconds);
+        assert_eq!(decide(&session(4, 6), 4, "app", at(10), &policy), Decision::Replay);
+        assert_eq!(decide(&session(4, 6), 4, "app", at(11), &policy), Decision::Reuse);
+    }
+
+    #[test]
+    fn the_fourth_recovery_in_a_row_is_reuse() {
+        let now = Timestamp::from_unix(ADVANCED + 11);
+        let policy = policy(Recovery::Recover, 10);
+        let late = |current| outcome(&decide(&session(4, current), 4, "app", now, &policy));
+        assert_eq!(late(5), ("recover", 4, 6));
+        assert_eq!(late(6), ("recover", 4, 7));
+        assert_eq!(late(7), ("recover", 4, 8));
+        assert_eq!(late(8).0, "reuse");
+        // A previous version recovered without a bound.
+        assert_eq!(late(30).0, "reuse");
+        // Once a successor is redeemed, its holder may lose three answers again.
+        assert_eq!(outcome(&decide(&session(4, 8), 8, "app", now, &policy)), ("advance", 8, 9));
+        assert_eq!(outcome(&decide(&session(8, 9), 8, "app", now, &policy)), ("recover", 8, 10));
+    }
+
+    #[test]
+    fn without_a_retry_window_nothing_is_replayed() {
+        let now = Timestamp::from_unix(ADVANCED);
+        let strict = policy(Recovery::Revoke, 0);
+        assert_eq!(decide(&session(4, 6), 4, "app", now, &strict), Decision::Reuse);
+        let lenient = policy(Recovery::Recover, 0);
+        assert_eq!(outcome(&decide(&session(4, 6), 4, "app", now, &lenient)).0, "recover");
+    }
+
+    #[test]
+    fn another_client_is_refused_whatever_it_presents() {
+        let now = Timestamp::from_unix(ADVANCED);
+        for presented in [1, 4, 5, 6, 7] {
+            let decision =
+                decide(&session(4, 6), presented, "other", now, &policy(Recovery::Recover, 10));
+            assert_eq!(decision, Decision::Refuse(Refusal::OtherClient), "{presented}");
+        }
+    }
+
+    #[test]
+    fn the_absolute_end_comes_however_busy_the_session_is() {
+        let policy = policy(Recovery::Recover, 10);
+        let mut session = session(4, 6);
+        session.advanced_at = Timestamp::from_unix(START + ABSOLUTE - 5);
+        let at = |seconds| Timestamp::from_unix(START + ABSOLUTE + seconds);
+        assert_eq!(session.expires_at(&policy), at(0));
+        assert_eq!(outcome(&decide(&session, 6, "app", at(-1), &policy)), ("advance", 6, 7));
+        assert_eq!(outcome(&decide(&session, 6, "app", at(0), &policy)).0, "expired_session");
+    }
+}

@@ -1,0 +1,311 @@
+//! Access tokens: JWTs by RFC 9068, signed with the active key, verified here for Signet's own
+//! endpoints with the algorithm pinned to the key.
+
+use std::time::Duration;
+
+use jsonwebtoken::Validation;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::signing::{self, SignError};
+use super::{LEEWAY, Policy, claims};
+use crate::base::secret::Random;
+use crate::base::time::Timestamp;
+use crate::domain::keys::{Algorithm, Keys};
+
+/// The media type in the header (RFC 9068 section 2.1).
+const TYPE: &str = "at+jwt";
+/// Longer text is no token of ours. It leaves a form room for what else asks about a token.
+const LONGEST: usize = 15 * 1024;
+
+/// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// A single audience.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// The audience of `resources`, or `default` where there are none.
+    pub fn new(resources: &[String], default: &str) -> Self {
+        match resources {
+            [] => Self::One(default.to_owned()),
+            [one] => Self::One(one.clone()),
+            many => Self::Many(many.to_vec()),
+        }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many.as_slice(),
+        };
+        all.iter().map(String::as_str)
+    }
+
+    /// Whether `audience` is among them.
+    pub fn contains(&self, audience: &str) -> bool {
+        self.iter().any(|one| one == audience)
+    }
+}
+
+/// The claims, RFC 9068 section 2.2; those of a login only in tokens of users.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// The issuer.
+    pub iss: String,
+    /// The user's id, or the client's for `client_credentials`.
+    pub sub: String,
+    /// Who the token is for.
+    pub aud: Audience,
+    /// When it ends.
+    pub exp: Timestamp,
+    /// When it was issued.
+    pub iat: Timestamp,
+    /// Its own id.
+    pub jti: String,
+    /// The client that it was issued to.
+    pub client_id: String,
+    /// What it allows; absent where it is nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// Before when it is not good; Signet issues none with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<Timestamp>,
+    /// When the user last gave a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<Timestamp>,
+    /// The session that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<uuid::Uuid>,
+    /// The user's roles; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// What the client adds from the user's metadata; see [`claims`].
+    #[serde(flatten)]
+    pub added: Map<String, Value>,
+    /// Whether another issuer signed it, whose key is published here to verify: then nobody here
+    /// knows whom it was given to.
+    #[serde(skip)]
+    pub foreign: bool,
+    /// The key that signed it.
+    #[serde(skip)]
+    pub kid: String,
+}
+
+/// What a token is issued about.
+pub struct Grant<'a> {
+    /// The user or client.
+    pub sub: String,
+    /// The client.
+    pub client_id: &'a str,
+    /// What is allowed.
+    pub scope: String,
+    /// The resources that were asked for; none for the default audience.
+    pub resources: &'a [String],
+    /// The client's own lifetime, where it has one.
+    pub lifetime: Option<Duration>,
+    /// The session, for users.
+    pub session: Option<UserSession>,
+}
+
+/// The part of a grant that only users have.
+pub struct UserSession {
+    /// The session's id.
+    pub sid: uuid::Uuid,
+    /// When the user gave the password.
+    pub auth_time: Timestamp,
+    /// The user's roles.
+    pub roles: Vec<String>,
+    /// What the client adds from the user's metadata.
+    pub claims: Map<String, Value>,
+}
+
+/// A signed token and how long it lives.
+pub struct AccessToken {
+    /// The compact JWS.
+    pub token: String,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+}
+
+/// Why a token is not accepted. One reason for callers: it is not good.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the access token is not valid: {0}")]
+pub struct InvalidToken(&'static str);
+
+/// Issues and verifies access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct AccessTokens {
+    keys: Keys,
+    policy: std::sync::Arc<Policy>,
+    /// One for each algorithm: a key verifies by its own and no other.
+    validations: std::sync::Arc<[(Algorithm, Validation)]>,
+}
+
+impl AccessTokens {
+    /// Tokens signed by `keys` under `policy`.
+    pub fn new(keys: Keys, policy: Policy) -> Self {
+        let validation = |algorithm: Algorithm| {
+            let mut validation = Validation::new(algorithm.jws());
+            // Times are compared with the `now` of the request, below; issuer and audience too, so
+            // that every refusal is decided in one place.
+            validation.validate_exp = false;
+            validation.validate_nbf = false;
+            validation.validate_aud = false;
+            validation.required_spec_claims.clear();
+            (algorithm, validation)
+        };
+        Self { keys, policy: policy.into(), validations: Algorithm::ALL.map(validation).into() }
+    }
+
+    /// The rules that tokens follow.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Signs a token for `grant`.
+    pub async fn issue(
+        &self,
+        grant: Grant<'_>,
+        random: &Random,
+        now: Timestamp,
+    ) -> Result<AccessToken, SignError> {
+        let ring = self.keys.ring();
+        let audience = Audience::new(grant.resources, &self.policy.audience);
+        let algorithm = self.keys.policy().algorithms.of(audience.iter());
+        let key = ring.active(algorithm, now).ok_or(SignError::NoKey)?;
+        // No token outlives its key's place in JWKS, whatever lifetimes were set since that was
+        // planned.
+        let published = key.times.retires_at.map(|at| at.minus(LEEWAY).since(now));
+        let lifetime = grant.lifetime.unwrap_or(self.policy.access_token_lifetime);
+        let lifetime = published.map_or(lifetime, |published| published.min(lifetime));
+        let (auth_time, sid, roles, added) = match grant.session {
+            Some(UserSession { sid, auth_time, roles, claims }) => {
+                // A claim without a value is left out: validators refuse an empty list.
+                let roles = Some(roles).filter(|roles| !roles.is_empty());
+                (Some(auth_time), Some(sid), roles, claims)
+            }
+            None => (None, None, None, Map::new()),
+        };
+        let claims = Claims {
+            iss: self.policy.issuer.clone(),
+            sub: grant.sub,
+            aud: audience,
+            exp: now.plus(lifetime),
+            iat: now,
+            jti: random.uuid().simple().to_string(),
+            client_id: grant.client_id.to_owned(),
+            scope: grant.scope,
+            nbf: None,
+            auth_time,
+            sid,
+            roles,
+            added,
+            foreign: false,
+            kid: String::new(),
+        };
+        let token = signing::sign(key, TYPE, claims).await?;
+        if token.len() > LONGEST {
+            return Err(SignError::TooLong);
+        }
+        Ok(AccessToken { token, expires_in: lifetime.as_secs() })
+    }
+
+    /// Checks everything that the token alone can tell: type, key, algorithm, signature, issuer
+    /// and times. Whether it was revoked, only the session store knows; whether its audience
+    /// suits, the caller (RFC 9068 section 4). There is no leeway: the verifier is the issuer.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
+        self.verify_with(Duration::ZERO, token, now)
+    }
+
+    /// The same for a token that siblings may still take, whose clocks are given `leeway`.
+    pub fn verify_with(
+        &self,
+        leeway: Duration,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Claims, InvalidToken> {
+        if token.len() > LONGEST {
+            return Err(InvalidToken("too long"));
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken("malformed"))?;
+        if !header.typ.as_deref().is_some_and(is_access_token_type) {
+            return Err(InvalidToken("not an access token"));
+        }
+        if header.crit.is_some() {
+            return Err(InvalidToken("critical header that is not understood"));
+        }
+        let kid = header.kid.ok_or(InvalidToken("no kid"))?;
+        let ring = self.keys.ring();
+        let key = ring.find(&kid, now).ok_or(InvalidToken("unknown key"))?;
+        let validation = self.validations.iter().find(|(of, _)| *of == key.public.algorithm);
+        let (_, validation) = validation.ok_or(InvalidToken("unknown algorithm"))?;
+        let mut claims =
+            jsonwebtoken::decode::<Claims>(token, &key.public.decoding_key, validation)
+                .map_err(|_| InvalidToken("signature or claims"))?
+                .claims;
+        claims.foreign = key.foreign;
+        claims.kid = kid;
+        // What another issuer adds has a meaning that nobody here knows.
+        claims.added.retain(|name, _| !key.foreign && claims::is_free(name));
+        if claims.iss != self.policy.issuer {
+            return Err(InvalidToken("other issuer"));
+        }
+        if claims.exp.plus(leeway) <= now {
+            return Err(InvalidToken("expired"));
+        }
+        if claims.nbf.is_some_and(|nbf| now < nbf) {
+            return Err(InvalidToken("not good yet"));
+        }
+        Ok(claims)
+    }
+
+    /// Whether `audience` is meant for Signet's own endpoints: by its default, its issuer name, or
+    /// the audience of administration.
+    pub fn is_for_signet(&self, audience: &Audience) -> bool {
+        let Policy { issuer, audience: default, admin_audience, .. } = &*self.policy;
+        [default, issuer, admin_audience].iter().any(|own| audience.contains(own))
+    }
+
+    /// Whether `audience` is that of administration and no other.
+    pub fn is_for_administration(&self, audience: &Audience) -> bool {
+        let admin = &self.policy.admin_audience;
+        audience.contains(admin) && audience.iter().all(|one| one == admin)
+    }
+}
+
+/// RFC 9068 section 4: `at+jwt` or its full media type, compared without case.
+fn is_access_token_type(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case(TYPE) || typ.eq_ignore_ascii_case("application/at+jwt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_audience_is_a_string_and_many_an_array() {
+        let json = |resources: &[&str]| {
+            let resources: Vec<_> = resources.iter().map(|r| (*r).to_owned()).collect();
+            serde_json::to_string(&Audience::new(&resources, "default")).unwrap()
+        };
+        assert_eq!(json(&[]), r#""default""#);
+        assert_eq!(json(&["a"]), r#""a""#);
+        assert_eq!(json(&["a", "b"]), r#"["a","b"]"#);
+    }
+
+    #[test]
+    fn the_type_is_pinned() {
+        for good in ["at+jwt", "AT+JWT", "application/at+jwt"] {
+            assert!(is_access_token_type(good));
+        }
+        for bad in ["JWT", "jwt", "revocations+jwt", ""] {
+            assert!(!is_access_token_type(bad));
+        }
+    }
+}

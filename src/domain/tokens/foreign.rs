@@ -1,0 +1,117 @@
+//! What another issuer signed, verified with the keys that it publishes: for those who look at an
+//! issuer from outside. Times and names are theirs to compare.
+
+use jsonwebtoken::Validation;
+use serde_json::{Map, Value};
+
+use crate::domain::keys::foreign::ForeignKeys;
+
+/// A JWT whose signature is good.
+#[derive(Clone, Debug)]
+pub struct ForeignToken {
+    /// The key that signed it.
+    pub kid: String,
+    /// The media type in the header.
+    pub typ: Option<String>,
+    /// The claims.
+    pub claims: Map<String, Value>,
+}
+
+/// Why it is not to be believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotVerified {
+    /// It is not three segments with a JSON header, or its `alg` is none of JWA's.
+    #[error("it is no signed JWT (RFC 7519)")]
+    Malformed,
+    /// Extensions that have to be understood.
+    #[error("its header has critical extensions")]
+    Critical,
+    /// The header names no key.
+    #[error("its header names no key (kid)")]
+    NoKid,
+    /// The key is not published, or its name stands twice.
+    #[error("the key set has no key {0}")]
+    UnknownKey(String),
+    /// The key is for something else.
+    #[error("it is signed by {algorithm}, which the key {kid} is not for")]
+    Algorithm {
+        /// The key.
+        kid: String,
+        /// What the header says.
+        algorithm: String,
+    },
+    /// The signature or the claims.
+    #[error("it is not signed by the key {0}, or its claims are no JSON object")]
+    Signature(String),
+}
+
+/// Checks the signature of `token`, and reads it.
+pub fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, NotVerified> {
+    let header = jsonwebtoken::decode_header(token).map_err(|_| NotVerified::Malformed)?;
+    if header.crit.is_some() {
+        return Err(NotVerified::Critical);
+    }
+    let kid = header.kid.ok_or(NotVerified::NoKid)?;
+    let Some(key) = keys.find(&kid) else { return Err(NotVerified::UnknownKey(kid)) };
+    let Some(decoding_key) = key.decoding_key(header.alg) else {
+        return Err(NotVerified::Algorithm { kid, algorithm: format!("{:?}", header.alg) });
+    };
+    let mut validation = Validation::new(header.alg);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    match jsonwebtoken::decode(token, decoding_key, &validation) {
+        Ok(decoded) => Ok(ForeignToken { kid, typ: header.typ, claims: decoded.claims }),
+        Err(_) => Err(NotVerified::Signature(kid)),
+    }
+}
+
+impl ForeignToken {
+    /// A claim that is text.
+    pub fn text(&self, claim: &str) -> Option<&str> {
+        self.claims.get(claim)?.as_str()
+    }
+
+    /// A claim that is a `NumericDate` (RFC 7519 section 2), in whole seconds.
+    pub fn date(&self, claim: &str) -> Option<i64> {
+        let value = self.claims.get(claim)?;
+        value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
+    }
+
+    /// Whether the header says that it is of this media type: case is free, and so is `application/`
+    /// before it (RFC 7515 section 4.1.9).
+    pub fn is_of_type(&self, wanted: &str) -> bool {
+        let typ = self.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
+        typ.strip_prefix("application/").unwrap_or(&typ) == wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8037 appendix A: the key, and the header and claims of a token that it did not sign.
+    const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    fn refusal(header: &str) -> NotVerified {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
+        verify(&token, &ForeignKeys::parse(KEYS.as_bytes()).unwrap()).unwrap_err()
+    }
+
+    #[test]
+    fn each_refusal_has_its_reason() {
+        assert_eq!(refusal("nonsense"), NotVerified::Malformed);
+        assert_eq!(refusal(r#"{"alg":"none","kid":"a"}"#), NotVerified::Malformed);
+        assert_eq!(refusal(r#"{"alg":"EdDSA","kid":"a","crit":["b64"]}"#), NotVerified::Critical);
+        assert_eq!(refusal(r#"{"alg":"EdDSA"}"#), NotVerified::NoKid);
+        assert_eq!(refusal(r#"{"alg":"EdDSA","kid":"b"}"#), NotVerified::UnknownKey("b".into()));
+        let (kid, algorithm) = ("a".to_owned(), "HS256".to_owned());
+        let confused = NotVerified::Algorithm { kid, algorithm };
+        assert_eq!(refusal(r#"{"alg":"HS256","kid":"a"}"#), confused);
+        assert_eq!(refusal(r#"{"alg":"EdDSA","kid":"a"}"#), NotVerified::Signature("a".into()));
+    }
+}

@@ -1,0 +1,113 @@
+//! Signing JWTs with the key whose turn it is. A key that lies elsewhere (HSM) takes its time, which is
+//! nobody else's.
+
+use std::time::Duration;
+
+use jsonwebtoken::Header;
+use serde::Serialize;
+
+use crate::base::time::Timestamp;
+use crate::domain::keys::Keys;
+use crate::domain::keys::ring::RingKey;
+
+/// A token (HSM) that has not signed by then is told to be away.
+const AWAY_AFTER: Duration = Duration::from_secs(5);
+
+/// No key could sign.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// There is no active key.
+    #[error("no signing key is active")]
+    NoKey,
+    /// The key is on a token that does not answer now.
+    #[error("the token that holds the signing key does not answer")]
+    Away,
+    /// Nobody here would accept it.
+    #[error("the token would be longer than 15 KiB: ask for less at once")]
+    TooLong,
+    /// The key refused.
+    #[error("signing failed")]
+    Failed(#[from] jsonwebtoken::errors::Error),
+}
+
+/// `claims` as a compact JWS of the media type `typ`, signed with `key` on this very thread unless the
+/// key lies elsewhere.
+pub(super) async fn sign<C: Serialize + Send + 'static>(
+    key: &RingKey,
+    typ: &str,
+    claims: C,
+) -> Result<String, SignError> {
+    let (header, handle) = (header(key, typ), key.handle().ok_or(SignError::NoKey)?);
+    if !key.signs_elsewhere() {
+        return Ok(jsonwebtoken::encode(&header, &claims, handle)?);
+    }
+    let handle = handle.clone();
+    let sign = move || jsonwebtoken::encode(&header, &claims, &handle);
+    let signed = tokio::time::timeout(AWAY_AFTER, tokio::task::spawn_blocking(sign)).await;
+    signed.ok().and_then(Result::ok).and_then(Result::ok).ok_or(SignError::Away)
+}
+
+fn header(key: &RingKey, typ: &str) -> Header {
+    let mut header = Header::new(key.public.algorithm.jws());
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(key.public.kid.clone());
+    header
+}
+
+/// Signs what the issuer says beside access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Signer {
+    keys: Keys,
+    issuer: String,
+}
+
+/// A statement of the issuer.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The compact JWS.
+    pub jws: String,
+    /// The key that signed it.
+    pub kid: String,
+}
+
+impl Signer {
+    /// Signs with `keys` in the name of `issuer`.
+    pub fn new(keys: Keys, issuer: String) -> Self {
+        Self { keys, issuer }
+    }
+
+    /// The issuer, as its access tokens name it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Signs `claims` as a JWT of the media type `typ`, away from the threads that answer requests:
+    /// they may be long.
+    pub async fn sign<C: Serialize + Send + 'static>(
+        &self,
+        typ: &str,
+        claims: C,
+        now: Timestamp,
+    ) -> Result<Statement, SignError> {
+        let ring = self.keys.ring();
+        let algorithm = self.keys.policy().algorithms.default;
+        let key = ring.active(algorithm, now).ok_or(SignError::NoKey)?;
+        let header = header(key, typ);
+        let (handle, kid) = (key.handle().ok_or(SignError::NoKey)?.clone(), key.public.kid.clone());
+        // Keeps the key alive that the handle stands for.
+        let ring = ring.clone();
+        let sign = move || {
+            let signed = jsonwebtoken::encode(&header, &claims, &handle);
+            drop(ring);
+            signed
+        };
+        let signed = tokio::time::timeout(AWAY_AFTER, tokio::task::spawn_blocking(sign)).await;
+        let jws = signed.ok().and_then(Result::ok).ok_or(SignError::Away)??;
+        Ok(Statement { jws, kid })
+    }
+
+    /// Whether what the key named `kid` signed can be verified now.
+    pub fn is_published(&self, kid: &str, now: Timestamp) -> bool {
+        self.keys.ring().find(kid, now).is_some()
+    }
+}

@@ -1,0 +1,199 @@
+//! The queue in front of the hashing threads: which job has room in it, and which is next. Pure
+//! decisions, made under the pool's lock. Invariant: logins always have room and turns of their own,
+//! whatever callers who have not signed in ask for.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+use crate::base::secret::Secret;
+use crate::domain::users::password::{Password, Verdict};
+
+pub(super) enum Job {
+    Hash {
+        password: Password,
+        /// Whether nobody has signed in to ask for it.
+        anonymous: bool,
+        reply: oneshot::Sender<Secret<String>>,
+    },
+    Verify {
+        password: Password,
+        stored: Secret<String>,
+        dear: bool,
+        reply: oneshot::Sender<Verdict>,
+    },
+}
+
+impl Job {
+    /// Whether the caller has gone away meanwhile, so that the work would be for nothing.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Hash { reply, .. } => reply.is_closed(),
+            Self::Verify { reply, .. } => reply.is_closed(),
+        }
+    }
+
+    /// Whether it makes a hash for a caller who has not signed in.
+    pub(super) fn is_anonymous(&self) -> bool {
+        matches!(self, Self::Hash { anonymous: true, .. })
+    }
+
+    /// Whether it is far dearer than a hash of the policy.
+    pub(super) fn is_dear(&self) -> bool {
+        matches!(self, Self::Verify { dear: true, .. })
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) jobs: VecDeque<Job>,
+    /// Threads at work.
+    pub(super) busy: usize,
+    /// Threads that have not ended.
+    pub(super) threads: usize,
+    /// Whether one of them is at a dear job. There is one of those at a time: the ceilings hold for
+    /// each hash, and all threads together would multiply them.
+    pub(super) dear: bool,
+    /// Threads at work on hashes for callers who have not signed in.
+    pub(super) anonymous: usize,
+    /// Places that are reserved for such hashes, which may not come.
+    pub(super) reserved: usize,
+    /// Other jobs that were taken since the last of those.
+    passed: usize,
+    pub(super) closed: bool,
+}
+
+/// Of the places in the queue, and of the turns while others wait, hashes for callers who have not
+/// signed in get one in this many.
+const ANONYMOUS_SHARE: usize = 4;
+
+impl Queue {
+    /// Takes the first job that may be begun on one of `threads`. A dear one that has to wait lets
+    /// others pass; the thread that ends the one before looks here next. So does a hash for a caller
+    /// who has not signed in, three times: a flood of those holds up no login for longer than one
+    /// hash, and is not held up for ever.
+    pub(super) fn take(&mut self, threads: usize) -> Option<Job> {
+        let may_begin = |job: &Job| !(self.dear && job.is_dear());
+        let first = |anonymous| {
+            let wanted = |job: &Job| job.is_anonymous() == anonymous && may_begin(job);
+            self.jobs.iter().position(wanted)
+        };
+        // One thread at least is for others, where there are two.
+        let anonymous = first(true).filter(|_| self.anonymous < threads.div_ceil(2));
+        let position = match (first(false), anonymous) {
+            (Some(_), Some(anonymous)) if self.passed + 1 >= ANONYMOUS_SHARE => anonymous,
+            (Some(other), _) => other,
+            (None, anonymous) => anonymous?,
+        };
+        let job = self.jobs.remove(position)?;
+        self.dear |= job.is_dear();
+        self.busy += 1;
+        if job.is_anonymous() {
+            self.anonymous += 1;
+            self.passed = 0;
+        } else {
+            self.passed = self.passed.saturating_add(1);
+        }
+        Some(job)
+    }
+
+    /// Whether there is room for `job` among `most`. What waits to be done one by one leaves half
+    /// of it to all others.
+    pub(super) fn has_room(&self, job: &Job, most: usize) -> bool {
+        let dear = || self.jobs.iter().filter(|job| job.is_dear()).count();
+        self.taken() < most && !(job.is_dear() && dear() >= most.div_ceil(2))
+    }
+
+    /// Takes a place among `most` for a hash for a caller who has not signed in. All of these leave
+    /// three quarters of the places to others. `false` where there is none.
+    pub(super) fn reserve(&mut self, most: usize) -> bool {
+        let waiting = self.jobs.iter().filter(|job| job.is_anonymous()).count();
+        let held = self.reserved + self.anonymous + waiting;
+        let has_room = held < (most / ANONYMOUS_SHARE).max(1) && self.taken() < most;
+        self.reserved += usize::from(has_room);
+        has_room
+    }
+
+    /// Puts a job in a place that was reserved for it.
+    pub(super) fn push_reserved(&mut self, job: Job) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.jobs.push_back(job);
+    }
+
+    fn taken(&self) -> usize {
+        // A job that a thread is about to take up does not wait in anybody's way.
+        self.jobs.len() + self.busy + self.reserved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dear_hashes_go_one_by_one_and_let_others_pass() {
+        let job = |dear| {
+            let (reply, _) = oneshot::channel();
+            let stored = Secret::new(String::new());
+            Job::Verify { password: Password::new(""), stored, dear, reply }
+        };
+        let mut queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
+        let mut take = |ended: bool| {
+            queue.dear &= !ended;
+            queue.take(4).map(|job| job.is_dear())
+        };
+        assert_eq!(take(false), Some(true));
+        assert_eq!(take(false), Some(false), "it passes the second dear one");
+        assert_eq!(take(false), None, "which waits");
+        assert_eq!(take(true), Some(true));
+
+        let queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
+        assert!(queue.has_room(&job(false), 4) && !queue.has_room(&job(true), 4));
+        assert!(queue.has_room(&job(true), 5) && !queue.has_room(&job(false), 3));
+    }
+
+    fn hash(anonymous: bool) -> Job {
+        let (reply, _) = oneshot::channel();
+        Job::Hash { password: Password::new(""), anonymous, reply }
+    }
+
+    #[test]
+    fn hashes_for_callers_who_have_not_signed_in_hold_a_quarter_of_the_queue() {
+        let mut queue = Queue::default();
+        for place in 0..4 {
+            assert!(queue.reserve(16), "{place}");
+            if place > 0 {
+                queue.push_reserved(hash(true));
+            }
+        }
+        assert_eq!((queue.jobs.len(), queue.reserved), (3, 1));
+        // Also once a thread is at one of them.
+        assert!(!queue.reserve(16) && queue.take(2).is_some() && !queue.reserve(16));
+        let mut others = 0;
+        while queue.has_room(&hash(false), 16) {
+            queue.jobs.push_back(hash(false));
+            others += 1;
+        }
+        assert_eq!(others, 12);
+        queue.reserved -= 1;
+        assert!(queue.reserve(16), "a place that was given up is there again");
+        assert!(Queue::default().reserve(1), "the smallest queue has a place");
+    }
+
+    #[test]
+    fn hashes_for_callers_who_have_not_signed_in_let_others_pass_and_get_every_fourth_turn() {
+        let jobs = [true, true, true, true, false, false, false, false, false].map(hash);
+        let mut queue = Queue { jobs: jobs.into(), ..Queue::default() };
+        let mut take = |threads, ended: bool| {
+            queue.anonymous -= usize::from(ended);
+            queue.take(threads).map(|job| job.is_anonymous())
+        };
+        let turns: Vec<_> = (0..4).map(|_| take(2, false)).collect();
+        assert_eq!(turns, [Some(false), Some(false), Some(false), Some(true)]);
+        // The second thread is for others, and idle without them.
+        assert_eq!([take(2, false), take(2, false)], [Some(false), Some(false)]);
+        assert_eq!(take(2, false), None);
+        assert_eq!([take(2, true), take(2, true), take(1, true)], [Some(true); 3]);
+        assert_eq!(take(1, true), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! Single-use tokens that go out by mail. A token is computed from the id of its letter under a key
+//! that is kept sealed, so that neither the outbox nor the store of fingerprints holds one, and a
+//! letter that is sent again carries the same.
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use super::{User, email};
+use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
+
+/// What a token is good for, and for nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To prove the account's address.
+    VerifyEmail,
+    /// To give the account the address that the token was mailed to.
+    ChangeEmail,
+    /// To set a new password.
+    ResetPassword,
+}
+
+impl Purpose {
+    /// Its name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::VerifyEmail => "verify_email",
+            Self::ChangeEmail => "change_email",
+            Self::ResetPassword => "reset_password",
+        }
+    }
+
+    /// The purpose of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::VerifyEmail, Self::ChangeEmail, Self::ResetPassword];
+        all.into_iter().find(|purpose| purpose.as_str() == name)
+    }
+}
+
+/// What is kept of a token; never the token.
+#[derive(Clone, Debug)]
+pub struct MailedToken {
+    /// The id of the letter that carries it.
+    pub id: Uuid,
+    /// What it is good for.
+    pub purpose: Purpose,
+    /// For which user.
+    pub user_id: Uuid,
+    /// The address that it was mailed to.
+    pub email: String,
+    /// The session epoch for which alone it is good; any where `None`.
+    pub epoch: Option<i64>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+impl MailedToken {
+    /// Whether it still fits `user`: the address and the session epoch are those that it was
+    /// issued for, and the user is active.
+    pub fn fits(&self, user: &User) -> bool {
+        user.is_active()
+            && email::key_of(&user.email) == email::key_of(&self.email)
+            && self.epoch.is_none_or(|epoch| epoch == user.session_epoch)
+    }
+}
+
+/// The key that tokens are made with (HMAC-SHA-256, RFC 2104).
+pub struct MailedTokenKey(hmac::Key);
+
+impl MailedTokenKey {
+    /// A key of `secret` bytes.
+    pub fn new(secret: &Secret<Vec<u8>>) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))
+    }
+
+    /// The token of the letter `id`: 43 characters that are safe in URLs.
+    pub fn token(&self, purpose: Purpose, id: Uuid) -> Secret<String> {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(purpose.as_str().as_bytes());
+        context.update(&[0]);
+        context.update(id.as_bytes());
+        Secret::new(URL_SAFE_NO_PAD.encode(context.sign()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_follows_from_key_purpose_and_letter() {
+        let key = MailedTokenKey::new(&Secret::new(vec![7; 32]));
+        let token = |key: &MailedTokenKey, purpose, id| {
+            key.token(purpose, Uuid::from_u128(id)).expose().clone()
+        };
+        let one = token(&key, Purpose::ResetPassword, 1);
+        assert_eq!(one.len(), 43);
+        assert_eq!(one, token(&key, Purpose::ResetPassword, 1), "sent again, it is the same");
+        let other_key = MailedTokenKey::new(&Secret::new(vec![8; 32]));
+        for other in [
+            token(&key, Purpose::ResetPassword, 2),
+            token(&key, Purpose::VerifyEmail, 1),
+            token(&key, Purpose::ChangeEmail, 1),
+            token(&other_key, Purpose::ResetPassword, 1),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

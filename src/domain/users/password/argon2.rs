@@ -1,0 +1,236 @@
+//! Argon2 (RFC 9106) in PHC strings: Argon2id for every new hash, and what others made with
+//! Argon2id or Argon2i.
+
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use zeroize::Zeroize;
+
+use super::encoding::MALFORMED;
+use super::{Password, PasswordPolicy};
+use crate::base::secret::{Random, Secret};
+
+const OUTPUT: usize = 32;
+/// A stored hash that asks for more is not computed: an import must not burn the server.
+const MOST_MEMORY_KIB: u32 = 1024 * 1024;
+/// What every thread may take at once, whatever the policy.
+const MODEST_MEMORY_KIB: u32 = 64 * 1024;
+const MOST_PARALLELISM: u32 = 16;
+/// Memory times passes: libsodium's most sensitive setting, some seconds of a core.
+const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
+const TOO_DEAR: &str = "asks for more work than is allowed: Argon2 goes up to 1 GiB, 16 lanes, and \
+                        4 GiB over all passes";
+
+/// The most that a PHC string's salt and output have in base64: 48 and 64 bytes.
+const LONGEST: [usize; 2] = [64, 86];
+const TOO_LONG: &str =
+    "is longer than is taken: Argon2's salt goes up to 48 bytes, its output up to 64";
+
+/// Memory that a hashing thread keeps between hashes: filling fresh pages costs as much again as
+/// a hash's second half. What a hash leaves in it allows guessing its password faster than the stored
+/// hash does, so it is wiped before it is given back; not after each hash, which would cost as much
+/// as the fresh pages, and the next one overwrites it.
+#[derive(Default)]
+pub struct HashMemory(Vec<Block>);
+
+impl HashMemory {
+    fn blocks(&mut self, params: &Params) -> &mut [Block] {
+        let count = params.block_count();
+        if self.0.len() < count {
+            // Growing would copy it, and leave the old copy behind.
+            self.release();
+            self.0.resize_with(count, Block::new);
+        }
+        &mut self.0[..count]
+    }
+
+    /// Wipes it and gives it back.
+    pub fn release(&mut self) {
+        self.wipe();
+        self.0 = Vec::new();
+    }
+
+    fn wipe(&mut self) {
+        self.0.iter_mut().for_each(Block::zeroize);
+    }
+
+    /// Fills it as far as a hash of `policy` needs.
+    pub fn warm(&mut self, policy: &PasswordPolicy) {
+        self.blocks(&params(policy));
+    }
+
+    /// Gives it back where a foreign hash needed more than one of `policy`.
+    pub fn shrink(&mut self, policy: &PasswordPolicy) {
+        if self.0.len() > params(policy).block_count() {
+            self.release();
+        }
+    }
+}
+
+impl Drop for HashMemory {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+/// The Argon2id parameters of `policy`.
+fn params(policy: &PasswordPolicy) -> Params {
+    Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(OUTPUT))
+        .expect("the policy's constructor checked these bounds")
+}
+
+/// Hashes `password` with a fresh salt.
+pub fn hash(
+    password: &Password,
+    policy: &PasswordPolicy,
+    random: &Random,
+    memory: &mut HashMemory,
+) -> Secret<String> {
+    let params = params(policy);
+    let salt = random.bytes::<16>();
+    let mut output = [0; OUTPUT];
+    let password = password.normal();
+    compute(password, Algorithm::Argon2id, Version::V0x13, &params, &salt, &mut output, memory)
+        .expect("the policy's parameters and a salt of 16 bytes are within Argon2's bounds");
+    Secret::new(phc_string(&params, &salt, &output))
+}
+
+/// A hash that no password has and that takes as long to check as any made under `policy`: what
+/// an unknown user's password is checked against.
+pub fn unmatchable(policy: &PasswordPolicy, random: &Random) -> Secret<String> {
+    Secret::new(phc_string(&params(policy), &random.bytes::<16>(), &random.bytes::<OUTPUT>()))
+}
+
+fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> String {
+    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+    // Both lengths are constants within the PHC format's bounds (8 to 64 bytes).
+    let salt = Salt::new(salt).expect("16 bytes make a salt");
+    let output = Output::new(output).expect("32 bytes make an output");
+    format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${output}")
+}
+
+/// Computes for nobody what a hash under `policy` costs, or `part` of it; more than 1 counts as 1.
+pub fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
+    let least = 8 * policy.parallelism;
+    let memory_kib = ((f64::from(policy.memory_kib) * part) as u32).clamp(least, policy.memory_kib);
+    let params = params(&PasswordPolicy { memory_kib, ..policy.clone() });
+    let mut output = [0; OUTPUT];
+    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+    compute(b"", algorithm, version, &params, &[0; 16], &mut output, memory)
+        .expect("the policy's parameters and a salt of 16 bytes are within Argon2's bounds");
+    // Looked at by nobody, and computed all the same.
+    std::hint::black_box(output);
+}
+
+/// A stored Argon2 hash.
+pub struct Hash {
+    algorithm: Algorithm,
+    version: Version,
+    params: Params,
+    salt: Vec<u8>,
+    expected: Vec<u8>,
+}
+
+impl Hash {
+    /// Reads a PHC string.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        // Said apart from what is malformed: such a hash is well made.
+        let mut ends = text.rsplitn(3, '$');
+        let (output, salt) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
+        if salt.len() > LONGEST[0] || output.len() > LONGEST[1] {
+            return Err(TOO_LONG);
+        }
+        let hash = PasswordHash::new(text).map_err(|_| MALFORMED)?;
+        let params = Params::try_from(&hash).map_err(|_| MALFORMED)?;
+        // A hash made with a secret key cannot be checked without it.
+        if !params.keyid().is_empty() {
+            return Err(MALFORMED);
+        }
+        let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
+        if params.m_cost() > MOST_MEMORY_KIB
+            || params.p_cost() > MOST_PARALLELISM
+            || work > MOST_WORK_KIB
+        {
+            return Err(TOO_DEAR);
+        }
+        Ok(Self {
+            algorithm: Algorithm::try_from(hash.algorithm.as_str()).map_err(|_| MALFORMED)?,
+            // RFC 9106 is version 0x13; strings without a version are of the older 0x10.
+            version: Version::try_from(hash.version.unwrap_or(0x10)).map_err(|_| MALFORMED)?,
+            params,
+            salt: hash.salt.ok_or(MALFORMED)?.to_vec(),
+            expected: hash.hash.ok_or(MALFORMED)?.as_bytes().to_vec(),
+        })
+    }
+
+    /// Whether it is the hash of `password`; compared in constant time.
+    pub fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
+        let Self { algorithm, version, params, salt, expected } = self;
+        let mut output = vec![0; expected.len()];
+        let computed = compute(password, *algorithm, *version, params, salt, &mut output, memory);
+        computed.is_ok() && verify_slices_are_equal(&output, expected).is_ok()
+    }
+
+    /// Whether it takes much more memory than a hash of `policy`, or a quarter of the most work.
+    pub fn is_dear(&self, policy: &PasswordPolicy) -> bool {
+        let work = u64::from(self.params.m_cost()) * u64::from(self.params.t_cost());
+        self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MOST_WORK_KIB / 4
+    }
+
+    /// Whether it was made as `policy` would make it.
+    pub fn is_current(&self, policy: &PasswordPolicy) -> bool {
+        let wanted = params(policy);
+        self.algorithm == Algorithm::Argon2id
+            && self.version == Version::V0x13
+            && self.params.m_cost() == wanted.m_cost()
+            && self.params.t_cost() == wanted.t_cost()
+            && self.params.p_cost() == wanted.p_cost()
+            && self.expected.len() == OUTPUT
+    }
+}
+
+fn compute(
+    password: &[u8],
+    algorithm: Algorithm,
+    version: Version,
+    params: &Params,
+    salt: &[u8],
+    output: &mut [u8],
+    memory: &mut HashMemory,
+) -> argon2::Result<()> {
+    let blocks = memory.blocks(params);
+    match (algorithm, version) {
+        (Algorithm::Argon2id, Version::V0x13) => {
+            argon2id::hash_into(password, salt, params, blocks, output)
+        }
+        // Brought along by an import and hashed again at the first login.
+        _ => Argon2::new(algorithm, version, params.clone())
+            .hash_password_into_with_memory(password, salt, output, blocks),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_wiped_before_it_is_given_back_and_not_between_hashes() {
+        let policy = |memory_kib| PasswordPolicy::new(memory_kib, 1, 1, 1, 1).unwrap();
+        let is_wiped = |memory: &HashMemory| {
+            memory.0.iter().all(|block| block.as_ref().iter().all(|word| *word == 0))
+        };
+        let mut memory = HashMemory::default();
+        let hash_under = |memory_kib, memory: &mut HashMemory| {
+            hash(&Password::new("correct horse"), &policy(memory_kib), &Random::system(), memory)
+        };
+        hash_under(64, &mut memory);
+        memory.shrink(&policy(64));
+        assert!(memory.0.len() == 64 && !is_wiped(&memory), "it is kept for the next hash");
+        memory.wipe();
+        assert!(memory.0.len() == 64 && is_wiped(&memory));
+        hash_under(128, &mut memory);
+        assert_eq!(memory.0.len(), 128);
+        memory.shrink(&policy(64));
+        assert_eq!(memory.0.capacity(), 0);
+    }
+}

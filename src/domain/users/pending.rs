@@ -1,0 +1,87 @@
+//! Sign-ups whose address is yet to be proven. Several people may sign up with one address, and only
+//! one of them can read its mail: so each sign-up is a record of its own, nobody can sign in to any,
+//! and the first one that is proven becomes the account. What proves it is a mailed token together
+//! with something that only who signed up has: the signup token, or the password.
+
+use uuid::Uuid;
+
+use super::mailed_token::Purpose;
+use crate::base::secret::{Fingerprint, Secret};
+use crate::base::time::Timestamp;
+
+/// How many sign-ups of one address stand beside each other. One more takes the place of the oldest.
+pub const MAX_PENDING: usize = 5;
+
+/// A sign-up that waits for the proof of its address.
+#[derive(Clone, Debug)]
+pub struct PendingSignup {
+    /// Sorts by the time it was made.
+    pub id: Uuid,
+    /// The address as it was written.
+    pub email: String,
+    /// The display name.
+    pub name: Option<String>,
+    /// A PHC string.
+    pub password_hash: Secret<String>,
+    /// The fingerprint of the signup token.
+    pub fingerprint: Fingerprint,
+    /// When it is forgotten; set once, as it is made, for free and taken addresses alike.
+    pub expires_at: Timestamp,
+}
+
+/// What is kept of a token that was mailed to the address of a pending sign-up; never the token.
+#[derive(Clone, Debug)]
+pub struct PendingToken {
+    /// The id of the message that carries it.
+    pub id: Uuid,
+    /// What it is good for: to prove the address, or to set a password.
+    pub purpose: Purpose,
+    /// The sign-up that it was mailed for; `None` where somebody asked for it by the address.
+    pub signup_id: Option<Uuid>,
+    /// The address that it was mailed to.
+    pub email: String,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+impl PendingToken {
+    /// Of the sign-ups of its address, `standing`, newest first, those that it can prove: the one
+    /// that it was mailed for, or any where it was mailed for none.
+    pub fn provable(&self, mut standing: Vec<PendingSignup>) -> Vec<PendingSignup> {
+        if let Some(id) = self.signup_id {
+            standing.retain(|signup| signup.id == id);
+        }
+        standing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_proves_the_sign_up_that_it_was_mailed_for() {
+        let signup = |id| PendingSignup {
+            id: Uuid::from_u128(id),
+            email: "ann@example.com".into(),
+            name: None,
+            password_hash: Secret::new(String::new()),
+            fingerprint: Fingerprint::of(b"token"),
+            expires_at: Timestamp::from_unix(9),
+        };
+        let token = |signup_id: Option<u128>| PendingToken {
+            id: Uuid::nil(),
+            purpose: Purpose::VerifyEmail,
+            signup_id: signup_id.map(Uuid::from_u128),
+            email: "ann@example.com".into(),
+            expires_at: Timestamp::from_unix(9),
+        };
+        let provable = |signup_id| -> Vec<u128> {
+            let signups = token(signup_id).provable(vec![signup(3), signup(2), signup(1)]);
+            signups.iter().map(|signup| signup.id.as_u128()).collect()
+        };
+        assert_eq!(provable(Some(2)), [2]);
+        assert_eq!(provable(Some(7)), [0; 0], "gone");
+        assert_eq!(provable(None), [3, 2, 1]);
+    }
+}

@@ -1,0 +1,296 @@
+//! Users in the database. Every statement that ends a user's sessions raises `session_epoch` in
+//! the same step as the change that is the reason for it.
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use super::{Email, User};
+use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
+use crate::storage::{Db, Statement, StorageError, Transaction, rows_of_values};
+
+/// The columns of whole users.
+macro_rules! columns {
+    () => {
+        "SELECT id, email, email_key, name, password_hash, roles, session_epoch, email_verified_at, \
+         disabled_at, created_at, updated_at, metadata, version"
+    };
+}
+
+/// A query for whole users, with its condition.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(columns!(), " FROM users ", $condition)
+    };
+}
+
+mod addresses;
+mod administration;
+mod import;
+
+pub use administration::{Changed, Filter, Page};
+
+/// The start of a statement that stores users; the values are for [`bind`].
+const INSERT: &str = "INSERT INTO users (id, email, email_key, name, password_hash, roles, \
+                      session_epoch, email_verified_at, disabled_at, created_at, updated_at, \
+                      metadata, version) VALUES ";
+
+/// How many values [`bind`] binds.
+const COLUMNS: usize = 13;
+
+/// The table `users`. Cheap to clone.
+#[derive(Clone)]
+pub struct UserStore {
+    pub(super) db: Db,
+}
+
+impl UserStore {
+    /// A store on `db`.
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Stores a new user; `Conflict` when the address is taken, in whichever form.
+    pub async fn create(&self, user: &User) -> Result<(), StorageError> {
+        self.db
+            .write(async |transaction| {
+                match self.create_unless_taken_in(transaction, user).await? {
+                    true => Ok(()),
+                    false => Err(StorageError::Conflict),
+                }
+            })
+            .await
+    }
+
+    /// Stores a new user within `transaction`. `false`, after the same work, when the address is
+    /// taken.
+    pub async fn create_unless_taken_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: &User,
+    ) -> Result<bool, StorageError> {
+        if self.is_taken_in(transaction, user).await? {
+            return Ok(false);
+        }
+        let insert =
+            format!("{INSERT}{} ON CONFLICT (email_key) DO NOTHING", rows_of_values(1, COLUMNS));
+        let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
+        Ok(insert.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// The user with this id.
+    pub async fn find(&self, id: Uuid) -> Result<Option<User>, StorageError> {
+        let query = sqlx::query(select!("WHERE id = $1")).bind(id.to_string());
+        self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
+    }
+
+    /// The user with this login name, given in its comparison form.
+    pub async fn find_by_email_key(&self, key: &str) -> Result<Option<User>, StorageError> {
+        // PostgreSQL's text cannot hold it, and fails where it should find nothing.
+        if key.contains('\0') {
+            return Ok(None);
+        }
+        let query = sqlx::query(select!("WHERE email_key = $1")).bind(key.to_owned());
+        self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
+    }
+
+    /// Up to `limit` users whose address sorts after `after`, by address.
+    pub async fn list(&self, after: &str, limit: i64) -> Result<Vec<User>, StorageError> {
+        let query = sqlx::query(select!(
+            "WHERE email_key > $1 \
+             ORDER BY email_key LIMIT $2"
+        ))
+        .bind(after.to_owned())
+        .bind(limit);
+        self.db.fetch_all(query).await?.iter().map(read).collect()
+    }
+
+    /// Whether there is any user at all.
+    pub async fn is_empty(&self) -> Result<bool, StorageError> {
+        let row = self.db.fetch_optional(sqlx::query("SELECT id FROM users LIMIT 1")).await?;
+        Ok(row.is_none())
+    }
+
+    /// Changes the display name. `false` when there is no such user.
+    pub async fn set_name(
+        &self,
+        id: Uuid,
+        name: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET name = $2, updated_at = $3, version = version + 1 WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(name.map(str::to_owned))
+        .bind(now.as_unix());
+        Ok(self.db.execute(update).await? > 0)
+    }
+
+    /// Sets a new password hash and ends all sessions.
+    pub async fn set_password(
+        &self,
+        id: Uuid,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
+             updated_at = $3, version = version + 1 WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix());
+        Ok(self.db.execute(update).await? > 0)
+    }
+
+    /// Sets a new password hash and ends all sessions, if `user` is as it was read: not given
+    /// another password, disabled, or signed out everywhere meanwhile.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
+             updated_at = $3, version = version + 1 \
+             WHERE id = $1 AND session_epoch = $4 AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix())
+        .bind(user.session_epoch);
+        Ok(self.db.execute(update).await? > 0)
+    }
+
+    /// Puts the same password's hash under new settings in place of `old`; a password that was
+    /// changed meanwhile stays.
+    pub async fn replace_hash(
+        &self,
+        id: Uuid,
+        old: &Secret<String>,
+        new: &Secret<String>,
+    ) -> Result<bool, StorageError> {
+        let update =
+            sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+                .bind(id.to_string())
+                .bind(old.expose().clone())
+                .bind(new.expose().clone());
+        Ok(self.db.execute(update).await? > 0)
+    }
+
+    /// Disables the user and ends all sessions. `false` when there is none or it already was.
+    pub async fn disable(&self, id: Uuid, now: Timestamp) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET disabled_at = $2, session_epoch = session_epoch + 1, \
+             updated_at = $2, version = version + 1 WHERE id = $1 AND disabled_at IS NULL",
+        )
+        .bind(id.to_string())
+        .bind(now.as_unix());
+        Ok(self.db.execute(update).await? > 0)
+    }
+
+    /// Enables the user again. `false` when there is none or it was not disabled.
+    pub async fn enable(&self, id: Uuid, now: Timestamp) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET disabled_at = NULL, updated_at = $2, version = version + 1 \
+             WHERE id = $1 AND disabled_at IS NOT NULL",
+        )
+        .bind(id.to_string())
+        .bind(now.as_unix());
+        Ok(self.db.execute(update).await? > 0)
+    }
+
+    /// Makes every session of the user that exists now a dead one.
+    pub async fn end_sessions(&self, id: Uuid) -> Result<bool, StorageError> {
+        let update =
+            sqlx::query("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1")
+                .bind(id.to_string());
+        Ok(self.db.execute(update).await? > 0)
+    }
+
+    /// Removes the user.
+    pub async fn delete(&self, id: Uuid) -> Result<bool, StorageError> {
+        let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(id.to_string());
+        Ok(self.db.execute(delete).await? > 0)
+    }
+}
+
+impl User {
+    /// A new, enabled user.
+    pub fn new(
+        id: Uuid,
+        email: &Email,
+        name: Option<String>,
+        password_hash: Secret<String>,
+        roles: Vec<String>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            email: email.address().to_owned(),
+            email_key: email.key().to_owned(),
+            name,
+            password_hash,
+            roles,
+            session_epoch: 0,
+            email_verified_at: None,
+            disabled_at: None,
+            created_at: now,
+            updated_at: now,
+            metadata: super::Metadata::new(),
+            version: 0,
+        }
+    }
+}
+
+/// Binds the values of one user, in the order of [`INSERT`].
+fn bind<'q>(insert: Statement<'q>, user: &User) -> Statement<'q> {
+    insert
+        .bind(user.id.to_string())
+        .bind(user.email.clone())
+        .bind(user.email_key.clone())
+        .bind(user.name.clone())
+        .bind(user.password_hash.expose().clone())
+        .bind(user.roles.join(" "))
+        .bind(user.session_epoch)
+        .bind(user.email_verified_at.map(Timestamp::as_unix))
+        .bind(user.disabled_at.map(Timestamp::as_unix))
+        .bind(user.created_at.as_unix())
+        .bind(user.updated_at.as_unix())
+        .bind(metadata_text(&user.metadata))
+        .bind(user.version)
+}
+
+/// An empty object is stored as NULL.
+pub(super) fn metadata_text(metadata: &super::Metadata) -> Option<String> {
+    let text = || serde_json::Value::Object(metadata.clone()).to_string();
+    (!metadata.is_empty()).then(text)
+}
+
+fn read(row: &AnyRow) -> Result<User, StorageError> {
+    let time = |column| -> Result<_, StorageError> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_unix))
+    };
+    let id: String = row.try_get("id")?;
+    let roles: String = row.try_get("roles")?;
+    let metadata: Option<String> = row.try_get("metadata")?;
+    Ok(User {
+        id: id.parse().map_err(|_| StorageError::corrupt("user id"))?,
+        email: row.try_get("email")?,
+        email_key: row.try_get("email_key")?,
+        name: row.try_get("name")?,
+        password_hash: Secret::new(row.try_get("password_hash")?),
+        roles: roles.split_whitespace().map(str::to_owned).collect(),
+        session_epoch: row.try_get("session_epoch")?,
+        email_verified_at: time("email_verified_at")?,
+        disabled_at: time("disabled_at")?,
+        created_at: Timestamp::from_unix(row.try_get("created_at")?),
+        updated_at: Timestamp::from_unix(row.try_get("updated_at")?),
+        metadata: serde_json::from_str(metadata.as_deref().unwrap_or("{}"))
+            .map_err(|_| StorageError::corrupt("user metadata"))?,
+        version: row.try_get("version")?,
+    })
+}

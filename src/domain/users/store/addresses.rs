@@ -1,0 +1,62 @@
+//! Users by their address. An internationalised domain has several spellings, and accounts of earlier
+//! versions keep the one that they were made with: so an address is looked for in all of its forms,
+//! and nobody gets one that an account has in another form. Pairs that earlier versions let in are left
+//! alone.
+
+use sqlx::AssertSqlSafe;
+
+use super::UserStore;
+use crate::domain::users::{User, email};
+use crate::storage::{StorageError, Transaction};
+
+impl UserStore {
+    /// The user with the address `text`, whatever form it is written in; of a pair of accounts with
+    /// one address, the one whose own form it is. A compatibility spelling finds only an account that
+    /// is spelled so itself.
+    pub async fn find_by_address(&self, text: &str) -> Result<Option<User>, StorageError> {
+        // PostgreSQL's text cannot hold it, and fails where it should find nothing.
+        if text.contains('\0') {
+            return Ok(None);
+        }
+        let keys = email::stored_keys(text);
+        let mut found = match &keys[..] {
+            [key] => self.find_by_email_key(key).await?.into_iter().collect(),
+            keys => self.find_where("email_key", keys.iter().cloned()).await?,
+        };
+        let rank = |user: &User| keys.iter().position(|key| *key == user.email_key);
+        found.sort_by_key(rank);
+        let is_spelled_so = |user: &User| {
+            !email::is_compatibility_spelling(text) || email::is_spelled_like(text, &user.email)
+        };
+        Ok(found.into_iter().next().filter(is_spelled_so))
+    }
+
+    /// Whether another account has the address of `user` in another form; one in the same form is a
+    /// conflict of the unique index. A user who is stored under its form already is one of a pair,
+    /// which stays, unless the address is spelled as the other one's now.
+    pub(in crate::domain::users) async fn is_taken_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: &User,
+    ) -> Result<bool, StorageError> {
+        let mut keys = email::stored_keys(&user.email);
+        let spelled = keys.first().cloned().unwrap_or_default();
+        keys.retain(|key| *key != user.email_key);
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        let places: Vec<_> = (4..keys.len() + 4).map(|number| format!("${number}")).collect();
+        let text = format!(
+            "SELECT id FROM users WHERE id <> $1 AND email_key IN ({}) \
+             AND (email_key = $3 OR NOT EXISTS \
+             (SELECT 1 FROM users WHERE id = $1 AND email_key = $2)) LIMIT 1",
+            places.join(", ")
+        );
+        let query = sqlx::query(AssertSqlSafe(text))
+            .bind(user.id.to_string())
+            .bind(user.email_key.clone())
+            .bind(spelled);
+        let query = keys.into_iter().fold(query, |query, key| query.bind(key));
+        Ok(query.fetch_optional(&mut **transaction).await?.is_some())
+    }
+}

@@ -1,0 +1,294 @@
+//! What administrators do to users: look through many of them, and change or remove one as long as
+//! it is what they have seen.
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{UserStore, metadata_text, read};
+use crate::base::time::Timestamp;
+use crate::domain::users::{User, email};
+use crate::storage::{Statement, StorageError, Transaction};
+
+/// Who may sign in and has the role [`ADMIN_ROLE`](crate::domain::users::ADMIN_ROLE): the words of the index
+/// `users_administrators`, which finds the few among many.
+macro_rules! is_active_administrator {
+    () => {
+        "' ' || roles || ' ' LIKE '% admin %' AND disabled_at IS NULL"
+    };
+}
+
+/// Which users a list is to have.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// What the address begins with, whatever its case and composition.
+    pub email_prefix: Option<String>,
+    /// A role that they have.
+    pub role: Option<String>,
+    /// Whether they are disabled.
+    pub disabled: Option<bool>,
+}
+
+/// What became of a change to a user who was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It is done.
+    Done,
+    /// The user was changed meanwhile, or is gone.
+    Stale,
+    /// There would be no active administrator any more.
+    LastAdministrator,
+}
+
+impl From<u64> for Changed {
+    fn from(rows: u64) -> Self {
+        if rows > 0 { Self::Done } else { Self::Stale }
+    }
+}
+
+/// A part of all users.
+#[derive(Debug)]
+pub struct Page {
+    /// By address.
+    pub users: Vec<User>,
+    /// The address after which the next part begins, in its comparison form.
+    pub next: Option<String>,
+}
+
+/// So many users with roles are looked through for one of them at once: where few have it, a part
+/// has few, and none takes longer than it may.
+const MOST_LOOKED_THROUGH: i64 = 5_000;
+
+impl UserStore {
+    /// Up to `limit` users of `filter` whose address sorts after `after`, by address.
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page, StorageError> {
+        let [prefix, other] =
+            email::prefix_keys(filter.email_prefix.as_deref().unwrap_or_default());
+        let mut bounds = vec![prefix.clone(), end_of(&prefix), after.to_owned()];
+        let mut from = "FROM users WHERE email_key >= $1 AND email_key < $2 AND email_key > $3";
+        if other != prefix {
+            bounds.extend([other.clone(), end_of(&other)]);
+            from = "FROM users WHERE ((email_key >= $1 AND email_key < $2) \
+                    OR (email_key >= $4 AND email_key < $5)) AND email_key > $3";
+        }
+        let (limit_at, role_at) = (bounds.len() + 1, bounds.len() + 2);
+        // One text a combination, so that each has the index that serves it.
+        let disabled = match filter.disabled {
+            None => "",
+            Some(true) => " AND disabled_at IS NOT NULL",
+            Some(false) => " AND disabled_at IS NULL",
+        };
+        let text = match filter.role {
+            None => {
+                format!("{} {from}{disabled} ORDER BY email_key LIMIT ${limit_at}", columns!())
+            }
+            Some(_) => format!(
+                "{columns} FROM ({columns} {from}{disabled} AND roles <> '' \
+                 ORDER BY email_key LIMIT {MOST_LOOKED_THROUGH}) looked_through \
+                 WHERE ' ' || roles || ' ' LIKE ${role_at} ESCAPE '!' \
+                 ORDER BY email_key LIMIT ${limit_at}",
+                columns = columns!()
+            ),
+        };
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for bound in &bounds {
+            query = query.bind(bound.clone());
+        }
+        // One more than is shown tells whether there are more.
+        query = query.bind(i64::from(limit) + 1);
+        if let Some(role) = &filter.role {
+            query = query.bind(format!("% {} %", role.replace('_', "!_")));
+        }
+        let rows = self.db.fetch_all(query).await?;
+        let users: Result<Vec<_>, _> = rows.iter().take(limit as usize).map(read).collect();
+        let users = users?;
+        let next = match users.last() {
+            Some(last) if rows.len() > users.len() => Some(last.email_key.clone()),
+            _ if filter.role.is_some() => self.end_of_look(from, disabled, bounds).await?,
+            _ => None,
+        };
+        Ok(Page { users, next })
+    }
+
+    /// The last address that was looked through for a role, where that was not the last of all.
+    async fn end_of_look(
+        &self,
+        from: &str,
+        disabled: &str,
+        bounds: Vec<String>,
+    ) -> Result<Option<String>, StorageError> {
+        let text = format!(
+            "SELECT email_key {from}{disabled} AND roles <> '' ORDER BY email_key \
+             LIMIT 1 OFFSET {}",
+            MOST_LOOKED_THROUGH - 1
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for bound in bounds {
+            query = query.bind(bound);
+        }
+        let row = self.db.fetch_optional(query).await?;
+        Ok(row.map(|row| row.try_get("email_key")).transpose()?)
+    }
+
+    /// Whether anybody but `user` is an active administrator.
+    pub async fn has_other_administrator(&self, user: &User) -> Result<bool, StorageError> {
+        let query = sqlx::query(concat!(
+            "SELECT id FROM users WHERE ",
+            is_active_administrator!(),
+            " AND id <> $1 LIMIT 1"
+        ));
+        Ok(self.db.fetch_optional(query.bind(user.id.to_string())).await?.is_some())
+    }
+
+    /// Puts `next` in the place of the user as long as that is of `version`; where `ends_sessions`,
+    /// its sessions are dead from then on. `Conflict` when the address is taken.
+    pub async fn replace(
+        &self,
+        next: &User,
+        version: i64,
+        ends_sessions: bool,
+    ) -> Result<Changed, StorageError> {
+        let update = replacement(next, version, ends_sessions);
+        if email::stored_keys(&next.email).len() == 1 {
+            return Ok(self.db.execute(update).await?.into());
+        }
+        self.db
+            .write(async |transaction| {
+                self.check_free_in(transaction, next).await?;
+                Ok(update.execute(&mut **transaction).await?.rows_affected().into())
+            })
+            .await
+    }
+
+    /// The same for an administrator who will be none, unless it is the last active one.
+    pub async fn replace_administrator(
+        &self,
+        next: &User,
+        version: i64,
+        ends_sessions: bool,
+    ) -> Result<Changed, StorageError> {
+        self.but_the_last(replacement(next, version, ends_sessions), Some(next)).await
+    }
+
+    /// Removes `user` as long as it is as it was read.
+    pub async fn remove(&self, user: &User) -> Result<Changed, StorageError> {
+        Ok(self.db.execute(removal(user)).await?.into())
+    }
+
+    /// The same for an active administrator, unless it is the last one.
+    pub async fn remove_administrator(&self, user: &User) -> Result<Changed, StorageError> {
+        self.but_the_last(removal(user), None).await
+    }
+
+    /// `Conflict` when another account has the address of `next` in another form.
+    async fn check_free_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        next: &User,
+    ) -> Result<(), StorageError> {
+        match self.is_taken_in(transaction, next).await? {
+            true => Err(StorageError::Conflict),
+            false => Ok(()),
+        }
+    }
+
+    /// Runs `change`, which leaves an active administrator less, unless that is the last one. `next`
+    /// is the user after it, where there is one.
+    async fn but_the_last(
+        &self,
+        change: Statement<'_>,
+        next: Option<&User>,
+    ) -> Result<Changed, StorageError> {
+        self.db
+            .write(async |transaction| {
+                // Touched before they are counted: of two of the last who lose the role at once,
+                // the second waits here, and counts without the first.
+                let administrators = sqlx::query(concat!(
+                    "UPDATE users SET version = version WHERE ",
+                    is_active_administrator!()
+                ))
+                .execute(&mut **transaction)
+                .await?;
+                if administrators.rows_affected() < 2 {
+                    return Ok(Changed::LastAdministrator);
+                }
+                if let Some(next) = next {
+                    self.check_free_in(transaction, next).await?;
+                }
+                Ok(change.execute(&mut **transaction).await?.rows_affected().into())
+            })
+            .await
+    }
+}
+
+fn replacement(next: &User, version: i64, ends_sessions: bool) -> Statement<'static> {
+    sqlx::query(
+        "UPDATE users SET email = $3, email_key = $4, name = $5, roles = $6, \
+         email_verified_at = $7, disabled_at = $8, metadata = $9, \
+         session_epoch = session_epoch + $10, updated_at = $11, version = version + 1 \
+         WHERE id = $1 AND version = $2",
+    )
+    .bind(next.id.to_string())
+    .bind(version)
+    .bind(next.email.clone())
+    .bind(next.email_key.clone())
+    .bind(next.name.clone())
+    .bind(next.roles.join(" "))
+    .bind(next.email_verified_at.map(Timestamp::as_unix))
+    .bind(next.disabled_at.map(Timestamp::as_unix))
+    .bind(metadata_text(&next.metadata))
+    .bind(i64::from(ends_sessions))
+    .bind(next.updated_at.as_unix())
+}
+
+fn removal(user: &User) -> Statement<'static> {
+    sqlx::query("DELETE FROM users WHERE id = $1 AND version = $2")
+        .bind(user.id.to_string())
+        .bind(user.version)
+}
+
+/// The least text that sorts after everything that begins with `prefix`, by code points.
+fn end_of(prefix: &str) -> String {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // Between the two halves lie the surrogates, which are no characters.
+        let next =
+            if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
+        if let Some(next) = next {
+            end.push(next);
+            return end;
+        }
+    }
+    after_all()
+}
+
+/// Sorts after every address: none is as long, so none can begin with it.
+fn after_all() -> String {
+    "\u{10ffff}".repeat(64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_begins() {
+        let after_all = &*after_all();
+        for (prefix, end) in [
+            ("ann", "ano"),
+            ("a%", "a&"),
+            ("z\u{d7ff}", "z\u{e000}"),
+            ("a\u{10ffff}", "b"),
+            ("\u{10ffff}", after_all),
+            ("", after_all),
+        ] {
+            assert_eq!(end_of(prefix), end, "{prefix:?}");
+            for rest in ["", "a", "@example.com", "\u{ffff}", "\u{10ffff}@example.com"] {
+                assert!(*format!("{prefix}{rest}") < *end, "{prefix:?} {rest:?}");
+            }
+        }
+    }
+}

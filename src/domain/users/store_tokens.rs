@@ -1,0 +1,246 @@
+//! Mailed tokens in the database, by fingerprint, and the changes to users that redeem one. Each
+//! change is guarded by what the token was issued for: the address, and the session epoch. A used
+//! token stays for a while, so that a letter that is sent again does not make it good again.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::mailed_token::{MailedToken, Purpose};
+use super::{User, UserStore, email};
+use crate::base::secret::{Fingerprint, Secret};
+use crate::base::time::Timestamp;
+use crate::storage::{StorageError, Transaction};
+
+impl UserStore {
+    /// Makes the token of `fingerprint` good, from now until it expires; once more where its letter
+    /// is sent again. `false` when it was used already, or its letter was taken back meanwhile.
+    pub async fn issue_token(
+        &self,
+        token: &MailedToken,
+        fingerprint: &Fingerprint,
+    ) -> Result<bool, StorageError> {
+        let insert = sqlx::query(
+            "INSERT INTO mailed_tokens \
+             (id, fingerprint, purpose, user_id, email, epoch, expires_at, used_at) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, NULL \
+             WHERE EXISTS (SELECT 1 FROM mail_outbox WHERE id = $1) \
+             ON CONFLICT (id) DO UPDATE SET expires_at = $7 WHERE mailed_tokens.used_at IS NULL",
+        )
+        .bind(token.id.to_string())
+        .bind(fingerprint.to_string())
+        .bind(token.purpose.as_str())
+        .bind(token.user_id.to_string())
+        .bind(token.email.clone())
+        .bind(token.epoch)
+        .bind(token.expires_at.as_unix());
+        Ok(self.db.execute(insert).await? > 0)
+    }
+
+    /// The token of this fingerprint, if it is good now.
+    pub async fn find_token(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Option<MailedToken>, StorageError> {
+        let query = sqlx::query(
+            "SELECT id, purpose, user_id, email, epoch, expires_at FROM mailed_tokens \
+             WHERE fingerprint = $1 AND used_at IS NULL AND expires_at > $2",
+        )
+        .bind(fingerprint.to_string())
+        .bind(now.as_unix());
+        self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
+    }
+
+    /// Uses `token` up. `false` when another was faster, or it has expired.
+    pub async fn redeem_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &MailedToken,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $2 \
+             WHERE id = $1 AND used_at IS NULL AND expires_at > $2",
+        )
+        .bind(token.id.to_string())
+        .bind(now.as_unix());
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Ends every token of the user, the signup token included.
+    pub async fn end_tokens_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL",
+        )
+        .bind(user_id.to_string())
+        .bind(now.as_unix());
+        update.execute(&mut **transaction).await?;
+        self.end_signup_token_in(transaction, user_id).await
+    }
+
+    /// Ends what could prove the user's present address: it is proven.
+    pub async fn end_verifications_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $3 \
+             WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL",
+        )
+        .bind(user_id.to_string())
+        .bind(Purpose::VerifyEmail.as_str())
+        .bind(now.as_unix());
+        update.execute(&mut **transaction).await?;
+        self.end_signup_token_in(transaction, user_id).await
+    }
+
+    /// Ends the tokens that would give the user another address than `new`.
+    pub async fn end_other_changes_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user_id: Uuid,
+        new: &str,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = sqlx::query(
+            "UPDATE mailed_tokens SET used_at = $4 \
+             WHERE user_id = $1 AND purpose = $2 AND email <> $3 AND used_at IS NULL",
+        )
+        .bind(user_id.to_string())
+        .bind(Purpose::ChangeEmail.as_str())
+        .bind(new.to_owned())
+        .bind(now.as_unix());
+        update.execute(&mut **transaction).await?;
+        Ok(())
+    }
+
+    /// Notes that the address of `user` is proven. `false` when the user has another one by now, is
+    /// disabled or gone.
+    pub async fn verify_email_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: &User,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $3), \
+             updated_at = $3, version = version + 1 \
+             WHERE id = $1 AND email_key = $2 AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(user.email_key.clone())
+        .bind(now.as_unix());
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Notes that the address of `user` is proven, and makes the account over to who proved it: the
+    /// password is a new one, the display name goes, all sessions end. `false` when the account has
+    /// changed since `user` was read: another address, all sessions ended, proven, disabled or gone.
+    pub async fn take_over_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: &User,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, name = NULL, email_verified_at = $3, \
+             session_epoch = session_epoch + 1, updated_at = $3, version = version + 1 \
+             WHERE id = $1 AND email_key = $4 AND session_epoch = $5 \
+             AND email_verified_at IS NULL AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix())
+        .bind(user.email_key.clone())
+        .bind(user.session_epoch);
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Gives `user` the address that `token` was mailed to, which it proves. `false` when the user has
+    /// another one by now, has ended all sessions since, is disabled or gone; `Conflict` when the new
+    /// one is taken, in whichever form.
+    pub async fn change_email_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &MailedToken,
+        user: &User,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        // Another spelling of the address keeps the form that it is stored under.
+        let key = email::key_of(&token.email);
+        let is_same = key == email::key_of(&user.email);
+        let email_key = if is_same { user.email_key.clone() } else { key };
+        let next = User { email: token.email.clone(), email_key, ..user.clone() };
+        if self.is_taken_in(transaction, &next).await? {
+            return Err(StorageError::Conflict);
+        }
+        let update = sqlx::query(
+            "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, \
+             updated_at = $4, version = version + 1 \
+             WHERE id = $1 AND email_key = $5 AND session_epoch = $6 AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(next.email)
+        .bind(next.email_key)
+        .bind(now.as_unix())
+        .bind(user.email_key.clone())
+        .bind(token.epoch.unwrap_or(-1));
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Sets a new password hash of `user` and ends all sessions; the address that `token` was mailed to
+    /// is proven by the way. Where it was not before, the display name goes: a stranger may have chosen
+    /// it. `false` when the user has another address by now, has ended all sessions
+    /// since the token was asked for, is disabled or gone.
+    pub async fn reset_password_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        token: &MailedToken,
+        user: &User,
+        hash: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
+             name = CASE WHEN email_verified_at IS NULL THEN NULL ELSE name END, \
+             email_verified_at = COALESCE(email_verified_at, $3), updated_at = $3, \
+             version = version + 1 \
+             WHERE id = $1 AND email_key = $4 AND session_epoch = $5 AND disabled_at IS NULL",
+        )
+        .bind(user.id.to_string())
+        .bind(hash.expose().clone())
+        .bind(now.as_unix())
+        .bind(user.email_key.clone())
+        .bind(token.epoch.unwrap_or(-1));
+        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+    }
+
+    /// Forgets tokens that expired before `then`.
+    pub async fn purge_tokens(&self, then: Timestamp) -> Result<(), StorageError> {
+        let delete =
+            sqlx::query("DELETE FROM mailed_tokens WHERE expires_at <= $1").bind(then.as_unix());
+        self.db.execute(delete).await.map(drop)
+    }
+}
+
+fn read(row: &AnyRow) -> Result<MailedToken, StorageError> {
+    let corrupt = || StorageError::corrupt("mailed token");
+    let text = |column| -> Result<String, StorageError> { Ok(row.try_get(column)?) };
+    Ok(MailedToken {
+        id: text("id")?.parse().map_err(|_| corrupt())?,
+        purpose: Purpose::parse(&text("purpose")?).ok_or_else(corrupt)?,
+        user_id: text("user_id")?.parse().map_err(|_| corrupt())?,
+        email: text("email")?,
+        epoch: row.try_get("epoch")?,
+        expires_at: Timestamp::from_unix(row.try_get("expires_at")?),
+    })
+}

@@ -1,0 +1,62 @@
+//! Mail that is asked for by an address: to prove it, or to change to it. Invariant: it costs the same
+//! whether there is an account or not, and what it comes to is told by mail alone.
+
+use super::Accounts;
+use crate::base::time::Timestamp;
+use crate::domain::audit::{By, Kind};
+use crate::domain::mail::{self, Entry};
+use crate::domain::users::{Email, User};
+use crate::storage::StorageError;
+
+impl Accounts {
+    /// Sends a token that proves the address, if it is of an account or a sign-up and not proven yet.
+    pub async fn ask_verification(
+        &self,
+        email: &Email,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let entry = self.entry(mail::Kind::Verification, email.address(), now);
+        self.outbox.ask(&entry, now).await
+    }
+
+    /// Asks to give `user` the address `new`: a token goes there, and a notice to the present one.
+    /// Whether it is taken is not told. It takes the place of what was asked before: an address that
+    /// was mistyped is not to be had any more. `false` where that was asked too often.
+    pub async fn ask_email_change(
+        &self,
+        user: &User,
+        new: &Email,
+        by: By<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let entry = |kind, address| Entry {
+            user_id: Some(user.id),
+            epoch: Some(user.session_epoch),
+            ..self.entry(kind, address, now)
+        };
+        let asked = entry(mail::Kind::EmailChange, new.address());
+        let notice = entry(mail::Kind::EmailChangeAsked, &user.email);
+        let admitted = self.db.write(async |transaction| {
+            if !self.outbox.admit_in(transaction, &asked, user.id, now).await? {
+                return Ok(false);
+            }
+            self.outbox.supersede_in(transaction, &asked).await?;
+            self.users.end_other_changes_in(transaction, user.id, new.address(), now).await?;
+            self.outbox.ask_in(transaction, &asked, now).await?;
+            self.outbox.ask_in(transaction, &notice, now).await?;
+            Ok(true)
+        });
+        if !admitted.await? {
+            return Ok(false);
+        }
+        self.outbox.wake();
+        self.record(Kind::EmailChangeAsked, user.id, by, now).await;
+        Ok(true)
+    }
+
+    /// A letter to an address of which nothing more is known.
+    pub(super) fn entry(&self, kind: mail::Kind, recipient: &str, now: Timestamp) -> Entry {
+        let id = self.random.uuid_at(now);
+        Entry { id, kind, recipient: recipient.to_owned(), user_id: None, epoch: None }
+    }
+}

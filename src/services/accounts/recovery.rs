@@ -1,0 +1,118 @@
+//! A forgotten password: a token goes to the account's address, and whoever shows it sets a new one.
+//! What ends all sessions also ends every token that was asked for before.
+
+use super::Accounts;
+use crate::base::secret::{Fingerprint, Secret};
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Actor, By, Event, Kind, Origin};
+use crate::domain::mail::{self, Entry};
+use crate::domain::users::{Email, MailedToken, PendingToken, Purpose, User};
+use crate::storage::StorageError;
+
+/// What a mailed token may set a password for.
+pub enum Resettable {
+    /// An account.
+    Account(MailedToken, Box<User>),
+    /// An address that is only signed up: who reads its mail gets the account.
+    SignUp(PendingToken),
+}
+
+impl Resettable {
+    /// The address that the password is for.
+    pub fn email(&self) -> &str {
+        match self {
+            Self::Account(_, user) => &user.email,
+            Self::SignUp(token) => &token.email,
+        }
+    }
+}
+
+impl Accounts {
+    /// Sends a token for a new password, if the address is of an active account or a pending sign-up.
+    /// The same work either way.
+    pub async fn ask_password_reset(
+        &self,
+        email: &Email,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let entry = self.entry(mail::Kind::PasswordReset, email.address(), now);
+        self.outbox.ask(&entry, now).await?;
+        let event = Event {
+            kind: Kind::PasswordResetAsked,
+            actor: Actor::Anonymous,
+            subject: None,
+            client_id: None,
+            detail: None,
+            origin,
+        };
+        self.audit.record(event, now).await;
+        Ok(())
+    }
+
+    /// What `token` may set a password for now; nothing is used up yet.
+    pub async fn find_password_reset(
+        &self,
+        token: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Option<Resettable>, StorageError> {
+        let fingerprint = Fingerprint::of(token.expose().as_bytes());
+        if let Some(token) = self.users.find_token(&fingerprint, now).await? {
+            let user = self.users.find(token.user_id).await?;
+            let good =
+                user.filter(|user| token.purpose == Purpose::ResetPassword && token.fits(user));
+            return Ok(good.map(|user| Resettable::Account(token, Box::new(user))));
+        }
+        let token = self.users.find_pending_token(&fingerprint, now).await?;
+        let token = token.filter(|token| token.purpose == Purpose::ResetPassword);
+        Ok(token.map(Resettable::SignUp))
+    }
+
+    /// Redeems the token of `found` for a new password, ends all sessions, and notifies the user; of
+    /// an address that is only signed up, makes the account. Returns whose password was set; `None`
+    /// when the token was used, or the account has changed, since it was found.
+    pub async fn reset_password(
+        &self,
+        found: &Resettable,
+        hash: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<User>, StorageError> {
+        match found {
+            Resettable::Account(token, user) => {
+                let done = self.reset_present(token, user, hash, origin, now).await?;
+                Ok(done.then(|| User::clone(user)))
+            }
+            Resettable::SignUp(token) => self.sign_up_anew(token, hash, origin, now).await,
+        }
+    }
+
+    async fn reset_present(
+        &self,
+        token: &MailedToken,
+        user: &User,
+        hash: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let notice = Entry {
+            user_id: Some(user.id),
+            ..self.entry(mail::Kind::PasswordChanged, &user.email, now)
+        };
+        let change = self.db.write(async |transaction| {
+            let changed = self.users.redeem_in(transaction, token, now).await?
+                && self.users.reset_password_in(transaction, token, user, hash, now).await?;
+            if changed {
+                self.users.end_tokens_in(transaction, user.id, now).await?;
+                self.outbox.tell_in(transaction, &notice, now).await?;
+            }
+            Ok(changed)
+        });
+        let by = By { actor: Actor::User(user.id), origin };
+        let done = self.ending_sessions(change, Kind::PasswordReset, user.id, by, now).await?;
+        if done {
+            self.outbox.wake();
+        }
+        Ok(done)
+    }
+}
