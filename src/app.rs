@@ -3,6 +3,7 @@
 mod startup;
 mod stores;
 
+use crate::domain::credentials::Hashing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +25,6 @@ use crate::domain::login_limits::{Attempts, Limits, Names, RefreshLimit, Revocat
 use crate::domain::revocations::{FollowError, Revocations};
 use crate::domain::roles::{RoleRegistry, RoleStore};
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
-use crate::domain::users::Hashing;
 use crate::services::accounts::{AccountLimits, Accounts, Roles};
 use crate::services::client_management::Registrar;
 use crate::services::key_management::{Custody, Ledgers};

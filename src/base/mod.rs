@@ -1,5 +1,6 @@
 //! What everything stands on: values and tools without a rule of the service in them.
 
+pub mod display_name;
 pub(crate) mod fault;
 pub mod metrics;
 pub mod secret;

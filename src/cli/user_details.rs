@@ -1,5 +1,6 @@
 //! `signet users grant-role`, `revoke-role` and `set-metadata`.
 
+use crate::domain::roles::check_role;
 use std::io::Read;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::By;
 use crate::domain::users::metadata::LONGEST_METADATA;
-use crate::domain::users::{User, check_metadata, check_role};
+use crate::domain::users::{User, check_metadata};
 
 /// Metadata with white space between.
 const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;

@@ -6,6 +6,9 @@ mod cell;
 mod export;
 mod import;
 
+use crate::base::display_name::check_display_name;
+use crate::domain::credentials::Password;
+use crate::domain::roles::check_roles;
 use std::io::{BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
@@ -18,8 +21,8 @@ use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::{Actor, By, Origin};
-use crate::domain::users::password::{self, HashMemory};
-use crate::domain::users::{Email, Metadata, Password, User, check_name, check_roles, email};
+use crate::domain::credentials::password::{self, HashMemory};
+use crate::domain::users::{Email, Metadata, User, email};
 use crate::services::accounts::NewAccount;
 use crate::storage::StorageError;
 
@@ -163,7 +166,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::Add { email, password_stdin, name, roles, email_verified, json } => {
             let email =
                 Email::parse(&email).map_err(|problem| anyhow::anyhow!("EMAIL {problem}"))?;
-            let name = check_name(name.as_deref().unwrap_or_default())
+            let name = check_display_name(name.as_deref().unwrap_or_default())
                 .map_err(|problem| anyhow::anyhow!("--name {problem}"))?;
             let roles: Vec<_> = roles.into_iter().filter(|role| !role.is_empty()).collect();
             let roles =
@@ -326,7 +329,7 @@ pub async fn bootstrap_administrator(
     let new = NewAccount {
         name: Some("Administrator".into()),
         password_hash: hash(&app.config, &server.random, &Password::new(text.expose())),
-        roles: vec![crate::domain::users::ADMIN_ROLE.into()],
+        roles: vec![crate::domain::roles::ADMIN_ROLE.into()],
         // Nobody reads its mail, and it must be able to log in.
         email_verified: true,
         email,

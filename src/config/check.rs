@@ -14,7 +14,7 @@ use crate::base::telemetry::{LogConfig, LogFormat};
 use crate::domain::sessions;
 use crate::domain::sessions::Recovery;
 use crate::domain::tokens;
-use crate::domain::users;
+use crate::domain::credentials;
 
 /// Checks everything; `None` when there is a problem.
 pub(super) fn check(
@@ -153,7 +153,7 @@ impl Check<'_> {
         self.accept_policy("tokens", tokens::Policy::new(issuer, audience, lifetime))
     }
 
-    fn passwords(&mut self) -> Option<users::PasswordPolicy> {
+    fn passwords(&mut self) -> Option<credentials::PasswordPolicy> {
         let memory_kib = self.number("passwords.memory_kib", 0, u32::MAX);
         let iterations = self.number("passwords.iterations", 0, u32::MAX);
         let parallelism = self.number("passwords.parallelism", 0, u32::MAX);
@@ -162,7 +162,7 @@ impl Check<'_> {
         let threads = or_cores(threads?);
         let queue = if queue? == 0 { threads.saturating_mul(64) } else { queue? };
         let policy =
-            users::PasswordPolicy::new(memory_kib?, iterations?, parallelism?, threads, queue);
+            credentials::PasswordPolicy::new(memory_kib?, iterations?, parallelism?, threads, queue);
         self.accept_policy("passwords", policy)
     }
 

@@ -31,7 +31,7 @@ use crate::base::telemetry::LogConfig;
 use crate::domain::login_limits;
 use crate::domain::sessions;
 use crate::domain::tokens;
-use crate::domain::users;
+use crate::domain::credentials;
 use crate::storage::redis::RedisConfig;
 
 /// The issuer of the development profile.
@@ -79,7 +79,7 @@ pub struct Config {
     /// Signing keys.
     pub keys: KeysConfig,
     /// How passwords are hashed.
-    pub passwords: users::PasswordPolicy,
+    pub passwords: credentials::PasswordPolicy,
     /// How often a password may be guessed.
     pub login_limits: login_limits::Policy,
     /// How many sign-ups a network has.

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod clients;
+pub mod credentials;
 pub mod keys;
 pub mod login_limits;
 pub mod mail;

@@ -1,5 +1,7 @@
 //! Making an account and changing one's own: `/signup`, `/logout`, `/users/me`.
 
+use crate::base::display_name::check_display_name;
+use crate::domain::credentials::{Password, Verdict};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -16,7 +18,7 @@ use crate::app::App;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, By, Origin};
-use crate::domain::users::{Email, Password, User, Verdict, check_name};
+use crate::domain::users::{Email, User};
 use crate::services::accounts::{NewAccount, NewSignup};
 use crate::services::oauth::CheckError;
 use crate::storage::StorageError;
@@ -123,7 +125,7 @@ pub async fn signup(
     {
         fields.reject("password", problem);
     }
-    let name = check_name(&name).map_err(|problem| fields.reject("name", problem));
+    let name = check_display_name(&name).map_err(|problem| fields.reject("name", problem));
     fields.finish()?;
     let (Some(email), Some(password), Ok(name)) = (email, password, name) else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete"));
@@ -261,7 +263,7 @@ pub async fn change_me(
     fields.refuse_others(&[&FIXED[..], &["name"]].concat());
     let given = fields.has("name");
     let name = fields.optional("name").unwrap_or_default();
-    let name = check_name(&name).map_err(|problem| fields.reject("name", problem));
+    let name = check_display_name(&name).map_err(|problem| fields.reject("name", problem));
     fields.finish()?;
     if given && let Ok(name) = name {
         let (app, origin) = (app.clone(), extract::origin(&request, &app));

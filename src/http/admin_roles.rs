@@ -1,6 +1,7 @@
 //! Roles and the scope words that they carry, for administrators: `/admin/roles`; the same as
 //! `signet roles` does. A change is answered once every instance has taken it over.
 
+use crate::base::display_name::check_display_name;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag, EntityTag, HeaderName};
 use actix_web::web::{Data, Path, Payload};
@@ -18,7 +19,6 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, By};
 use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
 use crate::domain::tokens::Scope;
-use crate::domain::users::check_name;
 use crate::services::accounts::RolesError;
 
 /// A role.
@@ -171,7 +171,10 @@ pub async fn put(
         Scope::parse(&text).map_err(|error| fields.reject("scope", error.to_string())).ok()
     });
     let description = fields.optional("description").and_then(|text| {
-        check_name(&text).map_err(|problem| fields.reject("description", problem)).ok().flatten()
+        check_display_name(&text)
+            .map_err(|problem| fields.reject("description", problem))
+            .ok()
+            .flatten()
     });
     let force = fields.flag("force");
     fields.finish()?;

@@ -3,6 +3,7 @@
 
 pub mod changes;
 
+use crate::domain::roles::check_role;
 use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -17,7 +18,7 @@ use super::paging::{Kind, Page, PageParams};
 use super::precondition;
 use crate::app::App;
 use crate::domain::users::store::Filter;
-use crate::domain::users::{Metadata, User, check_role};
+use crate::domain::users::{Metadata, User};
 
 /// A user, as an administrator sees it.
 #[derive(Serialize, ToSchema)]

@@ -1,6 +1,7 @@
 //! `POST /oauth2/token` (RFC 6749 section 3.2) and `POST /login`, which is the password grant with
 //! a body that may also be JSON.
 
+use crate::domain::credentials::Password;
 use std::sync::Arc;
 
 use actix_web::web::{Data, Payload};
@@ -16,7 +17,6 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
 use crate::domain::clients::{Client, Credentials, GrantType};
 use crate::domain::tokens::Scope;
-use crate::domain::users::Password;
 use crate::services::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
 
 const GRANTS: &str = "the grants are password, refresh_token and client_credentials";

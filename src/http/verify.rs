@@ -2,6 +2,7 @@
 //! mail, and not that the account behind it is theirs; so it counts only beside something that the
 //! account's owner has, or a new password. Invariant: what is refused uses nothing up.
 
+use crate::domain::credentials::Password;
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -17,7 +18,6 @@ use crate::app::App;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
-use crate::domain::users::Password;
 use crate::services::accounts::{Provable, Voucher};
 use crate::storage::StorageError;
 

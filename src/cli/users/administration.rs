@@ -1,5 +1,7 @@
 //! `signet users show`, `set`, `delete` and `sessions`. The same as under `/admin/users`.
 
+use crate::base::display_name::check_display_name;
+use crate::domain::roles::check_roles;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde::Serialize;
@@ -9,7 +11,7 @@ use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::cli::{by, output};
 use crate::domain::sessions::{Policy, Session};
-use crate::domain::users::{Email, User, check_name, check_roles};
+use crate::domain::users::{Email, User};
 use crate::services::accounts::administration::UserChange;
 
 #[derive(Subcommand)]
@@ -105,7 +107,11 @@ pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()
         Command::Show { user, json } => show(find(stores, &user).await?, json),
         Command::Set { user, name, email, roles, email_verified, json } => {
             let change = UserChange {
-                name: name.as_deref().map(check_name).transpose().map_err(wrong("--name"))?,
+                name: name
+                    .as_deref()
+                    .map(check_display_name)
+                    .transpose()
+                    .map_err(wrong("--name"))?,
                 email: email.as_deref().map(Email::parse).transpose().map_err(wrong("--email"))?,
                 roles: roles.map(checked_roles).transpose()?,
                 email_verified,

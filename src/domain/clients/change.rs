@@ -35,7 +35,7 @@ impl ClientChange {
         let mut problems = Vec::new();
         let mut note = |field, problem: &str| problems.push((field, problem.to_owned()));
         if let Some(name) = self.name {
-            match crate::domain::users::check_name(&name) {
+            match crate::base::display_name::check_display_name(&name) {
                 Ok(name) => next.name = name,
                 Err(problem) => note("name", problem),
             }

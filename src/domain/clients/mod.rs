@@ -167,8 +167,9 @@ impl Registration {
         }
         let client_type =
             if self.confidential { ClientType::Confidential } else { ClientType::Public };
-        let name = crate::domain::users::check_name(self.name.as_deref().unwrap_or_default())
-            .map_err(|problem| format!("name {problem}"))?;
+        let name =
+            crate::base::display_name::check_display_name(self.name.as_deref().unwrap_or_default())
+                .map_err(|problem| format!("name {problem}"))?;
         check_lifetime(self.access_token_lifetime)
             .map_err(|problem| format!("access_token_lifetime {problem}"))?;
         Ok(Client {

@@ -1,9 +1,9 @@
 //! What all roles together say, at one moment: which words are held by whom.
 
+use super::name::ADMIN_ROLE;
 use std::collections::{HashMap, HashSet};
 
 use super::{BUILT_IN_WORDS, Role};
-use crate::domain::users::ADMIN_ROLE;
 
 /// Each word that some role carries, with the roles that do.
 #[derive(Debug)]

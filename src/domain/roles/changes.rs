@@ -1,11 +1,11 @@
 //! What may be done to the roles, decided from all of them: pure.
 
+use super::name::ADMIN_ROLE;
 use std::fmt;
 
 use super::{BUILT_IN_WORDS, Catalogue, EVERYBODYS_WORDS, MOST_ROLES, Revision, Role};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
-use crate::domain::users::ADMIN_ROLE;
 
 /// What is to be done to a role, not yet decided on.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 pub mod changes;
+mod name;
 pub mod registry;
 pub mod store;
 
@@ -13,10 +14,10 @@ use std::str::FromStr;
 
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Scope, scope};
-use crate::domain::users::ADMIN_ROLE;
 
 pub use catalogue::Catalogue;
 pub use changes::{Change, Decision, Expect, Refusal, Step, What};
+pub use name::{ADMIN_ROLE, check_role, check_roles};
 pub use registry::RoleRegistry;
 pub use store::RoleStore;
 

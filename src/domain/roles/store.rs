@@ -1,12 +1,12 @@
 //! Roles in the database.
 
+use super::name::{ADMIN_ROLE, check_role};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::{Decision, Role, Step};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
-use crate::domain::users::{ADMIN_ROLE, check_role};
 use crate::storage::{Db, Statement, StorageError};
 
 /// A query for whole roles, with its condition.

@@ -1,6 +1,8 @@
 //! What administrators do to users. Each change is made to the user as it was seen, runs to its end
 //! even if its client hangs up, and leaves an audit event.
 
+use crate::base::display_name::check_display_name;
+use crate::domain::roles::check_roles;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -9,7 +11,7 @@ use utoipa::ToSchema;
 use super::{ManagedUserBody, etag, find, shown};
 use crate::app::App;
 use crate::domain::audit::By;
-use crate::domain::users::{Email, Metadata, User, check_metadata, check_name, check_roles};
+use crate::domain::users::{Email, Metadata, User, check_metadata};
 use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
@@ -323,7 +325,7 @@ fn email(fields: &mut Fields, address: &str) -> Option<Email> {
 
 fn name(fields: &mut Fields) -> Option<Option<String>> {
     let name = fields.text_or_null("name")?;
-    check_name(&name).map_err(|problem| fields.reject("name", problem)).ok()
+    check_display_name(&name).map_err(|problem| fields.reject("name", problem)).ok()
 }
 
 fn roles(fields: &mut Fields) -> Option<Vec<String>> {

@@ -1,5 +1,6 @@
 //! Every conversion of what went wrong into what the wire hears of it.
 
+use crate::domain::credentials::HashingError;
 use actix_web::http::StatusCode;
 
 use super::{FieldError, Headers, OAuthError, Problem, UNAVAILABLE};
@@ -9,7 +10,6 @@ use crate::domain::keys::chain::Refusal;
 use crate::domain::login_limits::AttemptError;
 use crate::domain::roles;
 use crate::domain::sessions::PageError;
-use crate::domain::users::HashingError;
 use crate::http::extract::BodyError;
 use crate::services::accounts::RolesError;
 use crate::services::accounts::administration::ChangeError;

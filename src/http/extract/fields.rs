@@ -2,6 +2,7 @@
 
 mod changes;
 
+use crate::domain::credentials::Password;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +17,6 @@ use zeroize::Zeroize;
 
 use super::{BodyError, LONGEST_BODY, MediaType, body};
 use crate::base::secret::Secret;
-use crate::domain::users::Password;
 use crate::http::error::{FieldError, Problem};
 
 /// The members of a JSON object, with everything that is wrong in them collected.

@@ -3,6 +3,7 @@
 //! are to end, their records go before and after the change, as everywhere: of two administrators who
 //! are at one account at the same moment, the slower may have signed its user out and no more.
 
+use crate::domain::roles::ADMIN_ROLE;
 use uuid::Uuid;
 
 use super::{Accounts, NewAccount};
@@ -10,7 +11,7 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, By, Event, Kind};
 use crate::domain::sessions::Session;
 use crate::domain::users::store::Changed;
-use crate::domain::users::{ADMIN_ROLE, Email, Metadata, User, email};
+use crate::domain::users::{Email, Metadata, User, email};
 use crate::storage::StorageError;
 
 /// What an administrator may say of a new account besides.

@@ -2,6 +2,7 @@
 //! committed whole and safe to repeat, so that what was cut off is taken up by running it again; the
 //! trail says that it began and what came of it.
 
+use crate::domain::credentials::{PasswordPolicy, password};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use super::Accounts;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{By, Event, Kind};
 use crate::domain::users::import::{Comparison, ImportedUser};
-use crate::domain::users::{PasswordPolicy, User, email, password};
+use crate::domain::users::{User, email};
 use crate::storage::StorageError;
 
 /// Whoever was in the way of storing a user, and was not there any more when looked for.

@@ -2,15 +2,15 @@
 //! its audit event. A change to a definition is acknowledged only once every instance has taken it
 //! over; a user's roles are read anew by every login and refresh.
 
+use crate::base::display_name::check_display_name;
+use crate::domain::roles::{ADMIN_ROLE, check_role, check_roles};
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, By, Event, Kind};
 use crate::domain::roles::registry::STALENESS;
 use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, RoleStore, Step, What};
-use crate::domain::users::{
-    ADMIN_ROLE, Replaced, User, UserStore, check_name, check_role, check_roles,
-};
+use crate::domain::users::{Replaced, User, UserStore};
 use crate::storage::StorageError;
 
 /// A lost race is tried once more; to lose this often, an account is being hammered.
@@ -208,7 +208,7 @@ fn check(change: Change) -> Result<Change, RolesError> {
         });
     }
     let What::Put { scope, description } = change.what else { return Ok(change) };
-    let check = |text: Option<String>| check_name(text.as_deref().unwrap_or_default());
+    let check = |text: Option<String>| check_display_name(text.as_deref().unwrap_or_default());
     let description = description.map(check).transpose();
     let description = description.map_err(|problem| invalid("description ", problem))?;
     Ok(Change { what: What::Put { scope, description }, ..change })

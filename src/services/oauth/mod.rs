@@ -11,6 +11,7 @@ mod revocation;
 mod scope;
 mod target;
 
+use crate::domain::credentials::{Hashing, HashingError};
 use std::sync::Arc;
 
 use crate::base::metrics::Refreshes;
@@ -24,7 +25,7 @@ use crate::domain::revocations::Revocations;
 use crate::domain::roles::RoleRegistry;
 use crate::domain::sessions::{self, Sessions};
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Scope, SignError};
-use crate::domain::users::{Hashing, HashingError, UserStore};
+use crate::domain::users::UserStore;
 use crate::storage::StorageError;
 
 pub use introspection::Introspection;

@@ -7,10 +7,11 @@ use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Event, Kind, Origin};
 use crate::domain::clients::{Client, GrantType};
+use crate::domain::credentials::password::check_stored;
+use crate::domain::credentials::{Password, Verdict};
 use crate::domain::sessions::NewSession;
 use crate::domain::tokens::{Grant, RefreshToken, UserSession};
-use crate::domain::users::password::check_stored;
-use crate::domain::users::{Password, User, Verdict};
+use crate::domain::users::User;
 use crate::storage::StorageError;
 
 /// The answer to an unknown user and to a wrong password alike.

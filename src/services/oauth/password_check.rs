@@ -5,10 +5,9 @@
 use super::AuthorizationServer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Event, Kind, Origin};
+use crate::domain::credentials::{HashingError, Password, Verdict};
 use crate::domain::login_limits::{AttemptError, Limited, Outcome};
-use crate::domain::users::{
-    HashingError, MAX_PENDING, Password, PendingSignup, User, Verdict, email,
-};
+use crate::domain::users::{MAX_PENDING, PendingSignup, User, email};
 use crate::storage::StorageError;
 
 /// Why a password was not checked.

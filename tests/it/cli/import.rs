@@ -1,12 +1,12 @@
 //! users import: what comes in, what is refused and told, and that a second run changes nothing.
 
+use signet::domain::credentials::{Password, PasswordPolicy};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use signet::base::secret::Random;
-use signet::domain::users::password::{HashMemory, hash};
-use signet::domain::users::{Password, PasswordPolicy};
+use signet::domain::credentials::password::{HashMemory, hash};
 
 use super::assert_fails;
 use crate::support::client::{Client, PASSWORD};

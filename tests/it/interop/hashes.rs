@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
-use signet::domain::users::password::check_stored;
+use signet::domain::credentials::password::check_stored;
 
 use super::{folder, python};
 use crate::support::client::Client;

@@ -2,6 +2,7 @@
 //! `dumpdata` writes. Groups become roles. Superusers become administrators only where that is asked
 //! for: whoever was trusted with a shop need not be trusted with everybody's login.
 
+use crate::domain::roles::{ADMIN_ROLE, check_role};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use super::fields::Fields;
 use super::reading::{Job, Noticed, Sink};
 use super::report::plain;
 use super::source::{self, Reader};
-use crate::domain::users::{ADMIN_ROLE, Email, check_role};
+use crate::domain::users::Email;
 
 const GROUP: &str = "auth.group";
 /// More groups are no dump that anybody has.

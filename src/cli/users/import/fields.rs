@@ -2,6 +2,9 @@
 //! (flags, lists, times) and then held to the rules of sign-up. Invariant: no message shows a value,
 //! which in a file whose columns have slipped could be a hash.
 
+use crate::base::display_name::{MAX_DISPLAY_NAME, check_display_name};
+use crate::domain::credentials::password;
+use crate::domain::roles::check_roles;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,9 +13,7 @@ use super::dates::{self, Date};
 use super::rules::{Rules, Warning};
 use crate::base::secret::Secret;
 use crate::domain::users::import::{ImportedUser, keep_id};
-use crate::domain::users::{
-    Email, MAX_NAME, Metadata, check_metadata, check_name, check_roles, password,
-};
+use crate::domain::users::{Email, Metadata, check_metadata};
 
 type Checked<T> = Result<T, String>;
 
@@ -75,7 +76,7 @@ impl Fields {
         let email = text("email", self.email)?.ok_or("has no e-mail address")?;
         let email = Email::parse(&email).map_err(|problem| format!("email {problem}"))?;
         let name = cut(text("name", self.name)?.unwrap_or_default(), warnings);
-        let name = check_name(&name).map_err(|problem| format!("name {problem}"))?;
+        let name = check_display_name(&name).map_err(|problem| format!("name {problem}"))?;
         let metadata = object(self.metadata)?;
         let (id, metadata) = identity(self.id, metadata)?;
         let metadata = metadata.map(|members| check_metadata(members.into())).transpose();
@@ -150,7 +151,7 @@ fn hash(hash: Option<String>) -> Checked<Option<Secret<String>>> {
 /// A name with no more characters than a name may have.
 fn cut(name: String, warnings: &mut Vec<Warning>) -> String {
     let name = name.trim();
-    match name.char_indices().nth(MAX_NAME) {
+    match name.char_indices().nth(MAX_DISPLAY_NAME) {
         None => name.to_owned(),
         Some((end, _)) => {
             warnings.push(Warning::NameCut);

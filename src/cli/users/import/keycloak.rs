@@ -2,6 +2,7 @@
 //! Realm roles and the roles of clients become roles; groups, second factors and links to other
 //! systems stay behind.
 
+use crate::domain::roles::check_role;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
@@ -11,7 +12,6 @@ use super::reading::{Noticed, Sink};
 use super::records::{self, Top};
 use super::rules::Rules;
 use super::source::Reader;
-use crate::domain::users::check_role;
 
 /// Keycloak's own clients, whose roles mean nothing elsewhere.
 const OWN_CLIENTS: [&str; 7] = [

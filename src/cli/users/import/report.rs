@@ -1,5 +1,6 @@
 //! What an import says: every refused line and why, and the sum of it all. Never a hash.
 
+use crate::domain::roles::ADMIN_ROLE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -12,7 +13,6 @@ use serde::Serialize;
 use super::progress::Progress;
 use super::reading::{Entry, Noticed};
 use super::rules::Warning;
-use crate::domain::users::ADMIN_ROLE;
 use crate::services::accounts::import::Outcome;
 
 /// Longer reasons are cut: they may hold the name of an unknown member.

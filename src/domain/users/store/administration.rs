@@ -8,7 +8,7 @@ use crate::base::time::Timestamp;
 use crate::domain::users::{User, email};
 use crate::storage::{Statement, StorageError, Transaction};
 
-/// Who may sign in and has the role [`ADMIN_ROLE`](crate::domain::users::ADMIN_ROLE): the words of the index
+/// Who may sign in and has the role [`ADMIN_ROLE`](crate::domain::roles::ADMIN_ROLE): the words of the index
 /// `users_administrators`, which finds the few among many.
 macro_rules! is_active_administrator {
     () => {

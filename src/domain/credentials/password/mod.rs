@@ -21,8 +21,8 @@ use unicode_normalization::UnicodeNormalization;
 use self::pace::Watch;
 use self::stored::StoredHash;
 use super::PasswordPolicy;
-use super::email::key_of;
 use crate::base::secret::Secret;
+use crate::domain::users::email::key_of;
 
 pub use self::argon2::{HashMemory, hash, unmatchable};
 pub use self::pace::Pace;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use crate::base::secret::Secret;
-use crate::domain::users::password::{Password, Verdict};
+use crate::domain::credentials::password::{Password, Verdict};
 
 pub(super) enum Job {
     Hash {

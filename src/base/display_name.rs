@@ -1,0 +1,17 @@
+//! Names that are shown to people, of users, clients and roles.
+
+/// The most characters that a display name has.
+pub const MAX_DISPLAY_NAME: usize = 200;
+
+/// Checks a display name: trimmed, at most 200 characters, none of them control characters; an
+/// empty one is none. The error is a sentence for people.
+pub fn check_display_name(name: &str) -> Result<Option<String>, &'static str> {
+    let name = name.trim();
+    if name.chars().count() > MAX_DISPLAY_NAME {
+        return Err("must have at most 200 characters");
+    }
+    if name.chars().any(char::is_control) {
+        return Err("must not contain control characters");
+    }
+    Ok((!name.is_empty()).then(|| name.to_owned()))
+}

@@ -1,0 +1,56 @@
+//! What proves who somebody is: passwords (NIST SP 800-63B, OWASP ASVS), and the threads that hash
+//! them. Invariant: hashing runs on its own threads and nothing else ever waits behind it.
+
+pub mod hashing;
+pub mod password;
+
+pub use hashing::{Hashing, HashingError};
+pub use password::{Password, Verdict};
+
+/// How passwords are hashed (Argon2id, RFC 9106), and on how many threads.
+#[derive(Clone, Debug)]
+pub struct PasswordPolicy {
+    /// Memory of one hash in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// Hashing threads, each with its own memory.
+    pub threads: usize,
+    /// How many hashes may wait, all threads together; beyond that callers are told to come back.
+    pub queue: usize,
+}
+
+impl PasswordPolicy {
+    /// Checks the bounds of RFC 9106 and of sanity; the error is the sentence for the operator,
+    /// with the name of the setting that is wrong.
+    pub fn new(
+        memory_kib: u32,
+        iterations: u32,
+        parallelism: u32,
+        threads: usize,
+        queue: usize,
+    ) -> Result<Self, (&'static str, String)> {
+        if !(1..=16).contains(&parallelism) {
+            return Err(("parallelism", "must be from 1 to 16".into()));
+        }
+        if memory_kib < 8 * parallelism || memory_kib > 1024 * 1024 {
+            return Err(("memory_kib", "must be from 8 times parallelism to 1048576".into()));
+        }
+        if !(1..=64).contains(&iterations) {
+            return Err(("iterations", "must be from 1 to 64".into()));
+        }
+        // What a stored hash may ask for, so that one of this policy is always checked.
+        if u64::from(memory_kib) * u64::from(iterations) > 4 * 1024 * 1024 {
+            return Err(("iterations", "times memory_kib must be at most 4194304".into()));
+        }
+        if !(1..=256).contains(&threads) {
+            return Err(("threads", "must be from 1 to 256".into()));
+        }
+        if !(1..=100_000).contains(&queue) {
+            return Err(("queue", "must be from 1 to 100000".into()));
+        }
+        Ok(Self { memory_kib, iterations, parallelism, threads, queue })
+    }
+}

@@ -1,0 +1,31 @@
+//! The names of roles.
+
+/// The role that may administer Signet.
+pub const ADMIN_ROLE: &str = "admin";
+
+/// Checks a role's name: 1 to 64 characters of `a-z 0-9 _ - . :`.
+pub fn check_role(role: &str) -> Result<(), &'static str> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.:".contains(c);
+    if role.is_empty() || role.len() > 64 || !role.chars().all(allowed) {
+        return Err("a role is 1 to 64 characters of a-z, 0-9, _, -, . and :");
+    }
+    Ok(())
+}
+
+/// A user has no more roles than this: they stand in every token.
+pub const MAX_ROLES: usize = 32;
+
+/// Checks the roles of a user, each of which counts once.
+pub fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {
+    let mut checked: Vec<String> = Vec::new();
+    for role in roles {
+        check_role(role)?;
+        if !checked.contains(role) {
+            checked.push(role.clone());
+        }
+        if checked.len() > MAX_ROLES {
+            return Err("a user has at most 32 roles");
+        }
+    }
+    Ok(checked)
+}
