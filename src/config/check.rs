@@ -11,10 +11,10 @@ use url::{Host, Url};
 use super::raw::Values;
 use super::{Config, CorsOrigin, HttpConfig, Network, Problem, Profile, SessionsConfig, show};
 use crate::base::telemetry::{LogConfig, LogFormat};
+use crate::domain::credentials;
 use crate::domain::sessions;
 use crate::domain::sessions::Recovery;
 use crate::domain::tokens;
-use crate::domain::credentials;
 
 /// Checks everything; `None` when there is a problem.
 pub(super) fn check(
@@ -161,8 +161,13 @@ impl Check<'_> {
         let queue = self.number("passwords.queue", 0, usize::MAX);
         let threads = or_cores(threads?);
         let queue = if queue? == 0 { threads.saturating_mul(64) } else { queue? };
-        let policy =
-            credentials::PasswordPolicy::new(memory_kib?, iterations?, parallelism?, threads, queue);
+        let policy = credentials::PasswordPolicy::new(
+            memory_kib?,
+            iterations?,
+            parallelism?,
+            threads,
+            queue,
+        );
         self.accept_policy("passwords", policy)
     }
 

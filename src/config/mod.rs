@@ -28,10 +28,10 @@ pub use show::Setting;
 
 use crate::base::secret::Secret;
 use crate::base::telemetry::LogConfig;
+use crate::domain::credentials;
 use crate::domain::login_limits;
 use crate::domain::sessions;
 use crate::domain::tokens;
-use crate::domain::credentials;
 use crate::storage::redis::RedisConfig;
 
 /// The issuer of the development profile.

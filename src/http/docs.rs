@@ -1,5 +1,6 @@
 //! The documentation: the OpenAPI 3.1 document, and Swagger UI from inside the binary.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
@@ -11,8 +12,8 @@ use utoipa::openapi::security::{
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, oauth};
 
-use super::error::Problem;
-use super::openapi::{ErrorBody, ProblemBody, Usual};
+use super::error::{ErrorForm, Problem};
+use super::openapi::{ErrorBody, ProblemBody, complete};
 use super::{
     account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
     admin_users, discovery, email, health, introspect, my_sessions, recovery, revocations, revoke,
@@ -57,7 +58,7 @@ use crate::services::oauth::metadata::path;
         page, document,
     ),
     components(schemas(ErrorBody, ProblemBody)),
-    modifiers(&Security, &Usual)
+    modifiers(&Security)
 )]
 struct Api;
 
@@ -95,9 +96,11 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
     components.add_security_scheme("client", basic);
 }
 
-/// The OpenAPI document.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    Api::openapi()
+/// The OpenAPI document of routes whose failures have these `forms`.
+pub fn openapi(forms: &HashMap<&'static str, ErrorForm>) -> utoipa::openapi::OpenApi {
+    let mut document = Api::openapi();
+    complete(&mut document, forms);
+    document
 }
 
 /// The document and the page, made once, and Swagger UI's configuration.
@@ -109,8 +112,8 @@ pub struct Docs {
 
 impl Docs {
     /// Made once at the start; `prefix` is the path of the issuer, empty for the root.
-    pub fn new(prefix: &str) -> Self {
-        let mut document = openapi();
+    pub fn new(prefix: &str, forms: &HashMap<&'static str, ErrorForm>) -> Self {
+        let mut document = openapi(forms);
         if !prefix.is_empty() {
             document.servers = Some(vec![utoipa::openapi::Server::new(prefix)]);
             add_security(&mut document, prefix);

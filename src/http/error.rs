@@ -52,6 +52,49 @@ impl Headers {
     }
 }
 
+/// The form in which a route answers failures: a column of the route table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorForm {
+    /// RFC 6749 section 5.2.
+    OAuth,
+    /// The same with its description once more as `detail`, which `/login` promises.
+    OAuthWithDetail,
+    /// RFC 9457.
+    Problem,
+}
+
+impl ErrorForm {
+    /// 405 with the methods that are allowed.
+    pub fn method_not_allowed(self, allow: &'static str) -> HttpResponse {
+        let description = format!("the method is not allowed here; use {allow}");
+        let headers = Headers { allow: Some(allow), ..Headers::NONE };
+        self.answer(StatusCode::METHOD_NOT_ALLOWED, description, headers)
+    }
+
+    /// 404 where there is no route.
+    pub fn not_found(self) -> HttpResponse {
+        let description = match self {
+            Self::Problem => "there is nothing here",
+            Self::OAuth | Self::OAuthWithDetail => "there is no such endpoint",
+        };
+        self.answer(StatusCode::NOT_FOUND, description.into(), Headers::NONE)
+    }
+
+    /// An error of the framework, which said `description`.
+    pub fn of_framework(self, status: StatusCode, description: String) -> HttpResponse {
+        self.answer(status, description, Headers::NONE)
+    }
+
+    fn answer(self, status: StatusCode, description: String, headers: Headers) -> HttpResponse {
+        if self == Self::Problem {
+            return Problem { headers, ..Problem::new(status, description) }.error_response();
+        }
+        let error = OAuthError::new(status, "invalid_request", description);
+        let with_detail = self == Self::OAuthWithDetail;
+        OAuthError { headers, with_detail, ..error }.error_response()
+    }
+}
+
 /// An error of the OAuth endpoints.
 #[derive(Clone, Debug)]
 pub struct OAuthError {
@@ -88,24 +131,6 @@ impl OAuthError {
     /// 400 `unsupported_grant_type`, with those that are supported.
     pub fn unsupported_grant_type(description: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", description)
-    }
-
-    /// 405 with the methods that are allowed.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
-        let description = format!("the method is not allowed here; use {allow}");
-        let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", description);
-        Self { headers: Headers { allow: Some(allow), ..Headers::NONE }, ..error }
-    }
-
-    /// 404 below `/oauth2/`.
-    pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "invalid_request", "there is no such endpoint")
-    }
-
-    /// An error that the framework answered on `route`.
-    pub fn of_framework(status: StatusCode, description: String, route: &str) -> Self {
-        let error = Self::new(status, "invalid_request", description);
-        if route == "/login" { error.with_detail() } else { error }
     }
 
     /// The same with its description once more as `detail`, which `/login` promises.
@@ -217,13 +242,6 @@ impl Problem {
     /// 404.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing here")
-    }
-
-    /// 405 with the methods that are allowed.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
-        let detail = format!("the method is not allowed here; use {allow}");
-        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, detail);
-        Self { headers: Headers { allow: Some(allow), ..Headers::NONE }, ..problem }
     }
 
     /// 503 with `Retry-After`.

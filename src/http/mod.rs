@@ -12,7 +12,7 @@ mod admin_users;
 mod administrator;
 mod bearer;
 mod discovery;
-pub mod docs;
+mod docs;
 mod email;
 mod error;
 mod extract;
@@ -32,8 +32,14 @@ mod revoke;
 mod routes;
 mod server;
 mod signed_in;
+mod table;
 mod token;
 mod userinfo;
 mod verify;
 
 pub use server::serve;
+
+/// The OpenAPI document of the service.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    docs::openapi(&table::forms())
+}

@@ -16,9 +16,8 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{Error, ResponseError};
 
-use super::error::{OAuthError, Problem};
+use super::error::{ErrorForm, OAuthError, Problem};
 use super::proxies::Proxies;
-use super::routes::speaks_oauth;
 use crate::app::App;
 use crate::base::metrics::RouteMetrics;
 
@@ -97,6 +96,8 @@ pub struct Observe {
     pub metrics: RouteMetrics,
     /// What is logged.
     pub verbosity: Verbosity,
+    /// How it answers failures.
+    pub form: ErrorForm,
     /// Where ids come from.
     pub ids: std::sync::Arc<RequestIds>,
     /// Says whether the instance is draining.
@@ -145,7 +146,7 @@ where
         Box::pin(async move {
             let response = answer.await?;
             // Errors that a library answers with its own text get our clothes.
-            let mut response = match foreign_error(&response, around.route) {
+            let mut response = match foreign_error(&response, &around) {
                 Some(dressed) => response.into_response(dressed).map_into_right_body(),
                 None => response.map_into_left_body(),
             };
@@ -155,21 +156,20 @@ where
     }
 }
 
-fn foreign_error<B>(response: &ServiceResponse<B>, route: &str) -> Option<actix_web::HttpResponse> {
+fn foreign_error<B>(
+    response: &ServiceResponse<B>,
+    around: &Observe,
+) -> Option<actix_web::HttpResponse> {
     let error = response.response().error()?;
     if error.as_error::<OAuthError>().is_some() || error.as_error::<Problem>().is_some() {
         return None;
     }
     let (status, detail) = (response.status(), error.to_string());
     if status.is_server_error() {
-        tracing::error!(route, error = detail, "the framework failed");
+        tracing::error!(route = around.route, error = detail, "the framework failed");
         return Some(Problem::internal().error_response());
     }
-    Some(if speaks_oauth(route) {
-        OAuthError::of_framework(status, detail, route).error_response()
-    } else {
-        Problem::new(status, detail).error_response()
-    })
+    Some(around.form.of_framework(status, detail))
 }
 
 /// What made the request fail, where that is known.

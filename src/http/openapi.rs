@@ -1,16 +1,17 @@
 //! What is the same at many operations of the OpenAPI document, said once: the answers that come of
 //! how callers authenticate, of bodies and of stores, the forms of errors, and what is never null.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response, Schema};
-use utoipa::{Modify, ToSchema};
 
-use super::error::FieldError;
-use super::routes::speaks_oauth;
+use super::error::{ErrorForm, FieldError};
 use crate::services::oauth::metadata::path;
 
 /// A problem (RFC 9457), `application/problem+json`.
@@ -64,24 +65,22 @@ const WITHOUT_STORE: [&str; 7] = [
     "/openapi.json",
 ];
 
-/// Adds it to every operation. What an operation says of a status itself stays.
-pub struct Usual;
-
-impl Modify for Usual {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        for (path, item) in &mut openapi.paths.paths {
-            let methods =
-                [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
-            for operation in methods.into_iter().flatten() {
-                let caller = Caller::of(operation);
-                for (status, description) in usual_answers(path, operation, caller) {
-                    let answers = &mut operation.responses.responses;
-                    let usual = || Response::new(description).into();
-                    answers.entry(status.to_owned()).or_insert_with(usual);
-                }
-                complete_errors(path, operation, caller);
-                drop_nulls(operation);
+/// Adds it to every operation of `document`, whose failures have one of `forms`. What an operation says
+/// of a status itself stays.
+pub fn complete(document: &mut utoipa::openapi::OpenApi, forms: &HashMap<&'static str, ErrorForm>) {
+    for (path, item) in &mut document.paths.paths {
+        let form = forms.get(path.as_str()).copied().unwrap_or(ErrorForm::Problem);
+        let methods =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in methods.into_iter().flatten() {
+            let caller = Caller::of(operation);
+            for (status, description) in usual_answers(path, operation, caller) {
+                let answers = &mut operation.responses.responses;
+                let usual = || Response::new(description).into();
+                answers.entry(status.to_owned()).or_insert_with(usual);
             }
+            complete_errors(form, operation, caller);
+            drop_nulls(operation);
         }
     }
 }
@@ -169,11 +168,10 @@ fn usual_answers(
 }
 
 /// The bodies and headers of errors.
-fn complete_errors(path: &str, operation: &mut Operation, caller: Caller) {
-    let (media_type, schema) = if speaks_oauth(path) {
-        ("application/json", "ErrorBody")
-    } else {
-        ("application/problem+json", "ProblemBody")
+fn complete_errors(form: ErrorForm, operation: &mut Operation, caller: Caller) {
+    let (media_type, schema) = match form {
+        ErrorForm::Problem => ("application/problem+json", "ProblemBody"),
+        ErrorForm::OAuth | ErrorForm::OAuthWithDetail => ("application/json", "ErrorBody"),
     };
     for (status, answer) in &mut operation.responses.responses {
         let RefOr::T(answer) = answer else { continue };
