@@ -12,7 +12,6 @@ mod mail;
 mod output;
 mod roles;
 mod serve;
-mod user_details;
 mod users;
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 mod addresses;
 mod administration;
 mod cell;
+mod details;
 mod export;
 mod import;
 
@@ -15,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{output, user_details};
+use super::output;
 use crate::app::{App, Stores, open_attempts_alone};
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
@@ -199,15 +200,15 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         }
         Command::GrantRole { user, role } => {
             let user = find(&stores, &user).await?;
-            user_details::grant_role(&stores, &user, &role, by, now).await
+            details::grant_role(&stores, &user, &role, by, now).await
         }
         Command::RevokeRole { user, role, force } => {
             let user = find(&stores, &user).await?;
-            user_details::revoke_role(&stores, &user, &role, force, by, now).await
+            details::revoke_role(&stores, &user, &role, force, by, now).await
         }
         Command::SetMetadata { user, json } => {
             let user = find(&stores, &user).await?;
-            user_details::set_metadata(&stores, user, json, by, now).await
+            details::set_metadata(&stores, user, json, by, now).await
         }
         Command::Unlock { user } => {
             let user = find(&stores, &user).await?;

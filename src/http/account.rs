@@ -1,7 +1,6 @@
 //! Making an account and changing one's own: `/signup`, `/logout`, `/users/me`.
 
 use crate::base::display_name::check_display_name;
-use crate::domain::credentials::{Password, Verdict};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,11 +12,11 @@ use super::email::{SignupAcceptedBody, signup_accepted};
 use super::error::Problem;
 use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
+use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::App;
 use crate::base::secret::{Fingerprint, Secret};
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::audit::{Actor, By};
 use crate::domain::users::{Email, User};
 use crate::services::accounts::{NewAccount, NewSignup};
 use crate::services::oauth::CheckError;
@@ -342,21 +341,4 @@ pub async fn change_password(
         }
     }
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Whether `password` is the user's. Whoever has found an open browser may guess no more often than
-/// at the login.
-pub(super) async fn is_present_password(
-    app: &Data<App>,
-    user: &User,
-    password: Password,
-    origin: &Origin,
-    now: Timestamp,
-) -> Result<bool, Problem> {
-    let (app, login, origin) = (app.clone(), user.email.clone(), origin.clone());
-    let check = async move {
-        app.authorization_server.check_password(&login, password, &origin, now).await
-    };
-    let (found, verdict) = to_the_end(check).await?;
-    Ok(verdict != Verdict::Wrong && found.is_some_and(|found| found.id == user.id))
 }

@@ -7,10 +7,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::is_present_password;
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
+use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::App;
 use crate::base::secret::Secret;

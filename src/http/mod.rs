@@ -25,6 +25,7 @@ mod observe;
 mod openapi;
 mod paging;
 mod precondition;
+mod present_password;
 mod proxies;
 mod recovery;
 mod revocations;

@@ -8,11 +8,11 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::account::is_present_password;
 use super::email::{CLOSED, NOT_GOOD, check_mail_is_on};
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
+use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::App;
 use crate::base::secret::Secret;

@@ -9,6 +9,7 @@ mod dates;
 mod django;
 mod dump;
 mod fields;
+mod job;
 mod json;
 mod keycloak;
 mod lines;
@@ -18,6 +19,7 @@ mod reading;
 mod records;
 mod report;
 mod rules;
+mod sink;
 mod source;
 mod table;
 
@@ -40,10 +42,12 @@ use crate::services::accounts::import::{Imported, Outcome};
 use crate::storage::StorageError;
 use claims::Claims;
 pub use fields::Fields;
+use job::{Format, Job};
 use progress::Progress;
-use reading::{Entry, Format, Job, Reading};
+use reading::Reading;
 use report::Report;
 use rules::Rules;
+use sink::Entry;
 
 /// How long to wait before each further attempt where the database does not answer.
 const ATTEMPTS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
@@ -132,7 +136,7 @@ fn job(arguments: &Arguments, rules: Rules) -> Result<Job> {
     if format != Format::Django && (model.is_some() || superusers_are_admins) {
         bail!("--django-model and --superusers-are-admins are for Django dumps");
     }
-    let django = django::Options { model, superusers_are_admins };
+    let django = job::DjangoOptions { model, superusers_are_admins };
     Ok(Job { path, format, django, rules })
 }
 

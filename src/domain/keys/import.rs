@@ -1,6 +1,8 @@
 //! Keys that were made elsewhere: RSA in PKCS#1, PKCS#8 and encrypted PKCS#8 (RFC 7468), checked
 //! before they may sign. What is weak is refused, with the reason.
 
+mod pem;
+
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs8::der::SecretDocument;
 use rsa::pkcs8::pkcs5::{EncryptionScheme, pbes2::Kdf};
@@ -9,10 +11,10 @@ use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rsa::{BigUint, RsaPrivateKey, RsaPublicKey, pkcs1, pkcs8};
 
 use super::algorithm::Algorithm;
-use super::pem::{Block, find_key};
-use super::signing_key::KeyError;
+use super::key_error::KeyError;
 use super::{PublicKey, SigningKey};
 use crate::base::secret::Secret;
+use pem::{Block, find_key};
 
 /// NIST SP 800-57 asks for no less; more only slows every verifier down.
 const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;

@@ -15,8 +15,8 @@ pub mod encryption_key;
 pub mod foreign;
 pub mod import;
 pub mod jwks;
+pub mod key_error;
 mod mark;
-mod pem;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 pub mod policy;
@@ -25,10 +25,11 @@ pub mod ring;
 pub mod rotation;
 mod secrets;
 mod signer;
-pub mod signing_key;
+mod signing_key;
 pub mod store;
 pub mod tag;
-pub mod vault;
+pub mod token_config;
+mod vault;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,11 +41,13 @@ use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
 
 pub use algorithm::Algorithm;
+pub use key_error::KeyError;
 pub use policy::{Algorithms, Policy};
 pub use public_key::PublicKey;
 pub use ring::KeyRing;
-pub use signing_key::{KeyError, SigningKey};
-pub use vault::{Pkcs11Config, Vault};
+pub use signing_key::SigningKey;
+pub use token_config::Pkcs11Config;
+pub use vault::Vault;
 
 use adoption::{ADOPTED, Adoption};
 use authentic::Alarms;

@@ -20,7 +20,7 @@ use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{self, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 
-use super::vault::Pkcs11Config;
+use super::token_config::Pkcs11Config;
 use crate::base::secret::Random;
 use sessions::{Login, Sessions};
 

@@ -13,7 +13,7 @@ use rsa::signature::Verifier;
 use serde::Serialize;
 
 use super::algorithm::Algorithm;
-use super::signing_key::KeyError;
+use super::key_error::KeyError;
 
 /// SubjectPublicKeyInfo of an uncompressed point on P-256, up to the point (RFC 5480).
 const P256_SPKI: [u8; 26] = [

@@ -11,24 +11,11 @@ use aws_lc_rs::signature::{
 };
 
 use super::algorithm::Algorithm;
+use super::key_error::KeyError;
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::{Mechanism, TokenError, TokenKey};
 use super::public_key::{self, PublicKey};
 use crate::base::secret::Secret;
-
-/// Why a key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The system could not make one.
-    #[error("cannot make a key for {0}")]
-    Generate(Algorithm),
-    /// The bytes are no such key.
-    #[error("not a usable key: {0}")]
-    Malformed(&'static str),
-    /// The private and the public part do not belong together.
-    #[error("the private and the public part of the key do not match")]
-    Mismatch,
-}
 
 /// A parsed key pair in memory, ready to sign.
 pub struct SigningKey {

@@ -1,9 +1,8 @@
 //! Where private keys are kept: sealed in the database, or on a token (HSM) that they never leave.
 
-use std::path::PathBuf;
-
 use super::algorithm::Algorithm;
 use super::store::StoredKey;
+use super::token_config::Pkcs11Config;
 use super::{KeyError, KeysError, PublicKey, SigningKey, mark};
 use crate::base::secret::{SealingKeys, Secret};
 
@@ -18,17 +17,6 @@ impl StoredKey {
     pub fn is_on_token(&self) -> bool {
         self.private_key.starts_with(ON_TOKEN)
     }
-}
-
-/// How a token is reached (PKCS#11).
-#[derive(Clone, Debug)]
-pub struct Pkcs11Config {
-    /// The vendor's library.
-    pub module: PathBuf,
-    /// The label that the token was given when it was initialised.
-    pub token_label: String,
-    /// The PIN of its normal user.
-    pub pin: Secret<String>,
 }
 
 /// A key pair whose private half is ready to be stored.

@@ -13,13 +13,13 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, By};
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::algorithm::UnknownAlgorithm;
-use crate::http::account::is_present_password;
 use crate::http::administrator::{administrator, asked, shown};
 use crate::http::bearer::BearerError;
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::openapi::Span;
+use crate::http::present_password::is_present_password;
 use crate::services::key_management::{
     Custody, CustodyError, Import, ImportView, KeyView, RevocationView, Revoke, RewrapView,
     RotationView, Turn, Why,

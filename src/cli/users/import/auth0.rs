@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use super::members::{self, text, unpadded};
-use super::reading::Sink;
 use super::records::{self, Top};
 use super::rules::Rules;
+use super::sink::Sink;
 use super::source::Reader;
 
 const UNKNOWN: &str = "the password hash is of an unknown scheme";

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use super::reading::Entry;
+use super::sink::Entry;
 use crate::domain::users::Email;
 use crate::domain::users::import::ImportedUser;
 use crate::services::accounts::import::{ID_TAKEN, Met, Outcome};

@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use super::members::{self, text};
-use super::reading::Sink;
 use super::records::{self, Top};
 use super::rules::Rules;
+use super::sink::Sink;
 use super::source::Reader;
 use super::table;
 

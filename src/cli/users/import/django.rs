@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 
 use super::dump::{self, Record};
 use super::fields::Fields;
-use super::reading::{Job, Noticed, Sink};
+use super::job::{DjangoOptions, Job};
 use super::report::plain;
+use super::sink::{Noticed, Sink};
 use super::source::{self, Reader};
 use crate::domain::users::Email;
 
@@ -20,16 +21,7 @@ const GROUP: &str = "auth.group";
 /// More groups are no dump that anybody has.
 const MOST_GROUPS: usize = 100_000;
 
-/// How a dump is taken.
-#[derive(Clone)]
-pub struct Options {
-    /// The user model; `None` for `auth.user`.
-    pub model: Option<String>,
-    /// Whether superusers get the role that administers Signet.
-    pub superusers_are_admins: bool,
-}
-
-impl Options {
+impl DjangoOptions {
     fn is_user(&self, model: &str) -> bool {
         match &self.model {
             Some(wanted) => model.eq_ignore_ascii_case(wanted),

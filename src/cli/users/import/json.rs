@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::reading::Sink;
 use super::records::{self, Top};
 use super::rules::Rules;
+use super::sink::Sink;
 use super::source::Reader;
 
 /// Reads all users.

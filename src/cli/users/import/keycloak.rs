@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use super::members::{self, Read, text, unpadded};
-use super::reading::{Noticed, Sink};
 use super::records::{self, Top};
 use super::rules::Rules;
+use super::sink::{Noticed, Sink};
 use super::source::Reader;
 
 /// Keycloak's own clients, whose roles mean nothing elsewhere.

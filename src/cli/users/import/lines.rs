@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::reading::Sink;
 use super::rules::Rules;
+use super::sink::Sink;
 use super::source::Reader;
 use super::{json, records};
 

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::progress::Progress;
-use super::reading::{Entry, Noticed};
 use super::rules::Warning;
+use super::sink::{Entry, Noticed};
 use crate::services::accounts::import::Outcome;
 
 /// Longer reasons are cut: they may hold the name of an unknown member.

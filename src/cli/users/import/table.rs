@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::super::cell;
 use super::fields::Fields;
-use super::reading::Sink;
 use super::rules::Rules;
+use super::sink::Sink;
 use super::source::{Allowance, Reader};
 use crate::domain::users::Email;
 

@@ -9,6 +9,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// The answer to what does not read as its scheme says.
 pub const MALFORMED: &str = "is malformed";
+/// The answer to what belongs to no scheme.
+pub const UNKNOWN: &str = "is of an unknown scheme";
 
 /// An empty salt is a conversion gone wrong; the longest is what passlib takes.
 const SALT_BYTES: RangeInclusive<usize> = 1..=1024;

@@ -5,7 +5,6 @@ mod argon2;
 mod bcrypt;
 mod encoding;
 mod firebase;
-mod flask_security;
 mod pace;
 mod pbkdf2;
 mod phpass;

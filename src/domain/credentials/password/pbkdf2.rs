@@ -116,7 +116,7 @@ impl Hash {
             "sha1" => Digest::Sha1,
             "sha256" => Digest::Sha256,
             "sha512" => Digest::Sha512,
-            _ => return Err(super::stored::UNKNOWN),
+            _ => return Err(encoding::UNKNOWN),
         };
         Self::new(digest, rounds, salt.into(), encoding::hex(expected)?)
     }

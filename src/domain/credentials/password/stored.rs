@@ -1,15 +1,13 @@
 //! What is stored of a password: a string of one of the known schemes, told apart by its start.
 
+mod flask_security;
+
 use super::argon2::HashMemory;
-use super::encoding::MALFORMED;
+use super::encoding::{MALFORMED, UNKNOWN};
 use super::pbkdf2::Digest;
 use super::{
-    PasswordPolicy, argon2, bcrypt, firebase, flask_security, pbkdf2, phpass, scrypt, sha_crypt,
-    yescrypt,
+    PasswordPolicy, argon2, bcrypt, firebase, pbkdf2, phpass, scrypt, sha_crypt, yescrypt,
 };
-
-/// The answer to what belongs to no scheme.
-pub const UNKNOWN: &str = "is of an unknown scheme";
 
 /// The longest that is read; the longest salt and hash of any scheme leave room.
 const LONGEST: usize = 2048;

@@ -6,7 +6,7 @@ mod systems;
 
 use proptest::prelude::*;
 
-use super::stored::UNKNOWN;
+use super::encoding::UNKNOWN;
 use super::*;
 use crate::base::secret::Random;
 

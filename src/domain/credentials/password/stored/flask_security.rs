@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-use super::argon2::HashMemory;
-use super::encoding::{MALFORMED, base64, salt};
-use super::stored::StoredHash;
+use super::super::argon2::HashMemory;
+use super::super::encoding::{MALFORMED, base64, salt};
+use super::StoredHash;
 
 /// A stored hash with the key before it.
 pub struct Hash {

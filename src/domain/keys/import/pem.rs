@@ -1,7 +1,7 @@
 //! The one key of a PEM file (RFC 7468): text around it, certificates and parameters are passed over,
 //! as `openssl pkcs12` writes them; which of several keys is meant is not guessed.
 
-use super::import::ImportError;
+use super::ImportError;
 
 /// Longer text is no key.
 const MAX_LENGTH: usize = 32 * 1024;

@@ -5,9 +5,9 @@ use std::io::Read;
 
 use anyhow::{Context, Result, bail};
 
-use super::output;
-use super::roles::told;
-use super::users::UserRow;
+use super::super::output;
+use super::super::roles::told;
+use super::UserRow;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::By;

@@ -1,0 +1,17 @@
+//! Why a key cannot be used.
+
+use super::algorithm::Algorithm;
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The system could not make one.
+    #[error("cannot make a key for {0}")]
+    Generate(Algorithm),
+    /// The bytes are no such key.
+    #[error("not a usable key: {0}")]
+    Malformed(&'static str),
+    /// The private and the public part do not belong together.
+    #[error("the private and the public part of the key do not match")]
+    Mismatch,
+}
