@@ -9,20 +9,17 @@ use serde::Serialize;
 
 use super::output;
 use crate::app;
-use crate::base::secret::{SealingKeys, Secret};
+use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
 use crate::config::Config;
 use crate::domain::audit::{Actor, By, Origin};
-use crate::domain::keys::authentic::examine_all;
+use crate::domain::keys::Algorithm;
 use crate::domain::keys::import;
 use crate::domain::keys::jwks::Jwk;
-use crate::domain::keys::store::{KeyStore, Rows, StoredKey};
-use crate::domain::keys::{Algorithm, Keys, tag};
 use crate::services::key_management::view::KeptIn;
 use crate::services::key_management::{
-    self, Import, ImportView, KeyView, Revoke, RewrapView, RotationView, Turn, Why,
+    Import, ImportView, KeyView, Revoke, RewrapView, RotationView, StoredKeys, Turn, Why,
 };
-use crate::storage::Db;
 
 /// Longer files are no keys.
 const LONGEST_FILE: u64 = 64 * 1024;
@@ -248,21 +245,10 @@ fn show(json: bool, value: &impl Serialize, text: &str) -> Result<()> {
 }
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
-    let db = app::open_database(config).await?;
-    let checker = checker(config, &db).await?;
-    let is_authentic =
-        |key: &StoredKey| checker.as_ref().is_none_or(|sealing| tag::check(sealing, key).is_ok());
-    let rows = KeyStore::new(db.clone()).load_all(is_authentic).await;
-    let rows = rows.context("the keys cannot be read")?;
-    let stored = match &checker {
-        Some(sealing) => {
-            let (keys, refused) = examine_all(sealing, rows, now);
-            refused.iter().for_each(|row| eprintln!("signet: {row}"));
-            keys
-        }
-        None => rows.keys,
-    };
-    let views = key_management::view::of_all(stored, &config.keys.policy, now);
+    let keys = stored(config).await?;
+    let read = keys.list(&config.keys.policy, now).await;
+    let (views, refused) = read.context("the keys cannot be read")?;
+    refused.iter().for_each(|row| eprintln!("signet: {row}"));
     if json {
         return output::json(&views);
     }
@@ -297,37 +283,22 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
 }
 
 async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {
-    let db = app::open_database(config).await?;
-    let stored = KeyStore::new(db.clone()).find(kid).await.context("the keys cannot be read")?;
-    if let (Some(stored), Some(sealing)) = (&stored, checker(config, &db).await?) {
-        let rows = Rows { keys: vec![stored.clone()], ..Rows::default() };
-        let (_, refused) = examine_all(&sealing, rows, Clock::system().now());
-        if let Some(refused) = refused.first() {
-            bail!("{refused}")
-        }
-    }
-    let Some(public) = stored.map(|stored| stored.public()).transpose()? else {
-        bail!("there is no key {}", kid.escape_debug())
-    };
+    let public = stored(config).await?.find_public(kid, Clock::system().now()).await?;
+    let Some(public) = public else { bail!("there is no key {}", kid.escape_debug()) };
     match pem {
         true => output::print(public.to_pem().trim_end()),
         false => output::json(&Jwk::from(&public)),
     }
 }
 
-/// What tells rows that are keys from others, where it is at hand and tags are there to be checked.
-async fn checker(config: &Config, db: &Db) -> Result<Option<SealingKeys>> {
-    let unreadable = "the keys cannot be read";
-    if Keys::await_adoption(db).await.context(unreadable)? {
-        return Ok(None);
+/// The keys as they are stored, checked where a key-encryption key is at hand.
+async fn stored(config: &Config) -> Result<StoredKeys> {
+    let db = app::open_database(config).await?;
+    let sealing = app::find_sealing_keys(config).ok().flatten();
+    if sealing.is_none() {
+        eprintln!("signet: the keys are not checked: there is no key-encryption key at hand");
     }
-    match app::find_sealing_keys(config) {
-        Ok(Some(sealing)) => Ok(Some(sealing)),
-        _ => {
-            eprintln!("signet: the keys are not checked: there is no key-encryption key at hand");
-            Ok(None)
-        }
-    }
+    StoredKeys::of(&db, sealing).await.context("the keys cannot be read")
 }
 
 fn read_file(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>> {

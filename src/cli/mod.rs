@@ -9,6 +9,7 @@ mod database;
 mod doctor;
 mod keys;
 mod mail;
+mod openapi;
 mod output;
 mod roles;
 mod serve;
@@ -103,7 +104,7 @@ fn forbid_dumps() {
 fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { profile, config: file, command } = arguments;
     if let Some(Command::Openapi) = command {
-        return output::print(&crate::http::openapi().to_pretty_json()?);
+        return openapi::run();
     }
     let config = Config::load(profile.as_deref(), file.as_deref(), crate::config::environment())?;
     // Redis and PostgreSQL over TLS take whatever provider the process has installed; an error

@@ -17,8 +17,8 @@ use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use super::precondition;
 use crate::app::App;
-use crate::domain::users::store::Filter;
 use crate::domain::users::{Metadata, User};
+use crate::services::accounts::Filter;
 
 /// A user, as an administrator sees it.
 #[derive(Serialize, ToSchema)]
@@ -72,7 +72,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
         query.reject("role", problem);
     }
     query.finish()?;
-    let found = app.authorization_server.users.page(&filter, &after, limit).await?;
+    let found = app.accounts.page(&filter, &after, limit).await?;
     let items: Vec<ManagedUserBody> = found.users.into_iter().map(Into::into).collect();
     let page = Page::up_to(items, Kind::Users, found.next);
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))

@@ -15,7 +15,8 @@ use super::import::Fields;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::By;
-use crate::domain::users::{Metadata, User, UserStore};
+use crate::domain::users::{Metadata, User};
+use crate::services::accounts::Accounts;
 
 /// How many users one page of the store has.
 const PAGE: i64 = 500;
@@ -58,9 +59,9 @@ pub async fn run(arguments: Arguments, stores: &Stores, by: By<'_>, now: Timesta
     let hashes = if with_hashes { "with password hashes" } else { "without password hashes" };
     stores.accounts.record_export(hashes.into(), by, now).await;
     match file {
-        None => write_all(io::stdout().lock(), format, with_hashes, &stores.users).await,
+        None => write_all(io::stdout().lock(), format, with_hashes, &stores.accounts).await,
         Some(file) => {
-            write_all(&file.file, format, with_hashes, &stores.users).await?;
+            write_all(&file.file, format, with_hashes, &stores.accounts).await?;
             file.finish()
         }
     }
@@ -70,12 +71,12 @@ async fn write_all(
     output: impl Write,
     format: Format,
     with_hashes: bool,
-    users: &UserStore,
+    accounts: &Accounts,
 ) -> Result<()> {
     let mut writer = Writer::new(output, format, with_hashes)?;
     let mut after = String::new();
     loop {
-        let page = users.list(&after, PAGE).await.context("the users cannot be read")?;
+        let page = accounts.list(&after, PAGE).await.context("the users cannot be read")?;
         let Some(last) = page.last() else { break };
         after = last.email_key.clone();
         for user in &page {

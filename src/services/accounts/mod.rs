@@ -25,6 +25,7 @@ use crate::domain::sessions::Sessions;
 use crate::domain::users::{Email, Metadata, User, UserStore};
 use crate::storage::{Db, StorageError};
 
+pub use crate::domain::users::store::{Filter, Page};
 pub use limits::AccountLimits;
 pub use proofs::{Provable, Voucher};
 pub use recovery::Resettable;
@@ -118,6 +119,21 @@ impl Accounts {
     ) -> Result<bool, StorageError> {
         let change = self.users.change_password(user, hash, now);
         self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await
+    }
+
+    /// A page of the users that `filter` lets through, those after the address key `after` first.
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page, StorageError> {
+        self.users.page(filter, after, limit).await
+    }
+
+    /// Up to `limit` users whose address key comes after `after`, in order.
+    pub async fn list(&self, after: &str, limit: i64) -> Result<Vec<User>, StorageError> {
+        self.users.list(after, limit).await
     }
 
     /// Changes the display name. `false` when there is no such user.

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod import;
+mod reading;
 mod revocation;
 mod revocations;
 pub mod view;
@@ -27,6 +28,7 @@ use crate::domain::tokens::LEEWAY;
 use crate::storage::{Db, StorageError};
 
 pub use import::{Brought, Import};
+pub use reading::{ReadError, StoredKeys};
 pub use revocation::{RevocationView, Revoke};
 pub use view::{ImportView, KeyView, RewrapView, RotationView};
 

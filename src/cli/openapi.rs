@@ -1,0 +1,10 @@
+//! `signet openapi`: the document of the HTTP interface.
+
+use anyhow::Result;
+
+use super::output;
+
+/// Prints it.
+pub fn run() -> Result<()> {
+    output::print(&crate::http::openapi().to_pretty_json()?)
+}
