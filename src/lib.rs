@@ -26,6 +26,7 @@
 //!   - [`services::notifications`]: which mail goes to whom.
 //! - [`config`]: layers of settings in, one checked configuration out.
 //! - [`app`]: puts everything together; the only place that picks engines.
+//! - [`jobs`]: the background loops of the service.
 //! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
 //!
 //! # Who depends on whom
@@ -56,5 +57,6 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod jobs;
 pub mod services;
 pub mod storage;

@@ -1,9 +1,5 @@
 //! `signet serve`: compose, say where to look, serve, and do the housekeeping meanwhile.
 
-mod mail;
-mod revocations;
-
-use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,24 +15,13 @@ use crate::base::secret::Secret;
 use crate::base::telemetry;
 use crate::base::time::Clock;
 use crate::config::{Config, Profile};
-use crate::domain::audit::Kind;
 use crate::http;
-use crate::storage::StorageError;
+use crate::jobs::Jobs;
 
-/// How often an instance looks for what others did to the keys.
-const KEYS_EVERY: Duration = Duration::from_secs(2);
-/// How long that may take; making a key included.
-const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the hash of a caller who is gone may hold up the end.
 const HASHING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that wait to be accepted, as actix-web asks for.
 const BACKLOG: u32 = 1024;
-const NOT_FOLLOWED: &str = "the signing keys could not be followed";
-/// How often SQLite's write-ahead log is folded into its file.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// How often expired sessions and attempts are removed from the SQL store, and how many at once.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
-const PURGE_BATCH: u32 = 1000;
 
 /// Runs the service until it is told to stop.
 pub fn run(config: Config) -> Result<()> {
@@ -77,21 +62,9 @@ async fn serve(config: Config) -> Result<()> {
     };
     announce(&app, &listener, administrator)?;
 
-    let housekeeping = [
-        tokio::spawn(follow_keys(app.clone())),
-        tokio::spawn(hear_notices(app.clone())),
-        tokio::spawn(revocations::follow(app.clone())),
-        tokio::spawn(revocations::beat(app.clone())),
-        tokio::spawn(revocations::restore(app.clone())),
-        tokio::spawn(purge(app.clone())),
-        tokio::spawn(checkpoint(app.clone())),
-    ];
-    let mail = mail::Loops::start(&app);
+    let jobs = Jobs::start(&app);
     http::serve(app.clone(), listener).await.context("the server failed")?;
-    mail.finish(app.config.http.shutdown_timeout).await;
-    for task in housekeeping {
-        task.abort();
-    }
+    jobs.finish(app.config.http.shutdown_timeout).await;
     hangups.abort();
     // Their memory holds what is left of hashes, and is wiped as they end.
     if !app.authorization_server.hashing.stop(HASHING_TIMEOUT) {
@@ -143,92 +116,4 @@ fn announce(
         eprintln!("  password        {}   (shown this once)", password.expose());
     }
     Ok(())
-}
-
-/// Takes over what others did to the keys, and does what is due. At once when another instance
-/// says that something has changed, and every now and then in any case.
-async fn follow_keys(app: Arc<App>) {
-    let mut interval = every(KEYS_EVERY);
-    let mut told = HashSet::new();
-    loop {
-        tokio::select! {
-            _ = interval.tick() => {}
-            () = app.keys_changed() => {}
-        }
-        // A token (HSM) may hang, and what others did must be followed all the same.
-        let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut told)).await;
-        match followed {
-            Ok(Ok(())) => {}
-            // The present ring goes on serving.
-            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "{NOT_FOLLOWED}"),
-            Err(_) => tracing::warn!("{NOT_FOLLOWED}"),
-        }
-    }
-}
-
-async fn follow_once(app: &App, told: &mut HashSet<(String, Kind)>) -> Result<()> {
-    let now = app.clock.now();
-    app.keys.reload(now).await?;
-    let maintained = app.custody.maintain(now).await;
-    if maintained.as_ref().is_ok_and(|made| *made > 0) {
-        app.tell_keys_changed().await;
-    }
-    // What is wrong with a key is recorded whether or not the next one can be made.
-    app.custody.tell_steps(told, now).await?;
-    Ok(maintained.map(drop)?)
-}
-
-/// Ticks that are missed are not made up for: the work is done as often as it can be.
-fn every(period: Duration) -> tokio::time::Interval {
-    let mut interval = tokio::time::interval(period);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    interval
-}
-
-async fn hear_notices(app: Arc<App>) {
-    app.listen().await;
-}
-
-async fn checkpoint(app: Arc<App>) {
-    let mut interval = every(CHECKPOINT_EVERY);
-    loop {
-        interval.tick().await;
-        if let Err(error) = app.db.checkpoint().await {
-            tracing::warn!(%error, "the write-ahead log was not folded into the database file");
-        }
-    }
-}
-
-async fn purge(app: Arc<App>) {
-    let mut interval = tokio::time::interval(PURGE_EVERY);
-    loop {
-        interval.tick().await;
-        let server = &app.authorization_server;
-        let sessions = || server.sessions.purge(app.clock.now(), PURGE_BATCH);
-        purge_all("sessions", sessions).await;
-        let attempts = || server.attempts.purge(app.clock.now(), PURGE_BATCH);
-        purge_all("login attempts", attempts).await;
-        let audit = || server.audit.purge(&app.config.audit, app.clock.now(), PURGE_BATCH);
-        purge_all("audit events", audit).await;
-        let revocations = || app.revocations.purge(app.clock.now(), PURGE_BATCH);
-        purge_all("revocations", revocations).await;
-        app.revocations.forget(&app.signer, app.clock.now());
-    }
-}
-
-/// Removes batch after batch of what has expired.
-async fn purge_all<F: Future<Output = Result<u64, StorageError>>>(
-    what: &str,
-    remove: impl Fn() -> F,
-) {
-    loop {
-        match remove().await {
-            Ok(removed) if removed >= u64::from(PURGE_BATCH) => tokio::task::yield_now().await,
-            Ok(_) => break,
-            Err(error) => {
-                tracing::warn!(%error, "expired {what} were not removed");
-                break;
-            }
-        }
-    }
 }

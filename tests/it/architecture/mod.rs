@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("services", &["storage", "domain"]),
     ("config", &["storage", "domain"]),
     ("app", &["storage", "domain", "services", "config"]),
+    ("jobs", &["storage", "domain", "services", "config", "app"]),
     ("http", &["storage", "domain", "services", "config", "app"]),
     ("cli", &["storage", "domain", "services", "config", "app"]),
 ];
@@ -79,7 +80,7 @@ fn may_import(module: &str, imported: &str) -> bool {
         .find(|(known, _)| *known == layer)
         .unwrap_or_else(|| panic!("the layer {layer} has no row in the table"));
     let is_above_http = ABOVE_HTTP.iter().any(|command| module.starts_with(command));
-    below.contains(&other_layer) || (is_above_http && other_layer == "http")
+    below.contains(&other_layer) || (is_above_http && ["http", "jobs"].contains(&other_layer))
 }
 
 fn imports_against_the_layers(tree: &Tree) -> Vec<String> {

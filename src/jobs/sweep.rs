@@ -1,0 +1,46 @@
+//! Removing what has expired from the SQL store, in batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::storage::StorageError;
+
+/// How often that is done, and how many rows are removed in one step.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const BATCH: u32 = 1000;
+
+/// Removes expired sessions, login attempts, audit events and revocations, again and again.
+pub async fn sweep(app: Arc<App>) {
+    let mut interval = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        interval.tick().await;
+        let server = &app.authorization_server;
+        let sessions = || server.sessions.purge(app.clock.now(), BATCH);
+        purge_all("sessions", sessions).await;
+        let attempts = || server.attempts.purge(app.clock.now(), BATCH);
+        purge_all("login attempts", attempts).await;
+        let audit = || server.audit.purge(&app.config.audit, app.clock.now(), BATCH);
+        purge_all("audit events", audit).await;
+        let revocations = || app.revocations.purge(app.clock.now(), BATCH);
+        purge_all("revocations", revocations).await;
+        app.revocations.forget(&app.signer, app.clock.now());
+    }
+}
+
+/// Removes batch after batch of what has expired.
+async fn purge_all<F: Future<Output = Result<u64, StorageError>>>(
+    what: &str,
+    remove: impl Fn() -> F,
+) {
+    loop {
+        match remove().await {
+            Ok(removed) if removed >= u64::from(BATCH) => tokio::task::yield_now().await,
+            Ok(_) => break,
+            Err(error) => {
+                tracing::warn!(%error, "expired {what} were not removed");
+                break;
+            }
+        }
+    }
+}
