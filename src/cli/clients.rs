@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{by, output};
+use super::output;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::config::Config;
+use crate::domain::audit::Initiator;
 use crate::domain::clients::{Client, ClientType, Registration};
 use crate::services::client_management::{cut_off, taken_over};
 
@@ -155,7 +156,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
 }
 
 async fn add(stores: &Stores, client: Client, json: bool, now: Timestamp) -> Result<()> {
-    let registered = stores.registrar.register(client, by(), now).await;
+    let registered = stores.registrar.register(client, &Initiator::command_line(), now).await;
     let (client, secret) = registered.context("the client cannot be added")?;
     let secret = secret.map(|secret| secret.expose().clone());
     if json {
@@ -207,7 +208,8 @@ async fn rotate_secret(
     now: Timestamp,
 ) -> Result<()> {
     let client = find(stores, client_id).await?;
-    let rotated = stores.registrar.rotate_secret(&client, overlap, by(), now).await;
+    let rotated =
+        stores.registrar.rotate_secret(&client, overlap, &Initiator::command_line(), now).await;
     let (client, secret) = rotated.context("the secret cannot be rotated")?;
     let secret = Some(secret.expose().clone());
     if json {
@@ -225,7 +227,11 @@ async fn rotate_secret(
 
 async fn remove(stores: &Stores, client_id: &str, now: Timestamp) -> Result<()> {
     let client = find(stores, client_id).await?;
-    stores.registrar.remove(&client, by(), now).await.context("the client cannot be removed")?;
+    stores
+        .registrar
+        .remove(&client, &Initiator::command_line(), now)
+        .await
+        .context("the client cannot be removed")?;
     cut_off().await;
     output::print(&format!("removed {client_id}"))
 }

@@ -12,7 +12,7 @@ use crate::app;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
 use crate::config::Config;
-use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::audit::Initiator;
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::import;
 use crate::domain::keys::jwks::Jwk;
@@ -168,8 +168,7 @@ async fn change(command: Command, config: &Config) -> Result<()> {
         let checked = custody.keys.check_all_open(clock.now()).await;
         checked.context("the signing keys cannot be used")?;
     }
-    let origin = Origin::default();
-    let by = By { actor: Actor::CommandLine, origin: &origin };
+    let by = &Initiator::command_line();
     match command {
         Command::Rotate { turn, algorithm, json } => {
             let done = custody.rotate(algorithm, &turn.turn(), by, clock.now()).await?;

@@ -17,7 +17,6 @@ mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -26,7 +25,6 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use crate::app::Stores;
 use crate::base::time::{Clock, Timestamp};
 use crate::config::Config;
-use crate::domain::audit::{Actor, By, Origin};
 
 /// A token-issuing identity service.
 #[derive(Parser)]
@@ -137,12 +135,6 @@ fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
 async fn open(config: &Config) -> Result<(Timestamp, Stores)> {
     let now = Clock::system().now();
     Ok((now, Stores::open(config, now).await?))
-}
-
-/// Who acts here: whoever runs the command.
-fn by() -> By<'static> {
-    static ORIGIN: LazyLock<Origin> = LazyLock::new(Origin::default);
-    By { actor: Actor::CommandLine, origin: &ORIGIN }
 }
 
 /// `signet … | head` is no failure.

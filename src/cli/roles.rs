@@ -8,7 +8,7 @@ use super::output;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::audit::Initiator;
 use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, What};
 use crate::domain::tokens::Scope;
 use crate::services::accounts::RolesError;
@@ -126,8 +126,7 @@ fn put(scopes: Option<&str>, description: Option<Option<String>>) -> Result<What
 }
 
 async fn make(stores: &Stores, change: Change, now: Timestamp) -> Result<Decision> {
-    let origin = Origin::default();
-    let by = By { actor: Actor::CommandLine, origin: &origin };
+    let by = &Initiator::command_line();
     stores.roles.change(change, by, now).await.map_err(told)
 }
 

@@ -21,7 +21,7 @@ use crate::app::{App, Stores, open_attempts_alone};
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::domain::audit::{Actor, By, Origin};
+use crate::domain::audit::Initiator;
 use crate::domain::credentials::password::{self, HashMemory};
 use crate::domain::users::{Email, Metadata, User, email};
 use crate::services::accounts::NewAccount;
@@ -161,8 +161,7 @@ impl From<User> for UserRow {
 /// Runs the command.
 pub async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
-    let origin = Origin::default();
-    let by = By { actor: Actor::CommandLine, origin: &origin };
+    let by = &Initiator::command_line();
     match command {
         Command::Add { email, password_stdin, name, roles, email_verified, json } => {
             let email =
@@ -326,7 +325,6 @@ pub async fn bootstrap_administrator(
     }
     let text = server.random.token();
     let email = Email::parse("admin@example.com").map_err(anyhow::Error::msg)?;
-    let origin = Origin::default();
     let new = NewAccount {
         name: Some("Administrator".into()),
         password_hash: hash(&app.config, &server.random, &Password::new(text.expose())),
@@ -335,8 +333,7 @@ pub async fn bootstrap_administrator(
         email_verified: true,
         email,
     };
-    let by = By { actor: Actor::System, origin: &origin };
-    match app.accounts.create(new, by, now).await {
+    match app.accounts.create(new, &Initiator::system(), now).await {
         Ok(user) => Ok(Some((user.email, text))),
         // Another instance made it a moment ago, and has shown its password.
         Err(StorageError::Conflict) => Ok(None),

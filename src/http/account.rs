@@ -16,7 +16,7 @@ use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::App;
 use crate::base::secret::{Fingerprint, Secret};
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, User};
 use crate::services::accounts::{NewAccount, NewSignup};
 use crate::services::oauth::CheckError;
@@ -192,7 +192,7 @@ pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
     let origin = extract::origin(&request, &app);
     let end = async move {
         if let (Some(sid), Ok(user)) = (claims.sid, claims.sub.parse()) {
-            let by = By { actor: Actor::User(user), origin: &origin };
+            let by = &Initiator::user(user, origin);
             app.accounts.end_session(user, sid, by, now).await?;
         } else {
             app.authorization_server.end_token(&claims, now).await?;
@@ -268,7 +268,7 @@ pub async fn change_me(
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let change = async move {
-            let by = By { actor: Actor::User(user.id), origin: &origin };
+            let by = &Initiator::user(user.id, origin);
             app.accounts.set_name(user.id, name.as_deref(), by, now).await
         };
         to_the_end(change).await?;
@@ -332,7 +332,7 @@ pub async fn change_password(
         app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
         let hash = app.authorization_server.hashing.hash(new).await?;
         let change = async move {
-            let by = By { actor: Actor::User(user.id), origin: &origin };
+            let by = &Initiator::user(user.id, origin);
             app.accounts.change_password(&user, &hash, by, now).await
         };
         // Changed meanwhile by somebody else: this session is over, and so is what it asked for.

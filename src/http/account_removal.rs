@@ -12,7 +12,7 @@ use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::App;
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::Initiator;
 
 /// The removal of one's own account.
 #[derive(ToSchema)]
@@ -55,7 +55,7 @@ pub async fn remove(
     }
     fields.finish()?;
     let remove = async move {
-        let by = By { actor: Actor::User(user.id), origin: &origin };
+        let by = &Initiator::user(user.id, origin);
         app.accounts.leave(&user, by, now).await
     };
     to_the_end(remove).await?;

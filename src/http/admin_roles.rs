@@ -16,7 +16,7 @@ use super::finish::to_the_end;
 use super::precondition;
 use crate::app::App;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::{Actor, Initiator};
 use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
 use crate::domain::tokens::Scope;
 use crate::services::accounts::RolesError;
@@ -265,7 +265,7 @@ async fn make(
 ) -> Result<Decision, RolesError> {
     let (app, origin) = (app.clone(), extract::origin(request, app));
     to_the_end(async move {
-        let by = By { actor, origin: &origin };
+        let by = &Initiator { actor, origin };
         app.roles.change(change, by, now).await
     })
     .await

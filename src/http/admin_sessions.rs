@@ -16,7 +16,7 @@ use super::my_sessions::SessionBody;
 use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::{Actor, Initiator};
 use crate::domain::sessions::Session;
 
 /// A session, with whose it is.
@@ -162,7 +162,7 @@ pub async fn end_all_of_user(
     let actor = administrator(&app, &request, now).await?;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found())?;
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work = async move { accounts.end_sessions(id, By { actor, origin: &origin }, now).await };
+    let work = async move { accounts.end_sessions(id, &Initiator { actor, origin }, now).await };
     ended(to_the_end(work).await?)
 }
 
@@ -206,7 +206,7 @@ async fn end_one(
     };
     let (accounts, origin) = (app.accounts.clone(), extract::origin(request, app));
     let work =
-        async move { accounts.end_session(user_id, sid, By { actor, origin: &origin }, now).await };
+        async move { accounts.end_session(user_id, sid, &Initiator { actor, origin }, now).await };
     ended(to_the_end(work).await?)
 }
 

@@ -11,7 +11,7 @@ use super::extract::{self, BodyError, Fields};
 use super::signed_in::{self, NotSignedIn};
 use crate::app::App;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Kind};
+use crate::domain::audit::{Actor, Event, Initiator, Kind};
 use crate::domain::clients::GrantType;
 use crate::domain::sessions::Live;
 use crate::domain::tokens::{Claims, Scope, scope};
@@ -86,17 +86,12 @@ async fn record_refusal(app: &App, request: &HttpRequest, claims: &Claims, now: 
         Ok(user) if !is_client => Actor::User(user),
         _ => Actor::Client(claims.sub.clone()),
     };
-    let origin = extract::origin(request, app);
+    let by = Initiator { actor, origin: extract::origin(request, app) };
     // The pattern and not the path, in which anything may stand.
     let route = request.match_pattern().unwrap_or_default();
-    let event = Event {
-        kind: Kind::AdminRefused,
-        actor,
-        subject: None,
-        client_id: Some(&claims.client_id),
-        detail: Some(format!("{} {route}", request.method())),
-        origin: &origin,
-    };
+    let event = Event::new(Kind::AdminRefused, &by)
+        .client(&claims.client_id)
+        .detail(format!("{} {route}", request.method()));
     app.authorization_server.audit.record(event, now).await;
 }
 

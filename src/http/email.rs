@@ -14,7 +14,7 @@ use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::App;
 use crate::base::secret::Secret;
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::Initiator;
 use crate::domain::login_limits::Limited;
 use crate::domain::mail;
 use crate::domain::users::Email;
@@ -172,7 +172,7 @@ pub async fn ask_change(
     if let Some(email) = email {
         app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
         let ask = async move {
-            let by = By { actor: Actor::User(user.id), origin: &origin };
+            let by = &Initiator::user(user.id, origin);
             app.accounts.ask_email_change(&user, &email, by, now).await
         };
         if !to_the_end(ask).await? {

@@ -11,7 +11,7 @@ use super::extract::Query;
 use super::finish::to_the_end;
 use super::{extract, signed_in};
 use crate::app::App;
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::Initiator;
 use crate::domain::sessions::{Policy, Session};
 
 /// One session.
@@ -93,7 +93,7 @@ pub async fn end_one(
     let sid: Uuid = sid.parse().map_err(|_| Problem::not_found())?;
     let origin = extract::origin(&request, &app);
     let end = async move {
-        let by = By { actor: Actor::User(user.id), origin: &origin };
+        let by = &Initiator::user(user.id, origin);
         app.accounts.end_session(user.id, sid, by, now).await
     };
     if to_the_end(end).await? {
@@ -126,7 +126,7 @@ pub async fn end_all(app: Data<App>, request: HttpRequest) -> Result<HttpRespons
     let kept = claims.sid.filter(|_| except_current);
     let origin = extract::origin(&request, &app);
     let end = async move {
-        let by = By { actor: Actor::User(user.id), origin: &origin };
+        let by = &Initiator::user(user.id, origin);
         match kept {
             Some(sid) => app.accounts.end_other_sessions(user.id, sid, by, now).await.map(drop),
             None => app.accounts.end_sessions(user.id, by, now).await.map(drop),

@@ -8,7 +8,8 @@ use clap::Subcommand;
 use super::find;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
-use crate::cli::{by, output};
+use crate::cli::output;
+use crate::domain::audit::Initiator;
 use crate::domain::clients::Client;
 use crate::domain::clients::change::ClientChange;
 use crate::services::client_management::{ClientView, cut_off, taken_over};
@@ -128,7 +129,7 @@ async fn change_to(
             bail!("{}", told.collect::<Vec<_>>().join("; "));
         }
     };
-    let changed = stores.registrar.change(&client, next, by(), now).await;
+    let changed = stores.registrar.change(&client, next, &Initiator::command_line(), now).await;
     let client = changed.context("the client cannot be changed")?;
     if client.disabled_at.is_some() {
         cut_off().await

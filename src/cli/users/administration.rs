@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::{UserRow, find};
 use crate::app::Stores;
 use crate::base::time::Timestamp;
-use crate::cli::{by, output};
+use crate::cli::output;
+use crate::domain::audit::Initiator;
 use crate::domain::sessions::{Policy, Session};
 use crate::domain::users::{Email, User};
 use crate::services::accounts::administration::UserChange;
@@ -118,12 +119,13 @@ pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()
                 ..UserChange::default()
             };
             let user = find(stores, &user).await?;
-            let changed = stores.accounts.change(&user, change, by(), now).await;
+            let changed =
+                stores.accounts.change(&user, change, &Initiator::command_line(), now).await;
             show(changed.context("the user cannot be changed")?, json)
         }
         Command::Delete { user } => {
             let user = find(stores, &user).await?;
-            let removed = stores.accounts.remove(&user, by(), now).await;
+            let removed = stores.accounts.remove(&user, &Initiator::command_line(), now).await;
             removed.context("the user cannot be removed")?;
             output::print(&format!("removed {}", user.email))
         }

@@ -10,7 +10,7 @@ use super::super::roles::told;
 use super::UserRow;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
-use crate::domain::audit::By;
+use crate::domain::audit::Initiator;
 use crate::domain::users::metadata::LONGEST_METADATA;
 use crate::domain::users::{User, check_metadata};
 
@@ -22,7 +22,7 @@ pub async fn grant_role(
     stores: &Stores,
     user: &User,
     role: &str,
-    by: By<'_>,
+    by: &Initiator,
     now: Timestamp,
 ) -> Result<()> {
     check_role(role).map_err(anyhow::Error::msg)?;
@@ -45,7 +45,7 @@ pub async fn revoke_role(
     user: &User,
     role: &str,
     force: bool,
-    by: By<'_>,
+    by: &Initiator,
     now: Timestamp,
 ) -> Result<()> {
     if !stores.roles.revoke(user.id, role, force, by, now).await.map_err(told)? {
@@ -63,7 +63,7 @@ pub async fn set_metadata(
     stores: &Stores,
     mut user: User,
     json: bool,
-    by: By<'_>,
+    by: &Initiator,
     now: Timestamp,
 ) -> Result<()> {
     let mut text = String::new();

@@ -14,7 +14,7 @@ use super::cell;
 use super::import::Fields;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
-use crate::domain::audit::By;
+use crate::domain::audit::Initiator;
 use crate::domain::users::{Metadata, User};
 use crate::services::accounts::Accounts;
 
@@ -46,7 +46,12 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-pub async fn run(arguments: Arguments, stores: &Stores, by: By<'_>, now: Timestamp) -> Result<()> {
+pub async fn run(
+    arguments: Arguments,
+    stores: &Stores,
+    by: &Initiator,
+    now: Timestamp,
+) -> Result<()> {
     let Arguments { format, output, force, with_password_hashes: with_hashes } = arguments;
     let is_csv =
         |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));

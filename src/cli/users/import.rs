@@ -35,7 +35,7 @@ use super::super::output;
 use crate::app::Stores;
 use crate::base::time::{Clock, Timestamp};
 use crate::config::Config;
-use crate::domain::audit::By;
+use crate::domain::audit::Initiator;
 use crate::domain::roles::Role;
 use crate::domain::tokens::scope;
 use crate::services::accounts::import::{Imported, Outcome};
@@ -89,7 +89,7 @@ pub async fn run(
     arguments: Arguments,
     config: &Config,
     stores: &Stores,
-    by: By<'_>,
+    by: &Initiator,
     now: Timestamp,
 ) -> Result<()> {
     let (json, dry_run) = (arguments.json, arguments.dry_run);
@@ -144,7 +144,7 @@ fn job(arguments: &Arguments, rules: Rules) -> Result<Job> {
 struct Run<'a> {
     config: &'a Config,
     stores: &'a Stores,
-    by: By<'a>,
+    by: &'a Initiator,
     now: Timestamp,
     origin: String,
     dry_run: bool,
@@ -161,7 +161,7 @@ impl Run<'_> {
         if report.total() > 0 && !self.dry_run {
             let detail = format!("{}: {}", self.origin, report.counts.detail());
             let now = Clock::system().now();
-            self.stores.accounts.record_import(detail, self.by.clone(), now).await;
+            self.stores.accounts.record_import(detail, self.by, now).await;
         }
         result
     }
@@ -179,7 +179,7 @@ impl Run<'_> {
             let Some(batch) = batch else { return Ok(()) };
             if report.total() == 0 && !self.dry_run {
                 let (accounts, detail) = (&self.stores.accounts, self.origin.clone());
-                accounts.record_import_begun(detail, self.by.clone(), self.now).await;
+                accounts.record_import_begun(detail, self.by, self.now).await;
             }
             let start = Instant::now();
             let outcomes = self.outcomes(&batch, &mut claims, interrupted.as_mut()).await;

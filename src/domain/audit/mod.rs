@@ -17,6 +17,7 @@ use crate::base::secret::Random;
 use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
 use throttle::Throttle;
+use uuid::Uuid;
 
 pub use actor::Actor;
 pub use kind::Kind;
@@ -35,34 +36,80 @@ pub struct Origin {
 
 /// Who does something, and from where.
 #[derive(Clone, Debug)]
-pub struct By<'a> {
-    /// Who.
+pub struct Initiator {
+    /// The user, client or operator who acts.
     pub actor: Actor,
-    /// From where.
-    pub origin: &'a Origin,
+    /// Where the request came from; empty at the command line and for Signet itself.
+    pub origin: Origin,
 }
 
-/// One event.
+impl Initiator {
+    /// The signed-in user with this id, or one who proved to be.
+    pub fn user(id: Uuid, origin: Origin) -> Self {
+        Self { actor: Actor::User(id), origin }
+    }
+
+    /// A client that has authenticated.
+    pub fn client(client_id: &str, origin: Origin) -> Self {
+        Self { actor: Actor::Client(client_id.to_owned()), origin }
+    }
+
+    /// A caller who is not known.
+    pub fn anonymous(origin: Origin) -> Self {
+        Self { actor: Actor::Anonymous, origin }
+    }
+
+    /// The operator at the command line.
+    pub fn command_line() -> Self {
+        Self { actor: Actor::CommandLine, origin: Origin::default() }
+    }
+
+    /// Signet itself.
+    pub fn system() -> Self {
+        Self { actor: Actor::System, origin: Origin::default() }
+    }
+
+    /// Whether this is the user with this id.
+    pub fn is_user(&self, id: Uuid) -> bool {
+        matches!(self.actor, Actor::User(actor) if actor == id)
+    }
+}
+
+/// One event, before it is recorded.
 #[derive(Debug)]
-pub struct Event<'a> {
-    /// What happened.
-    pub kind: Kind,
-    /// Who did it.
-    pub actor: Actor,
-    /// To whom or what: a user's id, a key's `kid`, a role's name.
-    pub subject: Option<String>,
-    /// By which client.
-    pub client_id: Option<&'a str>,
-    /// Anything more, for people; never a secret.
-    pub detail: Option<String>,
-    /// From where.
-    pub origin: &'a Origin,
+pub struct Event {
+    kind: Kind,
+    initiator: Initiator,
+    subject: Option<String>,
+    client_id: Option<String>,
+    detail: Option<String>,
 }
 
-impl Event<'_> {
+impl Event {
+    /// An event of `kind` that `initiator` caused.
+    pub fn new(kind: Kind, initiator: &Initiator) -> Self {
+        let initiator = initiator.clone();
+        Self { kind, initiator, subject: None, client_id: None, detail: None }
+    }
+
+    /// Names what the event happened to: a user's id, a key's `kid`, a role's name.
+    pub fn about(self, subject: impl ToString) -> Self {
+        Self { subject: Some(subject.to_string()), ..self }
+    }
+
+    /// Names the client that it was done by or to.
+    pub fn client(self, client_id: &str) -> Self {
+        Self { client_id: Some(client_id.to_owned()), ..self }
+    }
+
+    /// Adds an explanation for people; never a secret.
+    pub fn detail(self, detail: impl Into<Option<String>>) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
     /// The user or client whom a bound on this event holds for; empty where neither is known.
     fn bound_to(&self) -> String {
-        match (&self.subject, &self.actor) {
+        match (&self.subject, &self.initiator.actor) {
             (Some(subject), _) => subject.clone(),
             (None, Actor::Anonymous) => String::new(),
             (None, actor) => actor.to_string(),
@@ -71,7 +118,7 @@ impl Event<'_> {
 
     /// Whether a user does it to the own account, directly or by a client, as a matter of routine.
     fn is_own_routine(&self) -> bool {
-        let own = match self.actor {
+        let own = match self.initiator.actor {
             Actor::User(id) => {
                 self.subject.as_ref().is_some_and(|subject| *subject == id.to_string())
             }
@@ -142,7 +189,7 @@ impl Audit {
 
     /// Records `event`. What it reports has happened, so a failure to keep it is logged loudly and
     /// does not fail the request.
-    pub async fn record(&self, event: Event<'_>, now: Timestamp) {
+    pub async fn record(&self, event: Event, now: Timestamp) {
         if event.kind.changes_nothing() {
             return self.record_refusal(event, now).await;
         }
@@ -159,7 +206,7 @@ impl Audit {
         }
     }
 
-    async fn record_refusal(&self, event: Event<'_>, now: Timestamp) {
+    async fn record_refusal(&self, event: Event, now: Timestamp) {
         self.log_in_turn(&event, now);
         if !self.throttle.keeps_refusal(&event, now) {
             return;
@@ -180,7 +227,7 @@ impl Audit {
     }
 
     /// Logs `event` unless another one of its kind was logged in the same second.
-    fn log_in_turn(&self, event: &Event<'_>, now: Timestamp) {
+    fn log_in_turn(&self, event: &Event, now: Timestamp) {
         if let Some(suppressed) = self.throttle.logs(event.kind, now) {
             log(event, suppressed);
         }
@@ -198,7 +245,7 @@ impl Audit {
 
     /// Records what many instances notice independently and one of them is to record: an event of
     /// the same kind and subject is there once at most. Returns whether it is there now.
-    pub async fn record_once(&self, event: Event<'_>, at: Timestamp) -> bool {
+    pub async fn record_once(&self, event: Event, at: Timestamp) -> bool {
         let subject = event.subject.as_deref().unwrap_or_default();
         let id = format!("{}:{subject}", event.kind.as_str());
         match self.db.execute(store::insert(id, &event, at)).await {
@@ -232,17 +279,17 @@ impl Audit {
     }
 }
 
-fn log(event: &Event<'_>, suppressed: u64) {
+fn log(event: &Event, suppressed: u64) {
     tracing::info!(
         target: "audit",
         event = event.kind.as_str(),
-        actor = %event.actor,
+        actor = %event.initiator.actor,
         subject = event.subject.as_deref(),
-        client_id = event.client_id,
+        client_id = event.client_id.as_deref(),
         detail = event.detail.as_deref(),
-        address = event.origin.address.as_deref(),
-        user_agent = event.origin.user_agent.as_deref(),
-        request_id = event.origin.request_id.as_deref(),
+        address = event.initiator.origin.address.as_deref(),
+        user_agent = event.initiator.origin.user_agent.as_deref(),
+        request_id = event.initiator.origin.request_id.as_deref(),
         suppressed = (suppressed > 0).then_some(suppressed),
     );
 }

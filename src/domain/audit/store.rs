@@ -10,7 +10,7 @@ use crate::storage::{Db, Statement, StorageError};
 const HOUR: i64 = 3600;
 
 /// Appends `event` to the table `audit_events`.
-pub(super) fn insert(id: String, event: &Event<'_>, now: Timestamp) -> Statement<'static> {
+pub(super) fn insert(id: String, event: &Event, now: Timestamp) -> Statement<'static> {
     let insert = sqlx::query(
         "INSERT INTO audit_events \
          (id, at, event, actor, subject, client_id, detail, address, request_id) \
@@ -21,7 +21,7 @@ pub(super) fn insert(id: String, event: &Event<'_>, now: Timestamp) -> Statement
 
 /// Appends `event` unless one of the same kind and user or client was appended within the last hour,
 /// by whichever instance.
-pub(super) fn insert_once_an_hour(event: &Event<'_>, now: Timestamp) -> Statement<'static> {
+pub(super) fn insert_once_an_hour(event: &Event, now: Timestamp) -> Statement<'static> {
     let hour = now.as_unix().div_euclid(HOUR);
     // Within an hour of the clock the key decides; across its end, the row before.
     let id = |hour| format!("{}:{}:{hour}", event.kind.as_str(), event.bound_to());
@@ -62,19 +62,19 @@ pub(super) fn delete(before: Timestamp, limit: u32) -> Statement<'static> {
 fn bind(
     insert: Statement<'static>,
     id: String,
-    event: &Event<'_>,
+    event: &Event,
     now: Timestamp,
 ) -> Statement<'static> {
     insert
         .bind(id)
         .bind(now.as_unix())
         .bind(event.kind.as_str())
-        .bind(event.actor.to_string())
+        .bind(event.initiator.actor.to_string())
         .bind(event.subject.clone())
-        .bind(event.client_id.map(str::to_owned))
+        .bind(event.client_id.clone())
         .bind(event.detail.clone())
-        .bind(event.origin.address.clone())
-        .bind(event.origin.request_id.clone())
+        .bind(event.initiator.origin.address.clone())
+        .bind(event.initiator.origin.request_id.clone())
 }
 
 /// Up to `limit` events, newest first; of one second, in the order of their ids.

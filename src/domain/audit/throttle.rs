@@ -55,17 +55,17 @@ impl Throttle {
     }
 
     /// Whether a refusal is to be kept: the first of its kind and user or client in an hour.
-    pub(super) fn keeps_refusal(&self, event: &Event<'_>, now: Timestamp) -> bool {
+    pub(super) fn keeps_refusal(&self, event: &Event, now: Timestamp) -> bool {
         self.count(event, now) <= 1
     }
 
     /// Whether what a user did routinely is to be kept.
-    pub(super) fn keeps_routine(&self, event: &Event<'_>, now: Timestamp) -> bool {
+    pub(super) fn keeps_routine(&self, event: &Event, now: Timestamp) -> bool {
         self.count(event, now) <= MAX_ROUTINE
     }
 
     /// The number of events of this kind and user or client in this hour, `event` included.
-    fn count(&self, event: &Event<'_>, now: Timestamp) -> u32 {
+    fn count(&self, event: &Event, now: Timestamp) -> u32 {
         let mut counts = lock(&self.counts);
         let key = (event.kind, event.bound_to());
         if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
@@ -92,21 +92,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit::{Actor, Origin};
+    use crate::domain::audit::Initiator;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(1_764_547_200 + seconds)
     }
 
-    fn event(origin: &Origin, subject: usize) -> Event<'_> {
-        Event {
-            kind: Kind::LoginRefused,
-            actor: Actor::Anonymous,
-            subject: Some(subject.to_string()),
-            client_id: None,
-            detail: None,
-            origin,
-        }
+    fn event(subject: usize) -> Event {
+        Event::new(Kind::LoginRefused, &Initiator::system()).about(subject)
     }
 
     #[test]
@@ -134,8 +127,8 @@ mod tests {
 
     #[test]
     fn one_refusal_an_hour_is_kept_of_a_kind_and_user() {
-        let (throttle, origin) = (Throttle::default(), Origin::default());
-        let keeps = |subject, now| throttle.keeps_refusal(&event(&origin, subject), at(now));
+        let throttle = Throttle::default();
+        let keeps = |subject, now| throttle.keeps_refusal(&event(subject), at(now));
         assert!(keeps(1, 0) && keeps(2, 0));
         assert!(!keeps(1, 0) && !keeps(1, 3599));
         assert!(keeps(1, 3600) && !keeps(1, 3601));
@@ -143,17 +136,17 @@ mod tests {
 
     #[test]
     fn a_bounded_number_of_routine_events_is_kept() {
-        let (throttle, origin) = (Throttle::default(), Origin::default());
-        let keeps = |now| throttle.keeps_routine(&event(&origin, 1), at(now));
+        let throttle = Throttle::default();
+        let keeps = |now| throttle.keeps_routine(&event(1), at(now));
         assert_eq!((0..1000).filter(|second| keeps(*second)).count(), 60);
         assert!(keeps(3600));
     }
 
     #[test]
     fn counts_do_not_grow_without_bound() {
-        let (throttle, origin) = (Throttle::default(), Origin::default());
+        let throttle = Throttle::default();
         for subject in 0..2 * MAX_COUNTS {
-            throttle.keeps_refusal(&event(&origin, subject), at(0));
+            throttle.keeps_refusal(&event(subject), at(0));
         }
         assert!(lock(&throttle.counts).len() <= MAX_COUNTS);
     }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{etag, find};
 use crate::app::App;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::{Actor, Initiator};
 use crate::domain::clients::change::ClientChange;
 use crate::domain::clients::{Client, Registration};
 use crate::http::administrator::{administrator, asked};
@@ -100,8 +100,9 @@ pub async fn create(
     let client = bare.and_then(|bare| changed(&mut fields, &bare, now));
     fields.finish()?;
     let Some(client) = client else { return Err(incomplete()) };
-    let register =
-        async move |registrar: &Registrar, by: By<'_>| registrar.register(client, by, now).await;
+    let register = async move |registrar: &Registrar, by: &Initiator| {
+        registrar.register(client, by, now).await
+    };
     let (client, secret) = run(&app, &request, actor, register).await?;
     let location = format!("{}/{}", request.path(), client.client_id);
     let mut response = HttpResponse::Created();
@@ -176,7 +177,7 @@ pub async fn change(
     let next = changed(&mut fields, &client, now);
     fields.finish()?;
     let Some(next) = next else { return Err(incomplete()) };
-    let change = async move |registrar: &Registrar, by: By<'_>| {
+    let change = async move |registrar: &Registrar, by: &Initiator| {
         let changed = registrar.change(&client, next, by, now).await?;
         if changed.disabled_at.is_some() {
             cut_off().await
@@ -217,7 +218,7 @@ pub async fn remove(
     let actor = administrator(&app, &request, now).await?;
     let client = find(&app, &client_id).await?;
     precondition::check(&request, &etag(&client))?;
-    let remove = async move |registrar: &Registrar, by: By<'_>| {
+    let remove = async move |registrar: &Registrar, by: &Initiator| {
         registrar.remove(&client, by, now).await?;
         cut_off().await;
         Ok(())
@@ -263,7 +264,7 @@ pub async fn rotate_secret(
     fields.refuse_others(&["keep_old_for"]);
     let overlap = fields.duration("keep_old_for").unwrap_or(USUAL_OVERLAP);
     fields.finish()?;
-    let rotate = async move |registrar: &Registrar, by: By<'_>| {
+    let rotate = async move |registrar: &Registrar, by: &Initiator| {
         let rotated = registrar.rotate_secret(&client, overlap, by, now).await?;
         taken_over().await;
         Ok(rotated)
@@ -328,10 +329,10 @@ async fn run<T: 'static>(
     app: &Data<App>,
     request: &HttpRequest,
     actor: Actor,
-    work: impl AsyncFnOnce(&Registrar, By<'_>) -> Result<T, RegistrarError> + 'static,
+    work: impl AsyncFnOnce(&Registrar, &Initiator) -> Result<T, RegistrarError> + 'static,
 ) -> Result<T, Problem> {
     let (registrar, origin) = (app.registrar.clone(), extract::origin(request, app));
-    let work = async move { work(&registrar, By { actor, origin: &origin }).await };
+    let work = async move { work(&registrar, &Initiator { actor, origin }).await };
     Ok(to_the_end(work).await?)
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::unknown;
 use crate::app::App;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By};
+use crate::domain::audit::{Actor, Initiator};
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::algorithm::UnknownAlgorithm;
 use crate::http::administrator::{administrator, asked, shown};
@@ -71,8 +71,9 @@ pub async fn rotate(
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let (turn, algorithm) = (turn(&mut fields), algorithm(&mut fields));
     fields.finish()?;
-    let rotate =
-        async move |custody: &Custody, by: By<'_>| custody.rotate(algorithm, &turn, by, now).await;
+    let rotate = async move |custody: &Custody, by: &Initiator| {
+        custody.rotate(algorithm, &turn, by, now).await
+    };
     let handover = change(&app, &request, actor, rotate).await?;
     Ok(shown(&RotationView::from(handover)))
 }
@@ -113,8 +114,9 @@ pub async fn retire(
     let why = why(&mut fields);
     fields.finish()?;
     let retired = kid.clone();
-    let retire =
-        async move |custody: &Custody, by: By<'_>| custody.retire(&retired, &why, by, now).await;
+    let retire = async move |custody: &Custody, by: &Initiator| {
+        custody.retire(&retired, &why, by, now).await
+    };
     change(&app, &request, actor, retire).await?;
     let view = app.custody.find(&kid, now).await?;
     Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
@@ -181,9 +183,10 @@ pub async fn revoke(
     let revoke = Revoke { reason, handover_in: fields.duration("handover_in") };
     fields.finish()?;
     let revoke =
-        async move |custody: &Custody, by: By<'_>| custody.revoke(&kid, &revoke, by, now).await;
+        async move |custody: &Custody, by: &Initiator| custody.revoke(&kid, &revoke, by, now).await;
     let revoked = change(&app, &request, actor.clone(), revoke).await?;
-    let hand_over = async move |custody: &Custody, _: By<'_>| Ok(custody.hand_over(&revoked).await);
+    let hand_over =
+        async move |custody: &Custody, _: &Initiator| Ok(custody.hand_over(&revoked).await);
     Ok(shown(&change(&app, &request, actor, hand_over).await?))
 }
 
@@ -265,7 +268,8 @@ pub async fn import(
         check_present_password(&app, &request, &actor, &mut fields, now).await?;
     }
     fields.finish()?;
-    let import = async move |custody: &Custody, by: By<'_>| custody.import(import, by, now).await;
+    let import =
+        async move |custody: &Custody, by: &Initiator| custody.import(import, by, now).await;
     let view = ImportView::from(change(&app, &request, actor, import).await?);
     let location = format!(
         "{}{}",
@@ -316,7 +320,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub async fn rewrap(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
-    let rewrap = async move |custody: &Custody, by: By<'_>| custody.rewrap(by, now).await;
+    let rewrap = async move |custody: &Custody, by: &Initiator| custody.rewrap(by, now).await;
     let done = change(&app, &request, actor, rewrap).await?;
     Ok(shown(&RewrapView::from(done)))
 }
@@ -326,11 +330,11 @@ async fn change<T: 'static>(
     app: &Data<App>,
     request: &HttpRequest,
     actor: Actor,
-    work: impl AsyncFnOnce(&Custody, By<'_>) -> Result<T, CustodyError> + 'static,
+    work: impl AsyncFnOnce(&Custody, &Initiator) -> Result<T, CustodyError> + 'static,
 ) -> Result<T, Problem> {
     let (app, origin) = (app.clone(), extract::origin(request, app));
     let change = async move {
-        let done = work(&app.custody, By { actor, origin: &origin }).await?;
+        let done = work(&app.custody, &Initiator { actor, origin }).await?;
         app.tell_keys_changed().await;
         Ok::<_, CustodyError>(done)
     };

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{ManagedUserBody, etag, find, shown};
 use crate::app::App;
-use crate::domain::audit::By;
+use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, Metadata, User, check_metadata};
 use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
@@ -102,7 +102,7 @@ pub async fn create(
     let new = NewAccount { email, name, password_hash, roles, email_verified };
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
     let create = async move {
-        let by = By { actor, origin: &origin };
+        let by = &Initiator { actor, origin };
         accounts.create_with(new, details, by, now).await.map_err(ChangeError::from)
     };
     let user = to_the_end(create).await?;
@@ -174,7 +174,7 @@ pub async fn change(
     fields.finish()?;
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
     let work =
-        async move { accounts.change(&user, change, By { actor, origin: &origin }, now).await };
+        async move { accounts.change(&user, change, &Initiator { actor, origin }, now).await };
     Ok(shown(HttpResponse::Ok(), to_the_end(work).await?))
 }
 
@@ -207,7 +207,7 @@ pub async fn remove(
     let user = find(&app, &id).await?;
     precondition::check(&request, &etag(&user))?;
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work = async move { accounts.remove(&user, By { actor, origin: &origin }, now).await };
+    let work = async move { accounts.remove(&user, &Initiator { actor, origin }, now).await };
     to_the_end(work).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -256,7 +256,7 @@ pub async fn set_password(
     let hash = app.authorization_server.hashing.hash(password).await?;
     let (app, origin) = (app.clone(), extract::origin(&request, &app));
     let work = async move {
-        let by = By { actor, origin: &origin };
+        let by = &Initiator { actor, origin };
         let done = app.accounts.set_password(user.id, &hash, by, now).await?;
         if done {
             app.authorization_server.forget_failures(&user, now).await;
@@ -294,7 +294,7 @@ pub async fn unlock(
     let (app, origin) = (app.clone(), extract::origin(&request, &app));
     let work = async move {
         app.authorization_server.unlock(&user, now).await?;
-        app.accounts.unlocked(user.id, By { actor, origin: &origin }, now).await;
+        app.accounts.unlocked(user.id, &Initiator { actor, origin }, now).await;
         Ok::<_, StorageError>(())
     };
     to_the_end(work).await?;

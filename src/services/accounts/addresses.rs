@@ -3,7 +3,7 @@
 
 use super::Accounts;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{By, Kind};
+use crate::domain::audit::{Initiator, Kind};
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, User};
 use crate::storage::StorageError;
@@ -26,7 +26,7 @@ impl Accounts {
         &self,
         user: &User,
         new: &Email,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let entry = |kind, address| Entry {

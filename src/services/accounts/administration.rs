@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Accounts, NewAccount};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By, Event, Kind};
+use crate::domain::audit::{Actor, Event, Initiator, Kind};
 use crate::domain::sessions::Session;
 use crate::domain::users::store::Changed;
 use crate::domain::users::{Email, Metadata, User, email};
@@ -107,7 +107,7 @@ impl Accounts {
         &self,
         new: NewAccount,
         details: Details,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<User, StorageError> {
         let NewAccount { email, name, password_hash, roles, email_verified } = new;
@@ -118,7 +118,7 @@ impl Accounts {
         user.metadata = details.metadata;
         self.users.create(&user).await?;
         let roles = (!user.roles.is_empty()).then(|| format!("roles {}", user.roles.join(" ")));
-        self.tell(Kind::UserCreated, id, roles, &by, now).await;
+        self.tell(Kind::UserCreated, id, roles, by, now).await;
         Ok(user)
     }
 
@@ -128,7 +128,7 @@ impl Accounts {
         &self,
         user: &User,
         change: UserChange,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<User, ChangeError> {
         let mut next = change.applied_to(user, now);
@@ -143,9 +143,9 @@ impl Accounts {
         let ends_sessions = shuts || moves;
         // By whatever role they administer.
         if shuts || user.roles.iter().any(|role| !next.has_role(role)) {
-            check_not_oneself(user, &by)?;
+            check_not_oneself(user, by)?;
         }
-        let loses_one = is_administrator(user) && !is_administrator(&next) && is_at_risk(&by);
+        let loses_one = is_administrator(user) && !is_administrator(&next) && is_at_risk(by);
         if loses_one {
             self.check_not_last(user).await?;
         }
@@ -160,7 +160,7 @@ impl Accounts {
         next.version += 1;
         next.session_epoch += i64::from(ends_sessions);
         for (kind, detail) in differences {
-            self.tell(kind, user.id, detail, &by, now).await;
+            self.tell(kind, user.id, detail, by, now).await;
         }
         if ends_sessions {
             self.revoke_begun_meanwhile(user.id, now).await;
@@ -169,13 +169,23 @@ impl Accounts {
     }
 
     /// Removes `user`, who is as it was read, and all sessions.
-    pub async fn remove(&self, user: &User, by: By<'_>, now: Timestamp) -> Result<(), ChangeError> {
-        check_not_oneself(user, &by)?;
+    pub async fn remove(
+        &self,
+        user: &User,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        check_not_oneself(user, by)?;
         self.remove_as_read(user, by, now).await
     }
 
     /// Removes `user`, who wishes so, and all sessions; not the last administrator.
-    pub async fn leave(&self, user: &User, by: By<'_>, now: Timestamp) -> Result<(), ChangeError> {
+    pub async fn leave(
+        &self,
+        user: &User,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
         if is_administrator(user) {
             return self.remove_as_read(user, by, now).await;
         }
@@ -185,10 +195,10 @@ impl Accounts {
     async fn remove_as_read(
         &self,
         user: &User,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
-        let loses_one = is_administrator(user) && is_at_risk(&by);
+        let loses_one = is_administrator(user) && is_at_risk(by);
         if loses_one {
             self.check_not_last(user).await?;
         }
@@ -198,7 +208,7 @@ impl Accounts {
             false => self.users.remove(user).await?,
         };
         check_done(done)?;
-        self.tell(Kind::UserDeleted, user.id, None, &by, now).await;
+        self.tell(Kind::UserDeleted, user.id, None, by, now).await;
         self.revoke_begun_meanwhile(user.id, now).await;
         Ok(())
     }
@@ -227,17 +237,10 @@ impl Accounts {
         kind: Kind,
         subject: Uuid,
         detail: Option<String>,
-        by: &By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) {
-        let event = Event {
-            kind,
-            actor: by.actor.clone(),
-            subject: Some(subject.to_string()),
-            client_id: None,
-            detail,
-            origin: by.origin,
-        };
+        let event = Event::new(kind, by).about(subject).detail(detail);
         self.audit.record(event, now).await;
     }
 }
@@ -247,11 +250,11 @@ fn is_administrator(user: &User) -> bool {
 }
 
 /// At the command line, another administrator can always be made.
-fn is_at_risk(by: &By<'_>) -> bool {
+fn is_at_risk(by: &Initiator) -> bool {
     !matches!(by.actor, Actor::CommandLine)
 }
 
-fn check_not_oneself(user: &User, by: &By<'_>) -> Result<(), ChangeError> {
+fn check_not_oneself(user: &User, by: &Initiator) -> Result<(), ChangeError> {
     match by.actor {
         Actor::User(actor) if actor == user.id => Err(ChangeError::Oneself),
         _ => Ok(()),

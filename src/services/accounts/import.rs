@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Accounts;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{By, Event, Kind};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::users::import::{Comparison, ImportedUser};
 use crate::domain::users::{User, email};
 use crate::storage::StorageError;
@@ -128,24 +128,21 @@ impl Accounts {
     }
 
     /// Tells the trail that an import begins; `detail` says of what.
-    pub async fn record_import_begun(&self, detail: String, by: By<'_>, now: Timestamp) {
+    pub async fn record_import_begun(&self, detail: String, by: &Initiator, now: Timestamp) {
         self.record_many(Kind::UsersImportBegun, detail, by, now).await;
     }
 
     /// Tells the trail what came of an import.
-    pub async fn record_import(&self, detail: String, by: By<'_>, now: Timestamp) {
+    pub async fn record_import(&self, detail: String, by: &Initiator, now: Timestamp) {
         self.record_many(Kind::UsersImported, detail, by, now).await;
     }
 
     /// Tells the trail that users are written out, before the first one is.
-    pub async fn record_export(&self, detail: String, by: By<'_>, now: Timestamp) {
+    pub async fn record_export(&self, detail: String, by: &Initiator, now: Timestamp) {
         self.record_many(Kind::UsersExported, detail, by, now).await;
     }
 
-    async fn record_many(&self, kind: Kind, detail: String, by: By<'_>, now: Timestamp) {
-        let By { actor, origin } = by;
-        let detail = Some(detail);
-        let event = Event { kind, actor, subject: None, client_id: None, detail, origin };
-        self.audit.record(event, now).await;
+    async fn record_many(&self, kind: Kind, detail: String, by: &Initiator, now: Timestamp) {
+        self.audit.record(Event::new(kind, by).detail(detail), now).await;
     }
 }

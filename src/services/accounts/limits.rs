@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Audit, Event, Kind, Origin};
+use crate::domain::audit::{Actor, Audit, Event, Initiator, Kind, Origin};
 use crate::domain::login_limits::{AttemptError, Limited, Limits};
 
 /// The limits, with the audit trail that refusals go to.
@@ -92,8 +92,9 @@ impl AccountLimits {
         now: Timestamp,
     ) -> Result<(), AttemptError> {
         if let Err(AttemptError::Limited(limited)) = &result {
-            let detail = Some(format!("try again in {} s", limited.retry_after));
-            let event = Event { kind, actor, subject: None, client_id: None, detail, origin };
+            let by = &Initiator { actor, origin: origin.clone() };
+            let detail = format!("try again in {} s", limited.retry_after);
+            let event = Event::new(kind, by).detail(detail);
             self.audit.record(event, now).await;
         }
         result

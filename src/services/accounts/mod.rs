@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Audit, By, Kind};
+use crate::domain::audit::{Actor, Audit, Initiator, Kind};
 use crate::domain::mail::Outbox;
 use crate::domain::sessions::Sessions;
 use crate::domain::users::{Email, Metadata, User, UserStore};
@@ -74,7 +74,7 @@ impl Accounts {
     pub async fn create(
         &self,
         new: NewAccount,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<User, StorageError> {
         let user = self.new_user(new, now);
@@ -95,7 +95,7 @@ impl Accounts {
         &self,
         id: Uuid,
         hash: &Secret<String>,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.ending_sessions(
@@ -114,7 +114,7 @@ impl Accounts {
         &self,
         user: &User,
         hash: &Secret<String>,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let change = self.users.change_password(user, hash, now);
@@ -141,7 +141,7 @@ impl Accounts {
         &self,
         id: Uuid,
         name: Option<&str>,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let done = self.users.set_name(id, name, now).await?;
@@ -161,7 +161,7 @@ impl Accounts {
         &self,
         user: &User,
         metadata: &Metadata,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let done = self.users.replace_metadata(user, metadata, now).await?;
@@ -175,14 +175,19 @@ impl Accounts {
     pub async fn disable(
         &self,
         id: Uuid,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.ending_sessions(self.users.disable(id, now), Kind::UserDisabled, id, by, now).await
     }
 
     /// Lets the user sign in again. `false` when nobody by that id was disabled.
-    pub async fn enable(&self, id: Uuid, by: By<'_>, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn enable(
+        &self,
+        id: Uuid,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
         let done = self.users.enable(id, now).await?;
         if done {
             self.record(Kind::UserEnabled, id, by, now).await;
@@ -191,7 +196,7 @@ impl Accounts {
     }
 
     /// Records that the user's wrong passwords were forgotten.
-    pub async fn unlocked(&self, id: Uuid, by: By<'_>, now: Timestamp) {
+    pub async fn unlocked(&self, id: Uuid, by: &Initiator, now: Timestamp) {
         self.record(Kind::UserUnlocked, id, by, now).await;
     }
 
@@ -199,7 +204,7 @@ impl Accounts {
     pub async fn end_sessions(
         &self,
         id: Uuid,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.ending_sessions(self.users.end_sessions(id), Kind::SessionsRevoked, id, by, now).await
@@ -211,7 +216,7 @@ impl Accounts {
         &self,
         id: Uuid,
         sid: Uuid,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<u64, StorageError> {
         let ended = self.sessions.revoke_others(id, sid, now).await?;
@@ -226,18 +231,23 @@ impl Accounts {
         &self,
         id: Uuid,
         sid: Uuid,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let done = self.sessions.revoke(id, sid, now).await?;
         if done {
-            self.tell(Kind::SessionRevoked, id, Some(sid.to_string()), &by, now).await;
+            self.tell(Kind::SessionRevoked, id, Some(sid.to_string()), by, now).await;
         }
         Ok(done)
     }
 
     /// Removes the user and ends all sessions. `false` when there is no such user.
-    pub async fn delete(&self, id: Uuid, by: By<'_>, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn delete(
+        &self,
+        id: Uuid,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
         self.ending_sessions(self.users.delete(id), Kind::UserDeleted, id, by, now).await
     }
 
@@ -249,7 +259,7 @@ impl Accounts {
         change: impl Future<Output = Result<bool, StorageError>>,
         kind: Kind,
         id: Uuid,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.sessions.revoke_all(id, now).await?;
@@ -269,7 +279,7 @@ impl Accounts {
         }
     }
 
-    async fn record(&self, kind: Kind, subject: Uuid, by: By<'_>, now: Timestamp) {
-        self.tell(kind, subject, None, &by, now).await;
+    async fn record(&self, kind: Kind, subject: Uuid, by: &Initiator, now: Timestamp) {
+        self.tell(kind, subject, None, by, now).await;
     }
 }

@@ -6,7 +6,7 @@
 use super::{Accounts, NewAccount};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By, Kind, Origin};
+use crate::domain::audit::{Initiator, Kind, Origin};
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, MailedToken, PendingSignup, PendingToken, Purpose, User, email};
 use crate::storage::StorageError;
@@ -194,7 +194,7 @@ impl Accounts {
         });
         let done = unless_lost(change.await)?;
         if done {
-            let by = By { actor: Actor::User(user.id), origin };
+            let by = &Initiator::user(user.id, origin.clone());
             self.record(Kind::EmailVerified, user.id, by, now).await;
         }
         Ok(done)
@@ -226,11 +226,11 @@ impl Accounts {
             });
             unless_lost(change.await)
         };
-        let by = By { actor: Actor::User(user.id), origin };
+        let by = &Initiator::user(user.id, origin.clone());
         let done = self.ending_sessions(change, Kind::PasswordReset, user.id, by, now).await?;
         if done {
             self.outbox.wake();
-            let by = By { actor: Actor::User(user.id), origin };
+            let by = &Initiator::user(user.id, origin.clone());
             self.record(Kind::EmailVerified, user.id, by, now).await;
         }
         Ok(done)
@@ -262,7 +262,7 @@ impl Accounts {
         let done = unless_lost(change.await)?;
         if done {
             self.outbox.wake();
-            let by = By { actor: Actor::User(user.id), origin };
+            let by = &Initiator::user(user.id, origin.clone());
             self.record(Kind::EmailChanged, user.id, by, now).await;
         }
         Ok(done)

@@ -4,7 +4,7 @@
 use super::Accounts;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By, Event, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind, Origin};
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, MailedToken, PendingToken, Purpose, User};
 use crate::storage::StorageError;
@@ -38,15 +38,8 @@ impl Accounts {
     ) -> Result<(), StorageError> {
         let entry = self.entry(mail::Kind::PasswordReset, email.address(), now);
         self.outbox.ask(&entry, now).await?;
-        let event = Event {
-            kind: Kind::PasswordResetAsked,
-            actor: Actor::Anonymous,
-            subject: None,
-            client_id: None,
-            detail: None,
-            origin,
-        };
-        self.audit.record(event, now).await;
+        let by = &Initiator::anonymous(origin.clone());
+        self.audit.record(Event::new(Kind::PasswordResetAsked, by), now).await;
         Ok(())
     }
 
@@ -108,7 +101,7 @@ impl Accounts {
             }
             Ok(changed)
         });
-        let by = By { actor: Actor::User(user.id), origin };
+        let by = &Initiator::user(user.id, origin.clone());
         let done = self.ending_sessions(change, Kind::PasswordReset, user.id, by, now).await?;
         if done {
             self.outbox.wake();

@@ -7,7 +7,7 @@ use crate::domain::roles::{ADMIN_ROLE, check_role, check_roles};
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Audit, By, Event, Kind};
+use crate::domain::audit::{Audit, Event, Initiator, Kind};
 use crate::domain::roles::registry::STALENESS;
 use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, RoleStore, Step, What};
 use crate::domain::users::{Replaced, User, UserStore};
@@ -65,7 +65,7 @@ impl Roles {
     pub async fn change(
         &self,
         change: Change,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<Decision, RolesError> {
         let change = check(change)?;
@@ -94,7 +94,7 @@ impl Roles {
         &self,
         id: Uuid,
         role: &str,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, RolesError> {
         for _ in 0..MOST_ATTEMPTS {
@@ -119,7 +119,7 @@ impl Roles {
         id: Uuid,
         role: &str,
         force: bool,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, RolesError> {
         for _ in 0..MOST_ATTEMPTS {
@@ -154,7 +154,7 @@ impl Roles {
         &self,
         decision: &Decision,
         taken: Option<&u64>,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) {
         let (kind, mut detail) = match &decision.step {
@@ -183,18 +183,10 @@ impl Roles {
         kind: Kind,
         subject: String,
         detail: String,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) {
-        let event = Event {
-            kind,
-            actor: by.actor,
-            subject: Some(subject),
-            client_id: None,
-            detail: Some(detail),
-            origin: by.origin,
-        };
-        self.audit.record(event, now).await;
+        self.audit.record(Event::new(kind, by).about(subject).detail(detail), now).await;
     }
 }
 

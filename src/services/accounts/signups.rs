@@ -6,7 +6,7 @@
 use super::{Accounts, NewAccount};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By, Kind, Origin};
+use crate::domain::audit::{Initiator, Kind, Origin};
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, PendingSignup, PendingToken, User, email};
 use crate::storage::StorageError;
@@ -44,7 +44,7 @@ impl Accounts {
                 self.users.keep_signup_token_in(transaction, &user, fingerprint).await
             })
             .await?;
-        let by = By { actor: Actor::Anonymous, origin };
+        let by = &Initiator::anonymous(origin.clone());
         self.record(Kind::UserCreated, user.id, by, now).await;
         Ok(user)
     }
@@ -111,7 +111,7 @@ impl Accounts {
             Err(error) => return Err(error),
         }
         for kind in [Kind::UserCreated, Kind::EmailVerified] {
-            let by = By { actor: Actor::User(user.id), origin };
+            let by = &Initiator::user(user.id, origin.clone());
             self.record(kind, user.id, by, now).await;
         }
         Ok(true)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Audit, By, Event, Kind};
+use crate::domain::audit::{Actor, Audit, Event, Initiator, Kind};
 use crate::domain::clients::registry::STALENESS;
 use crate::domain::clients::{
     Client, ClientSecret, ClientStore, ClientType, FIRST_PARTY, GrantType,
@@ -104,7 +104,7 @@ impl Registrar {
     pub async fn register(
         &self,
         mut client: Client,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<(Client, Option<Secret<String>>), RegistrarError> {
         self.check_audiences(&client.audiences)?;
@@ -119,7 +119,7 @@ impl Registrar {
             Err(StorageError::Conflict) => return Err(RegistrarError::Taken(client.client_id)),
             result => result?,
         }
-        self.tell(Kind::ClientCreated, &client, None, &by, now).await;
+        self.tell(Kind::ClientCreated, &client, None, by, now).await;
         Ok((client, shown))
     }
 
@@ -129,7 +129,7 @@ impl Registrar {
         &self,
         client: &Client,
         mut next: Client,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<Client, RegistrarError> {
         let differences = differences(client, &next);
@@ -144,7 +144,7 @@ impl Registrar {
         if client.client_id == FIRST_PARTY && is_lost(serves_administrators) {
             return Err(RegistrarError::Bundled);
         }
-        if is_oneself(client, &by) && is_lost(may_administer) {
+        if is_oneself(client, by) && is_lost(may_administer) {
             return Err(RegistrarError::Oneself);
         }
         self.observe_token_life(&next, now).await?;
@@ -163,7 +163,7 @@ impl Registrar {
         self.revocations.announce();
         next.version += 1;
         for (kind, detail) in differences {
-            self.tell(kind, client, detail, &by, now).await;
+            self.tell(kind, client, detail, by, now).await;
         }
         Ok(next)
     }
@@ -174,7 +174,7 @@ impl Registrar {
         &self,
         client: &Client,
         overlap: Duration,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<(Client, Secret<String>), RegistrarError> {
         if overlap > LONGEST_OVERLAP {
@@ -189,7 +189,7 @@ impl Registrar {
             return Err(RegistrarError::Stale);
         }
         let detail = format!("the present one ends at {until}");
-        self.tell(Kind::ClientSecretRotated, client, Some(detail), &by, now).await;
+        self.tell(Kind::ClientSecretRotated, client, Some(detail), by, now).await;
         let secrets = changed_over(client, kept, until, now);
         Ok((Client { secrets, version: client.version + 1, ..client.clone() }, text))
     }
@@ -198,13 +198,13 @@ impl Registrar {
     pub async fn remove(
         &self,
         client: &Client,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<(), RegistrarError> {
         if client.client_id == FIRST_PARTY {
             return Err(RegistrarError::Bundled);
         }
-        if is_oneself(client, &by) {
+        if is_oneself(client, by) {
             return Err(RegistrarError::Oneself);
         }
         let done = self.db.write(async |transaction| {
@@ -219,7 +219,7 @@ impl Registrar {
             return Err(RegistrarError::Stale);
         }
         self.revocations.announce();
-        self.tell(Kind::ClientDeleted, client, None, &by, now).await;
+        self.tell(Kind::ClientDeleted, client, None, by, now).await;
         Ok(())
     }
 
@@ -247,17 +247,11 @@ impl Registrar {
         kind: Kind,
         client: &Client,
         detail: Option<String>,
-        by: &By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) {
-        let event = Event {
-            kind,
-            actor: by.actor.clone(),
-            subject: Some(client.client_id.clone()),
-            client_id: Some(&client.client_id),
-            detail,
-            origin: by.origin,
-        };
+        let event =
+            Event::new(kind, by).about(&client.client_id).client(&client.client_id).detail(detail);
         self.audit.record(event, now).await;
     }
 }
@@ -292,7 +286,7 @@ fn may_administer(client: &Client) -> bool {
         && client.scope.contains(scope::ADMIN)
 }
 
-fn is_oneself(client: &Client, by: &By<'_>) -> bool {
+fn is_oneself(client: &Client, by: &Initiator) -> bool {
     matches!(&by.actor, Actor::Client(id) if *id == client.client_id)
 }
 

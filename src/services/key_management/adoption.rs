@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Custody, CustodyError, Why, event};
+use super::{Custody, CustodyError, Why};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, By, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::keys::adoption::Adopted;
 
 impl Custody {
@@ -13,23 +13,22 @@ impl Custody {
         &self,
         kid: &str,
         reason: &str,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<Adopted, CustodyError> {
         let why = Why { forced: true, reason: Some(reason.to_owned()) };
         why.check()?;
         let adopted = self.keys.adopt(kid, self.token_lifetime().await?, now).await?;
-        self.record(Kind::KeyAdopted, kid, why.after(&adopted), &by, now).await;
+        self.record(Kind::KeyAdopted, kid, why.after(&adopted), by, now).await;
         Ok(adopted)
     }
 
     /// Records what became of the keys from before their rows were authenticated.
     pub(super) async fn record_adoption(&self, now: Timestamp) {
         let Some(adoption) = &self.adoption else { return };
-        let origin = Origin::default();
-        let by = By { actor: Actor::System, origin: &origin };
+        let by = &Initiator::system();
         for adopted in &adoption.adopted {
-            self.record(Kind::KeyAdopted, &adopted.kid, adopted.to_string(), &by, now).await;
+            self.record(Kind::KeyAdopted, &adopted.kid, adopted.to_string(), by, now).await;
         }
         for (kid, reason) in &adoption.waiting {
             tracing::warn!(kid, reason, "a key waits for `signet keys adopt`: it does not open");
@@ -43,14 +42,13 @@ impl Custody {
         told: &mut HashSet<(String, Kind)>,
         now: Timestamp,
     ) {
-        let origin = Origin::default();
-        let by = By { actor: Actor::System, origin: &origin };
+        let by = &Initiator::system();
         for (kid, reason) in self.keys.unverified() {
             let step = (kid, Kind::KeyUnverified);
             if told.contains(&step) {
                 continue;
             }
-            let unverified = event(Kind::KeyUnverified, &step.0, Some(reason), &by);
+            let unverified = Event::new(Kind::KeyUnverified, by).about(&step.0).detail(reason);
             if self.audit.record_once(unverified, now).await {
                 told.insert(step);
             }

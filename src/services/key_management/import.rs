@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Custody, CustodyError, LONGEST_VERIFYING, Turn};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{By, Kind};
+use crate::domain::audit::{Initiator, Kind};
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::import::{self, Imported};
 use crate::storage::StorageError;
@@ -49,7 +49,7 @@ impl Custody {
     pub async fn import(
         &self,
         import: Import,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<Brought, CustodyError> {
         let Import { pem, passphrase, algorithm, kid, turn, verify_for } = import;
@@ -79,7 +79,7 @@ impl Custody {
             (None, None) => "verifies".into(),
         };
         let detail = turn.why.after(detail);
-        self.record(Kind::KeyImported, &brought.kid, detail, &by, now).await;
+        self.record(Kind::KeyImported, &brought.kid, detail, by, now).await;
         Ok(brought)
     }
 }

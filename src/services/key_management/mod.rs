@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Audit, By, Event, Kind, Origin};
+use crate::domain::audit::{Audit, Event, Initiator, Kind};
 use crate::domain::clients::store::ClientStore;
 use crate::domain::keys::adoption::Adoption;
 use crate::domain::keys::chain::{Handover, Lead};
@@ -178,9 +178,8 @@ impl Custody {
                 if at < now.minus(STEPS_TOLD_FOR) || told.contains(&step) {
                     continue;
                 }
-                let origin = Origin::default();
-                let by = By { actor: Actor::System, origin: &origin };
-                if self.audit.record_once(event(kind, &key.kid, None, &by), at).await {
+                let by = &Initiator::system();
+                if self.audit.record_once(Event::new(kind, by).about(&key.kid), at).await {
                     told.insert(step);
                 }
             }
@@ -214,7 +213,7 @@ impl Custody {
         &self,
         algorithm: Option<Algorithm>,
         turn: &Turn,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<Handover, CustodyError> {
         turn.why.check()?;
@@ -225,7 +224,7 @@ impl Custody {
         let lifetime = self.token_lifetime().await?;
         let handover = self.keys.rotate(algorithm, lead, lifetime, now).await?;
         let detail = turn.why.after(format_args!("signs from {}", handover.at));
-        self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
+        self.record(Kind::KeyRotated, &handover.kid, detail, by, now).await;
         Ok(handover)
     }
 
@@ -234,7 +233,7 @@ impl Custody {
         &self,
         kid: &str,
         why: &Why,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<(), CustodyError> {
         why.check()?;
@@ -248,7 +247,7 @@ impl Custody {
             true => format!("signs no longer, leaves JWKS at {leaves_at}"),
             false => "left JWKS".into(),
         };
-        self.record(Kind::KeyWithdrawn, kid, why.after(detail), &by, now).await;
+        self.record(Kind::KeyWithdrawn, kid, why.after(detail), by, now).await;
         self.make_spare(now).await;
         Ok(())
     }
@@ -259,10 +258,10 @@ impl Custody {
     }
 
     /// Seals all private keys under the newest key-encryption key.
-    pub async fn rewrap(&self, by: By<'_>, now: Timestamp) -> Result<Rewrapped, CustodyError> {
+    pub async fn rewrap(&self, by: &Initiator, now: Timestamp) -> Result<Rewrapped, CustodyError> {
         let rewrapped = self.keys.rewrap().await?;
         let detail = format!("{} sealed anew", rewrapped.rewrapped);
-        self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, &by, now).await;
+        self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, by, now).await;
         Ok(rewrapped)
     }
 
@@ -281,8 +280,7 @@ impl Custody {
     }
 
     async fn tell_of(&self, grown: &[Grown], now: Timestamp) {
-        let origin = Origin::default();
-        let by = By { actor: Actor::System, origin: &origin };
+        let by = &Initiator::system();
         for new in grown {
             let detail = match (&new.handover, new.because) {
                 (Some(handover), Because::Revocation) => {
@@ -293,17 +291,17 @@ impl Custody {
                 }
                 _ => format!("for {}", new.algorithm),
             };
-            let created = event(Kind::KeyCreated, &new.kid, Some(detail), &by);
+            let created = Event::new(Kind::KeyCreated, by).about(&new.kid).detail(detail);
             self.audit.record_once(created, now).await;
             if let (Some(handover), Because::RotateEvery) = (&new.handover, new.because) {
                 let detail = format!("signs from {}, by keys.rotate_every", handover.at);
-                self.record(Kind::KeyRotated, &handover.kid, detail, &by, now).await;
+                self.record(Kind::KeyRotated, &handover.kid, detail, by, now).await;
             }
         }
     }
 
-    async fn record(&self, kind: Kind, kid: &str, detail: String, by: &By<'_>, now: Timestamp) {
-        self.audit.record(event(kind, kid, Some(detail), by), now).await;
+    async fn record(&self, kind: Kind, kid: &str, detail: String, by: &Initiator, now: Timestamp) {
+        self.audit.record(Event::new(kind, by).about(kid).detail(detail), now).await;
     }
 }
 
@@ -322,17 +320,6 @@ fn steps(key: &StoredKey, now: Timestamp) -> Vec<(Kind, Timestamp)> {
     let revoked = key.revoked_at.map(|at| (Kind::KeyRevoked, at));
     steps.extend([made, revoked].into_iter().flatten().filter(|(_, at)| told_by_now(at)));
     steps
-}
-
-fn event<'a>(kind: Kind, kid: &str, detail: Option<String>, by: &By<'a>) -> Event<'a> {
-    Event {
-        kind,
-        actor: by.actor.clone(),
-        subject: Some(kid.to_owned()),
-        client_id: None,
-        detail,
-        origin: by.origin,
-    }
 }
 
 /// The lifetime of the longest-lived access token there can be, with the leeway after which

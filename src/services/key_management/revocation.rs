@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Custody, CustodyError, Why, event};
+use super::{Custody, CustodyError, Why};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{By, Kind};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::keys::Policy;
 use crate::domain::keys::chain::Link;
 use crate::domain::keys::changes::Revoked;
@@ -38,7 +38,7 @@ impl Custody {
         &self,
         kid: &str,
         revoke: &Revoke,
-        by: By<'_>,
+        by: &Initiator,
         now: Timestamp,
     ) -> Result<RevokedKey, CustodyError> {
         let reason = revoke.reason.as_str();
@@ -50,7 +50,8 @@ impl Custody {
         self.revocations.ensure_key(kid, now).await?;
         let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
         let detail = format!("{signs} signs now; reason: {}", reason.trim());
-        self.audit.record_once(event(Kind::KeyRevoked, kid, Some(detail), &by), now).await;
+        let event = Event::new(Kind::KeyRevoked, by).about(kid).detail(detail);
+        self.audit.record_once(event, now).await;
         Ok(RevokedKey { kid: kid.to_owned(), revoked, at: now, handover_in })
     }
 

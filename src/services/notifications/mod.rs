@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::base::fault;
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Audit, Event, Kind as AuditKind, Origin};
+use crate::domain::audit::{Audit, Event, Initiator, Kind as AuditKind};
 use crate::domain::mail::letter::Unwritable;
 use crate::domain::mail::template::{Fields, TemplateError};
 use crate::domain::mail::transport::TransportError;
@@ -211,18 +211,12 @@ impl Postman {
     ) -> Result<Delivery, StorageError> {
         // Of two who give it up at once, one tells of it.
         if self.outbox.remove(claimed.id).await? {
-            let origin = Origin::default();
-            let event = Event {
-                kind: AuditKind::MailGivenUp,
-                actor: Actor::System,
-                // A sign-up has no account to name.
-                subject: claimed
-                    .user_id
-                    .filter(|_| claimed.kind != Kind::SignUp)
-                    .map(|id| id.to_string()),
-                client_id: None,
-                detail: Some(format!("{}: {error}", claimed.kind.as_str())),
-                origin: &origin,
+            let event = Event::new(AuditKind::MailGivenUp, &Initiator::system())
+                .detail(format!("{}: {error}", claimed.kind.as_str()));
+            // A sign-up has no account to name.
+            let event = match claimed.user_id.filter(|_| claimed.kind != Kind::SignUp) {
+                Some(id) => event.about(id),
+                None => event,
             };
             self.audit.record(event, now).await;
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::base::metrics::Refreshes;
 use crate::base::secret::Random;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Audit, Event, Kind, Origin};
+use crate::domain::audit::{Audit, Event, Initiator, Kind, Origin};
 use crate::domain::clients::registry::AuthenticationError;
 use crate::domain::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
 use crate::domain::login_limits::{Attempts, Limited, RefreshLimit, RevocationLimit};
@@ -169,13 +169,12 @@ impl AuthorizationServer {
             Ok(client) => Ok(client),
             Err(AuthenticationError::Storage(error)) => Err(error.into()),
             Err(AuthenticationError::Invalid { registered }) => {
-                let event = Event {
-                    kind: Kind::ClientRefused,
-                    actor: Actor::Anonymous,
-                    subject: registered.then(|| credentials.client_id.clone()),
-                    client_id: Some(shorten(&credentials.client_id)),
-                    detail: None,
-                    origin,
+                let by = &Initiator::anonymous(origin.clone());
+                let event =
+                    Event::new(Kind::ClientRefused, by).client(shorten(&credentials.client_id));
+                let event = match registered {
+                    true => event.about(&credentials.client_id),
+                    false => event,
                 };
                 self.audit.record(event, now).await;
                 Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic })

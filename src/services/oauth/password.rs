@@ -5,7 +5,7 @@
 use super::password_check::LoginCheck;
 use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind, Origin};
 use crate::domain::clients::{Client, GrantType};
 use crate::domain::credentials::password::check_stored;
 use crate::domain::credentials::{Password, Verdict};
@@ -92,7 +92,7 @@ impl AuthorizationServer {
         let refreshes = client.may_use(GrantType::RefreshToken);
         self.sessions.start(session, now).await?;
         self.check_still_current(&user, first, now).await?;
-        self.audit.record(event(Kind::LoggedIn, client, Some(&user), None, origin), now).await;
+        self.audit.record(logged_in(client, &user, origin), now).await;
         Ok(TokenResponse {
             access_token: access.token,
             expires_in: access.expires_in,
@@ -134,9 +134,13 @@ impl AuthorizationServer {
                 Ok(user)
             }
             user => {
-                let refused =
-                    event(Kind::LoginRefused, client, user.as_ref(), Some(reason), origin);
-                self.audit.record(refused, now).await;
+                let by = &Initiator::anonymous(origin.clone());
+                let refused = Event::new(Kind::LoginRefused, by).client(&client.client_id);
+                let refused = match user {
+                    Some(user) => refused.about(user.id),
+                    None => refused,
+                };
+                self.audit.record(refused.detail(reason.to_owned()), now).await;
                 Err(TokenError::InvalidGrant(answer))
             }
         }
@@ -185,22 +189,7 @@ impl AuthorizationServer {
     }
 }
 
-fn event<'a>(
-    kind: Kind,
-    client: &'a Client,
-    user: Option<&User>,
-    detail: Option<&str>,
-    origin: &'a Origin,
-) -> Event<'a> {
-    Event {
-        kind,
-        actor: match user {
-            Some(user) if kind == Kind::LoggedIn => Actor::User(user.id),
-            _ => Actor::Anonymous,
-        },
-        subject: user.map(|user| user.id.to_string()),
-        client_id: Some(&client.client_id),
-        detail: detail.map(str::to_owned),
-        origin,
-    }
+fn logged_in(client: &Client, user: &User, origin: &Origin) -> Event {
+    let by = &Initiator::user(user.id, origin.clone());
+    Event::new(Kind::LoggedIn, &by).about(user.id).client(&client.client_id)
 }

@@ -4,7 +4,7 @@
 
 use super::AuthorizationServer;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind, Origin};
 use crate::domain::credentials::{HashingError, Password, Verdict};
 use crate::domain::login_limits::{AttemptError, Limited, Outcome};
 use crate::domain::users::{MAX_PENDING, PendingSignup, User, email};
@@ -189,14 +189,8 @@ impl AuthorizationServer {
     /// Without the account: it may not exist, and what was typed may be anything.
     async fn record_limited(&self, limited: Limited, origin: &Origin, now: Timestamp) {
         let detail = format!("try again in {} s", limited.retry_after);
-        let event = Event {
-            kind: Kind::LoginLimited,
-            actor: Actor::Anonymous,
-            subject: None,
-            client_id: None,
-            detail: Some(detail),
-            origin,
-        };
+        let by = &Initiator::anonymous(origin.clone());
+        let event = Event::new(Kind::LoginLimited, by).detail(detail);
         self.audit.record(event, now).await;
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{AuthorizationServer, TokenError, TokenResponse, Wish, target};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind, Origin};
 use crate::domain::clients::{Client, GrantType};
 use crate::domain::sessions::{Advance, CommitError, Refusal, Rotation, RotationError, Session};
 use crate::domain::tokens::{Grant, RefreshToken, UserSession};
@@ -75,14 +75,11 @@ impl AuthorizationServer {
             Some(Advance::Redeemed) => &self.refreshes.advanced,
             Some(Advance::Healed) => &self.refreshes.healed,
             Some(Advance::Recovered) => {
-                let event = Event {
-                    kind: Kind::RefreshTokenRecovered,
-                    actor: Actor::Client(client.client_id.clone()),
-                    subject: Some(presented.user_id.to_string()),
-                    client_id: Some(&client.client_id),
-                    detail: Some(described(presented.sid, origin)),
-                    origin,
-                };
+                let by = &Initiator::client(&client.client_id, origin.clone());
+                let event = Event::new(Kind::RefreshTokenRecovered, by)
+                    .about(presented.user_id)
+                    .client(&client.client_id)
+                    .detail(described(presented.sid, origin));
                 self.audit.record(event, now).await;
                 &self.refreshes.recovered
             }
@@ -114,14 +111,11 @@ impl AuthorizationServer {
             }
             Err(RotationError::Reuse(session)) => {
                 self.refreshes.reused.inc();
-                let event = Event {
-                    kind: Kind::RefreshTokenReused,
-                    actor: Actor::Client(client.client_id.clone()),
-                    subject: Some(session.user_id.to_string()),
-                    client_id: Some(&client.client_id),
-                    detail: Some(described(session.sid, origin)),
-                    origin,
-                };
+                let by = &Initiator::client(&client.client_id, origin.clone());
+                let event = Event::new(Kind::RefreshTokenReused, by)
+                    .about(session.user_id)
+                    .client(&client.client_id)
+                    .detail(described(session.sid, origin));
                 self.audit.record(event, now).await;
                 Err(TokenError::InvalidGrant(NOT_GOOD))
             }
@@ -203,16 +197,13 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> TokenError {
         self.refreshes.refused(reason);
-        let event = Event {
-            kind: Kind::RefreshRefused,
-            actor: Actor::Client(client.client_id.clone()),
-            subject: presented.map(|token| token.user_id.to_string()),
-            client_id: Some(&client.client_id),
-            detail: Some(match presented {
-                Some(token) => format!("{reason}; session {}", token.sid),
-                None => reason.to_owned(),
-            }),
-            origin,
+        let by = &Initiator::client(&client.client_id, origin.clone());
+        let event = Event::new(Kind::RefreshRefused, by).client(&client.client_id);
+        let event = match presented {
+            Some(token) => {
+                event.about(token.user_id).detail(format!("{reason}; session {}", token.sid))
+            }
+            None => event.detail(reason.to_owned()),
         };
         self.audit.record(event, now).await;
         TokenError::InvalidGrant(NOT_GOOD)

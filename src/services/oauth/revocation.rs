@@ -5,7 +5,7 @@
 
 use super::{AuthorizationServer, CheckError, TokenError};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind, Origin};
 use crate::domain::clients::Client;
 use crate::domain::login_limits::{Limited, Revoker};
 use crate::domain::revocations::{ForeignToken, RevokedToken, TokenRevocation, TooMany};
@@ -153,14 +153,8 @@ impl AuthorizationServer {
         origin: &Origin,
         now: Timestamp,
     ) {
-        let event = Event {
-            kind,
-            actor: Actor::Client(client.client_id.clone()),
-            subject: Some(subject),
-            client_id: Some(&client.client_id),
-            detail: Some(what),
-            origin,
-        };
+        let by = &Initiator::client(&client.client_id, origin.clone());
+        let event = Event::new(kind, by).about(subject).client(&client.client_id).detail(what);
         self.audit.record(event, now).await;
     }
 }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use signet::base::secret::Random;
-use signet::domain::audit::{Actor, Audit, Event, Filter, Kept, Kind, Origin, Retention};
+use signet::domain::audit::{
+    Actor, Audit, Event, Filter, Initiator, Kept, Kind, Origin, Retention,
+};
 use signet::domain::sessions::Recovery;
 use signet::storage::Db;
 use uuid::Uuid;
@@ -45,10 +47,9 @@ fn pair(db: &Db) -> [Audit; 2] {
 }
 
 async fn record(audit: &Audit, kind: Kind, actor: Actor, subject: &str, now: i64) {
-    let origin = Origin::default();
-    let subject = (!subject.is_empty()).then(|| subject.to_owned());
-    let event =
-        Event { kind, actor, subject, client_id: Some("app"), detail: None, origin: &origin };
+    let by = Initiator { actor, origin: Origin::default() };
+    let event = Event::new(kind, &by).client("app");
+    let event = if subject.is_empty() { event } else { event.about(subject) };
     audit.record(event, at(now)).await;
 }
 
@@ -111,14 +112,10 @@ async fn what_users_do_to_themselves_is_kept_a_bounded_number_of_times(db: Db) {
     record(&audit, Kind::LoggedIn, Actor::User(ann), &ann.to_string(), 3600).await;
     assert_eq!(count(&audit, Kind::LoggedIn).await, 61);
     // What others do to a user is kept whatever the user has done.
-    let origin = Origin::default();
     for actor in [Actor::User(ann), Actor::User(operator), Actor::CommandLine] {
         for _ in 0..70 {
-            let (kind, subject) = (Kind::SessionsRevoked, Some(ann.to_string()));
-            let actor = actor.clone();
-            let event =
-                Event { kind, actor, subject, client_id: None, detail: None, origin: &origin };
-            audit.record(event, at(0)).await;
+            let by = Initiator { actor: actor.clone(), origin: Origin::default() };
+            audit.record(Event::new(Kind::SessionsRevoked, &by).about(ann), at(0)).await;
         }
     }
     assert_eq!(count(&audit, Kind::SessionsRevoked).await, 60 + 70 + 70);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use signet::base::secret::{Random, Secret};
-use signet::domain::audit::{Actor, Audit, By, Origin};
+use signet::domain::audit::{Audit, Initiator};
 use signet::domain::roles::{Change, Expect, Refusal, RoleStore, Step, What};
 use signet::domain::sessions::Recovery;
 use signet::domain::tokens::Scope;
@@ -75,8 +75,7 @@ impl Stores {
     }
 
     async fn change(&self, change: Change) -> Result<Step, RolesError> {
-        let origin = Origin::default();
-        let by = By { actor: Actor::System, origin: &origin };
+        let by = &Initiator::system();
         self.roles.change(change, by, at(1)).await.map(|decision| decision.step)
     }
 
@@ -94,8 +93,7 @@ fn removal(name: &str, force: bool) -> Change {
 
 /// Gives a role or takes one away, as an operator does.
 async fn turn(roles: Arc<Roles>, id: Uuid, role: String, give: bool) -> Result<bool, RolesError> {
-    let origin = Origin::default();
-    let by = By { actor: Actor::System, origin: &origin };
+    let by = &Initiator::system();
     if give {
         roles.grant(id, &role, by, at(1)).await
     } else {
