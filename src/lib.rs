@@ -19,13 +19,14 @@
 //!   - [`domain::audit`]: who did what to whom.
 //!   - [`domain::mail`]: the outbox, templates, and the way to an SMTP server.
 //! - [`services`]: the use cases, each written once.
+//!   - [`services::authentication`]: who a caller is: a client, a user by password, a bearer.
 //!   - [`services::oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!   - [`services::accounts`]: sign-up, a new password or address, disabling, removal, roles.
 //!   - [`services::key_management`], [`services::client_management`]: what operators and the service
 //!     itself do to signing keys and clients.
 //!   - [`services::notifications`]: which mail goes to whom.
 //! - [`config`]: layers of settings in, one checked configuration out.
-//! - [`app`]: puts everything together; the only place that picks engines.
+//! - [`app`]: a process and the issuer that it serves; the only place that picks engines.
 //! - [`jobs`]: the background loops of the service.
 //! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
 //!

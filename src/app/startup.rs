@@ -1,5 +1,5 @@
 //! Waiting for stores that are late: a Redis that still loads its data, a PostgreSQL that is starting
-//! or does not listen yet. What time does not mend, such as a wrong password, is an error at once.
+//! or does not listen yet. What waiting does not mend, such as a wrong password, fails immediately.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{StartError, StorageError};
 use crate::config::{Config, SessionBackend};
 use crate::storage::redis::Redis;
 
-/// How long before a late store is tried again.
+/// The pause before a late store is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Waits until the database and Redis can be used, for at most `startup_timeout` in all. `log` gets

@@ -28,19 +28,19 @@ pub struct Stores {
     pub users: UserStore,
     /// The clients.
     pub clients: ClientStore,
-    /// What siblings must hear.
+    /// The record of revoked tokens.
     pub revocations: Revocations,
     /// The sessions.
     pub sessions: Sessions,
     /// The audit trail.
     pub audit: Audit,
-    /// Whole accounts.
+    /// The accounts.
     pub accounts: Accounts,
     /// The roles and who has them.
     pub roles: Roles,
-    /// What is done to clients.
+    /// The changes of clients.
     pub registrar: Registrar,
-    /// Mail that waits.
+    /// The messages that wait.
     pub outbox: Outbox,
     /// The source of secrets and identifiers.
     pub random: Random,

@@ -172,7 +172,7 @@ async fn change(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::Rotate { turn, algorithm, json } => {
             let done = custody.rotate(algorithm, &turn.turn(), by, clock.now()).await?;
-            app::tell_instances(config).await;
+            app::notify_instances(config).await;
             let rotated = RotationView::from(done);
             let text = format!(
                 "key {} is published; it signs from {} on, and the present key leaves JWKS at {}",
@@ -183,7 +183,7 @@ async fn change(command: Command, config: &Config) -> Result<()> {
         Command::Retire { kid, force, reason, json } => {
             let why = Why { forced: force, reason };
             custody.retire(&kid, &why, by, clock.now()).await?;
-            app::tell_instances(config).await;
+            app::notify_instances(config).await;
             let view = custody.find(&kid, clock.now()).await?;
             let text = match view.as_ref().and_then(|view| view.next_at.as_ref()) {
                 Some(at) => format!("key {kid} signs no longer; it leaves JWKS at {at}"),
@@ -194,14 +194,14 @@ async fn change(command: Command, config: &Config) -> Result<()> {
         Command::Revoke { kid, reason, handover_in, json } => {
             let revoke = Revoke { reason, handover_in };
             let revoked = custody.revoke(&kid, &revoke, by, clock.now()).await?;
-            app::tell_instances(config).await;
+            app::notify_instances(config).await;
             let view = custody.hand_over(&revoked).await;
-            app::tell_instances(config).await;
+            app::notify_instances(config).await;
             show(json, &view, view.to_string().trim_end())
         }
         Command::Adopt { kid, reason, json } => {
             let adopted = custody.adopt(&kid, &reason, by, clock.now()).await?;
-            app::tell_instances(config).await;
+            app::notify_instances(config).await;
             let view = custody.find(&kid, clock.now()).await?;
             show(json, &view, &format!("key {kid} is taken for authentic: {adopted}"))
         }
@@ -213,7 +213,7 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             let turn = turn.turn();
             let import = Import { pem, passphrase, algorithm, kid, turn, verify_for };
             let done = custody.import(import, by, clock.now()).await?;
-            app::tell_instances(config).await;
+            app::notify_instances(config).await;
             let text = match (done.activates_at, done.retires_at) {
                 (Some(at), _) => format!("key {} is published; it signs from {at} on", done.kid),
                 (None, Some(until)) => {

@@ -1,4 +1,4 @@
-//! `signet serve`: compose, say where to look, serve, and do the housekeeping meanwhile.
+//! `signet serve`: composes the service, shows where it is, serves, and runs the background loops.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::users::bootstrap_administrator;
-use crate::app::{App, Stores, wait_for_stores};
+use crate::app::{Issuer, Process, Stores, wait_for_stores};
 use crate::base::secret::Secret;
 use crate::base::telemetry;
 use crate::base::time::Clock;
@@ -18,12 +18,12 @@ use crate::config::{Config, Profile};
 use crate::http;
 use crate::jobs::Jobs;
 
-/// How long the hash of a caller who is gone may hold up the end.
+/// The longest time that a hash for a caller who is gone may hold up the end.
 const HASHING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that wait to be accepted, as actix-web asks for.
 const BACKLOG: u32 = 1024;
 
-/// Runs the service until it is told to stop.
+/// Runs the service until a signal stops it.
 pub fn run(config: Config) -> Result<()> {
     telemetry::init(&config.log).map_err(anyhow::Error::msg)?;
     allow_connections();
@@ -45,14 +45,15 @@ async fn serve(config: Config) -> Result<()> {
     let listen = config.http.listen;
     let hangups = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
     let hangups = tokio::spawn(outlive(hangups));
-    // The address is taken now, so that one in use shows at once. Connections are refused until there
-    // is somebody to answer them.
+    // The address is bound now, so that one in use shows immediately. Connections are refused until
+    // the service can answer them.
     let socket = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let config = config.listening_on(socket.local_addr().context("the socket has no address")?);
     wait_for_stores(&config, |line| tracing::warn!("{line}")).await?;
     let now = clock.now();
     let stores = Stores::open(&config, now).await?;
-    let app = Arc::new(App::new(config, stores, clock).await?);
+    let process = Arc::new(Process::start(config, &stores, clock)?);
+    let app = Arc::new(Issuer::open(process, stores).await?);
     let listener = socket.listen(BACKLOG).and_then(|listener| listener.into_std());
     let listener = listener.with_context(|| format!("cannot listen on {listen}"))?;
     // Last, so that its password is shown whenever it was made.
@@ -67,7 +68,7 @@ async fn serve(config: Config) -> Result<()> {
     jobs.finish(app.config.http.shutdown_timeout).await;
     hangups.abort();
     // Their memory holds what is left of hashes, and is wiped as they end.
-    if !app.authorization_server.hashing.stop(HASHING_TIMEOUT) {
+    if !app.hashing.stop(HASHING_TIMEOUT) {
         tracing::warn!("a hashing thread was still at work at the end");
     }
     app.db.close().await;
@@ -86,7 +87,8 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// SIGHUP asks many programs to read their settings anew, and ends those that do not handle it.
+/// Logs each SIGHUP, which asks many programs to read their settings anew and ends those that do not
+/// handle it.
 async fn outlive(mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         tracing::warn!(
@@ -96,9 +98,9 @@ async fn outlive(mut hangups: Signal) {
     }
 }
 
-/// A few lines at the start. The administrator's password is shown to the terminal, never logged.
+/// Prints a few lines at the start. The administrator's password goes to the terminal, never to the log.
 fn announce(
-    app: &App,
+    app: &Issuer,
     listener: &TcpListener,
     administrator: Option<(String, Secret<String>)>,
 ) -> Result<()> {

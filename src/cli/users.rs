@@ -17,7 +17,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::output;
-use crate::app::{App, Stores, open_attempts_alone};
+use crate::app::{Issuer, Stores, open_login_limits_alone};
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
 use crate::config::Config;
@@ -211,7 +211,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         }
         Command::Unlock { user } => {
             let user = find(&stores, &user).await?;
-            let attempts = open_attempts_alone(config, &stores, now).await?;
+            let attempts = open_login_limits_alone(config, &stores, now).await?;
             let account = attempts.names().account(&email::key_of(&user.email));
             attempts.unlock(&account, now).await.context("the attempts cannot be forgotten")?;
             stores.accounts.unlocked(user.id, by, now).await;
@@ -316,18 +316,17 @@ fn read_line() -> Result<Secret<String>> {
 
 /// Makes the first administrator, for a development start; the password to show once.
 pub async fn bootstrap_administrator(
-    app: &App,
+    app: &Issuer,
     now: Timestamp,
 ) -> Result<Option<(String, Secret<String>)>> {
-    let server = &app.authorization_server;
-    if !server.users.is_empty().await? {
+    if !app.stores.users.is_empty().await? {
         return Ok(None);
     }
-    let text = server.random.token();
+    let text = app.stores.random.token();
     let email = Email::parse("admin@example.com").map_err(anyhow::Error::msg)?;
     let new = NewAccount {
         name: Some("Administrator".into()),
-        password_hash: hash(&app.config, &server.random, &Password::new(text.expose())),
+        password_hash: hash(&app.config, &app.stores.random, &Password::new(text.expose())),
         roles: vec![crate::domain::roles::ADMIN_ROLE.into()],
         // Nobody reads its mail, and it must be able to log in.
         email_verified: true,

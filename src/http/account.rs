@@ -14,12 +14,12 @@ use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, User};
 use crate::services::accounts::{NewAccount, NewSignup};
-use crate::services::oauth::CheckError;
+use crate::services::authentication::CheckError;
 use crate::storage::StorageError;
 
 /// A user, as the user may see it.
@@ -104,7 +104,7 @@ pub struct SignedUpBody {
     )
 )]
 pub async fn signup(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -131,14 +131,13 @@ pub async fn signup(
     };
 
     let now = app.clock.now();
-    let server = &app.authorization_server;
     let origin = extract::origin(&request, &app);
     // No flood reaches the store, for which logins would wait: one from few networks is refused by
     // what is remembered and takes no places from others, one from many finds no place.
     app.account_limits.check_sign_up(&origin, now).await?;
-    let place = server.hashing.reserve_anonymous()?;
+    let place = app.hashing.reserve_anonymous()?;
     app.account_limits.admit_sign_up(&origin, now).await?;
-    let signup_token = server.random.token();
+    let signup_token = app.stores.random.token();
     let fingerprint = Fingerprint::of(signup_token.expose().as_bytes());
     if let (true, Some(mail)) = (app.config.require_verified_email, &app.config.mail) {
         app.account_limits.admit_mail(&origin, now).await?;
@@ -150,7 +149,7 @@ pub async fn signup(
         return Ok(signup_accepted(signup_token));
     }
     // Looked up before the hash, which is dear; the insert decides, should two come at once.
-    if server.users.find_by_address(email.address()).await?.is_some() {
+    if app.stores.users.find_by_address(email.address()).await?.is_some() {
         return Err(taken());
     }
     let password_hash = place.hash(password).await?;
@@ -186,9 +185,9 @@ fn taken() -> Problem {
     ),
     security(("user" = []), ("service" = []))
 )]
-pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn logout(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
-    let (claims, _) = signed_in::claims(&app, &request, now).await?;
+    let claims = signed_in::claims(&app, &request, now).await?;
     let origin = extract::origin(&request, &app);
     let end = async move {
         if let (Some(sid), Ok(user)) = (claims.sid, claims.sub.parse()) {
@@ -211,7 +210,7 @@ pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
     ),
     security(("user" = []))
 )]
-pub async fn read_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn read_me(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (user, _) = signed_in::user(&app, &request, app.clock.now()).await?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
 }
@@ -244,7 +243,7 @@ pub struct ChangeBody {
     security(("user" = []))
 )]
 pub async fn change_me(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -273,9 +272,8 @@ pub async fn change_me(
         };
         to_the_end(change).await?;
     }
-    let users = &app.authorization_server.users;
     // Removed meanwhile: this session is over too.
-    let user = users.find(user.id).await?.ok_or(BearerError::Invalid)?;
+    let user = app.stores.users.find(user.id).await?.ok_or(BearerError::Invalid)?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
 }
 
@@ -305,7 +303,7 @@ pub struct PasswordChangeBody {
     security(("user" = []))
 )]
 pub async fn change_password(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -330,7 +328,7 @@ pub async fn change_password(
     fields.finish()?;
     if let Some(new) = new {
         app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
-        let hash = app.authorization_server.hashing.hash(new).await?;
+        let hash = app.hashing.hash(new).await?;
         let change = async move {
             let by = &Initiator::user(user.id, origin);
             app.accounts.change_password(&user, &hash, by, now).await

@@ -11,7 +11,7 @@ use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::audit::Initiator;
 
 /// The removal of one's own account.
@@ -37,7 +37,7 @@ pub struct AccountRemovalBody {
     security(("user" = []))
 )]
 pub async fn remove(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {

@@ -8,7 +8,7 @@ use super::administrator::administrator;
 use super::error::Problem;
 use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::view::EventView;
 use crate::domain::audit::{Filter, Kept, Place};
@@ -35,7 +35,7 @@ use crate::domain::audit::{Filter, Kept, Place};
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
     let mut query = Query::read(&request);
     let (limit, cursor) = (query.limit(), query.cursor(Kind::Events));
@@ -51,7 +51,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
         until: query.time("until"),
     };
     query.finish()?;
-    let audit = &app.authorization_server.audit;
+    let audit = &app.stores.audit;
     // One more than is shown tells whether there are more.
     let found = audit.list(&filter, after.flatten().as_ref(), i64::from(limit) + 1).await?;
     let place = |kept: &Kept| format!("{}:{}", kept.place.at.as_unix(), kept.place.id);

@@ -12,7 +12,7 @@ use super::error::Problem;
 use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use super::precondition;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::clients::Client;
 use crate::services::client_management::ClientView;
 
@@ -27,7 +27,7 @@ use crate::services::client_management::ClientView;
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
     let mut query = Query::read(&request);
     let (limit, after) = (query.limit(), query.cursor(Kind::Clients).unwrap_or_default());
@@ -53,7 +53,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn read(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -68,7 +68,7 @@ pub async fn read(
 }
 
 /// The client that a path names, as it is in the store now.
-async fn find(app: &App, client_id: &str) -> Result<Client, Problem> {
+async fn find(app: &Issuer, client_id: &str) -> Result<Client, Problem> {
     app.clients.find(client_id).await?.ok_or_else(Problem::not_found)
 }
 

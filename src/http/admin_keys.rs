@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::administrator::{administrator, shown};
 use super::error::Problem;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::keys::jwks::Jwk;
 use crate::services::key_management::KeyView;
 
@@ -32,7 +32,7 @@ pub struct KeysBody {
     responses((status = 200, description = "All of them", body = KeysBody)),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     administrator(&app, &request, now).await?;
     Ok(shown(&KeysBody { keys: app.custody.list(now).await? }))
@@ -64,7 +64,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn read(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -96,7 +96,7 @@ pub async fn read(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn read_public(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,
 ) -> Result<HttpResponse, Problem> {

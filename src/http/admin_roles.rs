@@ -14,7 +14,7 @@ use super::error::Problem;
 use super::extract::{self, Fields, Query};
 use super::finish::to_the_end;
 use super::precondition;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Initiator};
 use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
@@ -75,7 +75,7 @@ pub struct RolesBody {
     responses((status = 200, description = "All of them", body = RolesBody)),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
     let roles = app.roles.list().await?;
     Ok(shown(&RolesBody { roles: roles.iter().map(RoleBody::from).collect() }))
@@ -95,7 +95,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn read(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -159,7 +159,7 @@ pub struct DefinedBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn put(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     name: Path<String>,
     payload: Payload,
@@ -231,7 +231,7 @@ pub async fn put(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn remove(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -257,7 +257,7 @@ pub async fn remove(
 
 /// Makes `change` in the name of `actor`, also if the client hangs up.
 async fn make(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     request: &HttpRequest,
     actor: Actor,
     change: Change,
@@ -296,7 +296,7 @@ fn expected(request: &HttpRequest) -> Result<Option<Expect>, Problem> {
 }
 
 /// The answer to a change of a role that is not in the state that the caller has seen.
-async fn changed(app: &App, request: &HttpRequest, name: &str) -> Problem {
+async fn changed(app: &Issuer, request: &HttpRequest, name: &str) -> Problem {
     match app.roles.find(name).await {
         Ok(role) => precondition::changed(request, role.as_ref().map(etag).as_ref()),
         Err(error) => error.into(),

@@ -14,7 +14,7 @@ use super::extract::{self, Query};
 use super::finish::to_the_end;
 use super::my_sessions::SessionBody;
 use super::paging::{Kind, Page, PageParams};
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Initiator};
 use crate::domain::sessions::Session;
@@ -48,7 +48,7 @@ pub struct ManagedSessionBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (_, claims) = administrator_and_claims(&app, &request, now).await?;
     let mut query = Query::read(&request);
@@ -59,7 +59,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     }
     let (limit, from) = (query.limit(), query.cursor(Kind::Sessions));
     query.finish()?;
-    let page = app.authorization_server.sessions.page(from.as_deref(), limit, now).await?;
+    let page = app.stores.sessions.page(from.as_deref(), limit, now).await?;
     Ok(shown(&app, page.sessions, claims.sid, page.next))
 }
 
@@ -75,7 +75,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn list_of_user(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -100,7 +100,7 @@ pub async fn list_of_user(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn end(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     sid: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -130,7 +130,7 @@ pub async fn end(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn end_of_user(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
@@ -154,7 +154,7 @@ pub async fn end_of_user(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn end_all_of_user(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -167,7 +167,7 @@ pub async fn end_all_of_user(
 }
 
 async fn of_user(
-    app: &App,
+    app: &Issuer,
     id: &str,
     current: Option<Uuid>,
     now: Timestamp,
@@ -178,12 +178,12 @@ async fn of_user(
 }
 
 fn shown(
-    app: &App,
+    app: &Issuer,
     sessions: Vec<Session>,
     current: Option<Uuid>,
     next: Option<String>,
 ) -> HttpResponse {
-    let policy = app.authorization_server.sessions.policy();
+    let policy = app.stores.sessions.policy();
     let body = |session: Session| ManagedSessionBody {
         user_id: session.user_id.to_string(),
         session: SessionBody::new(session, policy, current),
@@ -194,7 +194,7 @@ fn shown(
 }
 
 async fn end_one(
-    app: &App,
+    app: &Issuer,
     request: &HttpRequest,
     actor: Actor,
     user_id: Option<Uuid>,

@@ -16,7 +16,7 @@ use super::error::Problem;
 use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use super::precondition;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::users::{Metadata, User};
 use crate::services::accounts::Filter;
 
@@ -59,7 +59,7 @@ impl From<User> for ManagedUserBody {
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
     )
 )]
-pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     reader_of_users(&app, &request, app.clock.now()).await?;
     let mut query = Query::read(&request);
     let (limit, after) = (query.limit(), query.cursor(Kind::Users).unwrap_or_default());
@@ -94,7 +94,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     )
 )]
 pub async fn read(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -104,9 +104,9 @@ pub async fn read(
 }
 
 /// The user that a path names.
-pub(super) async fn find(app: &App, id: &str) -> Result<User, Problem> {
+pub(super) async fn find(app: &Issuer, id: &str) -> Result<User, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
-    app.authorization_server.users.find(id).await?.ok_or_else(Problem::not_found)
+    app.stores.users.find(id).await?.ok_or_else(Problem::not_found)
 }
 
 /// The `ETag` of a user: every change that an administrator can see makes another one.

@@ -8,7 +8,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::precondition;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::keys::KeyRing;
 use crate::services::oauth::metadata::Metadata;
@@ -18,7 +18,7 @@ pub struct MetadataBody(Bytes);
 
 impl MetadataBody {
     /// The document of `app`.
-    pub fn new(app: &App) -> Self {
+    pub fn new(app: &Issuer) -> Self {
         let config = &app.config;
         let algorithms = &config.keys.policy.algorithms;
         let metadata = Metadata::new(&config.issuer, algorithms, config.docs_enabled);
@@ -61,7 +61,7 @@ pub async fn openid_configuration() {}
     )
 )]
 pub async fn jwks(
-    app: Data<App>,
+    app: Data<Issuer>,
     cache_control: Data<CacheControl>,
     request: HttpRequest,
 ) -> HttpResponse {
@@ -89,7 +89,7 @@ pub struct CacheControl {
 
 impl CacheControl {
     /// By the policy of `app`'s keys.
-    pub fn new(app: &App) -> Self {
+    pub fn new(app: &Issuer) -> Self {
         let policy = app.keys.policy();
         let max_age = policy.jwks_max_age;
         Self { max_age, lead: policy.least_ahead(), usual: public_for(max_age) }

@@ -12,13 +12,13 @@ use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::audit::Initiator;
 use crate::domain::login_limits::Limited;
 use crate::domain::mail;
 use crate::domain::users::Email;
-use crate::services::oauth::CheckError;
+use crate::services::authentication::CheckError;
 
 /// What is wrong with a token that is not good, for whatever reason.
 pub(super) const NOT_GOOD: &str = "is not valid, was used, or has expired";
@@ -64,7 +64,7 @@ pub(super) fn signup_accepted(signup_token: Secret<String>) -> HttpResponse {
 
 /// Where the operator has switched mail off, what needs it is not there: to try again would not
 /// help, so it is no 503.
-pub(super) fn check_mail_is_on(app: &App) -> Result<(), Problem> {
+pub(super) fn check_mail_is_on(app: &Issuer) -> Result<(), Problem> {
     match app.postman {
         Some(_) => Ok(()),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "this service sends no mail")),
@@ -103,7 +103,7 @@ pub struct AddressBody {
     )
 )]
 pub async fn ask_verification(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -147,7 +147,7 @@ pub struct EmailChangeBody {
     security(("user" = []))
 )]
 pub async fn ask_change(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {

@@ -19,7 +19,7 @@ use zeroize::Zeroize;
 use super::bearer::BearerError;
 use super::error::OAuthError;
 use super::observe::RequestId;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::audit::Origin;
 use crate::domain::clients::authentication::form_decode;
@@ -281,7 +281,7 @@ pub fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
 }
 
 /// Where `request` comes from. A forwarded address counts only when a configured proxy sent it.
-pub fn origin(request: &HttpRequest, app: &App) -> Origin {
+pub fn origin(request: &HttpRequest, app: &Issuer) -> Origin {
     let proxies = &app.config.http.trusted_proxies;
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());

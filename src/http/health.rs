@@ -6,7 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problem;
-use crate::app::App;
+use super::revocations::Listeners;
+use crate::app::Issuer;
 use crate::base::metrics::Readings;
 
 /// That all is well.
@@ -35,19 +36,19 @@ pub async fn live() -> HttpResponse {
         (status = 503, description = "They cannot; the detail says why"),
     )
 )]
-pub async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn ready(app: Data<Issuer>) -> Result<HttpResponse, Problem> {
     if app.is_draining() {
         return Err(Problem::unavailable("draining"));
     }
-    let server = &app.authorization_server;
-    let (database, sessions) =
-        futures_util::future::join(app.db.check_health(), server.sessions.check_health()).await;
-    for (name, result) in [("database", database), ("session store", sessions)] {
+    let sessions = &app.stores.sessions;
+    let (database, session_store) =
+        futures_util::future::join(app.db.check_health(), sessions.check_health()).await;
+    for (name, result) in [("database", database), ("session store", session_store)] {
         if let Err(error) = result {
             return Err(Problem::unavailable(format!("the {name} is not usable")).because(&error));
         }
     }
-    if !server.sessions.is_restored().await.unwrap_or(false) {
+    if !sessions.is_restored().await.unwrap_or(false) {
         return Err(Problem::unavailable("what is revoked is being written back"));
     }
     let ring = app.keys.ring();
@@ -69,21 +70,24 @@ fn answer(status: &'static str) -> HttpResponse {
             content_type = "text/plain"),
     )
 )]
-pub async fn metrics(app: Data<App>) -> Result<HttpResponse, Problem> {
-    let server = &app.authorization_server;
+pub async fn metrics(
+    app: Data<Issuer>,
+    listeners: Data<Listeners>,
+) -> Result<HttpResponse, Problem> {
+    let [refreshes_limited, revocations_limited] = app.authorization_server.limited();
     let [sign_ups_limited, mails_limited, own_changes_limited] = app.account_limits.limited();
     let readings = Readings {
-        hashes_waiting: server.hashing.waiting(),
-        hashes: server.hashing.computed(),
-        logins_limited: server.attempts.limited(),
-        refreshes_limited: server.refresh_limit.limited(),
-        revocations_limited: server.revocation_limit.limited(),
+        hashes_waiting: app.hashing.waiting(),
+        hashes: app.hashing.computed(),
+        logins_limited: app.authentication.limited(),
+        refreshes_limited,
+        revocations_limited,
         sign_ups_limited,
         mails_limited,
         own_changes_limited,
         revocations: app.revocations.count(),
         revocations_age: app.revocations.age(),
-        listeners: app.listening(),
+        listeners: listeners.count(),
         keys_unverified: app.keys.count_unverified(),
     };
     let text = app.metrics.render(readings).map_err(|error| Problem::internal().because(&error))?;

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 use super::error::OAuthError;
 use super::extract::{self, Form};
 use super::revoke::TokenQuestion;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Claims;
 use crate::domain::tokens::claims::has_value;
-use crate::services::oauth::{Introspection, TokenError};
+use crate::services::oauth::Introspection;
 use crate::storage::StorageError;
 
 /// What is answered.
@@ -109,19 +109,14 @@ pub struct IntrospectionBody {
     security(("client" = []))
 )]
 pub async fn introspect(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
     let form = Form::read(&request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let Some(credentials) = form.credentials(&request)? else {
-        return Err(TokenError::InvalidClient { basic: false }.into());
-    };
-    let method = credentials.method;
-    let server = &app.authorization_server;
-    let client = server.authenticate(Some(credentials), &origin, now).await?;
-    let found = server.introspect(&client, method, form.required("token")?, now).await?;
+    let (credentials, token) = (form.credentials(&request)?, form.required("token")?);
+    let found = app.authorization_server.introspect(credentials, token, &origin, now).await?;
     let mut body = Answer {
         active: !matches!(found, Introspection::Inactive),
         token_type: None,

@@ -28,6 +28,8 @@ pub struct Places {
 /// How many may listen.
 #[derive(Clone, Copy)]
 struct Limits {
+    /// All.
+    in_all: usize,
     /// Strangers.
     together: usize,
     /// Strangers at one address.
@@ -66,14 +68,21 @@ struct Stranger {
 }
 
 impl Places {
-    /// `all` places, `max` in number, of which one address may have `per_address`.
-    pub fn new(all: Arc<Semaphore>, max: usize, per_address: usize) -> Self {
+    /// `max` places, of which one address may have `per_address`.
+    pub fn new(max: usize, per_address: usize) -> Self {
+        let all = Arc::new(Semaphore::new(max));
         let limits = Limits {
+            in_all: max,
             together: max - max / KEPT_OF,
             per_address,
             per_client: max.div_ceil(OF_A_CLIENT),
         };
         Self { all, strangers: Arc::default(), clients: Arc::default(), limits }
+    }
+
+    /// The number of places that are taken.
+    pub fn taken(&self) -> usize {
+        self.limits.in_all - self.all.available_permits()
     }
 
     /// A place for a holder of the scope `revocations:read` of this client, if there is one.
@@ -149,7 +158,7 @@ mod tests {
     use super::*;
 
     fn places(max: usize, per_address: usize) -> Places {
-        Places::new(Arc::new(Semaphore::new(max)), max, per_address)
+        Places::new(max, per_address)
     }
 
     fn at(address: &str) -> Option<IpAddr> {

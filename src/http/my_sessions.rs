@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::extract::Query;
 use super::finish::to_the_end;
 use super::{extract, signed_in};
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::audit::Initiator;
 use crate::domain::sessions::{Policy, Session};
 
@@ -63,10 +63,10 @@ impl SessionBody {
     responses((status = 200, description = "All of them", body = Vec<SessionBody>)),
     security(("user" = []))
 )]
-pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
-    let policy = app.authorization_server.sessions.policy();
+    let policy = app.stores.sessions.policy();
     let sessions = app.accounts.sessions(&user, now).await?;
     let bodies: Vec<_> =
         sessions.into_iter().map(|session| SessionBody::new(session, policy, claims.sid)).collect();
@@ -84,7 +84,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     security(("user" = []))
 )]
 pub async fn end_one(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     sid: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -116,7 +116,7 @@ pub async fn end_one(
     ),
     security(("user" = []))
 )]
-pub async fn end_all(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn end_all(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
     // A slip in the query must not end the session that it was meant to spare.

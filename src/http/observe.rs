@@ -18,7 +18,7 @@ use actix_web::{Error, ResponseError};
 
 use super::error::{ErrorForm, OAuthError, Problem};
 use super::proxies::Proxies;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::metrics::RouteMetrics;
 
 /// The id of one request.
@@ -101,7 +101,7 @@ pub struct Observe {
     /// Where ids come from.
     pub ids: std::sync::Arc<RequestIds>,
     /// Says whether the instance is draining.
-    pub app: Data<App>,
+    pub app: Data<Issuer>,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Observe

@@ -4,25 +4,23 @@ use actix_web::web::Data;
 
 use super::error::Problem;
 use super::finish::to_the_end;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
-use crate::domain::credentials::{Password, Verdict};
+use crate::domain::credentials::Password;
 use crate::domain::users::User;
 
 /// Whether `password` is the user's. Whoever has found an open browser may guess no more often than
 /// at the login.
 pub async fn is_present_password(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     user: &User,
     password: Password,
     origin: &Origin,
     now: Timestamp,
 ) -> Result<bool, Problem> {
-    let (app, login, origin) = (app.clone(), user.email.clone(), origin.clone());
-    let check = async move {
-        app.authorization_server.check_password(&login, password, &origin, now).await
-    };
-    let (found, verdict) = to_the_end(check).await?;
-    Ok(verdict != Verdict::Wrong && found.is_some_and(|found| found.id == user.id))
+    let (app, user, origin) = (app.clone(), user.clone(), origin.clone());
+    let check =
+        async move { app.authentication.is_present_password(&user, password, &origin, now).await };
+    Ok(to_the_end(check).await?)
 }

@@ -10,7 +10,7 @@ use super::email::{
 use super::error::Problem;
 use super::extract::{self, Fields};
 use super::finish::to_the_end;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::services::accounts::Resettable;
 use crate::storage::StorageError;
 
@@ -30,7 +30,7 @@ use crate::storage::StorageError;
     )
 )]
 pub async fn forgot(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -73,7 +73,7 @@ pub struct PasswordResetBody {
     )
 )]
 pub async fn reset(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -98,12 +98,12 @@ pub async fn reset(
         fields.reject("password", problem);
     }
     if let (Some(found), Some(password), false) = (found, password, fields.has_errors()) {
-        let hash = app.authorization_server.hashing.hash_anonymous(password).await?;
+        let hash = app.hashing.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         let reset = async move {
             let user = app.accounts.reset_password(&found, &hash, &origin, now).await?;
             if let Some(user) = &user {
-                app.authorization_server.forget_failures(user, now).await;
+                app.authentication.forget_failures(user, now).await;
             }
             Ok::<_, StorageError>(user.is_some())
         };

@@ -14,7 +14,7 @@ use super::error::Problem;
 use super::extract::{self, Query};
 use super::listeners::Places;
 use super::{precondition, signed_in};
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::revocations::LANE;
 use crate::domain::tokens::{Claims, scope};
 use crate::storage::StorageError;
@@ -27,18 +27,19 @@ pub struct Listeners {
 
 impl Listeners {
     /// As many as the configuration of `app` says.
-    pub fn new(app: &App) -> Self {
+    pub fn new(app: &Issuer) -> Self {
         let config = &app.config.revocations;
         let visibility = if config.open { "public" } else { "private" };
         let value = format!("{visibility}, max-age={}", config.max_age.as_secs());
         Self {
-            places: Places::new(
-                app.listeners.clone(),
-                config.max_listeners,
-                config.max_listeners_per_address,
-            ),
+            places: Places::new(config.max_listeners, config.max_listeners_per_address),
             cache_control: value.parse().unwrap_or(HeaderValue::from_static("no-cache")),
         }
+    }
+
+    /// The number of open streams.
+    pub fn count(&self) -> usize {
+        self.places.taken()
     }
 }
 
@@ -66,7 +67,7 @@ impl Listeners {
     security((), ("service" = ["revocations:read"]))
 )]
 pub async fn snapshot(
-    app: Data<App>,
+    app: Data<Issuer>,
     listeners: Data<Listeners>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
@@ -152,7 +153,7 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
     security((), ("service" = ["revocations:read"]))
 )]
 pub async fn stream(
-    app: Data<App>,
+    app: Data<Issuer>,
     listeners: Data<Listeners>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
@@ -202,27 +203,27 @@ fn place_in_history(id: &str) -> Option<i64> {
     seq.parse().ok().filter(|_| lane == LANE)
 }
 
-fn address(app: &App, request: &HttpRequest) -> Option<IpAddr> {
+fn address(app: &Issuer, request: &HttpRequest) -> Option<IpAddr> {
     extract::origin(request, app).address.and_then(|address| address.parse().ok())
 }
 
 /// The claims of a listener who holds the scope `revocations:read`; `None` for a stranger, while the
 /// feed is open to all.
-async fn listener(app: &App, request: &HttpRequest) -> Result<Option<Claims>, Problem> {
+async fn listener(app: &Issuer, request: &HttpRequest) -> Result<Option<Claims>, Problem> {
     if !app.config.revocations.open {
         return check_may_listen(app, request).await;
     }
     // A token that is not good opens no kept place, and takes nobody's right to listen away.
     let claims = signed_in::claims(app, request, app.clock.now()).await;
-    Ok(claims.ok().map(|(claims, _)| claims).filter(may_listen))
+    Ok(claims.ok().filter(may_listen))
 }
 
 /// Open to all who can reach it, or to holders of the scope `revocations:read`, whose claims it gives.
-async fn check_may_listen(app: &App, request: &HttpRequest) -> Result<Option<Claims>, Problem> {
+async fn check_may_listen(app: &Issuer, request: &HttpRequest) -> Result<Option<Claims>, Problem> {
     if app.config.revocations.open {
         return Ok(None);
     }
-    let (claims, _) = signed_in::claims(app, request, app.clock.now()).await?;
+    let claims = signed_in::claims(app, request, app.clock.now()).await?;
     if may_listen(&claims) { Ok(Some(claims)) } else { Err(BearerError::NotListener.into()) }
 }
 
@@ -230,6 +231,6 @@ fn may_listen(claims: &Claims) -> bool {
     claims.scope.split(' ').any(|word| word == scope::REVOCATIONS_READ)
 }
 
-fn is_still_good(app: &App, claims: &Claims) -> bool {
+fn is_still_good(app: &Issuer, claims: &Claims) -> bool {
     claims.exp > app.clock.now() && !app.revocations.covers(claims)
 }

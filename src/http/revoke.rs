@@ -7,8 +7,7 @@ use utoipa::ToSchema;
 use super::error::OAuthError;
 use super::extract::{self, Form};
 use super::finish::to_the_end;
-use crate::app::App;
-use crate::services::oauth::TokenError;
+use crate::app::Issuer;
 
 /// The form of revocation and introspection.
 #[derive(ToSchema)]
@@ -47,7 +46,7 @@ pub struct TokenQuestion {
     security(("client" = []))
 )]
 pub async fn revoke(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
@@ -55,12 +54,8 @@ pub async fn revoke(
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
     let token = form.required("token")?.to_owned();
     let credentials = form.credentials(&request)?;
-    if credentials.is_none() {
-        return Err(TokenError::InvalidClient { basic: false }.into());
-    }
-    let client = app.authorization_server.authenticate(credentials, &origin, now).await?;
     let revoke =
-        async move { app.authorization_server.revoke(&client, &token, &origin, now).await };
+        async move { app.authorization_server.revoke(credentials, &token, &origin, now).await };
     to_the_end(revoke).await?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish())
 }

@@ -13,12 +13,12 @@ use super::observe::{Observe, RequestIds, Verbosity};
 use super::proxies::Proxies;
 use super::table::{Origins, Row, forms, rows};
 use super::{discovery, docs, revocations};
-use crate::app::App;
+use crate::app::Issuer;
 use crate::services::oauth::metadata::path;
 
 /// Makes the routes of one worker.
 pub struct Routes {
-    app: Data<App>,
+    app: Data<Issuer>,
     ids: Arc<RequestIds>,
     metadata: Data<discovery::MetadataBody>,
     cache_control: Data<discovery::CacheControl>,
@@ -30,8 +30,8 @@ pub struct Routes {
 
 impl Routes {
     /// What all workers share.
-    pub fn new(app: Arc<App>) -> Self {
-        let random = &app.authorization_server.random;
+    pub fn new(app: Arc<Issuer>) -> Self {
+        let random = &app.stores.random;
         let issuer = url::Url::parse(&app.config.issuer).ok();
         let prefix =
             issuer.as_ref().map_or("", |issuer| issuer.path()).trim_end_matches('/').to_owned();

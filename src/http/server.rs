@@ -13,7 +13,7 @@ use rustix::net::sockopt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::routes::Routes;
-use crate::app::App;
+use crate::app::Issuer;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const MOST_CONNECTIONS: usize = 10_000;
 const UNREAD_TIMEOUT: u32 = 30_000;
 
 /// Serves `app` on `listener` until a signal says stop and all is finished.
-pub async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
+pub async fn serve(app: Arc<Issuer>, listener: TcpListener) -> std::io::Result<()> {
     let routes = Arc::new(Routes::new(app.clone()));
     let config = &app.config.http;
     let server = HttpServer::new(move || {
@@ -61,7 +61,7 @@ fn limit_unread(connection: &dyn Any) {
     }
 }
 
-async fn stop_on_signal(app: Arc<App>, server: ServerHandle) {
+async fn stop_on_signal(app: Arc<Issuer>, server: ServerHandle) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

@@ -1,15 +1,14 @@
-//! Who a bearer token speaks for, checked for Signet's own endpoints: good, for this audience, not
-//! revoked, its session live, its user active.
+//! The bearer of the access token that a request carries, at Signet's own endpoints.
 
 use actix_web::HttpRequest;
 
 use super::bearer::BearerError;
 use super::extract;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
-use crate::domain::sessions::Live;
 use crate::domain::tokens::Claims;
 use crate::domain::users::User;
+use crate::services::authentication;
 use crate::storage::StorageError;
 
 /// Why nobody is signed in.
@@ -51,39 +50,33 @@ impl From<NotSignedIn> for super::error::OAuthError {
     }
 }
 
-/// The claims of the live access token that `request` carries, meant for Signet, and what it rests
-/// on.
+impl From<authentication::BearerError> for NotSignedIn {
+    fn from(error: authentication::BearerError) -> Self {
+        use authentication::BearerError::*;
+        Self::Bearer(match error {
+            Invalid => BearerError::Invalid,
+            NotAUser => BearerError::NotAUser,
+            NotAdministrator => BearerError::NotAdministrator,
+            Storage(error) => return Self::Storage(error),
+        })
+    }
+}
+
+/// The claims of the live access token that `request` carries, which is meant for Signet.
 pub async fn claims(
-    app: &App,
+    app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<(Claims, Live), NotSignedIn> {
-    let token = extract::bearer(request)?;
-    let server = &app.authorization_server;
-    let (claims, live) = server.live_access_token(token, now).await?.ok_or(BearerError::Invalid)?;
-    // What another issuer said of somebody opens nothing here.
-    if claims.foreign || !server.access_tokens.is_for_signet(&claims.aud) {
-        return Err(BearerError::Invalid.into());
-    }
-    Ok((claims, live))
+) -> Result<Claims, NotSignedIn> {
+    let (claims, _) = app.authentication.bearer(extract::bearer(request)?, now).await?;
+    Ok(claims)
 }
 
 /// The user that `request` speaks for. A client's own token speaks for no user.
 pub async fn user(
-    app: &App,
+    app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
 ) -> Result<(User, Claims), NotSignedIn> {
-    let (claims, live) = claims(app, request, now).await?;
-    let Some(epoch) = live.epoch else { return Err(BearerError::NotAUser.into()) };
-    Ok((user_of(app, &claims, epoch).await?, claims))
-}
-
-/// The user whose token has these claims and rests on a session of `epoch`.
-pub async fn user_of(app: &App, claims: &Claims, epoch: i64) -> Result<User, NotSignedIn> {
-    let id = claims.sub.parse().map_err(|_| StorageError::corrupt("sub of our own token"))?;
-    let user = app.authorization_server.users.find(id).await?;
-    // The epoch counts even where a session's record has outlived it.
-    let user = user.filter(|user| user.is_active() && user.session_epoch == epoch);
-    user.ok_or_else(|| BearerError::Invalid.into())
+    Ok(app.authentication.user(extract::bearer(request)?, now).await?)
 }

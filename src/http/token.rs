@@ -1,9 +1,6 @@
 //! `POST /oauth2/token` (RFC 6749 section 3.2) and `POST /login`, which is the password grant with
 //! a body that may also be JSON.
 
-use crate::domain::credentials::Password;
-use std::sync::Arc;
-
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -12,10 +9,11 @@ use utoipa::ToSchema;
 use super::error::OAuthError;
 use super::extract::{self, BodyError, Fields, Form, MediaType};
 use super::finish::to_the_end;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
-use crate::domain::clients::{Client, Credentials, GrantType};
+use crate::domain::clients::GrantType;
+use crate::domain::credentials::Password;
 use crate::domain::tokens::Scope;
 use crate::services::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
 
@@ -147,7 +145,7 @@ enum Resources {
     security((), ("client" = []))
 )]
 pub async fn token(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
@@ -159,30 +157,26 @@ pub async fn token(
     let grant =
         GrantType::parse(grant).ok_or_else(|| OAuthError::unsupported_grant_type(GRANTS))?;
     let wish = wish(form.optional("scope"), form.all("resource"))?;
-    if grant == GrantType::ClientCredentials && credentials.is_none() {
-        return Err(TokenError::InvalidClient { basic: false }.into());
-    }
-    let identified = credentials.is_some();
-    let server = &app.authorization_server;
-    let client = server.authenticate(credentials, &origin, now).await?;
     let response = match grant {
         GrantType::Password => {
             let username = form.required("username")?.to_owned();
             let password = Password::new(form.required("password")?);
-            sign_in(&app, client, PasswordRequest { username, password, wish }, origin, now).await?
+            let request = PasswordRequest { credentials, username, password, wish };
+            sign_in(&app, request, origin, now).await?
         }
         GrantType::RefreshToken => {
             let refresh_token = form.required("refresh_token")?.to_owned();
-            let request = RefreshRequest { refresh_token, identified, wish };
+            let request = RefreshRequest { credentials, refresh_token, wish };
             let app = app.clone();
-            let refresh = async move {
-                app.authorization_server.refresh(&client, request, &origin, now).await
-            };
+            let refresh =
+                async move { app.authorization_server.refresh(request, &origin, now).await };
             to_the_end(refresh).await?
         }
-        GrantType::ClientCredentials => server.client_credentials(&client, wish, now).await?,
+        GrantType::ClientCredentials => {
+            app.authorization_server.client_credentials(credentials, wish, &origin, now).await?
+        }
     };
-    Ok(answer(&app, grant, response))
+    Ok(answer(response))
 }
 
 /// Sign in
@@ -204,65 +198,54 @@ pub async fn token(
     security((), ("client" = []))
 )]
 pub async fn login(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
     let response = log_in(&app, &request, payload).await.map_err(OAuthError::with_detail)?;
-    Ok(answer(&app, GrantType::Password, response))
+    Ok(answer(response))
 }
 
 async fn log_in(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<TokenResponse, OAuthError> {
-    let (credentials, wanted) = match MediaType::of(request) {
+    let wanted = match MediaType::of(request) {
         Some(MediaType::Json) => read_json(request, payload).await?,
         Some(MediaType::Form) => read_form(request, payload).await?,
         _ => return Err(BodyError::WrongType(&[MediaType::Form, MediaType::Json]).into()),
     };
     let (now, origin): (Timestamp, Origin) = (app.clock.now(), extract::origin(request, app));
-    let server = &app.authorization_server;
-    let client = server.authenticate(credentials, &origin, now).await?;
-    Ok(sign_in(app, client, wanted, origin, now).await?)
+    Ok(sign_in(app, wanted, origin, now).await?)
 }
 
 /// To its end also where the client hangs up: whether the password was right is then on record, and
 /// an attempt that was reserved does not stay in flight.
 async fn sign_in(
-    app: &Data<App>,
-    client: Arc<Client>,
+    app: &Data<Issuer>,
     request: PasswordRequest,
     origin: Origin,
     now: Timestamp,
 ) -> Result<TokenResponse, TokenError> {
     let app = app.clone();
-    let sign_in =
-        async move { app.authorization_server.password(&client, request, &origin, now).await };
-    to_the_end(sign_in).await
+    to_the_end(async move { app.authorization_server.password(request, &origin, now).await }).await
 }
 
-async fn read_form(
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
+async fn read_form(request: &HttpRequest, payload: Payload) -> Result<PasswordRequest, OAuthError> {
     let form = Form::read(request, payload).await?;
     if form.optional("grant_type").is_some_and(|grant| grant != "password") {
         return Err(OAuthError::unsupported_grant_type(LOGIN_GRANT));
     }
-    let sign_in = PasswordRequest {
+    Ok(PasswordRequest {
         username: form.required("username")?.to_owned(),
         password: Password::new(form.required("password")?),
         wish: wish(form.optional("scope"), form.all("resource"))?,
-    };
-    Ok((form.credentials(request)?, sign_in))
+        credentials: form.credentials(request)?,
+    })
 }
 
-async fn read_json(
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
+async fn read_json(request: &HttpRequest, payload: Payload) -> Result<PasswordRequest, OAuthError> {
     let mut fields = Fields::read(request, payload).await?;
     let mut member = |name| fields.optional(name).filter(|value| !value.is_empty());
     let (username, email) = (member("username"), member("email"));
@@ -279,12 +262,12 @@ async fn read_json(
         return Err(OAuthError::invalid_request("username and email differ"));
     }
     let missing = |name| OAuthError::invalid_request(format!("{name} is missing"));
-    let sign_in = PasswordRequest {
+    Ok(PasswordRequest {
         username: username.or(email).ok_or_else(|| missing("username"))?,
         password: password.ok_or_else(|| missing("password"))?,
         wish: wish(scope.as_deref(), resources.iter().map(String::as_str))?,
-    };
-    Ok((extract::credentials(request, id.as_deref(), secret.as_deref())?, sign_in))
+        credentials: extract::credentials(request, id.as_deref(), secret.as_deref())?,
+    })
 }
 
 fn wish<'a>(
@@ -307,19 +290,14 @@ fn wish<'a>(
     Ok(Wish { scope: scope.filter(|scope| !scope.is_empty()), resources: distinct })
 }
 
-fn answer(app: &App, grant: GrantType, response: TokenResponse) -> HttpResponse {
-    app.metrics.count_token(grant.as_str());
-    if response.healed {
-        app.metrics.sessions_healed.inc();
-        tracing::warn!("a refresh token was newer than its session: the store had lost writes");
-    }
+fn answer(response: TokenResponse) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(("Cache-Control", "no-store"))
         .insert_header(("Pragma", "no-cache"))
         .json(TokenBody {
-            access_token: response.access_token,
+            access_token: response.access.token,
             token_type: "Bearer",
-            expires_in: response.expires_in,
+            expires_in: response.access.expires_in,
             scope: response.scope.to_string(),
             refresh_token: response.refresh_token,
         })

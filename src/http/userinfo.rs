@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::bearer::BearerError;
 use super::error::OAuthError;
 use super::signed_in;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::tokens::{Scope, scope};
 
 /// Claims about the user: `name` with the scope `profile`, the address with `email`.
@@ -38,7 +38,7 @@ pub struct UserInfo {
     ),
     security(("user" = []))
 )]
-pub async fn userinfo(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, OAuthError> {
+pub async fn userinfo(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, OAuthError> {
     let (user, claims) = signed_in::user(&app, &request, app.clock.now()).await?;
     let scope = Scope::parse(&claims.scope).unwrap_or_default();
     if !scope.contains(scope::OPENID) {

@@ -14,7 +14,7 @@ use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
@@ -72,7 +72,7 @@ enum Evidence {
     security((), ("user" = []))
 )]
 pub async fn verify(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -102,7 +102,7 @@ pub async fn verify(
             let prove = async move {
                 let user = app.accounts.prove(found, voucher, &origin, now).await?;
                 if let (Some(user), true) = (&user, is_new) {
-                    app.authorization_server.forget_failures(user, now).await;
+                    app.authentication.forget_failures(user, now).await;
                 }
                 Ok::<_, StorageError>(user.is_some())
             };
@@ -135,7 +135,7 @@ fn evidence(fields: &mut Fields) -> Option<Evidence> {
 /// Whether the caller is signed in to the account that `found` is of; what is wrong is noted in
 /// `fields`.
 async fn vouch_signed_in(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     fields: &mut Fields,
     found: &Provable,
     request: &HttpRequest,
@@ -155,7 +155,7 @@ async fn vouch_signed_in(
 
 /// Checks what the body gives beside the token of `found`; what is wrong is noted in `fields`.
 async fn vouch(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     fields: &mut Fields,
     found: &Provable,
     evidence: Evidence,
@@ -185,8 +185,7 @@ async fn vouch(
         (Evidence::Password(password), Provable::SignUp(_, signups)) => {
             let (app, signups, origin) = (app.clone(), signups.clone(), origin.clone());
             let check = async move {
-                let server = &app.authorization_server;
-                server.check_signup_password(&signups, password, &origin, now).await
+                app.authentication.check_signup_password(&signups, password, &origin, now).await
             };
             if let Some(signup) = to_the_end(check).await? {
                 return Ok(Some(Voucher::SignUp(signup)));
@@ -204,7 +203,7 @@ async fn vouch(
         }
         (Evidence::NewPassword(password), _) => match password.check_new(found.email()) {
             Ok(()) => {
-                let hash = app.authorization_server.hashing.hash_anonymous(password).await?;
+                let hash = app.hashing.hash_anonymous(password).await?;
                 return Ok(Some(Voucher::NewPassword(hash)));
             }
             Err(problem) => ("new_password", problem),

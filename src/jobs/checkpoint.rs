@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::every;
-use crate::app::App;
+use crate::app::Issuer;
 
-/// How often that is done.
+/// The time between two checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
-/// Folds it again and again.
-pub async fn checkpoint(app: Arc<App>) {
+/// Folds it every [`CHECKPOINT_EVERY`].
+pub async fn checkpoint(app: Arc<Issuer>) {
     let mut interval = every(CHECKPOINT_EVERY);
     loop {
         interval.tick().await;

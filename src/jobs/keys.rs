@@ -1,4 +1,4 @@
-//! Following the signing keys: what other instances did to them, and what is due.
+//! The signing keys: changes by other instances, and what is due.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::every;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::audit::Kind;
 
-/// How often an instance looks for what others did to the keys.
+/// The time between two looks for changes by other instances.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long that may take; making a key included.
+/// The longest time that following may take, making a key included.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);
 const NOT_FOLLOWED: &str = "the signing keys could not be followed";
 
-/// Takes over what others did to the keys, and does what is due. At once when another instance
-/// says that something has changed, and every now and then in any case.
-pub async fn follow(app: Arc<App>) {
+/// Takes over what others did to the keys, and does what is due: immediately on a notice of another
+/// instance, and every [`LOOK_EVERY`] without one.
+pub async fn follow(app: Arc<Issuer>) {
     let mut interval = every(LOOK_EVERY);
-    let mut told = HashSet::new();
+    let mut recorded = HashSet::new();
     loop {
         tokio::select! {
             _ = interval.tick() => {}
-            () = app.keys_changed() => {}
+            () = app.keys_changed_elsewhere() => {}
         }
-        // A token (HSM) may hang, and what others did must be followed all the same.
-        let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut told)).await;
+        // A token (HSM) may hang, and changes by others must be followed all the same.
+        let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut recorded)).await;
         match followed {
             Ok(Ok(())) => {}
             // The present ring goes on serving.
@@ -37,14 +37,14 @@ pub async fn follow(app: Arc<App>) {
     }
 }
 
-async fn follow_once(app: &App, told: &mut HashSet<(String, Kind)>) -> Result<()> {
+async fn follow_once(app: &Issuer, recorded: &mut HashSet<(String, Kind)>) -> Result<()> {
     let now = app.clock.now();
     app.keys.reload(now).await?;
     let maintained = app.custody.maintain(now).await;
     if maintained.as_ref().is_ok_and(|made| *made > 0) {
-        app.tell_keys_changed().await;
+        app.notify_keys_changed().await;
     }
     // What is wrong with a key is recorded whether or not the next one can be made.
-    app.custody.tell_steps(told, now).await?;
+    app.custody.tell_steps(recorded, now).await?;
     Ok(maintained.map(drop)?)
 }

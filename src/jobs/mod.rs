@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::app::App;
+use crate::app::Issuer;
 
 /// The running loops.
 pub struct Jobs {
@@ -21,11 +21,11 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts them.
-    pub fn start(app: &Arc<App>) -> Self {
+    pub fn start(app: &Arc<Issuer>) -> Self {
         let listening = app.clone();
         let tasks = vec![
             tokio::spawn(keys::follow(app.clone())),
-            tokio::spawn(async move { listening.listen().await }),
+            tokio::spawn(async move { listening.receive_notices().await }),
             tokio::spawn(revocations::follow(app.clone())),
             tokio::spawn(revocations::beat(app.clone())),
             tokio::spawn(revocations::restore(app.clone())),
@@ -35,14 +35,14 @@ impl Jobs {
         Self { tasks, outbox: outbox::Loops::start(app) }
     }
 
-    /// Lets each mail that is being sent come to its end, within `limit`, and ends all loops.
+    /// Lets the messages in flight finish, within `limit`, and ends all loops.
     pub async fn finish(self, limit: Duration) {
         self.outbox.finish(limit).await;
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
-/// Ticks that are missed are not made up for: the work is done as often as it can be.
+/// An interval that does not make up for missed ticks.
 fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,5 +1,5 @@
-//! The loops that send mail: one that sorts what was asked for, and as many that deliver as there
-//! may be connections. At the end of the service each finishes the letter in its hands.
+//! The loops that send mail: one that sorts what was asked for, and one that delivers for each
+//! connection that there may be. At the end of the service each finishes its present message.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::every;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::mail::Courier;
 use crate::services::notifications::{Delivery, Postman};
 use crate::storage::StorageError;
 
-/// How often a loop looks for what other instances left, or what is due again.
+/// The time between two looks for messages of other instances, or messages that are due again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often what waits is counted, and what does not matter any more is forgotten.
+/// The time between two counts of waiting messages, at which messages that are over are removed too.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// How many letters a loop takes note of at once.
+/// The due messages that a loop reads in one step.
 const BATCH: i64 = 20;
 
 /// The running loops.
@@ -31,7 +31,7 @@ pub struct Loops {
 
 impl Loops {
     /// Starts them; none where no mail is sent.
-    pub fn start(app: &Arc<App>) -> Self {
+    pub fn start(app: &Arc<Issuer>) -> Self {
         let (stop, stopping) = watch::channel(false);
         let lanes = app.postman.as_ref().map_or(0, Postman::lanes);
         let mut sorting = Vec::new();
@@ -43,10 +43,10 @@ impl Loops {
         Self { stop, sorting, delivering: (0..lanes).map(lane).collect() }
     }
 
-    /// Lets each finish the letter in its hands, within `limit`. One that is cut off is sent again.
+    /// Lets each loop finish its present message, within `limit`. One that is cut off is sent again.
     pub async fn finish(self, limit: Duration) {
         self.sorting.iter().for_each(JoinHandle::abort);
-        // Nobody listens where no mail is sent.
+        // There is no receiver where no mail is sent.
         let _ = self.stop.send(true);
         let aborts: Vec<_> = self.delivering.iter().map(JoinHandle::abort_handle).collect();
         let all = futures_util::future::join_all(self.delivering);
@@ -57,7 +57,7 @@ impl Loops {
     }
 }
 
-async fn sort(app: Arc<App>) {
+async fn sort(app: Arc<Issuer>) {
     let Some(postman) = &app.postman else { return };
     loop {
         match postman.sort(app.clock.now()).await {
@@ -74,7 +74,7 @@ async fn sort(app: Arc<App>) {
     }
 }
 
-async fn deliver(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
+async fn deliver(app: Arc<Issuer>, mut stopping: watch::Receiver<bool>) {
     let Some(postman) = &app.postman else { return };
     let mut courier = postman.courier();
     while !is_over(&app, &stopping) {
@@ -93,15 +93,15 @@ async fn deliver(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
     courier.hang_up().await;
 }
 
-/// Whether no further letter is begun: from when the service is told to stop, so that the one in
-/// flight has as long as the requests in flight.
-fn is_over(app: &App, stopping: &watch::Receiver<bool>) -> bool {
+/// Whether no further message is begun: from the signal to stop, so that the one in flight has as long
+/// as the requests in flight.
+fn is_over(app: &Issuer, stopping: &watch::Receiver<bool>) -> bool {
     app.is_draining() || *stopping.borrow()
 }
 
-/// Delivers what is due; returns whether there was anything to take.
+/// Delivers what is due; returns whether it took any message.
 async fn deliver_due(
-    app: &App,
+    app: &Issuer,
     postman: &Postman,
     courier: &mut Courier,
     stopping: &watch::Receiver<bool>,
@@ -111,7 +111,7 @@ async fn deliver_due(
         if is_over(app, stopping) {
             return Ok(false);
         }
-        // A letter that lets the code panic is tried again later, and holds up no other.
+        // A message on which the code panics is tried again later, and holds up no other.
         let delivery = AssertUnwindSafe(postman.deliver(id, courier, app.clock.now()));
         let Ok(delivery) = delivery.catch_unwind().await else {
             *courier = postman.courier();
@@ -130,7 +130,7 @@ async fn deliver_due(
     Ok(took)
 }
 
-async fn count(app: Arc<App>) {
+async fn count(app: Arc<Issuer>) {
     let Some(postman) = &app.postman else { return };
     let mut interval = every(COUNT_EVERY);
     loop {

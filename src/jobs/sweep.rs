@@ -3,24 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::App;
+use crate::app::Issuer;
 use crate::storage::StorageError;
 
-/// How often that is done, and how many rows are removed in one step.
+/// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// The rows that are removed in one step.
 const BATCH: u32 = 1000;
 
-/// Removes expired sessions, login attempts, audit events and revocations, again and again.
-pub async fn sweep(app: Arc<App>) {
+/// Removes expired sessions, login attempts, audit events and revocations every [`SWEEP_EVERY`].
+pub async fn sweep(app: Arc<Issuer>) {
     let mut interval = tokio::time::interval(SWEEP_EVERY);
     loop {
         interval.tick().await;
-        let server = &app.authorization_server;
-        let sessions = || server.sessions.purge(app.clock.now(), BATCH);
+        let sessions = || app.stores.sessions.purge(app.clock.now(), BATCH);
         purge_all("sessions", sessions).await;
-        let attempts = || server.attempts.purge(app.clock.now(), BATCH);
+        let attempts = || app.authentication.purge(app.clock.now(), BATCH);
         purge_all("login attempts", attempts).await;
-        let audit = || server.audit.purge(&app.config.audit, app.clock.now(), BATCH);
+        let audit = || app.stores.audit.purge(&app.config.audit, app.clock.now(), BATCH);
         purge_all("audit events", audit).await;
         let revocations = || app.revocations.purge(app.clock.now(), BATCH);
         purge_all("revocations", revocations).await;
@@ -28,7 +28,7 @@ pub async fn sweep(app: Arc<App>) {
     }
 }
 
-/// Removes batch after batch of what has expired.
+/// Removes what has expired, batch after batch.
 async fn purge_all<F: Future<Output = Result<u64, StorageError>>>(
     what: &str,
     remove: impl Fn() -> F,

@@ -2,6 +2,7 @@
 //! events, its notices. The edges parse, call and render.
 
 pub mod accounts;
+pub mod authentication;
 pub mod client_management;
 pub mod key_management;
 pub mod notifications;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{etag, find};
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Initiator};
 use crate::domain::clients::change::ClientChange;
@@ -89,7 +89,7 @@ pub struct NewClientBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn create(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -164,7 +164,7 @@ pub struct ClientChangeBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn change(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,
     payload: Payload,
@@ -210,7 +210,7 @@ pub async fn change(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn remove(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -253,7 +253,7 @@ pub struct RotateSecretBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn rotate_secret(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,
     payload: Payload,
@@ -326,7 +326,7 @@ fn changed(fields: &mut Fields, client: &Client, now: Timestamp) -> Option<Clien
 
 /// Lets `work` change the register in the name of `actor`.
 async fn run<T: 'static>(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     request: &HttpRequest,
     actor: Actor,
     work: impl AsyncFnOnce(&Registrar, &Initiator) -> Result<T, RegistrarError> + 'static,

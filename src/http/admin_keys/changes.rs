@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use utoipa::ToSchema;
 
 use super::unknown;
-use crate::app::App;
+use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Initiator};
 use crate::domain::keys::Algorithm;
@@ -63,7 +63,7 @@ pub struct RotateBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn rotate(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -104,7 +104,7 @@ pub struct RetireBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn retire(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,
     payload: Payload,
@@ -172,7 +172,7 @@ pub struct RevokeBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn revoke(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,
     payload: Payload,
@@ -250,7 +250,7 @@ pub struct ImportBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn import(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -285,7 +285,7 @@ pub async fn import(
 /// Notes in `fields` that `current_password` is missing or wrong. Whoever has found an administrator's
 /// token must not be able to sign in Signet's name for as long as the key stays.
 async fn check_present_password(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     request: &HttpRequest,
     actor: &Actor,
     fields: &mut Fields,
@@ -295,7 +295,7 @@ async fn check_present_password(
     let password = fields.password("current_password");
     // A hash is dear: only where nothing else is wrong.
     let Some(password) = password.filter(|_| !fields.has_errors()) else { return Ok(()) };
-    let user = app.authorization_server.users.find(*id).await?.ok_or(BearerError::Invalid)?;
+    let user = app.stores.users.find(*id).await?.ok_or(BearerError::Invalid)?;
     let origin = extract::origin(request, app);
     if !is_present_password(app, &user, password, &origin, now).await? {
         fields.reject("current_password", "is not the present password");
@@ -317,7 +317,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn rewrap(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn rewrap(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
     let rewrap = async move |custody: &Custody, by: &Initiator| custody.rewrap(by, now).await;
@@ -327,7 +327,7 @@ pub async fn rewrap(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
 
 /// Lets `work` change the keys in the name of `actor`.
 async fn change<T: 'static>(
-    app: &Data<App>,
+    app: &Data<Issuer>,
     request: &HttpRequest,
     actor: Actor,
     work: impl AsyncFnOnce(&Custody, &Initiator) -> Result<T, CustodyError> + 'static,
@@ -335,7 +335,7 @@ async fn change<T: 'static>(
     let (app, origin) = (app.clone(), extract::origin(request, app));
     let change = async move {
         let done = work(&app.custody, &Initiator { actor, origin }).await?;
-        app.tell_keys_changed().await;
+        app.notify_keys_changed().await;
         Ok::<_, CustodyError>(done)
     };
     Ok(to_the_end(change).await?)

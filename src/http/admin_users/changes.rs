@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
 use super::{ManagedUserBody, etag, find, shown};
-use crate::app::App;
+use crate::app::Issuer;
 use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, Metadata, User, check_metadata};
 use crate::http::administrator::{administrator, asked};
@@ -64,7 +64,7 @@ pub struct NewUserBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn create(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -90,14 +90,13 @@ pub async fn create(
     fields.finish()?;
     let Some(email) = email else { return Err(incomplete()) };
 
-    let server = &app.authorization_server;
     // Looked up before the hash, which is dear; the insert decides, should two come at once.
-    if server.users.find_by_address(email.address()).await?.is_some() {
+    if app.stores.users.find_by_address(email.address()).await?.is_some() {
         return Err(ChangeError::Taken.into());
     }
     let password_hash = match password {
-        Some(password) => server.hashing.hash(password).await?,
-        None => server.hashing.unmatchable(),
+        Some(password) => app.hashing.hash(password).await?,
+        None => app.hashing.unmatchable(),
     };
     let new = NewAccount { email, name, password_hash, roles, email_verified };
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
@@ -161,7 +160,7 @@ pub struct UserChangeBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn change(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
     payload: Payload,
@@ -198,7 +197,7 @@ pub async fn change(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn remove(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -236,7 +235,7 @@ pub struct NewPasswordBody {
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn set_password(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
     payload: Payload,
@@ -253,13 +252,13 @@ pub async fn set_password(
     }
     fields.finish()?;
     let Some(password) = password else { return Err(incomplete()) };
-    let hash = app.authorization_server.hashing.hash(password).await?;
+    let hash = app.hashing.hash(password).await?;
     let (app, origin) = (app.clone(), extract::origin(&request, &app));
     let work = async move {
         let by = &Initiator { actor, origin };
         let done = app.accounts.set_password(user.id, &hash, by, now).await?;
         if done {
-            app.authorization_server.forget_failures(&user, now).await;
+            app.authentication.forget_failures(&user, now).await;
         }
         Ok::<_, StorageError>(done)
     };
@@ -284,7 +283,7 @@ pub async fn set_password(
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
 pub async fn unlock(
-    app: Data<App>,
+    app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -293,7 +292,7 @@ pub async fn unlock(
     let user = find(&app, &id).await?;
     let (app, origin) = (app.clone(), extract::origin(&request, &app));
     let work = async move {
-        app.authorization_server.unlock(&user, now).await?;
+        app.authentication.unlock(&user, now).await?;
         app.accounts.unlocked(user.id, &Initiator { actor, origin }, now).await;
         Ok::<_, StorageError>(())
     };

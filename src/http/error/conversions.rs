@@ -13,9 +13,10 @@ use crate::domain::sessions::PageError;
 use crate::http::extract::BodyError;
 use crate::services::accounts::RolesError;
 use crate::services::accounts::administration::ChangeError;
+use crate::services::authentication::CheckError;
 use crate::services::client_management::RegistrarError;
 use crate::services::key_management::CustodyError;
-use crate::services::oauth::{CheckError, TokenError};
+use crate::services::oauth::TokenError;
 use crate::storage::StorageError;
 
 impl From<TokenError> for OAuthError {

@@ -1,14 +1,13 @@
-//! Token introspection (RFC 7662), for siblings that must know now. Whatever is not a live token
-//! is inactive, without a reason (section 2.2).
+//! Token introspection (RFC 7662), for resource servers that cannot wait until a token expires.
+//! Whatever is not a live token is inactive, without a reason (section 2.2).
 
 use super::{AuthorizationServer, TokenError, target};
 use crate::base::time::Timestamp;
-use crate::domain::clients::{Client, ClientType, Method};
-use crate::domain::sessions::Live;
+use crate::domain::audit::Origin;
+use crate::domain::clients::{Client, ClientType, Credentials, Method};
 use crate::domain::tokens::Claims;
-use crate::storage::StorageError;
 
-/// What is known of a token.
+/// The state of a token.
 pub enum Introspection {
     /// Not a live token, or not this client's to ask about.
     Inactive,
@@ -20,51 +19,34 @@ pub enum Introspection {
         sub: String,
         /// The client.
         client_id: String,
-        /// What was granted.
+        /// The granted scope.
         scope: String,
-        /// When it was issued.
+        /// The time of issue.
         iat: Timestamp,
-        /// When it ends unless used before.
+        /// The end, unless the token is used before.
         exp: Timestamp,
     },
 }
 
 impl AuthorizationServer {
-    /// What `token` is worth now. Only confidential clients may ask: an open endpoint would let
-    /// anybody try tokens (section 2.1).
+    /// The state of `token` now. Only confidential clients may ask: an open endpoint would let anybody
+    /// try tokens (section 2.1).
     pub async fn introspect(
         &self,
-        client: &Client,
-        method: Method,
+        credentials: Option<Credentials>,
         token: &str,
+        origin: &Origin,
         now: Timestamp,
     ) -> Result<Introspection, TokenError> {
+        let credentials = super::required(credentials)?;
+        let client = self.authentication.client(&credentials, origin, now).await?;
         if client.client_type == ClientType::Public {
-            return Err(TokenError::InvalidClient { basic: method == Method::Basic });
+            return Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic });
         }
-        if let Some((claims, _)) = self.live_access_token(token, now).await? {
-            return Ok(Introspection::AccessToken(Box::new(claims)));
+        match self.authentication.find_live(token, now).await? {
+            Some((claims, _)) => Ok(Introspection::AccessToken(Box::new(claims))),
+            None => self.introspect_refresh_token(&client, token, now).await,
         }
-        self.introspect_refresh_token(client, token, now).await
-    }
-
-    /// The claims of `token` and what it rests on, if it is good, was not revoked, and its session
-    /// and client are live.
-    pub async fn live_access_token(
-        &self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<Option<(Claims, Live)>, StorageError> {
-        let Ok(claims) = self.access_tokens.verify(token, now) else { return Ok(None) };
-        // What siblings refuse is refused here, even where the session store has lost its word on it.
-        if self.revocations.covers(&claims) {
-            return Ok(None);
-        }
-        let live = self.sessions.find_live(&claims.sub, claims.sid, &claims.jti, now).await?;
-        let Some(live) = live else { return Ok(None) };
-        let client = self.clients.find_enabled(&claims.client_id).await?;
-        let same = client.is_some_and(|client| !client.is_younger_than(claims.iat));
-        Ok(same.then_some((claims, live)))
     }
 
     async fn introspect_refresh_token(
@@ -76,7 +58,7 @@ impl AuthorizationServer {
         let Some(refresh) = self.refresh_tokens.parse(token) else {
             return Ok(Introspection::Inactive);
         };
-        let session = self.sessions.find(refresh.user_id, refresh.sid, now).await?;
+        let session = self.stores.sessions.find(refresh.user_id, refresh.sid, now).await?;
         Ok(match session {
             // Asking must not rotate, heal or end anything, so only the newest token counts.
             Some(session)
@@ -87,7 +69,7 @@ impl AuthorizationServer {
                 Introspection::RefreshToken {
                     sub: session.user_id.to_string(),
                     iat: session.advanced_at,
-                    exp: session.expires_at(self.sessions.policy()),
+                    exp: session.expires_at(self.stores.sessions.policy()),
                     client_id: session.client_id,
                     scope: scope.to_string(),
                 }

@@ -5,80 +5,61 @@ mod client_credentials;
 mod introspection;
 pub mod metadata;
 mod password;
-mod password_check;
 mod refresh_token;
 mod revocation;
 mod scope;
 mod target;
 
-use crate::domain::credentials::{Hashing, HashingError};
 use std::sync::Arc;
 
-use crate::base::metrics::Refreshes;
-use crate::base::secret::Random;
+use uuid::Uuid;
+
+use crate::base::metrics::Metrics;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Audit, Event, Initiator, Kind, Origin};
-use crate::domain::clients::registry::AuthenticationError;
-use crate::domain::clients::{Client, ClientRegistry, Credentials, FIRST_PARTY, GrantType, Method};
-use crate::domain::login_limits::{Attempts, Limited, RefreshLimit, RevocationLimit};
-use crate::domain::revocations::Revocations;
-use crate::domain::roles::RoleRegistry;
-use crate::domain::sessions::{self, Sessions};
-use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Scope, SignError};
-use crate::domain::users::UserStore;
+use crate::domain::audit::Origin;
+use crate::domain::clients::{Client, Credentials, FIRST_PARTY, GrantType, Method};
+use crate::domain::credentials::HashingError;
+use crate::domain::login_limits::{Limited, RefreshLimit, RevocationLimit};
+use crate::domain::sessions;
+use crate::domain::tokens::{
+    AccessToken, AccessTokens, Grant, RefreshTokenKey, Scope, SignError, UserSession,
+};
+use crate::domain::users::User;
+use crate::services::authentication::{
+    Authentication, CheckError, ClientError, LoginError, SharedStores,
+};
 use crate::storage::StorageError;
 
 pub use introspection::Introspection;
 pub use password::PasswordRequest;
-pub use password_check::CheckError;
 pub use refresh_token::RefreshRequest;
 
-/// Everything that grants need, built once.
+/// How often one session or client may do what costs every resource server something.
+pub struct Limits {
+    /// The limit on the refreshes of one session.
+    pub refreshes: RefreshLimit,
+    /// The limit on the revocations of tokens of one session or client.
+    pub revocations: RevocationLimit,
+}
+
+/// The authorization server (RFC 6749): its grants and the endpoints around them.
 pub struct AuthorizationServer {
-    /// The clients.
-    pub clients: ClientRegistry,
-    /// The users.
-    pub users: UserStore,
-    /// What their roles stand for.
-    pub roles: RoleRegistry,
-    /// The password hashing pool.
-    pub hashing: Arc<Hashing>,
-    /// How often passwords may be guessed.
-    pub attempts: Attempts,
-    /// How often a session may be refreshed.
-    pub refresh_limit: RefreshLimit,
-    /// How often tokens of one session or client may be revoked.
-    pub revocation_limit: RevocationLimit,
-    /// What refresh tokens met, counted.
-    pub refreshes: Refreshes,
-    /// The sessions.
-    pub sessions: Sessions,
-    /// What else is revoked.
-    pub revocations: Revocations,
-    /// Whether an address has to be proven before its user can log in.
-    pub requires_verified_email: bool,
-    /// Issues and verifies access tokens.
-    pub access_tokens: AccessTokens,
-    /// Reads and writes refresh tokens.
-    pub refresh_tokens: RefreshTokenKey,
-    /// The audit trail.
-    pub audit: Audit,
-    /// The source of identifiers.
-    pub random: Random,
+    authentication: Authentication,
+    stores: SharedStores,
+    access_tokens: AccessTokens,
+    refresh_tokens: RefreshTokenKey,
+    limits: Limits,
+    metrics: Arc<Metrics>,
 }
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1).
 pub struct TokenResponse {
-    /// The access token.
-    pub access_token: String,
-    /// Seconds until it ends.
-    pub expires_in: u64,
-    /// What it allows.
+    /// The access token and its lifetime.
+    pub access: AccessToken,
+    /// The scope of the access token.
     pub scope: Scope,
     /// The refresh token, where the grant gives one.
     pub refresh_token: Option<String>,
-    /// Whether the session store had lost its last writes, which is worth counting.
-    pub healed: bool,
 }
 
 /// Why there is no token. The wire form is `http/error`'s.
@@ -143,6 +124,24 @@ impl From<SignError> for TokenError {
     }
 }
 
+impl From<ClientError> for TokenError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Invalid { basic } => Self::InvalidClient { basic },
+            ClientError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<LoginError> for TokenError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Refused(answer) => Self::InvalidGrant(answer),
+            LoginError::Check(error) => error.into(),
+        }
+    }
+}
+
 /// What every token request may carry besides its grant.
 #[derive(Debug, Default)]
 pub struct Wish {
@@ -152,35 +151,74 @@ pub struct Wish {
     pub resources: Vec<String>,
 }
 
+/// The session that an access token belongs to.
+struct OfSession<'a> {
+    user: &'a User,
+    sid: Uuid,
+    auth_time: Timestamp,
+}
+
 impl AuthorizationServer {
-    /// The client that a request presents; without any, the bundled first-party one.
-    pub async fn authenticate(
-        &self,
-        credentials: Option<Credentials>,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<Arc<Client>, TokenError> {
-        let credentials = credentials.unwrap_or_else(|| Credentials {
-            client_id: FIRST_PARTY.into(),
-            secret: None,
-            method: Method::None,
-        });
-        match self.clients.authenticate(&credentials, now).await {
-            Ok(client) => Ok(client),
-            Err(AuthenticationError::Storage(error)) => Err(error.into()),
-            Err(AuthenticationError::Invalid { registered }) => {
-                let by = &Initiator::anonymous(origin.clone());
-                let event =
-                    Event::new(Kind::ClientRefused, by).client(shorten(&credentials.client_id));
-                let event = match registered {
-                    true => event.about(&credentials.client_id),
-                    false => event,
-                };
-                self.audit.record(event, now).await;
-                Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic })
-            }
-        }
+    /// The server that issues `access_tokens` and `refresh_tokens` and counts them in `metrics`.
+    pub fn new(
+        authentication: Authentication,
+        stores: SharedStores,
+        access_tokens: AccessTokens,
+        refresh_tokens: RefreshTokenKey,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { authentication, stores, access_tokens, refresh_tokens, limits, metrics }
     }
+
+    /// The numbers of refreshes and of revocations that the limits have refused.
+    pub fn limited(&self) -> [u64; 2] {
+        [self.limits.refreshes.limited(), self.limits.revocations.limited()]
+    }
+
+    /// Signs an access token for a user's session or, where there is none, for `client` itself.
+    async fn sign(
+        &self,
+        client: &Client,
+        scope: &Scope,
+        resources: &[String],
+        session: Option<OfSession<'_>>,
+        now: Timestamp,
+    ) -> Result<AccessToken, SignError> {
+        let grant = Grant {
+            sub: match &session {
+                Some(session) => session.user.id.to_string(),
+                None => client.client_id.clone(),
+            },
+            client_id: &client.client_id,
+            scope: scope.to_string(),
+            resources,
+            lifetime: client.access_token_lifetime,
+            session: session.map(|OfSession { user, sid, auth_time }| UserSession {
+                sid,
+                auth_time,
+                roles: user.roles.clone(),
+                claims: scope::claims_of(client, user),
+            }),
+        };
+        self.access_tokens.issue(grant, &self.stores.random, now).await
+    }
+
+    /// Counts an access token that is given out.
+    fn count(&self, grant: GrantType) {
+        self.metrics.count_token(grant.as_str());
+    }
+}
+
+/// The credentials of a request; without any, those of the bundled first-party client.
+fn or_first_party(credentials: Option<Credentials>) -> Credentials {
+    let client_id = FIRST_PARTY.into();
+    credentials.unwrap_or(Credentials { client_id, secret: None, method: Method::None })
+}
+
+/// The credentials of a request that cannot do without.
+fn required(credentials: Option<Credentials>) -> Result<Credentials, TokenError> {
+    credentials.ok_or(TokenError::InvalidClient { basic: false })
 }
 
 /// What a session keeps of where a request came from.
@@ -189,11 +227,6 @@ fn session_origin(origin: &Origin) -> sessions::Origin {
         address: origin.address.as_deref().and_then(|address| address.parse().ok()),
         user_agent: origin.user_agent.clone(),
     }
-}
-
-/// As much of what an unknown caller sent as a log line should hold.
-fn shorten(text: &str) -> &str {
-    &text[..text.floor_char_boundary(100)]
 }
 
 fn check_grant(client: &Client, grant: GrantType) -> Result<(), TokenError> {

@@ -1,72 +1,52 @@
-//! The password grant (RFC 6749 section 4.3), for first-party clients. Unknown users cost the same
-//! as known ones, and whether an account is disabled or its address unproven is told only to who
-//! has its password.
+//! The password grant (RFC 6749 section 4.3), for first-party clients.
 
-use super::password_check::LoginCheck;
-use super::{AuthorizationServer, TokenError, TokenResponse, Wish};
+use super::{AuthorizationServer, OfSession, TokenError, TokenResponse, Wish, target};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind, Origin};
-use crate::domain::clients::{Client, GrantType};
-use crate::domain::credentials::password::check_stored;
-use crate::domain::credentials::{Password, Verdict};
+use crate::domain::clients::{Credentials, GrantType};
+use crate::domain::credentials::Password;
 use crate::domain::sessions::NewSession;
-use crate::domain::tokens::{Grant, RefreshToken, UserSession};
+use crate::domain::tokens::RefreshToken;
 use crate::domain::users::User;
+use crate::services::authentication::LoginError;
 use crate::storage::StorageError;
-
-/// The answer to an unknown user and to a wrong password alike.
-const INCORRECT: &str = "Incorrect email or password";
-/// The answer to the right password of a disabled user.
-const INACTIVE: &str = "Inactive user";
-
-/// What is left to do for a user who has shown the right password. Told to nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FurtherStep {
-    /// To prove the address of the account.
-    VerifyEmail,
-}
-
-impl FurtherStep {
-    /// The reason in the audit log, and the answer.
-    fn told(self) -> (&'static str, &'static str) {
-        match self {
-            Self::VerifyEmail => ("unverified address", "E-mail address not verified"),
-        }
-    }
-}
 
 /// A password request.
 pub struct PasswordRequest {
+    /// What the client authenticates by; where absent, the bundled first-party client.
+    pub credentials: Option<Credentials>,
     /// The login name as it was typed.
     pub username: String,
     /// The password as it was typed.
     pub password: Password,
-    /// Scope and resources.
+    /// The scope and resources asked for.
     pub wish: Wish,
 }
 
 impl AuthorizationServer {
-    /// Signs a user in: one session, its first access token and its first refresh token.
+    /// Logs a user in: one session, its first access token and its first refresh token. Not to be cut
+    /// off: an attempt that is not settled counts as failed.
     pub async fn password(
         &self,
-        client: &Client,
         request: PasswordRequest,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
-        super::check_grant(client, GrantType::Password)?;
+        let PasswordRequest { credentials, username, password, wish } = request;
+        let credentials = super::or_first_party(credentials);
+        let client = self.authentication.client(&credentials, origin, now).await?;
+        super::check_grant(&client, GrantType::Password)?;
         let policy = self.access_tokens.policy();
-        let resources = super::target::of_grant(client, &request.wish, policy)?;
+        let resources = target::of_grant(&client, &wish, policy)?;
 
-        let user = self.sign_in(client, &request, origin, now).await?;
-        let wished = request.wish.scope.as_ref();
-        let scope = self.scope_of_user(client, None, &user, wished).await?;
+        let user = self.authentication.log_in(&client, &username, password, origin, now).await?;
+        let scope = self.scope_of_user(&client, None, &user, wish.scope.as_ref()).await?;
         let session = NewSession {
-            sid: self.random.uuid_at(now),
+            sid: self.stores.random.uuid_at(now),
             user_id: user.id,
             client_id: client.client_id.clone(),
             scope: scope.to_string(),
-            audience: super::target::kept(&resources, policy),
+            audience: target::kept(&resources, policy),
             epoch: user.session_epoch,
             origin: super::session_origin(origin),
         };
@@ -75,121 +55,43 @@ impl AuthorizationServer {
             sid: session.sid,
             generation: NewSession::FIRST_GENERATION,
         };
-        let grant = Grant {
-            sub: user.id.to_string(),
-            client_id: &client.client_id,
-            scope: session.scope.clone(),
-            resources: &resources,
-            lifetime: client.access_token_lifetime,
-            session: Some(UserSession {
-                sid: session.sid,
-                auth_time: now,
-                roles: user.roles.clone(),
-                claims: super::scope::claims_of(client, &user),
-            }),
-        };
-        let access = self.access_tokens.issue(grant, &self.random, now).await?;
-        let refreshes = client.may_use(GrantType::RefreshToken);
-        self.sessions.start(session, now).await?;
+        let of_session = OfSession { user: &user, sid: session.sid, auth_time: now };
+        let access = self.sign(&client, &scope, &resources, Some(of_session), now).await?;
+
+        self.stores.sessions.start(session, now).await?;
         self.check_still_current(&user, first, now).await?;
-        self.audit.record(logged_in(client, &user, origin), now).await;
-        Ok(TokenResponse {
-            access_token: access.token,
-            expires_in: access.expires_in,
-            scope,
-            refresh_token: refreshes.then(|| self.refresh_tokens.encode(&first)),
-            healed: false,
-        })
+        let by = &Initiator::user(user.id, origin.clone());
+        let logged_in = Event::new(Kind::LoggedIn, by).about(user.id).client(&client.client_id);
+        self.stores.audit.record(logged_in, now).await;
+        self.count(GrantType::Password);
+        let refreshes = client.may_use(GrantType::RefreshToken);
+        let refresh_token = refreshes.then(|| self.refresh_tokens.encode(&first));
+        Ok(TokenResponse { access, scope, refresh_token })
     }
 
-    async fn sign_in(
-        &self,
-        client: &Client,
-        request: &PasswordRequest,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<User, TokenError> {
-        let LoginCheck { user, verdict, awaits_proof } =
-            self.check_login(&request.username, request.password.clone(), origin, now).await?;
-        let user = user.filter(|_| !awaits_proof);
-        if verdict == Verdict::Wrong
-            && let Some(user) = &user
-            && let Err(problem) = check_stored(user.password_hash.expose())
-        {
-            tracing::warn!(user = %user.id, problem, "a stored password hash cannot be checked");
-        }
-        let (reason, answer) = match &user {
-            // Whether the address has an account as well is told to nobody.
-            _ if awaits_proof => FurtherStep::VerifyEmail.told(),
-            None => ("unknown user", INCORRECT),
-            Some(_) if verdict == Verdict::Wrong => ("wrong password", INCORRECT),
-            Some(user) if !user.is_active() => ("disabled user", INACTIVE),
-            Some(user) => self.further_step(user).map_or(("", ""), FurtherStep::told),
-        };
-        match user {
-            Some(user) if reason.is_empty() => {
-                if verdict == Verdict::RightButOutdated {
-                    self.rehash(&user, request.password.clone());
-                }
-                Ok(user)
-            }
-            user => {
-                let by = &Initiator::anonymous(origin.clone());
-                let refused = Event::new(Kind::LoginRefused, by).client(&client.client_id);
-                let refused = match user {
-                    Some(user) => refused.about(user.id),
-                    None => refused,
-                };
-                self.audit.record(refused.detail(reason.to_owned()), now).await;
-                Err(TokenError::InvalidGrant(answer))
-            }
-        }
-    }
-
-    /// What stands between the right password of `user` and a session.
-    fn further_step(&self, user: &User) -> Option<FurtherStep> {
-        let unproven = self.requires_verified_email && user.email_verified_at.is_none();
-        unproven.then_some(FurtherStep::VerifyEmail)
-    }
-
-    /// Hashes the password under the present settings, after the answer: nobody waits for it, and
-    /// where it fails the next login tries again.
-    fn rehash(&self, user: &User, password: Password) {
-        let (users, hashing) = (self.users.clone(), self.hashing.clone());
-        let (id, old) = (user.id, user.password_hash.clone());
-        tokio::spawn(async move {
-            let Ok(new) = hashing.hash(password).await else { return };
-            if let Err(error) = users.replace_hash(id, &old, &new).await {
-                tracing::warn!(user = %id, %error, "an outdated password hash was not renewed");
-            }
-        });
-    }
-
-    /// The user may have been disabled, given a new password or lost a role while this one was being
-    /// checked; whoever did that has not seen the session that was begun since.
+    /// The user may have been disabled, given a new password or lost a role since the account was
+    /// read; whoever did that has not seen the session that was started.
     async fn check_still_current(
         &self,
         user: &User,
-        begun: RefreshToken,
+        started: RefreshToken,
         now: Timestamp,
     ) -> Result<(), TokenError> {
-        let present = self.users.find(user.id).await?;
+        let present = self.stores.users.find(user.id).await?;
         let present = present
             .filter(|present| present.is_active() && present.session_epoch == user.session_epoch);
         if present.as_ref().is_some_and(|present| present.roles == user.roles) {
             return Ok(());
         }
-        self.sessions.revoke(begun.user_id, begun.sid, now).await?;
+        self.stores.sessions.revoke(started.user_id, started.sid, now).await?;
         tracing::info!(user = %user.id, at = %now, "the account changed during a login");
         match present {
-            // The password is right: the same once more gets a token by the new roles.
-            Some(_) => Err(StorageError::Unavailable("the roles changed meanwhile".into()).into()),
-            None => Err(TokenError::InvalidGrant(INCORRECT)),
+            // The password is right: the same request once more gets a token by the new roles.
+            Some(_) => {
+                let cause = "the user's roles changed during the login";
+                Err(StorageError::Unavailable(cause.into()).into())
+            }
+            None => Err(TokenError::InvalidGrant(LoginError::INCORRECT)),
         }
     }
-}
-
-fn logged_in(client: &Client, user: &User, origin: &Origin) -> Event {
-    let by = &Initiator::user(user.id, origin.clone());
-    Event::new(Kind::LoggedIn, &by).about(user.id).client(&client.client_id)
 }

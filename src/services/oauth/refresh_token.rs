@@ -1,57 +1,99 @@
 //! The refresh token grant (RFC 6749 section 6, RFC 9700 section 4.14.2). Everything that can fail
-//! comes first; the commit is the last step, so a request that is cut off changed nothing, or lost
-//! only its answer, which the retry window gives again.
+//! comes first and the commit last, so a request that is cut off changed nothing, or lost only its
+//! answer, which the retry window gives again.
 
-use uuid::Uuid;
-
-use super::{AuthorizationServer, TokenError, TokenResponse, Wish, target};
+use super::{AuthorizationServer, OfSession, TokenError, TokenResponse, Wish, target};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind, Origin};
-use crate::domain::clients::{Client, GrantType};
-use crate::domain::sessions::{Advance, CommitError, Refusal, Rotation, RotationError, Session};
-use crate::domain::tokens::{Grant, RefreshToken, UserSession};
+use crate::domain::clients::{Client, Credentials, GrantType};
+use crate::domain::sessions::{Advance, CommitError, Refusal, RotationError, Session};
+use crate::domain::tokens::RefreshToken;
 use crate::domain::users::User;
 use crate::storage::StorageError;
 
-/// One answer for every reason: which one it was is for the audit log.
-const NOT_GOOD: &str = "the refresh token is not valid";
-/// A lost race is decided once more; to lose this often, a token is being hammered.
-const MOST_ATTEMPTS: usize = 8;
+/// The answer for every reason; which one it was goes to the audit trail.
+const NOT_GOOD: TokenError = TokenError::InvalidGrant("the refresh token is not valid");
+/// A lost race is decided once more; to lose this often, a token has to be used in a loop.
+const MAX_ATTEMPTS: usize = 8;
 
 /// A refresh request.
 pub struct RefreshRequest {
+    /// What the client authenticates by. Where absent, the bundled first-party client, and a token of
+    /// another client asks for that one's authentication.
+    pub credentials: Option<Credentials>,
     /// The token as it was presented.
     pub refresh_token: String,
-    /// Whether the request said which client it comes from. Without it the bundled client stands
-    /// in, and a token of another client asks for that one's authentication.
-    pub identified: bool,
-    /// Scope and resources.
+    /// The scope and resources asked for.
     pub wish: Wish,
 }
 
 impl AuthorizationServer {
-    /// Exchanges a refresh token for an access token and the next refresh token.
+    /// Exchanges a refresh token for an access token and the next refresh token. Scope may be
+    /// narrowed for this one answer, never widened, and follows what client and user have lost since.
     pub async fn refresh(
         &self,
-        client: &Client,
         request: RefreshRequest,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
+        let is_identified = request.credentials.is_some();
+        let credentials = super::or_first_party(request.credentials);
+        let client = &*self.authentication.client(&credentials, origin, now).await?;
         super::check_grant(client, GrantType::RefreshToken)?;
         let Some(presented) = self.refresh_tokens.parse(&request.refresh_token) else {
             return Err(self.refuse(client, None, "not_ours", origin, now).await);
         };
-        self.refresh_limit.take(presented.sid, now).map_err(TokenError::Limited)?;
-        for _ in 0..MOST_ATTEMPTS {
-            let rotation = self.open(client, request.identified, presented, origin, now).await?;
-            let user = self.active_user(client, rotation.session(), origin, now).await?;
-            let response = self.respond(client, &user, &rotation, &request.wish, now).await?;
+        let RefreshToken { user_id, sid, generation } = presented;
+        self.limits.refreshes.take(sid, now).map_err(TokenError::Limited)?;
+
+        let sessions = &self.stores.sessions;
+        for _ in 0..MAX_ATTEMPTS {
+            let rotation = sessions
+                .open_rotation(user_id, sid, generation, &client.client_id, now)
+                .await
+                .map(|rotation| rotation.asked_from(super::session_origin(origin)));
+            let rotation = match rotation {
+                Ok(rotation) => rotation,
+                Err(RotationError::Storage(error)) => return Err(error.into()),
+                Err(RotationError::Reuse(_)) => {
+                    self.metrics.refreshes.reused.inc();
+                    self.record(Kind::RefreshTokenReused, client, presented, origin, now).await;
+                    return Err(NOT_GOOD);
+                }
+                Err(RotationError::Invalid(reason)) => {
+                    let refused =
+                        self.refuse(client, Some(presented), reason.as_str(), origin, now).await;
+                    return Err(match reason {
+                        Refusal::OtherClient if !is_identified => {
+                            TokenError::InvalidClient { basic: false }
+                        }
+                        _ => refused,
+                    });
+                }
+            };
+            let session = rotation.session();
+            let user = match check_user(client, session, self.stores.users.find(user_id).await?) {
+                Ok(user) => user,
+                Err(reason) => {
+                    // Normally the session is gone already; this one was started or restored since.
+                    sessions.revoke(user_id, sid, now).await?;
+                    return Err(self.refuse(client, Some(presented), reason, origin, now).await);
+                }
+            };
+            let (granted, wish) = (target::granted_scope(session)?, &request.wish);
+            let scope =
+                self.scope_of_user(client, Some(&granted), &user, wish.scope.as_ref()).await?;
+            let resources = target::of_refresh(client, session, wish, self.access_tokens.policy())?;
+            let of_session = OfSession { user: &user, sid, auth_time: session.started_at };
+            let access = self.sign(client, &scope, &resources, Some(of_session), now).await?;
+            let next = RefreshToken { generation: rotation.next_generation(), ..presented };
             let advance = rotation.advance();
-            match self.sessions.commit(rotation, now).await {
+
+            match sessions.commit(rotation, now).await {
                 Ok(()) => {
-                    self.note(client, presented, advance, origin, now).await;
-                    return Ok(response);
+                    self.report(advance, client, presented, origin, now).await;
+                    let refresh_token = Some(self.refresh_tokens.encode(&next));
+                    return Ok(TokenResponse { access, scope, refresh_token });
                 }
                 Err(CommitError::LostRace) => {}
                 Err(CommitError::Storage(error)) => return Err(error.into()),
@@ -60,134 +102,55 @@ impl AuthorizationServer {
         Err(StorageError::Unavailable("every attempt lost a race".into()).into())
     }
 
-    /// Counts what was made true. A recovery is audited too: it is a lost answer, or the first
-    /// that is seen of somebody else who holds the token.
-    async fn note(
+    /// Counts a refresh that was committed. A recovery is audited too: its answer was lost, or this is
+    /// the first sign of somebody else who holds the token.
+    async fn report(
         &self,
+        advance: Option<Advance>,
         client: &Client,
         presented: RefreshToken,
-        advance: Option<Advance>,
         origin: &Origin,
         now: Timestamp,
     ) {
-        let counter = match advance {
-            None => &self.refreshes.replayed,
-            Some(Advance::Redeemed) => &self.refreshes.advanced,
-            Some(Advance::Healed) => &self.refreshes.healed,
+        self.count(GrantType::RefreshToken);
+        let refreshes = &self.metrics.refreshes;
+        match advance {
+            None => refreshes.replayed.inc(),
+            Some(Advance::Redeemed) => refreshes.advanced.inc(),
+            Some(Advance::Healed) => {
+                refreshes.healed.inc();
+                self.metrics.sessions_healed.inc();
+                tracing::warn!(
+                    "a refresh token was newer than its session: the store had lost writes"
+                );
+            }
             Some(Advance::Recovered) => {
-                let by = &Initiator::client(&client.client_id, origin.clone());
-                let event = Event::new(Kind::RefreshTokenRecovered, by)
-                    .about(presented.user_id)
-                    .client(&client.client_id)
-                    .detail(described(presented.sid, origin));
-                self.audit.record(event, now).await;
-                &self.refreshes.recovered
-            }
-        };
-        counter.inc();
-    }
-
-    async fn open(
-        &self,
-        client: &Client,
-        identified: bool,
-        presented: RefreshToken,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<Rotation, TokenError> {
-        let RefreshToken { user_id, sid, generation } = presented;
-        let opened =
-            self.sessions.open_rotation(user_id, sid, generation, &client.client_id, now).await;
-        match opened {
-            Ok(rotation) => Ok(rotation.asked_from(super::session_origin(origin))),
-            Err(RotationError::Storage(error)) => Err(error.into()),
-            Err(RotationError::Invalid(Refusal::OtherClient)) if !identified => {
-                let reason = Refusal::OtherClient.as_str();
-                self.refuse(client, Some(presented), reason, origin, now).await;
-                Err(TokenError::InvalidClient { basic: false })
-            }
-            Err(RotationError::Invalid(reason)) => {
-                Err(self.refuse(client, Some(presented), reason.as_str(), origin, now).await)
-            }
-            Err(RotationError::Reuse(session)) => {
-                self.refreshes.reused.inc();
-                let by = &Initiator::client(&client.client_id, origin.clone());
-                let event = Event::new(Kind::RefreshTokenReused, by)
-                    .about(session.user_id)
-                    .client(&client.client_id)
-                    .detail(described(session.sid, origin));
-                self.audit.record(event, now).await;
-                Err(TokenError::InvalidGrant(NOT_GOOD))
+                refreshes.recovered.inc();
+                self.record(Kind::RefreshTokenRecovered, client, presented, origin, now).await;
             }
         }
     }
 
-    /// The session's user, who must be active and not have ended all sessions since.
-    async fn active_user(
+    /// Records `kind` with the session and, where it is known, the user agent; the address has a place
+    /// of its own.
+    async fn record(
         &self,
+        kind: Kind,
         client: &Client,
-        session: &Session,
+        presented: RefreshToken,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<User, TokenError> {
-        let user = self.users.find(session.user_id).await?;
-        let reason = match user {
-            _ if client.is_younger_than(session.started_at) => "client_registered_anew",
-            None => "user_removed",
-            Some(user) if !user.is_active() => "user_disabled",
-            Some(user) if user.session_epoch != session.epoch => "sessions_ended",
-            Some(user) => return Ok(user),
+    ) {
+        let detail = match &origin.user_agent {
+            Some(user_agent) => format!("session {}; {user_agent}", presented.sid),
+            None => format!("session {}", presented.sid),
         };
-        // Normally its record is gone already; this one was begun or brought back since.
-        self.sessions.revoke(session.user_id, session.sid, now).await?;
-        let presented = RefreshToken { user_id: session.user_id, sid: session.sid, generation: 0 };
-        Err(self.refuse(client, Some(presented), reason, origin, now).await)
+        let by = &Initiator::client(&client.client_id, origin.clone());
+        let event = Event::new(kind, by).about(presented.user_id).client(&client.client_id);
+        self.stores.audit.record(event.detail(detail), now).await;
     }
 
-    /// Builds and signs the answer. Scope may be narrowed for this one answer, never widened, and
-    /// follows what client and user have lost since.
-    async fn respond(
-        &self,
-        client: &Client,
-        user: &User,
-        rotation: &Rotation,
-        wish: &Wish,
-        now: Timestamp,
-    ) -> Result<TokenResponse, TokenError> {
-        let session = rotation.session();
-        let policy = self.access_tokens.policy();
-        let granted = target::granted_scope(session)?;
-        let wished = wish.scope.as_ref();
-        let scope = self.scope_of_user(client, Some(&granted), user, wished).await?;
-        let resources = target::of_refresh(client, session, wish, policy)?;
-        let grant = Grant {
-            sub: user.id.to_string(),
-            client_id: &client.client_id,
-            scope: scope.to_string(),
-            resources: &resources,
-            lifetime: client.access_token_lifetime,
-            session: Some(UserSession {
-                sid: session.sid,
-                auth_time: session.started_at,
-                roles: user.roles.clone(),
-                claims: super::scope::claims_of(client, user),
-            }),
-        };
-        let access = self.access_tokens.issue(grant, &self.random, now).await?;
-        let next = RefreshToken {
-            user_id: session.user_id,
-            sid: session.sid,
-            generation: rotation.next_generation(),
-        };
-        Ok(TokenResponse {
-            access_token: access.token,
-            expires_in: access.expires_in,
-            scope,
-            refresh_token: Some(self.refresh_tokens.encode(&next)),
-            healed: rotation.advance() == Some(Advance::Healed),
-        })
-    }
-
+    /// Counts and records a token that is refused for `reason`; returns the answer.
     async fn refuse(
         &self,
         client: &Client,
@@ -196,24 +159,31 @@ impl AuthorizationServer {
         origin: &Origin,
         now: Timestamp,
     ) -> TokenError {
-        self.refreshes.refused(reason);
+        self.metrics.refreshes.refused(reason);
         let by = &Initiator::client(&client.client_id, origin.clone());
         let event = Event::new(Kind::RefreshRefused, by).client(&client.client_id);
         let event = match presented {
-            Some(token) => {
-                event.about(token.user_id).detail(format!("{reason}; session {}", token.sid))
+            Some(RefreshToken { user_id, sid, .. }) => {
+                event.about(user_id).detail(format!("{reason}; session {sid}"))
             }
             None => event.detail(reason.to_owned()),
         };
-        self.audit.record(event, now).await;
-        TokenError::InvalidGrant(NOT_GOOD)
+        self.stores.audit.record(event, now).await;
+        NOT_GOOD
     }
 }
 
-/// The session, and the user agent where it is known: the address has a place of its own.
-fn described(sid: Uuid, origin: &Origin) -> String {
-    match &origin.user_agent {
-        Some(user_agent) => format!("session {sid}; {user_agent}"),
-        None => format!("session {sid}"),
+/// The session's user, who must be active and not have ended all sessions since; else the reason.
+fn check_user(
+    client: &Client,
+    session: &Session,
+    user: Option<User>,
+) -> Result<User, &'static str> {
+    match user {
+        _ if client.is_younger_than(session.started_at) => Err("client_registered_anew"),
+        None => Err("user_removed"),
+        Some(user) if !user.is_active() => Err("user_disabled"),
+        Some(user) if user.session_epoch != session.epoch => Err("sessions_ended"),
+        Some(user) => Ok(user),
     }
 }

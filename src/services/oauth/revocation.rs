@@ -1,106 +1,115 @@
 //! Token revocation (RFC 7009). A refresh token's session ends; of an access token, it alone, but
 //! for the eleventh of one session, which ends the session. A token of another issuer, whose key is
-//! published here to verify, ends alone always: whatever it says of users and sessions is not Signet's
-//! word.
+//! published here to verify, always ends alone: Signet does not vouch for what it says of users and
+//! sessions.
 
 use super::{AuthorizationServer, CheckError, TokenError};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind, Origin};
-use crate::domain::clients::Client;
+use crate::domain::clients::{Client, Credentials};
 use crate::domain::login_limits::{Limited, Revoker};
 use crate::domain::revocations::{ForeignToken, RevokedToken, TokenRevocation, TooMany};
 use crate::domain::tokens::{Claims, LEEWAY, Policy, RefreshToken};
 
-/// Section 2.1: a token of another client is refused, and the client told.
+/// The answer to a client that revokes a token of another client (section 2.1).
 const NOT_YOURS: TokenError = TokenError::InvalidGrant("the token was issued to another client");
 
 /// The identifiers of another issuer's token go to every resource server, and into the stores.
 const NOT_RECORDED: TokenError = TokenError::InvalidRequest(
-    "the token is another issuer's, and is not told to resource servers: its jti and sub must have 1 \
-     to 128 characters, and no control characters",
+    "the token is another issuer's and is not published to resource servers: its jti and sub must \
+     have 1 to 128 characters, and no control characters",
 );
 /// The characters that such an identifier may have.
-const LONGEST_FOREIGN_ID: usize = 128;
+const MAX_FOREIGN_ID: usize = 128;
+
+/// What a revocation ended, for the audit trail.
+struct Revoked {
+    kind: Kind,
+    subject: String,
+    what: String,
+}
 
 impl AuthorizationServer {
-    /// Ends `token`. One that is unknown, malformed or over is no error: it is not usable, which
-    /// is what the client wants (section 2.2). The kind is told from the token itself, so a wrong
-    /// `token_type_hint` does no harm.
+    /// Ends `token`. One that is unknown, malformed or expired is no error: it cannot be used, which
+    /// is what the client wants (section 2.2). The kind is read from the token itself, so a wrong
+    /// `token_type_hint` does no harm. Not to be cut off: the audit event follows the change.
     pub async fn revoke(
         &self,
-        client: &Client,
+        credentials: Option<Credentials>,
         token: &str,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<(), TokenError> {
-        if let Some(refresh) = self.refresh_tokens.parse(token) {
-            self.revoke_session(client, refresh, origin, now).await
+        let credentials = super::required(credentials)?;
+        let client = self.authentication.client(&credentials, origin, now).await?;
+        let revoked = if let Some(refresh) = self.refresh_tokens.parse(token) {
+            self.revoke_session(&client, refresh, now).await?
         } else if let Ok(claims) = self.access_tokens.verify_with(LEEWAY, token, now) {
-            self.revoke_access_token(client, claims, origin, now).await
+            if claims.client_id != client.client_id {
+                return Err(NOT_YOURS);
+            }
+            match claims.foreign {
+                true => self.revoke_foreign_token(claims, now).await?,
+                false => self.revoke_access_token(claims, now).await?,
+            }
         } else {
-            Ok(())
+            None
+        };
+        if let Some(Revoked { kind, subject, what }) = revoked {
+            let by = &Initiator::client(&client.client_id, origin.clone());
+            let event = Event::new(kind, by).about(subject).client(&client.client_id);
+            self.stores.audit.record(event.detail(what), now).await;
         }
+        Ok(())
     }
 
     async fn revoke_session(
         &self,
         client: &Client,
         refresh: RefreshToken,
-        origin: &Origin,
         now: Timestamp,
-    ) -> Result<(), TokenError> {
-        let session = self.sessions.find(refresh.user_id, refresh.sid, now).await?;
+    ) -> Result<Option<Revoked>, TokenError> {
+        let RefreshToken { user_id, sid, .. } = refresh;
+        let sessions = &self.stores.sessions;
+        let session = sessions.find(user_id, sid, now).await?;
         if session.as_ref().is_some_and(|session| session.client_id != client.client_id) {
             return Err(NOT_YOURS);
         }
-        self.check_revocation_limit(Revoker::Session(refresh.sid), now)?;
-        let Some(session) = session else {
+        self.check_revocation_limit(Revoker::Session(sid), now)?;
+        if session.is_none() {
             // It may be one that the store has lost, whose access tokens resource servers still
             // accept. The token proves that there was such a session.
-            self.sessions.record_lost(refresh.user_id, refresh.sid, now).await?;
-            return Ok(());
-        };
-        self.sessions.revoke(session.user_id, session.sid, now).await?;
-        let (subject, sid) = (session.user_id.to_string(), session.sid.to_string());
-        self.revoked(Kind::SessionRevoked, client, subject, sid, origin, now).await;
-        Ok(())
+            sessions.record_lost(user_id, sid, now).await?;
+            return Ok(None);
+        }
+        sessions.revoke(user_id, sid, now).await?;
+        let (subject, what) = (user_id.to_string(), sid.to_string());
+        Ok(Some(Revoked { kind: Kind::SessionRevoked, subject, what }))
     }
 
     async fn revoke_access_token(
         &self,
-        client: &Client,
         claims: Claims,
-        origin: &Origin,
         now: Timestamp,
-    ) -> Result<(), TokenError> {
-        if claims.client_id != client.client_id {
-            return Err(NOT_YOURS);
-        }
-        if claims.foreign {
-            return self.revoke_foreign_token(client, claims, origin, now).await;
-        }
-        let revoked = self.end_token(&claims, now).await?;
-        let (kind, what) = match revoked {
-            TokenRevocation::Covered => return Ok(()),
+    ) -> Result<Option<Revoked>, TokenError> {
+        let (kind, what) = match self.end_token(&claims, now).await? {
+            TokenRevocation::Covered => return Ok(None),
             TokenRevocation::Session { sid, .. } => (Kind::SessionRevoked, sid.to_string()),
             TokenRevocation::Token | TokenRevocation::Subject => (Kind::TokenRevoked, claims.jti),
         };
-        self.revoked(kind, client, claims.sub, what, origin, now).await;
-        Ok(())
+        Ok(Some(Revoked { kind, subject: claims.sub, what }))
     }
 
     async fn revoke_foreign_token(
         &self,
-        client: &Client,
         claims: Claims,
-        origin: &Origin,
         now: Timestamp,
-    ) -> Result<(), TokenError> {
+    ) -> Result<Option<Revoked>, TokenError> {
         if !is_recordable(&claims.jti) || !is_recordable(&claims.sub) {
             return Err(NOT_RECORDED);
         }
         self.check_revocation_limit(Revoker::Key(claims.kid.clone()), now)?;
-        // The other issuer writes whatever end into its tokens.
+        // The other issuer decides on the end in its tokens.
         let latest = now.plus(Policy::MAX_ACCESS_TOKEN_LIFETIME);
         let token = ForeignToken {
             jti: claims.jti,
@@ -108,12 +117,11 @@ impl AuthorizationServer {
             kid: claims.kid,
             ends_at: claims.exp.min(latest).plus(LEEWAY),
         };
-        match self.sessions.revoke_foreign_token(&token, now).await? {
-            Ok(TokenRevocation::Covered) => Ok(()),
+        match self.stores.sessions.revoke_foreign_token(&token, now).await? {
+            Ok(TokenRevocation::Covered) => Ok(None),
             Ok(_) => {
-                let ForeignToken { jti, kid, .. } = token;
-                self.revoked(Kind::TokenRevoked, client, kid, jti, origin, now).await;
-                Ok(())
+                let ForeignToken { jti: what, kid: subject, .. } = token;
+                Ok(Some(Revoked { kind: Kind::TokenRevoked, subject, what }))
             }
             Err(TooMany) => Err(TokenError::Limited(Limited::FOR_A_MOMENT)),
         }
@@ -136,33 +144,19 @@ impl AuthorizationServer {
             issued_at: claims.iat,
             ends_at: claims.exp.plus(LEEWAY),
         };
-        Ok(self.sessions.revoke_token(&token, now).await?)
+        Ok(self.stores.sessions.revoke_token(&token, now).await?)
     }
 
     /// Everything that a revocation adds goes to every resource server, hence the limit.
     fn check_revocation_limit(&self, revoker: Revoker, now: Timestamp) -> Result<(), CheckError> {
-        self.revocation_limit.take(revoker, now).map_err(CheckError::Limited)
-    }
-
-    async fn revoked(
-        &self,
-        kind: Kind,
-        client: &Client,
-        subject: String,
-        what: String,
-        origin: &Origin,
-        now: Timestamp,
-    ) {
-        let by = &Initiator::client(&client.client_id, origin.clone());
-        let event = Event::new(kind, by).about(subject).client(&client.client_id).detail(what);
-        self.audit.record(event, now).await;
+        self.limits.revocations.take(revoker, now).map_err(CheckError::Limited)
     }
 }
 
 /// Whether an identifier that another issuer made may be put on record.
 fn is_recordable(id: &str) -> bool {
-    let length = id.chars().take(LONGEST_FOREIGN_ID + 1).count();
-    (1..=LONGEST_FOREIGN_ID).contains(&length) && !id.chars().any(char::is_control)
+    let length = id.chars().take(MAX_FOREIGN_ID + 1).count();
+    (1..=MAX_FOREIGN_ID).contains(&length) && !id.chars().any(char::is_control)
 }
 
 #[cfg(test)]

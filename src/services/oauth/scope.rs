@@ -7,7 +7,6 @@ use crate::domain::clients::Client;
 use crate::domain::roles::Catalogue;
 use crate::domain::tokens::{Scope, claims, scope};
 use crate::domain::users::User;
-use crate::storage::StorageError;
 
 impl AuthorizationServer {
     /// The scope of a token of `user`; `granted` is what the session was begun with.
@@ -18,13 +17,8 @@ impl AuthorizationServer {
         user: &User,
         wished: Option<&Scope>,
     ) -> Result<Scope, TokenError> {
-        let catalogue = self.roles.catalogue().await?;
+        let catalogue = self.stores.roles.catalogue().await?;
         grant_scope(&client.scope, granted, Some((&user.roles, &catalogue)), wished)
-    }
-
-    /// Whether `user` holds the scope word now, whatever a token says.
-    pub async fn holds(&self, user: &User, word: &str) -> Result<bool, StorageError> {
-        Ok(self.roles.catalogue().await?.holds(&user.roles, word))
     }
 }
 

@@ -1,0 +1,154 @@
+//! Everything whose work carries the name of one issuer (`iss`): its keys, the use cases, the mail.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::{Process, StartError, Stores, open_keys, open_login_limits};
+use crate::domain::clients::store::ClientStore;
+use crate::domain::keys::{Keys, KeysError};
+use crate::domain::login_limits::{Limits, Names, RefreshLimit, RevocationLimit};
+use crate::domain::revocations::Revocations;
+use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
+use crate::services::accounts::{AccountLimits, Accounts, Roles};
+use crate::services::authentication::Authentication;
+use crate::services::client_management::Registrar;
+use crate::services::key_management::{Custody, Ledgers};
+use crate::services::notifications::{Office, Postman};
+use crate::services::oauth::{self, AuthorizationServer};
+
+/// An issuer that is served. Dereferences to its process, so that handlers reach clock, configuration
+/// and metrics in one step.
+pub struct Issuer {
+    /// The process that serves it.
+    pub process: Arc<Process>,
+    /// The clients.
+    pub clients: ClientStore,
+    /// The signing keys.
+    pub keys: Keys,
+    /// The changes of signing keys.
+    pub custody: Custody,
+    /// The record of revoked tokens and its feed.
+    pub revocations: Revocations,
+    /// Signs the feed.
+    pub signer: Signer,
+    /// Who callers are.
+    pub authentication: Authentication,
+    /// The grants and the endpoints around them.
+    pub authorization_server: AuthorizationServer,
+    /// The accounts.
+    pub accounts: Accounts,
+    /// The limits on sign-ups, mail and own changes.
+    pub account_limits: AccountLimits,
+    /// The roles and who has them.
+    pub roles: Roles,
+    /// The changes of clients.
+    pub registrar: Registrar,
+    /// Sends mail, where it is sent.
+    pub postman: Option<Postman>,
+}
+
+impl Deref for Issuer {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl Issuer {
+    /// Composes the issuer that the configuration of `process` names, over `stores`.
+    pub async fn open(process: Arc<Process>, stores: Stores) -> Result<Self, StartError> {
+        let (config, now) = (&process.config, process.clock.now());
+        let revocations = stores.revocations.clone();
+        let custody = open_keys_of_service(&process, &stores).await?;
+        let keys = custody.keys.clone();
+        let signer = Signer::new(keys.clone(), config.issuer.clone());
+        custody.maintain_revocations(now).await.map_err(StartError::Database)?;
+        revocations.follow(&signer, async || {}, now).await?;
+
+        let login_limits = open_login_limits(config, &stores, &keys, now).await?;
+        let account_limits = open_account_limits(&process, &stores, login_limits.names());
+        let postman = open_postman(&process, &stores, &keys).await?;
+        let access_tokens = AccessTokens::new(keys.clone(), config.tokens.clone());
+        let authentication = Authentication::new(
+            process.stores.clone(),
+            access_tokens.clone(),
+            process.hashing.clone(),
+            login_limits,
+            config.require_verified_email,
+        );
+        let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
+        let authorization_server = AuthorizationServer::new(
+            authentication.clone(),
+            process.stores.clone(),
+            access_tokens,
+            RefreshTokenKey::new(&refresh_token_key),
+            oauth::Limits {
+                refreshes: RefreshLimit::new(config.refresh_limits),
+                revocations: RevocationLimit::new(config.revocation_limits),
+            },
+            process.metrics.clone(),
+        );
+        Ok(Self {
+            clients: stores.clients,
+            keys,
+            custody,
+            revocations,
+            signer,
+            authentication,
+            authorization_server,
+            accounts: stores.accounts,
+            account_limits,
+            roles: stores.roles,
+            registrar: stores.registrar,
+            postman,
+            process,
+        })
+    }
+}
+
+/// Opens the signing keys, one of which has to sign now, and makes those that are due.
+async fn open_keys_of_service(process: &Process, stores: &Stores) -> Result<Custody, StartError> {
+    let now = process.clock.now();
+    let Stores { db, clients, revocations, audit, random, .. } = stores;
+    let (clients, revocations) = (clients.clone(), revocations.clone());
+    let ledgers = Ledgers { clients, revocations, audit: audit.clone() };
+    let custody = open_keys(&process.config, db, ledgers, random, now).await?;
+    custody.keys.check_can_sign(now).await?;
+    // Of an algorithm that is new in the configuration, the first key.
+    match custody.maintain(now).await {
+        // A key that is bad does not stop a service that has a good one.
+        Err(
+            error @ (KeysError::Sealed(..) | KeysError::Undecided(_) | KeysError::Unverified(..)),
+        ) => {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            tracing::error!(error, "the next signing keys were not made");
+        }
+        maintained => drop(maintained?),
+    }
+    Ok(custody)
+}
+
+/// The limits on sign-ups, mail and own changes, kept beside the login limits and under the same names.
+fn open_account_limits(process: &Process, stores: &Stores, names: &Names) -> AccountLimits {
+    let config = &process.config;
+    let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
+    let limits = match &stores.redis {
+        None => Limits::in_sql(&stores.db, names, sign_ups, mails),
+        Some(redis) => Limits::in_redis(redis, names, sign_ups, mails),
+    };
+    AccountLimits::new(limits, stores.audit.clone())
+}
+
+async fn open_postman(
+    process: &Process,
+    stores: &Stores,
+    keys: &Keys,
+) -> Result<Option<Postman>, StartError> {
+    let Some(mail) = &process.config.mail else { return Ok(None) };
+    let token_key = keys.mailed_token_key(&stores.random, process.clock.now()).await?;
+    let Stores { users, outbox, audit, random, .. } = stores;
+    let (users, outbox) = (users.clone(), outbox.clone());
+    let office = Office { users, outbox, audit: audit.clone(), random: random.clone() };
+    Ok(Some(Postman::new(mail, &process.config.issuer, office, &token_key)?))
+}

@@ -1,0 +1,130 @@
+//! What one process has, whoever's name its tokens carry: configuration, clock, stores, threads,
+//! metrics, and the notices between instances.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+use super::{StartError, Stores};
+use crate::base::metrics::Metrics;
+use crate::base::time::Clock;
+use crate::config::{Config, SessionBackend};
+use crate::domain::clients::ClientRegistry;
+use crate::domain::credentials::Hashing;
+use crate::domain::roles::{RoleRegistry, RoleStore};
+use crate::services::authentication::SharedStores;
+use crate::storage::redis::{Redis, notices};
+use crate::storage::{Db, StorageError};
+
+/// The channel on which instances notify each other that the signing keys have changed.
+pub(super) const KEYS_CHANGED: &str = "signet:keys";
+/// The channel for what was revoked.
+const REVOKED: &str = "signet:revocations";
+
+/// A running process.
+pub struct Process {
+    /// The configuration.
+    pub config: Config,
+    /// The source of `now`.
+    pub clock: Clock,
+    /// The database.
+    pub db: Db,
+    /// The stores.
+    pub stores: SharedStores,
+    /// The threads that hash passwords.
+    pub hashing: Arc<Hashing>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    redis: Option<Redis>,
+    keys_changed: Notify,
+    revoked: Notify,
+    draining: AtomicBool,
+}
+
+impl Process {
+    /// Starts the hashing threads and the metrics of a process on `stores`.
+    pub fn start(config: Config, stores: &Stores, clock: Clock) -> Result<Self, StartError> {
+        let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
+            .map_err(|error| StartError::Process(error.into()))?;
+        let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
+        let shared = SharedStores {
+            users: stores.users.clone(),
+            clients: ClientRegistry::new(stores.clients.clone()),
+            roles: RoleRegistry::new(RoleStore::new(stores.db.clone())),
+            sessions: stores.sessions.clone(),
+            revocations: stores.revocations.clone(),
+            audit: stores.audit.clone(),
+            random: stores.random.clone(),
+        };
+        Ok(Self {
+            config,
+            clock,
+            db: stores.db.clone(),
+            stores: shared,
+            hashing: hashing.into(),
+            metrics: metrics.into(),
+            redis: stores.redis.clone(),
+            keys_changed: Notify::new(),
+            revoked: Notify::new(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Notifies the other instances that the signing keys have changed.
+    pub async fn notify_keys_changed(&self) {
+        if let Some(redis) = &self.redis {
+            notify(redis, KEYS_CHANGED).await;
+        }
+    }
+
+    /// Notifies the other instances that something was revoked.
+    pub async fn notify_revoked(&self) {
+        if let Some(redis) = &self.redis {
+            notify(redis, REVOKED).await;
+        }
+    }
+
+    /// Waits until another instance, or the command line, has changed the signing keys.
+    pub async fn keys_changed_elsewhere(&self) {
+        self.keys_changed.notified().await;
+    }
+
+    /// Waits until another instance has revoked something.
+    pub async fn revoked_elsewhere(&self) {
+        self.revoked.notified().await;
+    }
+
+    /// Receives notices of other instances, where they share a Redis, and never returns then.
+    pub async fn receive_notices(&self) {
+        if let SessionBackend::Redis(redis) = &self.config.sessions.backend {
+            let keys = notices::listen(redis, KEYS_CHANGED, || self.keys_changed.notify_one());
+            let revoked = notices::listen(redis, REVOKED, || self.revoked.notify_one());
+            futures_util::future::join(keys, revoked).await;
+        }
+    }
+
+    /// Lets readiness be false and the streams of the feed end, so that their listeners connect to
+    /// another instance.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.stores.revocations.close();
+    }
+
+    /// Whether the process is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+}
+
+/// Notifies the instances that receive from `channel`.
+pub(super) async fn notify(redis: &Redis, channel: &str) {
+    if let Err(error) = redis.notify(channel).await {
+        log_not_notified(&error);
+    }
+}
+
+/// Instances also look for changes themselves every now and then.
+pub(super) fn log_not_notified(error: &StorageError) {
+    tracing::warn!(%error, "the other instances were not notified, and find the change a little later");
+}

@@ -1,0 +1,159 @@
+//! A login by password. Whether an account is disabled or its address unproven shows only to a caller
+//! who has its password.
+
+use uuid::Uuid;
+
+use super::{Authentication, CheckError};
+use crate::base::time::Timestamp;
+use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::clients::Client;
+use crate::domain::credentials::password::check_stored;
+use crate::domain::credentials::{Password, Verdict};
+use crate::domain::login_limits::Outcome;
+use crate::domain::users::User;
+
+/// Why a user is not logged in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The password is wrong or the account may not log in; holds the sentence for the caller.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The password was not checked.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+}
+
+/// A password that was checked at login.
+struct Checked {
+    /// The user with the login name, whatever the password is.
+    user: Option<User>,
+    /// What the password is to that user.
+    verdict: Verdict,
+    /// Whether the password belongs to a sign-up that waits for the proof of its address.
+    awaits_proof: bool,
+}
+
+/// Why a login is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    UnknownUser,
+    WrongPassword,
+    Disabled,
+    Unverified,
+}
+
+impl Refusal {
+    /// The detail of the audit event, and the answer.
+    const fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::UnknownUser => ("unknown user", LoginError::INCORRECT),
+            Self::WrongPassword => ("wrong password", LoginError::INCORRECT),
+            Self::Disabled => ("disabled user", "Inactive user"),
+            Self::Unverified => ("unverified address", "E-mail address not verified"),
+        }
+    }
+}
+
+impl LoginError {
+    /// The answer to an unknown user and to a wrong password alike.
+    pub const INCORRECT: &str = "Incorrect email or password";
+}
+
+/// The user who may log in, or the refusal and the account that it concerns.
+fn decide(
+    checked: Checked,
+    requires_verified_email: bool,
+) -> Result<User, (Refusal, Option<Uuid>)> {
+    let user = match checked.user {
+        // The answer must not show whether the address has an account as well.
+        _ if checked.awaits_proof => return Err((Refusal::Unverified, None)),
+        None => return Err((Refusal::UnknownUser, None)),
+        Some(user) => user,
+    };
+    let refusal = if checked.verdict == Verdict::Wrong {
+        Refusal::WrongPassword
+    } else if !user.is_active() {
+        Refusal::Disabled
+    } else if requires_verified_email && user.email_verified_at.is_none() {
+        Refusal::Unverified
+    } else {
+        return Ok(user);
+    };
+    Err((refusal, Some(user.id)))
+}
+
+impl Authentication {
+    /// The user with the login name `login`, if `password` is the user's and the user may log in by
+    /// `client`. A refusal is recorded in the audit trail. Not to be cut off: an attempt that is not
+    /// settled counts as failed.
+    ///
+    /// Where addresses have to be proven, a password that is not the user's may be that of a sign-up
+    /// which waits for the proof. Every wrong password is compared with it, whether there is a user,
+    /// a sign-up, both or neither, so that the time shows nothing; and since a sign-up is kept for a
+    /// taken address too, neither does the answer. It counts as a wrong password all the same:
+    /// anybody can sign up anybody's address with a password that they guess.
+    pub async fn log_in(
+        &self,
+        client: &Client,
+        login: &str,
+        password: Password,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<User, LoginError> {
+        let check = async {
+            let (user, verdict) = match self.compare(login, password.clone()).await {
+                Ok(compared) => compared,
+                Err(error) => return (Outcome::NotMade, Err(error)),
+            };
+            let awaits_proof = match verdict {
+                Verdict::Wrong if self.requires_verified_email => {
+                    self.is_of_signup(login, password.clone(), now).await
+                }
+                _ => Ok(false),
+            };
+            let checked = awaits_proof.map(|awaits_proof| Checked { user, verdict, awaits_proof });
+            // Whatever else failed, the verdict on the password was reached.
+            (verdict.into(), checked)
+        };
+        let checked = self.within_limits(login, check, origin, now).await?;
+        if let (Verdict::Wrong, false, Some(user)) =
+            (checked.verdict, checked.awaits_proof, &checked.user)
+            && let Err(problem) = check_stored(user.password_hash.expose())
+        {
+            tracing::warn!(user = %user.id, problem, "a stored password hash cannot be checked");
+        }
+        let is_outdated = checked.verdict == Verdict::RightButOutdated;
+
+        let (refusal, account) = match decide(checked, self.requires_verified_email) {
+            Ok(user) => {
+                if is_outdated {
+                    self.rehash(&user, password);
+                }
+                return Ok(user);
+            }
+            Err(refused) => refused,
+        };
+        let (detail, answer) = refusal.texts();
+        let by = &Initiator::anonymous(origin.clone());
+        let event = Event::new(Kind::LoginRefused, by).client(&client.client_id);
+        let event = match account {
+            Some(id) => event.about(id),
+            None => event,
+        };
+        self.stores.audit.record(event.detail(detail.to_owned()), now).await;
+        Err(LoginError::Refused(answer))
+    }
+
+    /// Hashes the password under the present settings, after the answer; where that fails, the next
+    /// login tries again.
+    fn rehash(&self, user: &User, password: Password) {
+        let (users, hashing) = (self.stores.users.clone(), self.hashing.clone());
+        let (id, old) = (user.id, user.password_hash.clone());
+        tokio::spawn(async move {
+            let Ok(new) = hashing.hash(password).await else { return };
+            if let Err(error) = users.replace_hash(id, &old, &new).await {
+                tracing::warn!(user = %id, %error, "an outdated password hash was not renewed");
+            }
+        });
+    }
+}

@@ -1,0 +1,82 @@
+//! Who is this: a client by its credentials, a user by a password within the login limits, the bearer
+//! of an access token. Invariants: no password is hashed before its attempt is reserved within the
+//! limits; an unknown user costs as much as a known one; a refusal does not show which of the reasons
+//! it had, but to a caller who has the password.
+
+mod bearer;
+mod client;
+mod login;
+mod password;
+
+use std::sync::Arc;
+
+use crate::base::secret::Random;
+use crate::base::time::Timestamp;
+use crate::domain::audit::Audit;
+use crate::domain::clients::ClientRegistry;
+use crate::domain::credentials::Hashing;
+use crate::domain::login_limits::Attempts;
+use crate::domain::revocations::Revocations;
+use crate::domain::roles::RoleRegistry;
+use crate::domain::sessions::Sessions;
+use crate::domain::tokens::AccessTokens;
+use crate::domain::users::UserStore;
+use crate::storage::StorageError;
+
+pub use bearer::{AdminRequest, BearerError};
+pub use client::ClientError;
+pub use login::LoginError;
+pub use password::CheckError;
+
+/// The stores that authentication and the grants share. Cheap to clone.
+#[derive(Clone)]
+pub struct SharedStores {
+    /// The users.
+    pub users: UserStore,
+    /// The clients, remembered for a moment.
+    pub clients: ClientRegistry,
+    /// The scopes that roles carry, remembered for a moment.
+    pub roles: RoleRegistry,
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The record of revoked tokens.
+    pub revocations: Revocations,
+    /// The audit trail.
+    pub audit: Audit,
+    /// The source of secrets and identifiers.
+    pub random: Random,
+}
+
+/// Authenticates clients, users and bearers of access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Authentication {
+    stores: SharedStores,
+    access_tokens: AccessTokens,
+    hashing: Arc<Hashing>,
+    login_limits: Attempts,
+    requires_verified_email: bool,
+}
+
+impl Authentication {
+    /// Authentication against `stores`; with `requires_verified_email`, a user whose address is not
+    /// proven cannot log in.
+    pub fn new(
+        stores: SharedStores,
+        access_tokens: AccessTokens,
+        hashing: Arc<Hashing>,
+        login_limits: Attempts,
+        requires_verified_email: bool,
+    ) -> Self {
+        Self { stores, access_tokens, hashing, login_limits, requires_verified_email }
+    }
+
+    /// Removes at most `limit` records of the login limits that hold nothing any more; returns how many.
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.login_limits.purge(now, limit).await
+    }
+
+    /// The number of logins that the limits have refused.
+    pub fn limited(&self) -> u64 {
+        self.login_limits.limited()
+    }
+}
