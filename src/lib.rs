@@ -19,7 +19,7 @@
 //!   - [`domain::audit`]: who did what to whom.
 //!   - [`domain::mail`]: the outbox, templates, and the way to an SMTP server.
 //! - [`services`]: the use cases, each written once.
-//!   - [`services::authentication`]: who a caller is: a client, a user by password, a bearer.
+//!   - [`services::authentication`]: who a caller is: a user by password, a bearer.
 //!   - [`services::oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!   - [`services::accounts`]: sign-up, a new password or address, disabling, removal, roles.
 //!   - [`services::key_management`], [`services::client_management`]: what operators and the service

@@ -33,25 +33,14 @@ struct Checked {
     awaits_proof: bool,
 }
 
-/// Why a login is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    UnknownUser,
-    WrongPassword,
-    Disabled,
-    Unverified,
-}
-
-impl Refusal {
-    /// The detail of the audit event, and the answer.
-    const fn texts(self) -> (&'static str, &'static str) {
-        match self {
-            Self::UnknownUser => ("unknown user", LoginError::INCORRECT),
-            Self::WrongPassword => ("wrong password", LoginError::INCORRECT),
-            Self::Disabled => ("disabled user", "Inactive user"),
-            Self::Unverified => ("unverified address", "E-mail address not verified"),
-        }
-    }
+/// A login that is refused.
+struct Refusal {
+    /// The account that it concerns, for the audit trail.
+    account: Option<Uuid>,
+    /// The reason, for the audit trail.
+    reason: &'static str,
+    /// The answer to the caller.
+    answer: &'static str,
 }
 
 impl LoginError {
@@ -59,27 +48,23 @@ impl LoginError {
     pub const INCORRECT: &str = "Incorrect email or password";
 }
 
-/// The user who may log in, or the refusal and the account that it concerns.
-fn decide(
-    checked: Checked,
-    requires_verified_email: bool,
-) -> Result<User, (Refusal, Option<Uuid>)> {
+/// The user who may log in, or the refusal.
+fn decide(checked: Checked, requires_verified_email: bool) -> Result<User, Refusal> {
+    const UNVERIFIED: (&str, &str) = ("unverified address", "E-mail address not verified");
+    let refuse = |account, (reason, answer)| Err(Refusal { account, reason, answer });
     let user = match checked.user {
         // The answer must not show whether the address has an account as well.
-        _ if checked.awaits_proof => return Err((Refusal::Unverified, None)),
-        None => return Err((Refusal::UnknownUser, None)),
+        _ if checked.awaits_proof => return refuse(None, UNVERIFIED),
+        None => return refuse(None, ("unknown user", LoginError::INCORRECT)),
         Some(user) => user,
     };
-    let refusal = if checked.verdict == Verdict::Wrong {
-        Refusal::WrongPassword
-    } else if !user.is_active() {
-        Refusal::Disabled
-    } else if requires_verified_email && user.email_verified_at.is_none() {
-        Refusal::Unverified
-    } else {
-        return Ok(user);
-    };
-    Err((refusal, Some(user.id)))
+    let is_unverified = requires_verified_email && user.email_verified_at.is_none();
+    match checked.verdict {
+        Verdict::Wrong => refuse(Some(user.id), ("wrong password", LoginError::INCORRECT)),
+        _ if !user.is_active() => refuse(Some(user.id), ("disabled user", "Inactive user")),
+        _ if is_unverified => refuse(Some(user.id), UNVERIFIED),
+        _ => Ok(user),
+    }
 }
 
 impl Authentication {
@@ -124,24 +109,23 @@ impl Authentication {
         }
         let is_outdated = checked.verdict == Verdict::RightButOutdated;
 
-        let (refusal, account) = match decide(checked, self.requires_verified_email) {
+        let refusal = match decide(checked, self.requires_verified_email) {
             Ok(user) => {
                 if is_outdated {
                     self.rehash(&user, password);
                 }
                 return Ok(user);
             }
-            Err(refused) => refused,
+            Err(refusal) => refusal,
         };
-        let (detail, answer) = refusal.texts();
         let by = &Initiator::anonymous(origin.clone());
         let event = Event::new(Kind::LoginRefused, by).client(&client.client_id);
-        let event = match account {
+        let event = match refusal.account {
             Some(id) => event.about(id),
             None => event,
         };
-        self.stores.audit.record(event.detail(detail.to_owned()), now).await;
-        Err(LoginError::Refused(answer))
+        self.stores.audit.record(event.detail(refusal.reason.to_owned()), now).await;
+        Err(LoginError::Refused(refusal.answer))
     }
 
     /// Hashes the password under the present settings, after the answer; where that fails, the next

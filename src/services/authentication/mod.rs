@@ -1,10 +1,8 @@
-//! Who is this: a client by its credentials, a user by a password within the login limits, the bearer
-//! of an access token. Invariants: no password is hashed before its attempt is reserved within the
+//! Who is this: a user by a password within the login limits, or the bearer of an access token. Invariants: no password is hashed before its attempt is reserved within the
 //! limits; an unknown user costs as much as a known one; a refusal does not show which of the reasons
 //! it had, but to a caller who has the password.
 
 mod bearer;
-mod client;
 mod login;
 mod password;
 
@@ -24,7 +22,6 @@ use crate::domain::users::UserStore;
 use crate::storage::StorageError;
 
 pub use bearer::{AdminRequest, BearerError};
-pub use client::ClientError;
 pub use login::LoginError;
 pub use password::CheckError;
 
@@ -47,7 +44,7 @@ pub struct SharedStores {
     pub random: Random,
 }
 
-/// Authenticates clients, users and bearers of access tokens. Cheap to clone.
+/// Authenticates users and bearers of access tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Authentication {
     stores: SharedStores,

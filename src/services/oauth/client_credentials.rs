@@ -15,7 +15,7 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
         let credentials = super::required(credentials)?;
-        let client = self.authentication.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, origin, now).await?;
         super::check_grant(&client, GrantType::ClientCredentials)?;
         let scope = super::scope::grant_scope(&client.scope, None, None, wish.scope.as_ref())?;
         let resources = target::of_grant(&client, &wish, self.access_tokens.policy())?;

@@ -39,7 +39,7 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<Introspection, TokenError> {
         let credentials = super::required(credentials)?;
-        let client = self.authentication.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, origin, now).await?;
         if client.client_type == ClientType::Public {
             return Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic });
         }

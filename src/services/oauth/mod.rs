@@ -1,6 +1,7 @@
 //! The authorization server's use cases (RFC 6749), one file each: every grant has the same face,
 //! decides first, signs, and changes state last. What the wire says of it is `http`'s business.
 
+mod client_authentication;
 mod client_credentials;
 mod introspection;
 pub mod metadata;
@@ -25,9 +26,7 @@ use crate::domain::tokens::{
     AccessToken, AccessTokens, Grant, RefreshTokenKey, Scope, SignError, UserSession,
 };
 use crate::domain::users::User;
-use crate::services::authentication::{
-    Authentication, CheckError, ClientError, LoginError, SharedStores,
-};
+use crate::services::authentication::{Authentication, CheckError, LoginError, SharedStores};
 use crate::storage::StorageError;
 
 pub use introspection::Introspection;
@@ -120,15 +119,6 @@ impl From<SignError> for TokenError {
                 Self::InvalidScope("the token would be longer than 15 KiB: ask for less at once")
             }
             error => Self::Sign(error),
-        }
-    }
-}
-
-impl From<ClientError> for TokenError {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Invalid { basic } => Self::InvalidClient { basic },
-            ClientError::Storage(error) => error.into(),
         }
     }
 }

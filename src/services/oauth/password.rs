@@ -34,7 +34,7 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         let PasswordRequest { credentials, username, password, wish } = request;
         let credentials = super::or_first_party(credentials);
-        let client = self.authentication.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, origin, now).await?;
         super::check_grant(&client, GrantType::Password)?;
         let policy = self.access_tokens.policy();
         let resources = target::of_grant(&client, &wish, policy)?;

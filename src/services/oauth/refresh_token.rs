@@ -38,7 +38,7 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, TokenError> {
         let is_identified = request.credentials.is_some();
         let credentials = super::or_first_party(request.credentials);
-        let client = &*self.authentication.client(&credentials, origin, now).await?;
+        let client = &*self.client(&credentials, origin, now).await?;
         super::check_grant(client, GrantType::RefreshToken)?;
         let Some(presented) = self.refresh_tokens.parse(&request.refresh_token) else {
             return Err(self.refuse(client, None, "not_ours", origin, now).await);

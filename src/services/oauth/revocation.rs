@@ -41,7 +41,7 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<(), TokenError> {
         let credentials = super::required(credentials)?;
-        let client = self.authentication.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, origin, now).await?;
         let revoked = if let Some(refresh) = self.refresh_tokens.parse(token) {
             self.revoke_session(&client, refresh, now).await?
         } else if let Ok(claims) = self.access_tokens.verify_with(LEEWAY, token, now) {
