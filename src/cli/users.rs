@@ -23,8 +23,9 @@ use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::Initiator;
 use crate::domain::credentials::password::{self, HashMemory};
-use crate::domain::users::{Email, Metadata, User, email};
+use crate::domain::users::{Email, User};
 use crate::services::accounts::NewAccount;
+use crate::services::accounts::administration::UserChange;
 use crate::storage::StorageError;
 
 /// Longer input is no password.
@@ -173,7 +174,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
                 check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
             let password = read_password(password_stdin, email.address())?;
             let password_hash = hash(config, &stores.random, &password);
-            let new = NewAccount { email, name, password_hash, roles, email_verified };
+            let new = NewAccount::new(email, name, password_hash);
+            let new = NewAccount { roles, email_verified, ..new };
             let user = match stores.accounts.create(new, by, now).await {
                 Err(StorageError::Conflict) => {
                     bail!("a user with this e-mail address exists already")
@@ -189,13 +191,13 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::List { json } => list(&stores, json).await,
         Command::Disable { user } => {
             let user = find(&stores, &user).await?;
-            let done = stores.accounts.disable(user.id, by, now).await?;
-            say(done, "disabled", "was disabled already", &user)
+            set_disabled(&stores, &user, true, by, now).await?;
+            say(user.is_active(), "disabled", "was disabled already", &user)
         }
         Command::Enable { user } => {
             let user = find(&stores, &user).await?;
-            let done = stores.accounts.enable(user.id, by, now).await?;
-            say(done, "enabled", "was not disabled", &user)
+            set_disabled(&stores, &user, false, by, now).await?;
+            say(!user.is_active(), "enabled", "was not disabled", &user)
         }
         Command::GrantRole { user, role } => {
             let user = find(&stores, &user).await?;
@@ -212,21 +214,25 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::Unlock { user } => {
             let user = find(&stores, &user).await?;
             let attempts = open_attempts_alone(config, &stores, now).await?;
-            let account = attempts.names().account(&email::key_of(&user.email));
-            attempts.unlock(&account, now).await.context("the attempts cannot be forgotten")?;
-            stores.accounts.unlocked(user.id, by, now).await;
+            let unlocked = stores.accounts.unlock(&user, &attempts, by, now).await;
+            unlocked.context("the wrong passwords cannot be forgotten")?;
             output::print(&format!("forgot the wrong passwords for {}", user.email))
         }
         Command::SetPassword { user, password_stdin } => {
             let user = find(&stores, &user).await?;
             let password = read_password(password_stdin, &user.email)?;
             let hash = hash(config, &stores.random, &password);
-            stores.accounts.set_password(user.id, &hash, by, now).await?;
+            let attempts = open_attempts_alone(config, &stores, now).await?;
+            if !stores.accounts.set_password(&user, &hash, &attempts, by, now).await? {
+                bail!("{} was removed in the meantime: no password was set", user.email);
+            }
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
         }
         Command::RevokeSessions { user } => {
             let user = find(&stores, &user).await?;
-            stores.accounts.end_sessions(user.id, by, now).await?;
+            if !stores.accounts.end_sessions(user.id, by, now).await? {
+                bail!("{} was removed in the meantime", user.email);
+            }
             output::print(&format!("ended all sessions of {}", user.email))
         }
         Command::CheckAddresses { json } => addresses::check(&stores, json).await,
@@ -234,6 +240,18 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::Import(arguments) => import::run(arguments, config, &stores, by, now).await,
         Command::Export(arguments) => export::run(arguments, &stores, by, now).await,
     }
+}
+
+async fn set_disabled(
+    stores: &Stores,
+    user: &User,
+    disabled: bool,
+    by: &Initiator,
+    now: Timestamp,
+) -> Result<()> {
+    let change = UserChange { disabled: Some(disabled), force: true, ..UserChange::default() };
+    let changed = stores.accounts.change_present(user.id, &change, by, now).await;
+    changed.map(drop).with_context(|| format!("{} cannot be changed", user.email))
 }
 
 /// One hash, in memory that is given back at once.
@@ -325,13 +343,13 @@ pub async fn bootstrap_administrator(
     }
     let text = server.random.token();
     let email = Email::parse("admin@example.com").map_err(anyhow::Error::msg)?;
+    let password_hash = hash(&app.config, &server.random, &Password::new(text.expose()));
     let new = NewAccount {
         name: Some("Administrator".into()),
-        password_hash: hash(&app.config, &server.random, &Password::new(text.expose())),
         roles: vec![crate::domain::roles::ADMIN_ROLE.into()],
         // Nobody reads its mail, and it must be able to log in.
         email_verified: true,
-        email,
+        ..NewAccount::new(email, None, password_hash)
     };
     match app.accounts.create(new, &Initiator::system(), now).await {
         Ok(user) => Ok(Some((user.email, text))),

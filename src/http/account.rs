@@ -15,7 +15,7 @@ use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::App;
-use crate::base::secret::{Fingerprint, Secret};
+use crate::base::secret::Fingerprint;
 use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, User};
 use crate::services::accounts::{NewAccount, NewSignup};
@@ -154,7 +154,7 @@ pub async fn signup(
         return Err(taken());
     }
     let password_hash = place.hash(password).await?;
-    let new = new_account(email, name, password_hash);
+    let new = NewAccount::new(email, name, password_hash);
     let create =
         async move { app.accounts.create_by_signup(new, &fingerprint, &origin, now).await };
     match to_the_end(create).await {
@@ -164,10 +164,6 @@ pub async fn signup(
         Err(StorageError::Conflict) => Err(taken()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn new_account(email: Email, name: Option<String>, password_hash: Secret<String>) -> NewAccount {
-    NewAccount { email, name, password_hash, roles: Vec::new(), email_verified: false }
 }
 
 fn taken() -> Problem {
@@ -267,10 +263,8 @@ pub async fn change_me(
     if given && let Ok(name) = name {
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         app.account_limits.admit_own_change(user.id, &origin, now).await?;
-        let change = async move {
-            let by = &Initiator::user(user.id, origin);
-            app.accounts.set_name(user.id, name.as_deref(), by, now).await
-        };
+        let change =
+            async move { app.accounts.set_own_name(user.id, name.as_deref(), origin, now).await };
         to_the_end(change).await?;
     }
     let users = &app.authorization_server.users;

@@ -98,13 +98,9 @@ pub async fn verify(
             None => vouch_signed_in(&app, &mut fields, &found, &request, now).await?,
         };
         if let Some(voucher) = voucher {
-            let is_new = matches!(voucher, Voucher::NewPassword(_));
             let prove = async move {
-                let user = app.accounts.prove(found, voucher, &origin, now).await?;
-                if let (Some(user), true) = (&user, is_new) {
-                    app.authorization_server.forget_failures(user, now).await;
-                }
-                Ok::<_, StorageError>(user.is_some())
+                let attempts = &app.authorization_server.attempts;
+                app.accounts.prove(found, voucher, attempts, &origin, now).await
             };
             // Used, or the account has changed, in the meantime.
             if !to_the_end(prove).await? {

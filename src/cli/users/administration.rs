@@ -116,16 +116,20 @@ pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()
                 email: email.as_deref().map(Email::parse).transpose().map_err(wrong("--email"))?,
                 roles: roles.map(checked_roles).transpose()?,
                 email_verified,
+                force: true,
                 ..UserChange::default()
             };
             let user = find(stores, &user).await?;
-            let changed =
-                stores.accounts.change(&user, change, &Initiator::command_line(), now).await;
+            let changed = stores
+                .accounts
+                .change_present(user.id, &change, &Initiator::command_line(), now)
+                .await;
             show(changed.context("the user cannot be changed")?, json)
         }
         Command::Delete { user } => {
             let user = find(stores, &user).await?;
-            let removed = stores.accounts.remove(&user, &Initiator::command_line(), now).await;
+            let removed =
+                stores.accounts.remove(&user, true, &Initiator::command_line(), now).await;
             removed.context("the user cannot be removed")?;
             output::print(&format!("removed {}", user.email))
         }

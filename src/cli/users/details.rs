@@ -13,6 +13,7 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
 use crate::domain::users::metadata::LONGEST_METADATA;
 use crate::domain::users::{User, check_metadata};
+use crate::services::accounts::administration::UserChange;
 
 /// Metadata with white space between.
 const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;
@@ -61,7 +62,7 @@ pub async fn revoke_role(
 /// Replaces the metadata of `user` by the JSON object on standard input.
 pub async fn set_metadata(
     stores: &Stores,
-    mut user: User,
+    user: User,
     json: bool,
     by: &Initiator,
     now: Timestamp,
@@ -75,10 +76,8 @@ pub async fn set_metadata(
     let value = serde_json::from_str(&text).context("the metadata is not JSON")?;
     let metadata =
         check_metadata(value).map_err(|problem| anyhow::anyhow!("the metadata {problem}"))?;
-    if !stores.accounts.set_metadata(&user, &metadata, by, now).await? {
-        bail!("{} was changed meanwhile: try again", user.email);
-    }
-    user.metadata = metadata;
+    let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
+    let user = stores.accounts.change_present(user.id, &change, by, now).await?;
     if json {
         output::json(&UserRow::from(user))
     } else {

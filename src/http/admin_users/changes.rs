@@ -18,9 +18,8 @@ use crate::http::extract::{self, Fields};
 use crate::http::finish::to_the_end;
 use crate::http::precondition;
 use crate::services::accounts::NewAccount;
-use crate::services::accounts::administration::{ChangeError, Details, UserChange};
+use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::services::accounts::merge_patch::merge_patch;
-use crate::storage::StorageError;
 
 /// The most metadata there can be with its characters escaped, and everything else.
 const LONGEST_USER: usize = 64 * 1024;
@@ -82,10 +81,8 @@ pub async fn create(
     }
     let name = name(&mut fields).flatten();
     let roles = roles(&mut fields).unwrap_or_default();
-    let details = Details {
-        disabled: fields.flag("disabled"),
-        metadata: metadata_over(&mut fields, &Metadata::new()).unwrap_or_default(),
-    };
+    let disabled = fields.flag("disabled");
+    let metadata = metadata_over(&mut fields, &Metadata::new()).unwrap_or_default();
     let email_verified = fields.flag("email_verified");
     fields.finish()?;
     let Some(email) = email else { return Err(incomplete()) };
@@ -99,11 +96,11 @@ pub async fn create(
         Some(password) => server.hashing.hash(password).await?,
         None => server.hashing.unmatchable(),
     };
-    let new = NewAccount { email, name, password_hash, roles, email_verified };
+    let new = NewAccount { email, name, password_hash, roles, email_verified, disabled, metadata };
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
     let create = async move {
         let by = &Initiator { actor, origin };
-        accounts.create_with(new, details, by, now).await.map_err(ChangeError::from)
+        accounts.create(new, by, now).await.map_err(ChangeError::from)
     };
     let user = to_the_end(create).await?;
     let location = format!("{}/{}", request.path(), user.id);
@@ -207,7 +204,8 @@ pub async fn remove(
     let user = find(&app, &id).await?;
     precondition::check(&request, &etag(&user))?;
     let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work = async move { accounts.remove(&user, &Initiator { actor, origin }, now).await };
+    let work =
+        async move { accounts.remove(&user, false, &Initiator { actor, origin }, now).await };
     to_the_end(work).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -257,11 +255,8 @@ pub async fn set_password(
     let (app, origin) = (app.clone(), extract::origin(&request, &app));
     let work = async move {
         let by = &Initiator { actor, origin };
-        let done = app.accounts.set_password(user.id, &hash, by, now).await?;
-        if done {
-            app.authorization_server.forget_failures(&user, now).await;
-        }
-        Ok::<_, StorageError>(done)
+        let attempts = &app.authorization_server.attempts;
+        app.accounts.set_password(&user, &hash, attempts, by, now).await
     };
     if to_the_end(work).await? {
         Ok(HttpResponse::NoContent().finish())
@@ -293,9 +288,8 @@ pub async fn unlock(
     let user = find(&app, &id).await?;
     let (app, origin) = (app.clone(), extract::origin(&request, &app));
     let work = async move {
-        app.authorization_server.unlock(&user, now).await?;
-        app.accounts.unlocked(user.id, &Initiator { actor, origin }, now).await;
-        Ok::<_, StorageError>(())
+        let attempts = &app.authorization_server.attempts;
+        app.accounts.unlock(&user, attempts, &Initiator { actor, origin }, now).await
     };
     to_the_end(work).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -316,6 +310,7 @@ fn read_change(fields: &mut Fields, user: &User) -> UserChange {
         disabled: fields.flag_if_any("disabled"),
         email_verified: fields.flag_if_any("email_verified"),
         metadata: metadata_over(fields, &user.metadata),
+        force: false,
     }
 }
 

@@ -3,10 +3,12 @@
 //! only waits for its owner to click. So a token counts together with something of the account's
 //! owner, or with a new password, after which nothing of a stranger is left.
 
+use super::administration::forget_failures;
 use super::{Accounts, NewAccount};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Initiator, Kind, Origin};
+use crate::domain::login_limits::Attempts;
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, MailedToken, PendingSignup, PendingToken, Purpose, User, email};
 use crate::storage::StorageError;
@@ -102,10 +104,27 @@ impl Accounts {
         }
     }
 
-    /// Redeems the token of `provable`: the address is the account's, or becomes so. Returns the
-    /// account as it was found or made; `None`, with nothing changed, when the token, the sign-up or
-    /// the account has changed since it was found, or the address is taken by now.
+    /// Redeems the token of `provable`: the address is the account's, or becomes so. A new password
+    /// has the wrong ones forgotten. `false`, with nothing changed, when the token, the sign-up or the
+    /// account has changed since it was found, or the address is taken by now.
     pub async fn prove(
+        &self,
+        provable: Provable,
+        voucher: Voucher,
+        attempts: &Attempts,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let is_new = matches!(voucher, Voucher::NewPassword(_));
+        let user = self.redeem(provable, voucher, origin, now).await?;
+        if let (Some(user), true) = (&user, is_new) {
+            forget_failures(attempts, user, now).await;
+        }
+        Ok(user.is_some())
+    }
+
+    /// Does what [`prove`](Self::prove) says, and returns the account as it was found or made.
+    async fn redeem(
         &self,
         provable: Provable,
         voucher: Voucher,
@@ -169,9 +188,8 @@ impl Accounts {
         now: Timestamp,
     ) -> Option<User> {
         let email = Email::parse(email).ok()?;
-        let roles = Vec::new();
-        let new = NewAccount { email, name, password_hash, roles, email_verified: true };
-        Some(self.new_user(new, now))
+        let new = NewAccount::new(email, name, password_hash);
+        Some(self.new_user(NewAccount { email_verified: true, ..new }, now))
     }
 
     async fn verify(

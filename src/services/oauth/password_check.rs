@@ -161,20 +161,6 @@ impl AuthorizationServer {
         Ok(result)
     }
 
-    /// Forgets the wrong passwords of `user`, who has a new one now. That stands, whatever becomes of
-    /// this: at worst the next login waits.
-    pub async fn forget_failures(&self, user: &User, now: Timestamp) {
-        if let Err(error) = self.unlock(user, now).await {
-            tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");
-        }
-    }
-
-    /// Forgets the wrong passwords of `user`, who need not wait any longer.
-    pub async fn unlock(&self, user: &User, now: Timestamp) -> Result<(), StorageError> {
-        let account = self.attempts.names().account(&email::key_of(&user.email));
-        self.attempts.unlock(&account, now).await
-    }
-
     async fn compare(
         &self,
         login: &str,
