@@ -8,8 +8,8 @@ use clap::Subcommand;
 use super::output;
 use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::domain::audit::view::EventView;
 use crate::domain::audit::{Filter, Kept};
+use crate::views::event::EventView;
 
 /// How many events are read at once.
 const PAGE: i64 = 500;
@@ -65,12 +65,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
     if json {
         return output::json(&rows);
     }
-    let cells = |row: EventView| {
-        let whom = output::cell(row.subject.or(row.client_id));
-        [row.at, row.event, row.actor, whom, output::cell(row.detail), output::cell(row.address)]
-    };
-    let rows: Vec<_> = rows.into_iter().map(cells).collect();
-    output::table(["at", "event", "actor", "subject", "detail", "address"], &rows)
+    let rows: Vec<_> = rows.into_iter().map(EventView::row).collect();
+    output::table(EventView::COLUMNS, &rows)
 }
 
 /// A time, or a time span before now.

@@ -14,7 +14,6 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::output;
 use crate::app::{App, Stores, open_attempts_alone};
@@ -27,6 +26,7 @@ use crate::domain::users::{Email, User};
 use crate::services::accounts::NewAccount;
 use crate::services::accounts::administration::UserChange;
 use crate::storage::StorageError;
+use crate::views::user::ManagedUserView;
 
 /// Longer input is no password.
 const LONGEST_INPUT: u64 = 4096;
@@ -131,34 +131,6 @@ pub enum Command {
     Export(export::Arguments),
 }
 
-#[derive(Serialize)]
-pub struct UserRow {
-    id: String,
-    email: String,
-    name: Option<String>,
-    roles: Vec<String>,
-    email_verified: bool,
-    disabled: bool,
-    created_at: String,
-    #[serde(skip_serializing_if = "Metadata::is_empty")]
-    metadata: Metadata,
-}
-
-impl From<User> for UserRow {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            email_verified: user.email_verified_at.is_some(),
-            disabled: !user.is_active(),
-            created_at: user.created_at.to_string(),
-            email: user.email,
-            name: user.name,
-            roles: user.roles,
-            metadata: user.metadata,
-        }
-    }
-}
-
 /// Runs the command.
 pub async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
@@ -183,7 +155,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
                 result => result.context("the user cannot be added")?,
             };
             if json {
-                output::json(&UserRow::from(user))
+                output::json(&ManagedUserView::listed(user))
             } else {
                 output::print(&format!("added {} ({})", user.email, user.id))
             }
@@ -260,29 +232,19 @@ fn hash(config: &Config, random: &Random, password: &Password) -> Secret<String>
 }
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {
-    let mut rows: Vec<UserRow> = Vec::new();
+    let mut views = Vec::new();
     let mut after = String::new();
     loop {
         let page = stores.users.list(&after, PAGE).await.context("the users cannot be read")?;
         let Some(last) = page.last() else { break };
         after = last.email_key.clone();
-        rows.extend(page.into_iter().map(UserRow::from));
+        views.extend(page.into_iter().map(ManagedUserView::listed));
     }
     if json {
-        return output::json(&rows);
+        return output::json(&views);
     }
-    let cells = |row: &UserRow| {
-        [
-            row.email.clone(),
-            output::cell(row.name.as_ref()),
-            if row.roles.is_empty() { "-".into() } else { row.roles.join(",") },
-            if row.disabled { "disabled" } else { "active" }.into(),
-            row.created_at.clone(),
-            row.id.clone(),
-        ]
-    };
-    let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::table(["email", "name", "roles", "state", "created", "id"], &rows)
+    let rows: Vec<_> = views.into_iter().map(ManagedUserView::row).collect();
+    output::table(ManagedUserView::COLUMNS, &rows)
 }
 
 async fn find(stores: &Stores, user: &str) -> Result<User> {

@@ -17,46 +17,11 @@ use super::signed_in;
 use crate::app::App;
 use crate::base::secret::Fingerprint;
 use crate::domain::audit::Initiator;
-use crate::domain::users::{Email, User};
+use crate::domain::users::Email;
 use crate::services::accounts::{NewAccount, NewSignup};
 use crate::services::oauth::CheckError;
 use crate::storage::StorageError;
-
-/// A user, as the user may see it.
-#[derive(Serialize, ToSchema)]
-pub struct UserBody {
-    /// The `sub` of the user's tokens.
-    id: String,
-    /// The address as it was written.
-    email: String,
-    /// The display name.
-    name: Option<String>,
-    /// Role names.
-    roles: Vec<String>,
-    /// Whether the address was proven to be the user's.
-    email_verified: bool,
-    /// Whether the user is barred from signing in.
-    disabled: bool,
-    /// RFC 3339.
-    created_at: String,
-    /// RFC 3339.
-    updated_at: String,
-}
-
-impl From<User> for UserBody {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            email_verified: user.email_verified_at.is_some(),
-            disabled: !user.is_active(),
-            email: user.email,
-            name: user.name,
-            roles: user.roles,
-            created_at: user.created_at.to_string(),
-            updated_at: user.updated_at.to_string(),
-        }
-    }
-}
+use crate::views::user::UserView;
 
 /// A request for an account.
 #[derive(ToSchema)]
@@ -78,7 +43,7 @@ pub struct SignupBody {
 pub struct SignedUpBody {
     /// The account.
     #[serde(flatten)]
-    user: UserBody,
+    user: UserView,
     /// For `POST /email/verify`, beside the token from the mail: it shows that who reads the mail is
     /// who signed up. Good until the address is proven or all sessions end.
     #[schema(format = Password)]
@@ -203,13 +168,13 @@ pub async fn logout(app: Data<App>, request: HttpRequest) -> Result<HttpResponse
 #[utoipa::path(
     get, path = "/users/me", tag = "Account",
     responses(
-        (status = 200, description = "The account", body = UserBody),
+        (status = 200, description = "The account", body = UserView),
     ),
     security(("user" = []))
 )]
 pub async fn read_me(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (user, _) = signed_in::user(&app, &request, app.clock.now()).await?;
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
 
 /// What an account has besides, and its owner changes elsewhere or not at all.
@@ -233,7 +198,7 @@ pub struct ChangeBody {
         (inline(ChangeBody) = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, description = "The account as it is now", body = UserBody),
+        (status = 200, description = "The account as it is now", body = UserView),
         (status = 429, description = "Too many changes: 60 in an hour are free. Try again after \
             `Retry-After`"),
     ),
@@ -270,7 +235,7 @@ pub async fn change_me(
     let users = &app.authorization_server.users;
     // Removed meanwhile: this session is over too.
     let user = users.find(user.id).await?.ok_or(BearerError::Invalid)?;
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
 
 /// A change of password.

@@ -10,8 +10,8 @@ use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
 use crate::base::time::Timestamp;
-use crate::domain::audit::view::EventView;
 use crate::domain::audit::{Filter, Kept, Place};
+use crate::views::event::EventView;
 
 /// List what happened, newest first
 ///

@@ -7,35 +7,16 @@ use crate::domain::roles::check_role;
 use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::account::UserBody;
 use super::administrator::reader_of_users;
 use super::error::Problem;
 use super::extract::Query;
 use super::paging::{Kind, Page, PageParams};
 use super::precondition;
 use crate::app::App;
-use crate::domain::users::{Metadata, User};
+use crate::domain::users::User;
 use crate::services::accounts::Filter;
-
-/// A user, as an administrator sees it.
-#[derive(Serialize, ToSchema)]
-pub struct ManagedUserBody {
-    #[serde(flatten)]
-    user: UserBody,
-    /// What the application keeps of the user.
-    #[schema(value_type = Object)]
-    metadata: Metadata,
-}
-
-impl From<User> for ManagedUserBody {
-    fn from(mut user: User) -> Self {
-        let metadata = std::mem::take(&mut user.metadata);
-        Self { user: user.into(), metadata }
-    }
-}
+use crate::views::user::ManagedUserView;
 
 /// List users by address
 ///
@@ -52,7 +33,7 @@ impl From<User> for ManagedUserBody {
         ("disabled" = Option<bool>, Query, description = "Whether they may not sign in"),
     ),
     responses(
-        (status = 200, description = "A page of them", body = Page<ManagedUserBody>),
+        (status = 200, description = "A page of them", body = Page<ManagedUserView>),
         (status = 400, description = "A bad parameter"),
     ),
     security(
@@ -73,7 +54,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     }
     query.finish()?;
     let found = app.accounts.page(&filter, &after, limit).await?;
-    let items: Vec<ManagedUserBody> = found.users.into_iter().map(Into::into).collect();
+    let items: Vec<ManagedUserView> = found.users.into_iter().map(Into::into).collect();
     let page = Page::up_to(items, Kind::Users, found.next);
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
 }
@@ -84,7 +65,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     operation_id = "read_user",
     params(("id" = String, Path, description = "The user's id")),
     responses(
-        (status = 200, description = "The user", body = ManagedUserBody,
+        (status = 200, description = "The user", body = ManagedUserView,
             headers(("ETag" = String, description = "For `If-Match` of a change"))),
         (status = 304, description = "The user whose `ETag` came in `If-None-Match`"),
         (status = 404, description = "No user has this id"),
@@ -118,5 +99,5 @@ fn shown(mut response: HttpResponseBuilder, user: User) -> HttpResponse {
     response
         .insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL))
         .insert_header(ETag(etag(&user)))
-        .json(ManagedUserBody::from(user))
+        .json(ManagedUserView::from(user))
 }

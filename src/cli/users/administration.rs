@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{UserRow, find};
+use super::find;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::cli::output;
@@ -14,6 +14,7 @@ use crate::domain::audit::Initiator;
 use crate::domain::sessions::{Policy, Session};
 use crate::domain::users::{Email, User};
 use crate::services::accounts::administration::UserChange;
+use crate::views::user::ManagedUserView;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -60,19 +61,6 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Serialize)]
-struct UserDetails {
-    #[serde(flatten)]
-    row: UserRow,
-    updated_at: String,
-}
-
-impl From<User> for UserDetails {
-    fn from(user: User) -> Self {
-        Self { updated_at: user.updated_at.to_string(), row: user.into() }
-    }
 }
 
 #[derive(Serialize)]
@@ -150,21 +138,8 @@ fn checked_roles(roles: Vec<String>) -> Result<Vec<String>> {
 }
 
 fn show(user: User, json: bool) -> Result<()> {
-    let UserDetails { row, updated_at } = user.into();
-    if json {
-        return output::json(&UserDetails { row, updated_at });
-    }
-    output::fields(&[
-        ("id", row.id),
-        ("email", row.email),
-        ("email_verified", row.email_verified.to_string()),
-        ("name", output::cell(row.name)),
-        ("roles", output::words(&row.roles)),
-        ("state", if row.disabled { "disabled" } else { "active" }.into()),
-        ("created", row.created_at),
-        ("updated", updated_at),
-        ("metadata", serde_json::Value::Object(row.metadata).to_string()),
-    ])
+    let view = ManagedUserView::printed(user);
+    if json { output::json(&view) } else { output::fields(&view.fields()) }
 }
 
 async fn sessions(stores: &Stores, user: &User, json: bool, now: Timestamp) -> Result<()> {

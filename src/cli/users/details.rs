@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail};
 
 use super::super::output;
 use super::super::roles::told;
-use super::UserRow;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
 use crate::domain::users::metadata::LONGEST_METADATA;
 use crate::domain::users::{User, check_metadata};
 use crate::services::accounts::administration::UserChange;
+use crate::views::user::ManagedUserView;
 
 /// Metadata with white space between.
 const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;
@@ -79,7 +79,7 @@ pub async fn set_metadata(
     let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
     let user = stores.accounts.change_present(user.id, &change, by, now).await?;
     if json {
-        output::json(&UserRow::from(user))
+        output::json(&ManagedUserView::listed(user))
     } else {
         output::print(&format!("set the metadata of {}", user.email))
     }

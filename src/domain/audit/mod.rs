@@ -9,7 +9,6 @@ mod kind;
 mod retention;
 mod store;
 mod throttle;
-pub mod view;
 
 use std::sync::Arc;
 

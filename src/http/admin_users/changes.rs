@@ -8,7 +8,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::{ManagedUserBody, etag, find, shown};
+use super::{etag, find, shown};
 use crate::app::App;
 use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, Metadata, User, check_metadata};
@@ -20,6 +20,7 @@ use crate::http::precondition;
 use crate::services::accounts::NewAccount;
 use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::services::accounts::merge_patch::merge_patch;
+use crate::views::user::ManagedUserView;
 
 /// The most metadata there can be with its characters escaped, and everything else.
 const LONGEST_USER: usize = 64 * 1024;
@@ -56,7 +57,7 @@ pub struct NewUserBody {
     operation_id = "add_user",
     request_body(content = inline(NewUserBody)),
     responses(
-        (status = 201, description = "Added", body = ManagedUserBody,
+        (status = 201, description = "Added", body = ManagedUserView,
             headers(("Location" = String), ("ETag" = String))),
         (status = 409, description = "The address is taken"),
     ),
@@ -148,7 +149,7 @@ pub struct UserChangeBody {
         (inline(UserChangeBody) = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, description = "The user as it is now", body = ManagedUserBody,
+        (status = 200, description = "The user as it is now", body = ManagedUserView,
             headers(("ETag" = String))),
         (status = 404, description = "No user has this id"),
         (status = 409, description = "The address is taken, or no other administrator would be left"),

@@ -1,9 +1,10 @@
-//! An event as it is shown to operators.
+//! An audit event as it is shown to operators.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Kept;
+use super::cell::cell;
+use crate::domain::audit::Kept;
 
 /// Something that happened.
 #[derive(Serialize, ToSchema)]
@@ -43,5 +44,16 @@ impl From<Kept> for EventView {
             address: kept.address,
             request_id: kept.request_id,
         }
+    }
+}
+
+impl EventView {
+    /// The columns of a table of events.
+    pub const COLUMNS: [&str; 6] = ["at", "event", "actor", "subject", "detail", "address"];
+
+    /// The row of this event.
+    pub fn row(self) -> [String; 6] {
+        let subject = cell(self.subject.or(self.client_id));
+        [self.at, self.event, self.actor, subject, cell(self.detail), cell(self.address)]
     }
 }
