@@ -28,7 +28,7 @@ use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
 use crate::services::accounts::{AccountLimits, Accounts, Roles};
 use crate::services::client_management::Registrar;
 use crate::services::key_management::{Custody, Ledgers};
-use crate::services::notifications::{Office, Postman, PostmanError};
+use crate::services::notifications::{Notifier, NotifierError, NotifierStores};
 use crate::services::oauth::AuthorizationServer;
 use crate::storage::redis::{Redis, notices};
 use crate::storage::{Db, StorageError};
@@ -62,7 +62,7 @@ pub enum StartError {
     Revocations(#[from] FollowError),
     /// The templates or the transport of mail.
     #[error("mail cannot be sent")]
-    Mail(#[from] PostmanError),
+    Mail(#[from] NotifierError),
     /// Threads or metrics.
     #[error("the process cannot be set up")]
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -175,18 +175,18 @@ async fn sealing_keys(
     Ok(encryption_key::create(directory, random)?)
 }
 
-async fn open_postman(
+async fn open_notifier(
     config: &Config,
     stores: &Stores,
     keys: &Keys,
     now: Timestamp,
-) -> Result<Option<Postman>, StartError> {
+) -> Result<Option<Notifier>, StartError> {
     let Some(mail) = &config.mail else { return Ok(None) };
     let token_key = keys.mailed_token_key(&stores.random, now).await?;
     let Stores { users, outbox, audit, random, .. } = stores;
     let (users, outbox) = (users.clone(), outbox.clone());
-    let office = Office { users, outbox, audit: audit.clone(), random: random.clone() };
-    Ok(Some(Postman::new(mail, &config.issuer, office, &token_key)?))
+    let notified = NotifierStores { users, outbox, audit: audit.clone(), random: random.clone() };
+    Ok(Some(Notifier::new(mail, &config.issuer, notified, &token_key)?))
 }
 
 /// The running service.
@@ -218,7 +218,7 @@ pub struct App {
     /// What is done to clients.
     pub registrar: Registrar,
     /// Sends mail, where it is sent.
-    pub postman: Option<Postman>,
+    pub notifier: Option<Notifier>,
     /// What is counted.
     pub metrics: Metrics,
     /// Places for who listens for revocations.
@@ -259,7 +259,7 @@ impl App {
         let attempts = open_attempts(&config, &stores, &keys, now).await?;
         let account_limits = open_limits(&config, &stores, attempts.names());
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
-        let postman = open_postman(&config, &stores, &keys, now).await?;
+        let notifier = open_notifier(&config, &stores, &keys, now).await?;
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
             .map_err(|error| StartError::Process(error.into()))?;
         let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
@@ -295,7 +295,7 @@ impl App {
             account_limits,
             roles: stores.roles,
             registrar: stores.registrar,
-            postman,
+            notifier,
             metrics,
             listeners,
             redis: stores.redis,
