@@ -1,4 +1,4 @@
-//! `signet audit`: what happened. The same as `/admin/audit`.
+//! `signet audit`: the audit trail, as under `/admin/audit`.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::config::Config;
 use crate::domain::audit::{Filter, Kept};
 use crate::views::event::EventView;
 
-/// How many events are read at once.
+/// The number of events that are read in one step.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
 pub enum Command {
     /// List events, newest first.
     List {
-        /// What happened, such as user.disabled.
+        /// The kind of event, such as user.disabled.
         #[arg(long)]
         event: Option<String>,
-        /// To whom or what: the id of a user or client, the kid of a key.
+        /// What it happened to: the id of a user or client, the kid of a key.
         #[arg(long, allow_hyphen_values = true)]
         subject: Option<String>,
-        /// Who did it: user:ID, client:ID, a bare id, cli, or system.
+        /// The actor: user:ID, client:ID, a bare id, cli, or system.
         #[arg(long)]
         actor: Option<String>,
         /// Not before this time, such as 2026-01-30T09:30:00Z, or 24h for so long ago.

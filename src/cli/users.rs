@@ -28,9 +28,9 @@ use crate::services::accounts::administration::UserChange;
 use crate::storage::StorageError;
 use crate::views::user::ManagedUserView;
 
-/// Longer input is no password.
-const LONGEST_INPUT: u64 = 4096;
-/// How many users one page of the store has.
+/// The length of a line in bytes beyond which it is no password.
+const MAX_INPUT: u64 = 4096;
+/// The number of users on one page of the store.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
@@ -84,7 +84,7 @@ pub enum Command {
         user: String,
         /// The role.
         role: String,
-        /// Also where nobody is left to administer.
+        /// Revoke it even if no administrator is left.
         #[arg(long)]
         force: bool,
     },
@@ -226,7 +226,7 @@ async fn set_disabled(
     changed.map(drop).with_context(|| format!("{} cannot be changed", user.email))
 }
 
-/// One hash, in memory that is given back at once.
+/// One hash, in memory that is given back immediately.
 fn hash(config: &Config, random: &Random, password: &Password) -> Secret<String> {
     password::hash(password, &config.passwords, random, &mut HashMemory::default())
 }
@@ -283,10 +283,10 @@ fn read_password(from_stdin: bool, login: &str) -> Result<Password> {
 }
 
 fn read_line() -> Result<Secret<String>> {
-    let mut line = String::with_capacity(LONGEST_INPUT as usize);
+    let mut line = String::with_capacity(MAX_INPUT as usize);
     std::io::stdin()
         .lock()
-        .take(LONGEST_INPUT)
+        .take(MAX_INPUT)
         .read_line(&mut line)
         .context("the password cannot be read from standard input")?;
     let line = Secret::new(line);
@@ -309,13 +309,13 @@ pub async fn bootstrap_administrator(
     let new = NewAccount {
         name: Some("Administrator".into()),
         roles: vec![crate::domain::roles::ADMIN_ROLE.into()],
-        // Nobody reads its mail, and it must be able to log in.
+        // No one reads its mail, and it must be able to log in.
         email_verified: true,
         ..NewAccount::new(email, None, password_hash)
     };
     match app.accounts.create(new, &Initiator::system(), now).await {
         Ok(user) => Ok(Some((user.email, text))),
-        // Another instance made it a moment ago, and has shown its password.
+        // Another instance has just made it, and has shown its password.
         Err(StorageError::Conflict) => Ok(None),
         Err(error) => Err(error.into()),
     }

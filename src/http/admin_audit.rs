@@ -13,18 +13,18 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Filter, Kept, Place};
 use crate::views::event::EventView;
 
-/// List what happened, newest first
+/// List events, newest first
 ///
-/// What changed something is kept. Refusals, which anybody can cause, are kept once an hour for one
+/// Events that changed something are kept. Refusals, which any caller can cause, are kept once an hour for one
 /// kind and user or client; the log has one a second of each kind.
 #[utoipa::path(
     get, path = "/admin/audit", tag = "Administration: audit",
     operation_id = "list_events",
     params(
         PageParams,
-        ("event" = Option<String>, Query, description = "What happened, such as `user.disabled`"),
-        ("subject" = Option<String>, Query, description = "To whom or what"),
-        ("actor" = Option<String>, Query, description = "Who did it: `user:ID`, `client:ID`, `cli`, `system`, \
+        ("event" = Option<String>, Query, description = "The kind of event, such as `user.disabled`"),
+        ("subject" = Option<String>, Query, description = "What it happened to"),
+        ("actor" = Option<String>, Query, description = "The actor: `user:ID`, `client:ID`, `cli`, `system`, \
             `anonymous`, or a bare id"),
         ("since" = Option<String>, Query, description = "Not before this time, RFC 3339 in UTC"),
         ("until" = Option<String>, Query, description = "Before this time, RFC 3339 in UTC"),
@@ -52,7 +52,7 @@ pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
     };
     query.finish()?;
     let audit = &app.authorization_server.audit;
-    // One more than is shown tells whether there are more.
+    // One more than is shown, to find out whether there are more.
     let found = audit.list(&filter, after.flatten().as_ref(), i64::from(limit) + 1).await?;
     let place = |kept: &Kept| format!("{}:{}", kept.place.at.as_unix(), kept.place.id);
     let page: Page<EventView> = Page::of(found, limit, Kind::Events, place);

@@ -20,8 +20,9 @@ use crate::views::user::ManagedUserView;
 
 /// List users by address
 ///
-/// Goes on where the page before ended, whoever is added or removed meanwhile. Where a role is asked
-/// for that few of many users have, a page may have fewer items than asked for, and others follow.
+/// Goes on where the previous page ended, also if users were added or removed since. Where a role is
+/// asked for that few of many users have, a page may have fewer items than asked for, and others
+/// follow.
 #[utoipa::path(
     get, path = "/admin/users", tag = "Administration: users",
     operation_id = "list_users",
@@ -30,7 +31,7 @@ use crate::views::user::ManagedUserView;
         ("email_prefix" = Option<String>, Query,
             description = "What the address begins with, whatever its case"),
         ("role" = Option<String>, Query, description = "A role that they have"),
-        ("disabled" = Option<bool>, Query, description = "Whether they may not sign in"),
+        ("disabled" = Option<bool>, Query, description = "Whether they are barred from signing in"),
     ),
     responses(
         (status = 200, description = "A page of them", body = Page<ManagedUserView>),

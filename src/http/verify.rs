@@ -19,7 +19,6 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
 use crate::services::accounts::{Provable, Voucher};
-use crate::storage::StorageError;
 
 /// What is missing beside a token that is good.
 const ALONE: &str = "is missing: the mailed token alone proves nothing. Give the signup_token, the \

@@ -6,24 +6,24 @@ use utoipa::ToSchema;
 use super::cell::cell;
 use crate::domain::audit::Kept;
 
-/// Something that happened.
+/// An audit event.
 #[derive(Serialize, ToSchema)]
 pub struct EventView {
     /// Its id.
     pub id: String,
     /// RFC 3339.
     pub at: String,
-    /// What happened.
+    /// The kind of event.
     #[schema(example = "user.disabled")]
     pub event: String,
-    /// Who did it: `user:ID`, `client:ID`, `cli`, `system` or `anonymous`. Events that previous
+    /// The actor: `user:ID`, `client:ID`, `cli`, `system` or `anonymous`. Events that previous
     /// versions recorded have the bare id, or `command-line`.
     pub actor: String,
-    /// To whom or what: the id of a user or client, the `kid` of a key.
+    /// What it happened to: the id of a user or client, the `kid` of a key.
     pub subject: Option<String>,
     /// The client that it was done by or to.
     pub client_id: Option<String>,
-    /// Anything more, for people.
+    /// An explanation for people.
     pub detail: Option<String>,
     /// The network address that the request came from.
     pub address: Option<String>,

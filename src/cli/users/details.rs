@@ -15,8 +15,8 @@ use crate::domain::users::{User, check_metadata};
 use crate::services::accounts::administration::UserChange;
 use crate::views::user::ManagedUserView;
 
-/// Metadata with white space between.
-const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;
+/// The length in bytes of metadata with white space between.
+const MAX_INPUT: u64 = 4 * LONGEST_METADATA as u64;
 
 /// Gives `user` a role.
 pub async fn grant_role(
@@ -68,9 +68,9 @@ pub async fn set_metadata(
     now: Timestamp,
 ) -> Result<()> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(LONGEST_INPUT + 1).read_to_string(&mut text);
+    let read = std::io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text);
     read.context("the metadata cannot be read from standard input")?;
-    if text.len() as u64 > LONGEST_INPUT {
+    if text.len() as u64 > MAX_INPUT {
         bail!("the metadata must have at most 16 KiB as JSON");
     }
     let value = serde_json::from_str(&text).context("the metadata is not JSON")?;

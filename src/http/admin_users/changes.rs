@@ -22,8 +22,8 @@ use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::services::accounts::merge_patch::merge_patch;
 use crate::views::user::ManagedUserView;
 
-/// The most metadata there can be with its characters escaped, and everything else.
-const LONGEST_USER: usize = 64 * 1024;
+/// The length in bytes of the most metadata with its characters escaped, and of everything else.
+const MAX_USER: usize = 64 * 1024;
 
 /// A new user.
 #[derive(ToSchema)]
@@ -68,7 +68,7 @@ pub async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_up_to(LONGEST_USER, &request, payload);
+    let fields = Fields::read_up_to(MAX_USER, &request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let known = ["email", "password", "name", "roles", "email_verified", "disabled", "metadata"];
     fields.refuse_others(&known);
@@ -89,7 +89,7 @@ pub async fn create(
     let Some(email) = email else { return Err(incomplete()) };
 
     let server = &app.authorization_server;
-    // Looked up before the hash, which is dear; the insert decides, should two come at once.
+    // Looked up before the hash, which is expensive; the insert decides between two concurrent ones.
     if server.users.find_by_address(email.address()).await?.is_some() {
         return Err(ChangeError::Taken.into());
     }
@@ -164,7 +164,7 @@ pub async fn change(
     id: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_patch(LONGEST_USER, &request, payload);
+    let fields = Fields::read_patch(MAX_USER, &request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let user = find(&app, &id).await?;
     precondition::check(&request, &etag(&user))?;
@@ -268,7 +268,8 @@ pub async fn set_password(
 
 /// Forget a user's wrong passwords
 ///
-/// Who guessed too often, or was guessed at, need not wait any longer.
+/// The next login of a user who mistyped the password too often, or whose password was guessed at,
+/// need not wait.
 #[utoipa::path(
     post, path = "/admin/users/{id}/unlock", tag = "Administration: users",
     operation_id = "unlock_user",
@@ -296,7 +297,7 @@ pub async fn unlock(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// What is left to say where no field is wrong.
+/// The answer where no field is wrong, and the body is not complete.
 fn incomplete() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete")
 }

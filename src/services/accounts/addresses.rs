@@ -20,7 +20,7 @@ impl Accounts {
     }
 
     /// Asks to give `user` the address `new`: a token goes there, and a notice to the present one.
-    /// Whether it is taken is not told. It takes the place of what was asked before: an address that
+    /// The answer does not show whether it is taken. It takes the place of what was asked before: an address that
     /// was mistyped is not to be had any more. `false` where that was asked too often.
     pub async fn ask_email_change(
         &self,

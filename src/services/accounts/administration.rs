@@ -136,7 +136,7 @@ impl Accounts {
             self.audit.record(Event::new(kind, by).about(user.id).detail(detail), now).await;
         }
         if ends_sessions {
-            self.revoke_begun_meanwhile(user.id, now).await;
+            self.revoke_begun_since(user.id, now).await;
         }
         Ok(next)
     }
@@ -198,7 +198,7 @@ impl Accounts {
         self.sessions.revoke_all(user.id, now).await?;
         check_done(self.users.delete(user, force).await?)?;
         self.record(Kind::UserDeleted, user.id, by, now).await;
-        self.revoke_begun_meanwhile(user.id, now).await;
+        self.revoke_begun_since(user.id, now).await;
         Ok(())
     }
 
@@ -354,14 +354,14 @@ mod tests {
         let events = differences(&before, &changed(&before, change));
         let events: Vec<_> =
             events.iter().map(|(kind, detail)| (*kind, detail.as_deref())).collect();
-        let told = [
+        let expected = [
             (Kind::UserDisabled, None),
             (Kind::EmailChanged, None),
             (Kind::UserRoleGranted, Some("admin")),
             (Kind::UserRoleRevoked, Some("staff")),
             (Kind::UserChanged, Some("name")),
         ];
-        assert_eq!(events, told);
+        assert_eq!(events, expected);
         assert!(differences(&before, &changed(&before, UserChange::default())).is_empty());
     }
 }

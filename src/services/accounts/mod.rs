@@ -1,7 +1,7 @@
 //! Changes to whole accounts, across users, sessions, mail and audit: sign-up, a new password,
 //! another address, and what administrators do. Invariant: the change in the users' table raises
 //! the session epoch in the same step, so no session of before it is ever refreshed again; the
-//! sessions' records go before and after it, so that introspection knows at once as well.
+//! sessions' records are deleted before and after it, so that introspection sees the end as well.
 
 mod addresses;
 mod limits;
@@ -116,7 +116,7 @@ impl Accounts {
     }
 
     /// Changes the password on behalf of `user` and ends all sessions. `false` when the account has
-    /// changed since `user` was read: whoever did that has the last word.
+    /// changed since `user` was read: that change stands.
     pub async fn change_password(
         &self,
         user: &User,
@@ -216,15 +216,15 @@ impl Accounts {
             return Ok(false);
         }
         self.record(kind, id, by, now).await;
-        self.revoke_begun_meanwhile(id, now).await;
+        self.revoke_begun_since(id, now).await;
         Ok(true)
     }
 
-    async fn revoke_begun_meanwhile(&self, id: Uuid, now: Timestamp) {
+    async fn revoke_begun_since(&self, id: Uuid, now: Timestamp) {
         if let Err(error) = self.sessions.revoke_begun(id, now).await {
             // The change stands and refreshing is over; at worst an access token of a moment ago
-            // looks alive to introspection until it ends by itself.
-            tracing::error!(user = %id, %error, "sessions begun meanwhile were not removed");
+            // looks alive to introspection until it expires.
+            tracing::error!(user = %id, %error, "sessions begun during the change were not removed");
         }
     }
 

@@ -77,7 +77,7 @@ impl Roles {
         };
         let decision = self.store.change(|roles| change.decide(roles, holders, now)).await??;
         // If it is cut off, the same once more takes the name from those who still have it. Without
-        // force nobody had it, and who was given it meanwhile keeps it.
+        // force no user had it, and a user who was given it since keeps it.
         let taken = match &decision.step {
             Step::Delete(name) if force => self.users.take_role(name, now).await,
             _ => Ok(0),

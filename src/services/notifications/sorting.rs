@@ -186,8 +186,8 @@ impl ToSend {
     }
 
     /// What is sent where there were too many of these. Of sign-ups that is a token for none of them
-    /// more than for another, as the address's owner could ask for one: whoever was kept from their
-    /// own by a stranger's sign-ups proves theirs by it. It counts as what they would ask for, so that
+    /// more than for another, as the address's owner could ask for one: a person who was kept
+    /// from their own by a stranger's sign-ups proves theirs by it. It counts as what they would ask for, so that
     /// where it is not due either, such tokens have just been sent.
     fn instead(self) -> Option<Self> {
         let is_of_signup = self.entry.kind == Kind::SignUp && self.entry.user_id.is_some();

@@ -105,7 +105,7 @@ impl UserStore {
         for bound in &bounds {
             query = query.bind(bound.clone());
         }
-        // One more than is shown tells whether there are more.
+        // One more than is shown, to find out whether there are more.
         query = query.bind(i64::from(limit) + 1);
         if let Some(role) = &filter.role {
             query = query.bind(format!("% {} %", role.replace('_', "!_")));
