@@ -8,13 +8,13 @@ use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::administrator::reader_of_users;
-use super::error::Problem;
-use super::extract::Query;
-use super::paging::{Kind, Page, PageParams};
-use super::precondition;
 use crate::app::App;
 use crate::domain::users::User;
+use crate::http::administrator::reader_of_users;
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::paging::{Kind, Page, PageParams};
+use crate::http::precondition;
 use crate::services::accounts::Filter;
 use crate::views::user::ManagedUserView;
 
@@ -86,7 +86,7 @@ pub async fn read(
 }
 
 /// The user that a path names.
-pub(super) async fn find(app: &App, id: &str) -> Result<User, Problem> {
+pub(in crate::http) async fn find(app: &App, id: &str) -> Result<User, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
     app.authorization_server.users.find(id).await?.ok_or_else(Problem::not_found)
 }

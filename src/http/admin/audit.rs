@@ -4,13 +4,13 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::administrator::administrator;
-use super::error::Problem;
-use super::extract::Query;
-use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Filter, Kept, Place};
+use crate::http::administrator::administrator;
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::paging::{Kind, Page, PageParams};
 use crate::views::event::EventView;
 
 /// List events, newest first

@@ -14,9 +14,8 @@ use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, Metadata, User, check_metadata};
 use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
-use crate::http::extract::{self, Fields};
-use crate::http::finish::to_the_end;
-use crate::http::precondition;
+use crate::http::extract::Fields;
+use crate::http::{admin, precondition};
 use crate::services::accounts::NewAccount;
 use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::services::accounts::merge_patch::merge_patch;
@@ -98,12 +97,10 @@ pub async fn create(
         None => server.hashing.unmatchable(),
     };
     let new = NewAccount { email, name, password_hash, roles, email_verified, disabled, metadata };
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let create = async move {
-        let by = &Initiator { actor, origin };
-        accounts.create(new, by, now).await.map_err(ChangeError::from)
+    let create = async move |app: &App, by: &Initiator| {
+        app.accounts.create(new, by, now).await.map_err(ChangeError::from)
     };
-    let user = to_the_end(create).await?;
+    let user = admin::change(&app, &request, actor, create).await?;
     let location = format!("{}/{}", request.path(), user.id);
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, location));
@@ -170,10 +167,9 @@ pub async fn change(
     precondition::check(&request, &etag(&user))?;
     let change = read_change(&mut fields, &user);
     fields.finish()?;
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work =
-        async move { accounts.change(&user, change, &Initiator { actor, origin }, now).await };
-    Ok(shown(HttpResponse::Ok(), to_the_end(work).await?))
+    let change =
+        async move |app: &App, by: &Initiator| app.accounts.change(&user, change, by, now).await;
+    Ok(shown(HttpResponse::Ok(), admin::change(&app, &request, actor, change).await?))
 }
 
 /// Remove a user
@@ -204,10 +200,9 @@ pub async fn remove(
     let actor = administrator(&app, &request, now).await?;
     let user = find(&app, &id).await?;
     precondition::check(&request, &etag(&user))?;
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work =
-        async move { accounts.remove(&user, false, &Initiator { actor, origin }, now).await };
-    to_the_end(work).await?;
+    let remove =
+        async move |app: &App, by: &Initiator| app.accounts.remove(&user, false, by, now).await;
+    admin::change(&app, &request, actor, remove).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -253,13 +248,11 @@ pub async fn set_password(
     fields.finish()?;
     let Some(password) = password else { return Err(incomplete()) };
     let hash = app.authorization_server.hashing.hash(password).await?;
-    let (app, origin) = (app.clone(), extract::origin(&request, &app));
-    let work = async move {
-        let by = &Initiator { actor, origin };
+    let set = async move |app: &App, by: &Initiator| {
         let attempts = &app.authorization_server.attempts;
         app.accounts.set_password(&user, &hash, attempts, by, now).await
     };
-    if to_the_end(work).await? {
+    if admin::change(&app, &request, actor, set).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(Problem::not_found())
@@ -288,12 +281,10 @@ pub async fn unlock(
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
     let user = find(&app, &id).await?;
-    let (app, origin) = (app.clone(), extract::origin(&request, &app));
-    let work = async move {
-        let attempts = &app.authorization_server.attempts;
-        app.accounts.unlock(&user, attempts, &Initiator { actor, origin }, now).await
+    let unlock = async move |app: &App, by: &Initiator| {
+        app.accounts.unlock(&user, &app.authorization_server.attempts, by, now).await
     };
-    to_the_end(work).await?;
+    admin::change(&app, &request, actor, unlock).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
