@@ -21,7 +21,7 @@ use crate::domain::keys::{Keys, KeysError, Vault};
 use crate::domain::login_limits::{Attempts, Names};
 use crate::domain::revocations::{FollowError, Revocations};
 use crate::services::key_management::{Custody, Ledgers};
-use crate::services::notifications::PostmanError;
+use crate::services::notifications::NotifierError;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 
@@ -54,7 +54,7 @@ pub enum StartError {
     Revocations(#[from] FollowError),
     /// The templates or the transport of mail.
     #[error("mail cannot be sent")]
-    Mail(#[from] PostmanError),
+    Mail(#[from] NotifierError),
     /// Threads or metrics.
     #[error("the process cannot be set up")]
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),

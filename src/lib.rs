@@ -28,6 +28,7 @@
 //! - [`config`]: layers of settings in, one checked configuration out.
 //! - [`app`]: a process and the issuer that it serves; the only place that picks engines.
 //! - [`jobs`]: the background loops of the service.
+//! - [`views`]: what is shown of a user or an event, one form each.
 //! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
 //!
 //! # Who depends on whom
@@ -61,3 +62,4 @@ pub mod http;
 pub mod jobs;
 pub mod services;
 pub mod storage;
+pub mod views;

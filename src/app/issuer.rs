@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::{Process, StartError, Stores, open_keys, open_login_limits};
 use crate::domain::clients::store::ClientStore;
 use crate::domain::keys::{Keys, KeysError};
-use crate::domain::login_limits::{Limits, Names, RefreshLimit, RevocationLimit};
+use crate::domain::login_limits::{Attempts, Limits, Names, RefreshLimit, RevocationLimit};
 use crate::domain::revocations::Revocations;
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
 use crate::services::accounts::{AccountLimits, Accounts, Roles};
 use crate::services::authentication::Authentication;
 use crate::services::client_management::Registrar;
 use crate::services::key_management::{Custody, Ledgers};
-use crate::services::notifications::{Office, Postman};
+use crate::services::notifications::{Notifier, NotifierStores};
 use crate::services::oauth::{self, AuthorizationServer};
 
 /// An issuer that is served. Dereferences to its process, so that handlers reach clock, configuration
@@ -31,6 +31,8 @@ pub struct Issuer {
     pub revocations: Revocations,
     /// Signs the feed.
     pub signer: Signer,
+    /// The limits on attempts to check a password.
+    pub login_limits: Attempts,
     /// Who callers are.
     pub authentication: Authentication,
     /// The grants and the endpoints around them.
@@ -44,7 +46,7 @@ pub struct Issuer {
     /// The changes of clients.
     pub registrar: Registrar,
     /// Sends mail, where it is sent.
-    pub postman: Option<Postman>,
+    pub notifier: Option<Notifier>,
 }
 
 impl Deref for Issuer {
@@ -68,13 +70,13 @@ impl Issuer {
 
         let login_limits = open_login_limits(config, &stores, &keys, now).await?;
         let account_limits = open_account_limits(&process, &stores, login_limits.names());
-        let postman = open_postman(&process, &stores, &keys).await?;
+        let notifier = open_notifier(&process, &stores, &keys).await?;
         let access_tokens = AccessTokens::new(keys.clone(), config.tokens.clone());
         let authentication = Authentication::new(
             process.stores.clone(),
             access_tokens.clone(),
             process.hashing.clone(),
-            login_limits,
+            login_limits.clone(),
             config.require_verified_email,
         );
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
@@ -95,13 +97,14 @@ impl Issuer {
             custody,
             revocations,
             signer,
+            login_limits,
             authentication,
             authorization_server,
             accounts: stores.accounts,
             account_limits,
             roles: stores.roles,
             registrar: stores.registrar,
-            postman,
+            notifier,
             process,
         })
     }
@@ -140,15 +143,15 @@ fn open_account_limits(process: &Process, stores: &Stores, names: &Names) -> Acc
     AccountLimits::new(limits, stores.audit.clone())
 }
 
-async fn open_postman(
+async fn open_notifier(
     process: &Process,
     stores: &Stores,
     keys: &Keys,
-) -> Result<Option<Postman>, StartError> {
+) -> Result<Option<Notifier>, StartError> {
     let Some(mail) = &process.config.mail else { return Ok(None) };
     let token_key = keys.mailed_token_key(&stores.random, process.clock.now()).await?;
     let Stores { users, outbox, audit, random, .. } = stores;
     let (users, outbox) = (users.clone(), outbox.clone());
-    let office = Office { users, outbox, audit: audit.clone(), random: random.clone() };
-    Ok(Some(Postman::new(mail, &process.config.issuer, office, &token_key)?))
+    let notified = NotifierStores { users, outbox, audit: audit.clone(), random: random.clone() };
+    Ok(Some(Notifier::new(mail, &process.config.issuer, notified, &token_key)?))
 }

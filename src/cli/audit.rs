@@ -1,4 +1,4 @@
-//! `signet audit`: what happened. The same as `/admin/audit`.
+//! `signet audit`: the audit trail, as under `/admin/audit`.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use clap::Subcommand;
 use super::output;
 use crate::base::time::Timestamp;
 use crate::config::Config;
-use crate::domain::audit::view::EventView;
 use crate::domain::audit::{Filter, Kept};
+use crate::views::event::EventView;
 
-/// How many events are read at once.
+/// The number of events that are read in one step.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
 pub enum Command {
     /// List events, newest first.
     List {
-        /// What happened, such as user.disabled.
+        /// The kind of event, such as user.disabled.
         #[arg(long)]
         event: Option<String>,
-        /// To whom or what: the id of a user or client, the kid of a key.
+        /// What it happened to: the id of a user or client, the kid of a key.
         #[arg(long, allow_hyphen_values = true)]
         subject: Option<String>,
-        /// Who did it: user:ID, client:ID, a bare id, cli, or system.
+        /// The actor: user:ID, client:ID, a bare id, cli, or system.
         #[arg(long)]
         actor: Option<String>,
         /// Not before this time, such as 2026-01-30T09:30:00Z, or 24h for so long ago.
@@ -65,12 +65,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
     if json {
         return output::json(&rows);
     }
-    let cells = |row: EventView| {
-        let whom = output::cell(row.subject.or(row.client_id));
-        [row.at, row.event, row.actor, whom, output::cell(row.detail), output::cell(row.address)]
-    };
-    let rows: Vec<_> = rows.into_iter().map(cells).collect();
-    output::table(["at", "event", "actor", "subject", "detail", "address"], &rows)
+    let rows: Vec<_> = rows.into_iter().map(EventView::row).collect();
+    output::table(EventView::COLUMNS, &rows)
 }
 
 /// A time, or a time span before now.

@@ -15,7 +15,7 @@ use crate::domain::mail::{Outbox, Waiting, template};
 use crate::domain::users::Email;
 use crate::services::notifications;
 
-/// How many letters one page of the store has.
+/// The number of messages on one page of the store.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]

@@ -14,7 +14,6 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::output;
 use crate::app::{Issuer, Stores, open_login_limits_alone};
@@ -23,13 +22,15 @@ use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::Initiator;
 use crate::domain::credentials::password::{self, HashMemory};
-use crate::domain::users::{Email, Metadata, User, email};
+use crate::domain::users::{Email, User};
 use crate::services::accounts::NewAccount;
+use crate::services::accounts::administration::UserChange;
 use crate::storage::StorageError;
+use crate::views::user::ManagedUserView;
 
-/// Longer input is no password.
-const LONGEST_INPUT: u64 = 4096;
-/// How many users one page of the store has.
+/// The length of a line in bytes beyond which it is no password.
+const MAX_INPUT: u64 = 4096;
+/// The number of users on one page of the store.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
@@ -83,7 +84,7 @@ pub enum Command {
         user: String,
         /// The role.
         role: String,
-        /// Also where nobody is left to administer.
+        /// Revoke it even if no administrator is left.
         #[arg(long)]
         force: bool,
     },
@@ -130,34 +131,6 @@ pub enum Command {
     Export(export::Arguments),
 }
 
-#[derive(Serialize)]
-pub struct UserRow {
-    id: String,
-    email: String,
-    name: Option<String>,
-    roles: Vec<String>,
-    email_verified: bool,
-    disabled: bool,
-    created_at: String,
-    #[serde(skip_serializing_if = "Metadata::is_empty")]
-    metadata: Metadata,
-}
-
-impl From<User> for UserRow {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            email_verified: user.email_verified_at.is_some(),
-            disabled: !user.is_active(),
-            created_at: user.created_at.to_string(),
-            email: user.email,
-            name: user.name,
-            roles: user.roles,
-            metadata: user.metadata,
-        }
-    }
-}
-
 /// Runs the command.
 pub async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
@@ -173,7 +146,8 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
                 check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
             let password = read_password(password_stdin, email.address())?;
             let password_hash = hash(config, &stores.random, &password);
-            let new = NewAccount { email, name, password_hash, roles, email_verified };
+            let new = NewAccount::new(email, name, password_hash);
+            let new = NewAccount { roles, email_verified, ..new };
             let user = match stores.accounts.create(new, by, now).await {
                 Err(StorageError::Conflict) => {
                     bail!("a user with this e-mail address exists already")
@@ -181,7 +155,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
                 result => result.context("the user cannot be added")?,
             };
             if json {
-                output::json(&UserRow::from(user))
+                output::json(&ManagedUserView::listed(user))
             } else {
                 output::print(&format!("added {} ({})", user.email, user.id))
             }
@@ -189,13 +163,13 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::List { json } => list(&stores, json).await,
         Command::Disable { user } => {
             let user = find(&stores, &user).await?;
-            let done = stores.accounts.disable(user.id, by, now).await?;
-            say(done, "disabled", "was disabled already", &user)
+            set_disabled(&stores, &user, true, by, now).await?;
+            say(user.is_active(), "disabled", "was disabled already", &user)
         }
         Command::Enable { user } => {
             let user = find(&stores, &user).await?;
-            let done = stores.accounts.enable(user.id, by, now).await?;
-            say(done, "enabled", "was not disabled", &user)
+            set_disabled(&stores, &user, false, by, now).await?;
+            say(!user.is_active(), "enabled", "was not disabled", &user)
         }
         Command::GrantRole { user, role } => {
             let user = find(&stores, &user).await?;
@@ -212,21 +186,25 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::Unlock { user } => {
             let user = find(&stores, &user).await?;
             let attempts = open_login_limits_alone(config, &stores, now).await?;
-            let account = attempts.names().account(&email::key_of(&user.email));
-            attempts.unlock(&account, now).await.context("the attempts cannot be forgotten")?;
-            stores.accounts.unlocked(user.id, by, now).await;
+            let unlocked = stores.accounts.unlock(&user, &attempts, by, now).await;
+            unlocked.context("the wrong passwords cannot be forgotten")?;
             output::print(&format!("forgot the wrong passwords for {}", user.email))
         }
         Command::SetPassword { user, password_stdin } => {
             let user = find(&stores, &user).await?;
             let password = read_password(password_stdin, &user.email)?;
             let hash = hash(config, &stores.random, &password);
-            stores.accounts.set_password(user.id, &hash, by, now).await?;
+            let attempts = open_login_limits_alone(config, &stores, now).await?;
+            if !stores.accounts.set_password(&user, &hash, &attempts, by, now).await? {
+                bail!("{} was removed in the meantime: no password was set", user.email);
+            }
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
         }
         Command::RevokeSessions { user } => {
             let user = find(&stores, &user).await?;
-            stores.accounts.end_sessions(user.id, by, now).await?;
+            if !stores.accounts.end_sessions(user.id, by, now).await? {
+                bail!("{} was removed in the meantime", user.email);
+            }
             output::print(&format!("ended all sessions of {}", user.email))
         }
         Command::CheckAddresses { json } => addresses::check(&stores, json).await,
@@ -236,35 +214,37 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
     }
 }
 
-/// One hash, in memory that is given back at once.
+async fn set_disabled(
+    stores: &Stores,
+    user: &User,
+    disabled: bool,
+    by: &Initiator,
+    now: Timestamp,
+) -> Result<()> {
+    let change = UserChange { disabled: Some(disabled), force: true, ..UserChange::default() };
+    let changed = stores.accounts.change_present(user.id, &change, by, now).await;
+    changed.map(drop).with_context(|| format!("{} cannot be changed", user.email))
+}
+
+/// One hash, in memory that is given back immediately.
 fn hash(config: &Config, random: &Random, password: &Password) -> Secret<String> {
     password::hash(password, &config.passwords, random, &mut HashMemory::default())
 }
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {
-    let mut rows: Vec<UserRow> = Vec::new();
+    let mut views = Vec::new();
     let mut after = String::new();
     loop {
         let page = stores.users.list(&after, PAGE).await.context("the users cannot be read")?;
         let Some(last) = page.last() else { break };
         after = last.email_key.clone();
-        rows.extend(page.into_iter().map(UserRow::from));
+        views.extend(page.into_iter().map(ManagedUserView::listed));
     }
     if json {
-        return output::json(&rows);
+        return output::json(&views);
     }
-    let cells = |row: &UserRow| {
-        [
-            row.email.clone(),
-            output::cell(row.name.as_ref()),
-            if row.roles.is_empty() { "-".into() } else { row.roles.join(",") },
-            if row.disabled { "disabled" } else { "active" }.into(),
-            row.created_at.clone(),
-            row.id.clone(),
-        ]
-    };
-    let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::table(["email", "name", "roles", "state", "created", "id"], &rows)
+    let rows: Vec<_> = views.into_iter().map(ManagedUserView::row).collect();
+    output::table(ManagedUserView::COLUMNS, &rows)
 }
 
 async fn find(stores: &Stores, user: &str) -> Result<User> {
@@ -303,10 +283,10 @@ fn read_password(from_stdin: bool, login: &str) -> Result<Password> {
 }
 
 fn read_line() -> Result<Secret<String>> {
-    let mut line = String::with_capacity(LONGEST_INPUT as usize);
+    let mut line = String::with_capacity(MAX_INPUT as usize);
     std::io::stdin()
         .lock()
-        .take(LONGEST_INPUT)
+        .take(MAX_INPUT)
         .read_line(&mut line)
         .context("the password cannot be read from standard input")?;
     let line = Secret::new(line);
@@ -324,17 +304,17 @@ pub async fn bootstrap_administrator(
     }
     let text = app.stores.random.token();
     let email = Email::parse("admin@example.com").map_err(anyhow::Error::msg)?;
+    let password_hash = hash(&app.config, &app.stores.random, &Password::new(text.expose()));
     let new = NewAccount {
         name: Some("Administrator".into()),
-        password_hash: hash(&app.config, &app.stores.random, &Password::new(text.expose())),
         roles: vec![crate::domain::roles::ADMIN_ROLE.into()],
-        // Nobody reads its mail, and it must be able to log in.
+        // No one reads its mail, and it must be able to log in.
         email_verified: true,
-        email,
+        ..NewAccount::new(email, None, password_hash)
     };
     match app.accounts.create(new, &Initiator::system(), now).await {
         Ok(user) => Ok(Some((user.email, text))),
-        // Another instance made it a moment ago, and has shown its password.
+        // Another instance has just made it, and has shown its password.
         Err(StorageError::Conflict) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -15,48 +15,13 @@ use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::Issuer;
-use crate::base::secret::{Fingerprint, Secret};
+use crate::base::secret::Fingerprint;
 use crate::domain::audit::Initiator;
-use crate::domain::users::{Email, User};
+use crate::domain::users::Email;
 use crate::services::accounts::{NewAccount, NewSignup};
 use crate::services::authentication::CheckError;
 use crate::storage::StorageError;
-
-/// A user, as the user may see it.
-#[derive(Serialize, ToSchema)]
-pub struct UserBody {
-    /// The `sub` of the user's tokens.
-    id: String,
-    /// The address as it was written.
-    email: String,
-    /// The display name.
-    name: Option<String>,
-    /// Role names.
-    roles: Vec<String>,
-    /// Whether the address was proven to be the user's.
-    email_verified: bool,
-    /// Whether the user is barred from signing in.
-    disabled: bool,
-    /// RFC 3339.
-    created_at: String,
-    /// RFC 3339.
-    updated_at: String,
-}
-
-impl From<User> for UserBody {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            email_verified: user.email_verified_at.is_some(),
-            disabled: !user.is_active(),
-            email: user.email,
-            name: user.name,
-            roles: user.roles,
-            created_at: user.created_at.to_string(),
-            updated_at: user.updated_at.to_string(),
-        }
-    }
-}
+use crate::views::user::UserView;
 
 /// A request for an account.
 #[derive(ToSchema)]
@@ -78,7 +43,7 @@ pub struct SignupBody {
 pub struct SignedUpBody {
     /// The account.
     #[serde(flatten)]
-    user: UserBody,
+    user: UserView,
     /// For `POST /email/verify`, beside the token from the mail: it shows that who reads the mail is
     /// who signed up. Good until the address is proven or all sessions end.
     #[schema(format = Password)]
@@ -153,7 +118,7 @@ pub async fn signup(
         return Err(taken());
     }
     let password_hash = place.hash(password).await?;
-    let new = new_account(email, name, password_hash);
+    let new = NewAccount::new(email, name, password_hash);
     let create =
         async move { app.accounts.create_by_signup(new, &fingerprint, &origin, now).await };
     match to_the_end(create).await {
@@ -163,10 +128,6 @@ pub async fn signup(
         Err(StorageError::Conflict) => Err(taken()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn new_account(email: Email, name: Option<String>, password_hash: Secret<String>) -> NewAccount {
-    NewAccount { email, name, password_hash, roles: Vec::new(), email_verified: false }
 }
 
 fn taken() -> Problem {
@@ -206,13 +167,13 @@ pub async fn logout(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespo
 #[utoipa::path(
     get, path = "/users/me", tag = "Account",
     responses(
-        (status = 200, description = "The account", body = UserBody),
+        (status = 200, description = "The account", body = UserView),
     ),
     security(("user" = []))
 )]
 pub async fn read_me(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (user, _) = signed_in::user(&app, &request, app.clock.now()).await?;
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
 
 /// What an account has besides, and its owner changes elsewhere or not at all.
@@ -236,7 +197,7 @@ pub struct ChangeBody {
         (inline(ChangeBody) = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, description = "The account as it is now", body = UserBody),
+        (status = 200, description = "The account as it is now", body = UserView),
         (status = 429, description = "Too many changes: 60 in an hour are free. Try again after \
             `Retry-After`"),
     ),
@@ -266,15 +227,13 @@ pub async fn change_me(
     if given && let Ok(name) = name {
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         app.account_limits.admit_own_change(user.id, &origin, now).await?;
-        let change = async move {
-            let by = &Initiator::user(user.id, origin);
-            app.accounts.set_name(user.id, name.as_deref(), by, now).await
-        };
+        let change =
+            async move { app.accounts.set_own_name(user.id, name.as_deref(), origin, now).await };
         to_the_end(change).await?;
     }
     // Removed meanwhile: this session is over too.
     let user = app.stores.users.find(user.id).await?.ok_or(BearerError::Invalid)?;
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserBody::from(user)))
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
 
 /// A change of password.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::admin_users;
+use super::admin::users as admin_users;
 use super::administrator::{administrator, administrator_and_claims};
 use super::error::Problem;
 use super::extract::{self, Query};

@@ -65,7 +65,7 @@ pub(super) fn signup_accepted(signup_token: Secret<String>) -> HttpResponse {
 /// Where the operator has switched mail off, what needs it is not there: to try again would not
 /// help, so it is no 503.
 pub(super) fn check_mail_is_on(app: &Issuer) -> Result<(), Problem> {
-    match app.postman {
+    match app.notifier {
         Some(_) => Ok(()),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "this service sends no mail")),
     }

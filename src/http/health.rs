@@ -79,7 +79,7 @@ pub async fn metrics(
     let readings = Readings {
         hashes_waiting: app.hashing.waiting(),
         hashes: app.hashing.computed(),
-        logins_limited: app.authentication.limited(),
+        logins_limited: app.login_limits.limited(),
         refreshes_limited,
         revocations_limited,
         sign_ups_limited,

@@ -12,7 +12,6 @@ use super::extract::{self, Fields};
 use super::finish::to_the_end;
 use crate::app::Issuer;
 use crate::services::accounts::Resettable;
-use crate::storage::StorageError;
 
 /// Ask for a mail to set a new password
 ///
@@ -101,11 +100,8 @@ pub async fn reset(
         let hash = app.hashing.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         let reset = async move {
-            let user = app.accounts.reset_password(&found, &hash, &origin, now).await?;
-            if let Some(user) = &user {
-                app.authentication.forget_failures(user, now).await;
-            }
-            Ok::<_, StorageError>(user.is_some())
+            let attempts = &app.login_limits;
+            app.accounts.reset_password(&found, &hash, attempts, &origin, now).await
         };
         // Used, or the account has changed, meanwhile.
         if !to_the_end(reset).await? {

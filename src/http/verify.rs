@@ -19,7 +19,6 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
 use crate::services::accounts::{Provable, Voucher};
-use crate::storage::StorageError;
 
 /// What is missing beside a token that is good.
 const ALONE: &str = "is missing: the mailed token alone proves nothing. Give the signup_token, the \
@@ -98,13 +97,9 @@ pub async fn verify(
             None => vouch_signed_in(&app, &mut fields, &found, &request, now).await?,
         };
         if let Some(voucher) = voucher {
-            let is_new = matches!(voucher, Voucher::NewPassword(_));
             let prove = async move {
-                let user = app.accounts.prove(found, voucher, &origin, now).await?;
-                if let (Some(user), true) = (&user, is_new) {
-                    app.authentication.forget_failures(user, now).await;
-                }
-                Ok::<_, StorageError>(user.is_some())
+                let attempts = &app.login_limits;
+                app.accounts.prove(found, voucher, attempts, &origin, now).await
             };
             // Used, or the account has changed, in the meantime.
             if !to_the_end(prove).await? {

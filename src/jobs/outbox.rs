@@ -1,5 +1,5 @@
-//! The loops that send mail: one that sorts what was asked for, and one that delivers for each
-//! connection that there may be. At the end of the service each finishes its present message.
+//! The loops that send mail: one that sorts what was asked for, and as many that deliver as there
+//! may be connections. At the end of the service each finishes the message that it is sending.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 use super::every;
 use crate::app::Issuer;
 use crate::domain::mail::Courier;
-use crate::services::notifications::{Delivery, Postman};
+use crate::services::notifications::{Delivery, Notifier};
 use crate::storage::StorageError;
 
 /// The time between two looks for messages of other instances, or messages that are due again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The time between two counts of waiting messages, at which messages that are over are removed too.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// The due messages that a loop reads in one step.
+/// The number of messages that a loop reads at once.
 const BATCH: i64 = 20;
 
 /// The running loops.
@@ -33,7 +33,7 @@ impl Loops {
     /// Starts them; none where no mail is sent.
     pub fn start(app: &Arc<Issuer>) -> Self {
         let (stop, stopping) = watch::channel(false);
-        let lanes = app.postman.as_ref().map_or(0, Postman::lanes);
+        let lanes = app.notifier.as_ref().map_or(0, Notifier::lanes);
         let mut sorting = Vec::new();
         if lanes > 0 {
             sorting.push(tokio::spawn(sort(app.clone())));
@@ -43,7 +43,7 @@ impl Loops {
         Self { stop, sorting, delivering: (0..lanes).map(lane).collect() }
     }
 
-    /// Lets each loop finish its present message, within `limit`. One that is cut off is sent again.
+    /// Lets each finish the message that it is sending, within `limit`. One that is cut off is sent again.
     pub async fn finish(self, limit: Duration) {
         self.sorting.iter().for_each(JoinHandle::abort);
         // There is no receiver where no mail is sent.
@@ -58,13 +58,13 @@ impl Loops {
 }
 
 async fn sort(app: Arc<Issuer>) {
-    let Some(postman) = &app.postman else { return };
+    let Some(notifier) = &app.notifier else { return };
     loop {
-        match postman.sort(app.clock.now()).await {
+        match notifier.sort(app.clock.now()).await {
             Ok(true) => tokio::task::yield_now().await,
             Ok(false) => {
                 // Either way it is time to look.
-                let _ = tokio::time::timeout(LOOK_EVERY, postman.outbox().asked()).await;
+                let _ = tokio::time::timeout(LOOK_EVERY, notifier.outbox().asked()).await;
             }
             Err(error) => {
                 log(&error);
@@ -75,26 +75,26 @@ async fn sort(app: Arc<Issuer>) {
 }
 
 async fn deliver(app: Arc<Issuer>, mut stopping: watch::Receiver<bool>) {
-    let Some(postman) = &app.postman else { return };
-    let mut courier = postman.courier();
+    let Some(notifier) = &app.notifier else { return };
+    let mut connection = notifier.connection();
     while !is_over(&app, &stopping) {
-        match deliver_due(&app, postman, &mut courier, &stopping).await {
+        match deliver_due(&app, notifier, &mut connection, &stopping).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => log(&error),
         }
-        courier.hang_up().await;
+        connection.hang_up().await;
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = postman.outbox().sorted() => {}
+            () = notifier.outbox().sorted() => {}
             _ = stopping.changed() => {}
         }
     }
-    courier.hang_up().await;
+    connection.hang_up().await;
 }
 
-/// Whether no further message is begun: from the signal to stop, so that the one in flight has as long
-/// as the requests in flight.
+/// Whether no further message is begun: from when the service is told to stop, so that the one in
+/// flight has as long as the requests in flight.
 fn is_over(app: &Issuer, stopping: &watch::Receiver<bool>) -> bool {
     app.is_draining() || *stopping.borrow()
 }
@@ -102,19 +102,19 @@ fn is_over(app: &Issuer, stopping: &watch::Receiver<bool>) -> bool {
 /// Delivers what is due; returns whether it took any message.
 async fn deliver_due(
     app: &Issuer,
-    postman: &Postman,
-    courier: &mut Courier,
+    notifier: &Notifier,
+    connection: &mut Courier,
     stopping: &watch::Receiver<bool>,
 ) -> Result<bool, StorageError> {
     let mut took = false;
-    for id in postman.outbox().due(BATCH, app.clock.now()).await? {
+    for id in notifier.outbox().due(BATCH, app.clock.now()).await? {
         if is_over(app, stopping) {
             return Ok(false);
         }
-        // A message on which the code panics is tried again later, and holds up no other.
-        let delivery = AssertUnwindSafe(postman.deliver(id, courier, app.clock.now()));
+        // A message that lets the code panic is tried again later, and holds up no other.
+        let delivery = AssertUnwindSafe(notifier.deliver(id, connection, app.clock.now()));
         let Ok(delivery) = delivery.catch_unwind().await else {
-            *courier = postman.courier();
+            *connection = notifier.connection();
             continue;
         };
         if let Some(delivery) = delivery? {
@@ -131,15 +131,15 @@ async fn deliver_due(
 }
 
 async fn count(app: Arc<Issuer>) {
-    let Some(postman) = &app.postman else { return };
+    let Some(notifier) = &app.notifier else { return };
     let mut interval = every(COUNT_EVERY);
     loop {
         interval.tick().await;
-        match postman.outbox().count().await {
+        match notifier.outbox().count().await {
             Ok(waiting) => app.metrics.mails_waiting.set(waiting),
             Err(error) => log(&error),
         }
-        if let Err(error) = postman.purge(app.clock.now()).await {
+        if let Err(error) = notifier.purge(app.clock.now()).await {
             log(&error);
         }
     }

@@ -18,7 +18,7 @@ pub async fn sweep(app: Arc<Issuer>) {
         interval.tick().await;
         let sessions = || app.stores.sessions.purge(app.clock.now(), BATCH);
         purge_all("sessions", sessions).await;
-        let attempts = || app.authentication.purge(app.clock.now(), BATCH);
+        let attempts = || app.login_limits.purge(app.clock.now(), BATCH);
         purge_all("login attempts", attempts).await;
         let audit = || app.stores.audit.purge(&app.config.audit, app.clock.now(), BATCH);
         purge_all("audit events", audit).await;

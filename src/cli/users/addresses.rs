@@ -11,7 +11,7 @@ use crate::app::Stores;
 use crate::cli::output;
 use crate::domain::users::{User, email};
 
-/// Why an address wants looking at.
+/// Why an operator should look at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Problem {
@@ -42,14 +42,14 @@ struct Finding {
     other_id: Option<String>,
 }
 
-/// Looks through all addresses and prints those that want looking at.
+/// Checks all addresses and prints those that an operator should look at.
 pub async fn check(stores: &Stores, json: bool) -> Result<()> {
     let findings = find(stores).await?;
     if json {
         return output::json(&findings);
     }
     if findings.is_empty() {
-        return output::print("no address wants looking at");
+        return output::print("every address is in order");
     }
     let cells = |finding: &Finding| {
         [

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{UserRow, find};
+use super::find;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::cli::output;
@@ -14,6 +14,7 @@ use crate::domain::audit::Initiator;
 use crate::domain::sessions::{Policy, Session};
 use crate::domain::users::{Email, User};
 use crate::services::accounts::administration::UserChange;
+use crate::views::user::ManagedUserView;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -63,19 +64,6 @@ pub enum Command {
 }
 
 #[derive(Serialize)]
-struct UserDetails {
-    #[serde(flatten)]
-    row: UserRow,
-    updated_at: String,
-}
-
-impl From<User> for UserDetails {
-    fn from(user: User) -> Self {
-        Self { updated_at: user.updated_at.to_string(), row: user.into() }
-    }
-}
-
-#[derive(Serialize)]
 struct SessionRow {
     sid: String,
     client_id: String,
@@ -116,16 +104,20 @@ pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()
                 email: email.as_deref().map(Email::parse).transpose().map_err(wrong("--email"))?,
                 roles: roles.map(checked_roles).transpose()?,
                 email_verified,
+                force: true,
                 ..UserChange::default()
             };
             let user = find(stores, &user).await?;
-            let changed =
-                stores.accounts.change(&user, change, &Initiator::command_line(), now).await;
+            let changed = stores
+                .accounts
+                .change_present(user.id, &change, &Initiator::command_line(), now)
+                .await;
             show(changed.context("the user cannot be changed")?, json)
         }
         Command::Delete { user } => {
             let user = find(stores, &user).await?;
-            let removed = stores.accounts.remove(&user, &Initiator::command_line(), now).await;
+            let removed =
+                stores.accounts.remove(&user, true, &Initiator::command_line(), now).await;
             removed.context("the user cannot be removed")?;
             output::print(&format!("removed {}", user.email))
         }
@@ -146,21 +138,8 @@ fn checked_roles(roles: Vec<String>) -> Result<Vec<String>> {
 }
 
 fn show(user: User, json: bool) -> Result<()> {
-    let UserDetails { row, updated_at } = user.into();
-    if json {
-        return output::json(&UserDetails { row, updated_at });
-    }
-    output::fields(&[
-        ("id", row.id),
-        ("email", row.email),
-        ("email_verified", row.email_verified.to_string()),
-        ("name", output::cell(row.name)),
-        ("roles", output::words(&row.roles)),
-        ("state", if row.disabled { "disabled" } else { "active" }.into()),
-        ("created", row.created_at),
-        ("updated", updated_at),
-        ("metadata", serde_json::Value::Object(row.metadata).to_string()),
-    ])
+    let view = ManagedUserView::printed(user);
+    if json { output::json(&view) } else { output::fields(&view.fields()) }
 }
 
 async fn sessions(stores: &Stores, user: &User, json: bool, now: Timestamp) -> Result<()> {

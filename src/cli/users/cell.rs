@@ -20,7 +20,7 @@ pub fn neutralise(text: &str) -> Cow<'_, str> {
     if is_formula(text) { format!("'{text}").into() } else { text.into() }
 }
 
-/// The text of a cell that [`neutralise`] wrote, or that somebody else did.
+/// The text of a cell that [`neutralise`] or another program wrote.
 pub fn restore(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(cell)
 }

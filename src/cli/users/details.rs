@@ -7,15 +7,16 @@ use anyhow::{Context, Result, bail};
 
 use super::super::output;
 use super::super::roles::told;
-use super::UserRow;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
 use crate::domain::users::metadata::LONGEST_METADATA;
 use crate::domain::users::{User, check_metadata};
+use crate::services::accounts::administration::UserChange;
+use crate::views::user::ManagedUserView;
 
-/// Metadata with white space between.
-const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;
+/// The length in bytes of metadata with white space between.
+const MAX_INPUT: u64 = 4 * LONGEST_METADATA as u64;
 
 /// Gives `user` a role.
 pub async fn grant_role(
@@ -61,26 +62,24 @@ pub async fn revoke_role(
 /// Replaces the metadata of `user` by the JSON object on standard input.
 pub async fn set_metadata(
     stores: &Stores,
-    mut user: User,
+    user: User,
     json: bool,
     by: &Initiator,
     now: Timestamp,
 ) -> Result<()> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(LONGEST_INPUT + 1).read_to_string(&mut text);
+    let read = std::io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text);
     read.context("the metadata cannot be read from standard input")?;
-    if text.len() as u64 > LONGEST_INPUT {
+    if text.len() as u64 > MAX_INPUT {
         bail!("the metadata must have at most 16 KiB as JSON");
     }
     let value = serde_json::from_str(&text).context("the metadata is not JSON")?;
     let metadata =
         check_metadata(value).map_err(|problem| anyhow::anyhow!("the metadata {problem}"))?;
-    if !stores.accounts.set_metadata(&user, &metadata, by, now).await? {
-        bail!("{} was changed meanwhile: try again", user.email);
-    }
-    user.metadata = metadata;
+    let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
+    let user = stores.accounts.change_present(user.id, &change, by, now).await?;
     if json {
-        output::json(&UserRow::from(user))
+        output::json(&ManagedUserView::listed(user))
     } else {
         output::print(&format!("set the metadata of {}", user.email))
     }

@@ -18,7 +18,7 @@ use crate::domain::audit::Initiator;
 use crate::domain::users::{Metadata, User};
 use crate::services::accounts::Accounts;
 
-/// How many users one page of the store has.
+/// The number of users on one page of the store.
 const PAGE: i64 = 500;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,7 +60,7 @@ pub async fn run(
         format => format.unwrap_or(Format::Jsonl),
     };
     let file = output.as_deref().map(|path| Output::create(path, force)).transpose()?;
-    // Told before the first user is out: what is cut off has been seen as well.
+    // Recorded before the first user is written, so that an export that is cut off is recorded too.
     let hashes = if with_hashes { "with password hashes" } else { "without password hashes" };
     stores.accounts.record_export(hashes.into(), by, now).await;
     match file {
@@ -193,7 +193,7 @@ impl Output {
 
     fn finish(self) -> Result<()> {
         self.file.sync_all()?;
-        // A link never replaces what somebody else has made meanwhile.
+        // A link never replaces what another process has made since.
         let named = match self.force {
             true => std::fs::rename(&self.partial, &self.path),
             false => std::fs::hard_link(&self.partial, &self.path),

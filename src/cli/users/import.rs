@@ -49,7 +49,7 @@ use report::Report;
 use rules::Rules;
 use sink::Entry;
 
-/// How long to wait before each further attempt where the database does not answer.
+/// The pause in milliseconds before each further attempt where the database does not answer.
 const ATTEMPTS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
 /// How often SQLite's write-ahead log is folded into the file: it would grow with the import.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -129,7 +129,10 @@ async fn administrators(stores: &Stores) -> Result<Vec<String>> {
 fn job(arguments: &Arguments, rules: Rules) -> Result<Job> {
     let path = arguments.file.clone();
     let format = arguments.format.or_else(|| Format::of(&path)).with_context(|| {
-        format!("how {} is written cannot be told by its name: use --format", path.display())
+        format!(
+            "the format of {} does not follow from its name: give it with --format",
+            path.display()
+        )
     })?;
     let model = arguments.django_model.clone();
     let superusers_are_admins = arguments.superusers_are_admins;
@@ -220,7 +223,7 @@ impl Run<'_> {
                     Some(Outcome::Refused(reason.clone()))
                 }
                 Ok(user) => {
-                    let met = met.next().context("every user meets somebody or nobody")?;
+                    let met = met.next().context("every user has been looked up")?;
                     let outcome = claims.decide(user, entry.place, met);
                     missing.extend(outcome.is_none().then_some(user));
                     outcome

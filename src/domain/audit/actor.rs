@@ -1,4 +1,4 @@
-//! Who did something, and how the trail names it: `user:ID`, `client:ID`, `cli`, `system` or
+//! The actor of an event, and its name in the trail: `user:ID`, `client:ID`, `cli`, `system` or
 //! `anonymous`. Rows that previous versions wrote have the bare id, or `command-line`; they are
 //! shown as they were written, and filters find them by the present name.
 
@@ -12,7 +12,7 @@ const CLI: &str = "cli";
 /// What `CLI` was called before.
 const OLD_CLI: &str = "command-line";
 
-/// Who did it.
+/// The one who did it.
 #[derive(Clone, Debug)]
 pub enum Actor {
     /// A signed-in user, or one who proved to be.
@@ -23,7 +23,7 @@ pub enum Actor {
     CommandLine,
     /// Signet itself.
     System,
-    /// Nobody known.
+    /// A caller who is not known.
     Anonymous,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Actor {
 }
 
 /// The values of the column `actor` that a filter for `wanted` means: the name as it is given, the
-/// same as previous versions wrote it, and, for a bare id, whoever may have it.
+/// same as previous versions wrote it, and, for a bare id, every actor that may have it.
 pub(super) fn meant_by(wanted: &str) -> Vec<String> {
     let both = |one: &str, other: &str| vec![one.to_owned(), other.to_owned()];
     if let Some(id) = wanted.strip_prefix(USER).or_else(|| wanted.strip_prefix(CLIENT)) {

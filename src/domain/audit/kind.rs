@@ -19,7 +19,7 @@ pub enum Kind {
     UserRoleGranted,
     /// A role was taken from a user.
     UserRoleRevoked,
-    /// An import of users began: of one that is cut off, this alone tells.
+    /// An import of users began; one that is cut off leaves no other event.
     UsersImportBegun,
     /// Users were brought from elsewhere.
     UsersImported,
@@ -37,7 +37,7 @@ pub enum Kind {
     EmailChanged,
     /// Another address for an account was asked for by its user.
     EmailChangeAsked,
-    /// A letter was not delivered; why is in the detail.
+    /// A message was not delivered; the reason is in the detail.
     MailGivenUp,
     /// A session began.
     LoggedIn,
@@ -176,8 +176,8 @@ impl Kind {
         }
     }
 
-    /// Whether anybody can cause it at will and it changes nothing: the bounds of the trail hold for
-    /// it.
+    /// Whether any caller can cause it at will and it changes nothing: the bounds of the trail hold
+    /// for it.
     pub(super) fn changes_nothing(self) -> bool {
         matches!(
             self,

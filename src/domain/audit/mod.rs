@@ -1,15 +1,15 @@
 //! The audit trail: who did what to whom, from where (OWASP ASVS chapter 16). Events are logged and
 //! kept in the database. Invariants: an event never holds a secret, and no caller fills the trail or
-//! its lines of the log (each request has another line of its own, refused or not): what anybody can cause and changes nothing is logged at most once a second a kind and
-//! kept at most once an hour for one kind and user or client, and what users do routinely to
-//! themselves is kept a bounded number of times.
+//! its lines of the log (each request has another line of its own, refused or not): what any caller
+//! can cause and changes nothing is logged at most once a second a kind and kept at most once an hour
+//! for one kind and user or client, and what users do routinely to themselves is kept a bounded number
+//! of times.
 
 mod actor;
 mod kind;
 mod retention;
 mod store;
 mod throttle;
-pub mod view;
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
-/// Who does something, and from where.
+/// The one who causes an event, and from where.
 #[derive(Clone, Debug)]
 pub struct Initiator {
     /// The user, client or operator who acts.
@@ -128,14 +128,14 @@ impl Event {
     }
 }
 
-/// Which events a list is to have.
+/// The events that a list is to have.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// The name of what happened.
     pub event: Option<String>,
-    /// To whom or what.
+    /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
     pub subject: Option<String>,
-    /// Who did it.
+    /// The name of its actor.
     pub actor: Option<String>,
     /// Not before this moment.
     pub since: Option<Timestamp>,
@@ -159,13 +159,13 @@ pub struct Kept {
     pub place: Place,
     /// The name of what happened; a newer version may know more of them.
     pub event: String,
-    /// Who did it.
+    /// The name of its actor.
     pub actor: String,
-    /// To whom or what.
+    /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
     pub subject: Option<String>,
-    /// By which client.
+    /// The client that it was done by or to.
     pub client_id: Option<String>,
-    /// Anything more, for people.
+    /// An explanation for people.
     pub detail: Option<String>,
     /// The network address of the caller.
     pub address: Option<String>,
@@ -219,7 +219,7 @@ impl Audit {
             }
         };
         if kind == Kind::LoginRefused {
-            // Beside the answer, whose time would tell whether there is such a user.
+            // Beside the answer, whose time would show whether the user exists.
             tokio::spawn(keep);
         } else {
             keep.await;
@@ -260,7 +260,7 @@ impl Audit {
     }
 
     /// Deletes events that are older than `retention` says, in batches of at most `limit` of each
-    /// sort, so that nobody waits for it. Returns how many it deleted: fewer than `limit` when
+    /// sort, so that no request waits for it. Returns how many it deleted: fewer than `limit` when
     /// nothing is left to delete.
     pub async fn purge(
         &self,

@@ -7,7 +7,7 @@ pub mod mailed_token;
 pub mod metadata;
 pub mod pending;
 pub mod store;
-mod store_details;
+mod store_holders;
 mod store_known;
 mod store_pending;
 mod store_tokens;
@@ -22,7 +22,6 @@ pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
 pub use metadata::{Metadata, check_metadata};
 pub use pending::{MAX_PENDING, PendingSignup, PendingToken};
 pub use store::UserStore;
-pub use store_details::Replaced;
 
 /// A user's account.
 #[derive(Clone, Debug)]

@@ -128,7 +128,7 @@ impl UserStore {
         Ok(self.db.execute(update).await? > 0)
     }
 
-    /// Sets a new password hash and ends all sessions.
+    /// Sets a new password hash and ends all sessions. `false` when the user is gone.
     pub async fn set_password(
         &self,
         id: Uuid,
@@ -181,40 +181,12 @@ impl UserStore {
         Ok(self.db.execute(update).await? > 0)
     }
 
-    /// Disables the user and ends all sessions. `false` when there is none or it already was.
-    pub async fn disable(&self, id: Uuid, now: Timestamp) -> Result<bool, StorageError> {
-        let update = sqlx::query(
-            "UPDATE users SET disabled_at = $2, session_epoch = session_epoch + 1, \
-             updated_at = $2, version = version + 1 WHERE id = $1 AND disabled_at IS NULL",
-        )
-        .bind(id.to_string())
-        .bind(now.as_unix());
-        Ok(self.db.execute(update).await? > 0)
-    }
-
-    /// Enables the user again. `false` when there is none or it was not disabled.
-    pub async fn enable(&self, id: Uuid, now: Timestamp) -> Result<bool, StorageError> {
-        let update = sqlx::query(
-            "UPDATE users SET disabled_at = NULL, updated_at = $2, version = version + 1 \
-             WHERE id = $1 AND disabled_at IS NOT NULL",
-        )
-        .bind(id.to_string())
-        .bind(now.as_unix());
-        Ok(self.db.execute(update).await? > 0)
-    }
-
     /// Makes every session of the user that exists now a dead one.
     pub async fn end_sessions(&self, id: Uuid) -> Result<bool, StorageError> {
         let update =
             sqlx::query("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1")
                 .bind(id.to_string());
         Ok(self.db.execute(update).await? > 0)
-    }
-
-    /// Removes the user.
-    pub async fn delete(&self, id: Uuid) -> Result<bool, StorageError> {
-        let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(id.to_string());
-        Ok(self.db.execute(delete).await? > 0)
     }
 }
 
@@ -265,7 +237,7 @@ fn bind<'q>(insert: Statement<'q>, user: &User) -> Statement<'q> {
 }
 
 /// An empty object is stored as NULL.
-pub(super) fn metadata_text(metadata: &super::Metadata) -> Option<String> {
+fn metadata_text(metadata: &super::Metadata) -> Option<String> {
     let text = || serde_json::Value::Object(metadata.clone()).to_string();
     (!metadata.is_empty()).then(text)
 }

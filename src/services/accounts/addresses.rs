@@ -1,5 +1,5 @@
-//! Mail that is asked for by an address: to prove it, or to change to it. Invariant: it costs the same
-//! whether there is an account or not, and what it comes to is told by mail alone.
+//! Mail that is asked for by an address: to prove it, or to change to it. Invariant: a request costs
+//! the same whether there is an account or not, and only the mail shows the result.
 
 use super::Accounts;
 use crate::base::time::Timestamp;
@@ -20,7 +20,7 @@ impl Accounts {
     }
 
     /// Asks to give `user` the address `new`: a token goes there, and a notice to the present one.
-    /// Whether it is taken is not told. It takes the place of what was asked before: an address that
+    /// The answer does not show whether it is taken. It takes the place of what was asked before: an address that
     /// was mistyped is not to be had any more. `false` where that was asked too often.
     pub async fn ask_email_change(
         &self,
@@ -54,7 +54,7 @@ impl Accounts {
         Ok(true)
     }
 
-    /// A letter to an address of which nothing more is known.
+    /// A message to an address of which nothing more is known.
     pub(super) fn entry(&self, kind: mail::Kind, recipient: &str, now: Timestamp) -> Entry {
         let id = self.random.uuid_at(now);
         Entry { id, kind, recipient: recipient.to_owned(), user_id: None, epoch: None }

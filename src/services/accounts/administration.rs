@@ -1,27 +1,23 @@
-//! What administrators do to the accounts of others: make, change and remove them. A change is made
-//! to the account as it was seen, or not at all; and none leaves nobody to administer. Where sessions
-//! are to end, their records go before and after the change, as everywhere: of two administrators who
-//! are at one account at the same moment, the slower may have signed its user out and no more.
+//! Changes that administrators make to accounts, over HTTP and at the command line. A change is made
+//! to the account as it was seen, or not at all. Where sessions end, their records are removed before
+//! and after the change: of two administrators who change one account concurrently, the slower may
+//! have signed its user out and no more.
 
-use crate::domain::roles::ADMIN_ROLE;
 use uuid::Uuid;
 
-use super::{Accounts, NewAccount};
+use super::Accounts;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Initiator, Kind};
+use crate::domain::audit::{Event, Initiator, Kind};
+use crate::domain::login_limits::Attempts;
 use crate::domain::sessions::Session;
 use crate::domain::users::store::Changed;
 use crate::domain::users::{Email, Metadata, User, email};
 use crate::storage::StorageError;
 
-/// What an administrator may say of a new account besides.
-#[derive(Debug, Default)]
-pub struct Details {
-    /// Whether the user may not sign in yet.
-    pub disabled: bool,
-    /// What the application keeps of the user.
-    pub metadata: Metadata,
-}
+/// How often a change is tried that another one preceded: an account that is changed as often is
+/// under attack.
+pub(super) const MAX_ATTEMPTS: usize = 8;
 
 /// What is to become different; `None` stays as it is. All of it has been checked.
 #[derive(Clone, Debug, Default)]
@@ -38,26 +34,28 @@ pub struct UserChange {
     pub email_verified: Option<bool>,
     /// All that the application keeps.
     pub metadata: Option<Metadata>,
+    /// Whether the change is made even if it leaves no active administrator.
+    pub force: bool,
 }
 
 /// Why an account was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// Somebody else was faster.
-    #[error("the user was changed or removed meanwhile")]
+    /// The account is not as it was read.
+    #[error("the user was changed or removed in the meantime: read it again")]
     Stale,
-    /// Of the new address.
+    /// Another account has the new address.
     #[error("an account with this e-mail address exists already")]
     Taken,
-    /// Who did it could not undo it.
+    /// The initiator could not undo it.
     #[error(
         "administrators cannot disable or remove themselves, nor give up a role: another one has to"
     )]
     Oneself,
-    /// Nobody could undo it.
+    /// No one could undo it.
     #[error("this is the last active administrator: give another user the role admin first")]
     LastAdministrator,
-    /// A store.
+    /// A store failed.
     #[error(transparent)]
     Storage(StorageError),
 }
@@ -101,29 +99,8 @@ impl UserChange {
 }
 
 impl Accounts {
-    /// Makes an account with all that an administrator may say of it; `Conflict` when the address is
-    /// taken.
-    pub async fn create_with(
-        &self,
-        new: NewAccount,
-        details: Details,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<User, StorageError> {
-        let NewAccount { email, name, password_hash, roles, email_verified } = new;
-        let id = self.random.uuid_at(now);
-        let mut user = User::new(id, &email, name, password_hash, roles, now);
-        user.email_verified_at = email_verified.then_some(now);
-        user.disabled_at = details.disabled.then_some(now);
-        user.metadata = details.metadata;
-        self.users.create(&user).await?;
-        let roles = (!user.roles.is_empty()).then(|| format!("roles {}", user.roles.join(" ")));
-        self.tell(Kind::UserCreated, id, roles, by, now).await;
-        Ok(user)
-    }
-
     /// Changes `user`, who is as it was read, and returns it as it is then. A user who is disabled
-    /// is signed out everywhere.
+    /// or gets another address is signed out everywhere.
     pub async fn change(
         &self,
         user: &User,
@@ -131,85 +108,128 @@ impl Accounts {
         by: &Initiator,
         now: Timestamp,
     ) -> Result<User, ChangeError> {
+        let force = change.force;
         let mut next = change.applied_to(user, now);
         let differences = differences(user, &next);
         if differences.is_empty() {
             return Ok(next);
         }
-        next.updated_at = now;
         let shuts = user.is_active() && !next.is_active();
-        // What was asked for at the old address must not undo this: letters under way, tokens sent.
+        // What was asked for at the old address must not undo this: mail on its way, tokens sent.
         let moves = email::key_of(&user.email) != email::key_of(&next.email);
         let ends_sessions = shuts || moves;
-        // By whatever role they administer.
+        next.updated_at = now;
+        next.session_epoch += i64::from(ends_sessions);
+        // Any role may carry the right to administer.
         if shuts || user.roles.iter().any(|role| !next.has_role(role)) {
             check_not_oneself(user, by)?;
         }
-        let loses_one = is_administrator(user) && !is_administrator(&next) && is_at_risk(by);
-        if loses_one {
+        if !next.is_administrator() && !force {
             self.check_not_last(user).await?;
         }
         if ends_sessions {
             self.sessions.revoke_all(user.id, now).await?;
         }
-        let done = match loses_one {
-            true => self.users.replace_administrator(&next, user.version, ends_sessions).await?,
-            false => self.users.replace(&next, user.version, ends_sessions).await?,
-        };
-        check_done(done)?;
+        check_done(self.users.replace(user, &next, force).await?)?;
         next.version += 1;
-        next.session_epoch += i64::from(ends_sessions);
         for (kind, detail) in differences {
-            self.tell(kind, user.id, detail, by, now).await;
+            self.audit.record(Event::new(kind, by).about(user.id).detail(detail), now).await;
         }
         if ends_sessions {
-            self.revoke_begun_meanwhile(user.id, now).await;
+            self.revoke_begun_since(user.id, now).await;
         }
         Ok(next)
     }
 
-    /// Removes `user`, who is as it was read, and all sessions.
+    /// Changes the user with this id as [`change`](Self::change) does, whatever was changed since the
+    /// caller looked.
+    pub async fn change_present(
+        &self,
+        id: Uuid,
+        change: &UserChange,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<User, ChangeError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(user) = self.users.find(id).await? else { break };
+            match self.change(&user, change.clone(), by, now).await {
+                Err(ChangeError::Stale) => {}
+                done => return done,
+            }
+        }
+        Err(ChangeError::Stale)
+    }
+
+    /// Removes `user`, who is as it was read, and all sessions; the last administrator only by
+    /// `force`.
     pub async fn remove(
         &self,
         user: &User,
+        force: bool,
         by: &Initiator,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
         check_not_oneself(user, by)?;
-        self.remove_as_read(user, by, now).await
+        self.remove_as_read(user, force, by, now).await
     }
 
-    /// Removes `user`, who wishes so, and all sessions; not the last administrator.
-    pub async fn leave(
-        &self,
-        user: &User,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<(), ChangeError> {
-        if is_administrator(user) {
-            return self.remove_as_read(user, by, now).await;
+    /// Removes the user with this id, who asked for it, and all sessions; not the last administrator.
+    pub async fn leave(&self, id: Uuid, by: &Initiator, now: Timestamp) -> Result<(), ChangeError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(user) = self.users.find(id).await? else { return Ok(()) };
+            match self.remove_as_read(&user, false, by, now).await {
+                Err(ChangeError::Stale) => {}
+                done => return done,
+            }
         }
-        Ok(self.delete(user.id, by, now).await.map(drop)?)
+        Err(ChangeError::Stale)
     }
 
     async fn remove_as_read(
         &self,
         user: &User,
+        force: bool,
         by: &Initiator,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
-        let loses_one = is_administrator(user) && is_at_risk(by);
-        if loses_one {
+        if !force {
             self.check_not_last(user).await?;
         }
         self.sessions.revoke_all(user.id, now).await?;
-        let done = match loses_one {
-            true => self.users.remove_administrator(user).await?,
-            false => self.users.remove(user).await?,
-        };
-        check_done(done)?;
-        self.tell(Kind::UserDeleted, user.id, None, by, now).await;
-        self.revoke_begun_meanwhile(user.id, now).await;
+        check_done(self.users.delete(user, force).await?)?;
+        self.record(Kind::UserDeleted, user.id, by, now).await;
+        self.revoke_begun_since(user.id, now).await;
+        Ok(())
+    }
+
+    /// Sets a new password for `user`, ends all sessions and forgets the wrong passwords. `false` when
+    /// the user is gone.
+    pub async fn set_password(
+        &self,
+        user: &User,
+        hash: &Secret<String>,
+        attempts: &Attempts,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let change = self.users.set_password(user.id, hash, now);
+        let done = self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await?;
+        if done {
+            forget_failures(attempts, user, now).await;
+        }
+        Ok(done)
+    }
+
+    /// Forgets the wrong passwords of `user`, whose next login need not wait.
+    pub async fn unlock(
+        &self,
+        user: &User,
+        attempts: &Attempts,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        unlock(attempts, user, now).await?;
+        self.record(Kind::UserUnlocked, user.id, by, now).await;
         Ok(())
     }
 
@@ -224,40 +244,32 @@ impl Accounts {
         Ok(sessions)
     }
 
-    /// Told before any session ends; that it holds is up to the change itself.
+    /// Checks, before any session ends, that `user` is not the last administrator. That it holds at
+    /// the moment of the change is for the change itself to guard.
     async fn check_not_last(&self, user: &User) -> Result<(), ChangeError> {
-        match self.users.has_other_administrator(user).await? {
+        match !user.is_administrator() || self.users.has_other_administrator(user).await? {
             true => Ok(()),
             false => Err(ChangeError::LastAdministrator),
         }
     }
+}
 
-    pub(super) async fn tell(
-        &self,
-        kind: Kind,
-        subject: Uuid,
-        detail: Option<String>,
-        by: &Initiator,
-        now: Timestamp,
-    ) {
-        let event = Event::new(kind, by).about(subject).detail(detail);
-        self.audit.record(event, now).await;
+/// Forgets the wrong passwords of `user`, who has a new one. The new password stands even where this
+/// fails: at worst the next login has to wait.
+pub(super) async fn forget_failures(attempts: &Attempts, user: &User, now: Timestamp) {
+    if let Err(error) = unlock(attempts, user, now).await {
+        tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");
     }
 }
 
-fn is_administrator(user: &User) -> bool {
-    user.is_active() && user.has_role(ADMIN_ROLE)
-}
-
-/// At the command line, another administrator can always be made.
-fn is_at_risk(by: &Initiator) -> bool {
-    !matches!(by.actor, Actor::CommandLine)
+async fn unlock(attempts: &Attempts, user: &User, now: Timestamp) -> Result<(), StorageError> {
+    attempts.unlock(&attempts.names().account(&email::key_of(&user.email)), now).await
 }
 
 fn check_not_oneself(user: &User, by: &Initiator) -> Result<(), ChangeError> {
-    match by.actor {
-        Actor::User(actor) if actor == user.id => Err(ChangeError::Oneself),
-        _ => Ok(()),
+    match by.is_user(user.id) {
+        true => Err(ChangeError::Oneself),
+        false => Ok(()),
     }
 }
 
@@ -269,7 +281,7 @@ fn check_done(done: Changed) -> Result<(), ChangeError> {
     }
 }
 
-/// The events that tell how `next` differs: names of fields and roles, and nothing of a person.
+/// The events that record how `next` differs: names of fields and roles, and nothing of a person.
 fn differences(user: &User, next: &User) -> Vec<(Kind, Option<String>)> {
     let mut events = Vec::new();
     if user.is_active() != next.is_active() {
@@ -303,7 +315,6 @@ fn differences(user: &User, next: &User) -> Vec<(Kind, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::secret::Secret;
 
     fn user() -> User {
         let email = Email::parse("Ann@example.com").unwrap();
@@ -343,14 +354,14 @@ mod tests {
         let events = differences(&before, &changed(&before, change));
         let events: Vec<_> =
             events.iter().map(|(kind, detail)| (*kind, detail.as_deref())).collect();
-        let told = [
+        let expected = [
             (Kind::UserDisabled, None),
             (Kind::EmailChanged, None),
             (Kind::UserRoleGranted, Some("admin")),
             (Kind::UserRoleRevoked, Some("staff")),
             (Kind::UserChanged, Some("name")),
         ];
-        assert_eq!(events, told);
+        assert_eq!(events, expected);
         assert!(differences(&before, &changed(&before, UserChange::default())).is_empty());
     }
 }

@@ -13,17 +13,17 @@ use crate::domain::users::import::{Comparison, ImportedUser};
 use crate::domain::users::{User, email};
 use crate::storage::StorageError;
 
-/// Whoever was in the way of storing a user, and was not there any more when looked for.
+/// The reason where an account was in the way of storing a user, and was gone when it was read.
 const VANISHED: &str = "met an account that was just being removed: run the import again";
 
 /// Why a user is refused whose id an account of another address has.
 pub const ID_TAKEN: &str = "the id belongs to an account of another address";
 
-/// Whom a user of an import meets among the accounts that are there.
+/// The account that a user of an import meets among those that exist.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Met {
-    /// Nobody has the address or the id.
-    Nobody,
+    /// No account has the address or the id.
+    NoAccount,
     /// An account has the address.
     Account(Comparison),
     /// An account of another address has the id.
@@ -31,10 +31,10 @@ pub enum Met {
 }
 
 impl Met {
-    /// What becomes of the user; `None` where nobody is in the way.
+    /// What becomes of the user; `None` where no account is in the way.
     pub fn outcome(self) -> Option<Outcome> {
         Some(match self {
-            Self::Nobody => return None,
+            Self::NoAccount => return None,
             Self::Account(Comparison::Same) => Outcome::Present,
             Self::Account(Comparison::OtherPassword) => Outcome::PresentWithOtherPassword,
             Self::Account(Comparison::Different(why)) => Outcome::Refused(why),
@@ -43,20 +43,20 @@ impl Met {
     }
 }
 
-/// What became of one user of an import.
+/// The result for one user of an import.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The account was made; in a dry run, it would have been.
     Created,
-    /// It is there already, just so.
+    /// The account exists already, and is the same.
     Present,
-    /// It is there already, with another password by now.
+    /// The account exists already, with another password by now.
     PresentWithOtherPassword,
-    /// It is not: an account that is there is in its way. A sentence for people.
+    /// The account was not made: another one is in its way. A sentence for people.
     Refused(String),
 }
 
-/// What became of a batch.
+/// The result of a batch.
 pub struct Imported {
     /// Of each user, in order.
     pub outcomes: Vec<Outcome>,
@@ -65,7 +65,7 @@ pub struct Imported {
 }
 
 impl Accounts {
-    /// Whom each of these users meets, found without a lock that others wait for.
+    /// The account that each of these users meets, found without a lock that others wait for.
     pub async fn meet(&self, users: &[&ImportedUser]) -> Result<Vec<Met>, StorageError> {
         let keys: Vec<_> =
             users.iter().map(|user| email::stored_keys(user.email.address())).collect();
@@ -79,13 +79,14 @@ impl Accounts {
         let meet = |(user, keys): (&&ImportedUser, &Vec<String>)| match holder(keys) {
             Some(stored) => Met::Account(user.compare(stored)),
             None if user.id.is_some_and(|id| taken_ids.contains(&id)) => Met::OtherAddress,
-            None => Met::Nobody,
+            None => Met::NoAccount,
         };
         Ok(users.iter().zip(&keys).map(meet).collect())
     }
 
     /// Makes those of `batch` that are not there after all, all or nothing; what became of each, in
-    /// order. Who has no password gets a hash that takes as long to check as one made under `policy`.
+    /// order. A user without a password gets a hash that takes as long to check as one made under
+    /// `policy`.
     pub async fn import(
         &self,
         batch: &[&ImportedUser],
@@ -127,17 +128,17 @@ impl Accounts {
         self.users.list_imported_ids(after, limit).await
     }
 
-    /// Tells the trail that an import begins; `detail` says of what.
+    /// Records that an import begins; `detail` says of what.
     pub async fn record_import_begun(&self, detail: String, by: &Initiator, now: Timestamp) {
         self.record_many(Kind::UsersImportBegun, detail, by, now).await;
     }
 
-    /// Tells the trail what came of an import.
+    /// Records the result of an import.
     pub async fn record_import(&self, detail: String, by: &Initiator, now: Timestamp) {
         self.record_many(Kind::UsersImported, detail, by, now).await;
     }
 
-    /// Tells the trail that users are written out, before the first one is.
+    /// Records that users are exported, before the first one is written.
     pub async fn record_export(&self, detail: String, by: &Initiator, now: Timestamp) {
         self.record_many(Kind::UsersExported, detail, by, now).await;
     }

@@ -1,5 +1,5 @@
-//! The limits on what anybody, or any user, can cause: sign-ups and mail by network, own changes by
-//! user. Each use is counted before its work begins. Invariant: a limit knows nothing of accounts,
+//! The limits on what any caller, or any user, can cause: sign-ups and mail by network, own changes by
+//! user. Each use is counted before its work begins. Invariant: a limit does not look at accounts,
 //! so a refusal is the same for known and unknown addresses.
 
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ impl AccountLimits {
 
     /// Counts a change that the user `id` makes to the own account, or refuses it with the time to
     /// come back. The ends of sessions and of the account do not count: each of them needs a login,
-    /// and nobody may be kept from logging out.
+    /// and no user may be kept from logging out.
     pub async fn admit_own_change(
         &self,
         id: Uuid,
@@ -64,8 +64,8 @@ impl AccountLimits {
     }
 
     /// Counts a change that the user `id` has confirmed by the present password, or refuses it with
-    /// the time to come back. Apart from [other changes](Self::admit_own_change): whoever has stolen a
-    /// token makes as many of those as may be made, and must not keep the owner from these.
+    /// the time to come back. Counted apart from [other changes](Self::admit_own_change): the
+    /// holder of a stolen token can use those up, and must not keep the owner from these.
     pub async fn admit_confirmed_change(
         &self,
         id: Uuid,

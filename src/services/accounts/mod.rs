@@ -1,7 +1,7 @@
-//! What happens to a whole account, across users, sessions, mail and audit: sign-up, a new
-//! password, another address, disabling, removal. Invariant: the change in the users' table raises
+//! Changes to whole accounts, across users, sessions, mail and audit: sign-up, a new password,
+//! another address, and what administrators do. Invariant: the change in the users' table raises
 //! the session epoch in the same step, so no session of before it is ever refreshed again; the
-//! sessions' records go before and after it, so that introspection knows at once as well.
+//! sessions' records are deleted before and after it, so that introspection sees the end as well.
 
 mod addresses;
 mod limits;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Audit, Initiator, Kind};
+use crate::domain::audit::{Audit, Event, Initiator, Kind, Origin};
 use crate::domain::mail::Outbox;
 use crate::domain::sessions::Sessions;
 use crate::domain::users::{Email, Metadata, User, UserStore};
@@ -55,6 +55,25 @@ pub struct NewAccount {
     pub roles: Vec<String>,
     /// Whether the address is known to be the user's.
     pub email_verified: bool,
+    /// Whether the user may not sign in yet.
+    pub disabled: bool,
+    /// What the application keeps of the user.
+    pub metadata: Metadata,
+}
+
+impl NewAccount {
+    /// An active account without roles, whose address is not proven.
+    pub fn new(email: Email, name: Option<String>, password_hash: Secret<String>) -> Self {
+        Self {
+            email,
+            name,
+            password_hash,
+            roles: Vec::new(),
+            email_verified: false,
+            disabled: false,
+            metadata: Metadata::new(),
+        }
+    }
 }
 
 impl Accounts {
@@ -70,7 +89,7 @@ impl Accounts {
         Self { db, users, sessions, outbox, audit, random }
     }
 
-    /// Makes an account; `Conflict` when the address is taken, also by somebody a moment faster.
+    /// Makes an account; `Conflict` when the address is taken, also by a request a moment earlier.
     pub async fn create(
         &self,
         new: NewAccount,
@@ -79,37 +98,25 @@ impl Accounts {
     ) -> Result<User, StorageError> {
         let user = self.new_user(new, now);
         self.users.create(&user).await?;
-        self.record(Kind::UserCreated, user.id, by, now).await;
+        let roles = (!user.roles.is_empty()).then(|| format!("roles {}", user.roles.join(" ")));
+        let event = Event::new(Kind::UserCreated, by).about(user.id).detail(roles);
+        self.audit.record(event, now).await;
         Ok(user)
     }
 
     fn new_user(&self, new: NewAccount, now: Timestamp) -> User {
-        let NewAccount { email, name, password_hash, roles, email_verified } = new;
         let id = self.random.uuid_at(now);
-        let user = User::new(id, &email, name, password_hash, roles, now);
-        User { email_verified_at: email_verified.then_some(now), ..user }
-    }
-
-    /// Sets a new password and ends all sessions. `false` when there is no such user.
-    pub async fn set_password(
-        &self,
-        id: Uuid,
-        hash: &Secret<String>,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        self.ending_sessions(
-            self.users.set_password(id, hash, now),
-            Kind::PasswordChanged,
-            id,
-            by,
-            now,
-        )
-        .await
+        let user = User::new(id, &new.email, new.name, new.password_hash, new.roles, now);
+        User {
+            email_verified_at: new.email_verified.then_some(now),
+            disabled_at: new.disabled.then_some(now),
+            metadata: new.metadata,
+            ..user
+        }
     }
 
     /// Changes the password on behalf of `user` and ends all sessions. `false` when the account has
-    /// changed since `user` was read: whoever did that has the last word.
+    /// changed since `user` was read: that change stands.
     pub async fn change_password(
         &self,
         user: &User,
@@ -136,68 +143,19 @@ impl Accounts {
         self.users.list(after, limit).await
     }
 
-    /// Changes the display name. `false` when there is no such user.
-    pub async fn set_name(
+    /// Changes the display name on behalf of the user with this id, which is logged and fills no
+    /// table: users may do so as often as the limit allows.
+    pub async fn set_own_name(
         &self,
         id: Uuid,
         name: Option<&str>,
-        by: &Initiator,
+        origin: Origin,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let done = self.users.set_name(id, name, now).await?;
-        if done {
-            // Users may call themselves what they like, as often as the limit allows: that is
-            // logged and fills no table.
-            let own = matches!(by.actor, Actor::User(actor) if actor == id);
-            let kind = if own { Kind::OwnNameChanged } else { Kind::UserChanged };
-            self.record(kind, id, by, now).await;
+    ) -> Result<(), StorageError> {
+        if self.users.set_name(id, name, now).await? {
+            self.record(Kind::OwnNameChanged, id, &Initiator::user(id, origin), now).await;
         }
-        Ok(done)
-    }
-
-    /// Puts `metadata` in place of the user's. `false` when the account has changed since `user` was
-    /// read.
-    pub async fn set_metadata(
-        &self,
-        user: &User,
-        metadata: &Metadata,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let done = self.users.replace_metadata(user, metadata, now).await?;
-        if done {
-            self.record(Kind::UserChanged, user.id, by, now).await;
-        }
-        Ok(done)
-    }
-
-    /// Disables the user and ends all sessions. `false` when there is nobody to disable.
-    pub async fn disable(
-        &self,
-        id: Uuid,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        self.ending_sessions(self.users.disable(id, now), Kind::UserDisabled, id, by, now).await
-    }
-
-    /// Lets the user sign in again. `false` when nobody by that id was disabled.
-    pub async fn enable(
-        &self,
-        id: Uuid,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let done = self.users.enable(id, now).await?;
-        if done {
-            self.record(Kind::UserEnabled, id, by, now).await;
-        }
-        Ok(done)
-    }
-
-    /// Records that the user's wrong passwords were forgotten.
-    pub async fn unlocked(&self, id: Uuid, by: &Initiator, now: Timestamp) {
-        self.record(Kind::UserUnlocked, id, by, now).await;
+        Ok(())
     }
 
     /// Ends all sessions of the user. `false` when there is no such user.
@@ -226,7 +184,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Ends one session of the user. `false` when there is none such.
+    /// Ends one session of the user. `false` when the user has no session of this id.
     pub async fn end_session(
         &self,
         id: Uuid,
@@ -236,19 +194,10 @@ impl Accounts {
     ) -> Result<bool, StorageError> {
         let done = self.sessions.revoke(id, sid, now).await?;
         if done {
-            self.tell(Kind::SessionRevoked, id, Some(sid.to_string()), by, now).await;
+            let event = Event::new(Kind::SessionRevoked, by).about(id).detail(sid.to_string());
+            self.audit.record(event, now).await;
         }
         Ok(done)
-    }
-
-    /// Removes the user and ends all sessions. `false` when there is no such user.
-    pub async fn delete(
-        &self,
-        id: Uuid,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        self.ending_sessions(self.users.delete(id), Kind::UserDeleted, id, by, now).await
     }
 
     /// Makes `change`, which raises the epoch, between two removals of the sessions' records. The
@@ -267,19 +216,19 @@ impl Accounts {
             return Ok(false);
         }
         self.record(kind, id, by, now).await;
-        self.revoke_begun_meanwhile(id, now).await;
+        self.revoke_begun_since(id, now).await;
         Ok(true)
     }
 
-    async fn revoke_begun_meanwhile(&self, id: Uuid, now: Timestamp) {
+    async fn revoke_begun_since(&self, id: Uuid, now: Timestamp) {
         if let Err(error) = self.sessions.revoke_begun(id, now).await {
             // The change stands and refreshing is over; at worst an access token of a moment ago
-            // looks alive to introspection until it ends by itself.
-            tracing::error!(user = %id, %error, "sessions begun meanwhile were not removed");
+            // looks alive to introspection until it expires.
+            tracing::error!(user = %id, %error, "sessions begun during the change were not removed");
         }
     }
 
     async fn record(&self, kind: Kind, subject: Uuid, by: &Initiator, now: Timestamp) {
-        self.tell(kind, subject, None, by, now).await;
+        self.audit.record(Event::new(kind, by).about(subject), now).await;
     }
 }

@@ -1,12 +1,14 @@
-//! The proof of an address. A mailed token shows that somebody reads the mail of an address, and not
-//! that they chose the account's password: whoever signs up with, or moves to, somebody else's address
-//! only waits for its owner to click. So a token counts together with something of the account's
-//! owner, or with a new password, after which nothing of a stranger is left.
+//! The proof of an address. A mailed token shows that its bearer reads the mail of an address, and not
+//! that they chose the account's password: a stranger who signs up with, or moves to, another person's
+//! address only waits for its owner to click. So a token counts together with something of the
+//! account's owner, or with a new password, after which nothing of a stranger is left.
 
+use super::administration::forget_failures;
 use super::{Accounts, NewAccount};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Initiator, Kind, Origin};
+use crate::domain::login_limits::Attempts;
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, MailedToken, PendingSignup, PendingToken, Purpose, User, email};
 use crate::storage::StorageError;
@@ -21,13 +23,13 @@ pub enum Provable {
     SignUp(PendingToken, Vec<PendingSignup>),
 }
 
-/// What vouches for the account beside the mailed token. All of it has been checked.
+/// The proof beside the mailed token, checked already.
 pub enum Voucher {
-    /// It comes from the owner of the account.
+    /// The caller owns the account.
     Owner,
-    /// It comes from whoever made this sign-up.
+    /// The caller made this sign-up.
     SignUp(PendingSignup),
-    /// Nobody has to: the account gets this password hash, and whoever had it before loses it.
+    /// Nothing has to: the account gets this password hash, and its previous holder loses it.
     NewPassword(Secret<String>),
 }
 
@@ -81,7 +83,7 @@ impl Accounts {
         Ok(Some(Provable::SignUp(token, signups)))
     }
 
-    /// Whom a signup token vouches for; `None` where that is nobody.
+    /// The proof that a signup token is; `None` where it is of no use here.
     pub async fn match_signup_token(
         &self,
         provable: &Provable,
@@ -102,10 +104,27 @@ impl Accounts {
         }
     }
 
-    /// Redeems the token of `provable`: the address is the account's, or becomes so. Returns the
-    /// account as it was found or made; `None`, with nothing changed, when the token, the sign-up or
-    /// the account has changed since it was found, or the address is taken by now.
+    /// Redeems the token of `provable`: the address is the account's, or becomes so. A new password
+    /// has the wrong ones forgotten. `false`, with nothing changed, when the token, the sign-up or the
+    /// account has changed since it was found, or the address is taken by now.
     pub async fn prove(
+        &self,
+        provable: Provable,
+        voucher: Voucher,
+        attempts: &Attempts,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let is_new = matches!(voucher, Voucher::NewPassword(_));
+        let user = self.redeem(provable, voucher, origin, now).await?;
+        if let (Some(user), true) = (&user, is_new) {
+            forget_failures(attempts, user, now).await;
+        }
+        Ok(user.is_some())
+    }
+
+    /// Does what [`prove`](Self::prove) says, and returns the account as it was found or made.
+    async fn redeem(
         &self,
         provable: Provable,
         voucher: Voucher,
@@ -144,7 +163,7 @@ impl Accounts {
         Ok(done.then_some(user))
     }
 
-    /// Makes the account of whoever reads the mail of the address of `token`, with a password of
+    /// Makes the account of the reader of the mail to the address of `token`, with a password of
     /// their own and nothing of any sign-up.
     pub(super) async fn sign_up_anew(
         &self,
@@ -169,9 +188,8 @@ impl Accounts {
         now: Timestamp,
     ) -> Option<User> {
         let email = Email::parse(email).ok()?;
-        let roles = Vec::new();
-        let new = NewAccount { email, name, password_hash, roles, email_verified: true };
-        Some(self.new_user(new, now))
+        let new = NewAccount::new(email, name, password_hash);
+        Some(self.new_user(NewAccount { email_verified: true, ..new }, now))
     }
 
     async fn verify(
@@ -182,7 +200,7 @@ impl Accounts {
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let change = self.db.write(async |transaction| {
-            // The account first: of two proofs at once, the second waits here.
+            // The account first: of two concurrent proofs, the second waits here.
             if !self.users.verify_email_in(transaction, user, now).await? {
                 return Ok(false);
             }
@@ -258,7 +276,7 @@ impl Accounts {
             }
             Ok(changed)
         });
-        // Where it is lost, somebody else has the address by now.
+        // Where it is lost, another account has the address by now.
         let done = unless_lost(change.await)?;
         if done {
             self.outbox.wake();
@@ -274,7 +292,7 @@ fn is_asked_for(token: &MailedToken, user: &User) -> bool {
     user.is_active() && token.epoch.is_none_or(|epoch| epoch == user.session_epoch)
 }
 
-/// A conflict rolled the change back: somebody else was faster.
+/// A conflict rolled the change back: another change preceded it.
 fn unless_lost(change: Result<bool, StorageError>) -> Result<bool, StorageError> {
     match change {
         Err(StorageError::Conflict) => Ok(false),

@@ -1,10 +1,12 @@
-//! A forgotten password: a token goes to the account's address, and whoever shows it sets a new one.
-//! What ends all sessions also ends every token that was asked for before.
+//! A forgotten password: a token is mailed to the account's address, and whoever presents it sets a new
+//! one. Whatever ends all sessions also ends every token that was asked for before.
 
 use super::Accounts;
+use super::administration::forget_failures;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::login_limits::Attempts;
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, MailedToken, PendingToken, Purpose, User};
 use crate::storage::StorageError;
@@ -61,23 +63,28 @@ impl Accounts {
         Ok(token.map(Resettable::SignUp))
     }
 
-    /// Redeems the token of `found` for a new password, ends all sessions, and notifies the user; of
-    /// an address that is only signed up, makes the account. Returns whose password was set; `None`
-    /// when the token was used, or the account has changed, since it was found.
+    /// Redeems the token of `found` for a new password, ends all sessions, forgets the wrong passwords
+    /// and notifies the user; of an address that is only signed up, makes the account. `false` when
+    /// the token was used, or the account has changed, since it was found.
     pub async fn reset_password(
         &self,
         found: &Resettable,
         hash: &Secret<String>,
+        attempts: &Attempts,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<Option<User>, StorageError> {
-        match found {
+    ) -> Result<bool, StorageError> {
+        let user = match found {
             Resettable::Account(token, user) => {
                 let done = self.reset_present(token, user, hash, origin, now).await?;
-                Ok(done.then(|| User::clone(user)))
+                done.then(|| User::clone(user))
             }
-            Resettable::SignUp(token) => self.sign_up_anew(token, hash, origin, now).await,
+            Resettable::SignUp(token) => self.sign_up_anew(token, hash, origin, now).await?,
+        };
+        if let Some(user) = &user {
+            forget_failures(attempts, user, now).await;
         }
+        Ok(user.is_some())
     }
 
     async fn reset_present(

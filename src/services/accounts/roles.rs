@@ -6,15 +6,14 @@ use crate::base::display_name::check_display_name;
 use crate::domain::roles::{ADMIN_ROLE, check_role, check_roles};
 use uuid::Uuid;
 
+use super::administration::MAX_ATTEMPTS;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind};
 use crate::domain::roles::registry::STALENESS;
 use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, RoleStore, Step, What};
-use crate::domain::users::{Replaced, User, UserStore};
+use crate::domain::users::store::Changed;
+use crate::domain::users::{User, UserStore};
 use crate::storage::StorageError;
-
-/// A lost race is tried once more; to lose this often, an account is being hammered.
-const MOST_ATTEMPTS: usize = 8;
 
 /// The roles of this service and their holders. Cheap to clone.
 #[derive(Clone)]
@@ -36,11 +35,11 @@ pub enum RolesError {
     /// A change to a definition is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// There is no such user.
-    #[error("there is no such user")]
+    /// The user is gone.
+    #[error("no user has this id")]
     NoUser,
-    /// Nobody could administer any more.
-    #[error("nobody else who may sign in has the role {ADMIN_ROLE}: that has to be forced")]
+    /// No one could administer any more.
+    #[error("no other user who may sign in has the role {ADMIN_ROLE}: force it to go on")]
     LastAdministrator,
 }
 
@@ -78,7 +77,7 @@ impl Roles {
         };
         let decision = self.store.change(|roles| change.decide(roles, holders, now)).await??;
         // If it is cut off, the same once more takes the name from those who still have it. Without
-        // force nobody had it, and who was given it meanwhile keeps it.
+        // force no user had it, and a user who was given it since keeps it.
         let taken = match &decision.step {
             Step::Delete(name) if force => self.users.take_role(name, now).await,
             _ => Ok(0),
@@ -97,23 +96,24 @@ impl Roles {
         by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, RolesError> {
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let user = self.load_user(id).await?;
             if user.has_role(role) {
                 return Ok(false);
             }
             let roles: Vec<_> = user.roles.iter().cloned().chain([role.to_owned()]).collect();
             let roles = check_roles(&roles).map_err(|problem| invalid("", problem))?;
-            if self.users.replace_roles(&user, &roles, now).await? == Replaced::Done {
+            let next = User { roles, updated_at: now, ..user.clone() };
+            if self.users.replace(&user, &next, true).await? == Changed::Done {
                 self.record(Kind::UserRoleGranted, id.to_string(), role.into(), by, now).await;
                 return Ok(true);
             }
         }
-        Err(hammered())
+        Err(always_preceded())
     }
 
-    /// Takes a role from the user. `false` when the user has not got it. The last administrator
-    /// who may sign in loses that role only by force.
+    /// Takes a role from the user. `false` when the user does not have it. The last administrator
+    /// who may sign in loses that role only by `force`.
     pub async fn revoke(
         &self,
         id: Uuid,
@@ -122,27 +122,23 @@ impl Roles {
         by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, RolesError> {
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let user = self.load_user(id).await?;
             if !user.has_role(role) {
                 return Ok(false);
             }
-            let others: Vec<_> = user.roles.iter().filter(|r| *r != role).cloned().collect();
-            let replaced = if role == ADMIN_ROLE && !force {
-                self.users.replace_roles_unless_last(&user, &others, role, now).await?
-            } else {
-                self.users.replace_roles(&user, &others, now).await?
-            };
-            match replaced {
-                Replaced::Last => return Err(RolesError::LastAdministrator),
-                Replaced::Stale => {}
-                Replaced::Done => {
+            let roles = user.roles.iter().filter(|r| *r != role).cloned().collect();
+            let next = User { roles, updated_at: now, ..user.clone() };
+            match self.users.replace(&user, &next, force).await? {
+                Changed::LastAdministrator => return Err(RolesError::LastAdministrator),
+                Changed::Stale => {}
+                Changed::Done => {
                     self.record(Kind::UserRoleRevoked, id.to_string(), role.into(), by, now).await;
                     return Ok(true);
                 }
             }
         }
-        Err(hammered())
+        Err(always_preceded())
     }
 
     async fn load_user(&self, id: Uuid) -> Result<User, RolesError> {
@@ -206,7 +202,7 @@ fn check(change: Change) -> Result<Change, RolesError> {
     Ok(Change { what: What::Put { scope, description }, ..change })
 }
 
-/// So many users, in words.
+/// A number of users, in words.
 pub fn users(count: u64) -> String {
     if count == 1 { "1 user".into() } else { format!("{count} users") }
 }
@@ -215,6 +211,6 @@ fn invalid(what: &str, problem: &str) -> RolesError {
     RolesError::Invalid(format!("{what}{problem}"))
 }
 
-fn hammered() -> RolesError {
+fn always_preceded() -> RolesError {
     StorageError::Unavailable("every attempt lost a race".into()).into()
 }

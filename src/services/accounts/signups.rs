@@ -1,6 +1,6 @@
-//! Sign-up by anybody, with an address that nothing shows to be the caller's. Where it has to be
-//! proven, the sign-up is a pending record and no account; otherwise the account is made at once, and
-//! its address counts as unproven. Either way the caller gets a signup token, which later shows that
+//! Sign-up by any caller, with an address that nothing shows to be the caller's. Where it has to be
+//! proven, the sign-up is a pending record and no account; otherwise the account is made immediately,
+//! and its address counts as unproven. Either way the caller gets a signup token, which later shows that
 //! who reads the address's mail is who chose the password.
 
 use super::{Accounts, NewAccount};
@@ -26,7 +26,7 @@ pub struct NewSignup {
 }
 
 impl Accounts {
-    /// Makes an account at once, and keeps the fingerprint of its signup token; `Conflict` when the
+    /// Makes an account immediately, and keeps the fingerprint of its signup token; `Conflict` when the
     /// address is taken.
     pub async fn create_by_signup(
         &self,
@@ -89,7 +89,7 @@ impl Accounts {
         let made = self
             .db
             .write(async |transaction| {
-                // First, so that of two proofs at once the second waits here and changes nothing.
+                // First, so that of two concurrent proofs the second waits here and changes nothing.
                 if !self.users.create_unless_taken_in(transaction, user).await? {
                     return Ok(false);
                 }

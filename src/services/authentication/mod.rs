@@ -9,7 +9,6 @@ mod password;
 use std::sync::Arc;
 
 use crate::base::secret::Random;
-use crate::base::time::Timestamp;
 use crate::domain::audit::Audit;
 use crate::domain::clients::ClientRegistry;
 use crate::domain::credentials::Hashing;
@@ -19,7 +18,6 @@ use crate::domain::roles::RoleRegistry;
 use crate::domain::sessions::Sessions;
 use crate::domain::tokens::AccessTokens;
 use crate::domain::users::UserStore;
-use crate::storage::StorageError;
 
 pub use bearer::{AdminRequest, BearerError};
 pub use login::LoginError;
@@ -65,15 +63,5 @@ impl Authentication {
         requires_verified_email: bool,
     ) -> Self {
         Self { stores, access_tokens, hashing, login_limits, requires_verified_email }
-    }
-
-    /// Removes at most `limit` records of the login limits that hold nothing any more; returns how many.
-    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
-        self.login_limits.purge(now, limit).await
-    }
-
-    /// The number of logins that the limits have refused.
-    pub fn limited(&self) -> u64 {
-        self.login_limits.limited()
     }
 }

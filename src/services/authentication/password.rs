@@ -119,20 +119,6 @@ impl Authentication {
         Ok(result)
     }
 
-    /// Forgets the wrong passwords of `user`, who has a new one now. The new password stands even
-    /// where this fails: at worst the next login has to wait.
-    pub async fn forget_failures(&self, user: &User, now: Timestamp) {
-        if let Err(error) = self.unlock(user, now).await {
-            tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");
-        }
-    }
-
-    /// Forgets the wrong passwords of `user`, whose next login then need not wait.
-    pub async fn unlock(&self, user: &User, now: Timestamp) -> Result<(), StorageError> {
-        let account = self.login_limits.names().account(&email::key_of(&user.email));
-        self.login_limits.unlock(&account, now).await
-    }
-
     /// Whether `password` is that of the newest sign-up for this login name.
     pub(super) async fn is_of_signup(
         &self,

@@ -1,7 +1,7 @@
-//! Who is written to, and what: sorts what was asked for, writes the letters and has them carried
-//! away. Sorting looks at the database alone, so that it goes on while no server takes mail, and what
-//! comes to nothing does not wait. Invariant: whether there is an account shows in nothing but the
-//! letter; a token is made as its letter is sent, and is nowhere but in it.
+//! Mail to users: decides to whom a message that was asked for goes, writes it and sends it. Sorting
+//! looks at the database alone, so that it goes on while no server takes mail, and what comes to
+//! nothing does not wait. Invariants: whether there is an account shows in nothing but the message; a
+//! token is made as its message is sent, and is nowhere but in it.
 
 mod sorting;
 mod writing;
@@ -24,55 +24,55 @@ use crate::domain::mail::{
 use crate::domain::users::{Email, MailedTokenKey, UserStore};
 use crate::storage::StorageError;
 
-/// A claim outlives the longest delivery by this: what else there is to do takes less.
+/// The time by which a claim outlives the longest delivery; the rest of the work takes less.
 const CLAIM_MARGIN: Duration = Duration::from_secs(10);
-/// How soon a database that was away is asked again.
+/// The pause before a database that did not answer is asked again.
 const RETRY_REMOVAL_AFTER: Duration = Duration::from_millis(500);
 
 /// Why mail cannot be sent at all.
 #[derive(Debug, thiserror::Error)]
-pub enum PostmanError {
-    /// The templates.
+pub enum NotifierError {
+    /// The templates cannot be used.
     #[error("mail.templates")]
     Templates(#[from] TemplateError),
-    /// The way it goes.
+    /// The transport cannot be used.
     #[error("mail.smtp")]
     Transport(#[from] TransportError),
 }
 
-/// What came of a letter.
+/// The result of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// It was taken.
+    /// The server accepted the message.
     Sent,
-    /// It is tried again later.
+    /// The message is tried again later.
     PutOff,
-    /// It was refused for good, or tried for long enough.
+    /// The server refused the message for good, or it was tried for long enough.
     GivenUp,
-    /// There is nothing to send any more.
+    /// The message is not wanted any more.
     Void,
 }
 
-/// Sorts, writes and sends. Shared by the loops of a process.
-pub struct Postman {
+/// Sorts, writes and sends messages. Shared by the loops of a process.
+pub struct Notifier {
     users: UserStore,
     outbox: Outbox,
     audit: Audit,
     random: Random,
     tokens: MailedTokenKey,
-    stationery: Stationery,
+    context: MessageContext,
     transport: Transport,
 }
 
-/// What every letter is written on.
-struct Stationery {
+/// What every message is written with.
+struct MessageContext {
     templates: Templates,
     service: String,
     issuer: String,
     config: Config,
 }
 
-impl Stationery {
+impl MessageContext {
     /// Reads and tries the templates.
     fn open(config: &Config, issuer: &str) -> Result<Self, TemplateError> {
         let host = Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
@@ -86,8 +86,8 @@ impl Stationery {
     }
 }
 
-/// The stores that a postman works on.
-pub struct Office {
+/// The stores that a [`Notifier`] works on.
+pub struct NotifierStores {
     /// The users.
     pub users: UserStore,
     /// What is to be sent.
@@ -98,29 +98,28 @@ pub struct Office {
     pub random: Random,
 }
 
-impl Postman {
-    /// A postman who works as `config` says, with `token_key` to make tokens with. Nothing is
-    /// connected yet.
+impl Notifier {
+    /// A notifier that works by `config` and makes tokens with `token_key`. Nothing is connected yet.
     pub fn new(
         config: &Config,
         issuer: &str,
-        office: Office,
+        stores: NotifierStores,
         token_key: &Secret<Vec<u8>>,
-    ) -> Result<Self, PostmanError> {
-        let Office { users, outbox, audit, random } = office;
+    ) -> Result<Self, NotifierError> {
+        let NotifierStores { users, outbox, audit, random } = stores;
         Ok(Self {
             users,
             outbox,
             audit,
             random,
             tokens: MailedTokenKey::new(token_key),
-            stationery: Stationery::open(config, issuer)?,
+            context: MessageContext::open(config, issuer)?,
             transport: Transport::open(&config.transport)?,
         })
     }
 
     fn policy(&self) -> &Policy {
-        &self.stationery.config.policy
+        &self.context.config.policy
     }
 
     /// What is to be sent.
@@ -128,29 +127,29 @@ impl Postman {
         &self.outbox
     }
 
-    /// A courier for [`deliver`](Self::deliver).
-    pub fn courier(&self) -> Courier {
+    /// A connection for [`deliver`](Self::deliver), opened by its first use.
+    pub fn connection(&self) -> Courier {
         self.transport.courier()
     }
 
-    /// How many couriers may be under way at once.
+    /// The number of connections that may be open concurrently.
     pub fn lanes(&self) -> usize {
         self.transport.lanes()
     }
 
-    /// Delivers the letter `id`; `None` where another has it, or had it.
+    /// Delivers the message `id`; `None` where another instance has it or had it.
     pub async fn deliver(
         &self,
         id: Uuid,
-        courier: &mut Courier,
+        connection: &mut Courier,
         now: Timestamp,
     ) -> Result<Option<Delivery>, StorageError> {
         let longest = self.transport.timeout() + CLAIM_MARGIN;
         let Some(claimed) = self.outbox.claim(id, now.plus(longest), now).await? else {
             return Ok(None);
         };
-        let letter = match self.write(&claimed, now).await {
-            Ok(Some(letter)) => letter,
+        let message = match self.write(&claimed, now).await {
+            Ok(Some(message)) => message,
             Ok(None) => {
                 self.outbox.remove(id).await?;
                 return Ok(Some(Delivery::Void));
@@ -162,7 +161,7 @@ impl Postman {
             // A template or the account's row may be mended.
             Err(error) => return self.put_off(&claimed, &error.to_string(), now).await.map(Some),
         };
-        let delivery = match courier.deliver(&letter).await {
+        let delivery = match connection.deliver(&message).await {
             Ok(answer) => {
                 fault::point("mail.taken");
                 self.remove_delivered(id).await?;
@@ -175,8 +174,8 @@ impl Postman {
         Ok(Some(delivery))
     }
 
-    /// A letter that was delivered must not be sent again for the database having been away: nothing
-    /// else is taken up before this is noted.
+    /// Removes a delivered message, however long the database does not answer: it must not be sent
+    /// again, so nothing else is begun before.
     async fn remove_delivered(&self, id: Uuid) -> Result<(), StorageError> {
         loop {
             match self.outbox.remove(id).await {
@@ -209,7 +208,7 @@ impl Postman {
         error: &str,
         now: Timestamp,
     ) -> Result<Delivery, StorageError> {
-        // Of two who give it up at once, one tells of it.
+        // Of two instances that give it up concurrently, one records it.
         if self.outbox.remove(claimed.id).await? {
             let event = Event::new(AuditKind::MailGivenUp, &Initiator::system())
                 .detail(format!("{}: {error}", claimed.kind.as_str()));
@@ -223,7 +222,7 @@ impl Postman {
         Ok(Delivery::GivenUp)
     }
 
-    /// Forgets what does not matter any more: counts, and tokens whose letter cannot be sent again.
+    /// Deletes what does not matter any more: counts, and tokens whose message cannot be sent again.
     pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
         self.outbox.purge(now).await?;
         let then = now.minus(2 * self.policy().give_up_after);
@@ -232,7 +231,7 @@ impl Postman {
     }
 }
 
-/// Sends a test mail to `to` at once, past the outbox; returns what the server answered.
+/// Sends a test message to `to` immediately, past the outbox; returns the server's answer.
 pub async fn send_test(
     config: &Config,
     issuer: &str,
@@ -240,37 +239,37 @@ pub async fn send_test(
     random: &Random,
     now: Timestamp,
 ) -> Result<String, TestError> {
-    let stationery = Stationery::open(config, issuer)?;
-    let mut courier = Transport::open(&config.transport)?.courier();
-    let Stationery { templates, service, issuer, .. } = &stationery;
+    let context = MessageContext::open(config, issuer)?;
+    let mut connection = Transport::open(&config.transport)?.courier();
+    let MessageContext { templates, service, issuer, .. } = &context;
     let email = to.address();
     let fields =
         Fields { service, issuer, email, name: None, link: None, token: None, expires_in: None };
     let rendered = templates.render(Kind::Test, &fields)?;
-    let letter = Letter::write(random.uuid_at(now), &config.from, email, rendered, now)?;
-    let delivered = courier.deliver(&letter).await;
-    courier.hang_up().await;
+    let message = Letter::write(random.uuid_at(now), &config.from, email, rendered, now)?;
+    let delivered = connection.deliver(&message).await;
+    connection.hang_up().await;
     delivered.map_err(|(NotTaken::Now(error) | NotTaken::Ever(error))| TestError::NotTaken(error))
 }
 
-/// Why a test mail was not sent.
+/// Why a test message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
-    /// The templates.
+    /// The templates cannot be used.
     #[error(transparent)]
     Templates(#[from] TemplateError),
-    /// The way it goes.
+    /// The transport cannot be used.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The address.
+    /// The message cannot be written to this address.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
-    /// The server, in its own words.
-    #[error("the mail was not taken: {0}")]
+    /// The server refused it, in its own words.
+    #[error("the server did not accept the message: {0}")]
     NotTaken(String),
 }
 
-/// Why a letter is not written.
+/// Why a message is not written.
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
     #[error(transparent)]

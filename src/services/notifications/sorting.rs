@@ -1,10 +1,10 @@
-//! Sorting: from "somebody asked for mail to this address" to a letter for a user, or to nothing.
-//! The letter goes to the address as the account has it, never as it was typed: two that compare the
+//! Sorting: from "someone asked for mail to this address" to a message for a user, or to nothing. The
+//! message goes to the address as the account has it, never as it was typed: two that compare the
 //! same may be two mailboxes.
 
 use uuid::Uuid;
 
-use super::Postman;
+use super::Notifier;
 use crate::base::time::Timestamp;
 use crate::domain::mail::{Entry, Kind, Waiting};
 use crate::domain::users::{User, email};
@@ -13,11 +13,11 @@ use crate::storage::StorageError;
 /// How many rows are sorted in one go.
 const BATCH: i64 = 100;
 
-impl Postman {
+impl Notifier {
     /// Sorts what waits for it, up to a bound; returns whether there may be more.
     pub async fn sort(&self, now: Timestamp) -> Result<bool, StorageError> {
         let rows = self.outbox.unsorted(BATCH).await?;
-        let known = self.remove_those_for_nobody(&rows, now).await?;
+        let known = self.remove_undeliverable(&rows, now).await?;
         for asked in known {
             match self.sort_one(asked, now).await {
                 Err(error @ StorageError::Unavailable(_)) => return Err(error),
@@ -33,9 +33,9 @@ impl Postman {
     }
 
     /// Removes those of `rows` that ask for mail to an address without an account or a sign-up, all in
-    /// one statement: anybody can ask for many of them, and nobody's mail is to wait for that. Returns
+    /// one statement: any caller can ask for many of them, and no mail is to wait for that. Returns
     /// the others.
-    async fn remove_those_for_nobody<'a>(
+    async fn remove_undeliverable<'a>(
         &self,
         rows: &'a [Waiting],
         now: Timestamp,
@@ -46,30 +46,30 @@ impl Postman {
         };
         let keys: Vec<_> = rows.iter().flat_map(keys_of).collect();
         let known = self.users.known_email_keys(&keys, now).await?;
-        let is_for_somebody = |asked: &&Waiting| {
+        let is_deliverable = |asked: &&Waiting| {
             asked.user_id.is_some() || keys_of(asked).iter().any(|key| known.contains(key))
         };
-        let (others, for_nobody): (Vec<_>, Vec<_>) = rows.iter().partition(is_for_somebody);
-        let ids: Vec<_> = for_nobody.iter().map(|asked| asked.id).collect();
+        let (others, undeliverable): (Vec<_>, Vec<_>) = rows.iter().partition(is_deliverable);
+        let ids: Vec<_> = undeliverable.iter().map(|asked| asked.id).collect();
         self.outbox.remove_unsorted(&ids).await?;
         Ok(others)
     }
 
     async fn sort_one(&self, asked: &Waiting, now: Timestamp) -> Result<(), StorageError> {
-        let mut next = self.letter_for(asked, now).await?;
-        while let Some(letter) = next {
-            if self.is_due(&letter, now).await? {
-                return self.outbox.set_sorted(&letter.entry, now).await;
+        let mut next = self.message_for(asked, now).await?;
+        while let Some(message) = next {
+            if self.is_due(&message, now).await? {
+                return self.outbox.set_sorted(&message.entry, now).await;
             }
-            next = letter.instead();
+            next = message.instead();
         }
         self.outbox.remove(asked.id).await.map(drop)
     }
 
-    /// Whether nothing that says the same waits already, and nobody gets too many.
-    async fn is_due(&self, letter: &ToSend, now: Timestamp) -> Result<bool, StorageError> {
-        let ToSend { entry, counted_as, subjects } = letter;
-        // What counts against nobody here was counted when it was asked for, and is told each time.
+    /// Whether no message of the same kind waits already, and none of the recipients gets too many.
+    async fn is_due(&self, message: &ToSend, now: Timestamp) -> Result<bool, StorageError> {
+        let ToSend { entry, counted_as, subjects } = message;
+        // What has no subjects was counted when it was asked for, and is sent each time.
         if !subjects.is_empty() && self.outbox.has_same(entry).await? {
             return Ok(false);
         }
@@ -82,20 +82,20 @@ impl Postman {
     }
 
     /// What is to be sent for `asked`; `None` for nothing.
-    async fn letter_for(
+    async fn message_for(
         &self,
         asked: &Waiting,
         now: Timestamp,
     ) -> Result<Option<ToSend>, StorageError> {
         let key = email::key_of(&asked.recipient);
         if asked.kind == Kind::SignUp {
-            return self.letter_for_signup(asked, key).await;
+            return self.message_for_signup(asked, key).await;
         }
         let Some(asker) = asked.user_id else {
             return match self.users.find_by_address(&asked.recipient).await? {
                 Some(user) if user.is_active() => Ok(for_address(asked, &user)),
                 Some(_) => Ok(None),
-                None => self.letter_for_pending(asked, key, now).await,
+                None => self.message_for_pending(asked, key, now).await,
             };
         };
         let user = self.users.find(asker).await?;
@@ -117,19 +117,19 @@ impl Postman {
                         Ok(Some(ToSend::new(exists, subjects)))
                     }
                     Some(_) => Ok(None),
-                    // Of many addresses from one account, it was counted when it was asked.
+                    // The account that asks for many addresses was counted when it asked.
                     None => Ok(Some(ToSend::new(own(asked.kind), vec![key]))),
                 }
             }
-            // As often as a change was asked for: whoever owns the account is to hear of each.
+            // As often as a change was asked for: the owner of the account gets a notice of each.
             Kind::EmailChangeAsked => Ok(Some(ToSend::new(own(asked.kind), Vec::new()))),
             kind => Ok(Some(ToSend::new(own(kind), vec![user.id.to_string()]))),
         }
     }
 
-    /// A sign-up's mail carries a token; where the address has an account, its holder is told so
+    /// A sign-up's mail carries a token; where the address has an account, its holder gets a notice
     /// instead. `asked.user_id` is the id of the sign-up.
-    async fn letter_for_signup(
+    async fn message_for_signup(
         &self,
         asked: &Waiting,
         key: String,
@@ -149,9 +149,9 @@ impl Postman {
         })
     }
 
-    /// What somebody who knows an address that is only signed up may have sent to it: a token that is
+    /// What a caller who knows an address that is only signed up may have sent to it: a token that is
     /// for none of its sign-ups more than for another.
-    async fn letter_for_pending(
+    async fn message_for_pending(
         &self,
         asked: &Waiting,
         key: String,
@@ -186,8 +186,8 @@ impl ToSend {
     }
 
     /// What is sent where there were too many of these. Of sign-ups that is a token for none of them
-    /// more than for another, as the address's owner could ask for one: whoever was kept from their
-    /// own by a stranger's sign-ups proves theirs by it. It counts as what they would ask for, so that
+    /// more than for another, as the address's owner could ask for one: a person who was kept
+    /// from their own by a stranger's sign-ups proves theirs by it. It counts as what they would ask for, so that
     /// where it is not due either, such tokens have just been sent.
     fn instead(self) -> Option<Self> {
         let is_of_signup = self.entry.kind == Kind::SignUp && self.entry.user_id.is_some();
@@ -201,7 +201,7 @@ fn still_asks(asked: &Waiting, user: &User) -> bool {
     user.is_active() && asked.epoch.is_none_or(|epoch| epoch == user.session_epoch)
 }
 
-/// What somebody who knows an address may have sent to it.
+/// What a caller who knows an address may have sent to it.
 fn for_address(asked: &Waiting, user: &User) -> Option<ToSend> {
     let entry = match asked.kind {
         Kind::Verification if user.email_verified_at.is_some() => return None,

@@ -1,9 +1,9 @@
-//! Writing: from a row of the outbox to a letter. Whether it is still wanted is looked at once more,
-//! and the token is made now, so that it is good for its whole time from when it is sent.
+//! Writing: from a row of the outbox to a message. Whether it is still wanted is checked once more, and
+//! the token is made now, so that it is good for its whole lifetime from when it is sent.
 
 use url::Url;
 
-use super::{Postman, Stationery, WriteError};
+use super::{MessageContext, Notifier, WriteError};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::mail::template::Fields;
@@ -18,8 +18,8 @@ struct Issued {
     link: Option<Secret<String>>,
 }
 
-impl Postman {
-    /// The letter of `claimed`; `None` where there is nothing to say any more.
+impl Notifier {
+    /// The message of `claimed`; `None` where it is not wanted any more.
     pub(super) async fn write(
         &self,
         claimed: &Waiting,
@@ -45,7 +45,7 @@ impl Postman {
                 return Ok(None);
             }
         }
-        let Stationery { templates, service, issuer, config } = &self.stationery;
+        let MessageContext { templates, service, issuer, config } = &self.context;
         let fields = Fields {
             service,
             issuer,
@@ -59,7 +59,7 @@ impl Postman {
         Ok(Some(Letter::write(claimed.id, &config.from, &claimed.recipient, rendered, now)?))
     }
 
-    /// Makes the token of `claimed` good; `None` where it was used already, so that its letter must
+    /// Makes the token of `claimed` good; `None` where it was used already, so that its message must
     /// have arrived.
     async fn issue(
         &self,
@@ -87,7 +87,7 @@ impl Postman {
         if !issued {
             return Ok(None);
         }
-        let link = self.stationery.config.page(claimed.kind).map(|page| link(page, &token));
+        let link = self.context.config.page(claimed.kind).map(|page| link(page, &token));
         Ok(Some(Issued { token, expires_in: in_words(lifetime.as_secs()), link }))
     }
 }
@@ -112,8 +112,7 @@ fn is_for_signup(claimed: &Waiting) -> bool {
         || (claimed.kind == Kind::PasswordReset && claimed.user_id.is_none())
 }
 
-/// Whether the letter still says something that holds. What tells of something that has happened
-/// always does.
+/// Whether the message still holds. A notice of what has happened always does.
 fn is_wanted(claimed: &Waiting, user: Option<&User>) -> bool {
     let fits = |user: &User| {
         user.is_active() && claimed.epoch.is_none_or(|epoch| epoch == user.session_epoch)
@@ -136,8 +135,8 @@ fn has_address(user: &User, claimed: &Waiting) -> bool {
     email::key_of(&user.email) == email::key_of(&claimed.recipient)
 }
 
-/// The display name, where its owner is known to read the letter. Anybody may sign up with somebody
-/// else's address, and what they call themselves is not ours to bring there.
+/// The display name, where its owner is known to read the message. Any caller may sign up with
+/// another person's address, and the name that they chose is not to be mailed there.
 fn known_name<'u>(user: &'u User, claimed: &Waiting) -> Option<&'u str> {
     let known = user.email_verified_at.is_some() && has_address(user, claimed);
     user.name.as_deref().filter(|_| known)
@@ -151,7 +150,7 @@ fn link(page: &Url, token: &Secret<String>) -> Secret<String> {
     Secret::new(url.into())
 }
 
-/// Whole minutes or hours as people say it.
+/// Whole minutes, hours or days in words.
 fn in_words(seconds: u64) -> String {
     let (count, unit) = match seconds {
         86_400.. if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),

@@ -19,8 +19,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["storage", "domain"]),
     ("app", &["storage", "domain", "services", "config"]),
     ("jobs", &["storage", "domain", "services", "config", "app"]),
-    ("http", &["storage", "domain", "services", "config", "app"]),
-    ("cli", &["storage", "domain", "services", "config", "app"]),
+    ("views", &["domain", "services"]),
+    ("http", &["storage", "domain", "services", "config", "app", "views"]),
+    ("cli", &["storage", "domain", "services", "config", "app", "views"]),
 ];
 
 /// What a room of a layer may import of the same layer. Whatever is not named: nothing.

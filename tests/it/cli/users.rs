@@ -1,5 +1,7 @@
 //! users add, list, disable, enable, set-password, revoke-sessions.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{assert_fails, items};
@@ -76,6 +78,21 @@ fn the_rules_of_signup_hold_here_too() {
     assert_fails(&add("A@example.com", PASSWORD));
     let set = ["users", "set-password", "a@example.com", "--password-stdin"];
     assert_fails(&signet.cli(&set, "short"));
+}
+
+#[test]
+fn a_password_for_an_account_that_is_gone_is_a_failure() {
+    let signet = Signet::builder().prepare();
+    signet.cli_ok(&["migrate"], "");
+    signet.cli_ok(&["users", "add", "ada@example.com", "--password-stdin"], PASSWORD);
+    let remove = || {
+        // The command has looked the account up by then, and waits for the password.
+        std::thread::sleep(Duration::from_secs(2));
+        signet.cli_ok(&["users", "delete", "ada@example.com"], "");
+    };
+    let set = ["users", "set-password", "ada@example.com", "--password-stdin"];
+    let error = assert_fails(&signet.cli_after(&set, remove, PASSWORD));
+    assert!(error.contains("ada@example.com"), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use signet::base::secret::{Fingerprint, Secret};
 use signet::domain::mail::{Entry, Kind, Outbox};
 use signet::domain::sessions::Recovery;
+use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, MailedToken, Purpose, User, UserStore};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
@@ -239,7 +240,7 @@ async fn a_used_token_does_not_come_back(db: Db) {
     assert!(!users.issue_token(&again, &fingerprint(&token)).await.unwrap(), "still known");
     users.purge_tokens(at(200)).await.unwrap();
     let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
-    users.delete(user.id).await.unwrap();
+    assert_eq!(users.delete(&user, true).await.unwrap(), Changed::Done);
     assert!(users.find_token(&fingerprint(&token), at(1)).await.unwrap().is_none());
 }
 
@@ -290,7 +291,9 @@ async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
     let conflict = change(&taken, &other).await;
     assert!(matches!(conflict, Err(StorageError::Conflict)), "{conflict:?}");
 
-    users.disable(other.id, at(6)).await.unwrap();
+    let disabled =
+        User { disabled_at: Some(at(6)), session_epoch: other.session_epoch + 1, ..other.clone() };
+    assert_eq!(users.replace(&other, &disabled, true).await.unwrap(), Changed::Done);
     let present = MailedToken { epoch: Some(1), ..token.clone() };
     assert!(!reset(&present, &other).await.unwrap() && !verify(&other).await.unwrap());
     assert!(!change(&present, &other).await.unwrap());

@@ -5,6 +5,7 @@ use signet::base::secret::{Fingerprint, Secret};
 use signet::base::time::Timestamp;
 use signet::domain::mail::{Entry, Kind, Outbox};
 use signet::domain::sessions::Recovery;
+use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, PendingSignup, PendingToken, Purpose, User, UserStore};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
@@ -168,5 +169,5 @@ async fn a_signup_token_is_the_users_until_sessions_end(db: Db) {
     users.end_sessions(user.id).await.unwrap();
     let user = users.find(user.id).await.unwrap().unwrap();
     assert!(!has(&user, &right).await);
-    users.delete(user.id).await.unwrap();
+    assert_eq!(users.delete(&user, true).await.unwrap(), Changed::Done);
 }

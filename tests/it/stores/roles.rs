@@ -8,7 +8,8 @@ use signet::domain::audit::{Audit, Initiator};
 use signet::domain::roles::{Change, Expect, Refusal, RoleStore, Step, What};
 use signet::domain::sessions::Recovery;
 use signet::domain::tokens::Scope;
-use signet::domain::users::{Email, Replaced, User, UserStore};
+use signet::domain::users::store::Changed;
+use signet::domain::users::{Email, Metadata, User, UserStore};
 use signet::services::accounts::{Roles, RolesError};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
@@ -128,7 +129,9 @@ async fn roles_given_at_once_are_all_there(stores: Stores) {
 async fn one_of_the_last_two_administrators_stays(stores: Stores) {
     // One who may not sign in does not count.
     let disabled = stores.user("admin").await;
-    stores.users.disable(disabled, at(0)).await.unwrap();
+    let active = stores.users.find(disabled).await.unwrap().unwrap();
+    let next = User { disabled_at: Some(at(0)), ..active.clone() };
+    assert_eq!(stores.users.replace(&active, &next, true).await.unwrap(), Changed::Done);
     let two = [stores.user("admin clerk").await, stores.user("clerk admin").await];
     for round in 0..10 {
         let tasks =
@@ -233,17 +236,23 @@ async fn a_change_from_an_older_version_changes_nothing(stores: Stores) {
     let old = stores.users.find(id).await.unwrap().unwrap();
     let metadata = serde_json::json!({ "plan": "gold" });
     let metadata = metadata.as_object().unwrap();
-    assert!(stores.users.replace_metadata(&old, metadata, at(1)).await.unwrap());
-    assert!(!stores.users.replace_metadata(&old, &Default::default(), at(2)).await.unwrap());
-    let roles = ["b".to_owned()];
-    let replaced = stores.users.replace_roles(&old, &roles, at(2)).await.unwrap();
-    assert_eq!(replaced, Replaced::Stale);
+    let replace =
+        async |user: &User, next: User| stores.users.replace(user, &next, false).await.unwrap();
+    let with_metadata = |user: &User, metadata: &Metadata, now| User {
+        metadata: metadata.clone(),
+        updated_at: at(now),
+        ..user.clone()
+    };
+    let with_role = |user: &User| User { roles: vec!["b".into()], ..user.clone() };
+    assert_eq!(replace(&old, with_metadata(&old, metadata, 1)).await, Changed::Done);
+    let none = Metadata::new();
+    assert_eq!(replace(&old, with_metadata(&old, &none, 2)).await, Changed::Stale);
+    assert_eq!(replace(&old, with_role(&old)).await, Changed::Stale);
     let present = stores.users.find(id).await.unwrap().unwrap();
     assert_eq!((&present.metadata, present.roles.join(" ")), (metadata, "a".into()));
-    let replaced = stores.users.replace_roles(&present, &roles, at(2)).await.unwrap();
-    assert_eq!(replaced, Replaced::Done);
+    assert_eq!(replace(&present, with_role(&present)).await, Changed::Done);
     let present = stores.users.find(id).await.unwrap().unwrap();
-    assert!(stores.users.replace_metadata(&present, &Default::default(), at(3)).await.unwrap());
+    assert_eq!(replace(&present, with_metadata(&present, &none, 3)).await, Changed::Done);
     let present = stores.users.find(id).await.unwrap().unwrap();
     assert!(present.metadata.is_empty() && present.has_role("b"));
     assert_eq!((present.version, present.updated_at), (3, at(3)));

@@ -246,10 +246,16 @@ impl Signet {
 
     /// Runs the same binary with the same environment as a command.
     pub fn cli(&self, arguments: &[&str], input: &str) -> Output {
+        self.cli_after(arguments, || (), input)
+    }
+
+    /// The same, with `before` run while the command waits for its input.
+    pub fn cli_after(&self, arguments: &[&str], before: impl FnOnce(), input: &str) -> Output {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::spawn(&mut command, "KILL");
         let mut pipe = process.child().stdin.take().expect("a pipe");
+        before();
         // A command that reads nothing may have closed its end.
         let _ = pipe.write_all(input.as_bytes());
         drop(pipe);

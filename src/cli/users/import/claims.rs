@@ -52,7 +52,7 @@ impl Claims {
 
     /// Whether the stored ids of before matter for a user who meets `met`, and are not known yet.
     pub fn wants_stored_ids(&self, user: &ImportedUser, met: &Met) -> bool {
-        !self.knows_stored_ids && *met == Met::Nobody && own_id(user).is_some()
+        !self.knows_stored_ids && *met == Met::NoAccount && own_id(user).is_some()
     }
 
     /// Takes stored ids of before for taken.
@@ -76,7 +76,7 @@ impl Claims {
     pub fn decide(&mut self, user: &ImportedUser, place: u64, met: Met) -> Option<Outcome> {
         let address = self.hash("address", user.email.key());
         match met {
-            Met::Nobody => {}
+            Met::NoAccount => {}
             Met::OtherAddress => {
                 self.reserve(address, place);
                 return met.outcome();
@@ -161,16 +161,16 @@ mod tests {
             claims.refuse(&refused("ada@example.com", 2));
             claims.refuse(&refused("no address", 3));
             claims.end_batch();
-            let why = claims.decide(&named("ada"), 4, Met::Nobody);
+            let why = claims.decide(&named("ada"), 4, Met::NoAccount);
             let Some(Outcome::Refused(why)) = why else { panic!("{why:?}") };
             assert!(why.contains("line 1,"), "{why}");
             // Who is there already is nobody new.
             let present = claims.decide(&named("ada"), 5, Met::Account(Comparison::Same));
             assert_eq!(present, Some(Outcome::Present));
-            assert_eq!(claims.decide(&named("bob"), 6, Met::Nobody), None);
+            assert_eq!(claims.decide(&named("bob"), 6, Met::NoAccount), None);
             let other_id = claims.decide(&named("eve"), 7, Met::OtherAddress);
             assert_eq!(other_id, Some(Outcome::Refused(ID_TAKEN.into())));
-            let late = claims.decide(&named("eve"), 8, Met::Nobody);
+            let late = claims.decide(&named("eve"), 8, Met::NoAccount);
             assert!(matches!(late, Some(Outcome::Refused(why)) if why.contains("line 7")));
         }
     }
@@ -180,32 +180,32 @@ mod tests {
         let mut claims = Claims::new("line", false);
         let numbered =
             |name: &str, id: u64| user(json!({"email": format!("{name}@example.com"), "id": id}));
-        assert!(claims.wants_stored_ids(&numbered("ada", 5), &Met::Nobody));
+        assert!(claims.wants_stored_ids(&numbered("ada", 5), &Met::NoAccount));
         claims.learn_ids(["7".to_owned()].into_iter());
         claims.end_stored_ids();
-        assert!(!claims.wants_stored_ids(&numbered("ada", 5), &Met::Nobody));
-        assert_eq!(claims.decide(&numbered("ada", 5), 1, Met::Nobody), None);
+        assert!(!claims.wants_stored_ids(&numbered("ada", 5), &Met::NoAccount));
+        assert_eq!(claims.decide(&numbered("ada", 5), 1, Met::NoAccount), None);
         claims.end_batch();
         for (place, id) in [(2, 5), (3, 7)] {
-            let outcome = claims.decide(&numbered(&format!("u{id}"), id), place, Met::Nobody);
+            let outcome = claims.decide(&numbered(&format!("u{id}"), id), place, Met::NoAccount);
             assert_eq!(outcome, Some(Outcome::Refused(ID_TAKEN.into())));
         }
         // Beside a UUID it is only a remark.
         let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
         let metadata = json!({"imported_id": "5"});
         let both = user(json!({"email": "bob@example.com", "id": id, "metadata": metadata}));
-        assert_eq!(claims.decide(&both, 4, Met::Nobody), None);
+        assert_eq!(claims.decide(&both, 4, Met::NoAccount), None);
     }
 
     #[test]
     fn beyond_what_is_remembered_nobody_new_is_taken() {
         let mut claims = Claims::new("line", false);
         (0..MOST_REFUSED as u64 - 1).for_each(|number| claims.reserve(number, number));
-        assert_eq!(claims.decide(&named("ada"), 1, Met::Nobody), None);
+        assert_eq!(claims.decide(&named("ada"), 1, Met::NoAccount), None);
         claims.refuse(&refused("bob@example.com", 2));
         claims.refuse(&refused("eve@example.com", 3));
         assert_eq!(claims.refused.len(), MOST_REFUSED);
-        let outcome = claims.decide(&named("eve"), 4, Met::Nobody);
+        let outcome = claims.decide(&named("eve"), 4, Met::NoAccount);
         assert!(matches!(outcome, Some(Outcome::Refused(why)) if why.contains("mend")));
     }
 }

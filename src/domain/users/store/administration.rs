@@ -1,19 +1,27 @@
-//! What administrators do to users: look through many of them, and change or remove one as long as
-//! it is what they have seen.
+//! What administrators do to users: list them, and change or delete one as long as it is as they saw
+//! it. Invariant: one active administrator stays, unless the caller forces the change.
 
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{UserStore, metadata_text, read};
 use crate::base::time::Timestamp;
 use crate::domain::users::{User, email};
-use crate::storage::{Statement, StorageError, Transaction};
+use crate::storage::{Statement, StorageError};
 
-/// Who may sign in and has the role [`ADMIN_ROLE`](crate::domain::roles::ADMIN_ROLE): the words of the index
-/// `users_administrators`, which finds the few among many.
-macro_rules! is_active_administrator {
+/// The condition of [`User::is_administrator`], in the words of the index `users_administrators`,
+/// which finds the few among many.
+macro_rules! is_administrator {
     () => {
         "' ' || roles || ' ' LIKE '% admin %' AND disabled_at IS NULL"
     };
+}
+
+impl User {
+    /// Whether the user may sign in and has the role
+    /// [`ADMIN_ROLE`](crate::domain::roles::ADMIN_ROLE).
+    pub fn is_administrator(&self) -> bool {
+        self.is_active() && self.has_role("admin")
+    }
 }
 
 /// Which users a list is to have.
@@ -32,9 +40,9 @@ pub struct Filter {
 pub enum Changed {
     /// It is done.
     Done,
-    /// The user was changed meanwhile, or is gone.
+    /// The user was changed or deleted since.
     Stale,
-    /// There would be no active administrator any more.
+    /// No active administrator would be left.
     LastAdministrator,
 }
 
@@ -53,9 +61,9 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// So many users with roles are looked through for one of them at once: where few have it, a part
-/// has few, and none takes longer than it may.
-const MOST_LOOKED_THROUGH: i64 = 5_000;
+/// The number of users with any role that one page is looked for among: where few have the role that
+/// is asked for, a page has few users, and no page takes longer than it may.
+const MAX_LOOKED_THROUGH: i64 = 5_000;
 
 impl UserStore {
     /// Up to `limit` users of `filter` whose address sorts after `after`, by address.
@@ -87,7 +95,7 @@ impl UserStore {
             }
             Some(_) => format!(
                 "{columns} FROM ({columns} {from}{disabled} AND roles <> '' \
-                 ORDER BY email_key LIMIT {MOST_LOOKED_THROUGH}) looked_through \
+                 ORDER BY email_key LIMIT {MAX_LOOKED_THROUGH}) looked_through \
                  WHERE ' ' || roles || ' ' LIKE ${role_at} ESCAPE '!' \
                  ORDER BY email_key LIMIT ${limit_at}",
                 columns = columns!()
@@ -97,7 +105,7 @@ impl UserStore {
         for bound in &bounds {
             query = query.bind(bound.clone());
         }
-        // One more than is shown tells whether there are more.
+        // One more than is shown, to find out whether there are more.
         query = query.bind(i64::from(limit) + 1);
         if let Some(role) = &filter.role {
             query = query.bind(format!("% {} %", role.replace('_', "!_")));
@@ -123,7 +131,7 @@ impl UserStore {
         let text = format!(
             "SELECT email_key {from}{disabled} AND roles <> '' ORDER BY email_key \
              LIMIT 1 OFFSET {}",
-            MOST_LOOKED_THROUGH - 1
+            MAX_LOOKED_THROUGH - 1
         );
         let mut query = sqlx::query(AssertSqlSafe(text));
         for bound in bounds {
@@ -133,90 +141,63 @@ impl UserStore {
         Ok(row.map(|row| row.try_get("email_key")).transpose()?)
     }
 
-    /// Whether anybody but `user` is an active administrator.
+    /// Whether another user than `user` is an active administrator.
     pub async fn has_other_administrator(&self, user: &User) -> Result<bool, StorageError> {
         let query = sqlx::query(concat!(
             "SELECT id FROM users WHERE ",
-            is_active_administrator!(),
+            is_administrator!(),
             " AND id <> $1 LIMIT 1"
         ));
         Ok(self.db.fetch_optional(query.bind(user.id.to_string())).await?.is_some())
     }
 
-    /// Puts `next` in the place of the user as long as that is of `version`; where `ends_sessions`,
-    /// its sessions are dead from then on. `Conflict` when the address is taken.
+    /// Puts `next` in the place of `user`, as long as that is as it was read; where `next` has a later
+    /// epoch, the sessions of `user` are dead from then on. The last administrator stays one unless
+    /// `force` is set. `Conflict` when the address is taken.
     pub async fn replace(
         &self,
+        user: &User,
         next: &User,
-        version: i64,
-        ends_sessions: bool,
+        force: bool,
     ) -> Result<Changed, StorageError> {
-        let update = replacement(next, version, ends_sessions);
-        if email::stored_keys(&next.email).len() == 1 {
-            return Ok(self.db.execute(update).await?.into());
-        }
-        self.db
-            .write(async |transaction| {
-                self.check_free_in(transaction, next).await?;
-                Ok(update.execute(&mut **transaction).await?.rows_affected().into())
-            })
-            .await
+        let loses_one = user.is_administrator() && !next.is_administrator() && !force;
+        self.guarded(replacement(user, next), Some(next), loses_one).await
     }
 
-    /// The same for an administrator who will be none, unless it is the last active one.
-    pub async fn replace_administrator(
+    /// Deletes `user`, as long as that is as it was read. The last administrator stays unless `force`
+    /// is set.
+    pub async fn delete(&self, user: &User, force: bool) -> Result<Changed, StorageError> {
+        self.guarded(deletion(user), None, user.is_administrator() && !force).await
+    }
+
+    /// Runs `change`, after which there is one administrator less if `loses_one`: not where that is
+    /// the last one. `next` is the user after it; `Conflict` when another account has its address in
+    /// another form.
+    async fn guarded(
         &self,
-        next: &User,
-        version: i64,
-        ends_sessions: bool,
-    ) -> Result<Changed, StorageError> {
-        self.but_the_last(replacement(next, version, ends_sessions), Some(next)).await
-    }
-
-    /// Removes `user` as long as it is as it was read.
-    pub async fn remove(&self, user: &User) -> Result<Changed, StorageError> {
-        Ok(self.db.execute(removal(user)).await?.into())
-    }
-
-    /// The same for an active administrator, unless it is the last one.
-    pub async fn remove_administrator(&self, user: &User) -> Result<Changed, StorageError> {
-        self.but_the_last(removal(user), None).await
-    }
-
-    /// `Conflict` when another account has the address of `next` in another form.
-    async fn check_free_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        next: &User,
-    ) -> Result<(), StorageError> {
-        match self.is_taken_in(transaction, next).await? {
-            true => Err(StorageError::Conflict),
-            false => Ok(()),
-        }
-    }
-
-    /// Runs `change`, which leaves an active administrator less, unless that is the last one. `next`
-    /// is the user after it, where there is one.
-    async fn but_the_last(
-        &self,
-        change: Statement<'_>,
+        change: Statement<'static>,
         next: Option<&User>,
+        loses_one: bool,
     ) -> Result<Changed, StorageError> {
+        let next = next.filter(|next| email::stored_keys(&next.email).len() > 1);
+        if next.is_none() && !loses_one {
+            return Ok(self.db.execute(change).await?.into());
+        }
         self.db
             .write(async |transaction| {
-                // Touched before they are counted: of two of the last who lose the role at once,
+                // Locked before they are counted: of the last two who lose the role concurrently,
                 // the second waits here, and counts without the first.
-                let administrators = sqlx::query(concat!(
-                    "UPDATE users SET version = version WHERE ",
-                    is_active_administrator!()
-                ))
-                .execute(&mut **transaction)
-                .await?;
-                if administrators.rows_affected() < 2 {
+                let lock =
+                    concat!("UPDATE users SET version = version WHERE ", is_administrator!());
+                if loses_one
+                    && sqlx::query(lock).execute(&mut **transaction).await?.rows_affected() < 2
+                {
                     return Ok(Changed::LastAdministrator);
                 }
-                if let Some(next) = next {
-                    self.check_free_in(transaction, next).await?;
+                if let Some(next) = next
+                    && self.is_taken_in(transaction, next).await?
+                {
+                    return Err(StorageError::Conflict);
                 }
                 Ok(change.execute(&mut **transaction).await?.rows_affected().into())
             })
@@ -224,15 +205,15 @@ impl UserStore {
     }
 }
 
-fn replacement(next: &User, version: i64, ends_sessions: bool) -> Statement<'static> {
+fn replacement(user: &User, next: &User) -> Statement<'static> {
     sqlx::query(
         "UPDATE users SET email = $3, email_key = $4, name = $5, roles = $6, \
          email_verified_at = $7, disabled_at = $8, metadata = $9, \
          session_epoch = session_epoch + $10, updated_at = $11, version = version + 1 \
          WHERE id = $1 AND version = $2",
     )
-    .bind(next.id.to_string())
-    .bind(version)
+    .bind(user.id.to_string())
+    .bind(user.version)
     .bind(next.email.clone())
     .bind(next.email_key.clone())
     .bind(next.name.clone())
@@ -240,11 +221,11 @@ fn replacement(next: &User, version: i64, ends_sessions: bool) -> Statement<'sta
     .bind(next.email_verified_at.map(Timestamp::as_unix))
     .bind(next.disabled_at.map(Timestamp::as_unix))
     .bind(metadata_text(&next.metadata))
-    .bind(i64::from(ends_sessions))
+    .bind(next.session_epoch - user.session_epoch)
     .bind(next.updated_at.as_unix())
 }
 
-fn removal(user: &User) -> Statement<'static> {
+fn deletion(user: &User) -> Statement<'static> {
     sqlx::query("DELETE FROM users WHERE id = $1 AND version = $2")
         .bind(user.id.to_string())
         .bind(user.version)

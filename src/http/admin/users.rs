@@ -7,40 +7,22 @@ use crate::domain::roles::check_role;
 use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::account::UserBody;
-use super::administrator::reader_of_users;
-use super::error::Problem;
-use super::extract::Query;
-use super::paging::{Kind, Page, PageParams};
-use super::precondition;
 use crate::app::Issuer;
-use crate::domain::users::{Metadata, User};
+use crate::domain::users::User;
+use crate::http::administrator::reader_of_users;
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::paging::{Kind, Page, PageParams};
+use crate::http::precondition;
 use crate::services::accounts::Filter;
-
-/// A user, as an administrator sees it.
-#[derive(Serialize, ToSchema)]
-pub struct ManagedUserBody {
-    #[serde(flatten)]
-    user: UserBody,
-    /// What the application keeps of the user.
-    #[schema(value_type = Object)]
-    metadata: Metadata,
-}
-
-impl From<User> for ManagedUserBody {
-    fn from(mut user: User) -> Self {
-        let metadata = std::mem::take(&mut user.metadata);
-        Self { user: user.into(), metadata }
-    }
-}
+use crate::views::user::ManagedUserView;
 
 /// List users by address
 ///
-/// Goes on where the page before ended, whoever is added or removed meanwhile. Where a role is asked
-/// for that few of many users have, a page may have fewer items than asked for, and others follow.
+/// Goes on where the previous page ended, also if users were added or removed since. Where a role is
+/// asked for that few of many users have, a page may have fewer items than asked for, and others
+/// follow.
 #[utoipa::path(
     get, path = "/admin/users", tag = "Administration: users",
     operation_id = "list_users",
@@ -49,10 +31,10 @@ impl From<User> for ManagedUserBody {
         ("email_prefix" = Option<String>, Query,
             description = "What the address begins with, whatever its case"),
         ("role" = Option<String>, Query, description = "A role that they have"),
-        ("disabled" = Option<bool>, Query, description = "Whether they may not sign in"),
+        ("disabled" = Option<bool>, Query, description = "Whether they are barred from signing in"),
     ),
     responses(
-        (status = 200, description = "A page of them", body = Page<ManagedUserBody>),
+        (status = 200, description = "A page of them", body = Page<ManagedUserView>),
         (status = 400, description = "A bad parameter"),
     ),
     security(
@@ -73,7 +55,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     }
     query.finish()?;
     let found = app.accounts.page(&filter, &after, limit).await?;
-    let items: Vec<ManagedUserBody> = found.users.into_iter().map(Into::into).collect();
+    let items: Vec<ManagedUserView> = found.users.into_iter().map(Into::into).collect();
     let page = Page::up_to(items, Kind::Users, found.next);
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
 }
@@ -84,7 +66,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     operation_id = "read_user",
     params(("id" = String, Path, description = "The user's id")),
     responses(
-        (status = 200, description = "The user", body = ManagedUserBody,
+        (status = 200, description = "The user", body = ManagedUserView,
             headers(("ETag" = String, description = "For `If-Match` of a change"))),
         (status = 304, description = "The user whose `ETag` came in `If-None-Match`"),
         (status = 404, description = "No user has this id"),
@@ -104,7 +86,7 @@ pub async fn read(
 }
 
 /// The user that a path names.
-pub(super) async fn find(app: &Issuer, id: &str) -> Result<User, Problem> {
+pub(in crate::http) async fn find(app: &Issuer, id: &str) -> Result<User, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
     app.stores.users.find(id).await?.ok_or_else(Problem::not_found)
 }
@@ -118,5 +100,5 @@ fn shown(mut response: HttpResponseBuilder, user: User) -> HttpResponse {
     response
         .insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL))
         .insert_header(ETag(etag(&user)))
-        .json(ManagedUserBody::from(user))
+        .json(ManagedUserView::from(user))
 }

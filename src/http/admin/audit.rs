@@ -4,27 +4,27 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::administrator::administrator;
-use super::error::Problem;
-use super::extract::Query;
-use super::paging::{Kind, Page, PageParams};
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
-use crate::domain::audit::view::EventView;
 use crate::domain::audit::{Filter, Kept, Place};
+use crate::http::administrator::administrator;
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::paging::{Kind, Page, PageParams};
+use crate::views::event::EventView;
 
-/// List what happened, newest first
+/// List events, newest first
 ///
-/// What changed something is kept. Refusals, which anybody can cause, are kept once an hour for one
+/// Events that changed something are kept. Refusals, which any caller can cause, are kept once an hour for one
 /// kind and user or client; the log has one a second of each kind.
 #[utoipa::path(
     get, path = "/admin/audit", tag = "Administration: audit",
     operation_id = "list_events",
     params(
         PageParams,
-        ("event" = Option<String>, Query, description = "What happened, such as `user.disabled`"),
-        ("subject" = Option<String>, Query, description = "To whom or what"),
-        ("actor" = Option<String>, Query, description = "Who did it: `user:ID`, `client:ID`, `cli`, `system`, \
+        ("event" = Option<String>, Query, description = "The kind of event, such as `user.disabled`"),
+        ("subject" = Option<String>, Query, description = "What it happened to"),
+        ("actor" = Option<String>, Query, description = "The actor: `user:ID`, `client:ID`, `cli`, `system`, \
             `anonymous`, or a bare id"),
         ("since" = Option<String>, Query, description = "Not before this time, RFC 3339 in UTC"),
         ("until" = Option<String>, Query, description = "Before this time, RFC 3339 in UTC"),
@@ -52,7 +52,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     };
     query.finish()?;
     let audit = &app.stores.audit;
-    // One more than is shown tells whether there are more.
+    // One more than is shown, to find out whether there are more.
     let found = audit.list(&filter, after.flatten().as_ref(), i64::from(limit) + 1).await?;
     let place = |kept: &Kept| format!("{}:{}", kept.place.at.as_unix(), kept.place.id);
     let page: Page<EventView> = Page::of(found, limit, Kind::Events, place);

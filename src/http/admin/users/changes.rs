@@ -8,22 +8,21 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::{ManagedUserBody, etag, find, shown};
+use super::{etag, find, shown};
 use crate::app::Issuer;
 use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, Metadata, User, check_metadata};
 use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
-use crate::http::extract::{self, Fields};
-use crate::http::finish::to_the_end;
-use crate::http::precondition;
+use crate::http::extract::Fields;
+use crate::http::{admin, precondition};
 use crate::services::accounts::NewAccount;
-use crate::services::accounts::administration::{ChangeError, Details, UserChange};
+use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::services::accounts::merge_patch::merge_patch;
-use crate::storage::StorageError;
+use crate::views::user::ManagedUserView;
 
-/// The most metadata there can be with its characters escaped, and everything else.
-const LONGEST_USER: usize = 64 * 1024;
+/// The length in bytes of the most metadata with its characters escaped, and of everything else.
+const MAX_USER: usize = 64 * 1024;
 
 /// A new user.
 #[derive(ToSchema)]
@@ -57,7 +56,7 @@ pub struct NewUserBody {
     operation_id = "add_user",
     request_body(content = inline(NewUserBody)),
     responses(
-        (status = 201, description = "Added", body = ManagedUserBody,
+        (status = 201, description = "Added", body = ManagedUserView,
             headers(("Location" = String), ("ETag" = String))),
         (status = 409, description = "The address is taken"),
     ),
@@ -68,7 +67,7 @@ pub async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_up_to(LONGEST_USER, &request, payload);
+    let fields = Fields::read_up_to(MAX_USER, &request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let known = ["email", "password", "name", "roles", "email_verified", "disabled", "metadata"];
     fields.refuse_others(&known);
@@ -82,15 +81,13 @@ pub async fn create(
     }
     let name = name(&mut fields).flatten();
     let roles = roles(&mut fields).unwrap_or_default();
-    let details = Details {
-        disabled: fields.flag("disabled"),
-        metadata: metadata_over(&mut fields, &Metadata::new()).unwrap_or_default(),
-    };
+    let disabled = fields.flag("disabled");
+    let metadata = metadata_over(&mut fields, &Metadata::new()).unwrap_or_default();
     let email_verified = fields.flag("email_verified");
     fields.finish()?;
     let Some(email) = email else { return Err(incomplete()) };
 
-    // Looked up before the hash, which is dear; the insert decides, should two come at once.
+    // Looked up before the hash, which is expensive; the insert decides between two concurrent ones.
     if app.stores.users.find_by_address(email.address()).await?.is_some() {
         return Err(ChangeError::Taken.into());
     }
@@ -98,13 +95,11 @@ pub async fn create(
         Some(password) => app.hashing.hash(password).await?,
         None => app.hashing.unmatchable(),
     };
-    let new = NewAccount { email, name, password_hash, roles, email_verified };
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let create = async move {
-        let by = &Initiator { actor, origin };
-        accounts.create_with(new, details, by, now).await.map_err(ChangeError::from)
+    let new = NewAccount { email, name, password_hash, roles, email_verified, disabled, metadata };
+    let create = async move |app: &Issuer, by: &Initiator| {
+        app.accounts.create(new, by, now).await.map_err(ChangeError::from)
     };
-    let user = to_the_end(create).await?;
+    let user = admin::change(&app, &request, actor, create).await?;
     let location = format!("{}/{}", request.path(), user.id);
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, location));
@@ -150,7 +145,7 @@ pub struct UserChangeBody {
         (inline(UserChangeBody) = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, description = "The user as it is now", body = ManagedUserBody,
+        (status = 200, description = "The user as it is now", body = ManagedUserView,
             headers(("ETag" = String))),
         (status = 404, description = "No user has this id"),
         (status = 409, description = "The address is taken, or no other administrator would be left"),
@@ -165,16 +160,15 @@ pub async fn change(
     id: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_patch(LONGEST_USER, &request, payload);
+    let fields = Fields::read_patch(MAX_USER, &request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let user = find(&app, &id).await?;
     precondition::check(&request, &etag(&user))?;
     let change = read_change(&mut fields, &user);
     fields.finish()?;
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work =
-        async move { accounts.change(&user, change, &Initiator { actor, origin }, now).await };
-    Ok(shown(HttpResponse::Ok(), to_the_end(work).await?))
+    let change =
+        async move |app: &Issuer, by: &Initiator| app.accounts.change(&user, change, by, now).await;
+    Ok(shown(HttpResponse::Ok(), admin::change(&app, &request, actor, change).await?))
 }
 
 /// Remove a user
@@ -205,9 +199,9 @@ pub async fn remove(
     let actor = administrator(&app, &request, now).await?;
     let user = find(&app, &id).await?;
     precondition::check(&request, &etag(&user))?;
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work = async move { accounts.remove(&user, &Initiator { actor, origin }, now).await };
-    to_the_end(work).await?;
+    let remove =
+        async move |app: &Issuer, by: &Initiator| app.accounts.remove(&user, false, by, now).await;
+    admin::change(&app, &request, actor, remove).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -253,16 +247,11 @@ pub async fn set_password(
     fields.finish()?;
     let Some(password) = password else { return Err(incomplete()) };
     let hash = app.hashing.hash(password).await?;
-    let (app, origin) = (app.clone(), extract::origin(&request, &app));
-    let work = async move {
-        let by = &Initiator { actor, origin };
-        let done = app.accounts.set_password(user.id, &hash, by, now).await?;
-        if done {
-            app.authentication.forget_failures(&user, now).await;
-        }
-        Ok::<_, StorageError>(done)
+    let set = async move |app: &Issuer, by: &Initiator| {
+        let attempts = &app.login_limits;
+        app.accounts.set_password(&user, &hash, attempts, by, now).await
     };
-    if to_the_end(work).await? {
+    if admin::change(&app, &request, actor, set).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(Problem::not_found())
@@ -271,7 +260,8 @@ pub async fn set_password(
 
 /// Forget a user's wrong passwords
 ///
-/// Who guessed too often, or was guessed at, need not wait any longer.
+/// The next login of a user who mistyped the password too often, or whose password was guessed at,
+/// need not wait.
 #[utoipa::path(
     post, path = "/admin/users/{id}/unlock", tag = "Administration: users",
     operation_id = "unlock_user",
@@ -290,17 +280,14 @@ pub async fn unlock(
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
     let user = find(&app, &id).await?;
-    let (app, origin) = (app.clone(), extract::origin(&request, &app));
-    let work = async move {
-        app.authentication.unlock(&user, now).await?;
-        app.accounts.unlocked(user.id, &Initiator { actor, origin }, now).await;
-        Ok::<_, StorageError>(())
+    let unlock = async move |app: &Issuer, by: &Initiator| {
+        app.accounts.unlock(&user, &app.login_limits, by, now).await
     };
-    to_the_end(work).await?;
+    admin::change(&app, &request, actor, unlock).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// What is left to say where no field is wrong.
+/// The answer where no field is wrong, and the body is not complete.
 fn incomplete() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete")
 }
@@ -315,6 +302,7 @@ fn read_change(fields: &mut Fields, user: &User) -> UserChange {
         disabled: fields.flag_if_any("disabled"),
         email_verified: fields.flag_if_any("email_verified"),
         metadata: metadata_over(fields, &user.metadata),
+        force: false,
     }
 }
 

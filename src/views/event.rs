@@ -1,28 +1,29 @@
-//! An event as it is shown to operators.
+//! An audit event as it is shown to operators.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Kept;
+use super::cell::cell;
+use crate::domain::audit::Kept;
 
-/// Something that happened.
+/// An audit event.
 #[derive(Serialize, ToSchema)]
 pub struct EventView {
     /// Its id.
     pub id: String,
     /// RFC 3339.
     pub at: String,
-    /// What happened.
+    /// The kind of event.
     #[schema(example = "user.disabled")]
     pub event: String,
-    /// Who did it: `user:ID`, `client:ID`, `cli`, `system` or `anonymous`. Events that previous
+    /// The actor: `user:ID`, `client:ID`, `cli`, `system` or `anonymous`. Events that previous
     /// versions recorded have the bare id, or `command-line`.
     pub actor: String,
-    /// To whom or what: the id of a user or client, the `kid` of a key.
+    /// What it happened to: the id of a user or client, the `kid` of a key.
     pub subject: Option<String>,
     /// The client that it was done by or to.
     pub client_id: Option<String>,
-    /// Anything more, for people.
+    /// An explanation for people.
     pub detail: Option<String>,
     /// The network address that the request came from.
     pub address: Option<String>,
@@ -43,5 +44,16 @@ impl From<Kept> for EventView {
             address: kept.address,
             request_id: kept.request_id,
         }
+    }
+}
+
+impl EventView {
+    /// The columns of a table of events.
+    pub const COLUMNS: [&str; 6] = ["at", "event", "actor", "subject", "detail", "address"];
+
+    /// The row of this event.
+    pub fn row(self) -> [String; 6] {
+        let subject = cell(self.subject.or(self.client_id));
+        [self.at, self.event, self.actor, subject, cell(self.detail), cell(self.address)]
     }
 }
