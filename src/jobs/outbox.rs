@@ -43,7 +43,8 @@ impl Loops {
         Self { stop, sorting, delivering: (0..lanes).map(lane).collect() }
     }
 
-    /// Lets each finish the message that it is sending, within `limit`. One that is cut off is sent again.
+    /// Lets each finish the message that it is sending, within `limit`. One that is cut off is sent
+    /// again.
     pub async fn finish(self, limit: Duration) {
         self.sorting.iter().for_each(JoinHandle::abort);
         // There is no receiver where no mail is sent.

@@ -1,5 +1,5 @@
-//! A user as it is shown to itself, to administrators and at the command line. No view has anything of
-//! a password.
+//! A user as it is shown to itself, to administrators and at the command line. No view has anything
+//! of a password.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,180 +1,139 @@
 //! What happened: the kinds of events and their names.
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+/// Defines the kinds, each with its name in the log and in the database.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl Kind {
+            /// Its name in the log and in the database.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// An account was made.
-    UserCreated,
+    UserCreated = "user.created",
     /// An account's details were changed.
-    UserChanged,
+    UserChanged = "user.changed",
     /// A user changed the own display name.
-    OwnNameChanged,
+    OwnNameChanged = "user.changed",
     /// A user may not sign in any more.
-    UserDisabled,
+    UserDisabled = "user.disabled",
     /// A user may sign in again.
-    UserEnabled,
+    UserEnabled = "user.enabled",
     /// An account was removed.
-    UserDeleted,
+    UserDeleted = "user.deleted",
     /// A user was given a role.
-    UserRoleGranted,
+    UserRoleGranted = "user.role_granted",
     /// A role was taken from a user.
-    UserRoleRevoked,
+    UserRoleRevoked = "user.role_revoked",
     /// An import of users began; one that is cut off leaves no other event.
-    UsersImportBegun,
+    UsersImportBegun = "users.import_begun",
     /// Users were brought from elsewhere.
-    UsersImported,
+    UsersImported = "users.imported",
     /// Users were written out, with their password hashes where the detail says so.
-    UsersExported,
+    UsersExported = "users.exported",
     /// A password was changed, and all sessions of the user ended.
-    PasswordChanged,
+    PasswordChanged = "password.changed",
     /// A new password was set by a mailed token, and all sessions of the user ended.
-    PasswordReset,
+    PasswordReset = "password.reset",
     /// A mailed token for a new password was asked for, for a known address or not.
-    PasswordResetAsked,
+    PasswordResetAsked = "password.reset_asked",
     /// An address was proven to be the user's.
-    EmailVerified,
+    EmailVerified = "email.verified",
     /// An account got another address.
-    EmailChanged,
+    EmailChanged = "email.changed",
     /// Another address for an account was asked for by its user.
-    EmailChangeAsked,
+    EmailChangeAsked = "email.change_asked",
     /// A message was not delivered; the reason is in the detail.
-    MailGivenUp,
+    MailGivenUp = "mail.given_up",
     /// A session began.
-    LoggedIn,
+    LoggedIn = "login.succeeded",
     /// A login was refused; the reason is in the detail.
-    LoginRefused,
+    LoginRefused = "login.refused",
     /// A login was refused unseen, after too many wrong passwords.
-    LoginLimited,
+    LoginLimited = "login.limited",
     /// An operator had an account's wrong passwords forgotten.
-    UserUnlocked,
+    UserUnlocked = "user.unlocked",
     /// A session was ended by its user, client or an operator.
-    SessionRevoked,
+    SessionRevoked = "session.revoked",
     /// All sessions of a user were ended.
-    SessionsRevoked,
+    SessionsRevoked = "sessions.revoked",
     /// All sessions of a user but the one they were using were ended.
-    OtherSessionsRevoked,
+    OtherSessionsRevoked = "sessions.others_revoked",
     /// An access token was revoked.
-    TokenRevoked,
+    TokenRevoked = "token.revoked",
     /// A refresh token was refused; the reason is in the detail.
-    RefreshRefused,
+    RefreshRefused = "refresh.refused",
     /// A redeemed refresh token came back late, before its successor was redeemed, and got another.
-    RefreshTokenRecovered,
+    RefreshTokenRecovered = "refresh.recovered",
     /// A displaced refresh token came back: the session was ended.
-    RefreshTokenReused,
+    RefreshTokenReused = "refresh.reused",
     /// A client was registered.
-    ClientCreated,
+    ClientCreated = "client.created",
     /// A client's registration was changed.
-    ClientChanged,
+    ClientChanged = "client.changed",
     /// A client may not get tokens any more.
-    ClientDisabled,
+    ClientDisabled = "client.disabled",
     /// A client may get tokens again.
-    ClientEnabled,
+    ClientEnabled = "client.enabled",
     /// A client got a new secret.
-    ClientSecretRotated,
+    ClientSecretRotated = "client.secret_rotated",
     /// A client was removed.
-    ClientDeleted,
+    ClientDeleted = "client.deleted",
     /// A client failed to authenticate.
-    ClientRefused,
+    ClientRefused = "client.refused",
     /// A user or client without the power to administer called `/admin`.
-    AdminRefused,
+    AdminRefused = "admin.refused",
     /// A sign-up was refused: its network has had too many.
-    SignUpLimited,
+    SignUpLimited = "signup.limited",
     /// A request for mail was refused: its network has had too many.
-    MailLimited,
+    MailLimited = "mail.limited",
     /// A change of a user's own account was refused: there were too many.
-    OwnChangesLimited,
+    OwnChangesLimited = "own_changes.limited",
     /// A role was defined.
-    RoleCreated,
+    RoleCreated = "role.created",
     /// A role carries another scope, or is described otherwise.
-    RoleChanged,
+    RoleChanged = "role.changed",
     /// A role was removed, also from the users who had it.
-    RoleDeleted,
+    RoleDeleted = "role.deleted",
     /// A signing key was made and published.
-    KeyCreated,
+    KeyCreated = "key.created",
     /// The next signing key's turn was decided on.
-    KeyRotated,
+    KeyRotated = "key.rotated",
     /// A signing key began to sign.
-    KeyActivated,
+    KeyActivated = "key.activated",
     /// A signing key ceased to sign.
-    KeyDeactivated,
+    KeyDeactivated = "key.deactivated",
     /// A signing key left JWKS.
-    KeyRetired,
+    KeyRetired = "key.retired",
     /// A signing key was taken out by an operator who did not need it.
-    KeyWithdrawn,
+    KeyWithdrawn = "key.withdrawn",
     /// A compromised signing key was taken out.
-    KeyRevoked,
+    KeyRevoked = "key.revoked",
     /// A signing key was brought from elsewhere.
-    KeyImported,
+    KeyImported = "key.imported",
     /// The row of a signing key is not authentic: it is neither published nor used.
-    KeyUnverified,
+    KeyUnverified = "key.unverified",
     /// The row of a signing key is taken for authentic from now on.
-    KeyAdopted,
+    KeyAdopted = "key.adopted",
     /// All private keys were sealed under another key-encryption key.
-    KeysRewrapped,
+    KeysRewrapped = "keys.rewrapped",
 }
 
 impl Kind {
     /// What is kept for as long as logins are.
     pub(super) const LOGINS: [Self; 3] = [Self::LoggedIn, Self::LoginRefused, Self::LoginLimited];
-
-    /// Its name in the log and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UserCreated => "user.created",
-            Self::UserChanged | Self::OwnNameChanged => "user.changed",
-            Self::UserDisabled => "user.disabled",
-            Self::UserEnabled => "user.enabled",
-            Self::UserDeleted => "user.deleted",
-            Self::UserRoleGranted => "user.role_granted",
-            Self::UserRoleRevoked => "user.role_revoked",
-            Self::UsersImportBegun => "users.import_begun",
-            Self::UsersImported => "users.imported",
-            Self::UsersExported => "users.exported",
-            Self::PasswordChanged => "password.changed",
-            Self::PasswordReset => "password.reset",
-            Self::PasswordResetAsked => "password.reset_asked",
-            Self::EmailVerified => "email.verified",
-            Self::EmailChanged => "email.changed",
-            Self::EmailChangeAsked => "email.change_asked",
-            Self::MailGivenUp => "mail.given_up",
-            Self::LoggedIn => "login.succeeded",
-            Self::LoginRefused => "login.refused",
-            Self::LoginLimited => "login.limited",
-            Self::UserUnlocked => "user.unlocked",
-            Self::SessionRevoked => "session.revoked",
-            Self::SessionsRevoked => "sessions.revoked",
-            Self::OtherSessionsRevoked => "sessions.others_revoked",
-            Self::TokenRevoked => "token.revoked",
-            Self::RefreshRefused => "refresh.refused",
-            Self::RefreshTokenRecovered => "refresh.recovered",
-            Self::RefreshTokenReused => "refresh.reused",
-            Self::ClientCreated => "client.created",
-            Self::ClientChanged => "client.changed",
-            Self::ClientDisabled => "client.disabled",
-            Self::ClientEnabled => "client.enabled",
-            Self::ClientSecretRotated => "client.secret_rotated",
-            Self::ClientDeleted => "client.deleted",
-            Self::ClientRefused => "client.refused",
-            Self::AdminRefused => "admin.refused",
-            Self::SignUpLimited => "signup.limited",
-            Self::MailLimited => "mail.limited",
-            Self::OwnChangesLimited => "own_changes.limited",
-            Self::RoleCreated => "role.created",
-            Self::RoleChanged => "role.changed",
-            Self::RoleDeleted => "role.deleted",
-            Self::KeyCreated => "key.created",
-            Self::KeyRotated => "key.rotated",
-            Self::KeyActivated => "key.activated",
-            Self::KeyDeactivated => "key.deactivated",
-            Self::KeyRetired => "key.retired",
-            Self::KeyWithdrawn => "key.withdrawn",
-            Self::KeyRevoked => "key.revoked",
-            Self::KeyImported => "key.imported",
-            Self::KeyUnverified => "key.unverified",
-            Self::KeyAdopted => "key.adopted",
-            Self::KeysRewrapped => "keys.rewrapped",
-        }
-    }
 
     /// Whether any caller can cause it at will and it changes nothing: the bounds of the trail hold
     /// for it.

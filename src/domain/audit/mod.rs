@@ -1,9 +1,9 @@
 //! The audit trail: who did what to whom, from where (OWASP ASVS chapter 16). Events are logged and
-//! kept in the database. Invariants: an event never holds a secret, and no caller fills the trail or
-//! its lines of the log (each request has another line of its own, refused or not): what any caller
-//! can cause and changes nothing is logged at most once a second a kind and kept at most once an hour
-//! for one kind and user or client, and what users do routinely to themselves is kept a bounded number
-//! of times.
+//! kept in the database. Invariants: an event never holds a secret, and no caller fills the trail
+//! or its lines of the log (each request has another line of its own, refused or not): what any
+//! caller can cause and changes nothing is logged at most once a second a kind and kept at most
+//! once an hour for one kind and user or client, and what users do routinely to themselves is kept
+//! a bounded number of times.
 
 mod actor;
 mod kind;

@@ -15,8 +15,8 @@ use crate::views::event::EventView;
 
 /// List events, newest first
 ///
-/// Events that changed something are kept. Refusals, which any caller can cause, are kept once an hour for one
-/// kind and user or client; the log has one a second of each kind.
+/// Events that changed something are kept. Refusals, which any caller can cause, are kept once an
+/// hour for one kind and user or client; the log has one a second of each kind.
 #[utoipa::path(
     get, path = "/admin/audit", tag = "Administration: audit",
     operation_id = "list_events",

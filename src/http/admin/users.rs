@@ -1,5 +1,6 @@
-//! Users, for administrators: `/admin/users`. Seen here, also by clients with the scope `users:read`;
-//! changed in `changes`; the same as `signet users` does. No answer has anything of a password.
+//! Users, for administrators: `/admin/users`. Seen here, also by clients with the scope
+//! `users:read`; changed in `changes`; the same as `signet users` does. No answer has anything of a
+//! password.
 
 pub mod changes;
 
@@ -20,8 +21,8 @@ use crate::views::user::ManagedUserView;
 
 /// List users by address
 ///
-/// Goes on where the previous page ended, also if users were added or removed since. Where a role is
-/// asked for that few of many users have, a page may have fewer items than asked for, and others
+/// Goes on where the previous page ended, also if users were added or removed since. Where a role
+/// is asked for that few of many users have, a page may have fewer items than asked for, and others
 /// follow.
 #[utoipa::path(
     get, path = "/admin/users", tag = "Administration: users",

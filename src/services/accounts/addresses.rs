@@ -1,5 +1,5 @@
-//! Mail that is asked for by an address: to prove it, or to change to it. Invariant: a request costs
-//! the same whether there is an account or not, and only the mail shows the result.
+//! Mail that is asked for by an address: to prove it, or to change to it. Invariant: a request
+//! costs the same whether there is an account or not, and only the mail shows the result.
 
 use super::Accounts;
 use crate::base::time::Timestamp;
@@ -20,8 +20,9 @@ impl Accounts {
     }
 
     /// Asks to give `user` the address `new`: a token goes there, and a notice to the present one.
-    /// The answer does not show whether it is taken. It takes the place of what was asked before: an address that
-    /// was mistyped is not to be had any more. `false` where that was asked too often.
+    /// The answer does not show whether it is taken. It takes the place of what was asked before:
+    /// an address that was mistyped is not to be had any more. `false` where that was asked too
+    /// often.
     pub async fn ask_email_change(
         &self,
         user: &User,

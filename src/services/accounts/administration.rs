@@ -1,7 +1,7 @@
-//! Changes that administrators make to accounts, over HTTP and at the command line. A change is made
-//! to the account as it was seen, or not at all. Where sessions end, their records are removed before
-//! and after the change: of two administrators who change one account concurrently, the slower may
-//! have signed its user out and no more.
+//! Changes that administrators make to accounts, over HTTP and at the command line. A change is
+//! made to the account as it was seen, or not at all. Where sessions end, their records are removed
+//! before and after the change: of two administrators who change one account concurrently, the
+//! slower may have signed its user out and no more.
 
 use uuid::Uuid;
 
@@ -141,8 +141,8 @@ impl Accounts {
         Ok(next)
     }
 
-    /// Changes the user with this id as [`change`](Self::change) does, whatever was changed since the
-    /// caller looked.
+    /// Changes the user with this id as [`change`](Self::change) does, whatever was changed since
+    /// the caller looked.
     pub async fn change_present(
         &self,
         id: Uuid,
@@ -173,7 +173,8 @@ impl Accounts {
         self.remove_as_read(user, force, by, now).await
     }
 
-    /// Removes the user with this id, who asked for it, and all sessions; not the last administrator.
+    /// Removes the user with this id, who asked for it, and all sessions; not the last
+    /// administrator.
     pub async fn leave(&self, id: Uuid, by: &Initiator, now: Timestamp) -> Result<(), ChangeError> {
         for _ in 0..MAX_ATTEMPTS {
             let Some(user) = self.users.find(id).await? else { return Ok(()) };
@@ -202,8 +203,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Sets a new password for `user`, ends all sessions and forgets the wrong passwords. `false` when
-    /// the user is gone.
+    /// Sets a new password for `user`, ends all sessions and forgets the wrong passwords. `false`
+    /// when the user is gone.
     pub async fn set_password(
         &self,
         user: &User,
@@ -254,8 +255,8 @@ impl Accounts {
     }
 }
 
-/// Forgets the wrong passwords of `user`, who has a new one. The new password stands even where this
-/// fails: at worst the next login has to wait.
+/// Forgets the wrong passwords of `user`, who has a new one. The new password stands even where
+/// this fails: at worst the next login has to wait.
 pub(super) async fn forget_failures(attempts: &Attempts, user: &User, now: Timestamp) {
     if let Err(error) = unlock(attempts, user, now).await {
         tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");

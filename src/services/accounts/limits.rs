@@ -1,6 +1,6 @@
-//! The limits on what any caller, or any user, can cause: sign-ups and mail by network, own changes by
-//! user. Each use is counted before its work begins. Invariant: a limit does not look at accounts,
-//! so a refusal is the same for known and unknown addresses.
+//! The limits on what any caller, or any user, can cause: sign-ups and mail by network, own changes
+//! by user. Each use is counted before its work begins. Invariant: a limit does not look at
+//! accounts, so a refusal is the same for known and unknown addresses.
 
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
-//! The proof of an address. A mailed token shows that its bearer reads the mail of an address, and not
-//! that they chose the account's password: a stranger who signs up with, or moves to, another person's
-//! address only waits for its owner to click. So a token counts together with something of the
-//! account's owner, or with a new password, after which nothing of a stranger is left.
+//! The proof of an address. A mailed token shows that its bearer reads the mail of an address, and
+//! not that they chose the account's password: a stranger who signs up with, or moves to, another
+//! person's address only waits for its owner to click. So a token counts together with something of
+//! the account's owner, or with a new password, after which nothing of a stranger is left.
 
 use super::administration::forget_failures;
 use super::{Accounts, NewAccount};
@@ -105,8 +105,8 @@ impl Accounts {
     }
 
     /// Redeems the token of `provable`: the address is the account's, or becomes so. A new password
-    /// has the wrong ones forgotten. `false`, with nothing changed, when the token, the sign-up or the
-    /// account has changed since it was found, or the address is taken by now.
+    /// has the wrong ones forgotten. `false`, with nothing changed, when the token, the sign-up or
+    /// the account has changed since it was found, or the address is taken by now.
     pub async fn prove(
         &self,
         provable: Provable,

@@ -1,5 +1,5 @@
-//! A forgotten password: a token is mailed to the account's address, and whoever presents it sets a new
-//! one. Whatever ends all sessions also ends every token that was asked for before.
+//! A forgotten password: a token is mailed to the account's address, and whoever presents it sets a
+//! new one. Whatever ends all sessions also ends every token that was asked for before.
 
 use super::Accounts;
 use super::administration::forget_failures;
@@ -63,9 +63,9 @@ impl Accounts {
         Ok(token.map(Resettable::SignUp))
     }
 
-    /// Redeems the token of `found` for a new password, ends all sessions, forgets the wrong passwords
-    /// and notifies the user; of an address that is only signed up, makes the account. `false` when
-    /// the token was used, or the account has changed, since it was found.
+    /// Redeems the token of `found` for a new password, ends all sessions, forgets the wrong
+    /// passwords and notifies the user; of an address that is only signed up, makes the account.
+    /// `false` when the token was used, or the account has changed, since it was found.
     pub async fn reset_password(
         &self,
         found: &Resettable,

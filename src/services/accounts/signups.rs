@@ -1,7 +1,7 @@
 //! Sign-up by any caller, with an address that nothing shows to be the caller's. Where it has to be
-//! proven, the sign-up is a pending record and no account; otherwise the account is made immediately,
-//! and its address counts as unproven. Either way the caller gets a signup token, which later shows that
-//! who reads the address's mail is who chose the password.
+//! proven, the sign-up is a pending record and no account; otherwise the account is made
+//! immediately, and its address counts as unproven. Either way the caller gets a signup token,
+//! which later shows that who reads the address's mail is who chose the password.
 
 use super::{Accounts, NewAccount};
 use crate::base::secret::{Fingerprint, Secret};
@@ -26,8 +26,8 @@ pub struct NewSignup {
 }
 
 impl Accounts {
-    /// Makes an account immediately, and keeps the fingerprint of its signup token; `Conflict` when the
-    /// address is taken.
+    /// Makes an account immediately, and keeps the fingerprint of its signup token; `Conflict` when
+    /// the address is taken.
     pub async fn create_by_signup(
         &self,
         new: NewAccount,
@@ -89,7 +89,8 @@ impl Accounts {
         let made = self
             .db
             .write(async |transaction| {
-                // First, so that of two concurrent proofs the second waits here and changes nothing.
+                // First, so that of two concurrent proofs the second waits here and changes
+                // nothing.
                 if !self.users.create_unless_taken_in(transaction, user).await? {
                     return Ok(false);
                 }

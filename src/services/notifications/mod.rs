@@ -1,7 +1,7 @@
-//! Mail to users: decides to whom a message that was asked for goes, writes it and sends it. Sorting
-//! looks at the database alone, so that it goes on while no server takes mail, and what comes to
-//! nothing does not wait. Invariants: whether there is an account shows in nothing but the message; a
-//! token is made as its message is sent, and is nowhere but in it.
+//! Mail to users: decides to whom a message that was asked for goes, writes it and sends it.
+//! Sorting looks at the database alone, so that it goes on while no server takes mail, and what
+//! comes to nothing does not wait. Invariants: whether there is an account shows in nothing but the
+//! message; a token is made as its message is sent, and is nowhere but in it.
 
 mod sorting;
 mod writing;
@@ -99,7 +99,8 @@ pub struct NotifierStores {
 }
 
 impl Notifier {
-    /// A notifier that works by `config` and makes tokens with `token_key`. Nothing is connected yet.
+    /// A notifier that works by `config` and makes tokens with `token_key`. Nothing is connected
+    /// yet.
     pub fn new(
         config: &Config,
         issuer: &str,
@@ -222,7 +223,8 @@ impl Notifier {
         Ok(Delivery::GivenUp)
     }
 
-    /// Deletes what does not matter any more: counts, and tokens whose message cannot be sent again.
+    /// Deletes what does not matter any more: counts, and tokens whose message cannot be sent
+    /// again.
     pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
         self.outbox.purge(now).await?;
         let then = now.minus(2 * self.policy().give_up_after);

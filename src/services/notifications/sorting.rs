@@ -1,6 +1,6 @@
-//! Sorting: from "someone asked for mail to this address" to a message for a user, or to nothing. The
-//! message goes to the address as the account has it, never as it was typed: two that compare the
-//! same may be two mailboxes.
+//! Sorting: from "someone asked for mail to this address" to a message for a user, or to nothing.
+//! The message goes to the address as the account has it, never as it was typed: two that compare
+//! the same may be two mailboxes.
 
 use uuid::Uuid;
 
@@ -149,8 +149,8 @@ impl Notifier {
         })
     }
 
-    /// What a caller who knows an address that is only signed up may have sent to it: a token that is
-    /// for none of its sign-ups more than for another.
+    /// What a caller who knows an address that is only signed up may have sent to it: a token that
+    /// is for none of its sign-ups more than for another.
     async fn message_for_pending(
         &self,
         asked: &Waiting,
@@ -185,10 +185,10 @@ impl ToSend {
         Self { counted_as: entry.kind, entry, subjects }
     }
 
-    /// What is sent where there were too many of these. Of sign-ups that is a token for none of them
-    /// more than for another, as the address's owner could ask for one: a person who was kept
-    /// from their own by a stranger's sign-ups proves theirs by it. It counts as what they would ask for, so that
-    /// where it is not due either, such tokens have just been sent.
+    /// What is sent where there were too many of these. Of sign-ups that is a token for none of
+    /// them more than for another, as the address's owner could ask for one: a person who was kept
+    /// from their own by a stranger's sign-ups proves theirs by it. It counts as what they would
+    /// ask for, so that where it is not due either, such tokens have just been sent.
     fn instead(self) -> Option<Self> {
         let is_of_signup = self.entry.kind == Kind::SignUp && self.entry.user_id.is_some();
         let entry = Entry { user_id: None, ..self.entry };

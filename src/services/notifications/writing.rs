@@ -1,5 +1,5 @@
-//! Writing: from a row of the outbox to a message. Whether it is still wanted is checked once more, and
-//! the token is made now, so that it is good for its whole lifetime from when it is sent.
+//! Writing: from a row of the outbox to a message. Whether it is still wanted is checked once more,
+//! and the token is made now, so that it is good for its whole lifetime from when it is sent.
 
 use url::Url;
 
@@ -59,8 +59,8 @@ impl Notifier {
         Ok(Some(Letter::write(claimed.id, &config.from, &claimed.recipient, rendered, now)?))
     }
 
-    /// Makes the token of `claimed` good; `None` where it was used already, so that its message must
-    /// have arrived.
+    /// Makes the token of `claimed` good; `None` where it was used already, so that its message
+    /// must have arrived.
     async fn issue(
         &self,
         purpose: Purpose,

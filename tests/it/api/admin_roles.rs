@@ -265,8 +265,9 @@ async fn every_change_leaves_an_event() {
     signet.cli_ok(&["users", "revoke-role", ADMIN, "clerk"], "");
     signet.cli_ok(&["users", "grant-role", ADMIN, "clerk"], "");
     service.delete("clerk?force=true", Some("*")).await.expect(204);
-    signet.cli_ok(&["users", "set-metadata", ADMIN], "{}");
-    // Nothing happened, so nothing is told.
+    signet.cli_ok(&["users", "set-metadata", ADMIN], r#"{"plan": "gold"}"#);
+    // Nothing changes, so nothing is recorded.
+    signet.cli_ok(&["users", "set-metadata", ADMIN], r#"{"plan": "gold"}"#);
     signet.cli_ok(&["users", "revoke-role", ADMIN, "clerk"], "");
     let (given, taken) =
         (format!("user.role_granted|cli|{id}|clerk"), format!("user.role_revoked|cli|{id}|clerk"));
@@ -277,7 +278,7 @@ async fn every_change_leaves_an_event() {
         taken,
         given,
         format!("role.deleted|user:{id}|clerk|taken from 1 user; opens: orders:read more"),
-        format!("user.changed|cli|{id}|"),
+        format!("user.changed|cli|{id}|metadata"),
     ];
     expected.sort();
     assert_eq!(events(), expected);

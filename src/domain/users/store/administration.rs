@@ -1,5 +1,5 @@
-//! What administrators do to users: list them, and change or delete one as long as it is as they saw
-//! it. Invariant: one active administrator stays, unless the caller forces the change.
+//! What administrators do to users: list them, and change or delete one as long as it is as they
+//! saw it. Invariant: one active administrator stays, unless the caller forces the change.
 
 use sqlx::{AssertSqlSafe, Row};
 
@@ -61,8 +61,8 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// The number of users with any role that one page is looked for among: where few have the role that
-/// is asked for, a page has few users, and no page takes longer than it may.
+/// The number of users with any role that one page is looked for among: where few have the role
+/// that is asked for, a page has few users, and no page takes longer than it may.
 const MAX_LOOKED_THROUGH: i64 = 5_000;
 
 impl UserStore {
@@ -151,9 +151,9 @@ impl UserStore {
         Ok(self.db.fetch_optional(query.bind(user.id.to_string())).await?.is_some())
     }
 
-    /// Puts `next` in the place of `user`, as long as that is as it was read; where `next` has a later
-    /// epoch, the sessions of `user` are dead from then on. The last administrator stays one unless
-    /// `force` is set. `Conflict` when the address is taken.
+    /// Puts `next` in the place of `user`, as long as that is as it was read; where `next` has a
+    /// later epoch, the sessions of `user` are dead from then on. The last administrator stays one
+    /// unless `force` is set. `Conflict` when the address is taken.
     pub async fn replace(
         &self,
         user: &User,
@@ -164,15 +164,15 @@ impl UserStore {
         self.guarded(replacement(user, next), Some(next), loses_one).await
     }
 
-    /// Deletes `user`, as long as that is as it was read. The last administrator stays unless `force`
-    /// is set.
+    /// Deletes `user`, as long as that is as it was read. The last administrator stays unless
+    /// `force` is set.
     pub async fn delete(&self, user: &User, force: bool) -> Result<Changed, StorageError> {
         self.guarded(deletion(user), None, user.is_administrator() && !force).await
     }
 
     /// Runs `change`, after which there is one administrator less if `loses_one`: not where that is
-    /// the last one. `next` is the user after it; `Conflict` when another account has its address in
-    /// another form.
+    /// the last one. `next` is the user after it; `Conflict` when another account has its address
+    /// in another form.
     async fn guarded(
         &self,
         change: Statement<'static>,

@@ -32,7 +32,8 @@ pub struct NewUserBody {
     /// The login name.
     #[schema(format = "email", max_length = 254)]
     email: String,
-    /// 8 to 256 characters, none of the commonest. Without one the user cannot sign in until it is set.
+    /// 8 to 256 characters, none of the commonest. Without one the user cannot sign in until it is
+    /// set.
     #[schema(format = Password, min_length = 8, max_length = 256, nullable = false)]
     password: Option<String>,
     /// A display name.
