@@ -26,11 +26,12 @@ use crate::domain::revocations::{FollowError, Revocations};
 use crate::domain::roles::{RoleRegistry, RoleStore};
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
 use crate::services::accounts::{AccountLimits, Accounts, Roles};
-use crate::services::client_management::Registrar;
-use crate::services::key_management::{Custody, Ledgers};
+use crate::services::client_management::ClientManagement;
+use crate::services::key_management::{KEYS_CHANGED, KeyManagement, Surroundings};
 use crate::services::notifications::{Office, Postman, PostmanError};
 use crate::services::oauth::AuthorizationServer;
-use crate::storage::redis::{Redis, notices};
+use crate::services::role_management::RoleManagement;
+use crate::storage::redis::notices::{self, Notices};
 use crate::storage::{Db, StorageError};
 
 /// Why the service cannot be composed.
@@ -68,14 +69,22 @@ pub enum StartError {
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The signing keys, for the command line: the session store is not needed.
-pub async fn open_custody(config: &Config, now: Timestamp) -> Result<Custody, StartError> {
+/// The use cases of signing keys, for the command line: the session store is not needed.
+pub async fn open_key_management(
+    config: &Config,
+    now: Timestamp,
+) -> Result<KeyManagement, StartError> {
     let (db, random) = (open_database(config).await?, Random::system());
     let clients = ClientStore::new(db.clone());
     let audit = Audit::new(db.clone(), random.clone());
     let revocations = Revocations::open(db.clone(), random.clone());
     let revocations = revocations.await.map_err(StartError::Database)?;
-    open_keys(config, &db, Ledgers { clients, revocations, audit }, &random, now).await
+    let notices = match &config.sessions.backend {
+        SessionBackend::Sql => Notices::Nowhere,
+        SessionBackend::Redis(redis) => Notices::OnDemand(Box::new(redis.clone())),
+    };
+    let around = Surroundings { clients, revocations, audit, notices };
+    open_keys(config, &db, around, &random, now).await
 }
 
 /// The attempts to guess passwords, kept where sessions are. Their names are made with a key that
@@ -110,46 +119,25 @@ pub async fn open_attempts_alone(
     stores: &Stores,
     now: Timestamp,
 ) -> Result<Attempts, StartError> {
-    let custody = open_custody(config, now).await?;
-    open_attempts(config, stores, &custody.keys, now).await
+    let key_management = open_key_management(config, now).await?;
+    open_attempts(config, stores, &key_management.keys, now).await
 }
 
-/// Where instances tell each other that the signing keys have changed.
-const KEYS_CHANGED: &str = "signet:keys";
-/// And that something was revoked.
+/// The channel on which instances notify each other that something was revoked.
 const REVOKED: &str = "signet:revocations";
-
-/// Tells the running instances that the signing keys have changed, from the command line.
-pub async fn tell_instances(config: &Config) {
-    if let SessionBackend::Redis(redis) = &config.sessions.backend {
-        match Redis::connect(redis).await {
-            Ok(redis) => tell_keys_changed(&redis).await,
-            Err(error) => tracing::warn!(%error, "{NOT_TOLD}"),
-        }
-    }
-}
-
-/// They look for themselves every now and then.
-const NOT_TOLD: &str = "the instances were not told, and find the change a little later";
-
-async fn tell_keys_changed(redis: &Redis) {
-    if let Err(error) = redis.notify(KEYS_CHANGED).await {
-        tracing::warn!(%error, "{NOT_TOLD}");
-    }
-}
 
 /// Opens the signing keys, making the key-encryption key and the first signing keys where this is
 /// the very first start.
 async fn open_keys(
     config: &Config,
     db: &Db,
-    ledgers: Ledgers,
+    around: Surroundings,
     random: &Random,
     now: Timestamp,
-) -> Result<Custody, StartError> {
+) -> Result<KeyManagement, StartError> {
     let vault = Vault::open(sealing_keys(config, db, random).await?, config.keys.pkcs11.as_ref())?;
     let (policy, lifetime) = (config.keys.policy.clone(), config.tokens.access_token_lifetime);
-    Ok(Custody::open(db, vault, policy, ledgers, lifetime, now).await?)
+    Ok(KeyManagement::open(db, vault, policy, around, lifetime, now).await?)
 }
 
 /// The key-encryption keys, the newest first, if there are any yet.
@@ -197,12 +185,10 @@ pub struct App {
     pub clock: Clock,
     /// The database.
     pub db: Db,
-    /// The clients.
-    pub clients: ClientStore,
     /// The signing keys.
     pub keys: Keys,
-    /// What is done to them.
-    pub custody: Custody,
+    /// The use cases of signing keys.
+    pub key_management: KeyManagement,
     /// What siblings must hear.
     pub revocations: Revocations,
     /// Signs it.
@@ -213,17 +199,19 @@ pub struct App {
     pub accounts: Accounts,
     /// The limits on sign-ups, mail and own changes.
     pub account_limits: AccountLimits,
-    /// The roles and who has them.
+    /// Who has which roles.
     pub roles: Roles,
-    /// What is done to clients.
-    pub registrar: Registrar,
+    /// The use cases of role definitions.
+    pub role_management: RoleManagement,
+    /// The use cases of clients.
+    pub client_management: ClientManagement,
     /// Sends mail, where it is sent.
     pub postman: Option<Postman>,
     /// What is counted.
     pub metrics: Metrics,
     /// Places for who listens for revocations.
     pub listeners: Arc<Semaphore>,
-    redis: Option<Redis>,
+    notices: Notices,
     keys_changed: Notify,
     revoked_elsewhere: Notify,
     draining: AtomicBool,
@@ -236,11 +224,17 @@ impl App {
         let Stores { db, clients, revocations, audit, random, .. } = &stores;
         let (clients, audit) = (clients.clone(), audit.clone());
         let revocations = revocations.clone();
-        let ledgers = Ledgers { clients, revocations: revocations.clone(), audit };
-        let custody = open_keys(&config, db, ledgers, random, now).await?;
-        custody.keys.check_can_sign(now).await?;
+        let notices = stores.redis.clone().map_or(Notices::Nowhere, Notices::Connected);
+        let around = Surroundings {
+            clients,
+            revocations: revocations.clone(),
+            audit,
+            notices: notices.clone(),
+        };
+        let key_management = open_keys(&config, db, around, random, now).await?;
+        key_management.keys.check_can_sign(now).await?;
         // Of an algorithm that is new in the configuration, the first key.
-        match custody.maintain(now).await {
+        match key_management.maintain(now).await {
             // A key that is bad does not stop a service that has a good one.
             Err(
                 error @ (KeysError::Sealed(..)
@@ -250,11 +244,11 @@ impl App {
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(error, "the next signing keys were not made");
             }
-            maintained => drop(maintained?),
+            maintained => maintained?,
         }
-        let keys = custody.keys.clone();
+        let keys = key_management.keys.clone();
         let signer = Signer::new(keys.clone(), config.issuer.clone());
-        custody.maintain_revocations(now).await.map_err(StartError::Database)?;
+        key_management.maintain_revocations(now).await.map_err(StartError::Database)?;
         revocations.follow(&signer, async || {}, now).await?;
         let attempts = open_attempts(&config, &stores, &keys, now).await?;
         let account_limits = open_limits(&config, &stores, attempts.names());
@@ -285,31 +279,24 @@ impl App {
             config,
             clock,
             db: stores.db,
-            clients: stores.clients,
             keys,
-            custody,
+            key_management,
             revocations,
             signer,
             authorization_server,
             accounts: stores.accounts,
             account_limits,
             roles: stores.roles,
-            registrar: stores.registrar,
+            role_management: stores.role_management,
+            client_management: stores.client_management,
             postman,
             metrics,
             listeners,
-            redis: stores.redis,
+            notices,
             keys_changed: Notify::new(),
             revoked_elsewhere: Notify::new(),
             draining: AtomicBool::new(false),
         })
-    }
-
-    /// Tells the other instances that the signing keys have changed.
-    pub async fn tell_keys_changed(&self) {
-        if let Some(redis) = &self.redis {
-            tell_keys_changed(redis).await;
-        }
     }
 
     /// Waits until another instance, or the command line, has changed the signing keys.
@@ -328,13 +315,9 @@ impl App {
         self.revocations.follow(&self.signer, read_keys, now).await
     }
 
-    /// Tells the other instances that something was revoked.
-    pub async fn tell_revoked(&self) {
-        if let Some(redis) = &self.redis
-            && let Err(error) = redis.notify(REVOKED).await
-        {
-            tracing::warn!(%error, "{NOT_TOLD}");
-        }
+    /// Notifies the other instances that something was revoked.
+    pub async fn notify_revoked(&self) {
+        self.notices.send(REVOKED).await;
     }
 
     /// How many listen for revocations.

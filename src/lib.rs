@@ -27,6 +27,7 @@
 //! - [`config`]: layers of settings in, one checked configuration out.
 //! - [`app`]: puts everything together; the only place that picks engines.
 //! - [`jobs`]: the background loops of the service.
+//! - [`views`]: what is shown of a client, key, role or session, one form each.
 //! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
 //!
 //! # Who depends on whom
@@ -60,3 +61,4 @@ pub mod http;
 pub mod jobs;
 pub mod services;
 pub mod storage;
+pub mod views;

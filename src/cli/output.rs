@@ -5,6 +5,8 @@ use std::io::Write;
 use anyhow::Result;
 use serde::Serialize;
 
+pub use crate::views::cell::{cell, words};
+
 /// Prints a line to standard output.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -40,15 +42,4 @@ pub fn fields(fields: &[(&str, String)]) -> Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let line = |(name, value): &(&str, String)| format!("{name:width$}  {value}");
     print(&fields.iter().map(line).collect::<Vec<_>>().join("\n"))
-}
-
-/// A cell of several words, or none.
-pub fn words(words: &[impl AsRef<str>]) -> String {
-    let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
-    if words.is_empty() { "-".to_owned() } else { words.join(",") }
-}
-
-/// A cell that may be empty.
-pub fn cell(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

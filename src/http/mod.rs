@@ -3,11 +3,8 @@
 
 mod account;
 mod account_removal;
+mod admin;
 mod admin_audit;
-mod admin_clients;
-mod admin_keys;
-mod admin_roles;
-mod admin_sessions;
 mod admin_users;
 mod administrator;
 mod bearer;

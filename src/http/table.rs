@@ -8,12 +8,14 @@ use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::web;
 
+use super::admin::{
+    clients as admin_clients, keys as admin_keys, roles as admin_roles, sessions as admin_sessions,
+};
 use super::error::ErrorForm::{self, OAuth, OAuthWithDetail, Problem};
 use super::observe::Verbosity::{self, Each, Failures};
 use super::{
-    account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
-    admin_users, discovery, docs, email, health, introspect, my_sessions, recovery, revocations,
-    revoke, token, userinfo, verify,
+    account, account_removal, admin_audit, admin_users, discovery, docs, email, health, introspect,
+    my_sessions, recovery, revocations, revoke, token, userinfo, verify,
 };
 use crate::services::oauth::metadata::path;
 

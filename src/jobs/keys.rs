@@ -20,14 +20,14 @@ const NOT_FOLLOWED: &str = "the signing keys could not be followed";
 /// says that something has changed, and every now and then in any case.
 pub async fn follow(app: Arc<App>) {
     let mut interval = every(LOOK_EVERY);
-    let mut told = HashSet::new();
+    let mut recorded = HashSet::new();
     loop {
         tokio::select! {
             _ = interval.tick() => {}
             () = app.keys_changed() => {}
         }
         // A token (HSM) may hang, and what others did must be followed all the same.
-        let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut told)).await;
+        let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut recorded)).await;
         match followed {
             Ok(Ok(())) => {}
             // The present ring goes on serving.
@@ -37,14 +37,11 @@ pub async fn follow(app: Arc<App>) {
     }
 }
 
-async fn follow_once(app: &App, told: &mut HashSet<(String, Kind)>) -> Result<()> {
+async fn follow_once(app: &App, recorded: &mut HashSet<(String, Kind)>) -> Result<()> {
     let now = app.clock.now();
     app.keys.reload(now).await?;
-    let maintained = app.custody.maintain(now).await;
-    if maintained.as_ref().is_ok_and(|made| *made > 0) {
-        app.tell_keys_changed().await;
-    }
+    let maintained = app.key_management.maintain(now).await;
     // What is wrong with a key is recorded whether or not the next one can be made.
-    app.custody.tell_steps(told, now).await?;
-    Ok(maintained.map(drop)?)
+    app.key_management.record_steps(recorded, now).await?;
+    Ok(maintained?)
 }

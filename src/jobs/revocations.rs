@@ -25,13 +25,13 @@ pub async fn follow(app: Arc<App>) {
         tokio::select! {
             _ = look.tick() => {}
             _ = maintain.tick() => {
-                if let Err(error) = app.custody.maintain_revocations(app.clock.now()).await {
+                if let Err(error) = app.key_management.maintain_revocations(app.clock.now()).await {
                     tracing::warn!(%error, "revoked keys were not looked through");
                 }
             }
             () = app.revoked_elsewhere() => {}
             // The others look into the record as soon as this one does.
-            () = app.revocations.recorded() => app.tell_revoked().await,
+            () = app.revocations.recorded() => app.notify_revoked().await,
         }
         let followed = app.follow_revocations().await;
         if let (Err(error), false) = (&followed, fails) {

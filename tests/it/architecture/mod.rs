@@ -19,8 +19,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["storage", "domain"]),
     ("app", &["storage", "domain", "services", "config"]),
     ("jobs", &["storage", "domain", "services", "config", "app"]),
-    ("http", &["storage", "domain", "services", "config", "app"]),
-    ("cli", &["storage", "domain", "services", "config", "app"]),
+    ("views", &["domain", "services"]),
+    ("http", &["storage", "domain", "services", "config", "app", "views"]),
+    ("cli", &["storage", "domain", "services", "config", "app", "views"]),
 ];
 
 /// What a room of a layer may import of the same layer. Whatever is not named: nothing.
@@ -216,6 +217,7 @@ fn a_planted_breach_of_each_rule_is_found() {
         (layers, "services/accounts/mod.rs", "use crate::services::oauth::TokenError;"),
         (layers, "http/health.rs", "use crate::cli;"),
         (layers, "cli/keys.rs", "use crate::http;"),
+        (layers, "services/role_management.rs", "use crate::views::role::RoleView;"),
         (layers, "storage/mod.rs", "use crate::domain::audit;"),
         (circles_of_files, "base/time.rs", "use super::secret::Random;"),
         (circles_of_files, "domain/keys/algorithm.rs", "use super::chain;"),

@@ -1,0 +1,26 @@
+//! Endpoints for administrators, a file a thing; the same as the command line does. Each parses a
+//! request, calls one use case in `services` and shows what it returns.
+
+pub mod clients;
+pub mod keys;
+pub mod roles;
+pub mod sessions;
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+
+use super::extract;
+use super::finish::to_the_end;
+use crate::app::App;
+use crate::domain::audit::{Actor, Initiator};
+
+/// Runs `work`, a change in the name of `actor`, to its end, even if its caller hangs up.
+async fn change<T: 'static, E: 'static>(
+    app: &Data<App>,
+    request: &HttpRequest,
+    actor: Actor,
+    work: impl AsyncFnOnce(&App, &Initiator) -> Result<T, E> + 'static,
+) -> Result<T, E> {
+    let (app, by) = (app.clone(), Initiator { actor, origin: extract::origin(request, app) });
+    to_the_end(async move { work(&app, &by).await }).await
+}
