@@ -20,9 +20,9 @@ use crate::domain::keys::encryption_key::{self, EncryptionKeyError};
 use crate::domain::keys::{Keys, KeysError, Vault};
 use crate::domain::login_limits::{Attempts, Names};
 use crate::domain::revocations::{FollowError, Revocations};
-use crate::services::key_management::{Custody, Ledgers};
+use crate::services::key_management::{KeyManagement, Surroundings};
 use crate::services::notifications::NotifierError;
-use crate::storage::redis::Redis;
+use crate::storage::redis::notices::Notices;
 use crate::storage::{Db, StorageError};
 
 /// Why the service cannot be composed.
@@ -60,14 +60,22 @@ pub enum StartError {
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The signing keys, for the command line: the session store is not needed.
-pub async fn open_custody(config: &Config, now: Timestamp) -> Result<Custody, StartError> {
+/// The use cases of signing keys, for the command line: the session store is not needed.
+pub async fn open_key_management(
+    config: &Config,
+    now: Timestamp,
+) -> Result<KeyManagement, StartError> {
     let (db, random) = (open_database(config).await?, Random::system());
     let clients = ClientStore::new(db.clone());
     let audit = Audit::new(db.clone(), random.clone());
     let revocations = Revocations::open(db.clone(), random.clone());
     let revocations = revocations.await.map_err(StartError::Database)?;
-    open_keys(config, &db, Ledgers { clients, revocations, audit }, &random, now).await
+    let notices = match &config.sessions.backend {
+        SessionBackend::Sql => Notices::Nowhere,
+        SessionBackend::Redis(redis) => Notices::OnDemand(Box::new(redis.clone())),
+    };
+    let around = Surroundings { clients, revocations, audit, notices };
+    open_keys(config, &db, around, &random, now).await
 }
 
 /// The login limits, whose records are kept where sessions are, under names that are made with a key
@@ -92,18 +100,8 @@ pub async fn open_login_limits_alone(
     stores: &Stores,
     now: Timestamp,
 ) -> Result<Attempts, StartError> {
-    let custody = open_custody(config, now).await?;
-    open_login_limits(config, stores, &custody.keys, now).await
-}
-
-/// Notifies the running instances that the signing keys have changed, from the command line.
-pub async fn notify_instances(config: &Config) {
-    if let SessionBackend::Redis(redis) = &config.sessions.backend {
-        match Redis::connect(redis).await {
-            Ok(redis) => process::notify(&redis, process::KEYS_CHANGED).await,
-            Err(error) => process::log_not_notified(&error),
-        }
-    }
+    let key_management = open_key_management(config, now).await?;
+    open_login_limits(config, stores, &key_management.keys, now).await
 }
 
 /// Opens the signing keys, making the key-encryption key and the first signing keys where this is
@@ -111,13 +109,13 @@ pub async fn notify_instances(config: &Config) {
 async fn open_keys(
     config: &Config,
     db: &Db,
-    ledgers: Ledgers,
+    around: Surroundings,
     random: &Random,
     now: Timestamp,
-) -> Result<Custody, StartError> {
+) -> Result<KeyManagement, StartError> {
     let vault = Vault::open(sealing_keys(config, db, random).await?, config.keys.pkcs11.as_ref())?;
     let (policy, lifetime) = (config.keys.policy.clone(), config.tokens.access_token_lifetime);
-    Ok(Custody::open(db, vault, policy, ledgers, lifetime, now).await?)
+    Ok(KeyManagement::open(db, vault, policy, around, lifetime, now).await?)
 }
 
 /// The key-encryption keys, the newest first, if there are any yet.

@@ -28,7 +28,7 @@
 //! - [`config`]: layers of settings in, one checked configuration out.
 //! - [`app`]: a process and the issuer that it serves; the only place that picks engines.
 //! - [`jobs`]: the background loops of the service.
-//! - [`views`]: what is shown of a user or an event, one form each.
+//! - [`views`]: what is shown of a thing, one form each.
 //! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
 //!
 //! # Who depends on whom

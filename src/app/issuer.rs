@@ -11,10 +11,11 @@ use crate::domain::revocations::Revocations;
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
 use crate::services::accounts::{AccountLimits, Accounts, Roles};
 use crate::services::authentication::Authentication;
-use crate::services::client_management::Registrar;
-use crate::services::key_management::{Custody, Ledgers};
+use crate::services::client_management::ClientManagement;
+use crate::services::key_management::{KeyManagement, Surroundings};
 use crate::services::notifications::{Notifier, NotifierStores};
 use crate::services::oauth::{self, AuthorizationServer};
+use crate::services::role_management::RoleManagement;
 
 /// An issuer that is served. Dereferences to its process, so that handlers reach clock, configuration
 /// and metrics in one step.
@@ -25,8 +26,8 @@ pub struct Issuer {
     pub clients: ClientStore,
     /// The signing keys.
     pub keys: Keys,
-    /// The changes of signing keys.
-    pub custody: Custody,
+    /// The use cases of signing keys.
+    pub key_management: KeyManagement,
     /// The record of revoked tokens and its feed.
     pub revocations: Revocations,
     /// Signs the feed.
@@ -41,10 +42,12 @@ pub struct Issuer {
     pub accounts: Accounts,
     /// The limits on sign-ups, mail and own changes.
     pub account_limits: AccountLimits,
-    /// The roles and who has them.
+    /// The roles that users have.
     pub roles: Roles,
-    /// The changes of clients.
-    pub registrar: Registrar,
+    /// The use cases of role definitions.
+    pub role_management: RoleManagement,
+    /// The use cases of clients.
+    pub client_management: ClientManagement,
     /// Sends mail, where it is sent.
     pub notifier: Option<Notifier>,
 }
@@ -62,10 +65,10 @@ impl Issuer {
     pub async fn open(process: Arc<Process>, stores: Stores) -> Result<Self, StartError> {
         let (config, now) = (&process.config, process.clock.now());
         let revocations = stores.revocations.clone();
-        let custody = open_keys_of_service(&process, &stores).await?;
-        let keys = custody.keys.clone();
+        let key_management = open_keys_of_service(&process, &stores).await?;
+        let keys = key_management.keys.clone();
         let signer = Signer::new(keys.clone(), config.issuer.clone());
-        custody.maintain_revocations(now).await.map_err(StartError::Database)?;
+        key_management.maintain_revocations(now).await.map_err(StartError::Database)?;
         revocations.follow(&signer, async || {}, now).await?;
 
         let login_limits = open_login_limits(config, &stores, &keys, now).await?;
@@ -94,7 +97,7 @@ impl Issuer {
         Ok(Self {
             clients: stores.clients,
             keys,
-            custody,
+            key_management,
             revocations,
             signer,
             login_limits,
@@ -103,7 +106,8 @@ impl Issuer {
             accounts: stores.accounts,
             account_limits,
             roles: stores.roles,
-            registrar: stores.registrar,
+            role_management: stores.role_management,
+            client_management: stores.client_management,
             notifier,
             process,
         })
@@ -111,15 +115,19 @@ impl Issuer {
 }
 
 /// Opens the signing keys, one of which has to sign now, and makes those that are due.
-async fn open_keys_of_service(process: &Process, stores: &Stores) -> Result<Custody, StartError> {
+async fn open_keys_of_service(
+    process: &Process,
+    stores: &Stores,
+) -> Result<KeyManagement, StartError> {
     let now = process.clock.now();
     let Stores { db, clients, revocations, audit, random, .. } = stores;
     let (clients, revocations) = (clients.clone(), revocations.clone());
-    let ledgers = Ledgers { clients, revocations, audit: audit.clone() };
-    let custody = open_keys(&process.config, db, ledgers, random, now).await?;
-    custody.keys.check_can_sign(now).await?;
+    let (audit, notices) = (audit.clone(), process.notices.clone());
+    let around = Surroundings { clients, revocations, audit, notices };
+    let key_management = open_keys(&process.config, db, around, random, now).await?;
+    key_management.keys.check_can_sign(now).await?;
     // Of an algorithm that is new in the configuration, the first key.
-    match custody.maintain(now).await {
+    match key_management.maintain(now).await {
         // A key that is bad does not stop a service that has a good one.
         Err(
             error @ (KeysError::Sealed(..) | KeysError::Undecided(_) | KeysError::Unverified(..)),
@@ -127,9 +135,9 @@ async fn open_keys_of_service(process: &Process, stores: &Stores) -> Result<Cust
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(error, "the next signing keys were not made");
         }
-        maintained => drop(maintained?),
+        maintained => maintained?,
     }
-    Ok(custody)
+    Ok(key_management)
 }
 
 /// The limits on sign-ups, mail and own changes, kept beside the login limits and under the same names.

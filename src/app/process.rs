@@ -14,12 +14,11 @@ use crate::domain::clients::ClientRegistry;
 use crate::domain::credentials::Hashing;
 use crate::domain::roles::{RoleRegistry, RoleStore};
 use crate::services::authentication::SharedStores;
-use crate::storage::redis::{Redis, notices};
-use crate::storage::{Db, StorageError};
+use crate::services::key_management::KEYS_CHANGED;
+use crate::storage::Db;
+use crate::storage::redis::notices::{self, Notices};
 
-/// The channel on which instances notify each other that the signing keys have changed.
-pub(super) const KEYS_CHANGED: &str = "signet:keys";
-/// The channel for what was revoked.
+/// The channel on which instances notify each other that something was revoked.
 const REVOKED: &str = "signet:revocations";
 
 /// A running process.
@@ -36,7 +35,7 @@ pub struct Process {
     pub hashing: Arc<Hashing>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    redis: Option<Redis>,
+    pub(super) notices: Notices,
     keys_changed: Notify,
     revoked: Notify,
     draining: AtomicBool,
@@ -64,25 +63,16 @@ impl Process {
             stores: shared,
             hashing: hashing.into(),
             metrics: metrics.into(),
-            redis: stores.redis.clone(),
+            notices: stores.redis.clone().map_or(Notices::Nowhere, Notices::Connected),
             keys_changed: Notify::new(),
             revoked: Notify::new(),
             draining: AtomicBool::new(false),
         })
     }
 
-    /// Notifies the other instances that the signing keys have changed.
-    pub async fn notify_keys_changed(&self) {
-        if let Some(redis) = &self.redis {
-            notify(redis, KEYS_CHANGED).await;
-        }
-    }
-
     /// Notifies the other instances that something was revoked.
     pub async fn notify_revoked(&self) {
-        if let Some(redis) = &self.redis {
-            notify(redis, REVOKED).await;
-        }
+        self.notices.send(REVOKED).await;
     }
 
     /// Waits until another instance, or the command line, has changed the signing keys.
@@ -115,16 +105,4 @@ impl Process {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
-}
-
-/// Notifies the instances that receive from `channel`.
-pub(super) async fn notify(redis: &Redis, channel: &str) {
-    if let Err(error) = redis.notify(channel).await {
-        log_not_notified(&error);
-    }
-}
-
-/// Instances also look for changes themselves every now and then.
-pub(super) fn log_not_notified(error: &StorageError) {
-    tracing::warn!(%error, "the other instances were not notified, and find the change a little later");
 }

@@ -14,7 +14,8 @@ use crate::domain::sessions::Sessions;
 use crate::domain::tokens::{Scope, scope};
 use crate::domain::users::UserStore;
 use crate::services::accounts::{Accounts, Roles};
-use crate::services::client_management::Registrar;
+use crate::services::client_management::ClientManagement;
+use crate::services::role_management::RoleManagement;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 
@@ -36,11 +37,13 @@ pub struct Stores {
     pub audit: Audit,
     /// The accounts.
     pub accounts: Accounts,
-    /// The roles and who has them.
+    /// Who has which roles.
     pub roles: Roles,
-    /// The changes of clients.
-    pub registrar: Registrar,
-    /// The messages that wait.
+    /// The use cases of role definitions.
+    pub role_management: RoleManagement,
+    /// The use cases of clients.
+    pub client_management: ClientManagement,
+    /// Mail that waits.
     pub outbox: Outbox,
     /// The source of secrets and identifiers.
     pub random: Random,
@@ -77,7 +80,7 @@ impl Stores {
             audit.clone(),
             random.clone(),
         );
-        let registrar = Registrar::new(
+        let client_management = ClientManagement::new(
             db.clone(),
             clients.clone(),
             revocations.clone(),
@@ -86,7 +89,8 @@ impl Stores {
             config.tokens.admin_audience.clone(),
         );
         let role_store = RoleStore::new(db.clone());
-        let roles = Roles::new(role_store.clone(), users.clone(), audit.clone());
+        let roles = Roles::new(users.clone(), audit.clone());
+        let role_management = RoleManagement::new(role_store.clone(), users.clone(), audit.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
         role_store.ensure_built_in(now).await.map_err(StartError::Database)?;
         Ok(Self {
@@ -99,7 +103,8 @@ impl Stores {
             audit,
             accounts,
             roles,
-            registrar,
+            role_management,
+            client_management,
             outbox,
             random,
         })

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::output;
 use crate::app::Stores;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::Initiator;
-use crate::domain::clients::{Client, ClientType, Registration};
-use crate::services::client_management::{cut_off, taken_over};
+use crate::domain::clients::{Client, Registration};
+use crate::views::client::{ClientView, listed};
+
+/// The most clients that a list has.
+const MAX_LISTED: i64 = 10_000;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -61,7 +64,7 @@ pub enum Command {
     RotateSecret {
         /// The client.
         client_id: String,
-        /// How long the present secret stays valid; 0s ends it at once.
+        /// How long the present secret stays valid; 0s ends it immediately.
         #[arg(long, value_name = "DURATION", default_value = "24h",
               value_parser = humantime::parse_duration)]
         overlap: Duration,
@@ -76,43 +79,6 @@ pub enum Command {
     },
     #[command(flatten)]
     Administration(administration::Command),
-}
-
-#[derive(Serialize)]
-struct ClientRow {
-    client_id: String,
-    name: Option<String>,
-    #[serde(rename = "type")]
-    client_type: ClientType,
-    grants: Vec<&'static str>,
-    scope: String,
-    audiences: Vec<String>,
-    claims: Vec<String>,
-    access_token_lifetime: Option<u64>,
-    disabled: bool,
-    secrets: usize,
-    created_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<String>,
-}
-
-impl ClientRow {
-    fn new(client: &Client, client_secret: Option<String>) -> Self {
-        Self {
-            client_id: client.client_id.clone(),
-            name: client.name.clone(),
-            client_type: client.client_type,
-            grants: client.grant_types.iter().map(|grant| grant.as_str()).collect(),
-            scope: client.scope.to_string(),
-            audiences: client.audiences.clone(),
-            claims: client.claims.clone(),
-            access_token_lifetime: client.access_token_lifetime.map(|l| l.as_secs()),
-            disabled: client.disabled_at.is_some(),
-            secrets: client.secrets.len(),
-            created_at: client.created_at.to_string(),
-            client_secret,
-        }
-    }
 }
 
 /// Runs the command.
@@ -150,54 +116,46 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
         Command::RotateSecret { client_id, overlap, json } => {
             rotate_secret(&stores, &client_id, overlap, json, now).await
         }
-        Command::Remove { client_id } => remove(&stores, &client_id, now).await,
+        Command::Remove { client_id } => {
+            let client = stores.client_management.load(&client_id).await?;
+            let deleted =
+                stores.client_management.delete(&client, &Initiator::command_line(), now).await;
+            deleted.context("the client cannot be removed")?;
+            output::print(&format!("removed {client_id}"))
+        }
         Command::Administration(command) => administration::run(command, &stores, now).await,
     }
 }
 
 async fn add(stores: &Stores, client: Client, json: bool, now: Timestamp) -> Result<()> {
-    let registered = stores.registrar.register(client, &Initiator::command_line(), now).await;
-    let (client, secret) = registered.context("the client cannot be added")?;
-    let secret = secret.map(|secret| secret.expose().clone());
-    if json {
-        return output::json(&ClientRow::new(&client, secret));
-    }
-    output::print(&format!("added {}", client.client_id))?;
-    show_secret(secret)
+    let created = stores.client_management.create(client, &Initiator::command_line(), now).await;
+    let (client, secret) = created.context("the client cannot be added")?;
+    show(&client, secret.as_ref(), json, &format!("added {}", client.client_id))
 }
 
-fn show_secret(secret: Option<String>) -> Result<()> {
+/// Prints `client` with the secret that was just made for it.
+fn show(client: &Client, secret: Option<&Secret<String>>, json: bool, text: &str) -> Result<()> {
+    if json {
+        return output::json(&listed(client, secret)?);
+    }
+    output::print(text)?;
     match secret {
-        Some(secret) => output::print(&format!("client_secret (shown this once): {secret}")),
+        Some(secret) => {
+            output::print(&format!("client_secret (shown this once): {}", secret.expose()))
+        }
         None => Ok(()),
     }
 }
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {
-    let clients = stores.clients.list().await.context("the clients cannot be read")?;
-    let rows: Vec<_> = clients.iter().map(|client| ClientRow::new(client, None)).collect();
+    let clients = stores.client_management.page("", MAX_LISTED).await;
+    let clients = clients.context("the clients cannot be read")?;
     if json {
-        return output::json(&rows);
+        let rows: Result<Vec<_>, _> = clients.iter().map(|client| listed(client, None)).collect();
+        return output::json(&rows?);
     }
-    let cells = |row: &ClientRow| {
-        [
-            row.client_id.clone(),
-            row.client_type_name(),
-            row.grants.join(","),
-            if row.scope.is_empty() { "-".into() } else { row.scope.clone() },
-            row.secrets.to_string(),
-            if row.claims.is_empty() { "-".into() } else { row.claims.join(",") },
-            output::cell(row.name.as_ref()),
-        ]
-    };
-    let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::table(["client_id", "type", "grants", "scope", "secrets", "claims", "name"], &rows)
-}
-
-impl ClientRow {
-    fn client_type_name(&self) -> String {
-        self.client_type.as_str().to_owned()
-    }
+    let rows: Vec<_> = clients.iter().map(|client| ClientView::from(client).row()).collect();
+    output::table(ClientView::COLUMNS, &rows)
 }
 
 async fn rotate_secret(
@@ -207,36 +165,11 @@ async fn rotate_secret(
     json: bool,
     now: Timestamp,
 ) -> Result<()> {
-    let client = find(stores, client_id).await?;
-    let rotated =
-        stores.registrar.rotate_secret(&client, overlap, &Initiator::command_line(), now).await;
+    let by = &Initiator::command_line();
+    let client = stores.client_management.load(client_id).await?;
+    let rotated = stores.client_management.rotate_secret(&client, overlap, by, now).await;
     let (client, secret) = rotated.context("the secret cannot be rotated")?;
-    let secret = Some(secret.expose().clone());
-    if json {
-        output::json(&ClientRow::new(&client, secret))?;
-    } else {
-        let until = now.plus(overlap);
-        let text = format!("made a new secret for {client_id}; the present one ends at {until}");
-        output::print(&text)?;
-        show_secret(secret)?;
-    }
-    // Instances go on with the present secret for a moment; then it ends when it should.
-    taken_over().await;
-    Ok(())
-}
-
-async fn remove(stores: &Stores, client_id: &str, now: Timestamp) -> Result<()> {
-    let client = find(stores, client_id).await?;
-    stores
-        .registrar
-        .remove(&client, &Initiator::command_line(), now)
-        .await
-        .context("the client cannot be removed")?;
-    cut_off().await;
-    output::print(&format!("removed {client_id}"))
-}
-
-async fn find(stores: &Stores, client_id: &str) -> Result<Client> {
-    let client = stores.clients.find(client_id).await.context("the clients cannot be read")?;
-    client.with_context(|| format!("there is no client {client_id}"))
+    let until = now.plus(overlap);
+    let text = format!("made a new secret for {client_id}; the present one ends at {until}");
+    show(&client, Some(&secret), json, &text)
 }

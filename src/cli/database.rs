@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::output;
-use crate::app::{open_custody, open_database};
+use crate::app::{open_database, open_key_management};
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::domain::keys::Keys;
@@ -21,15 +21,15 @@ pub async fn migrate(config: &Config) -> Result<()> {
 /// Authenticates the signing keys of before they had tags, once, and prints each. Where the
 /// key-encryption key is not at hand, the first start that has it does so.
 async fn adopt(config: &Config) -> Result<()> {
-    let custody = match open_custody(config, Clock::system().now()).await {
-        Ok(custody) => custody,
+    let key_management = match open_key_management(config, Clock::system().now()).await {
+        Ok(key_management) => key_management,
         Err(error) => {
             let error = anyhow::Error::new(error);
             eprintln!("signet: the next start authenticates the signing keys: {error:#}");
             return Ok(());
         }
     };
-    let Some(adoption) = custody.adoption else { return Ok(()) };
+    let Some(adoption) = key_management.adoption else { return Ok(()) };
     for key in &adoption.adopted {
         output::print(&format!("key {} is authenticated: {key}", key.kid))?;
     }

@@ -16,13 +16,12 @@ use crate::domain::audit::Initiator;
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::import;
 use crate::domain::keys::jwks::Jwk;
-use crate::services::key_management::view::KeptIn;
-use crate::services::key_management::{
-    Import, ImportView, KeyView, Revoke, RewrapView, RotationView, StoredKeys, Turn, Why,
-};
+use crate::services::key_management::{Activation, Grounds, Import, Revoke, StoredKeys};
+use crate::views::key::{ImportView, KeyView, RewrapView, RotationView};
+use crate::views::key_revocation::RevocationView;
 
-/// Longer files are no keys.
-const LONGEST_FILE: u64 = 64 * 1024;
+/// Longer files hold no key.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -35,7 +34,7 @@ pub enum Command {
     /// Let the next key take over; it is published already, and a further one is made.
     Rotate {
         #[command(flatten)]
-        turn: TurnArguments,
+        activation: ActivationArguments,
         /// Which keys, where more than one algorithm is in use.
         #[arg(long)]
         algorithm: Option<Algorithm>,
@@ -58,7 +57,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take a compromised key out of JWKS at once; the spare signs from now on, and a new key takes
+    /// Take a compromised key out of JWKS immediately; the spare signs from now on, and a new key takes
     /// over later, since many verifiers drop a key only when they meet one that they do not know.
     Revoke {
         #[arg(allow_hyphen_values = true)]
@@ -67,7 +66,7 @@ pub enum Command {
         #[arg(long)]
         reason: String,
         /// How long the new key is published before it takes over, such as 20m; if absent, the
-        /// longer of keys.jwks_max_age and 15m, and 30s more. With 0s it signs at once, and clients
+        /// longer of keys.jwks_max_age and 15m, and 30s more. With 0s it signs immediately, and clients
         /// that do not fetch keys so soon refuse its tokens for minutes.
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
         handover_in: Option<Duration>,
@@ -86,13 +85,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Bring in an RSA key from elsewhere: PKCS#1, PKCS#8 or encrypted PKCS#8, or a public key,
+    /// Import an RSA key from elsewhere: PKCS#1, PKCS#8 or encrypted PKCS#8, or a public key,
     /// which then only verifies.
     Import {
         /// A PEM file with one key, whatever else is in it; - for standard input.
         file: PathBuf,
         #[command(flatten)]
-        turn: TurnArguments,
+        activation: ActivationArguments,
         /// RS256 or PS256.
         #[arg(long)]
         algorithm: Option<Algorithm>,
@@ -129,7 +128,7 @@ pub enum Command {
 }
 
 #[derive(Args)]
-pub struct TurnArguments {
+pub struct ActivationArguments {
     /// When it starts to sign, such as 1h; keys.publish_ahead if absent.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     activate_in: Option<Duration>,
@@ -141,10 +140,10 @@ pub struct TurnArguments {
     reason: Option<String>,
 }
 
-impl TurnArguments {
-    fn turn(self) -> Turn {
-        let why = Why { forced: self.force, reason: self.reason };
-        Turn { activate_in: self.activate_in, why }
+impl From<ActivationArguments> for Activation {
+    fn from(arguments: ActivationArguments) -> Self {
+        let ActivationArguments { activate_in: after, force: forced, reason } = arguments;
+        Self { after, grounds: Grounds { forced, reason } }
     }
 }
 
@@ -160,32 +159,25 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
 async fn change(command: Command, config: &Config) -> Result<()> {
     // The clock is read when all is there: a passphrase may be waited for.
     let clock = Clock::system();
-    let custody = app::open_custody(config, clock.now()).await?;
+    let management = app::open_key_management(config, clock.now()).await?;
     // A compromised key can be taken out whether or not the others open.
     let checks_itself =
         matches!(command, Command::Revoke { .. } | Command::Retire { .. } | Command::Adopt { .. });
     if !checks_itself {
-        let checked = custody.keys.check_all_open(clock.now()).await;
+        let checked = management.keys.check_all_open(clock.now()).await;
         checked.context("the signing keys cannot be used")?;
     }
     let by = &Initiator::command_line();
     match command {
-        Command::Rotate { turn, algorithm, json } => {
-            let done = custody.rotate(algorithm, &turn.turn(), by, clock.now()).await?;
-            app::notify_instances(config).await;
-            let rotated = RotationView::from(done);
-            let text = format!(
-                "key {} is published; it signs from {} on, and the present key leaves JWKS at {}",
-                rotated.kid, rotated.activates_at, rotated.old_retires_at
-            );
-            show(json, &rotated, &text)
+        Command::Rotate { activation, algorithm, json } => {
+            let done = management.rotate(algorithm, &activation.into(), by, clock.now()).await?;
+            let view = RotationView::from(done);
+            show(json, &view, &view)
         }
         Command::Retire { kid, force, reason, json } => {
-            let why = Why { forced: force, reason };
-            custody.retire(&kid, &why, by, clock.now()).await?;
-            app::notify_instances(config).await;
-            let view = custody.find(&kid, clock.now()).await?;
-            let text = match view.as_ref().and_then(|view| view.next_at.as_ref()) {
+            let grounds = Grounds { forced: force, reason };
+            let view = KeyView::from(management.retire(&kid, &grounds, by, clock.now()).await?);
+            let text = match &view.next_at {
                 Some(at) => format!("key {kid} signs no longer; it leaves JWKS at {at}"),
                 None => format!("key {kid} has left JWKS"),
             };
@@ -193,92 +185,47 @@ async fn change(command: Command, config: &Config) -> Result<()> {
         }
         Command::Revoke { kid, reason, handover_in, json } => {
             let revoke = Revoke { reason, handover_in };
-            let revoked = custody.revoke(&kid, &revoke, by, clock.now()).await?;
-            app::notify_instances(config).await;
-            let view = custody.hand_over(&revoked).await;
-            app::notify_instances(config).await;
-            show(json, &view, view.to_string().trim_end())
+            let revocation = management.revoke(&kid, &revoke, by, clock.now()).await?;
+            let view = RevocationView::new(revocation, &config.keys.policy);
+            show(json, &view, &view)
         }
         Command::Adopt { kid, reason, json } => {
-            let adopted = custody.adopt(&kid, &reason, by, clock.now()).await?;
-            app::notify_instances(config).await;
-            let view = custody.find(&kid, clock.now()).await?;
-            show(json, &view, &format!("key {kid} is taken for authentic: {adopted}"))
+            let (adopted, status) = management.adopt(&kid, &reason, by, clock.now()).await?;
+            let text = format!("key {kid} is taken for authentic: {adopted}");
+            show(json, &KeyView::from(status), &text)
         }
-        Command::Import { file, turn, algorithm, kid, verify_for, passphrase_file, json } => {
+        Command::Import { file, activation, algorithm, kid, verify_for, passphrase_file, json } => {
             // Text around a key may be in any encoding; the key itself is ASCII.
             let pem = read_file(&file)?;
             let pem = Secret::new(String::from_utf8_lossy(&pem).into_owned());
             let passphrase = passphrase(&pem, passphrase_file.as_deref())?;
-            let turn = turn.turn();
-            let import = Import { pem, passphrase, algorithm, kid, turn, verify_for };
-            let done = custody.import(import, by, clock.now()).await?;
-            app::notify_instances(config).await;
-            let text = match (done.activates_at, done.retires_at) {
-                (Some(at), _) => format!("key {} is published; it signs from {at} on", done.kid),
-                (None, Some(until)) => {
-                    format!("key {} is published until {until}; it only verifies", done.kid)
-                }
-                (None, None) => format!("key {} is published", done.kid),
-            };
-            show(json, &ImportView::from(done), &text)
+            let activation = activation.into();
+            let import = Import { pem, passphrase, algorithm, kid, activation, verify_for };
+            let view = ImportView::from(management.import(import, by, clock.now()).await?);
+            show(json, &view, &view)
         }
         Command::Rewrap { json } => {
-            let done = RewrapView::from(custody.rewrap(by, clock.now()).await?);
-            let dropped = match done.no_longer_needed.as_slice() {
-                [] => "; nothing was sealed under another".to_owned(),
-                ids => format!(
-                    "; {} can be dropped as soon as every instance has the new one",
-                    ids.join(", ")
-                ),
-            };
-            let (count, id) = (done.rewrapped, &done.sealed_under);
-            show(json, &done, &format!("sealed {count} keys anew under {id}{dropped}"))
+            let view = RewrapView::from(management.rewrap(by, clock.now()).await?);
+            show(json, &view, &view)
         }
         Command::List { .. } | Command::Export { .. } => Ok(()),
     }
 }
 
-fn show(json: bool, value: &impl Serialize, text: &str) -> Result<()> {
-    if json { output::json(value) } else { output::print(text) }
+fn show(json: bool, value: &impl Serialize, text: &impl ToString) -> Result<()> {
+    if json { output::json(value) } else { output::print(&text.to_string()) }
 }
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
     let keys = stored(config).await?;
     let read = keys.list(&config.keys.policy, now).await;
-    let (views, refused) = read.context("the keys cannot be read")?;
+    let (keys, refused) = read.context("the keys cannot be read")?;
     refused.iter().for_each(|row| eprintln!("signet: {row}"));
+    let views: Vec<_> = keys.into_iter().map(KeyView::from).collect();
     if json {
         return output::json(&views);
     }
-    let cells = |view: &KeyView| {
-        [
-            view.kid.clone(),
-            view.algorithm.to_string(),
-            match view.revoked_at {
-                Some(_) => "revoked".into(),
-                None => view.state.to_string(),
-            },
-            view.activates_at.clone().unwrap_or_else(|| "in reserve".into()),
-            match (&view.next_state, &view.next_at) {
-                (Some(state), Some(at)) => format!("{state} at {at}"),
-                _ => "-".into(),
-            },
-            match view.in_all_caches_in {
-                0 => "yes".into(),
-                seconds => format!("in {seconds}s"),
-            },
-            match view.kept_in {
-                KeptIn::Database => output::cell(view.sealed_under.clone()),
-                KeptIn::Token => "token".into(),
-                KeptIn::Nowhere => "-".into(),
-            },
-        ]
-    };
-    let rows: Vec<_> = views.iter().map(cells).collect();
-    let headings =
-        ["kid", "algorithm", "state", "signs from", "next", "in all caches", "sealed under"];
-    output::table(headings, &rows)
+    output::table(KeyView::COLUMNS, &views.iter().map(KeyView::row).collect::<Vec<_>>())
 }
 
 async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {
@@ -305,12 +252,12 @@ fn read_file(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
     let shown = file.display();
     let read = match file.as_os_str() == "-" {
-        true => std::io::stdin().lock().take(LONGEST_FILE).read_to_end(&mut bytes),
+        true => std::io::stdin().lock().take(MAX_FILE_BYTES).read_to_end(&mut bytes),
         false => std::fs::File::open(file)
-            .and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes)),
+            .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)),
     };
     read.with_context(|| format!("cannot read {shown}"))?;
-    if bytes.len() as u64 >= LONGEST_FILE {
+    if bytes.len() as u64 >= MAX_FILE_BYTES {
         bail!("{shown} is too long for a key");
     }
     Ok(bytes)

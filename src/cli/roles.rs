@@ -2,17 +2,16 @@
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::output;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::Initiator;
-use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, What};
+use crate::domain::roles::{Change, Decision, Expect, Refusal, What};
 use crate::domain::tokens::Scope;
-use crate::services::accounts::RolesError;
-use crate::services::accounts::roles::users;
+use crate::services::role_management::{RoleChangeError, users};
+use crate::views::role::RoleView;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -69,29 +68,6 @@ pub enum Command {
     },
 }
 
-#[derive(Serialize)]
-struct RoleRow {
-    name: String,
-    scope: String,
-    description: Option<String>,
-    built_in: bool,
-    created_at: String,
-    updated_at: String,
-}
-
-impl From<&Role> for RoleRow {
-    fn from(role: &Role) -> Self {
-        Self {
-            name: role.name.clone(),
-            scope: role.scope.to_string(),
-            description: role.description.clone(),
-            built_in: role.is_built_in(),
-            created_at: role.created_at.to_string(),
-            updated_at: role.updated_at.to_string(),
-        }
-    }
-}
-
 /// Runs the command.
 pub async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
@@ -126,21 +102,14 @@ fn put(scopes: Option<&str>, description: Option<Option<String>>) -> Result<What
 }
 
 async fn make(stores: &Stores, change: Change, now: Timestamp) -> Result<Decision> {
-    let by = &Initiator::command_line();
-    stores.roles.change(change, by, now).await.map_err(told)
-}
-
-/// The error, with how to force what has to be forced.
-pub fn told(error: RolesError) -> anyhow::Error {
-    match error {
-        RolesError::LastAdministrator | RolesError::Refused(Refusal::NotForced(_)) => {
-            anyhow::anyhow!("{error} (--force)")
-        }
+    let made = stores.role_management.change(change, &Initiator::command_line(), now).await;
+    made.map_err(|error| match error {
+        RoleChangeError::Refused(Refusal::NotForced(_)) => anyhow::anyhow!("{error} (--force)"),
         error => error.into(),
-    }
+    })
 }
 
-/// Tells what was done, and what follows from it.
+/// Prints what was done, and what follows from it.
 fn show(did: &str, name: &str, decision: &Decision, json: bool) -> Result<()> {
     let (closes, opens) = (decision.closes.join(" "), decision.opens.join(" "));
     if !closes.is_empty() {
@@ -150,24 +119,16 @@ fn show(did: &str, name: &str, decision: &Decision, json: bool) -> Result<()> {
         eprintln!("signet: no role carries any more, so every user holds: {opens}");
     }
     match decision.step.role() {
-        Some(role) if json => output::json(&RoleRow::from(role)),
+        Some(role) if json => output::json(&RoleView::from(role)),
         _ => output::print(&format!("{did} {name}")),
     }
 }
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {
-    let roles = stores.roles.list().await.context("the roles cannot be read")?;
-    let rows: Vec<_> = roles.iter().map(RoleRow::from).collect();
+    let roles = stores.role_management.list().await.context("the roles cannot be read")?;
+    let views: Vec<_> = roles.iter().map(RoleView::from).collect();
     if json {
-        return output::json(&rows);
+        return output::json(&views);
     }
-    let cells = |row: &RoleRow| {
-        [
-            row.name.clone(),
-            if row.scope.is_empty() { "-".into() } else { row.scope.clone() },
-            output::cell(row.description.as_ref()),
-        ]
-    };
-    let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::table(["role", "scope", "description"], &rows)
+    output::table(RoleView::COLUMNS, &views.iter().map(RoleView::row).collect::<Vec<_>>())
 }

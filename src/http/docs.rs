@@ -12,12 +12,15 @@ use utoipa::openapi::security::{
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, oauth};
 
-use super::admin::{audit as admin_audit, users as admin_users};
+use super::admin::{
+    audit as admin_audit, clients as admin_clients, keys as admin_keys, roles as admin_roles,
+    sessions as admin_sessions, users as admin_users,
+};
 use super::error::{ErrorForm, Problem};
 use super::openapi::{ErrorBody, ProblemBody, complete};
 use super::{
-    account, account_removal, admin_clients, admin_keys, admin_roles, admin_sessions, discovery,
-    email, health, introspect, my_sessions, recovery, revocations, revoke, token, userinfo, verify,
+    account, account_removal, discovery, email, health, introspect, my_sessions, recovery,
+    revocations, revoke, token, userinfo, verify,
 };
 use crate::domain::clients::FIRST_PARTY;
 use crate::domain::tokens::scope;

@@ -4,10 +4,6 @@
 mod account;
 mod account_removal;
 mod admin;
-mod admin_clients;
-mod admin_keys;
-mod admin_roles;
-mod admin_sessions;
 mod administrator;
 mod bearer;
 mod discovery;

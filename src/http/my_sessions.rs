@@ -2,8 +2,6 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::Problem;
@@ -12,55 +10,12 @@ use super::finish::to_the_end;
 use super::{extract, signed_in};
 use crate::app::Issuer;
 use crate::domain::audit::Initiator;
-use crate::domain::sessions::{Policy, Session};
-
-/// One session.
-#[derive(Serialize, ToSchema)]
-pub struct SessionBody {
-    /// The `sid` of its tokens.
-    sid: String,
-    /// The client that it was granted to.
-    client_id: String,
-    /// What was granted.
-    scope: String,
-    /// RFC 3339.
-    created_at: String,
-    /// When it was begun or last refreshed, RFC 3339. What its access tokens are used for is not
-    /// counted.
-    last_used_at: String,
-    /// When it ends unless it is refreshed before, RFC 3339.
-    expires_at: String,
-    /// The network address it was begun or last refreshed from.
-    #[schema(example = "203.0.113.9")]
-    address: Option<String>,
-    /// The user agent that did so, in a few words.
-    #[schema(example = "Firefox on Linux")]
-    user_agent: Option<String>,
-    /// Whether the request's token belongs to it.
-    current: bool,
-}
-
-impl SessionBody {
-    /// `session` as it is shown to who presents a token of the session `current`.
-    pub fn new(session: Session, policy: &Policy, current: Option<Uuid>) -> Self {
-        Self {
-            sid: session.sid.to_string(),
-            created_at: session.started_at.to_string(),
-            last_used_at: session.advanced_at.to_string(),
-            expires_at: session.expires_at(policy).to_string(),
-            address: session.origin.address.map(|address| address.to_string()),
-            user_agent: session.origin.user_agent,
-            current: current == Some(session.sid),
-            client_id: session.client_id,
-            scope: session.scope,
-        }
-    }
-}
+use crate::views::session::SessionView;
 
 /// List one's own sessions, newest first
 #[utoipa::path(
     get, path = "/users/me/sessions", tag = "Account",
-    responses((status = 200, description = "All of them", body = Vec<SessionBody>)),
+    responses((status = 200, description = "All of them", body = Vec<SessionView>)),
     security(("user" = []))
 )]
 pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -68,9 +23,11 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     let (user, claims) = signed_in::user(&app, &request, now).await?;
     let policy = app.stores.sessions.policy();
     let sessions = app.accounts.sessions(&user, now).await?;
-    let bodies: Vec<_> =
-        sessions.into_iter().map(|session| SessionBody::new(session, policy, claims.sid)).collect();
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(bodies))
+    let views: Vec<_> = sessions
+        .into_iter()
+        .map(|session| SessionView::for_bearer(session, policy, claims.sid))
+        .collect();
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(views))
 }
 
 /// End one of one's own sessions

@@ -8,13 +8,15 @@ use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::admin::{audit as admin_audit, users as admin_users};
+use super::admin::{
+    audit as admin_audit, clients as admin_clients, keys as admin_keys, roles as admin_roles,
+    sessions as admin_sessions, users as admin_users,
+};
 use super::error::ErrorForm::{self, OAuth, OAuthWithDetail, Problem};
 use super::observe::Verbosity::{self, Each, Failures};
 use super::{
-    account, account_removal, admin_clients, admin_keys, admin_roles, admin_sessions, discovery,
-    docs, email, health, introspect, my_sessions, recovery, revocations, revoke, token, userinfo,
-    verify,
+    account, account_removal, discovery, docs, email, health, introspect, my_sessions, recovery,
+    revocations, revoke, token, userinfo, verify,
 };
 use crate::services::oauth::metadata::path;
 

@@ -26,7 +26,7 @@ pub async fn follow(app: Arc<Issuer>) {
             _ = interval.tick() => {}
             () = app.keys_changed_elsewhere() => {}
         }
-        // A token (HSM) may hang, and changes by others must be followed all the same.
+        // A token (HSM) may hang, and what others did must be followed all the same.
         let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut recorded)).await;
         match followed {
             Ok(Ok(())) => {}
@@ -40,11 +40,8 @@ pub async fn follow(app: Arc<Issuer>) {
 async fn follow_once(app: &Issuer, recorded: &mut HashSet<(String, Kind)>) -> Result<()> {
     let now = app.clock.now();
     app.keys.reload(now).await?;
-    let maintained = app.custody.maintain(now).await;
-    if maintained.as_ref().is_ok_and(|made| *made > 0) {
-        app.notify_keys_changed().await;
-    }
+    let maintained = app.key_management.maintain(now).await;
     // What is wrong with a key is recorded whether or not the next one can be made.
-    app.custody.tell_steps(recorded, now).await?;
-    Ok(maintained.map(drop)?)
+    app.key_management.record_steps(recorded, now).await?;
+    Ok(maintained?)
 }

@@ -25,12 +25,12 @@ pub async fn follow(app: Arc<Issuer>) {
         tokio::select! {
             _ = look.tick() => {}
             _ = maintain.tick() => {
-                if let Err(error) = app.custody.maintain_revocations(app.clock.now()).await {
+                if let Err(error) = app.key_management.maintain_revocations(app.clock.now()).await {
                     tracing::warn!(%error, "revoked keys were not looked through");
                 }
             }
             () = app.revoked_elsewhere() => {}
-            // The other instances read the record as soon as this one does.
+            // The others look into the record as soon as this one does.
             () = app.revocations.recorded() => app.notify_revoked().await,
         }
         let followed = follow_once(&app).await;

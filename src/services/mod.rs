@@ -7,3 +7,4 @@ pub mod client_management;
 pub mod key_management;
 pub mod notifications;
 pub mod oauth;
+pub mod role_management;

@@ -2,5 +2,10 @@
 //! prints. No view holds a secret that its reader has not just been given.
 
 pub mod cell;
+pub mod client;
 pub mod event;
+pub mod key;
+pub mod key_revocation;
+pub mod role;
+pub mod session;
 pub mod user;

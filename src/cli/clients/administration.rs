@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use super::find;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::cli::output;
 use crate::domain::audit::Initiator;
 use crate::domain::clients::Client;
 use crate::domain::clients::change::ClientChange;
-use crate::services::client_management::{ClientView, cut_off, taken_over};
+use crate::views::client::ClientView;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -77,8 +76,11 @@ fn lifetime(text: &str) -> Result<Lifetime, humantime::DurationError> {
 
 /// Runs the command.
 pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()> {
+    let disable = |disabled| ClientChange { disabled: Some(disabled), ..ClientChange::default() };
     match command {
-        Command::Show { client_id, json } => show(&find(stores, &client_id).await?, json),
+        Command::Show { client_id, json } => {
+            show(&stores.client_management.load(&client_id).await?, json)
+        }
         Command::Set {
             client_id,
             name,
@@ -100,68 +102,36 @@ pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()
                 access_token_lifetime: access_token_lifetime.map(|Lifetime(lifetime)| lifetime),
                 disabled: None,
             };
-            show(&change_to(stores, &client_id, change, now).await?, json)
+            show(&update(stores, &client_id, change, now).await?, json)
         }
         Command::Disable { client_id } => {
-            let change = ClientChange { disabled: Some(true), ..ClientChange::default() };
-            change_to(stores, &client_id, change, now).await?;
+            update(stores, &client_id, disable(true), now).await?;
             output::print(&format!("disabled {client_id}"))
         }
         Command::Enable { client_id } => {
-            let change = ClientChange { disabled: Some(false), ..ClientChange::default() };
-            change_to(stores, &client_id, change, now).await?;
+            update(stores, &client_id, disable(false), now).await?;
             output::print(&format!("enabled {client_id}"))
         }
     }
 }
 
-async fn change_to(
+async fn update(
     stores: &Stores,
     client_id: &str,
     change: ClientChange,
     now: Timestamp,
 ) -> Result<Client> {
-    let client = find(stores, client_id).await?;
-    let next = match change.applied_to(&client, now) {
-        Ok(next) => next,
-        Err(problems) => {
-            let told = problems.iter().map(|(field, problem)| format!("{field} {problem}"));
-            bail!("{}", told.collect::<Vec<_>>().join("; "));
-        }
-    };
-    let changed = stores.registrar.change(&client, next, &Initiator::command_line(), now).await;
-    let client = changed.context("the client cannot be changed")?;
-    if client.disabled_at.is_some() {
-        cut_off().await
-    } else {
-        taken_over().await
-    }
-    Ok(client)
+    let client = stores.client_management.load(client_id).await?;
+    let next = change.applied_to(&client, now).map_err(|problems| {
+        let problems = problems.iter().map(|(field, problem)| format!("{field} {problem}"));
+        anyhow::anyhow!("{}", problems.collect::<Vec<_>>().join("; "))
+    })?;
+    let by = &Initiator::command_line();
+    let updated = stores.client_management.update(&client, next, by, now).await;
+    updated.context("the client cannot be changed")
 }
 
 fn show(client: &Client, json: bool) -> Result<()> {
     let view = ClientView::from(client);
-    if json {
-        return output::json(&view);
-    }
-    let secret =
-        |secret: &crate::services::client_management::view::SecretView| match &secret.expires_at {
-            Some(at) => format!("made {}, ends {at}", secret.created_at),
-            None => format!("made {}", secret.created_at),
-        };
-    let secrets: Vec<_> = view.secrets.iter().map(secret).collect();
-    let lifetime = view.access_token_lifetime.map(|seconds| format!("{seconds}s"));
-    output::fields(&[
-        ("client_id", view.client_id),
-        ("type", view.client_type.as_str().to_owned()),
-        ("name", output::cell(view.name)),
-        ("grants", output::words(&view.grants)),
-        ("scopes", output::words(&view.scopes)),
-        ("audiences", output::words(&view.audiences)),
-        ("claims", output::words(&view.claims)),
-        ("lifetime", output::cell(lifetime)),
-        ("state", if view.disabled { "disabled" } else { "active" }.to_owned()),
-        ("secrets", if secrets.is_empty() { "-".to_owned() } else { secrets.join("; ") }),
-        ("created", view.created_at),
-    ])
+    if json { output::json(&view) } else { output::fields(&view.fields()) }
 }

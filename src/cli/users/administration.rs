@@ -4,16 +4,15 @@ use crate::base::display_name::check_display_name;
 use crate::domain::roles::check_roles;
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::find;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::cli::output;
 use crate::domain::audit::Initiator;
-use crate::domain::sessions::{Policy, Session};
 use crate::domain::users::{Email, User};
 use crate::services::accounts::administration::UserChange;
+use crate::views::session::SessionView;
 use crate::views::user::ManagedUserView;
 
 #[derive(Subcommand)]
@@ -61,33 +60,6 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Serialize)]
-struct SessionRow {
-    sid: String,
-    client_id: String,
-    scope: String,
-    created_at: String,
-    last_used_at: String,
-    expires_at: String,
-    address: Option<String>,
-    user_agent: Option<String>,
-}
-
-impl SessionRow {
-    fn new(session: &Session, policy: &Policy) -> Self {
-        Self {
-            sid: session.sid.to_string(),
-            client_id: session.client_id.clone(),
-            scope: session.scope.clone(),
-            created_at: session.started_at.to_string(),
-            last_used_at: session.advanced_at.to_string(),
-            expires_at: session.expires_at(policy).to_string(),
-            address: session.origin.address.map(|address| address.to_string()),
-            user_agent: session.origin.user_agent.clone(),
-        }
-    }
 }
 
 /// Runs the command.
@@ -145,18 +117,11 @@ fn show(user: User, json: bool) -> Result<()> {
 async fn sessions(stores: &Stores, user: &User, json: bool, now: Timestamp) -> Result<()> {
     let found = stores.accounts.sessions(user, now).await.context("the sessions cannot be read")?;
     let policy = stores.sessions.policy();
-    let rows: Vec<_> = found.iter().map(|session| SessionRow::new(session, policy)).collect();
+    let views: Vec<_> =
+        found.into_iter().map(|session| SessionView::new(session, policy)).collect();
     if json {
-        return output::json(&rows);
+        return output::json(&views);
     }
-    let cells = |row: SessionRow| {
-        let scope = if row.scope.is_empty() { "-".to_owned() } else { row.scope };
-        let (address, user_agent) = (output::cell(row.address), output::cell(row.user_agent));
-        let (created, used) = (row.created_at, row.last_used_at);
-        [row.sid, row.client_id, scope, created, used, row.expires_at, address, user_agent]
-    };
-    let rows: Vec<_> = rows.into_iter().map(cells).collect();
-    let names =
-        ["sid", "client", "scope", "created", "last used", "expires", "address", "user agent"];
-    output::table(names, &rows)
+    let rows: Vec<_> = views.into_iter().map(SessionView::row).collect();
+    output::table(SessionView::COLUMNS, &rows)
 }

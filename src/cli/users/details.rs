@@ -6,12 +6,12 @@ use std::io::Read;
 use anyhow::{Context, Result, bail};
 
 use super::super::output;
-use super::super::roles::told;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
 use crate::domain::users::metadata::LONGEST_METADATA;
 use crate::domain::users::{User, check_metadata};
+use crate::services::accounts::RolesError;
 use crate::services::accounts::administration::UserChange;
 use crate::views::user::ManagedUserView;
 
@@ -28,7 +28,7 @@ pub async fn grant_role(
 ) -> Result<()> {
     check_role(role).map_err(anyhow::Error::msg)?;
     let granted = stores.roles.grant(user.id, role, by, now).await?;
-    if stores.roles.find(role).await.context("the roles cannot be read")?.is_none() {
+    if stores.role_management.find(role).await.context("the roles cannot be read")?.is_none() {
         eprintln!("signet: no role {role} is defined yet, so it carries no scopes");
     }
     if !granted {
@@ -49,7 +49,12 @@ pub async fn revoke_role(
     by: &Initiator,
     now: Timestamp,
 ) -> Result<()> {
-    if !stores.roles.revoke(user.id, role, force, by, now).await.map_err(told)? {
+    let revoked = stores.roles.revoke(user.id, role, force, by, now).await;
+    let revoked = revoked.map_err(|error| match error {
+        RolesError::LastAdministrator => anyhow::anyhow!("{error} (--force)"),
+        error => error.into(),
+    });
+    if !revoked? {
         return output::print(&format!("{} has no role {role}", user.email));
     }
     output::print(&format!(

@@ -121,7 +121,7 @@ pub async fn run(
 
 /// The names of the roles whose holders administer Signet.
 async fn administrators(stores: &Stores) -> Result<Vec<String>> {
-    let roles = stores.roles.list().await.context("the roles cannot be read")?;
+    let roles = stores.role_management.list().await.context("the roles cannot be read")?;
     let administers = |role: &Role| role.is_built_in() || role.scope.contains(scope::ADMIN);
     Ok(roles.into_iter().filter(administers).map(|role| role.name).collect())
 }

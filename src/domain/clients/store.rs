@@ -80,12 +80,6 @@ impl ClientStore {
         Ok(collect(&self.db.fetch_all(query).await?)?.pop())
     }
 
-    /// All clients, by id; at most 10 000.
-    pub async fn list(&self) -> Result<Vec<Client>, StorageError> {
-        let query = sqlx::query(select!("ORDER BY c.client_id LIMIT 20000"));
-        collect(&self.db.fetch_all(query).await?)
-    }
-
     /// Adds a secret and lets the present ones end at `others_expire_at`, those that are over at
     /// `now` removed. `false` when there is no such client.
     pub async fn add_secret(

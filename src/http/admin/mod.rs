@@ -2,6 +2,10 @@
 //! request, calls one use case in `services` and shows what it returns.
 
 pub mod audit;
+pub mod clients;
+pub mod keys;
+pub mod roles;
+pub mod sessions;
 pub mod users;
 
 use actix_web::HttpRequest;

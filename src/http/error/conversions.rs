@@ -14,9 +14,10 @@ use crate::http::extract::BodyError;
 use crate::services::accounts::RolesError;
 use crate::services::accounts::administration::ChangeError;
 use crate::services::authentication::CheckError;
-use crate::services::client_management::RegistrarError;
-use crate::services::key_management::CustodyError;
+use crate::services::client_management::ClientChangeError;
+use crate::services::key_management::KeyChangeError;
 use crate::services::oauth::TokenError;
+use crate::services::role_management::RoleChangeError;
 use crate::storage::StorageError;
 
 impl From<TokenError> for OAuthError {
@@ -131,20 +132,21 @@ impl From<ChangeError> for Problem {
     }
 }
 
-impl From<RegistrarError> for Problem {
-    fn from(error: RegistrarError) -> Self {
+impl From<ClientChangeError> for Problem {
+    fn from(error: ClientChangeError) -> Self {
         let status = match error {
-            RegistrarError::Storage(error) => return error.into(),
-            RegistrarError::AdminAudience(_) => {
+            ClientChangeError::Storage(error) => return error.into(),
+            ClientChangeError::AdminAudience(_) => {
                 let (field, message) = ("audiences".into(), error.to_string());
                 return Self::invalid_fields(vec![FieldError { field, message }]);
             }
-            RegistrarError::Stale => StatusCode::PRECONDITION_FAILED,
-            RegistrarError::Overlap => StatusCode::BAD_REQUEST,
-            RegistrarError::Taken(_)
-            | RegistrarError::Bundled
-            | RegistrarError::Oneself
-            | RegistrarError::NoSecret(_) => StatusCode::CONFLICT,
+            ClientChangeError::Unknown(_) => StatusCode::NOT_FOUND,
+            ClientChangeError::Stale => StatusCode::PRECONDITION_FAILED,
+            ClientChangeError::Overlap => StatusCode::BAD_REQUEST,
+            ClientChangeError::Taken(_)
+            | ClientChangeError::Bundled
+            | ClientChangeError::Oneself
+            | ClientChangeError::NoSecret(_) => StatusCode::CONFLICT,
         };
         Self::new(status, error.to_string())
     }
@@ -161,13 +163,13 @@ impl From<PageError> for Problem {
     }
 }
 
-impl From<CustodyError> for Problem {
-    fn from(error: CustodyError) -> Self {
+impl From<KeyChangeError> for Problem {
+    fn from(error: KeyChangeError) -> Self {
         let bad_request = |sentence: String| Self::new(StatusCode::BAD_REQUEST, sentence);
         match error {
-            CustodyError::Keys(error) => error.into(),
-            CustodyError::Import(error) => bad_request(error.to_string()),
-            CustodyError::NoReason | CustodyError::VerifyFor => bad_request(error.to_string()),
+            KeyChangeError::Keys(error) => error.into(),
+            KeyChangeError::Import(error) => bad_request(error.to_string()),
+            KeyChangeError::NoReason | KeyChangeError::VerifyFor => bad_request(error.to_string()),
         }
     }
 }
@@ -212,10 +214,19 @@ impl From<RolesError> for Problem {
     fn from(error: RolesError) -> Self {
         match error {
             RolesError::Storage(error) => error.into(),
-            RolesError::Refused(refusal) => refusal.into(),
             RolesError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             RolesError::NoUser => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             RolesError::LastAdministrator => Self::new(StatusCode::CONFLICT, error.to_string()),
+        }
+    }
+}
+
+impl From<RoleChangeError> for Problem {
+    fn from(error: RoleChangeError) -> Self {
+        match error {
+            RoleChangeError::Storage(error) => error.into(),
+            RoleChangeError::Refused(refusal) => refusal.into(),
+            RoleChangeError::Invalid(problem) => Self::new(StatusCode::BAD_REQUEST, problem),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Bringing in keys that were made elsewhere.
+//! The import of keys that were made elsewhere.
 
 use std::time::Duration;
 
-use super::{Custody, CustodyError, LONGEST_VERIFYING, Turn};
+use super::{Activation, KeyChangeError, KeyManagement};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Initiator, Kind};
@@ -10,7 +10,10 @@ use crate::domain::keys::Algorithm;
 use crate::domain::keys::import::{self, Imported};
 use crate::storage::StorageError;
 
-/// A key to be brought in.
+/// The longest time that a public key may stay published.
+const MAX_VERIFY_FOR: Duration = Duration::from_secs(366 * 86_400);
+
+/// A key to be imported.
 pub struct Import {
     /// PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
     pub pem: Secret<String>,
@@ -20,8 +23,8 @@ pub struct Import {
     pub algorithm: Option<Algorithm>,
     /// The name that its tokens already carry; its thumbprint if `None`.
     pub kid: Option<String>,
-    /// When it signs.
-    pub turn: Turn,
+    /// When it starts to sign.
+    pub activation: Activation,
     /// How long a public key stays published; as long as a token can live if `None`.
     pub verify_for: Option<Duration>,
 }
@@ -34,53 +37,60 @@ impl Import {
     }
 }
 
-/// What became of an import.
-pub struct Brought {
-    /// The key's name.
-    pub kid: String,
-    /// When it signs; `None` for one that only verifies.
-    pub activates_at: Option<Timestamp>,
-    /// When it leaves JWKS, if that is decided.
-    pub retires_at: Option<Timestamp>,
+/// A key that was imported.
+pub enum ImportedKey {
+    /// A key pair.
+    Signs {
+        /// Its name.
+        kid: String,
+        /// When it starts to sign.
+        from: Timestamp,
+    },
+    /// A public key.
+    OnlyVerifies {
+        /// Its name.
+        kid: String,
+        /// When it leaves JWKS.
+        until: Timestamp,
+    },
 }
 
-impl Custody {
-    /// Brings a key in that was made elsewhere.
+impl KeyManagement {
+    /// Imports a key that was made elsewhere.
     pub async fn import(
         &self,
         import: Import,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<Brought, CustodyError> {
-        let Import { pem, passphrase, algorithm, kid, turn, verify_for } = import;
-        turn.why.check()?;
+    ) -> Result<ImportedKey, KeyChangeError> {
+        let Import { pem, passphrase, algorithm, kid, activation, verify_for } = import;
+        activation.grounds.check()?;
         let default = self.keys.policy().algorithms.default;
         let usual = if default.is_rsa() { default } else { Algorithm::Rs256 };
         let algorithm = algorithm.unwrap_or(usual);
         let lifetime = self.token_lifetime().await?;
-        let brought = if import::is_public(pem.expose()) {
+        let imported = if import::is_public(pem.expose()) {
             let public = import::read_public(pem.expose(), algorithm, kid)?;
             let verify_for = verify_for.unwrap_or(lifetime);
-            if verify_for.as_secs() == 0 || verify_for > LONGEST_VERIFYING {
-                return Err(CustodyError::VerifyFor);
+            if verify_for.as_secs() == 0 || verify_for > MAX_VERIFY_FOR {
+                return Err(KeyChangeError::VerifyFor);
             }
             let until = now.plus(verify_for);
             let kid = self.keys.publish(public, until, now).await?;
-            Brought { kid, activates_at: None, retires_at: Some(until) }
+            ImportedKey::OnlyVerifies { kid, until }
         } else {
-            let imported = read_private(pem, passphrase, algorithm, kid).await?;
-            let lead = turn.lead(self.keys.policy());
-            let (kid, at) = self.keys.import(imported, lead, lifetime, now).await?;
-            Brought { kid, activates_at: Some(at), retires_at: None }
+            let private = read_private(pem, passphrase, algorithm, kid).await?;
+            let lead = activation.lead(self.keys.policy());
+            let (kid, from) = self.keys.import(private, lead, lifetime, now).await?;
+            ImportedKey::Signs { kid, from }
         };
-        let detail = match (brought.activates_at, brought.retires_at) {
-            (Some(at), _) => format!("signs from {at}"),
-            (None, Some(until)) => format!("verifies until {until}"),
-            (None, None) => "verifies".into(),
+        let (kid, detail) = match &imported {
+            ImportedKey::Signs { kid, from } => (kid, format!("signs from {from}")),
+            ImportedKey::OnlyVerifies { kid, until } => (kid, format!("verifies until {until}")),
         };
-        let detail = turn.why.after(detail);
-        self.record(Kind::KeyImported, &brought.kid, detail, by, now).await;
-        Ok(brought)
+        self.record(Kind::KeyImported, kid, activation.grounds.explain(detail), by, now).await;
+        self.notify_instances().await;
+        Ok(imported)
     }
 }
 
@@ -90,7 +100,7 @@ async fn read_private(
     passphrase: Option<Secret<String>>,
     algorithm: Algorithm,
     kid: Option<String>,
-) -> Result<Imported, CustodyError> {
+) -> Result<Imported, KeyChangeError> {
     let read = move || Imported::read(pem.expose(), passphrase.as_ref(), algorithm, kid);
     match tokio::task::spawn_blocking(read).await {
         Ok(imported) => Ok(imported?),

@@ -1,102 +1,99 @@
-//! What is done to signing keys as a whole, by operators and by the service itself: the step in
-//! [`crate::domain::keys`], how long tokens can live, and the audit event that says who did it and why.
+//! What is done to signing keys, by administrators and by Signet itself: the step in
+//! [`crate::domain::keys`], how long tokens can live, the audit event that says who did it and why, and
+//! the notice to the other instances. Each use case is complete; HTTP and the command line call it.
 
-mod adoption;
+mod events;
 mod import;
 mod reading;
 mod revocation;
-mod revocations;
-pub mod view;
+mod status;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind};
 use crate::domain::clients::store::ClientStore;
-use crate::domain::keys::adoption::Adoption;
-use crate::domain::keys::chain::{Handover, Lead};
-use crate::domain::keys::changes::{Because, Grown};
+use crate::domain::keys::adoption::{Adopted, Adoption};
+use crate::domain::keys::chain::{Handover, Lead, Refusal};
 use crate::domain::keys::import::ImportError;
 use crate::domain::keys::rotation::State;
-use crate::domain::keys::store::StoredKey;
 use crate::domain::keys::{
     Algorithm, Keys, KeysError, Opening, Policy, PublicKey, Rewrapped, Vault,
 };
 use crate::domain::revocations::Revocations;
 use crate::domain::tokens::LEEWAY;
+use crate::storage::redis::notices::Notices;
 use crate::storage::{Db, StorageError};
 
-pub use import::{Brought, Import};
+pub use import::{Import, ImportedKey};
 pub use reading::{ReadError, StoredKeys};
-pub use revocation::{RevocationView, Revoke};
-pub use view::{ImportView, KeyView, RewrapView, RotationView};
+pub use revocation::{KeyRevocation, Revoke};
+pub use status::KeyStatus;
 
-/// A step of a key that lies further back was told by whoever saw it, or nobody needs it any more.
-const STEPS_TOLD_FOR: Duration = Duration::from_secs(7 * 86_400);
-
-/// No token of another issuer should be good for longer.
-const LONGEST_VERIFYING: Duration = Duration::from_secs(366 * 86_400);
-
-/// By then, whoever did something to a key has told of it.
-const TOLD_WITHIN: Duration = Duration::from_secs(60);
+/// The channel on which instances notify each other that the signing keys have changed.
+pub const KEYS_CHANGED: &str = "signet:keys";
 
 /// Why something was not done to a key.
 #[derive(Debug, thiserror::Error)]
-pub enum CustodyError {
-    /// The keys.
+pub enum KeyChangeError {
+    /// The keys refuse it, or their store fails.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The file.
+    /// The PEM cannot be read, or holds a key that is too weak.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// What is done against the rules has a reason, which is kept.
+    /// A step against the rules, or a revocation, without a good reason.
     #[error(
         "what is forced, and a revocation, needs a reason of 1 to 500 characters, which is kept \
          in the audit trail"
     )]
     NoReason,
-    /// It would be gone at once, or never.
+    /// A public key would be published for too short or too long a time.
     #[error("a key that only verifies stays published for at least 1s and at most 366 days")]
     VerifyFor,
 }
 
-impl From<StorageError> for CustodyError {
+impl From<StorageError> for KeyChangeError {
     fn from(error: StorageError) -> Self {
         Self::Keys(error.into())
     }
 }
 
-/// How soon a key is to sign.
+/// When a key is to start to sign.
 #[derive(Clone, Debug, Default)]
-pub struct Turn {
+pub struct Activation {
     /// After how long; `keys.publish_ahead` if `None`.
-    pub activate_in: Option<Duration>,
+    pub after: Option<Duration>,
     /// Whether it may be sooner than verifiers can follow, and why.
-    pub why: Why,
+    pub grounds: Grounds,
 }
 
 /// The grounds of a step.
 #[derive(Clone, Debug, Default)]
-pub struct Why {
+pub struct Grounds {
     /// Whether it is to be done against the rules; then there must be a reason.
     pub forced: bool,
     /// For people; kept in the audit trail.
     pub reason: Option<String>,
 }
 
-impl Why {
-    fn check(&self) -> Result<(), CustodyError> {
+impl Grounds {
+    /// The grounds of a step that is always against the rules.
+    fn forced(reason: &str) -> Self {
+        Self { forced: true, reason: Some(reason.to_owned()) }
+    }
+
+    fn check(&self) -> Result<(), KeyChangeError> {
         let is_reason = |reason: &String| {
             let length = reason.trim().chars().count();
             (1..=500).contains(&length) && !reason.chars().any(char::is_control)
         };
         let is_good = self.reason.as_ref().map_or(!self.forced, is_reason);
-        if is_good { Ok(()) } else { Err(CustodyError::NoReason) }
+        if is_good { Ok(()) } else { Err(KeyChangeError::NoReason) }
     }
 
-    /// What the audit trail keeps.
-    fn after(&self, detail: impl std::fmt::Display) -> String {
+    /// What the audit trail keeps: `detail`, with the reason.
+    fn explain(&self, detail: impl std::fmt::Display) -> String {
         match &self.reason {
             Some(reason) => format!("{detail}; reason: {}", reason.trim()),
             None => detail.to_string(),
@@ -104,9 +101,9 @@ impl Why {
     }
 }
 
-impl Turn {
+impl Activation {
     fn lead(&self, policy: &Policy) -> Lead {
-        match (self.activate_in, self.why.forced) {
+        match (self.after, self.grounds.forced) {
             (None, false) => Lead::Usual,
             (Some(wait), false) => Lead::Shortened(wait),
             (wait, true) => Lead::Forced(wait.unwrap_or(policy.publish_ahead)),
@@ -114,142 +111,135 @@ impl Turn {
     }
 }
 
-/// What custody looks into and writes to, beside the keys.
+/// What key management reads, writes and notifies beside the keys.
 #[derive(Clone)]
-pub struct Ledgers {
-    /// How long their tokens live.
+pub struct Surroundings {
+    /// The clients, for the lifetimes of their tokens.
     pub clients: ClientStore,
-    /// What siblings must hear.
+    /// The record of tokens that are dead before their time.
     pub revocations: Revocations,
-    /// What is kept of what was done.
+    /// The audit trail.
     pub audit: Audit,
+    /// The other instances.
+    pub notices: Notices,
 }
 
-/// The signing keys and what is kept of what happens to them. Cheap to clone.
+/// The use cases of signing keys. Cheap to clone.
 #[derive(Clone)]
-pub struct Custody {
+pub struct KeyManagement {
     /// The keys themselves.
     pub keys: Keys,
-    clients: ClientStore,
-    revocations: Revocations,
-    audit: Audit,
+    around: Surroundings,
     access_token_lifetime: Duration,
     /// What became of keys from before their rows were authenticated, if this process did that.
     pub adoption: Option<Adoption>,
 }
 
-impl Custody {
+impl KeyManagement {
     /// Opens the keys of `db`, making the first ones where there is none.
     pub async fn open(
         db: &Db,
         vault: Vault,
         policy: Policy,
-        ledgers: Ledgers,
+        around: Surroundings,
         access_token_lifetime: Duration,
         now: Timestamp,
     ) -> Result<Self, KeysError> {
-        let Ledgers { clients, revocations, audit } = ledgers;
-        let lifetime = longest_token_life(access_token_lifetime, &clients).await?;
+        let lifetime = longest_token_life(access_token_lifetime, &around.clients).await?;
         let (keys, opening) = Keys::open(db, vault, policy, lifetime, now).await?;
         let Opening { grown, adoption } = opening;
-        let custody = Self { keys, clients, revocations, audit, access_token_lifetime, adoption };
-        custody.tell_of(&grown, now).await;
-        custody.record_adoption(now).await;
-        Ok(custody)
+        let management = Self { keys, around, access_token_lifetime, adoption };
+        management.record_created(&grown, now).await;
+        management.record_adoption(now).await;
+        Ok(management)
     }
 
-    /// Makes the keys that are needed now, and plans their turns. Returns how many it made.
-    pub async fn maintain(&self, now: Timestamp) -> Result<usize, KeysError> {
-        let grown = self.keys.maintain(self.token_lifetime().await?, now).await?;
-        self.tell_of(&grown, now).await;
-        Ok(grown.len())
-    }
-
-    /// Tells of the steps that keys came to by the passing of time, and, a while after, of what was
-    /// done to them and not told by who did it. `told` remembers what this process knows to be told.
-    pub async fn tell_steps(
-        &self,
-        told: &mut HashSet<(String, Kind)>,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        for key in self.keys.list(now).await? {
-            for (kind, at) in steps(&key, now) {
-                let step = (key.kid.clone(), kind);
-                if at < now.minus(STEPS_TOLD_FOR) || told.contains(&step) {
-                    continue;
-                }
-                let by = &Initiator::system();
-                if self.audit.record_once(Event::new(kind, by).about(&key.kid), at).await {
-                    told.insert(step);
-                }
-            }
+    /// Makes the keys that are needed now, and plans when they sign.
+    pub async fn maintain(&self, now: Timestamp) -> Result<(), KeysError> {
+        let created = self.keys.maintain(self.token_lifetime().await?, now).await?;
+        if !created.is_empty() {
+            self.record_created(&created, now).await;
+            self.notify_instances().await;
         }
-        self.record_unverified(told, now).await;
         Ok(())
     }
 
-    /// All keys that are known, newest first.
-    pub async fn list(&self, now: Timestamp) -> Result<Vec<KeyView>, StorageError> {
-        Ok(view::of_all(self.keys.list(now).await?, self.keys.policy(), now))
+    /// Adds to the record of revocations the keys that were revoked and are missing there, since the
+    /// instance that revoked one was cut off, and notes how long tokens live.
+    pub async fn maintain_revocations(&self, now: Timestamp) -> Result<(), StorageError> {
+        let life = self.token_lifetime().await?;
+        self.around.revocations.observe_token_life(life, now).await?;
+        for key in self.keys.list(now).await? {
+            if key.revoked_at.is_some_and(|at| at.plus(life) > now) {
+                self.around.revocations.ensure_key(&key.kid, now).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// The key named `kid`.
-    pub async fn find(&self, kid: &str, now: Timestamp) -> Result<Option<KeyView>, StorageError> {
-        Ok(self.list(now).await?.into_iter().find(|key| key.kid == kid))
+    /// All keys that there are or were, newest first.
+    pub async fn list(&self, now: Timestamp) -> Result<Vec<KeyStatus>, StorageError> {
+        Ok(status::of_all(self.keys.list(now).await?, self.keys.policy(), now))
     }
 
-    /// The public half of the key named `kid`.
-    pub async fn find_public(
-        &self,
-        kid: &str,
-        now: Timestamp,
-    ) -> Result<Option<PublicKey>, KeysError> {
-        let stored = self.keys.list(now).await?.into_iter().find(|key| key.kid == kid);
-        Ok(stored.map(|stored| stored.public()).transpose()?)
+    /// The key named `kid`; [`Refusal::Unknown`] where there is none.
+    pub async fn load(&self, kid: &str, now: Timestamp) -> Result<KeyStatus, KeysError> {
+        let found = self.list(now).await?.into_iter().find(|status| status.key.kid == kid);
+        Ok(found.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?)
     }
 
-    /// Plans the turn of the next key of `algorithm`, or of the one that signs by default.
+    /// The public half of the key named `kid`; [`Refusal::Unknown`] where there is none.
+    pub async fn load_public(&self, kid: &str, now: Timestamp) -> Result<PublicKey, KeysError> {
+        Ok(self.load(kid, now).await?.key.public()?)
+    }
+
+    /// Plans when the next key of `algorithm`, or of the one that signs by default, takes over.
     pub async fn rotate(
         &self,
         algorithm: Option<Algorithm>,
-        turn: &Turn,
+        activation: &Activation,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<Handover, CustodyError> {
-        turn.why.check()?;
+    ) -> Result<Handover, KeyChangeError> {
+        activation.grounds.check()?;
         // So that a key waits to take over.
         self.maintain(now).await?;
-        let algorithm = algorithm.unwrap_or(self.keys.policy().algorithms.default);
-        let lead = turn.lead(self.keys.policy());
+        let policy = self.keys.policy();
+        let algorithm = algorithm.unwrap_or(policy.algorithms.default);
         let lifetime = self.token_lifetime().await?;
+        let lead = activation.lead(policy);
         let handover = self.keys.rotate(algorithm, lead, lifetime, now).await?;
-        let detail = turn.why.after(format_args!("signs from {}", handover.at));
+        let detail = activation.grounds.explain(format_args!("signs from {}", handover.at));
         self.record(Kind::KeyRotated, &handover.kid, detail, by, now).await;
+        self.notify_instances().await;
         Ok(handover)
     }
 
-    /// Takes a key out that is not needed; with a reason, also one whose tokens can be alive.
+    /// Takes a key out that is not needed; by force, also one whose tokens can be alive. Returns the
+    /// key as it is then.
     pub async fn retire(
         &self,
         kid: &str,
-        why: &Why,
+        grounds: &Grounds,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<(), CustodyError> {
-        why.check()?;
+    ) -> Result<KeyStatus, KeyChangeError> {
+        grounds.check()?;
         let lifetime = self.token_lifetime().await?;
-        if why.forced && self.is_retiring(kid, now).await? {
-            // Its tokens go with it. Told first: cut off after this, it can be asked for again.
-            self.revocations.ensure_key(kid, now).await?;
+        if grounds.forced && self.is_retiring(kid, now).await? {
+            // Its tokens die with it. Recorded first: a retirement that is cut off after this can be
+            // requested again.
+            self.around.revocations.ensure_key(kid, now).await?;
         }
-        let leaves_at = self.keys.retire(kid, why.forced, lifetime, now).await?;
+        let leaves_at = self.keys.retire(kid, grounds.forced, lifetime, now).await?;
         let detail = match leaves_at > now {
             true => format!("signs no longer, leaves JWKS at {leaves_at}"),
             false => "left JWKS".into(),
         };
-        self.record(Kind::KeyWithdrawn, kid, why.after(detail), by, now).await;
+        self.record(Kind::KeyWithdrawn, kid, grounds.explain(detail), by, now).await;
         self.make_spare(now).await;
-        Ok(())
+        self.notify_instances().await;
+        Ok(self.load(kid, now).await?)
     }
 
     async fn is_retiring(&self, kid: &str, now: Timestamp) -> Result<bool, StorageError> {
@@ -257,16 +247,38 @@ impl Custody {
         Ok(keys.iter().any(|key| key.kid == kid && key.times.state(now) == State::Retiring))
     }
 
+    /// Vouches for a row that does not verify, for a reason that is kept: its key is published again.
+    /// Returns what was adopted, and the key as it is then.
+    pub async fn adopt(
+        &self,
+        kid: &str,
+        reason: &str,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<(Adopted, KeyStatus), KeyChangeError> {
+        let grounds = Grounds::forced(reason);
+        grounds.check()?;
+        let adopted = self.keys.adopt(kid, self.token_lifetime().await?, now).await?;
+        self.record(Kind::KeyAdopted, kid, grounds.explain(&adopted), by, now).await;
+        self.notify_instances().await;
+        Ok((adopted, self.load(kid, now).await?))
+    }
+
     /// Seals all private keys under the newest key-encryption key.
-    pub async fn rewrap(&self, by: &Initiator, now: Timestamp) -> Result<Rewrapped, CustodyError> {
+    pub async fn rewrap(
+        &self,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<Rewrapped, KeyChangeError> {
         let rewrapped = self.keys.rewrap().await?;
         let detail = format!("{} sealed anew", rewrapped.rewrapped);
         self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, by, now).await;
+        self.notify_instances().await;
         Ok(rewrapped)
     }
 
     /// Makes the next spare where one was used up; not where a key-encryption key is missing, under
-    /// which it would be lost. If it fails, whoever follows the keys makes it.
+    /// which it would be lost. Where that fails, the job that follows the keys makes it.
     async fn make_spare(&self, now: Timestamp) {
         if self.keys.check_all_open(now).await.is_ok()
             && let Err(error) = self.maintain(now).await
@@ -275,55 +287,21 @@ impl Custody {
         }
     }
 
-    async fn token_lifetime(&self) -> Result<Duration, StorageError> {
-        longest_token_life(self.access_token_lifetime, &self.clients).await
+    async fn notify_instances(&self) {
+        self.around.notices.send(KEYS_CHANGED).await;
     }
 
-    async fn tell_of(&self, grown: &[Grown], now: Timestamp) {
-        let by = &Initiator::system();
-        for new in grown {
-            let detail = match (&new.handover, new.because) {
-                (Some(handover), Because::Revocation) => {
-                    format!(
-                        "for {}; signs from {}, since a key was revoked",
-                        new.algorithm, handover.at
-                    )
-                }
-                _ => format!("for {}", new.algorithm),
-            };
-            let created = Event::new(Kind::KeyCreated, by).about(&new.kid).detail(detail);
-            self.audit.record_once(created, now).await;
-            if let (Some(handover), Because::RotateEvery) = (&new.handover, new.because) {
-                let detail = format!("signs from {}, by keys.rotate_every", handover.at);
-                self.record(Kind::KeyRotated, &handover.kid, detail, by, now).await;
-            }
-        }
+    async fn token_lifetime(&self) -> Result<Duration, StorageError> {
+        longest_token_life(self.access_token_lifetime, &self.around.clients).await
     }
 
     async fn record(&self, kind: Kind, kid: &str, detail: String, by: &Initiator, now: Timestamp) {
-        self.audit.record(Event::new(kind, by).about(kid).detail(detail), now).await;
+        self.around.audit.record(Event::new(kind, by).about(kid).detail(detail), now).await;
     }
 }
 
-/// What is to be told of a key by now, and when it happened.
-fn steps(key: &StoredKey, now: Timestamp) -> Vec<(Kind, Timestamp)> {
-    let kind = |state| match state {
-        State::Active => Kind::KeyActivated,
-        State::Retiring => Kind::KeyDeactivated,
-        State::Pending | State::Retired => Kind::KeyRetired,
-    };
-    let mut steps: Vec<_> =
-        key.times.past(now).into_iter().map(|(state, at)| (kind(state), at)).collect();
-    // Who did these tells more of them, unless it died at that moment.
-    let told_by_now = |at: &Timestamp| at.plus(TOLD_WITHIN) < now;
-    let made = Some(key.times.created_at).map(|at| (Kind::KeyCreated, at));
-    let revoked = key.revoked_at.map(|at| (Kind::KeyRevoked, at));
-    steps.extend([made, revoked].into_iter().flatten().filter(|(_, at)| told_by_now(at)));
-    steps
-}
-
-/// The lifetime of the longest-lived access token there can be, with the leeway after which
-/// nobody takes it for alive.
+/// The lifetime of the longest-lived access token there can be, with the leeway that
+/// verifiers grant it.
 async fn longest_token_life(
     usual: Duration,
     clients: &ClientStore,

@@ -1,7 +1,7 @@
-//! The keys of a database as they are stored, without opening any: also for who has no key-encryption
-//! key, without which nothing tells rows that are keys from others.
+//! The keys of a database as they are stored, without opening any: also for an operator without the
+//! key-encryption key, who cannot tell authentic rows from others.
 
-use super::view::{self, KeyView};
+use super::status::{self, KeyStatus};
 use crate::base::secret::SealingKeys;
 use crate::base::time::Timestamp;
 use crate::domain::keys::authentic::examine_all;
@@ -42,7 +42,7 @@ impl StoredKeys {
         &self,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<(Vec<KeyView>, Vec<String>), StorageError> {
+    ) -> Result<(Vec<KeyStatus>, Vec<String>), StorageError> {
         let is_authentic = |key: &StoredKey| {
             self.sealing.as_ref().is_none_or(|sealing| tag::check(sealing, key).is_ok())
         };
@@ -52,7 +52,7 @@ impl StoredKeys {
             None => (rows.keys, Vec::new()),
         };
         let refused = refused.iter().map(ToString::to_string).collect();
-        Ok((view::of_all(keys, policy, now), refused))
+        Ok((status::of_all(keys, policy, now), refused))
     }
 
     /// The public half of the key named `kid`.

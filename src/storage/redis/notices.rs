@@ -16,9 +16,37 @@ use crate::storage::StorageError;
 /// How long a listener waits before it connects anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The way to notify the other instances, if they share a Redis.
+#[derive(Clone)]
+pub enum Notices {
+    /// No Redis is configured.
+    Nowhere,
+    /// The connection of this process.
+    Connected(Redis),
+    /// A Redis to connect to for each notice: a command that needs it for nothing else does not fail
+    /// where it is out of reach.
+    OnDemand(Box<RedisConfig>),
+}
+
+impl Notices {
+    /// Notifies the instances that listen on `channel` that something has changed.
+    pub async fn send(&self, channel: &str) {
+        let sent = match self {
+            Self::Nowhere => Ok(()),
+            Self::Connected(redis) => redis.publish(channel).await,
+            Self::OnDemand(config) => match Redis::connect(config).await {
+                Ok(redis) => redis.publish(channel).await,
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%error, channel, "the other instances find a change a little later: no notice was sent");
+        }
+    }
+}
+
 impl Redis {
-    /// Tells whoever listens on `channel` that something has changed.
-    pub async fn notify(&self, channel: &str) -> Result<(), StorageError> {
+    async fn publish(&self, channel: &str) -> Result<(), StorageError> {
         self.query(redis::cmd("PUBLISH").arg(channel).arg("changed")).await
     }
 }

@@ -218,6 +218,7 @@ fn a_planted_breach_of_each_rule_is_found() {
         (layers, "services/accounts/mod.rs", "use crate::services::oauth::TokenError;"),
         (layers, "http/health.rs", "use crate::cli;"),
         (layers, "cli/keys.rs", "use crate::http;"),
+        (layers, "services/role_management.rs", "use crate::views::role::RoleView;"),
         (layers, "storage/mod.rs", "use crate::domain::audit;"),
         (circles_of_files, "base/time.rs", "use super::secret::Random;"),
         (circles_of_files, "domain/keys/algorithm.rs", "use super::chain;"),

@@ -11,6 +11,7 @@ use signet::domain::tokens::Scope;
 use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, Metadata, User, UserStore};
 use signet::services::accounts::{Roles, RolesError};
+use signet::services::role_management::{RoleChangeError, RoleManagement};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
@@ -50,6 +51,7 @@ struct Stores {
     db: Db,
     users: UserStore,
     store: RoleStore,
+    definitions: RoleManagement,
     roles: Arc<Roles>,
 }
 
@@ -58,8 +60,9 @@ impl Stores {
         let (users, store) = (UserStore::new(db.clone()), RoleStore::new(db.clone()));
         store.ensure_built_in(at(0)).await.unwrap();
         let audit = Audit::new(db.clone(), Random::system());
-        let roles = Arc::new(Roles::new(store.clone(), users.clone(), audit));
-        Self { engine, db, users, store, roles }
+        let definitions = RoleManagement::new(store.clone(), users.clone(), audit.clone());
+        let roles = Arc::new(Roles::new(users.clone(), audit));
+        Self { engine, db, users, store, definitions, roles }
     }
 
     async fn user(&self, roles: &str) -> Uuid {
@@ -75,9 +78,9 @@ impl Stores {
         self.users.find(id).await.unwrap().unwrap().roles.join(" ")
     }
 
-    async fn change(&self, change: Change) -> Result<Step, RolesError> {
+    async fn change(&self, change: Change) -> Result<Step, RoleChangeError> {
         let by = &Initiator::system();
-        self.roles.change(change, by, at(1)).await.map(|decision| decision.step)
+        self.definitions.change(change, by, at(1)).await.map(|decision| decision.step)
     }
 
     async fn define(&self, name: &str, scope: &str) {
@@ -168,8 +171,8 @@ async fn of_two_roles_that_carry_a_word_one_stays_unless_forced(stores: Stores) 
         stores.change(removal("clerk", false)),
         stores.change(removal("auditor", false))
     );
-    let refused = |result: &Result<Step, RolesError>| {
-        matches!(result, Err(RolesError::Refused(Refusal::NotForced(_))))
+    let refused = |result: &Result<Step, RoleChangeError>| {
+        matches!(result, Err(RoleChangeError::Refused(Refusal::NotForced(_))))
     };
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
     assert!(refused(&one) || refused(&other), "{one:?} {other:?}");

@@ -1,5 +1,5 @@
-//! Clients, for administrators: `/admin/clients`. Seen here, changed in `changes`; the same as
-//! `signet clients` does. A secret is in the answer that makes it, and in no other.
+//! Clients, for administrators: `/admin/clients`. Read here, changed in `changes`; the same as
+//! `signet clients` does. A secret is in the answer to the request that made it, and in no other.
 
 pub mod changes;
 
@@ -7,14 +7,14 @@ use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::administrator::administrator;
-use super::error::Problem;
-use super::extract::Query;
-use super::paging::{Kind, Page, PageParams};
-use super::precondition;
 use crate::app::Issuer;
 use crate::domain::clients::Client;
-use crate::services::client_management::ClientView;
+use crate::http::administrator::administrator;
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::paging::{Kind, Page, PageParams};
+use crate::http::precondition;
+use crate::views::client::ClientView;
 
 /// List clients by id
 #[utoipa::path(
@@ -32,8 +32,8 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     let mut query = Query::read(&request);
     let (limit, after) = (query.limit(), query.cursor(Kind::Clients).unwrap_or_default());
     query.finish()?;
-    // One more than is shown tells whether there are more.
-    let found = app.clients.page(&after, i64::from(limit) + 1).await?;
+    // One more than is shown: its presence means that there is a next page.
+    let found = app.client_management.page(&after, i64::from(limit) + 1).await?;
     let place = |client: &Client| client.client_id.clone();
     let page: Page<ClientView> = Page::of(found, limit, Kind::Clients, place);
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
@@ -58,18 +58,13 @@ pub async fn read(
     client_id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
-    let client = find(&app, &client_id).await?;
+    let client = app.client_management.load(&client_id).await?;
     let etag = etag(&client);
     Ok(precondition::unless_known(&request, &etag, || {
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL));
         response.insert_header(ETag(etag.clone())).json(ClientView::from(&client))
     }))
-}
-
-/// The client that a path names, as it is in the store now.
-async fn find(app: &Issuer, client_id: &str) -> Result<Client, Problem> {
-    app.clients.find(client_id).await?.ok_or_else(Problem::not_found)
 }
 
 /// The `ETag` of a client. An id can be registered anew, so the version alone would not do.

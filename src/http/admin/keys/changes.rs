@@ -1,5 +1,4 @@
-//! What administrators do to the signing keys. Each change runs to its end even if its client hangs
-//! up, leaves an audit event, and is told to the other instances.
+//! What administrators do to the signing keys. Each change runs to its end even if its caller hangs up.
 
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
@@ -7,26 +6,24 @@ use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use utoipa::ToSchema;
 
-use super::unknown;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Initiator};
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::algorithm::UnknownAlgorithm;
+use crate::http::admin;
 use crate::http::administrator::{administrator, asked, shown};
 use crate::http::bearer::BearerError;
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields};
-use crate::http::finish::to_the_end;
 use crate::http::openapi::Span;
 use crate::http::present_password::is_present_password;
-use crate::services::key_management::{
-    Custody, CustodyError, Import, ImportView, KeyView, RevocationView, Revoke, RewrapView,
-    RotationView, Turn, Why,
-};
+use crate::services::key_management::{Activation, Grounds, Import, Revoke};
+use crate::views::key::{ImportView, KeyView, RewrapView, RotationView};
+use crate::views::key_revocation::RevocationView;
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
-const LONGEST_IMPORT: usize = 64 * 1024;
+const MAX_IMPORT_BYTES: usize = 64 * 1024;
 
 /// What a rotation may say; nothing is needed.
 #[derive(ToSchema)]
@@ -69,12 +66,12 @@ pub async fn rotate(
 ) -> Result<HttpResponse, Problem> {
     let fields = Fields::read_if_any(&request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let (turn, algorithm) = (turn(&mut fields), algorithm(&mut fields));
+    let (activation, algorithm) = (activation(&mut fields), algorithm(&mut fields));
     fields.finish()?;
-    let rotate = async move |custody: &Custody, by: &Initiator| {
-        custody.rotate(algorithm, &turn, by, now).await
+    let rotate = async move |app: &Issuer, by: &Initiator| {
+        app.key_management.rotate(algorithm, &activation, by, now).await
     };
-    let handover = change(&app, &request, actor, rotate).await?;
+    let handover = admin::change(&app, &request, actor, rotate).await?;
     Ok(shown(&RotationView::from(handover)))
 }
 
@@ -111,15 +108,12 @@ pub async fn retire(
 ) -> Result<HttpResponse, Problem> {
     let fields = Fields::read_if_any(&request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let why = why(&mut fields);
+    let grounds = grounds(&mut fields);
     fields.finish()?;
-    let retired = kid.clone();
-    let retire = async move |custody: &Custody, by: &Initiator| {
-        custody.retire(&retired, &why, by, now).await
+    let retire = async move |app: &Issuer, by: &Initiator| {
+        app.key_management.retire(&kid, &grounds, by, now).await
     };
-    change(&app, &request, actor, retire).await?;
-    let view = app.custody.find(&kid, now).await?;
-    Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
+    Ok(shown(&KeyView::from(admin::change(&app, &request, actor, retire).await?)))
 }
 
 /// Why a key is revoked, and when a new one takes over.
@@ -131,12 +125,12 @@ pub struct RevokeBody {
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
     /// How long the new key is published before it takes over, at most 90 days; if absent, the longer
-    /// of `keys.jwks_max_age` and 15 minutes, and 30 seconds more. With `0s` it signs at once, and
+    /// of `keys.jwks_max_age` and 15 minutes, and 30 seconds more. With `0s` it signs immediately, and
     /// clients that do not fetch keys so soon refuse its tokens for minutes.
     handover_in: Option<Span>,
 }
 
-/// Take a compromised key out of JWKS at once
+/// Take a compromised key out of JWKS immediately
 ///
 /// The spare signs from now on. Tokens of the revoked key are dead, which may be the one that made
 /// this request. Many verifiers drop a key only when a `kid` that they do not know makes them fetch
@@ -147,7 +141,7 @@ pub struct RevokeBody {
     params(("kid" = String, Path, description = "The key's name")),
     request_body(content = inline(RevokeBody)),
     responses(
-        (status = 200, description = "What it means for everybody else",
+        (status = 200, description = "What it means for verifiers",
             body = RevocationView, example = json!({
             "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
             "only_verified": false,
@@ -182,12 +176,11 @@ pub async fn revoke(
     let reason = fields.required("reason").unwrap_or_default();
     let revoke = Revoke { reason, handover_in: fields.duration("handover_in") };
     fields.finish()?;
-    let revoke =
-        async move |custody: &Custody, by: &Initiator| custody.revoke(&kid, &revoke, by, now).await;
-    let revoked = change(&app, &request, actor.clone(), revoke).await?;
-    let hand_over =
-        async move |custody: &Custody, _: &Initiator| Ok(custody.hand_over(&revoked).await);
-    Ok(shown(&change(&app, &request, actor, hand_over).await?))
+    let revoke = async move |app: &Issuer, by: &Initiator| {
+        app.key_management.revoke(&kid, &revoke, by, now).await
+    };
+    let revocation = admin::change(&app, &request, actor, revoke).await?;
+    Ok(shown(&RevocationView::new(revocation, app.keys.policy())))
 }
 
 /// A key that was made elsewhere.
@@ -254,14 +247,14 @@ pub async fn import(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_up_to(LONGEST_IMPORT, &request, payload);
+    let fields = Fields::read_up_to(MAX_IMPORT_BYTES, &request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     let import = Import {
         pem: fields.required_secret("pem").unwrap_or_default(),
         passphrase: fields.secret("passphrase"),
         algorithm: algorithm(&mut fields),
         kid: fields.optional("kid"),
-        turn: turn(&mut fields),
+        activation: activation(&mut fields),
         verify_for: fields.duration("verify_for"),
     };
     if import.only_verifies() {
@@ -269,8 +262,8 @@ pub async fn import(
     }
     fields.finish()?;
     let import =
-        async move |custody: &Custody, by: &Initiator| custody.import(import, by, now).await;
-    let view = ImportView::from(change(&app, &request, actor, import).await?);
+        async move |app: &Issuer, by: &Initiator| app.key_management.import(import, by, now).await;
+    let view = ImportView::from(admin::change(&app, &request, actor, import).await?);
     let location = format!(
         "{}{}",
         request.path().trim_end_matches("import"),
@@ -320,34 +313,17 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub async fn rewrap(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
-    let rewrap = async move |custody: &Custody, by: &Initiator| custody.rewrap(by, now).await;
-    let done = change(&app, &request, actor, rewrap).await?;
-    Ok(shown(&RewrapView::from(done)))
+    let rewrap = async move |app: &Issuer, by: &Initiator| app.key_management.rewrap(by, now).await;
+    Ok(shown(&RewrapView::from(admin::change(&app, &request, actor, rewrap).await?)))
 }
 
-/// Lets `work` change the keys in the name of `actor`.
-async fn change<T: 'static>(
-    app: &Data<Issuer>,
-    request: &HttpRequest,
-    actor: Actor,
-    work: impl AsyncFnOnce(&Custody, &Initiator) -> Result<T, CustodyError> + 'static,
-) -> Result<T, Problem> {
-    let (app, origin) = (app.clone(), extract::origin(request, app));
-    let change = async move {
-        let done = work(&app.custody, &Initiator { actor, origin }).await?;
-        app.notify_keys_changed().await;
-        Ok::<_, CustodyError>(done)
-    };
-    Ok(to_the_end(change).await?)
+fn activation(fields: &mut Fields) -> Activation {
+    Activation { after: fields.duration("activate_in"), grounds: grounds(fields) }
 }
 
-fn turn(fields: &mut Fields) -> Turn {
-    Turn { activate_in: fields.duration("activate_in"), why: why(fields) }
-}
-
-/// That what is forced has a reason is checked where it is kept.
-fn why(fields: &mut Fields) -> Why {
-    Why { forced: fields.flag("force"), reason: fields.optional("reason") }
+/// The use case checks that a forced step has a reason.
+fn grounds(fields: &mut Fields) -> Grounds {
+    Grounds { forced: fields.flag("force"), reason: fields.optional("reason") }
 }
 
 fn algorithm(fields: &mut Fields) -> Option<Algorithm> {

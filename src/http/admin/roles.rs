@@ -1,7 +1,6 @@
 //! Roles and the scope words that they carry, for administrators: `/admin/roles`; the same as
 //! `signet roles` does. A change is answered once every instance has taken it over.
 
-use crate::base::display_name::check_display_name;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag, EntityTag, HeaderName};
 use actix_web::web::{Data, Path, Payload};
@@ -9,61 +8,23 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::administrator::{administrator, asked, shown};
-use super::error::Problem;
-use super::extract::{self, Fields, Query};
-use super::finish::to_the_end;
-use super::precondition;
 use crate::app::Issuer;
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Initiator};
-use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
+use crate::base::display_name::check_display_name;
+use crate::domain::audit::Initiator;
+use crate::domain::roles::{Change, Expect, Refusal, Role, Step, What};
 use crate::domain::tokens::Scope;
-use crate::services::accounts::RolesError;
-
-/// A role.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({
-    "name": "clerk",
-    "scope": "orders:read orders:write",
-    "description": "Takes orders",
-    "built_in": false,
-    "created_at": "2026-01-31T09:30:00Z",
-    "updated_at": "2026-01-31T09:30:00Z",
-}))]
-pub struct RoleBody {
-    /// Its name, as users carry it.
-    name: String,
-    /// The scope words that it carries, separated by spaces.
-    scope: String,
-    /// What it is for.
-    description: Option<String>,
-    /// Whether it is part of Signet: it cannot be removed and keeps its words.
-    built_in: bool,
-    /// RFC 3339.
-    created_at: String,
-    /// RFC 3339.
-    updated_at: String,
-}
-
-impl From<&Role> for RoleBody {
-    fn from(role: &Role) -> Self {
-        Self {
-            name: role.name.clone(),
-            scope: role.scope.to_string(),
-            description: role.description.clone(),
-            built_in: role.is_built_in(),
-            created_at: role.created_at.to_string(),
-            updated_at: role.updated_at.to_string(),
-        }
-    }
-}
+use crate::http::administrator::{administrator, asked, shown};
+use crate::http::error::Problem;
+use crate::http::extract::{Fields, Query};
+use crate::http::{admin, precondition};
+use crate::services::role_management::RoleChangeError;
+use crate::views::role::RoleView;
 
 /// All roles.
 #[derive(Serialize, ToSchema)]
 pub struct RolesBody {
     /// By name.
-    roles: Vec<RoleBody>,
+    roles: Vec<RoleView>,
 }
 
 /// List the roles
@@ -77,8 +38,8 @@ pub struct RolesBody {
 )]
 pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
-    let roles = app.roles.list().await?;
-    Ok(shown(&RolesBody { roles: roles.iter().map(RoleBody::from).collect() }))
+    let roles = app.role_management.list().await?;
+    Ok(shown(&RolesBody { roles: roles.iter().map(RoleView::from).collect() }))
 }
 
 /// Read a role
@@ -87,7 +48,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     operation_id = "read_role",
     params(("name" = String, Path, description = "The role's name")),
     responses(
-        (status = 200, description = "The role", body = RoleBody,
+        (status = 200, description = "The role", body = RoleView,
             headers(("ETag" = String, description = "For `If-Match`"))),
         (status = 304, description = "The role whose `ETag` came in `If-None-Match`"),
         (status = 404, description = "No role has this name"),
@@ -100,10 +61,10 @@ pub async fn read(
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
-    let role = app.roles.find(&name).await?;
+    let role = app.role_management.find(&name).await?;
     let role = role.ok_or_else(|| Refusal::Unknown(name.into_inner()))?;
     Ok(precondition::unless_known(&request, &etag(&role), || {
-        answer(StatusCode::OK, &role, RoleBody::from(&role))
+        answer(StatusCode::OK, &role, RoleView::from(&role))
     }))
 }
 
@@ -128,7 +89,7 @@ pub struct PutBody {
 #[derive(Serialize, ToSchema)]
 pub struct DefinedBody {
     #[serde(flatten)]
-    role: RoleBody,
+    role: RoleView,
     /// How many users had the name already, and hold what it carries from now on.
     holders: u64,
 }
@@ -148,7 +109,7 @@ pub struct DefinedBody {
     ),
     request_body(content = inline(PutBody)),
     responses(
-        (status = 200, description = "Replaced", body = RoleBody, headers(("ETag" = String))),
+        (status = 200, description = "Replaced", body = RoleView, headers(("ETag" = String))),
         (status = 201, description = "Defined", body = DefinedBody, headers(("ETag" = String))),
         (status = 409, description = "A word would become open to every user, users who have the \
             name would become administrators, it is the built-in role and has to keep its words, \
@@ -184,13 +145,17 @@ pub async fn put(
         expect: expect.clone().unwrap_or(Expect::Absent),
         force,
     };
-    let decision = match (make(&app, &request, actor, change, now).await, expect) {
-        (Err(RolesError::Refused(Refusal::Exists(_))), None) => return Err(precondition_required()),
+    let put =
+        async move |app: &Issuer, by: &Initiator| app.role_management.change(change, by, now).await;
+    let decision = match (admin::change(&app, &request, actor, put).await, expect) {
+        (Err(RoleChangeError::Refused(Refusal::Exists(_))), None) => {
+            return Err(precondition_required());
+        }
         // RFC 9110 section 13.1.1: what is not there matches nothing.
-        (Err(RolesError::Refused(Refusal::Unknown(_))), _) => {
+        (Err(RoleChangeError::Refused(Refusal::Unknown(_))), _) => {
             return Err(precondition::changed(&request, None));
         }
-        (Err(RolesError::Refused(Refusal::Changed(name))), _) => {
+        (Err(RoleChangeError::Refused(Refusal::Changed(name))), _) => {
             return Err(changed(&app, &request, &name).await);
         }
         (decision, _) => decision?,
@@ -200,7 +165,7 @@ pub async fn put(
             let body = DefinedBody { role: role.into(), holders: decision.holders };
             Ok(answer(StatusCode::CREATED, role, body))
         }
-        Step::Replace(role) => Ok(answer(StatusCode::OK, role, RoleBody::from(role))),
+        Step::Replace(role) => Ok(answer(StatusCode::OK, role, RoleView::from(role))),
         Step::Delete(_) => Err(Problem::internal()),
     }
 }
@@ -243,32 +208,20 @@ pub async fn remove(
     let name = name.into_inner();
     let expect = match expected(&request)? {
         Some(expect @ (Expect::Present | Expect::OneOf(_))) => expect,
-        _ if app.roles.find(&name).await?.is_none() => return Err(Refusal::Unknown(name).into()),
+        _ if app.role_management.find(&name).await?.is_none() => {
+            return Err(Refusal::Unknown(name).into());
+        }
         _ => return Err(precondition_required()),
     };
     let change = Change { name, what: What::Remove, expect, force };
-    match make(&app, &request, actor, change, now).await {
-        Err(RolesError::Refused(Refusal::Changed(name))) => {
+    let remove =
+        async move |app: &Issuer, by: &Initiator| app.role_management.change(change, by, now).await;
+    match admin::change(&app, &request, actor, remove).await {
+        Err(RoleChangeError::Refused(Refusal::Changed(name))) => {
             Err(changed(&app, &request, &name).await)
         }
         done => done.map(|_| HttpResponse::NoContent().finish()).map_err(Problem::from),
     }
-}
-
-/// Makes `change` in the name of `actor`, also if the client hangs up.
-async fn make(
-    app: &Data<Issuer>,
-    request: &HttpRequest,
-    actor: Actor,
-    change: Change,
-    now: Timestamp,
-) -> Result<Decision, RolesError> {
-    let (app, origin) = (app.clone(), extract::origin(request, app));
-    to_the_end(async move {
-        let by = &Initiator { actor, origin };
-        app.roles.change(change, by, now).await
-    })
-    .await
 }
 
 /// What the request expects to find (RFC 9110 sections 13.1.1 and 13.1.2), if it says.
@@ -295,9 +248,9 @@ fn expected(request: &HttpRequest) -> Result<Option<Expect>, Problem> {
     }
 }
 
-/// The answer to a change of a role that is not in the state that the caller has seen.
+/// The answer to a change of a role that is not in the state that the caller has read.
 async fn changed(app: &Issuer, request: &HttpRequest, name: &str) -> Problem {
-    match app.roles.find(name).await {
+    match app.role_management.find(name).await {
         Ok(role) => precondition::changed(request, role.as_ref().map(etag).as_ref()),
         Err(error) => error.into(),
     }

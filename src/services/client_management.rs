@@ -1,8 +1,7 @@
 //! What is done to registered clients, by HTTP and at the command line alike: the step in
-//! [`crate::domain::clients`], and the audit event that says who did it. Invariant: the bundled client goes
-//! on to let administrators in, and no client takes its own right to administer from itself.
-
-pub mod view;
+//! [`crate::domain::clients`], the audit event that says who did it, and the wait until every instance
+//! has taken it over, so that a change is in force when it is acknowledged. Invariant: the bundled
+//! client goes on to let administrators in, and no client takes its own right to administer from itself.
 
 use std::time::Duration;
 
@@ -17,51 +16,57 @@ use crate::domain::revocations::{Revocations, Revoked};
 use crate::domain::tokens::{LEEWAY, scope};
 use crate::storage::{Db, StorageError};
 
-pub use view::ClientView;
+/// The longest time that a secret stays valid beside its successor: two secrets are for a change-over,
+/// not for good.
+pub const MAX_OVERLAP: Duration = Duration::from_secs(90 * 86_400);
+/// The time that a secret stays valid beside its successor where none is given.
+pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
 
-/// Two secrets are for a change-over, not for good.
-pub const LONGEST_OVERLAP: Duration = Duration::from_secs(90 * 86_400);
-/// How long a secret stays valid beside its successor, where nothing else is said.
-pub const USUAL_OVERLAP: Duration = Duration::from_secs(86_400);
+/// How far ahead the tokens of a client that is disabled or deleted are cut off: instances that have not
+/// taken it over issue some for a moment more, and times of issue are whole seconds.
+const CUT_OFF_AHEAD: Duration = STALENESS.saturating_add(Duration::from_secs(1));
 
 /// Why something was not done to a client.
 #[derive(Debug, thiserror::Error)]
-pub enum RegistrarError {
-    /// Its name belongs to another.
+pub enum ClientChangeError {
+    /// No client has this id.
+    #[error("there is no client {}", .0.escape_debug())]
+    Unknown(String),
+    /// Another client has this id.
     #[error("there is a client {0} already")]
     Taken(String),
-    /// Somebody else was faster.
-    #[error("the client was changed or removed meanwhile")]
+    /// The client is no longer as it was read.
+    #[error("the client was changed or removed since it was read: read it again")]
     Stale,
-    /// Whoever signs in at the documentation page, administrators among them, does so by it.
+    /// Administrators and others sign in at the documentation page by the bundled client.
     #[error(
         "{FIRST_PARTY} is part of Signet: it cannot be removed or disabled, and keeps its grants \
          and the scope signet:admin"
     )]
     Bundled,
-    /// Who did it could not undo it.
+    /// The client that does it could not undo it.
     #[error("a client cannot take its right to administer from itself: somebody else has to")]
     Oneself,
-    /// It has none.
+    /// A public client has no secret.
     #[error("{0} is a public client: it has no secret")]
     NoSecret(String),
-    /// Tokens for it administer Signet.
+    /// Tokens for this audience administer Signet.
     #[error(
         "{0} is the audience of the tokens that administer Signet, which a scope word such as \
          signet:admin brings: no client is registered for it"
     )]
     AdminAudience(String),
-    /// Two secrets for too long.
+    /// The overlap of two secrets is longer than [`MAX_OVERLAP`].
     #[error("the present secret can stay valid for at most 90 days")]
     Overlap,
-    /// The store.
+    /// The store fails.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// Keeps the register of clients. Cheap to clone.
+/// The use cases of registered clients. Cheap to clone.
 #[derive(Clone)]
-pub struct Registrar {
+pub struct ClientManagement {
     db: Db,
     clients: ClientStore,
     revocations: Revocations,
@@ -70,24 +75,8 @@ pub struct Registrar {
     admin_audience: String,
 }
 
-/// How far ahead the tokens of a client that goes are cut off: instances that have not heard of it issue
-/// some for a moment more, and issue is told in whole seconds.
-const CUT_OFF_AHEAD: Duration = STALENESS.saturating_add(Duration::from_secs(1));
-
-/// Waits until every instance has taken over what was done to clients.
-pub async fn taken_over() {
-    tokio::time::sleep(STALENESS).await;
-}
-
-/// The same after one was disabled or removed: until the tokens that it gets when it is enabled again, or
-/// registered anew, are none of those that are cut off.
-pub async fn cut_off() {
-    tokio::time::sleep(CUT_OFF_AHEAD).await;
-}
-
-impl Registrar {
-    /// The registrar of these clients, which are in `db`. No client is registered for
-    /// `admin_audience`.
+impl ClientManagement {
+    /// The use cases of the clients in `db`. No client is registered for `admin_audience`.
     pub fn new(
         db: Db,
         clients: ClientStore,
@@ -99,14 +88,25 @@ impl Registrar {
         Self { db, clients, revocations, audit, random, admin_audience }
     }
 
-    /// Registers `client`, which has been checked. A confidential one gets a secret, which is in the
-    /// answer and nowhere else.
-    pub async fn register(
+    /// The client with this id, as it is in the store now.
+    pub async fn load(&self, client_id: &str) -> Result<Client, ClientChangeError> {
+        let found = self.clients.find(client_id).await?;
+        found.ok_or_else(|| ClientChangeError::Unknown(client_id.to_owned()))
+    }
+
+    /// At most `limit` clients whose ids come after `after`, by id.
+    pub async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
+        self.clients.page(after, limit).await
+    }
+
+    /// Registers `client`, which has been checked. A confidential client gets a secret, which is
+    /// returned and nowhere else.
+    pub async fn create(
         &self,
         mut client: Client,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<(Client, Option<Secret<String>>), RegistrarError> {
+    ) -> Result<(Client, Option<Secret<String>>), ClientChangeError> {
         self.check_audiences(&client.audiences)?;
         let mut shown = None;
         if client.client_type == ClientType::Confidential {
@@ -116,54 +116,68 @@ impl Registrar {
         }
         self.observe_token_life(&client, now).await?;
         match self.clients.create(&client).await {
-            Err(StorageError::Conflict) => return Err(RegistrarError::Taken(client.client_id)),
+            Err(StorageError::Conflict) => return Err(ClientChangeError::Taken(client.client_id)),
             result => result?,
         }
-        self.tell(Kind::ClientCreated, &client, None, by, now).await;
+        self.record(Kind::ClientCreated, &client, None, by, now).await;
         Ok((client, shown))
     }
 
-    /// Puts `next`, which has been checked, in the place of `client`, which is as it was read;
-    /// returns it as it is then.
-    pub async fn change(
+    /// Puts `next`, which has been checked, in the place of `client`, which is as it was read. Returns
+    /// the client as it is then.
+    pub async fn update(
+        &self,
+        client: &Client,
+        next: Client,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<Client, ClientChangeError> {
+        let updated = self.replace(client, next, by, now).await?;
+        // A client that is enabled again, or registered anew, then gets tokens that are not cut off.
+        let is_disabled = updated.disabled_at.is_some();
+        tokio::time::sleep(if is_disabled { CUT_OFF_AHEAD } else { STALENESS }).await;
+        Ok(updated)
+    }
+
+    async fn replace(
         &self,
         client: &Client,
         mut next: Client,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<Client, RegistrarError> {
+    ) -> Result<Client, ClientChangeError> {
         let differences = differences(client, &next);
         if differences.is_empty() {
             return Ok(next);
         }
-        // An earlier version may have registered it: that changes nothing, and can be taken away.
+        // An earlier version may have registered it: it stays, and can be taken away.
         if next.audiences != client.audiences {
             self.check_audiences(&next.audiences)?;
         }
         let is_lost = |right: fn(&Client) -> bool| right(client) && !right(&next);
         if client.client_id == FIRST_PARTY && is_lost(serves_administrators) {
-            return Err(RegistrarError::Bundled);
+            return Err(ClientChangeError::Bundled);
         }
         if is_oneself(client, by) && is_lost(may_administer) {
-            return Err(RegistrarError::Oneself);
+            return Err(ClientChangeError::Oneself);
         }
         self.observe_token_life(&next, now).await?;
-        let shuts = client.disabled_at.is_none() && next.disabled_at.is_some();
+        let is_shut = client.disabled_at.is_none() && next.disabled_at.is_some();
         let done = self.db.write(async |transaction| {
             let done = self.clients.replace_in(transaction, client, &next, now).await?;
-            if done && shuts {
+            if done && is_shut {
                 let revoked = all_tokens(client, now);
                 self.revocations.record_in(transaction, revoked, now).await?;
             }
             Ok(done)
         });
         if !done.await? {
-            return Err(RegistrarError::Stale);
+            return Err(ClientChangeError::Stale);
         }
         self.revocations.announce();
         next.version += 1;
         for (kind, detail) in differences {
-            self.tell(kind, client, detail, by, now).await;
+            self.record(kind, client, detail, by, now).await;
         }
         Ok(next)
     }
@@ -176,36 +190,38 @@ impl Registrar {
         overlap: Duration,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<(Client, Secret<String>), RegistrarError> {
-        if overlap > LONGEST_OVERLAP {
-            return Err(RegistrarError::Overlap);
+    ) -> Result<(Client, Secret<String>), ClientChangeError> {
+        if overlap > MAX_OVERLAP {
+            return Err(ClientChangeError::Overlap);
         }
         if client.client_type == ClientType::Public {
-            return Err(RegistrarError::NoSecret(client.client_id.clone()));
+            return Err(ClientChangeError::NoSecret(client.client_id.clone()));
         }
         let (text, kept) = Client::new_secret(&self.random, now);
         let until = now.plus(overlap);
         if !self.clients.add_secret(&client.client_id, &kept, until, now).await? {
-            return Err(RegistrarError::Stale);
+            return Err(ClientChangeError::Stale);
         }
         let detail = format!("the present one ends at {until}");
-        self.tell(Kind::ClientSecretRotated, client, Some(detail), by, now).await;
-        let secrets = changed_over(client, kept, until, now);
+        self.record(Kind::ClientSecretRotated, client, Some(detail), by, now).await;
+        // Instances still accept the present secret for a moment, however soon it is to end.
+        tokio::time::sleep(STALENESS).await;
+        let secrets = rotated(client, kept, until, now);
         Ok((Client { secrets, version: client.version + 1, ..client.clone() }, text))
     }
 
-    /// Removes `client`, which is as it was read, with its secrets.
-    pub async fn remove(
+    /// Deletes `client`, which is as it was read, with its secrets.
+    pub async fn delete(
         &self,
         client: &Client,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<(), RegistrarError> {
+    ) -> Result<(), ClientChangeError> {
         if client.client_id == FIRST_PARTY {
-            return Err(RegistrarError::Bundled);
+            return Err(ClientChangeError::Bundled);
         }
         if is_oneself(client, by) {
-            return Err(RegistrarError::Oneself);
+            return Err(ClientChangeError::Oneself);
         }
         let done = self.db.write(async |transaction| {
             let done = self.clients.remove_in(transaction, client).await?;
@@ -216,21 +232,22 @@ impl Registrar {
             Ok(done)
         });
         if !done.await? {
-            return Err(RegistrarError::Stale);
+            return Err(ClientChangeError::Stale);
         }
         self.revocations.announce();
-        self.tell(Kind::ClientDeleted, client, None, by, now).await;
+        self.record(Kind::ClientDeleted, client, None, by, now).await;
+        tokio::time::sleep(CUT_OFF_AHEAD).await;
         Ok(())
     }
 
-    fn check_audiences(&self, audiences: &[String]) -> Result<(), RegistrarError> {
+    fn check_audiences(&self, audiences: &[String]) -> Result<(), ClientChangeError> {
         match audiences.contains(&self.admin_audience) {
-            true => Err(RegistrarError::AdminAudience(self.admin_audience.clone())),
+            true => Err(ClientChangeError::AdminAudience(self.admin_audience.clone())),
             false => Ok(()),
         }
     }
 
-    /// Before the first token that lives longer can be issued.
+    /// Notes how long tokens of `client` live, before the first that lives longer can be issued.
     async fn observe_token_life(
         &self,
         client: &Client,
@@ -242,7 +259,7 @@ impl Registrar {
         }
     }
 
-    async fn tell(
+    async fn record(
         &self,
         kind: Kind,
         client: &Client,
@@ -250,20 +267,19 @@ impl Registrar {
         by: &Initiator,
         now: Timestamp,
     ) {
-        let event =
-            Event::new(kind, by).about(&client.client_id).client(&client.client_id).detail(detail);
-        self.audit.record(event, now).await;
+        let id = &client.client_id;
+        self.audit.record(Event::new(kind, by).about(id).client(id).detail(detail), now).await;
     }
 }
 
-/// All tokens of a client that goes.
+/// All tokens of a client that is disabled or deleted.
 fn all_tokens(client: &Client, now: Timestamp) -> Revoked {
     Revoked::Client { client_id: client.client_id.clone(), before: now.plus(CUT_OFF_AHEAD) }
 }
 
-/// The secrets as they are after the change: the one that was newest, where it overlaps, and the
-/// new one.
-fn changed_over(
+/// The secrets of `client` after a rotation: the one that was newest, where it overlaps, and the new
+/// one.
+fn rotated(
     client: &Client,
     new: ClientSecret,
     until: Timestamp,
@@ -290,7 +306,7 @@ fn is_oneself(client: &Client, by: &Initiator) -> bool {
     matches!(&by.actor, Actor::Client(id) if *id == client.client_id)
 }
 
-/// The events that tell how `next` differs, with the names of the fields.
+/// The audit events of the differences between `client` and `next`, with the names of the fields.
 fn differences(client: &Client, next: &Client) -> Vec<(Kind, Option<String>)> {
     let mut events = Vec::new();
     if client.disabled_at.is_some() != next.disabled_at.is_some() {

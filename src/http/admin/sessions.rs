@@ -3,30 +3,18 @@
 use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::admin::users as admin_users;
-use super::administrator::{administrator, administrator_and_claims};
-use super::error::Problem;
-use super::extract::{self, Query};
-use super::finish::to_the_end;
-use super::my_sessions::SessionBody;
-use super::paging::{Kind, Page, PageParams};
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Initiator};
 use crate::domain::sessions::Session;
-
-/// A session, with whose it is.
-#[derive(Serialize, ToSchema)]
-pub struct ManagedSessionBody {
-    /// The user's id.
-    user_id: String,
-    #[serde(flatten)]
-    session: SessionBody,
-}
+use crate::http::admin::{self, users};
+use crate::http::administrator::{administrator, administrator_and_claims};
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::paging::{Kind, Page, PageParams};
+use crate::views::session::ManagedSessionView;
 
 /// List sessions
 ///
@@ -42,7 +30,7 @@ pub struct ManagedSessionBody {
         PageParams,
     ),
     responses(
-        (status = 200, description = "A page of them", body = Page<ManagedSessionBody>),
+        (status = 200, description = "A page of them", body = Page<ManagedSessionView>),
         (status = 400, description = "A bad parameter"),
         (status = 404, description = "No user has this id"),
     ),
@@ -69,7 +57,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     operation_id = "list_user_sessions",
     params(("id" = String, Path, description = "The user's id")),
     responses(
-        (status = 200, description = "All of them, on one page", body = Page<ManagedSessionBody>),
+        (status = 200, description = "All of them, on one page", body = Page<ManagedSessionView>),
         (status = 404, description = "No user has this id"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
@@ -161,9 +149,9 @@ pub async fn end_all_of_user(
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
     let id: Uuid = id.parse().map_err(|_| Problem::not_found())?;
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(&request, &app));
-    let work = async move { accounts.end_sessions(id, &Initiator { actor, origin }, now).await };
-    ended(to_the_end(work).await?)
+    let end =
+        async move |app: &Issuer, by: &Initiator| app.accounts.end_sessions(id, by, now).await;
+    ended(admin::change(&app, &request, actor, end).await?)
 }
 
 async fn of_user(
@@ -172,7 +160,7 @@ async fn of_user(
     current: Option<Uuid>,
     now: Timestamp,
 ) -> Result<HttpResponse, Problem> {
-    let user = admin_users::find(app, id).await?;
+    let user = users::find(app, id).await?;
     let sessions = app.accounts.sessions(&user, now).await?;
     Ok(shown(app, sessions, current, None))
 }
@@ -184,17 +172,14 @@ fn shown(
     next: Option<String>,
 ) -> HttpResponse {
     let policy = app.stores.sessions.policy();
-    let body = |session: Session| ManagedSessionBody {
-        user_id: session.user_id.to_string(),
-        session: SessionBody::new(session, policy, current),
-    };
-    let items: Vec<_> = sessions.into_iter().map(body).collect();
+    let view = |session| ManagedSessionView::new(session, policy, current);
+    let items: Vec<_> = sessions.into_iter().map(view).collect();
     let page = Page::up_to(items, Kind::Sessions, next);
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page)
 }
 
 async fn end_one(
-    app: &Issuer,
+    app: &Data<Issuer>,
     request: &HttpRequest,
     actor: Actor,
     user_id: Option<Uuid>,
@@ -204,10 +189,10 @@ async fn end_one(
     let (Some(user_id), Ok(sid)) = (user_id, sid.parse()) else {
         return Err(Problem::not_found());
     };
-    let (accounts, origin) = (app.accounts.clone(), extract::origin(request, app));
-    let work =
-        async move { accounts.end_session(user_id, sid, &Initiator { actor, origin }, now).await };
-    ended(to_the_end(work).await?)
+    let end = async move |app: &Issuer, by: &Initiator| {
+        app.accounts.end_session(user_id, sid, by, now).await
+    };
+    ended(admin::change(app, request, actor, end).await?)
 }
 
 fn ended(done: bool) -> Result<HttpResponse, Problem> {

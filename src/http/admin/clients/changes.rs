@@ -1,43 +1,29 @@
-//! What administrators do to clients. Each change is made to the client as it was seen, runs to its
-//! end even if its caller hangs up, leaves an audit event, and is in force everywhere when it is
-//! acknowledged.
+//! What administrators do to clients. Each change is made to the client as it was read, runs to its
+//! end even if its caller hangs up, and is in force everywhere when it is acknowledged.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{etag, find};
+use super::etag;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Initiator};
+use crate::domain::audit::Initiator;
 use crate::domain::clients::change::ClientChange;
 use crate::domain::clients::{Client, Registration};
+use crate::http::admin;
 use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
-use crate::http::extract::{self, Fields};
-use crate::http::finish::to_the_end;
+use crate::http::extract::Fields;
 use crate::http::openapi::Span;
 use crate::http::precondition;
-use crate::services::client_management::{
-    ClientView, Registrar, RegistrarError, USUAL_OVERLAP, cut_off, taken_over,
-};
+use crate::services::client_management::DEFAULT_OVERLAP;
+use crate::views::client::{ClientView, ClientWithSecretView};
 
 /// 32 audiences of 500 bytes, 64 words of scope of 128, and everything else.
-const LONGEST_CLIENT: usize = 32 * 1024;
-
-/// A client, with the secret that was just made for it.
-#[derive(Serialize, ToSchema)]
-pub struct ClientWithSecretBody {
-    #[serde(flatten)]
-    client: ClientView,
-    /// Shown this once; a public client has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    client_secret: Option<String>,
-}
+const MAX_CLIENT_BYTES: usize = 32 * 1024;
 
 /// A new client.
 #[derive(ToSchema)]
@@ -82,7 +68,7 @@ pub struct NewClientBody {
     operation_id = "add_client",
     request_body(content = inline(NewClientBody)),
     responses(
-        (status = 201, description = "Registered", body = ClientWithSecretBody,
+        (status = 201, description = "Registered", body = ClientWithSecretView,
             headers(("Location" = String), ("ETag" = String))),
         (status = 409, description = "The id is taken"),
     ),
@@ -93,23 +79,21 @@ pub async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_up_to(LONGEST_CLIENT, &request, payload);
+    let fields = Fields::read_up_to(MAX_CLIENT_BYTES, &request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
     fields.refuse_others(&[&["client_id", "type"], &CHANGEABLE[..]].concat());
     let bare = bare(&mut fields, now);
     let client = bare.and_then(|bare| changed(&mut fields, &bare, now));
     fields.finish()?;
     let Some(client) = client else { return Err(incomplete()) };
-    let register = async move |registrar: &Registrar, by: &Initiator| {
-        registrar.register(client, by, now).await
+    let create = async move |app: &Issuer, by: &Initiator| {
+        app.client_management.create(client, by, now).await
     };
-    let (client, secret) = run(&app, &request, actor, register).await?;
+    let (client, secret) = admin::change(&app, &request, actor, create).await?;
     let location = format!("{}/{}", request.path(), client.client_id);
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, location));
-    let client_secret = secret.map(|secret| secret.expose().clone());
-    Ok(shown(response, &client)
-        .json(ClientWithSecretBody { client: (&client).into(), client_secret }))
+    Ok(shown(response, &client).json(ClientWithSecretView::new(&client, secret.as_ref())))
 }
 
 /// What may be changed of a client; what is absent stays as it is.
@@ -169,24 +153,18 @@ pub async fn change(
     client_id: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_patch(LONGEST_CLIENT, &request, payload);
+    let fields = Fields::read_patch(MAX_CLIENT_BYTES, &request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let client = find(&app, &client_id).await?;
+    let client = app.client_management.load(&client_id).await?;
     precondition::check(&request, &etag(&client))?;
     fields.refuse_others(&CHANGEABLE);
     let next = changed(&mut fields, &client, now);
     fields.finish()?;
     let Some(next) = next else { return Err(incomplete()) };
-    let change = async move |registrar: &Registrar, by: &Initiator| {
-        let changed = registrar.change(&client, next, by, now).await?;
-        if changed.disabled_at.is_some() {
-            cut_off().await
-        } else {
-            taken_over().await
-        }
-        Ok(changed)
+    let update = async move |app: &Issuer, by: &Initiator| {
+        app.client_management.update(&client, next, by, now).await
     };
-    let client = run(&app, &request, actor, change).await?;
+    let client = admin::change(&app, &request, actor, update).await?;
     Ok(shown(HttpResponse::Ok(), &client).json(ClientView::from(&client)))
 }
 
@@ -216,14 +194,12 @@ pub async fn remove(
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
-    let client = find(&app, &client_id).await?;
+    let client = app.client_management.load(&client_id).await?;
     precondition::check(&request, &etag(&client))?;
-    let remove = async move |registrar: &Registrar, by: &Initiator| {
-        registrar.remove(&client, by, now).await?;
-        cut_off().await;
-        Ok(())
+    let delete = async move |app: &Issuer, by: &Initiator| {
+        app.client_management.delete(&client, by, now).await
     };
-    run(&app, &request, actor, remove).await?;
+    admin::change(&app, &request, actor, delete).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -246,7 +222,7 @@ pub struct RotateSecretBody {
     params(("client_id" = String, Path, description = "The client's id")),
     request_body(content = inline(Option<RotateSecretBody>)),
     responses(
-        (status = 200, description = "The client with its new secret", body = ClientWithSecretBody),
+        (status = 200, description = "The client with its new secret", body = ClientWithSecretView),
         (status = 404, description = "No client has this id"),
         (status = 409, description = "It is public"),
     ),
@@ -260,20 +236,17 @@ pub async fn rotate_secret(
 ) -> Result<HttpResponse, Problem> {
     let fields = Fields::read_if_any(&request, payload);
     let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let client = find(&app, &client_id).await?;
+    let client = app.client_management.load(&client_id).await?;
     fields.refuse_others(&["keep_old_for"]);
-    let overlap = fields.duration("keep_old_for").unwrap_or(USUAL_OVERLAP);
+    let overlap = fields.duration("keep_old_for").unwrap_or(DEFAULT_OVERLAP);
     fields.finish()?;
-    let rotate = async move |registrar: &Registrar, by: &Initiator| {
-        let rotated = registrar.rotate_secret(&client, overlap, by, now).await?;
-        taken_over().await;
-        Ok(rotated)
+    let rotate = async move |app: &Issuer, by: &Initiator| {
+        app.client_management.rotate_secret(&client, overlap, by, now).await
     };
-    let (client, secret) = run(&app, &request, actor, rotate).await?;
-    let client_secret = Some(secret.expose().clone());
+    let (client, secret) = admin::change(&app, &request, actor, rotate).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    Ok(response.json(ClientWithSecretBody { client: (&client).into(), client_secret }))
+    Ok(response.json(ClientWithSecretView::new(&client, Some(&secret))))
 }
 
 /// What is left to say where no field is wrong.
@@ -322,18 +295,6 @@ fn changed(fields: &mut Fields, client: &Client, now: Timestamp) -> Option<Clien
             None
         }
     }
-}
-
-/// Lets `work` change the register in the name of `actor`.
-async fn run<T: 'static>(
-    app: &Data<Issuer>,
-    request: &HttpRequest,
-    actor: Actor,
-    work: impl AsyncFnOnce(&Registrar, &Initiator) -> Result<T, RegistrarError> + 'static,
-) -> Result<T, Problem> {
-    let (registrar, origin) = (app.registrar.clone(), extract::origin(request, app));
-    let work = async move { work(&registrar, &Initiator { actor, origin }).await };
-    Ok(to_the_end(work).await?)
 }
 
 fn shown(mut response: HttpResponseBuilder, client: &Client) -> HttpResponseBuilder {

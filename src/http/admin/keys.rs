@@ -1,4 +1,4 @@
-//! The signing keys, for administrators: `/admin/keys`. Seen here, changed in `changes`; the same
+//! The signing keys, for administrators: `/admin/keys`. Read here, changed in `changes`; the same
 //! as `signet keys` does. No answer has anything of a private key.
 
 pub mod changes;
@@ -10,11 +10,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::administrator::{administrator, shown};
-use super::error::Problem;
 use crate::app::Issuer;
 use crate::domain::keys::jwks::Jwk;
-use crate::services::key_management::KeyView;
+use crate::http::administrator::{administrator, shown};
+use crate::http::error::Problem;
+use crate::views::key::KeyView;
 
 /// All keys.
 #[derive(Serialize, ToSchema)]
@@ -25,7 +25,7 @@ pub struct KeysBody {
 
 /// List the signing keys, newest first
 ///
-/// All at once: they are few.
+/// The answer has all keys, without pages.
 #[utoipa::path(
     get, path = "/admin/keys", tag = "Administration: keys",
     operation_id = "list_keys",
@@ -35,7 +35,8 @@ pub struct KeysBody {
 pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     administrator(&app, &request, now).await?;
-    Ok(shown(&KeysBody { keys: app.custody.list(now).await? }))
+    let keys = app.key_management.list(now).await?;
+    Ok(shown(&KeysBody { keys: keys.into_iter().map(KeyView::from).collect() }))
 }
 
 /// Read a signing key
@@ -70,8 +71,7 @@ pub async fn read(
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     administrator(&app, &request, now).await?;
-    let view = app.custody.find(&kid, now).await?;
-    Ok(shown(&view.ok_or_else(|| unknown(&kid))?))
+    Ok(shown(&KeyView::from(app.key_management.load(&kid, now).await?)))
 }
 
 /// Read the public part of a signing key
@@ -102,7 +102,7 @@ pub async fn read_public(
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     administrator(&app, &request, now).await?;
-    let public = app.custody.find_public(&kid, now).await?.ok_or_else(|| unknown(&kid))?;
+    let public = app.key_management.load_public(&kid, now).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(match preferred(&request) {
@@ -137,8 +137,4 @@ fn preferred(request: &HttpRequest) -> Option<Form> {
         PEM => Some(Form::Pem),
         _ => None,
     })
-}
-
-fn unknown(kid: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no key {kid}"))
 }

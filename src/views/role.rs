@@ -1,0 +1,56 @@
+//! A role as it is shown to administrators.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::cell::cell;
+use crate::domain::roles::Role;
+
+/// A role.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RoleBody, example = json!({
+    "name": "clerk",
+    "scope": "orders:read orders:write",
+    "description": "Takes orders",
+    "built_in": false,
+    "created_at": "2026-01-31T09:30:00Z",
+    "updated_at": "2026-01-31T09:30:00Z",
+}))]
+pub struct RoleView {
+    /// Its name, as users carry it.
+    pub name: String,
+    /// The scope words that it carries, separated by spaces.
+    pub scope: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether it is part of Signet: it cannot be removed and keeps its words.
+    pub built_in: bool,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub updated_at: String,
+}
+
+impl From<&Role> for RoleView {
+    fn from(role: &Role) -> Self {
+        Self {
+            name: role.name.clone(),
+            scope: role.scope.to_string(),
+            description: role.description.clone(),
+            built_in: role.is_built_in(),
+            created_at: role.created_at.to_string(),
+            updated_at: role.updated_at.to_string(),
+        }
+    }
+}
+
+impl RoleView {
+    /// The columns of a table of roles.
+    pub const COLUMNS: [&str; 3] = ["role", "scope", "description"];
+
+    /// The row of this role.
+    pub fn row(&self) -> [String; 3] {
+        let scope = Some(&self.scope).filter(|scope| !scope.is_empty());
+        [self.name.clone(), cell(scope), cell(self.description.as_ref())]
+    }
+}
