@@ -1,4 +1,11 @@
-//! Making an account and changing one's own: `/signup`, `/logout`, `/users/me`.
+//! Endpoints of the signed-in user, and those that make an account. Here: `/signup`, `/logout`,
+//! `/users/me` and its password.
+
+pub mod email;
+pub mod recovery;
+pub mod removal;
+pub mod sessions;
+pub mod verify;
 
 use crate::base::display_name::check_display_name;
 use actix_web::http::StatusCode;
@@ -8,7 +15,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::bearer::BearerError;
-use super::email::{SignupAcceptedBody, signup_accepted};
 use super::error::Problem;
 use super::extract::{self, Fields, LONGEST_BODY};
 use super::finish::to_the_end;
@@ -21,6 +27,8 @@ use crate::domain::users::{Email, User};
 use crate::services::accounts::{NewAccount, NewSignup};
 use crate::services::oauth::CheckError;
 use crate::storage::StorageError;
+
+use email::{SignupAcceptedBody, signup_accepted};
 
 /// A user, as the user may see it.
 #[derive(Serialize, ToSchema)]

@@ -7,12 +7,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::account::sessions::SessionBody;
 use super::admin_users;
 use super::administrator::{administrator, administrator_and_claims};
 use super::error::Problem;
 use super::extract::{self, Query};
 use super::finish::to_the_end;
-use super::my_sessions::SessionBody;
 use super::paging::{Kind, Page, PageParams};
 use crate::app::App;
 use crate::base::time::Timestamp;

@@ -12,12 +12,13 @@ use utoipa::openapi::security::{
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, oauth};
 
+use super::account::{self, email, recovery, removal, sessions, verify};
 use super::error::{ErrorForm, Problem};
+use super::oauth::{discovery, introspect, revoke, token, userinfo};
 use super::openapi::{ErrorBody, ProblemBody, complete};
 use super::{
-    account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
-    admin_users, discovery, email, health, introspect, my_sessions, recovery, revocations, revoke,
-    token, userinfo, verify,
+    admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users, health,
+    revocations,
 };
 use crate::domain::clients::FIRST_PARTY;
 use crate::domain::tokens::scope;
@@ -37,10 +38,10 @@ use crate::services::oauth::metadata::path;
         token::token, revoke::revoke, introspect::introspect,
         userinfo::userinfo, userinfo::userinfo_by_post,
         account::signup, token::login, account::logout,
-        account::read_me, account::change_me, account_removal::remove, account_removal::remove_by_post, account::change_password,
+        account::read_me, account::change_me, removal::remove, removal::remove_by_post, account::change_password,
         email::ask_verification, email::ask_change, verify::verify,
         recovery::forgot, recovery::reset,
-        my_sessions::list, my_sessions::end_one, my_sessions::end_all,
+        sessions::list, sessions::end_one, sessions::end_all,
         admin_keys::list, admin_keys::read, admin_keys::read_public,
         admin_keys::changes::rotate, admin_keys::changes::retire, admin_keys::changes::revoke,
         admin_keys::changes::import, admin_keys::changes::rewrap,

@@ -2,7 +2,6 @@
 //! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
-mod account_removal;
 mod admin_audit;
 mod admin_clients;
 mod admin_keys;
@@ -11,32 +10,24 @@ mod admin_sessions;
 mod admin_users;
 mod administrator;
 mod bearer;
-mod discovery;
 mod docs;
-mod email;
 mod error;
 mod extract;
 mod finish;
 mod health;
-mod introspect;
 mod listeners;
-mod my_sessions;
+mod oauth;
 mod observe;
 mod openapi;
 mod paging;
 mod precondition;
 mod present_password;
 mod proxies;
-mod recovery;
 mod revocations;
-mod revoke;
 mod routes;
 mod server;
 mod signed_in;
 mod table;
-mod token;
-mod userinfo;
-mod verify;
 
 pub use server::serve;
 

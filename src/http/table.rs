@@ -8,12 +8,13 @@ use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::web;
 
+use super::account::{self, email, recovery, removal, sessions, verify};
 use super::error::ErrorForm::{self, OAuth, OAuthWithDetail, Problem};
+use super::oauth::{discovery, introspect, revoke, token, userinfo};
 use super::observe::Verbosity::{self, Each, Failures};
 use super::{
-    account, account_removal, admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions,
-    admin_users, discovery, docs, email, health, introspect, my_sessions, recovery, revocations,
-    revoke, token, userinfo, verify,
+    admin_audit, admin_clients, admin_keys, admin_roles, admin_sessions, admin_users, docs, health,
+    revocations,
 };
 use crate::services::oauth::metadata::path;
 
@@ -85,16 +86,16 @@ pub fn rows(docs: bool) -> Vec<Row> {
     add("/users/me", Listed, Each, Problem, "GET, HEAD, PATCH, DELETE", vec![
         get().to(account::read_me),
         web::patch().to(account::change_me),
-        web::delete().to(account_removal::remove),
+        web::delete().to(removal::remove),
     ]);
-    add("/users/me/delete", Listed, Each, Problem, "POST", vec![post().to(account_removal::remove)]);
+    add("/users/me/delete", Listed, Each, Problem, "POST", vec![post().to(removal::remove)]);
     add("/users/me/password", Listed, Each, Problem, "POST", vec![post().to(account::change_password)]);
     add("/users/me/email", Listed, Each, Problem, "POST", vec![post().to(email::ask_change)]);
     add("/users/me/sessions", Listed, Each, Problem, "GET, HEAD, DELETE", vec![
-        get().to(my_sessions::list), web::delete().to(my_sessions::end_all),
+        get().to(sessions::list), web::delete().to(sessions::end_all),
     ]);
     add("/users/me/sessions/{sid}", Listed, Each, Problem, "DELETE", vec![
-        web::delete().to(my_sessions::end_one),
+        web::delete().to(sessions::end_one),
     ]);
 
     add("/admin/keys", No, Each, Problem, READ, vec![get().to(admin_keys::list)]);

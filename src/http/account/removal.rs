@@ -6,13 +6,13 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
-use super::present_password::is_present_password;
-use super::signed_in;
 use crate::app::App;
 use crate::domain::audit::{Actor, By};
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields};
+use crate::http::finish::to_the_end;
+use crate::http::present_password::is_present_password;
+use crate::http::signed_in;
 
 /// The removal of one's own account.
 #[derive(ToSchema)]

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use super::email::{
     AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, address, check_mail_is_on,
 };
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
 use crate::app::App;
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields};
+use crate::http::finish::to_the_end;
 use crate::services::accounts::Resettable;
 use crate::storage::StorageError;
 

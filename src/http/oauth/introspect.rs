@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::error::OAuthError;
-use super::extract::{self, Form};
 use super::revoke::TokenQuestion;
 use crate::app::App;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Claims;
 use crate::domain::tokens::claims::has_value;
+use crate::http::error::OAuthError;
+use crate::http::extract::{self, Form};
 use crate::services::oauth::{Introspection, TokenError};
 use crate::storage::StorageError;
 

@@ -6,13 +6,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::error::Problem;
-use super::extract::Query;
-use super::finish::to_the_end;
-use super::{extract, signed_in};
 use crate::app::App;
 use crate::domain::audit::{Actor, By};
 use crate::domain::sessions::{Policy, Session};
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::finish::to_the_end;
+use crate::http::{extract, signed_in};
 
 /// One session.
 #[derive(Serialize, ToSchema)]

@@ -7,17 +7,17 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
-use super::present_password::is_present_password;
-use super::signed_in;
 use crate::app::App;
 use crate::base::secret::Secret;
 use crate::domain::audit::{Actor, By};
 use crate::domain::login_limits::Limited;
 use crate::domain::mail;
 use crate::domain::users::Email;
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields};
+use crate::http::finish::to_the_end;
+use crate::http::present_password::is_present_password;
+use crate::http::signed_in;
 use crate::services::oauth::CheckError;
 
 /// What is wrong with a token that is not good, for whatever reason.

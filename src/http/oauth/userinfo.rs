@@ -5,11 +5,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::bearer::BearerError;
-use super::error::OAuthError;
-use super::signed_in;
 use crate::app::App;
 use crate::domain::tokens::{Scope, scope};
+use crate::http::bearer::BearerError;
+use crate::http::error::OAuthError;
+use crate::http::signed_in;
 
 /// Claims about the user: `name` with the scope `profile`, the address with `email`.
 #[derive(Serialize, ToSchema)]

@@ -4,10 +4,10 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
-use super::error::OAuthError;
-use super::extract::{self, Form};
-use super::finish::to_the_end;
 use crate::app::App;
+use crate::http::error::OAuthError;
+use crate::http::extract::{self, Form};
+use crate::http::finish::to_the_end;
 use crate::services::oauth::TokenError;
 
 /// The form of revocation and introspection.

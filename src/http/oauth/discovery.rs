@@ -7,10 +7,10 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::precondition;
 use crate::app::App;
 use crate::base::time::Timestamp;
 use crate::domain::keys::KeyRing;
+use crate::http::precondition;
 use crate::services::oauth::metadata::Metadata;
 
 /// The metadata document, serialised once.

@@ -9,15 +9,15 @@ use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 
 use super::email::{CLOSED, NOT_GOOD, check_mail_is_on};
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
-use super::present_password::is_present_password;
-use super::signed_in;
 use crate::app::App;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields};
+use crate::http::finish::to_the_end;
+use crate::http::present_password::is_present_password;
+use crate::http::signed_in;
 use crate::services::accounts::{Provable, Voucher};
 use crate::storage::StorageError;
 

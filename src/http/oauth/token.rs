@@ -9,14 +9,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::OAuthError;
-use super::extract::{self, BodyError, Fields, Form, MediaType};
-use super::finish::to_the_end;
 use crate::app::App;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
 use crate::domain::clients::{Client, Credentials, GrantType};
 use crate::domain::tokens::Scope;
+use crate::http::error::OAuthError;
+use crate::http::extract::{self, BodyError, Fields, Form, MediaType};
+use crate::http::finish::to_the_end;
 use crate::services::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
 
 const GRANTS: &str = "the grants are password, refresh_token and client_credentials";
