@@ -14,6 +14,9 @@ use crate::http::extract::Query;
 use crate::http::finish::to_the_end;
 use crate::http::{extract, signed_in};
 
+/// The answer to a session that the user does not have.
+const UNKNOWN: &str = "the user has no session with this id";
+
 /// One session.
 #[derive(Serialize, ToSchema)]
 pub struct SessionBody {
@@ -21,12 +24,11 @@ pub struct SessionBody {
     sid: String,
     /// The client that it was granted to.
     client_id: String,
-    /// What was granted.
+    /// The granted scope.
     scope: String,
     /// RFC 3339.
     created_at: String,
-    /// When it was begun or last refreshed, RFC 3339. What its access tokens are used for is not
-    /// counted.
+    /// When it was begun or last refreshed, RFC 3339. Use of its access tokens does not count.
     last_used_at: String,
     /// When it ends unless it is refreshed before, RFC 3339.
     expires_at: String,
@@ -41,7 +43,7 @@ pub struct SessionBody {
 }
 
 impl SessionBody {
-    /// `session` as it is shown to who presents a token of the session `current`.
+    /// `session` as it is shown to the holder of a token of the session `current`.
     pub fn new(session: Session, policy: &Policy, current: Option<Uuid>) -> Self {
         Self {
             sid: session.sid.to_string(),
@@ -60,7 +62,7 @@ impl SessionBody {
 /// List one's own sessions, newest first
 #[utoipa::path(
     get, path = "/users/me/sessions", tag = "Account",
-    responses((status = 200, description = "All of them", body = Vec<SessionBody>)),
+    responses((status = 200, description = "All sessions", body = Vec<SessionBody>)),
     security(("user" = []))
 )]
 pub async fn list(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -90,7 +92,7 @@ pub async fn end_one(
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
-    let sid: Uuid = sid.parse().map_err(|_| Problem::not_found())?;
+    let sid: Uuid = sid.parse().map_err(|_| Problem::missing(UNKNOWN))?;
     let origin = extract::origin(&request, &app);
     let end = async move {
         let by = By { actor: Actor::User(user.id), origin: &origin };
@@ -99,27 +101,27 @@ pub async fn end_one(
     if to_the_end(end).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
-        Err(Problem::not_found())
+        Err(Problem::missing(UNKNOWN))
     }
 }
 
 /// End all of one's own sessions
 ///
-/// The one that the token belongs to as well, unless the query says otherwise.
+/// Ends the session that the token belongs to as well, unless `except_current` is `true`.
 #[utoipa::path(
     delete, path = "/users/me/sessions", tag = "Account",
     params(("except_current" = Option<bool>, Query,
         description = "`true` lets the session that the request's token belongs to live on")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 400, description = "The query says something else"),
+        (status = 400, description = "A parameter is unknown or malformed"),
     ),
     security(("user" = []))
 )]
 pub async fn end_all(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
-    // A slip in the query must not end the session that it was meant to spare.
+    // A misspelt query must not end the session that it was meant to spare.
     let mut query = Query::read(&request);
     let except_current = query.flag("except_current").unwrap_or_default();
     query.finish()?;

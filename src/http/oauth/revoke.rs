@@ -2,45 +2,47 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::base::secret::Secret;
 use crate::http::error::OAuthError;
-use crate::http::extract::{self, Form};
+use crate::http::extract::{self, read_form, request_body};
 use crate::http::finish::to_the_end;
 use crate::services::oauth::TokenError;
 
-/// The form of revocation and introspection.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the form for the documentation")]
-pub struct TokenQuestion {
-    /// The access or refresh token.
-    token: String,
-    /// `access_token` or `refresh_token`; not needed.
-    token_type_hint: Option<String>,
-    /// The client, unless it authenticates by the header.
-    client_id: Option<String>,
-    /// The secret of a confidential client, unless it authenticates by the header.
-    #[schema(format = Password)]
-    client_secret: Option<String>,
+request_body! {
+    /// The form of revocation and introspection.
+    pub struct TokenQuestion {
+        /// The access or refresh token.
+        pub(super) token: String as String,
+        /// `access_token` or `refresh_token`; not needed.
+        #[allow(dead_code, reason = "every kind of token is found without the hint")]
+        token_type_hint: String as Option<String>,
+        /// The client, unless it authenticates by the header.
+        pub(super) client_id: String as Option<String>,
+        /// The secret of a confidential client, unless it authenticates by the header.
+        #[schema(format = Password)]
+        pub(super) client_secret: Secret<String> as Option<String>,
+    }
 }
 
 /// Revoke a token
 ///
-/// A refresh token's session ends; of an access token, it alone. The eleventh access token of one
-/// session ends the session; the eleventh of a client's own ends all that the client was issued so
-/// far. Beyond a hundred tokens of one user that are revoked at once, the next one ends all that the
-/// user was issued up to it; sessions go on. A token of another issuer, whose key is published here to
-/// verify, ends alone, whatever it says of users and sessions.
+/// Revoking a refresh token ends its session; revoking an access token ends that token alone. The
+/// eleventh access token of one session ends the session; the eleventh of a client's own tokens ends
+/// all tokens that the client was issued so far. Beyond a hundred revoked tokens of one user that have
+/// not expired, the next one ends all tokens that the user was issued up to it; the sessions continue.
+/// A token of another issuer, whose key is published here to verify, ends alone, whatever users and
+/// sessions it names.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "OAuth 2.0",
     request_body(
         content = inline(TokenQuestion), content_type = "application/x-www-form-urlencoded"
     ),
     responses(
-        (status = 200, description = "The token is not usable, whatever it was"),
+        (status = 200, description = "The token is not valid any more, or never was"),
         (status = 400, description = "RFC 6749 section 5.2, or another issuer's token whose `jti` or \
-            `sub` is too long to be told"),
+            `sub` is too long for the revocation feed"),
         (status = 429, description = "Too many revocations of one session, of one client's own \
             tokens, or of tokens of another issuer's key: try again after `Retry-After`"),
     ),
@@ -51,10 +53,11 @@ pub async fn revoke(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
-    let form = Form::read(&request, payload).await?;
+    let form: TokenQuestion = read_form(&request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let token = form.required("token")?.to_owned();
-    let credentials = form.credentials(&request)?;
+    let token = extract::required("token", form.token)?;
+    let (client_id, client_secret) = (form.client_id.as_deref(), form.client_secret.as_ref());
+    let credentials = extract::credentials(&request, client_id, client_secret)?;
     if credentials.is_none() {
         return Err(TokenError::InvalidClient { basic: false }.into());
     }

@@ -1,7 +1,6 @@
 //! `POST /oauth2/token` (RFC 6749 section 3.2) and `POST /login`, which is the password grant with
 //! a body that may also be JSON.
 
-use crate::domain::credentials::Password;
 use std::sync::Arc;
 
 use actix_web::web::{Data, Payload};
@@ -10,20 +9,24 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
 use crate::domain::clients::{Client, Credentials, GrantType};
+use crate::domain::credentials::Password;
 use crate::domain::tokens::Scope;
 use crate::http::error::OAuthError;
-use crate::http::extract::{self, BodyError, Fields, Form, MediaType};
+use crate::http::extract::{
+    self, BodyError, Fields, MediaType, Member, read_form, request_body, required,
+};
 use crate::http::finish::to_the_end;
 use crate::services::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenResponse, Wish};
 
 const GRANTS: &str = "the grants are password, refresh_token and client_credentials";
 const LOGIN_GRANT: &str = "the grant here is password; others are for the token endpoint";
 
-/// More resources than this are refused.
-const MOST_RESOURCES: usize = 16;
+/// The most resources that a request may name.
+const MAX_RESOURCES: usize = 16;
 
 /// A successful answer (RFC 6749 section 5.1).
 #[derive(Serialize, ToSchema)]
@@ -33,9 +36,9 @@ pub struct TokenBody {
     /// Always `Bearer`.
     #[schema(value_type = String, example = "Bearer")]
     token_type: &'static str,
-    /// Seconds until the access token ends.
+    /// Seconds until the access token expires.
     expires_in: u64,
-    /// What it allows, words separated by spaces; absent where it is nothing.
+    /// The scope, words separated by spaces; absent where it is empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
     /// The refresh token, where the grant gives one. Opaque.
@@ -44,94 +47,125 @@ pub struct TokenBody {
     refresh_token: Option<String>,
 }
 
-/// The form of the token endpoint.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the form for the documentation")]
-pub struct TokenForm {
-    /// `password`, `refresh_token` or `client_credentials`.
-    grant_type: String,
-    /// With `password`: the e-mail address.
-    username: Option<String>,
-    /// With `password`.
-    #[schema(format = Password)]
-    password: Option<String>,
-    /// With `refresh_token`.
-    refresh_token: Option<String>,
-    /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
-    /// `users:read` and `revocations:read`, which have to be named.
-    scope: Option<String>,
-    /// Where the access token will be used (RFC 8707); may be repeated.
-    #[schema(max_items = 16)]
-    resource: Option<Vec<String>>,
-    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
-    client_id: Option<String>,
-    /// The secret of a confidential client, unless it authenticates by the header.
-    #[schema(format = Password)]
-    client_secret: Option<String>,
+request_body! {
+    /// The form of the token endpoint.
+    pub struct TokenForm {
+        /// `password`, `refresh_token` or `client_credentials`.
+        grant_type: String as String,
+        /// With `password`: the e-mail address.
+        username: String as Option<String>,
+        /// With `password`.
+        #[schema(format = Password)]
+        password: Password as Option<String>,
+        /// With `refresh_token`.
+        refresh_token: String as Option<String>,
+        /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
+        /// `users:read` and `revocations:read`, which have to be named.
+        scope: String as Option<String>,
+        /// Where the access token will be used (RFC 8707); may be repeated.
+        #[schema(max_items = 16)]
+        resource: Vec<String> as Option<Vec<String>>,
+        /// The client, unless it authenticates by the header; `signet-first-party` if absent.
+        client_id: String as Option<String>,
+        /// The secret of a confidential client, unless it authenticates by the header.
+        #[schema(format = Password)]
+        client_secret: Secret<String> as Option<String>,
+    }
 }
 
-/// The form of `/login`.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the form for the documentation")]
-pub struct LoginForm {
-    /// `password`, if anything.
-    #[schema(pattern = "^password$")]
-    grant_type: Option<String>,
-    /// The e-mail address.
-    username: String,
-    /// The password.
-    #[schema(format = Password)]
-    password: String,
-    /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
-    /// `users:read` and `revocations:read`, which have to be named.
-    scope: Option<String>,
-    /// Where the access token will be used (RFC 8707); may be repeated.
-    #[schema(max_items = 16)]
-    resource: Option<Vec<String>>,
-    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
-    client_id: Option<String>,
-    /// The secret of a confidential client, unless it authenticates by the header.
-    #[schema(format = Password)]
-    client_secret: Option<String>,
+request_body! {
+    /// The form of `/login`.
+    pub struct LoginForm {
+        /// `password`, or absent.
+        #[schema(pattern = "^password$")]
+        grant_type: String as Option<String>,
+        /// The e-mail address.
+        username: String as String,
+        /// The password.
+        #[schema(format = Password)]
+        password: Password as String,
+        /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
+        /// `users:read` and `revocations:read`, which have to be named.
+        scope: String as Option<String>,
+        /// Where the access token will be used (RFC 8707); may be repeated.
+        #[schema(max_items = 16)]
+        resource: Vec<String> as Option<Vec<String>>,
+        /// The client, unless it authenticates by the header; `signet-first-party` if absent.
+        client_id: String as Option<String>,
+        /// The secret of a confidential client, unless it authenticates by the header.
+        #[schema(format = Password)]
+        client_secret: Secret<String> as Option<String>,
+    }
 }
 
-/// The same as JSON: the e-mail address comes as `email` or as `username`. Empty text counts as
-/// absent.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-#[schema(example = json!({ "email": "ada@example.com", "password": "…" }))]
-pub struct LoginBody {
-    /// `password`, if anything.
-    #[schema(pattern = "^(password)?$")]
-    grant_type: Option<String>,
-    /// The e-mail address; needed unless `username` is there.
-    email: Option<String>,
-    /// The e-mail address; needed unless `email` is there.
-    username: Option<String>,
-    /// The password.
-    #[schema(format = Password)]
-    password: String,
-    /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
-    /// `users:read` and `revocations:read`, which have to be named.
-    scope: Option<String>,
-    /// Where the access token will be used (RFC 8707); several come as a list.
-    resource: Option<Resources>,
-    /// The client, unless it authenticates by the header; `signet-first-party` if absent.
-    client_id: Option<String>,
-    /// The secret of a confidential client, unless it authenticates by the header.
-    #[schema(format = Password)]
-    client_secret: Option<String>,
+request_body! {
+    /// The same as JSON: the e-mail address is `email` or `username`. Empty text counts as absent.
+    #[schema(example = json!({ "email": "ada@example.com", "password": "…" }))]
+    pub struct LoginBody {
+        /// `password`, or absent.
+        #[schema(pattern = "^(password)?$")]
+        grant_type: String as Option<String>,
+        /// The e-mail address; needed unless `username` is there.
+        email: String as Option<String>,
+        /// The e-mail address; needed unless `email` is there.
+        username: String as Option<String>,
+        /// The password.
+        #[schema(format = Password)]
+        password: Password as String,
+        /// Words separated by spaces; if absent, everything that may be granted but `signet:*`,
+        /// `users:read` and `revocations:read`, which have to be named.
+        scope: String as Option<String>,
+        /// Where the access token will be used (RFC 8707); several come as a list.
+        resource: Resources as Option<Resources>,
+        /// The client, unless it authenticates by the header; `signet-first-party` if absent.
+        client_id: String as Option<String>,
+        /// The secret of a confidential client, unless it authenticates by the header.
+        #[schema(format = Password)]
+        client_secret: Secret<String> as Option<String>,
+    }
+}
+
+impl From<LoginForm> for LoginBody {
+    fn from(form: LoginForm) -> Self {
+        Self {
+            grant_type: form.grant_type,
+            email: None,
+            username: form.username,
+            password: form.password,
+            scope: form.scope,
+            resource: form.resource.map(Resources::Several),
+            client_id: form.client_id,
+            client_secret: form.client_secret,
+        }
+    }
 }
 
 /// One or several.
 #[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "describes a member for the documentation")]
 #[serde(untagged)]
 enum Resources {
     /// One.
     One(String),
     /// Several, at most 16.
     Several(Vec<String>),
+}
+
+impl Resources {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::One(resource) => vec![resource],
+            Self::Several(resources) => resources,
+        }
+    }
+}
+
+impl Member for Resources {
+    fn read(fields: &mut Fields, name: &'static str) -> Option<Self> {
+        match fields.is_list(name) {
+            true => fields.texts(name).map(Self::Several),
+            false => fields.optional(name).map(Self::One),
+        }
+    }
 }
 
 /// Exchange a grant for tokens
@@ -151,14 +185,15 @@ pub async fn token(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
-    let form = Form::read(&request, payload).await?;
+    let form: TokenForm = read_form(&request, payload).await?;
     let now = app.clock.now();
     let origin = extract::origin(&request, &app);
-    let credentials = form.credentials(&request)?;
-    let grant = form.required("grant_type")?;
+    let (client_id, client_secret) = (form.client_id.as_deref(), form.client_secret.as_ref());
+    let credentials = extract::credentials(&request, client_id, client_secret)?;
+    let grant = required("grant_type", form.grant_type)?;
     let grant =
-        GrantType::parse(grant).ok_or_else(|| OAuthError::unsupported_grant_type(GRANTS))?;
-    let wish = wish(form.optional("scope"), form.all("resource"))?;
+        GrantType::parse(&grant).ok_or_else(|| OAuthError::unsupported_grant_type(GRANTS))?;
+    let wish = wish(form.scope, form.resource.unwrap_or_default())?;
     if grant == GrantType::ClientCredentials && credentials.is_none() {
         return Err(TokenError::InvalidClient { basic: false }.into());
     }
@@ -167,12 +202,12 @@ pub async fn token(
     let client = server.authenticate(credentials, &origin, now).await?;
     let response = match grant {
         GrantType::Password => {
-            let username = form.required("username")?.to_owned();
-            let password = Password::new(form.required("password")?);
+            let username = required("username", form.username)?;
+            let password = required("password", form.password)?;
             sign_in(&app, client, PasswordRequest { username, password, wish }, origin, now).await?
         }
         GrantType::RefreshToken => {
-            let refresh_token = form.required("refresh_token")?.to_owned();
+            let refresh_token = required("refresh_token", form.refresh_token)?;
             let request = RefreshRequest { refresh_token, identified, wish };
             let app = app.clone();
             let refresh = async move {
@@ -196,8 +231,8 @@ pub async fn token(
     )),
     responses(
         (status = 200, description = "The tokens", body = TokenBody),
-        (status = 400, description = "`invalid_grant`: `Incorrect email or password`, or \
-            `Inactive user` to who has the password"),
+        (status = 400, description = "`invalid_grant`: `Incorrect email or password`, or, with the right \
+            password of a disabled user, `Inactive user`"),
         (status = 429, description = "Too many wrong passwords, the same for every account: try \
             again after `Retry-After`"),
     ),
@@ -217,19 +252,25 @@ async fn log_in(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<TokenResponse, OAuthError> {
-    let (credentials, wanted) = match MediaType::of(request) {
-        Some(MediaType::Json) => read_json(request, payload).await?,
-        Some(MediaType::Form) => read_form(request, payload).await?,
+    let body: LoginBody = match MediaType::of(request) {
+        Some(MediaType::Json) => {
+            let mut fields = Fields::read(request, payload).await?;
+            let body = fields.body();
+            fields.finish().map_err(|problem| OAuthError::invalid_request(problem.to_string()))?;
+            body
+        }
+        Some(MediaType::Form) => read_form::<LoginForm>(request, payload).await?.into(),
         _ => return Err(BodyError::WrongType(&[MediaType::Form, MediaType::Json]).into()),
     };
+    let (credentials, wanted) = wanted(request, body)?;
     let (now, origin): (Timestamp, Origin) = (app.clock.now(), extract::origin(request, app));
     let server = &app.authorization_server;
     let client = server.authenticate(credentials, &origin, now).await?;
     Ok(sign_in(app, client, wanted, origin, now).await?)
 }
 
-/// To its end also where the client hangs up: whether the password was right is then on record, and
-/// an attempt that was reserved does not stay in flight.
+/// Completes the login even when the client hangs up, so that the outcome of the password is recorded
+/// and the reserved attempt is released.
 async fn sign_in(
     app: &Data<App>,
     client: Arc<Client>,
@@ -243,64 +284,42 @@ async fn sign_in(
     to_the_end(sign_in).await
 }
 
-async fn read_form(
+/// The client that presents `body`, and what it wants. Empty text counts as absent.
+fn wanted(
     request: &HttpRequest,
-    payload: Payload,
+    body: LoginBody,
 ) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
-    let form = Form::read(request, payload).await?;
-    if form.optional("grant_type").is_some_and(|grant| grant != "password") {
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    if filled(body.grant_type).is_some_and(|grant| grant != "password") {
         return Err(OAuthError::unsupported_grant_type(LOGIN_GRANT));
     }
-    let sign_in = PasswordRequest {
-        username: form.required("username")?.to_owned(),
-        password: Password::new(form.required("password")?),
-        wish: wish(form.optional("scope"), form.all("resource"))?,
-    };
-    Ok((form.credentials(request)?, sign_in))
-}
-
-async fn read_json(
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<(Option<Credentials>, PasswordRequest), OAuthError> {
-    let mut fields = Fields::read(request, payload).await?;
-    let mut member = |name| fields.optional(name).filter(|value| !value.is_empty());
-    let (username, email) = (member("username"), member("email"));
-    let (grant, scope) = (member("grant_type"), member("scope"));
-    let (id, secret) = (member("client_id"), member("client_secret"));
-    let password = fields.password("password");
-    let resources = fields.text_or_texts("resource");
-    fields.finish().map_err(|problem| OAuthError::invalid_request(problem.to_string()))?;
-
-    if grant.is_some_and(|grant| grant != "password") {
-        return Err(OAuthError::unsupported_grant_type(LOGIN_GRANT));
-    }
+    let (username, email) = (filled(body.username), filled(body.email));
     if username.is_some() && email.is_some() && username != email {
         return Err(OAuthError::invalid_request("username and email differ"));
     }
-    let missing = |name| OAuthError::invalid_request(format!("{name} is missing"));
+    let resources = body.resource.map(Resources::into_list).unwrap_or_default();
     let sign_in = PasswordRequest {
-        username: username.or(email).ok_or_else(|| missing("username"))?,
-        password: password.ok_or_else(|| missing("password"))?,
-        wish: wish(scope.as_deref(), resources.iter().map(String::as_str))?,
+        username: required("username", username.or(email))?,
+        password: required("password", body.password)?,
+        wish: wish(filled(body.scope), resources)?,
     };
-    Ok((extract::credentials(request, id.as_deref(), secret.as_deref())?, sign_in))
+    let client_id = filled(body.client_id);
+    let client_secret = body.client_secret.filter(|secret| !secret.expose().is_empty());
+    let credentials = extract::credentials(request, client_id.as_deref(), client_secret.as_ref())?;
+    Ok((credentials, sign_in))
 }
 
-fn wish<'a>(
-    scope: Option<&str>,
-    resources: impl Iterator<Item = &'a str>,
-) -> Result<Wish, OAuthError> {
-    let scope = scope.map(Scope::parse).transpose();
+fn wish(scope: Option<String>, resources: Vec<String>) -> Result<Wish, OAuthError> {
+    let scope = scope.as_deref().map(Scope::parse).transpose();
     let scope = scope.map_err(|_| TokenError::InvalidScope("the scope is malformed"))?;
     let mut distinct: Vec<String> = Vec::new();
     // Empty ones count as absent (RFC 6749 section 3.2).
-    for resource in resources.filter(|resource| !resource.is_empty()) {
-        if !distinct.iter().any(|known| known == resource) {
-            distinct.push(resource.to_owned());
+    for resource in resources.into_iter().filter(|resource| !resource.is_empty()) {
+        if !distinct.contains(&resource) {
+            distinct.push(resource);
         }
     }
-    if distinct.len() > MOST_RESOURCES {
+    if distinct.len() > MAX_RESOURCES {
         return Err(TokenError::InvalidTarget("at most 16 resources may be named").into());
     }
     // A scope of white space alone names nothing, as if it were absent.
