@@ -191,7 +191,7 @@ pub async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse,
         return Ok(html(docs.page.clone()));
     }
     let found = utoipa_swagger_ui::serve(&name, docs.config.clone());
-    let file = found.ok().flatten().ok_or_else(Problem::not_found)?;
+    let file = found.ok().flatten().ok_or_else(|| Problem::missing("no file has this name"))?;
     let mut response = HttpResponse::Ok();
     if file.gzpipped {
         response.insert_header((header::CONTENT_ENCODING, "gzip"));

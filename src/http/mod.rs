@@ -1,5 +1,5 @@
 //! HTTP: the edge of the service. Here requests are read strictly and within bounds, the clock is
-//! read once, and what the domains say becomes an answer. Nothing below this module knows HTTP.
+//! read once, and the result of a service becomes an answer. Nothing below this module knows HTTP.
 
 mod account;
 mod admin_audit;

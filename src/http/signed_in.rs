@@ -1,5 +1,5 @@
-//! Who a bearer token speaks for, checked for Signet's own endpoints: good, for this audience, not
-//! revoked, its session live, its user active.
+//! The user that a bearer token was issued to, for Signet's own endpoints: the token is valid, for this
+//! audience and not revoked, its session is live, its user active.
 
 use actix_web::HttpRequest;
 
@@ -12,7 +12,7 @@ use crate::domain::tokens::Claims;
 use crate::domain::users::User;
 use crate::storage::StorageError;
 
-/// Why nobody is signed in.
+/// The reason why no user is signed in.
 #[derive(Debug)]
 pub enum NotSignedIn {
     /// The token.
@@ -61,14 +61,14 @@ pub async fn claims(
     let token = extract::bearer(request)?;
     let server = &app.authorization_server;
     let (claims, live) = server.live_access_token(token, now).await?.ok_or(BearerError::Invalid)?;
-    // What another issuer said of somebody opens nothing here.
+    // A token of another issuer does not open Signet's own endpoints.
     if claims.foreign || !server.access_tokens.is_for_signet(&claims.aud) {
         return Err(BearerError::Invalid.into());
     }
     Ok((claims, live))
 }
 
-/// The user that `request` speaks for. A client's own token speaks for no user.
+/// The user that the token of `request` was issued to. A client's own token was issued to no user.
 pub async fn user(
     app: &App,
     request: &HttpRequest,

@@ -35,7 +35,7 @@ pub enum Origins {
 pub struct Row {
     /// Its pattern, below the path of the issuer.
     pub at: &'static str,
-    /// Who may call it from a browser.
+    /// The web pages that may call it.
     pub origins: Origins,
     /// What is logged of it.
     pub verbosity: Verbosity,

@@ -1,5 +1,5 @@
-//! What verifiers and clients read to find their way: metadata (RFC 8414, OpenID Connect Discovery
-//! 1.0) and the key set (RFC 7517), both ready-made.
+//! Discovery for clients and verifiers: the metadata (RFC 8414, OpenID Connect Discovery 1.0) and the
+//! key set (RFC 7517), both made before they are asked for.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ pub struct UserInfo {
 #[utoipa::path(
     get, path = "/oauth2/userinfo", tag = "OAuth 2.0",
     responses(
-        (status = 200, description = "The claims that the scope opens", body = UserInfo),
+        (status = 200, description = "The claims that the scope allows", body = UserInfo),
         (status = 403, description = "`insufficient_scope`"),
     ),
     security(("user" = []))
@@ -60,7 +60,7 @@ pub async fn userinfo(app: Data<App>, request: HttpRequest) -> Result<HttpRespon
 #[utoipa::path(
     post, path = "/oauth2/userinfo", tag = "OAuth 2.0",
     responses(
-        (status = 200, description = "The claims that the scope opens", body = UserInfo),
+        (status = 200, description = "The claims that the scope allows", body = UserInfo),
         (status = 403, description = "`insufficient_scope`"),
     ),
     security(("user" = []))
