@@ -149,11 +149,7 @@ impl OAuthError {
     }
 
     fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server_error",
-            INTERNAL,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", INTERNAL)
     }
 
     /// Adds the cause, for the log line of the request.
@@ -264,10 +260,7 @@ impl Problem {
 
     /// 500 without detail.
     pub fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            INTERNAL,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL)
     }
 
     /// Adds the cause, for the log line of the request.
