@@ -1,6 +1,12 @@
-//! Making an account and changing one's own: `/signup`, `/logout`, `/users/me`.
+//! Endpoints of the signed-in user, and those that make an account. This file has `/signup`, `/logout`,
+//! `/users/me` and its password.
 
-use crate::base::display_name::check_display_name;
+pub mod email;
+pub mod recovery;
+pub mod removal;
+pub mod sessions;
+pub mod verify;
+
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -8,34 +14,36 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::bearer::BearerError;
-use super::email::{SignupAcceptedBody, signup_accepted};
 use super::error::Problem;
-use super::extract::{self, Fields, LONGEST_BODY};
+use super::extract::{self, Body, DisplayName, Fields, MAX_BODY, request_body};
 use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
 use crate::app::Issuer;
 use crate::base::secret::Fingerprint;
 use crate::domain::audit::Initiator;
+use crate::domain::credentials::Password;
 use crate::domain::users::Email;
 use crate::services::accounts::{NewAccount, NewSignup};
 use crate::services::authentication::CheckError;
 use crate::storage::StorageError;
 use crate::views::user::UserView;
 
-/// A request for an account.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct SignupBody {
-    /// The login name.
-    #[schema(format = "email", max_length = 254)]
-    email: String,
-    /// 8 to 256 characters, none of the commonest.
-    #[schema(format = Password, min_length = 8, max_length = 256)]
-    password: String,
-    /// A display name.
-    #[schema(max_length = 200)]
-    name: Option<String>,
+use email::{SignupAcceptedBody, signup_accepted};
+
+request_body! {
+    /// A request for an account.
+    pub struct SignupBody {
+        /// The login name.
+        #[schema(format = "email", max_length = 254)]
+        email: Email as String,
+        /// 8 to 256 characters, none of the commonest.
+        #[schema(format = Password, min_length = 8, max_length = 256)]
+        password: Password as String,
+        /// A display name.
+        #[schema(max_length = 200)]
+        name: DisplayName as Option<String>,
+    }
 }
 
 /// The new account, with what proves its address later.
@@ -44,24 +52,24 @@ pub struct SignedUpBody {
     /// The account.
     #[serde(flatten)]
     user: UserView,
-    /// For `POST /email/verify`, beside the token from the mail: it shows that who reads the mail is
-    /// who signed up. Good until the address is proven or all sessions end.
+    /// For `POST /email/verify`, beside the token from the mail: it shows that the reader of the mail is
+    /// the one who signed up. Valid until the address is proven or all sessions end.
     #[schema(format = Password)]
     signup_token: String,
 }
 
-/// Make an account
+/// Create an account
 ///
 /// Where addresses have to be proven (`signup.require_verified_email`), new and taken ones get the
-/// same 202, and a mail makes the difference; the account is made by `POST /email/verify`. Up to five
-/// sign-ups of one address wait beside each other. Keep `signup_token` for the page that the mail
-/// leads to, for example in `sessionStorage`.
+/// same 202, and only the mail differs; `POST /email/verify` creates the account. Up to five sign-ups
+/// of one address can be pending. Keep `signup_token` for the page that the
+/// mail leads to, for example in `sessionStorage`.
 #[utoipa::path(
     post, path = "/signup", tag = "Account",
     request_body(content = inline(SignupBody)),
     responses(
         (status = 201, description = "The new account", body = SignedUpBody),
-        (status = 202, description = "A mail says what to do next", body = SignupAcceptedBody),
+        (status = 202, description = "Accepted: a mail says what to do next", body = SignupAcceptedBody),
         (status = 403, description = "Sign-up is closed (`signup.enabled`)"),
         (status = 409, description = "The address is taken"),
         (status = 429, description = "Too many sign-ups from this network: try again after \
@@ -77,28 +85,16 @@ pub async fn signup(
         return Err(Problem::new(StatusCode::FORBIDDEN, "sign-up is closed"));
     }
     let mut fields = Fields::read(&request, payload).await?;
-    let address = fields.required("email");
-    let password = fields.password("password");
-    let name = fields.optional("name").unwrap_or_default();
-
-    let email = address.as_deref().and_then(|address| {
-        Email::parse(address).map_err(|problem| fields.reject("email", problem)).ok()
-    });
-    if let Some(password) = &password
-        && let Err(problem) = password.check_new(address.as_deref().unwrap_or_default())
-    {
-        fields.reject("password", problem);
-    }
-    let name = check_display_name(&name).map_err(|problem| fields.reject("name", problem));
-    fields.finish()?;
-    let (Some(email), Some(password), Ok(name)) = (email, password, name) else {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete"));
-    };
+    let SignupBody { email, password, name } = fields.body();
+    let login = email.as_ref().map_or("", Email::address);
+    fields.check_new_password("password", password.as_ref(), login);
+    let (email, password) = fields.finish_with(email.zip(password))?;
+    let name = name.and_then(|DisplayName(name)| name);
 
     let now = app.clock.now();
     let origin = extract::origin(&request, &app);
-    // No flood reaches the store, for which logins would wait: one from few networks is refused by
-    // what is remembered and takes no places from others, one from many finds no place.
+    // A flood of sign-ups must not reach the store, for which logins would wait. The limits in memory
+    // refuse one from few networks; one from many networks finds no place for hashing.
     app.account_limits.check_sign_up(&origin, now).await?;
     let place = app.hashing.reserve_anonymous()?;
     app.account_limits.admit_sign_up(&origin, now).await?;
@@ -113,7 +109,7 @@ pub async fn signup(
         to_the_end(async move { app.accounts.sign_up(new, now).await }).await?;
         return Ok(signup_accepted(signup_token));
     }
-    // Looked up before the hash, which is dear; the insert decides, should two come at once.
+    // Looked up before the expensive hash; the insert decides between two concurrent sign-ups.
     if app.stores.users.find_by_address(email.address()).await?.is_some() {
         return Err(taken());
     }
@@ -176,17 +172,17 @@ pub async fn read_me(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResp
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
 
-/// What an account has besides, and its owner changes elsewhere or not at all.
+/// Members of an account that its owner changes at another endpoint or not at all.
 const FIXED: [&str; 8] =
     ["id", "email", "password", "roles", "disabled", "email_verified", "metadata", "created_at"];
 
-/// What may be changed of an account.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct ChangeBody {
-    /// A new display name; null or empty removes it.
-    #[schema(max_length = 200)]
-    name: Option<String>,
+request_body! {
+    /// The members of an account that its owner may change.
+    pub struct ChangeBody {
+        /// A new display name; null or empty removes it.
+        #[schema(max_length = 200)]
+        name: DisplayName as Option<String>,
+    }
 }
 
 /// Change one's own account
@@ -209,8 +205,8 @@ pub async fn change_me(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     extract::bearer(&request)?;
-    // Who speaks is decided after the body has come, which may take its time.
-    let fields = Fields::read_patch(LONGEST_BODY, &request, payload).await;
+    // The user is authenticated once the body has arrived, which may take a while.
+    let fields = Fields::read_patch(MAX_BODY, &request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
@@ -219,33 +215,31 @@ pub async fn change_me(
             fields.reject(fixed, "cannot be changed here");
         }
     }
-    fields.refuse_others(&[&FIXED[..], &["name"]].concat());
-    let given = fields.has("name");
-    let name = fields.optional("name").unwrap_or_default();
-    let name = check_display_name(&name).map_err(|problem| fields.reject("name", problem));
+    fields.refuse_others(&[&FIXED[..], ChangeBody::NAMES].concat());
+    let ChangeBody { name } = fields.body();
     fields.finish()?;
-    if given && let Ok(name) = name {
+    if let Some(DisplayName(name)) = name {
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         app.account_limits.admit_own_change(user.id, &origin, now).await?;
         let change =
             async move { app.accounts.set_own_name(user.id, name.as_deref(), origin, now).await };
         to_the_end(change).await?;
     }
-    // Removed meanwhile: this session is over too.
+    // Another request has removed the user concurrently, which has ended this session too.
     let user = app.stores.users.find(user.id).await?.ok_or(BearerError::Invalid)?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
 
-/// A change of password.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct PasswordChangeBody {
-    /// The present password.
-    #[schema(format = Password)]
-    current_password: String,
-    /// The new one: 8 to 256 characters, none of the commonest.
-    #[schema(format = Password, min_length = 8, max_length = 256)]
-    new_password: String,
+request_body! {
+    /// A change of password.
+    pub struct PasswordChangeBody {
+        /// The present password.
+        #[schema(format = Password)]
+        current_password: Password as String,
+        /// The new one: 8 to 256 characters, none of the commonest.
+        #[schema(format = Password, min_length = 8, max_length = 256)]
+        new_password: Password as String,
+    }
 }
 
 /// Change one's own password
@@ -267,35 +261,29 @@ pub async fn change_password(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     extract::bearer(&request)?;
-    // Who speaks is decided after the body has come, which may take its time.
+    // The user is authenticated once the body has arrived, which may take a while.
     let fields = Fields::read(&request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
-    let (current, new) = (fields.password("current_password"), fields.password("new_password"));
-    if let Some(new) = &new
-        && let Err(problem) = new.check_new(&user.email)
-    {
-        fields.reject("new_password", problem);
-    }
+    let PasswordChangeBody { current_password, new_password } = fields.body();
+    fields.check_new_password("new_password", new_password.as_ref(), &user.email);
     let origin = extract::origin(&request, &app);
-    if let Some(current) = current
+    if let Some(current) = current_password
         && !is_present_password(&app, &user, current, &origin, now).await?
     {
         fields.reject("current_password", "is not the present password");
     }
-    fields.finish()?;
-    if let Some(new) = new {
-        app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
-        let hash = app.hashing.hash(new).await?;
-        let change = async move {
-            let by = &Initiator::user(user.id, origin);
-            app.accounts.change_password(&user, &hash, by, now).await
-        };
-        // Changed meanwhile by somebody else: this session is over, and so is what it asked for.
-        if !to_the_end(change).await? {
-            return Err(BearerError::Invalid.into());
-        }
+    let new = fields.finish_with(new_password)?;
+    app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
+    let hash = app.hashing.hash(new).await?;
+    let change = async move {
+        let by = &Initiator::user(user.id, origin);
+        app.accounts.change_password(&user, &hash, by, now).await
+    };
+    // Someone else changed it concurrently: this session is over, and so is what it asked for.
+    if !to_the_end(change).await? {
+        return Err(BearerError::Invalid.into());
     }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,4 +1,4 @@
-//! What the wire hears of a bearer token that does not open an endpoint (RFC 6750 section 3).
+//! The answers to bearer tokens that do not open an endpoint (RFC 6750 section 3).
 
 use actix_web::http::StatusCode;
 

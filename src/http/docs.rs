@@ -12,16 +12,15 @@ use utoipa::openapi::security::{
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, oauth};
 
+use super::account::{self, email, recovery, removal, sessions, verify};
 use super::admin::{
     audit as admin_audit, clients as admin_clients, keys as admin_keys, roles as admin_roles,
     sessions as admin_sessions, users as admin_users,
 };
 use super::error::{ErrorForm, Problem};
+use super::oauth::{discovery, introspect, revoke, token, userinfo};
 use super::openapi::{ErrorBody, ProblemBody, complete};
-use super::{
-    account, account_removal, discovery, email, health, introspect, my_sessions, recovery,
-    revocations, revoke, token, userinfo, verify,
-};
+use super::{health, revocations};
 use crate::domain::clients::FIRST_PARTY;
 use crate::domain::tokens::scope;
 use crate::services::oauth::metadata::path;
@@ -40,10 +39,10 @@ use crate::services::oauth::metadata::path;
         token::token, revoke::revoke, introspect::introspect,
         userinfo::userinfo, userinfo::userinfo_by_post,
         account::signup, token::login, account::logout,
-        account::read_me, account::change_me, account_removal::remove, account_removal::remove_by_post, account::change_password,
+        account::read_me, account::change_me, removal::remove, removal::remove_by_post, account::change_password,
         email::ask_verification, email::ask_change, verify::verify,
         recovery::forgot, recovery::reset,
-        my_sessions::list, my_sessions::end_one, my_sessions::end_all,
+        sessions::list, sessions::end_one, sessions::end_all,
         admin_keys::list, admin_keys::read, admin_keys::read_public,
         admin_keys::changes::rotate, admin_keys::changes::retire, admin_keys::changes::revoke,
         admin_keys::changes::import, admin_keys::changes::rewrap,
@@ -193,7 +192,7 @@ pub async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse,
         return Ok(html(docs.page.clone()));
     }
     let found = utoipa_swagger_ui::serve(&name, docs.config.clone());
-    let file = found.ok().flatten().ok_or_else(Problem::not_found)?;
+    let file = found.ok().flatten().ok_or_else(|| Problem::missing("no file has this name"))?;
     let mut response = HttpResponse::Ok();
     if file.gzpipped {
         response.insert_header((header::CONTENT_ENCODING, "gzip"));

@@ -1,6 +1,6 @@
-//! What the wire hears of a failure: the two forms (RFC 6749 section 5.2 under `/oauth2/` and at
-//! `/login`; RFC 9457 elsewhere), and below in `conversions` what becomes of every error. A cause goes along to the one
-//! log line of the request, and is never told.
+//! The answers to failures, in two forms (RFC 6749 section 5.2 under `/oauth2/` and at `/login`; RFC 9457
+//! elsewhere); `conversions` makes them of every error. A cause goes to the one log line of the request,
+//! and never into the answer.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -15,9 +15,11 @@ use crate::domain::login_limits::Limited;
 
 mod conversions;
 
-/// Seconds after which a caller who met a passing trouble may try again.
+/// Seconds after which a caller who met a temporary failure may try again.
 const RETRY_AFTER: u32 = 1;
 const LIMITED: &str = "too many attempts: try again later";
+const INTERNAL: &str =
+    "unexpected error: the server's log has its cause under the x-request-id of this answer";
 const UNAVAILABLE: &str = "temporarily unable to answer: try again";
 
 /// What both forms have in common.
@@ -73,11 +75,7 @@ impl ErrorForm {
 
     /// 404 where there is no route.
     pub fn not_found(self) -> HttpResponse {
-        let description = match self {
-            Self::Problem => "there is nothing here",
-            Self::OAuth | Self::OAuthWithDetail => "there is no such endpoint",
-        };
-        self.answer(StatusCode::NOT_FOUND, description.into(), Headers::NONE)
+        self.answer(StatusCode::NOT_FOUND, "no endpoint has this path".into(), Headers::NONE)
     }
 
     /// An error of the framework, which said `description`.
@@ -151,15 +149,15 @@ impl OAuthError {
     }
 
     fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "something went wrong here")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", INTERNAL)
     }
 
-    /// Notes the cause, for the log line of the request.
+    /// Adds the cause, for the log line of the request.
     fn because(self, error: &dyn Error) -> Self {
         Self { cause: Some(describe(error)), ..self }
     }
 
-    /// What caused it, for the log alone.
+    /// The cause, for the log only.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
@@ -239,9 +237,14 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, described.join("; ")) }
     }
 
-    /// 404.
+    /// 404 where no resource has the id or name of the path.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is nothing here")
+        Self::missing("no resource has this id")
+    }
+
+    /// The same; `detail` says which kind of resource was not found.
+    pub fn missing(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// 503 with `Retry-After`.
@@ -257,15 +260,15 @@ impl Problem {
 
     /// 500 without detail.
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL)
     }
 
-    /// Notes the cause, for the log line of the request.
+    /// Adds the cause, for the log line of the request.
     pub fn because(self, error: &dyn Error) -> Self {
         Self { cause: Some(describe(error)), ..self }
     }
 
-    /// What caused it, for the log alone.
+    /// The cause, for the log only.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
@@ -309,7 +312,7 @@ impl ResponseError for Problem {
 }
 
 /// A failure with everything that caused it, in one line for the log. Libraries often repeat their
-/// source in their own text; that is not said twice.
+/// source in their own text, which is then not repeated.
 fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,12 +1,11 @@
-//! What a request says, read strictly and within bounds: form and JSON bodies, bearer tokens,
-//! client credentials, where it comes from.
+//! The parts of a request, read strictly and within bounds: form and JSON bodies, bearer tokens, client
+//! credentials, the address of the caller.
 
 mod charset;
 mod fields;
 mod query;
 mod user_agent;
 
-use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -22,21 +21,18 @@ use super::observe::RequestId;
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::audit::Origin;
-use crate::domain::clients::authentication::form_decode;
 use crate::domain::clients::{Credentials, MalformedCredentials};
 
 use charset::Charset;
-pub use fields::Fields;
+pub(crate) use fields::request_body;
+pub use fields::{Body, DisplayName, Fields, Member, Schema, read_form};
 pub use query::Query;
 
-/// The most bytes that a body may have, where nothing else is said.
-pub const LONGEST_BODY: usize = 16 * 1024;
-/// How long a client may take to send one.
+/// The most bytes that a body may have, where the endpoint does not say otherwise.
+pub const MAX_BODY: usize = 16 * 1024;
+/// The longest that a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// More parameters than this are refused.
-const MOST_PARAMETERS: usize = 64;
-
-/// Why a body was not read.
+/// The reason why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// More than the limit.
@@ -180,75 +176,16 @@ async fn read(
     text.map_err(|_| BodyError::Malformed("the body is not UTF-8"))
 }
 
-/// The parameters of a form. Empty ones count as absent (RFC 6749 section 3.2).
-pub struct Form(Vec<(String, Secret<String>)>);
-
-impl Form {
-    /// Reads the form of `request`. Fails where the request has neither a media type nor a body, so that
-    /// such a request is `invalid_request` before its client is authenticated.
-    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, OAuthError> {
-        if !request.headers().contains_key(header::CONTENT_TYPE) {
-            let text = read(request, payload, LONGEST_BODY).await?;
-            return match text.expose().is_empty() {
-                true => Err(BodyError::Absent.into()),
-                false => Err(BodyError::WrongType(&[MediaType::Form]).into()),
-            };
-        }
-        let (text, charset) = body(request, payload, &[MediaType::Form], LONGEST_BODY).await?;
-        let form = Self::parse(text.expose())?;
-        for (name, value) in &form.0 {
-            charset.check(name)?;
-            charset.check(value.expose())?;
-        }
-        Ok(form)
-    }
-
-    /// A parameter may come once; only `resource` may be repeated (RFC 8707 section 2).
-    fn parse(text: &str) -> Result<Self, BodyError> {
-        let mut parameters = Vec::new();
-        let mut seen = HashSet::new();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decode(name)?, decode(value)?);
-            if name != "resource" && !seen.insert(name.clone()) {
-                return Err(BodyError::Malformed("a parameter is repeated"));
-            }
-            if parameters.len() == MOST_PARAMETERS {
-                return Err(BodyError::Malformed("there are too many parameters"));
-            }
-            parameters.push((name, Secret::new(value)));
-        }
-        Ok(Self(parameters))
-    }
-
-    /// The parameter `name`, unless absent or empty.
-    pub fn optional(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    /// The parameter `name`, which must be there.
-    pub fn required(&self, name: &'static str) -> Result<&str, OAuthError> {
-        self.optional(name).ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
-    }
-
-    /// Every value of `name` that is not empty.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = self.0.iter().filter(move |(known, _)| known == name);
-        named.map(|(_, value)| value.expose().as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// The client that the request presents, in its header or in this form.
-    pub fn credentials(&self, request: &HttpRequest) -> Result<Option<Credentials>, OAuthError> {
-        let (id, secret) = (self.optional("client_id"), self.optional("client_secret"));
-        credentials(request, id, secret)
-    }
+/// Returns `value`, the parameter `name` that a request must have.
+pub fn required<T>(name: &str, value: Option<T>) -> Result<T, OAuthError> {
+    value.ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
 }
 
 /// The client that `request` presents by its header or by the fields of its body.
 pub fn credentials(
     request: &HttpRequest,
     client_id: Option<&str>,
-    client_secret: Option<&str>,
+    client_secret: Option<&Secret<String>>,
 ) -> Result<Option<Credentials>, OAuthError> {
     // A header that is not text is no Basic credentials either.
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
@@ -257,11 +194,8 @@ pub fn credentials(
         return Err(MalformedCredentials::TwoMethods.into());
     }
     let header = header.map(|value| value.to_str().unwrap_or_default());
+    let client_secret = client_secret.map(|secret| secret.expose().as_str());
     Ok(Credentials::read(header, client_id, client_secret)?)
-}
-
-fn decode(text: &str) -> Result<String, BodyError> {
-    form_decode(text).ok_or(BodyError::Malformed("a parameter is not UTF-8"))
 }
 
 /// The bearer token of `request` (RFC 6750 section 2.1; the header is the only way in, since a
@@ -302,7 +236,7 @@ pub fn origin(request: &HttpRequest, app: &Issuer) -> Origin {
 }
 
 /// The last address of `X-Forwarded-For` that is not a proxy of ours: what stands before it was
-/// written by who knows whom.
+/// written by an unknown sender.
 fn forwarded_for(values: &[&str], is_proxy: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
     let hops = values.iter().rev().flat_map(|value| value.rsplit(','));
     hops.map_while(|hop| parse_hop(hop.trim())).find(|hop| !is_proxy(hop))
@@ -320,20 +254,6 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn forms_are_read_strictly() {
-        let form = Form::parse("a=1&b=x+y%21&empty=&resource=r1&resource=r2&flag").unwrap();
-        assert_eq!(form.optional("a"), Some("1"));
-        assert_eq!(form.optional("b"), Some("x y!"));
-        assert_eq!(form.optional("empty"), None);
-        assert_eq!(form.optional("flag"), None);
-        assert_eq!(form.all("resource").collect::<Vec<_>>(), ["r1", "r2"]);
-        assert!(Form::parse("a=1&a=1").is_err());
-        assert!(Form::parse("a=1&%61=2").is_err(), "the same name in another spelling");
-        assert!(Form::parse("a=%ff").is_err(), "not UTF-8");
-        let many: Vec<_> = (0..65).map(|n| format!("p{n}=x")).collect();
-        assert!(Form::parse(&many.join("&")).is_err());
-    }
     #[test]
     fn the_caller_is_the_last_hop_that_is_not_a_proxy() {
         let is_proxy = |address: &IpAddr| address.to_string().starts_with("10.");

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The part of all places, one in so many, that is kept for holders of the scope.
+/// The part of all places, one in that many, that is kept for holders of the scope.
 const KEPT_OF: usize = 4;
 
-/// The part of all places, one in so many, that the holders of the scope of one client may have.
+/// The part of all places, one in that many, that the holders of the scope of one client may have.
 const OF_A_CLIENT: usize = 2;
 
 /// The places of one instance. Cheap to clone.

@@ -1,5 +1,5 @@
-//! What is the same at many operations of the OpenAPI document, said once: the answers that come of
-//! how callers authenticate, of bodies and of stores, the forms of errors, and what is never null.
+//! The parts that many operations of the OpenAPI document share: the answers that follow from
+//! authentication, bodies and stores, the forms of errors, and members that are never null.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub struct ProblemBody {
     title: String,
     #[schema(example = 400)]
     status: u16,
-    /// What went wrong here.
+    /// What is wrong with this request.
     detail: String,
     /// What is wrong in each field.
     #[schema(nullable = false)]
@@ -92,8 +92,8 @@ enum Caller {
     Anonymous,
     /// By the credentials of a client.
     Client,
-    /// By any token that is for Signet.
-    Anybody,
+    /// By any token whose audience is Signet.
+    UserOrClient,
     /// By the token of a user.
     User,
     /// By a token with a scope.
@@ -118,14 +118,14 @@ impl Caller {
         } else if named.iter().any(|(_, scopes)| scopes.as_array().is_some_and(|s| !s.is_empty())) {
             Self::Scoped
         } else if has("service") {
-            Self::Anybody
+            Self::UserOrClient
         } else {
             Self::User
         }
     }
 
     fn has_token(self) -> bool {
-        matches!(self, Self::Anybody | Self::User | Self::Scoped)
+        matches!(self, Self::UserOrClient | Self::User | Self::Scoped)
     }
 }
 
@@ -145,9 +145,9 @@ fn usual_answers(
         ]);
     }
     match caller {
-        Caller::Anonymous | Caller::Anybody => {}
+        Caller::Anonymous | Caller::UserOrClient => {}
         Caller::Client => {
-            answers.push(("401", "`invalid_client`: who the client is was not proven"))
+            answers.push(("401", "`invalid_client`: the client was not authenticated"))
         }
         Caller::User => answers.push(("403", "The token was not issued to a user")),
         Caller::Scoped => answers.push((

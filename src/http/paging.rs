@@ -1,15 +1,15 @@
-//! Lists in pages. A cursor is the place of the last item shown, not a number of items skipped: a
-//! list that changes meanwhile shows nothing twice and leaves nothing out. To callers it is opaque.
+//! Lists in pages. A cursor is the place of the last item shown, not a number of items skipped: a list
+//! that changes concurrently shows no item twice and omits none. To callers it is opaque.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// How many items a page has where nothing is said.
-pub const USUAL: u32 = 50;
-/// The most it can have.
-pub const LONGEST: u32 = 200;
+/// The number of items of a page where the caller names none.
+pub const DEFAULT_LIMIT: u32 = 50;
+/// The most items of a page.
+pub const MAX_LIMIT: u32 = 200;
 
 /// Which page is asked for.
 #[derive(IntoParams)]
@@ -53,7 +53,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The page that `found` begins: of more than `limit` items, the first ones. `place` tells where
+    /// The page that `found` begins: of more than `limit` items, the first ones. `place` is where
     /// an item stands.
     pub fn of<F: Into<T>>(
         mut found: Vec<F>,

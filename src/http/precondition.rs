@@ -7,11 +7,11 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::Problem;
 
-/// `Cache-Control` of answers with an `ETag` for `If-Match`. Who compresses them in between would make
-/// the tag weak (RFC 9110 section 8.8.1), so nobody is to (RFC 9111 section 5.2.2.6).
+/// `Cache-Control` of answers with an `ETag` for `If-Match`. A proxy that compresses them would make
+/// the tag weak (RFC 9110 section 8.8.1), so none may (RFC 9111 section 5.2.2.6).
 pub const CACHE_CONTROL: &str = "no-store, no-transform";
 
-/// As much of what the caller sent as an error repeats.
+/// The most bytes of the caller's `If-Match` that an error repeats.
 const MAX_SENT: usize = 200;
 
 /// Whether `request` is made to what `etag` stands for. RFC 9110 section 13.1.1 compares strongly; the

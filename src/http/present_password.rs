@@ -1,4 +1,4 @@
-//! The present password of a signed-in user, which the gravest changes ask for.
+//! The present password of a signed-in user, which the most serious changes require.
 
 use actix_web::web::Data;
 
@@ -10,8 +10,8 @@ use crate::domain::audit::Origin;
 use crate::domain::credentials::Password;
 use crate::domain::users::User;
 
-/// Whether `password` is the user's. Whoever has found an open browser may guess no more often than
-/// at the login.
+/// Whether `password` is the user's. The login limits count here too, so an open browser allows no more
+/// guesses than the login page.
 pub async fn is_present_password(
     app: &Data<Issuer>,
     user: &User,

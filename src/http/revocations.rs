@@ -1,5 +1,5 @@
-//! What siblings must hear, at `GET /revocations` all at once and at `GET /revocations/stream` as it
-//! happens.
+//! The revocation feed for resource servers: the snapshot at `GET /revocations`, and the stream of events
+//! at `GET /revocations/stream`.
 
 use std::net::IpAddr;
 
@@ -213,7 +213,7 @@ async fn listener(app: &Issuer, request: &HttpRequest) -> Result<Option<Claims>,
     if !app.config.revocations.open {
         return check_may_listen(app, request).await;
     }
-    // A token that is not good opens no kept place, and takes nobody's right to listen away.
+    // A token that is not good opens no kept place, and takes away no one's right to listen.
     let claims = signed_in::claims(app, request, app.clock.now()).await;
     Ok(claims.ok().filter(may_listen))
 }

@@ -9,10 +9,11 @@ use actix_web::http::Method;
 use actix_web::web::{self, Data, ServiceConfig};
 
 use super::error::ErrorForm;
+use super::oauth::discovery;
 use super::observe::{Observe, RequestIds, Verbosity};
 use super::proxies::Proxies;
 use super::table::{Origins, Row, forms, rows};
-use super::{discovery, docs, revocations};
+use super::{docs, revocations};
 use crate::app::Issuer;
 use crate::services::oauth::metadata::path;
 

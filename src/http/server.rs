@@ -21,9 +21,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a closing connection may linger.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections of one worker, beside those that listen for revocations and never end; beyond it new
+/// The most connections of one worker, beside those of the revocation feed, which never end; further
 /// ones wait.
-const MOST_CONNECTIONS: usize = 10_000;
+const MAX_CONNECTIONS: usize = 10_000;
 /// How long a client may leave what was sent to it unread, in milliseconds: then it is cut off.
 const UNREAD_TIMEOUT: u32 = 30_000;
 
@@ -36,7 +36,7 @@ pub async fn serve(app: Arc<Issuer>, listener: TcpListener) -> std::io::Result<(
         ActixApp::new().configure(move |service| routes.configure(service))
     })
     .workers(config.workers)
-    .max_connections(MOST_CONNECTIONS + app.config.revocations.max_listeners)
+    .max_connections(MAX_CONNECTIONS + app.config.revocations.max_listeners)
     .on_connect(|connection, _| limit_unread(connection))
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)

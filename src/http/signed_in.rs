@@ -11,7 +11,7 @@ use crate::domain::users::User;
 use crate::services::authentication;
 use crate::storage::StorageError;
 
-/// Why nobody is signed in.
+/// The reason why no user is signed in.
 #[derive(Debug)]
 pub enum NotSignedIn {
     /// The token.
@@ -72,7 +72,7 @@ pub async fn claims(
     Ok(claims)
 }
 
-/// The user that `request` speaks for. A client's own token speaks for no user.
+/// The user that the token of `request` was issued to. A client's own token was issued to no user.
 pub async fn user(
     app: &Issuer,
     request: &HttpRequest,

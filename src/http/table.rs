@@ -8,16 +8,15 @@ use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::web;
 
+use super::account::{self, email, recovery, removal, sessions, verify};
 use super::admin::{
     audit as admin_audit, clients as admin_clients, keys as admin_keys, roles as admin_roles,
     sessions as admin_sessions, users as admin_users,
 };
 use super::error::ErrorForm::{self, OAuth, OAuthWithDetail, Problem};
+use super::oauth::{discovery, introspect, revoke, token, userinfo};
 use super::observe::Verbosity::{self, Each, Failures};
-use super::{
-    account, account_removal, discovery, docs, email, health, introspect, my_sessions, recovery,
-    revocations, revoke, token, userinfo, verify,
-};
+use super::{docs, health, revocations};
 use crate::services::oauth::metadata::path;
 
 use Origins::{Any, Listed, No};
@@ -37,7 +36,7 @@ pub enum Origins {
 pub struct Row {
     /// Its pattern, below the path of the issuer.
     pub at: &'static str,
-    /// Who may call it from a browser.
+    /// The web pages that may call it.
     pub origins: Origins,
     /// What is logged of it.
     pub verbosity: Verbosity,
@@ -88,16 +87,16 @@ pub fn rows(docs: bool) -> Vec<Row> {
     add("/users/me", Listed, Each, Problem, "GET, HEAD, PATCH, DELETE", vec![
         get().to(account::read_me),
         web::patch().to(account::change_me),
-        web::delete().to(account_removal::remove),
+        web::delete().to(removal::remove),
     ]);
-    add("/users/me/delete", Listed, Each, Problem, "POST", vec![post().to(account_removal::remove)]);
+    add("/users/me/delete", Listed, Each, Problem, "POST", vec![post().to(removal::remove)]);
     add("/users/me/password", Listed, Each, Problem, "POST", vec![post().to(account::change_password)]);
     add("/users/me/email", Listed, Each, Problem, "POST", vec![post().to(email::ask_change)]);
     add("/users/me/sessions", Listed, Each, Problem, "GET, HEAD, DELETE", vec![
-        get().to(my_sessions::list), web::delete().to(my_sessions::end_all),
+        get().to(sessions::list), web::delete().to(sessions::end_all),
     ]);
     add("/users/me/sessions/{sid}", Listed, Each, Problem, "DELETE", vec![
-        web::delete().to(my_sessions::end_one),
+        web::delete().to(sessions::end_one),
     ]);
 
     add("/admin/keys", No, Each, Problem, READ, vec![get().to(admin_keys::list)]);

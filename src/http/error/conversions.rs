@@ -1,4 +1,4 @@
-//! Every conversion of what went wrong into what the wire hears of it.
+//! The conversion of every error into its answer.
 
 use crate::domain::credentials::HashingError;
 use actix_web::http::StatusCode;
@@ -77,21 +77,21 @@ impl From<MalformedCredentials> for OAuthError {
 
 impl From<StorageError> for OAuthError {
     fn from(error: StorageError) -> Self {
-        let told = match error {
+        let answer = match error {
             StorageError::Unavailable(_) => Self::unavailable(),
             _ => Self::internal(),
         };
-        told.because(&error)
+        answer.because(&error)
     }
 }
 
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
-        let told = match error {
+        let answer = match error {
             StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
             _ => Self::internal(),
         };
-        told.because(&error)
+        answer.because(&error)
     }
 }
 

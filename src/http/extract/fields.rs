@@ -1,25 +1,32 @@
-//! JSON bodies, member by member.
+//! The members of JSON bodies and forms, with everything that is wrong in them collected.
 
 mod changes;
+mod form;
+mod member;
 
-use crate::domain::credentials::Password;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Payload;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use zeroize::Zeroize;
 
-use super::{BodyError, LONGEST_BODY, MediaType, body};
+use super::{BodyError, MAX_BODY, MediaType, body};
 use crate::base::secret::Secret;
+use crate::domain::credentials::Password;
 use crate::http::error::{FieldError, Problem};
 
-/// The members of a JSON object, with everything that is wrong in them collected.
+pub use form::read_form;
+pub(crate) use member::request_body;
+pub use member::{Body, DisplayName, Member, Schema};
+
+/// The members of a JSON object or a form, with everything that is wrong in them collected.
 pub struct Fields {
     members: HashMap<String, Value>,
     errors: Vec<FieldError>,
@@ -56,7 +63,7 @@ impl<'de> Deserialize<'de> for Members {
 impl Fields {
     /// Reads the JSON object of `request`.
     pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
-        Self::read_up_to(LONGEST_BODY, request, payload).await
+        Self::read_up_to(MAX_BODY, request, payload).await
     }
 
     /// The same where nothing need be said: a request without a body has no members.
@@ -102,6 +109,33 @@ impl Fields {
         }
     }
 
+    /// Reads the members of `B`, and ignores others.
+    pub fn body<B: Body>(&mut self) -> B {
+        B::read(self)
+    }
+
+    /// Reads the member `name`; where it is required, its absence is an error.
+    pub fn member<T: Member>(&mut self, name: &'static str, is_required: bool) -> Option<T> {
+        let known = self.errors.len();
+        let value = T::read(self, name);
+        if is_required && value.is_none() && self.errors.len() == known {
+            self.reject(name, "is missing");
+        }
+        value
+    }
+
+    /// Notes what is wrong with a password that the owner of `login` chooses in the member `name`.
+    pub fn check_new_password(
+        &mut self,
+        name: &'static str,
+        password: Option<&Password>,
+        login: &str,
+    ) {
+        if let Some(Err(problem)) = password.map(|password| password.check_new(login)) {
+            self.reject(name, problem);
+        }
+    }
+
     /// The text member `name`; absent and null are the same. Another type is an error.
     pub fn optional(&mut self, name: &'static str) -> Option<String> {
         match self.members.get(name) {
@@ -122,14 +156,6 @@ impl Fields {
                 self.required(name);
                 None
             }
-        }
-    }
-
-    /// The same where it may be absent or null.
-    pub fn password_if_any(&mut self, name: &'static str) -> Option<Password> {
-        match self.members.get(name) {
-            None | Some(Value::Null) => None,
-            Some(_) => self.password(name),
         }
     }
 
@@ -197,6 +223,12 @@ impl Fields {
     pub fn finish(mut self) -> Result<(), Problem> {
         let errors = std::mem::take(&mut self.errors);
         if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
+    }
+
+    /// Returns `read`, which required members make, if nothing was wrong.
+    pub fn finish_with<T>(self, read: Option<T>) -> Result<T, Problem> {
+        self.finish()?;
+        read.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete"))
     }
 }
 

@@ -1,16 +1,16 @@
-//! The query of a list, read as strictly as a body: a name that nobody knows, or that comes twice,
-//! would otherwise pass for a filter that is none.
+//! The query of a list, read as strictly as a body: an unknown or repeated name would otherwise pass for
+//! a filter, without effect.
 
 use actix_web::HttpRequest;
 use uuid::Uuid;
 
-use super::form_decode;
 use crate::base::time::Timestamp;
+use crate::domain::clients::authentication::form_decode;
 use crate::http::error::{FieldError, Problem};
 use crate::http::paging;
 
-/// Longer values are refused; a cursor may hold an address of the longest.
-const LONGEST_VALUE: usize = 2048;
+/// The most bytes of a value; a cursor may hold the longest address.
+const MAX_VALUE: usize = 2048;
 
 /// The parameters of a query, with everything that is wrong in them collected.
 pub struct Query {
@@ -34,7 +34,7 @@ impl Query {
             };
             if query.parameters.iter().any(|(known, _)| *known == name) {
                 query.reject("query", "must not have a parameter twice");
-            } else if value.len() > LONGEST_VALUE || value.contains(char::is_control) {
+            } else if value.len() > MAX_VALUE || value.contains(char::is_control) {
                 query.reject("query", "must not have values that are long or control characters");
             }
             // Beyond any list's own, they are wrong for another reason.
@@ -100,10 +100,10 @@ impl Query {
 
     /// How many items a page is to have.
     pub fn limit(&mut self) -> u32 {
-        let must_be = format!("must be from 1 to {}", paging::LONGEST);
-        let within = |limit: &u32| (1..=paging::LONGEST).contains(limit);
+        let must_be = format!("must be from 1 to {}", paging::MAX_LIMIT);
+        let within = |limit: &u32| (1..=paging::MAX_LIMIT).contains(limit);
         let read = |value: &str| value.parse().ok().filter(within);
-        self.take_as("limit", &must_be, read).unwrap_or(paging::USUAL)
+        self.take_as("limit", &must_be, read).unwrap_or(paging::DEFAULT_LIMIT)
     }
 
     /// Where the page begins, in a list of that kind.
@@ -115,7 +115,7 @@ impl Query {
     /// Succeeds if nothing was wrong, and every parameter was taken.
     pub fn finish(mut self) -> Result<(), Problem> {
         if !self.parameters.is_empty() {
-            self.reject("query", "has parameters that are not known here");
+            self.reject("query", "has unknown parameters");
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(self.errors)) }
     }
@@ -156,7 +156,7 @@ mod tests {
         ] {
             assert!(wrong(text), "{text}");
         }
-        assert!(wrong(&format!("cursor={}", "a".repeat(LONGEST_VALUE + 1))));
+        assert!(wrong(&format!("cursor={}", "a".repeat(MAX_VALUE + 1))));
         let twice = Query::parse(&"a=1&".repeat(1000));
         assert_eq!(twice.errors.len(), 1);
         let many: Vec<_> = (0..100).map(|n| format!("p{n}=x")).collect();

@@ -5,9 +5,9 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 
 /// The most bytes it has. With it and an IPv6 address, a session in Redis stays below 400 bytes.
-const LONGEST: usize = 30;
+const MAX_LENGTH: usize = 30;
 /// As far as it is looked at; what browsers send is shorter.
-const LONGEST_READ: usize = 512;
+const MAX_READ: usize = 512;
 
 /// The first that is found counts: most browsers also name those that they descend from.
 const BROWSERS: [(&str, &str); 15] = [
@@ -45,7 +45,7 @@ pub fn of(request: &HttpRequest) -> Option<String> {
 }
 
 fn summarise(user_agent: &str) -> Option<String> {
-    let user_agent = &user_agent[..user_agent.floor_char_boundary(LONGEST_READ)];
+    let user_agent = &user_agent[..user_agent.floor_char_boundary(MAX_READ)];
     let find = |table: &[(&str, &'static str)]| {
         table.iter().find(|(sign, _)| user_agent.contains(sign)).map(|(_, name)| *name)
     };
@@ -74,7 +74,7 @@ fn product(user_agent: &str) -> Option<String> {
         text.push('/');
         text.push_str(&version);
     }
-    text.truncate(LONGEST);
+    text.truncate(MAX_LENGTH);
     Some(text)
 }
 
@@ -139,7 +139,7 @@ mod tests {
     fn no_summary_is_longer_than_the_longest() {
         for (_, browser) in BROWSERS {
             for (_, system) in SYSTEMS {
-                assert!(format!("{browser} on {system}").len() <= LONGEST);
+                assert!(format!("{browser} on {system}").len() <= MAX_LENGTH);
             }
         }
     }

@@ -1,15 +1,15 @@
-//! Members of a change: what is absent stays as it is, so absent and null are told apart, and a
-//! member that nobody knows is a slip that must not pass for done.
+//! Members of a change: an absent member stays as it is, so absent and null differ, and an unknown member
+//! is an error, since the caller would take its change for made.
 
 use serde_json::Value;
 
 use super::Fields;
 use crate::domain::users::Metadata;
 
-/// More unknown members than this are not named one by one.
-const MOST_NAMED: usize = 10;
-/// As much of an unknown name as an answer repeats.
-const LONGEST_NAME: usize = 100;
+/// The most unknown members that an answer names.
+const MAX_NAMED: usize = 10;
+/// The most bytes of an unknown name that an answer repeats.
+const MAX_NAME: usize = 100;
 
 impl Fields {
     /// Notes every member that is not among `known`.
@@ -18,8 +18,8 @@ impl Fields {
         let mut unknown: Vec<_> =
             self.members.keys().filter(|name| !is_known(name)).cloned().collect();
         unknown.sort();
-        for name in unknown.iter().take(MOST_NAMED) {
-            let name = name[..name.floor_char_boundary(LONGEST_NAME)].to_owned();
+        for name in unknown.iter().take(MAX_NAMED) {
+            let name = name[..name.floor_char_boundary(MAX_NAME)].to_owned();
             self.reject(name, "is not known here");
         }
     }
@@ -58,12 +58,9 @@ impl Fields {
         texts
     }
 
-    /// The member `name` that is one text or a list of them; absent and null are an empty list.
-    pub fn text_or_texts(&mut self, name: &'static str) -> Vec<String> {
-        match self.members.get(name) {
-            Some(Value::Array(_)) => self.texts(name).unwrap_or_default(),
-            _ => self.optional(name).into_iter().collect(),
-        }
+    /// Whether the member `name` is a list.
+    pub fn is_list(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(Value::is_array)
     }
 
     /// The member `name` that is an object; null where it is null. `None` where it is absent or

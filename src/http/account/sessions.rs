@@ -4,18 +4,21 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use super::error::Problem;
-use super::extract::Query;
-use super::finish::to_the_end;
-use super::{extract, signed_in};
 use crate::app::Issuer;
 use crate::domain::audit::Initiator;
+use crate::http::error::Problem;
+use crate::http::extract::Query;
+use crate::http::finish::to_the_end;
+use crate::http::{extract, signed_in};
 use crate::views::session::SessionView;
+
+/// The answer to a session that the user does not have.
+const UNKNOWN: &str = "the user has no session with this id";
 
 /// List one's own sessions, newest first
 #[utoipa::path(
     get, path = "/users/me/sessions", tag = "Account",
-    responses((status = 200, description = "All of them", body = Vec<SessionView>)),
+    responses((status = 200, description = "All sessions", body = Vec<SessionView>)),
     security(("user" = []))
 )]
 pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -47,7 +50,7 @@ pub async fn end_one(
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
-    let sid: Uuid = sid.parse().map_err(|_| Problem::not_found())?;
+    let sid: Uuid = sid.parse().map_err(|_| Problem::missing(UNKNOWN))?;
     let origin = extract::origin(&request, &app);
     let end = async move {
         let by = &Initiator::user(user.id, origin);
@@ -56,27 +59,27 @@ pub async fn end_one(
     if to_the_end(end).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
-        Err(Problem::not_found())
+        Err(Problem::missing(UNKNOWN))
     }
 }
 
 /// End all of one's own sessions
 ///
-/// The one that the token belongs to as well, unless the query says otherwise.
+/// Ends the session that the token belongs to as well, unless `except_current` is `true`.
 #[utoipa::path(
     delete, path = "/users/me/sessions", tag = "Account",
     params(("except_current" = Option<bool>, Query,
         description = "`true` lets the session that the request's token belongs to live on")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 400, description = "The query says something else"),
+        (status = 400, description = "A parameter is unknown or malformed"),
     ),
     security(("user" = []))
 )]
 pub async fn end_all(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
-    // A slip in the query must not end the session that it was meant to spare.
+    // A misspelt query must not end the session that it was meant to spare.
     let mut query = Query::read(&request);
     let except_current = query.flag("except_current").unwrap_or_default();
     query.finish()?;

@@ -1,5 +1,5 @@
 //! Mail for one's address: to prove it (`/email/verification`) or to change it (`/users/me/email`).
-//! What is asked for by an address answers the same whether there is an account or not.
+//! A request that names only an address is answered the same with and without an account.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
@@ -7,27 +7,27 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
-use super::present_password::is_present_password;
-use super::signed_in;
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::audit::Initiator;
+use crate::domain::credentials::Password;
 use crate::domain::login_limits::Limited;
 use crate::domain::mail;
 use crate::domain::users::Email;
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields, request_body};
+use crate::http::finish::to_the_end;
+use crate::http::present_password::is_present_password;
+use crate::http::signed_in;
 use crate::services::authentication::CheckError;
 
-/// What is wrong with a token that is not good, for whatever reason.
+/// The message for a mailed token that is refused, whatever the reason.
 pub(super) const NOT_GOOD: &str = "is not valid, was used, or has expired";
 
-/// What is wrong with the token of a sign-up while there is to be no new account.
-pub(super) const CLOSED: &str =
-    "is of a sign-up, and sign-up is closed by now; the token stays good";
+/// The message for the token of a sign-up while sign-up is closed.
+pub(super) const CLOSED: &str = "is of a sign-up, and sign-up is closed now; the token stays valid";
 
-/// What was accepted.
+/// An accepted request.
 #[derive(Serialize, ToSchema)]
 pub struct AcceptedBody {
     /// What happens next, for people.
@@ -35,26 +35,26 @@ pub struct AcceptedBody {
     detail: &'static str,
 }
 
-/// 202: a mail tells the rest.
+/// 202: the mail has the rest.
 pub(super) fn accepted(detail: &'static str) -> HttpResponse {
     HttpResponse::Accepted()
         .insert_header(("Cache-Control", "no-store"))
         .json(AcceptedBody { detail })
 }
 
-/// What was accepted of a sign-up, for new and taken addresses alike.
+/// An accepted sign-up, the same for new and taken addresses.
 #[derive(Serialize, ToSchema)]
 pub struct SignupAcceptedBody {
     /// What happens next, for people.
     #[schema(example = "a mail is on its way to this address: it says what to do next")]
     detail: &'static str,
-    /// For `POST /email/verify`, beside the token from the mail: it shows that who reads the mail is
-    /// who signed up. Good until the address is proven or the sign-up expires.
+    /// For `POST /email/verify`, beside the token from the mail: it shows that the reader of the mail is
+    /// the one who signed up. Valid until the address is proven or the sign-up expires.
     #[schema(format = Password)]
     signup_token: String,
 }
 
-/// 202: a mail to the address that was signed up tells the rest.
+/// 202: the mail to the address that was signed up has the rest.
 pub(super) fn signup_accepted(signup_token: Secret<String>) -> HttpResponse {
     let detail = "a mail is on its way to this address: it says what to do next";
     HttpResponse::Accepted()
@@ -62,8 +62,8 @@ pub(super) fn signup_accepted(signup_token: Secret<String>) -> HttpResponse {
         .json(SignupAcceptedBody { detail, signup_token: signup_token.expose().clone() })
 }
 
-/// Where the operator has switched mail off, what needs it is not there: to try again would not
-/// help, so it is no 503.
+/// Answers 404 where the operator has switched mail off. It is no 503, since trying again would not
+/// help.
 pub(super) fn check_mail_is_on(app: &Issuer) -> Result<(), Problem> {
     match app.notifier {
         Some(_) => Ok(()),
@@ -71,22 +71,16 @@ pub(super) fn check_mail_is_on(app: &Issuer) -> Result<(), Problem> {
     }
 }
 
-/// The address in the member `email`.
-pub(super) fn address(fields: &mut Fields) -> Option<Email> {
-    let text = fields.required("email")?;
-    Email::parse(&text).map_err(|problem| fields.reject("email", problem)).ok()
+request_body! {
+    /// An address.
+    pub struct AddressBody {
+        /// The address of an account.
+        #[schema(format = "email", max_length = 254)]
+        pub(super) email: Email as String,
+    }
 }
 
-/// An address.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct AddressBody {
-    /// The address of an account.
-    #[schema(format = "email", max_length = 254)]
-    email: String,
-}
-
-/// Ask for a mail that proves one's address
+/// Request a mail that verifies an address
 ///
 /// The mail carries a token for `POST /email/verify`. The answer is the same whether there is an
 /// account with this address or not, and whether its address is proven already. An account gets one
@@ -95,8 +89,8 @@ pub struct AddressBody {
     post, path = "/email/verification", tag = "Account",
     request_body(content = inline(AddressBody)),
     responses(
-        (status = 202, description = "Accepted; what follows comes by mail", body = AcceptedBody),
-        (status = 400, description = "This is no address"),
+        (status = 202, description = "Accepted: a mail says what to do next", body = AcceptedBody),
+        (status = 400, description = "`email` is not an address"),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many requests for mail from this network: try again \
             after `Retry-After`"),
@@ -109,40 +103,39 @@ pub async fn ask_verification(
 ) -> Result<HttpResponse, Problem> {
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
-    let email = address(&mut fields);
-    fields.finish()?;
-    if let Some(email) = email {
-        let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-        app.account_limits.admit_mail(&origin, now).await?;
-        to_the_end(async move { app.accounts.ask_verification(&email, now).await }).await?;
-    }
+    let AddressBody { email } = fields.body();
+    let email = fields.finish_with(email)?;
+    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+    app.account_limits.admit_mail(&origin, now).await?;
+    to_the_end(async move { app.accounts.ask_verification(&email, now).await }).await?;
     Ok(accepted("if there is an account with this address to be verified, a mail is on its way"))
 }
 
-/// A change of address.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct EmailChangeBody {
-    /// The new address.
-    #[schema(format = "email", max_length = 254)]
-    email: String,
-    /// The present password.
-    #[schema(format = Password)]
-    current_password: String,
+request_body! {
+    /// A change of address.
+    pub struct EmailChangeBody {
+        /// The new address.
+        #[schema(format = "email", max_length = 254)]
+        email: Email as String,
+        /// The present password.
+        #[schema(format = Password)]
+        current_password: Password as String,
+    }
 }
 
-/// Ask to change one's own address
+/// Request a change of the user's address
 ///
 /// A token for `POST /email/verify` goes to the new address, and a notice to the present one, which
-/// stays until the token is used. Whether the new one is taken is not told. Ending all sessions, as
-/// a change of password does, ends the request too.
+/// stays until the token is used. The answer does not show whether the new address is taken. Ending all
+/// sessions, as a change of password does, ends the request too.
 #[utoipa::path(
     post, path = "/users/me/email", tag = "Account",
     request_body(content = inline(EmailChangeBody)),
     responses(
-        (status = 202, description = "Accepted; what follows comes by mail", body = AcceptedBody),
+        (status = 202, description = "Accepted: a mail says what to do next", body = AcceptedBody),
         (status = 404, description = "This service sends no mail"),
-        (status = 429, description = "Too many wrong passwords, or changes asked for"),
+        (status = 429, description = "Too many wrong passwords or requests: try again after \
+            `Retry-After`"),
     ),
     security(("user" = []))
 )]
@@ -153,32 +146,30 @@ pub async fn ask_change(
 ) -> Result<HttpResponse, Problem> {
     check_mail_is_on(&app)?;
     extract::bearer(&request)?;
-    // Who speaks is decided after the body has come, which may take its time.
+    // The user is authenticated once the body has arrived, which may take a while.
     let fields = Fields::read(&request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
-    let email = address(&mut fields);
+    let EmailChangeBody { email, current_password } = fields.body();
     if email.as_ref().is_some_and(|email| email.address() == user.email) {
         fields.reject("email", "is the present address");
     }
     let origin = extract::origin(&request, &app);
-    if let Some(current) = fields.password("current_password")
+    if let Some(current) = current_password
         && !is_present_password(&app, &user, current, &origin, now).await?
     {
         fields.reject("current_password", "is not the present password");
     }
-    fields.finish()?;
-    if let Some(email) = email {
-        app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
-        let ask = async move {
-            let by = &Initiator::user(user.id, origin);
-            app.accounts.ask_email_change(&user, &email, by, now).await
-        };
-        if !to_the_end(ask).await? {
-            let limited = Limited { retry_after: mail::WINDOW.as_secs() };
-            return Err(CheckError::Limited(limited).into());
-        }
+    let email = fields.finish_with(email)?;
+    app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
+    let ask = async move {
+        let by = &Initiator::user(user.id, origin);
+        app.accounts.ask_email_change(&user, &email, by, now).await
+    };
+    if !to_the_end(ask).await? {
+        let limited = Limited { retry_after: mail::WINDOW.as_secs() };
+        return Err(CheckError::Limited(limited).into());
     }
     Ok(accepted("a mail is on its way to the new address; it changes when that is confirmed"))
 }

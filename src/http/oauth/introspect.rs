@@ -6,30 +6,30 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::error::OAuthError;
-use super::extract::{self, Form};
 use super::revoke::TokenQuestion;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Claims;
 use crate::domain::tokens::claims::has_value;
+use crate::http::error::OAuthError;
+use crate::http::extract::{self, read_form};
 use crate::services::oauth::Introspection;
 use crate::storage::StorageError;
 
-/// What is answered.
+/// The answer.
 #[derive(Serialize)]
 struct Answer {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
-    /// The claims of an access token, as they stand in it.
+    /// The claims of an access token, as the token has them.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     claims: Option<Box<Claims>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     refresh_token: Option<RefreshToken>,
 }
 
-/// What is known of a refresh token.
+/// The state of a refresh token.
 #[derive(Serialize)]
 struct RefreshToken {
     iss: String,
@@ -49,29 +49,29 @@ fn without_empty(mut body: Value) -> Value {
     body
 }
 
-/// What is known of a token (RFC 7662 section 2.2). Of one that is not active, `active` stands
-/// alone. An access token shows all its claims, also those that its client adds.
+/// The state of a token (RFC 7662 section 2.2). For a token that is not active, `active` is the only
+/// member. An access token shows all its claims, also those that its client adds.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the answer for the documentation")]
 pub struct IntrospectionBody {
-    /// Whether it is good now.
+    /// Whether the token is valid now.
     active: bool,
     /// `Bearer` for an access token.
     #[schema(nullable = false)]
     token_type: Option<String>,
-    /// Who issued it.
+    /// The issuer.
     #[schema(nullable = false)]
     iss: Option<String>,
-    /// The user, or the client that speaks for itself.
+    /// The user, or the client of a token that was issued to no user.
     #[schema(nullable = false)]
     sub: Option<String>,
-    /// Who an access token is for: one text or a list.
+    /// The audience of an access token: one text or a list.
     #[schema(value_type = Option<Value>, nullable = false)]
     aud: Option<Value>,
     /// The client that it was issued to.
     #[schema(nullable = false)]
     client_id: Option<String>,
-    /// What it allows; absent where it is nothing.
+    /// The scope; absent where it is empty.
     #[schema(nullable = false)]
     scope: Option<String>,
     /// When it was issued, in seconds since 1970.
@@ -96,7 +96,7 @@ pub struct IntrospectionBody {
 
 /// Introspect a token
 ///
-/// For resource servers that cannot wait for a token to expire. Only confidential clients may ask.
+/// For resource servers that cannot wait for a token to expire. Only confidential clients may introspect.
 #[utoipa::path(
     post, path = "/oauth2/introspect", tag = "OAuth 2.0",
     request_body(
@@ -113,10 +113,11 @@ pub async fn introspect(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
-    let form = Form::read(&request, payload).await?;
+    let form: TokenQuestion = read_form(&request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let (credentials, token) = (form.credentials(&request)?, form.required("token")?);
-    let found = app.authorization_server.introspect(credentials, token, &origin, now).await?;
+    let credentials = form.credentials(&request)?;
+    let token = extract::required("token", form.token)?;
+    let found = app.authorization_server.introspect(credentials, &token, &origin, now).await?;
     let mut body = Answer {
         active: !matches!(found, Introspection::Inactive),
         token_type: None,

@@ -1,5 +1,5 @@
-//! What verifiers and clients read to find their way: metadata (RFC 8414, OpenID Connect Discovery
-//! 1.0) and the key set (RFC 7517), both ready-made.
+//! Discovery for clients and verifiers: the metadata (RFC 8414, OpenID Connect Discovery 1.0) and the
+//! key set (RFC 7517), both made before they are asked for.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::precondition;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::keys::KeyRing;
+use crate::http::precondition;
 use crate::services::oauth::metadata::Metadata;
 
 /// The metadata document, serialised once.

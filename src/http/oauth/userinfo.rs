@@ -5,11 +5,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::bearer::BearerError;
-use super::error::OAuthError;
-use super::signed_in;
 use crate::app::Issuer;
 use crate::domain::tokens::{Scope, scope};
+use crate::http::bearer::BearerError;
+use crate::http::error::OAuthError;
+use crate::http::signed_in;
 
 /// Claims about the user: `name` with the scope `profile`, the address with `email`.
 #[derive(Serialize, ToSchema)]
@@ -33,7 +33,7 @@ pub struct UserInfo {
 #[utoipa::path(
     get, path = "/oauth2/userinfo", tag = "OAuth 2.0",
     responses(
-        (status = 200, description = "The claims that the scope opens", body = UserInfo),
+        (status = 200, description = "The claims that the scope allows", body = UserInfo),
         (status = 403, description = "`insufficient_scope`"),
     ),
     security(("user" = []))
@@ -60,7 +60,7 @@ pub async fn userinfo(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRes
 #[utoipa::path(
     post, path = "/oauth2/userinfo", tag = "OAuth 2.0",
     responses(
-        (status = 200, description = "The claims that the scope opens", body = UserInfo),
+        (status = 200, description = "The claims that the scope allows", body = UserInfo),
         (status = 403, description = "`insufficient_scope`"),
     ),
     security(("user" = []))

@@ -1,51 +1,50 @@
-//! The proof of an address: `/email/verify`. A mailed token shows that somebody reads the address's
+//! The proof of an address: `/email/verify`. A mailed token shows that its bearer reads the address's
 //! mail, and not that the account behind it is theirs; so it counts only beside something that the
-//! account's owner has, or a new password. Invariant: what is refused uses nothing up.
+//! account's owner has, or a new password. Invariant: a refused request uses nothing up.
 
-use crate::domain::credentials::Password;
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use utoipa::ToSchema;
 
 use super::email::{CLOSED, NOT_GOOD, check_mail_is_on};
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
-use super::present_password::is_present_password;
-use super::signed_in;
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
+use crate::domain::credentials::Password;
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields, request_body};
+use crate::http::finish::to_the_end;
+use crate::http::present_password::is_present_password;
+use crate::http::signed_in;
 use crate::services::accounts::{Provable, Voucher};
 
-/// What is missing beside a token that is good.
+/// The message for a valid token that comes alone.
 const ALONE: &str = "is missing: the mailed token alone proves nothing. Give the signup_token, the \
                      account's password, a new_password, or the account's bearer token";
-/// What is said of more than one of them.
+/// The message for more than one kind of evidence.
 const SEVERAL: &str = "is one too many: give only one of signup_token, password and new_password";
 
-/// A token from a mail, and one of the others beside it.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct ProofBody {
-    /// The token from the mail.
-    #[schema(format = Password)]
-    token: String,
-    /// What `POST /signup` answered.
-    #[schema(format = Password)]
-    signup_token: Option<String>,
-    /// The password of the account, or of the sign-up.
-    #[schema(format = Password)]
-    password: Option<String>,
-    /// A new password, 8 to 256 characters, none of the commonest. It removes the display name, and
-    /// ends all sessions and other tokens of the account.
-    #[schema(format = Password, min_length = 8, max_length = 256)]
-    new_password: Option<String>,
+request_body! {
+    /// A token from a mail, and one of the others beside it.
+    pub struct ProofBody {
+        /// The token from the mail.
+        #[schema(format = Password)]
+        token: Secret<String> as String,
+        /// What `POST /signup` answered.
+        #[schema(format = Password)]
+        signup_token: Secret<String> as Option<String>,
+        /// The password of the account, or of the sign-up.
+        #[schema(format = Password)]
+        password: Password as Option<String>,
+        /// A new password, 8 to 256 characters, none of the commonest. It removes the display name, and
+        /// ends all sessions and other tokens of the account.
+        #[schema(format = Password, min_length = 8, max_length = 256)]
+        new_password: Password as Option<String>,
+    }
 }
 
-/// What the body gives beside the mailed token.
+/// The evidence that the body gives beside the mailed token.
 enum Evidence {
     SignupToken(Secret<String>),
     Password(Password),
@@ -55,16 +54,16 @@ enum Evidence {
 /// Prove an address by a token that was mailed to it
 ///
 /// The mailed token counts together with one of `signup_token`, `password` and `new_password`, or the
-/// account's bearer token; alone it is 400 and stays good, since a stranger may have signed up with
-/// the address. Where there is a sign-up and no account yet, the account is made. Of a token that was
-/// asked for at `/users/me/email`, the address becomes that of the account; there only the account's
+/// account's bearer token; alone it is 400 and stays valid, since a stranger may have signed up with
+/// the address. Where there is a sign-up and no account yet, this creates the account. With a token
+/// from `/users/me/email`, the address becomes that of the account; for such a token only the account's
 /// bearer token or `password` count. Wrong passwords count as at the login.
 #[utoipa::path(
     post, path = "/email/verify", tag = "Account",
     request_body(content = inline(ProofBody)),
     responses(
-        (status = 204, description = "It is proven"),
-        (status = 400, description = "The token is not good, or what is beside it"),
+        (status = 204, description = "The address is proven"),
+        (status = 400, description = "The token is not valid, or what is beside it"),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
@@ -78,8 +77,8 @@ pub async fn verify(
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
     let now = app.clock.now();
-    let token = fields.required_secret("token");
-    let evidence = evidence(&mut fields);
+    let ProofBody { token, signup_token, password, new_password } = fields.body();
+    let evidence = evidence(&mut fields, signup_token, password, new_password);
     let found = match &token {
         Some(token) => app.accounts.find_provable(token, now).await?,
         None => None,
@@ -101,7 +100,7 @@ pub async fn verify(
                 let attempts = &app.login_limits;
                 app.accounts.prove(found, voucher, attempts, &origin, now).await
             };
-            // Used, or the account has changed, in the meantime.
+            // The token was used, or the account has changed, concurrently.
             if !to_the_end(prove).await? {
                 fields.reject("token", NOT_GOOD);
             }
@@ -111,13 +110,17 @@ pub async fn verify(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// What the body gives beside the token; `None` where that is nothing, or more than one thing, which
-/// is an error.
-fn evidence(fields: &mut Fields) -> Option<Evidence> {
+/// The evidence of the body; `None` where it gives none, or more than one, which is an error.
+fn evidence(
+    fields: &mut Fields,
+    signup_token: Option<Secret<String>>,
+    password: Option<Password>,
+    new_password: Option<Password>,
+) -> Option<Evidence> {
     let given = [
-        ("signup_token", fields.secret("signup_token").map(Evidence::SignupToken)),
-        ("password", fields.password_if_any("password").map(Evidence::Password)),
-        ("new_password", fields.password_if_any("new_password").map(Evidence::NewPassword)),
+        ("signup_token", signup_token.map(Evidence::SignupToken)),
+        ("password", password.map(Evidence::Password)),
+        ("new_password", new_password.map(Evidence::NewPassword)),
     ];
     let mut given = given.into_iter().filter_map(|(name, given)| Some((name, given?)));
     let (_, first) = given.next()?;
@@ -127,7 +130,7 @@ fn evidence(fields: &mut Fields) -> Option<Evidence> {
     Some(first)
 }
 
-/// Whether the caller is signed in to the account that `found` is of; what is wrong is noted in
+/// Checks that the caller is signed in to the account that `found` is of; what is wrong is noted in
 /// `fields`.
 async fn vouch_signed_in(
     app: &Data<Issuer>,
@@ -148,7 +151,7 @@ async fn vouch_signed_in(
     Ok(None)
 }
 
-/// Checks what the body gives beside the token of `found`; what is wrong is noted in `fields`.
+/// Checks `evidence` for the token of `found`; what is wrong is noted in `fields`.
 async fn vouch(
     app: &Data<Issuer>,
     fields: &mut Fields,

@@ -4,23 +4,23 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use utoipa::ToSchema;
 
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
-use super::present_password::is_present_password;
-use super::signed_in;
 use crate::app::Issuer;
 use crate::domain::audit::Initiator;
+use crate::domain::credentials::Password;
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields, request_body};
+use crate::http::finish::to_the_end;
+use crate::http::present_password::is_present_password;
+use crate::http::signed_in;
 
-/// The removal of one's own account.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct AccountRemovalBody {
-    /// The current password.
-    #[schema(format = Password)]
-    current_password: String,
+request_body! {
+    /// The removal of one's own account.
+    pub struct AccountRemovalBody {
+        /// The current password.
+        #[schema(format = Password)]
+        current_password: Password as String,
+    }
 }
 
 /// Remove one's own account
@@ -31,7 +31,7 @@ pub struct AccountRemovalBody {
     responses(
         (status = 204, description = "The account and all its sessions are gone"),
         (status = 400, description = "`current_password` is missing or wrong, or the body cannot be read"),
-        (status = 409, description = "No one else could administer"),
+        (status = 409, description = "The user is the last administrator"),
         (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
     security(("user" = []))
@@ -42,13 +42,14 @@ pub async fn remove(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     extract::bearer(&request)?;
-    // Who speaks is decided after the body has come, which may take its time.
+    // The user is authenticated once the body has arrived, which may take a while.
     let fields = Fields::read(&request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
     let origin = extract::origin(&request, &app);
-    if let Some(current) = fields.password("current_password")
+    let AccountRemovalBody { current_password } = fields.body();
+    if let Some(current) = current_password
         && !is_present_password(&app, &user, current, &origin, now).await?
     {
         fields.reject("current_password", "is not the present password");
@@ -72,7 +73,7 @@ pub async fn remove(
     responses(
         (status = 204, description = "The account and all its sessions are gone"),
         (status = 400, description = "`current_password` is missing or wrong, or the body cannot be read"),
-        (status = 409, description = "No one else could administer"),
+        (status = 409, description = "The user is the last administrator"),
         (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
     security(("user" = []))

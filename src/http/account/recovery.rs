@@ -2,18 +2,17 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use utoipa::ToSchema;
 
-use super::email::{
-    AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, address, check_mail_is_on,
-};
-use super::error::Problem;
-use super::extract::{self, Fields};
-use super::finish::to_the_end;
+use super::email::{AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, check_mail_is_on};
 use crate::app::Issuer;
+use crate::base::secret::Secret;
+use crate::domain::credentials::Password;
+use crate::http::error::Problem;
+use crate::http::extract::{self, Fields, request_body};
+use crate::http::finish::to_the_end;
 use crate::services::accounts::Resettable;
 
-/// Ask for a mail to set a new password
+/// Request a mail to set a new password
 ///
 /// The mail carries a token for `POST /password/reset`. The answer is the same whether there is an
 /// account with this address or not. An account gets one such mail a minute and five an hour.
@@ -21,8 +20,8 @@ use crate::services::accounts::Resettable;
     post, path = "/password/forgot", tag = "Account",
     request_body(content = inline(AddressBody)),
     responses(
-        (status = 202, description = "Accepted; what follows comes by mail", body = AcceptedBody),
-        (status = 400, description = "This is no address"),
+        (status = 202, description = "Accepted: a mail says what to do next", body = AcceptedBody),
+        (status = 400, description = "`email` is not an address"),
         (status = 404, description = "This service sends no mail"),
         (status = 429, description = "Too many requests for mail from this network: try again \
             after `Retry-After`"),
@@ -35,39 +34,37 @@ pub async fn forgot(
 ) -> Result<HttpResponse, Problem> {
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
-    let email = address(&mut fields);
-    fields.finish()?;
-    if let Some(email) = email {
-        let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-        app.account_limits.admit_mail(&origin, now).await?;
-        let ask = async move { app.accounts.ask_password_reset(&email, &origin, now).await };
-        to_the_end(ask).await?;
-    }
+    let AddressBody { email } = fields.body();
+    let email = fields.finish_with(email)?;
+    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+    app.account_limits.admit_mail(&origin, now).await?;
+    let ask = async move { app.accounts.ask_password_reset(&email, &origin, now).await };
+    to_the_end(ask).await?;
     Ok(accepted("if there is an account with this address, a mail is on its way to it"))
 }
 
-/// A new password.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct PasswordResetBody {
-    /// The token from the mail.
-    #[schema(format = Password)]
-    token: String,
-    /// The new password: 8 to 256 characters, none of the commonest.
-    #[schema(format = Password, min_length = 8, max_length = 256)]
-    password: String,
+request_body! {
+    /// A new password.
+    pub struct PasswordResetBody {
+        /// The token from the mail.
+        #[schema(format = Password)]
+        token: Secret<String> as String,
+        /// The new password: 8 to 256 characters, none of the commonest.
+        #[schema(format = Password, min_length = 8, max_length = 256)]
+        password: Password as String,
+    }
 }
 
 /// Set a new password by a token from a mail
 ///
-/// Ends all sessions of the user, and proves the address. Where the address was only signed up, the
-/// account is made, with this password.
+/// Ends all sessions of the user, and verifies the address. Where the address was only signed up, this
+/// creates the account with this password.
 #[utoipa::path(
     post, path = "/password/reset", tag = "Account",
     request_body(content = inline(PasswordResetBody)),
     responses(
         (status = 204, description = "Set; sign in with it"),
-        (status = 400, description = "The token is not good, or the password may not be chosen"),
+        (status = 400, description = "The token is not valid, or the password may not be chosen"),
         (status = 404, description = "This service sends no mail"),
     )
 )]
@@ -79,7 +76,7 @@ pub async fn reset(
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
     let now = app.clock.now();
-    let (token, password) = (fields.required_secret("token"), fields.password("password"));
+    let PasswordResetBody { token, password } = fields.body();
     let found = match &token {
         Some(token) => app.accounts.find_password_reset(token, now).await?,
         None => None,
@@ -91,11 +88,7 @@ pub async fn reset(
         fields.reject("token", CLOSED);
     }
     let login = found.as_ref().map_or("", Resettable::email);
-    if let Some(password) = &password
-        && let Err(problem) = password.check_new(login)
-    {
-        fields.reject("password", problem);
-    }
+    fields.check_new_password("password", password.as_ref(), login);
     if let (Some(found), Some(password), false) = (found, password, fields.has_errors()) {
         let hash = app.hashing.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
@@ -103,7 +96,7 @@ pub async fn reset(
             let attempts = &app.login_limits;
             app.accounts.reset_password(&found, &hash, attempts, &origin, now).await
         };
-        // Used, or the account has changed, meanwhile.
+        // The token was used, or the account has changed, concurrently.
         if !to_the_end(reset).await? {
             fields.reject("token", NOT_GOOD);
         }
