@@ -279,7 +279,7 @@ fn a_revocation_that_is_not_told() {
     let found = as_client(&issuer);
     let failed = ["stream latency", "statement latency", "introspection"];
     assert_eq!(found.names("failed"), failed, "{found:?}");
-    found.assert_tells("stream latency", "failed", "not told within", "one database");
+    found.assert_tells("stream latency", "failed", "not shown within", "one database");
     found.assert_tells("introspection", "failed", "is active", "same store");
 }
 
