@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::every;
 use crate::app::App;
-use crate::domain::mail::Courier;
+use crate::domain::mail::Connection;
 use crate::services::notifications::{Delivery, Postman};
 use crate::storage::StorageError;
 
@@ -103,7 +103,7 @@ fn is_over(app: &App, stopping: &watch::Receiver<bool>) -> bool {
 async fn deliver_due(
     app: &App,
     postman: &Postman,
-    courier: &mut Courier,
+    courier: &mut Connection,
     stopping: &watch::Receiver<bool>,
 ) -> Result<bool, StorageError> {
     let mut took = false;

@@ -15,11 +15,12 @@ use crate::base::fault;
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Audit, Event, Kind as AuditKind, Origin};
-use crate::domain::mail::letter::Unwritable;
+use crate::domain::mail::message::Unwritable;
 use crate::domain::mail::template::{Fields, TemplateError};
 use crate::domain::mail::transport::TransportError;
 use crate::domain::mail::{
-    Config, Courier, Kind, Letter, NotTaken, Outbox, Policy, Templates, Transport, Waiting, backoff,
+    Config, Connection, Kind, Message, NotTaken, Outbox, Policy, Templates, Transport, Waiting,
+    backoff,
 };
 use crate::domain::users::{Email, MailedTokenKey, UserStore};
 use crate::storage::StorageError;
@@ -129,8 +130,8 @@ impl Postman {
     }
 
     /// A courier for [`deliver`](Self::deliver).
-    pub fn courier(&self) -> Courier {
-        self.transport.courier()
+    pub fn courier(&self) -> Connection {
+        self.transport.connection()
     }
 
     /// How many couriers may be under way at once.
@@ -142,7 +143,7 @@ impl Postman {
     pub async fn deliver(
         &self,
         id: Uuid,
-        courier: &mut Courier,
+        courier: &mut Connection,
         now: Timestamp,
     ) -> Result<Option<Delivery>, StorageError> {
         let longest = self.transport.timeout() + CLAIM_MARGIN;
@@ -247,13 +248,13 @@ pub async fn send_test(
     now: Timestamp,
 ) -> Result<String, TestError> {
     let stationery = Stationery::open(config, issuer)?;
-    let mut courier = Transport::open(&config.transport)?.courier();
+    let mut courier = Transport::open(&config.transport)?.connection();
     let Stationery { templates, service, issuer, .. } = &stationery;
     let email = to.address();
     let fields =
         Fields { service, issuer, email, name: None, link: None, token: None, expires_in: None };
     let rendered = templates.render(Kind::Test, &fields)?;
-    let letter = Letter::write(random.uuid_at(now), &config.from, email, rendered, now)?;
+    let letter = Message::write(random.uuid_at(now), &config.from, email, rendered, now)?;
     let delivered = courier.deliver(&letter).await;
     courier.hang_up().await;
     delivered.map_err(|(NotTaken::Now(error) | NotTaken::Ever(error))| TestError::NotTaken(error))

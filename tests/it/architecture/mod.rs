@@ -30,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("domain/sessions", &["domain/revocations"]),
     ("domain/clients", &["domain/tokens"]),
     ("domain/roles", &["domain/tokens"]),
+    ("domain/mail", &["domain/outbox"]),
     // A password is not to be the address.
     ("domain/credentials", &["domain/users"]),
 ];
