@@ -54,7 +54,7 @@ fn another_issuer() {
     found.assert_failed("issuer", "https://other.example", "set the service's issuer");
     // Whoever that is does not get the secret.
     assert!(!issuer.asked().contains(&"/token".to_owned()));
-    assert!(found.seen("token", "skipped").contains("not told"));
+    assert!(found.seen("token", "skipped").contains("nothing but the issuer"));
 
     let issuer = Issuer::sound();
     let found = Found::at(&format!("{}/", issuer.base()), &[]);
