@@ -334,7 +334,7 @@ mod tests {
             (
                 "verificaton.txt",
                 "Subject: x\n",
-                "is the name of no template: _action.html, account_exists",
+                "is not the name of a template: _action.html, account_exists",
             ),
         ] {
             let error = load(name, source).unwrap_err().to_string();
