@@ -5,7 +5,8 @@
 //! # The layers, from below
 //!
 //! - [`base`]: values and tools without a rule of the service in them: time, secrets, log, metrics.
-//! - [`storage`]: SQLite, PostgreSQL and Redis, with time limits and failures told apart.
+//! - [`storage`]: SQLite, PostgreSQL and Redis, with time limits and failures told apart; small
+//!   expiring records; the HTTP client for addresses that others give.
 //! - [`domain`]: the rules and their stores, one room a subject.
 //!   - [`domain::keys`]: signing keys, sealed, published, rotated.
 //!   - [`domain::tokens`]: access tokens, the form of refresh tokens, scopes.
@@ -17,7 +18,8 @@
 //!   - [`domain::login_limits`]: how often a password may be guessed, a session refreshed, and how
 //!     many sign-ups, mails and own changes there may be.
 //!   - [`domain::audit`]: who did what to whom.
-//!   - [`domain::mail`]: the outbox, templates, and the way to an SMTP server.
+//!   - [`domain::outbox`]: messages to be delivered: claims, back-off, bounds.
+//!   - [`domain::mail`]: templates, messages, and the transport to an SMTP server.
 //! - [`services`]: the use cases, each written once.
 //!   - [`services::authentication`]: who a caller is: a user by password, a bearer.
 //!   - [`services::oauth`]: the grants, revocation, introspection, metadata; one file a use case.

@@ -3,6 +3,7 @@
 pub mod display_name;
 pub(crate) mod fault;
 pub mod metrics;
+pub mod network;
 pub mod secret;
 pub mod telemetry;
 pub mod time;

@@ -1,5 +1,5 @@
-//! `signet doctor`: whether siblings can rely on an issuer, seen from where it runs. It needs neither
-//! configuration nor database, and the issuer need not be Signet.
+//! `signet doctor`: checks whether resource servers can rely on an issuer, as seen from this machine. It
+//! needs neither configuration nor database, and the issuer need not be Signet.
 
 mod caching;
 mod client;
@@ -13,7 +13,7 @@ mod latency;
 mod metadata;
 mod reach;
 mod report;
-mod statement;
+mod snapshot;
 mod stream;
 
 use std::io::{BufRead, Read};
@@ -29,17 +29,17 @@ use http::Http;
 use issuer::Issuer;
 use metadata::Metadata;
 use report::Report;
-use statement::Feed;
+use snapshot::Feed;
 
-/// Longer input is no secret.
-const LONGEST_INPUT: u64 = 4096;
+/// The length of a secret on standard input.
+const MAX_INPUT_BYTES: u64 = 4096;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The issuer, exactly as tokens name it (`iss`).
     #[arg(long, value_name = "URL")]
     issuer: Issuer,
-    /// A confidential client: gets a token, revokes it, and measures how long it takes to be told.
+    /// A confidential client: gets a token, revokes it, and measures how long the feed takes to say so.
     #[arg(long, value_name = "ID", requires = "client_secret_stdin")]
     client_id: Option<String>,
     /// Read the client's secret from standard input, one line.
@@ -59,7 +59,7 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
     if allowed.contains(&time) { Ok(time) } else { Err("must be from 1s to 10m") }
 }
 
-/// Runs all checks, and prints what they found. A failure if one of them did.
+/// Runs all checks and prints their results; fails if a check failed.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let secret = match arguments.client_secret_stdin {
         true => Some(read_secret()?),
@@ -70,16 +70,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .build()
         .context("the runtime cannot be started")?;
     let mut report = Report::default();
-    runtime.block_on(examine(arguments, secret.as_ref(), &mut report));
-    // A resolver that does not answer is not waited for.
+    let http = Http::new(Instant::now() + arguments.timeout).context("TLS cannot be set up")?;
+    runtime.block_on(examine(&http, arguments, secret.as_ref(), &mut report));
+    // The program does not wait for a resolver that does not answer.
     runtime.shutdown_background();
     report.print(&arguments.issuer.name, arguments.json)?;
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn read_secret() -> Result<Secret<String>> {
-    let mut line = String::with_capacity(LONGEST_INPUT as usize);
-    let mut input = std::io::stdin().lock().take(LONGEST_INPUT);
+    let mut line = String::with_capacity(MAX_INPUT_BYTES as usize);
+    let mut input = std::io::stdin().lock().take(MAX_INPUT_BYTES);
     input.read_line(&mut line).context("the secret cannot be read from standard input")?;
     let line = Secret::new(line);
     let secret = Secret::new(line.expose().trim_end_matches(['\n', '\r']).to_owned());
@@ -87,38 +88,41 @@ fn read_secret() -> Result<Secret<String>> {
     Ok(secret)
 }
 
-async fn examine(arguments: &Arguments, secret: Option<&Secret<String>>, report: &mut Report) {
+async fn examine(
+    http: &Http,
+    arguments: &Arguments,
+    secret: Option<&Secret<String>>,
+    report: &mut Report,
+) {
     let issuer = &arguments.issuer;
-    let http = Http::new(Instant::now() + arguments.timeout);
     report.progress(&format!("asking {}", issuer.url));
-    if !reach::check(&http, issuer, report).await {
+    if !reach::check(http, issuer, report).await {
         report.skipped("metadata", "the issuer is not reached");
         return;
     }
-    let Some((metadata, answer)) = metadata::check(&http, issuer, report).await else {
+    let Some((metadata, answer)) = metadata::check(http, issuer, report).await else {
         report.skipped("jwks", "there is no metadata that leads to it");
         return;
     };
-    clock::check(&answer, report);
-    let keys = jwks::check(&http, metadata.jwks.as_ref(), report).await;
+    clock::check(&http.clock, &answer, report);
+    let keys = jwks::check(http, metadata.jwks.as_ref(), report).await;
     let client = client(arguments, secret, &metadata, report);
-    let feed = follow(&http, issuer, &metadata, keys.as_ref(), client.as_ref(), report).await;
+    let feed = follow(http, issuer, &metadata, keys.as_ref(), client.as_ref(), report).await;
     match &client {
         Some(client) => {
             let (keys, feed) = (keys.as_ref(), feed.as_ref());
-            let setting = latency::Setting { http: &http, issuer, keys, feed, client };
+            let setting = latency::Setting { http, issuer, keys, feed, client };
             latency::check(&setting, report).await;
         }
         None if secret.is_none() => {
-            let why =
-                "no client was given (--client-id): neither tokens nor how fast their end is told";
+            let why = "no client was given (--client-id): neither tokens nor the feed's latency are checked";
             report.skipped("token", why);
         }
         None => {}
     }
 }
 
-/// The client, where its secret may be told to the issuer.
+/// The client, if its secret may be sent to the issuer.
 fn client<'a>(
     arguments: &'a Arguments,
     secret: Option<&'a Secret<String>>,
@@ -130,13 +134,13 @@ fn client<'a>(
     let issuer = &arguments.issuer;
     if !metadata.is_issuers || !issuer.may_be_asked_at(&issuer.url) {
         report
-            .skipped("token", "a client's secret is not told to who is not known to be the issuer");
+            .skipped("token", "the client's secret is sent to nothing but the issuer, and this may be another service");
         return None;
     }
     Some(Client { client_id, secret, metadata })
 }
 
-/// The feed of revocations, where there is one.
+/// The revocation feed, if there is one.
 async fn follow(
     http: &Http,
     issuer: &Issuer,
@@ -146,14 +150,14 @@ async fn follow(
     report: &mut Report,
 ) -> Option<Feed> {
     let named = metadata.revocations.clone().zip(metadata.revocations_stream.clone());
-    let Some((statement, stream)) = named else {
+    let Some((snapshot, stream)) = named else {
         let why = "the metadata names no feed of revocations (revocations_uri, revocations_stream_uri): \
-                   only introspection tells that a token was revoked";
+                   only introspection shows that a token was revoked";
         report.skipped("statement", why);
         return None;
     };
-    let feed = Feed { statement, stream, authorization: None, epoch: None };
-    let feed = statement::check(http, issuer, keys, feed, client, report).await?;
+    let feed = Feed { snapshot, stream, authorization: None, epoch: None };
+    let feed = snapshot::check(http, issuer, keys, feed, client, report).await?;
     stream::check(http, &feed, report).await;
     Some(feed)
 }

@@ -9,7 +9,8 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 use super::raw::Values;
-use super::{Config, CorsOrigin, HttpConfig, Network, Problem, Profile, SessionsConfig, show};
+use super::{Config, CorsOrigin, HttpConfig, Problem, Profile, SessionsConfig, show};
+use crate::base::network::Network;
 use crate::base::telemetry::{LogConfig, LogFormat};
 use crate::domain::credentials;
 use crate::domain::sessions;
@@ -39,6 +40,7 @@ pub(super) fn check(
     let revocations = check.revocations();
     let audit = check.audit();
     let mail = check.mail(issuer.as_deref());
+    let outbound = check.outbound();
     // Named in production, so that no instance is open whose operator did not think of sign-up.
     let signup_enabled =
         check.required_flag("signup.enabled", "true or false, whether anyone may make an account");
@@ -63,6 +65,7 @@ pub(super) fn check(
         revocations: revocations?,
         audit: audit?,
         mail: mail?,
+        outbound: outbound?,
         signup_enabled: signup_enabled?,
         require_verified_email: require_verified_email?,
         docs_enabled: docs_enabled?,

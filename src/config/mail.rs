@@ -7,7 +7,7 @@ use url::{Host, Url};
 use super::Profile;
 use super::check::{Check, is_loopback};
 use crate::base::secret::Secret;
-use crate::domain::mail::letter::parse_sender;
+use crate::domain::mail::message::parse_sender;
 use crate::domain::mail::{Config, Mailbox, Policy, SmtpConfig, Tls, TransportConfig};
 
 /// The words of `mail.transport`.

@@ -8,8 +8,8 @@ mod check;
 mod keys;
 mod limits;
 mod mail;
-mod network;
 mod origins;
+mod outbound;
 mod raw;
 mod show;
 mod stores;
@@ -22,7 +22,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use network::Network;
 pub use origins::CorsOrigin;
 pub use show::Setting;
 
@@ -96,6 +95,8 @@ pub struct Config {
     pub audit: crate::domain::audit::Retention,
     /// How mail is sent, if it is.
     pub mail: Option<crate::domain::mail::Config>,
+    /// The client for addresses that clients register.
+    pub outbound: crate::storage::outbound::OutboundPolicy,
     /// Whether anyone may make an account.
     pub signup_enabled: bool,
     /// Whether an address has to be proven before its user can log in.
@@ -115,7 +116,7 @@ pub struct HttpConfig {
     /// Worker threads, at least one.
     pub workers: usize,
     /// Whose forwarded addresses count.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<crate::base::network::Network>,
     /// Web origins that may call the token and account endpoints.
     pub cors_origins: Vec<CorsOrigin>,
     /// How long requests in flight may take after SIGTERM.

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod keys;
 pub mod login_limits;
 pub mod mail;
+pub mod outbox;
 pub mod revocations;
 pub mod roles;
 pub mod sessions;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::ServiceRequest;
 
-use crate::config::Network;
+use crate::base::network::Network;
 
 /// The trusted proxies of one process.
 pub struct Proxies {

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::every;
 use crate::app::Issuer;
-use crate::domain::mail::Courier;
+use crate::domain::mail::Connection;
 use crate::services::notifications::{Delivery, Notifier};
 use crate::storage::StorageError;
 
@@ -104,7 +104,7 @@ fn is_over(app: &Issuer, stopping: &watch::Receiver<bool>) -> bool {
 async fn deliver_due(
     app: &Issuer,
     notifier: &Notifier,
-    connection: &mut Courier,
+    connection: &mut Connection,
     stopping: &watch::Receiver<bool>,
 ) -> Result<bool, StorageError> {
     let mut took = false;

@@ -6,6 +6,8 @@
 mod connections;
 pub mod error;
 mod migrate;
+pub mod outbound;
+pub mod records;
 pub mod redis;
 mod session;
 pub mod sqlite;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::header;
 use url::Url;
 
-use super::http::{Answer, Http, Question};
+use super::http::Http;
 use super::report::Report;
+use crate::storage::outbound::{Answer, Request, StatusCode, header};
 
 /// How long an answer may be kept (RFC 9111).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +45,9 @@ impl Keeping {
 pub async fn revalidate(
     http: &Http,
     url: &Url,
-    what: Question,
+    request: Request,
     answer: &Answer,
-    longest: usize,
+    max_bytes: usize,
     check: &'static str,
     report: &mut Report,
 ) {
@@ -57,8 +56,8 @@ pub async fn revalidate(
         report.warning(check, "the answer has no ETag", mend);
         return;
     };
-    let what = Question { known: Some(etag.clone()), ..what };
-    match http.ask(url, what, longest).await {
+    let request = Request { if_none_match: Some(etag.clone()), ..request };
+    match http.ask(url, request, max_bytes).await {
         Ok(again) if again.status == StatusCode::NOT_MODIFIED => {
             report.ok(check, "304 where it is known already").took(again.head_after);
         }

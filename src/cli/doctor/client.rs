@@ -1,21 +1,21 @@
-//! A client that gets tokens: authenticated as the metadata says, told only where that is safe.
+//! A client that gets tokens, authenticated as the metadata says.
 
 use std::fmt;
 use std::time::Duration;
 
-use hyper::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::fault::Fault;
-use super::http::{Answer, Http, Question, basic};
+use super::http::{Http, basic};
 use super::metadata::Metadata;
 use super::report::Report;
 use crate::base::secret::Secret;
+use crate::storage::outbound::{Answer, OutboundError, Request, StatusCode, check_status};
 
-/// The longest answer that is read.
-const LONGEST: usize = 1 << 20;
+/// The size of an answer.
+const MAX_BYTES: usize = 1 << 20;
 /// What an authorization server says (RFC 6749 section 5.2, RFC 7009 section 2.2.1). Anything else it
 /// may have from the request.
 const ERRORS: [&str; 10] = [
@@ -95,15 +95,15 @@ impl Client<'_> {
         let url = url.ok_or(Refusal::NoEndpoint)?;
         let mut serializer = Serializer::new(String::new());
         serializer.extend_pairs(form);
-        let mut what = Question { accept: Some("application/json"), ..Question::default() };
+        let mut request = Request { accept: Some("application/json"), ..Request::default() };
         if self.metadata.by_form {
             serializer.append_pair("client_id", self.client_id);
             serializer.append_pair("client_secret", self.secret.expose());
         } else {
-            what.authorization = Some(basic(self.client_id, self.secret.expose()));
+            request.authorization = Some(basic(self.client_id, self.secret.expose()));
         }
-        what.form = Some(serializer.finish());
-        let answer = http.ask(url, what, LONGEST).await.map_err(Refusal::Fault)?;
+        request.form = Some(serializer.finish());
+        let answer = http.ask(url, request, MAX_BYTES).await.map_err(Refusal::Fault)?;
         if answer.status == StatusCode::OK {
             return Ok(answer);
         }
@@ -115,8 +115,8 @@ impl Client<'_> {
         match error {
             Some(error) => Err(Refusal::Error(error, status)),
             None => {
-                let fault = Fault::of_status(status, &answer.headers).err();
-                Err(Refusal::Fault(fault.unwrap_or(Fault::Status(status))))
+                let error = check_status(status, &answer.headers).err();
+                Err(Refusal::Fault(error.unwrap_or(OutboundError::Status(status)).into()))
             }
         }
     }

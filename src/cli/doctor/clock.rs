@@ -2,11 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use hyper::header;
-
 use super::fault::seconds;
-use super::http::Answer;
 use super::report::Report;
+use crate::base::time::Clock;
+use crate::storage::outbound::{Answer, header};
 
 /// Beyond it, tokens begin to be refused by those without leeway.
 const WARN_ABOVE: Duration = Duration::from_secs(2);
@@ -16,7 +15,7 @@ const FAIL_ABOVE: Duration = Duration::from_secs(30);
 const ROUNDING: Duration = Duration::from_millis(500);
 
 /// Compares the `Date` of an answer with the time of day in the middle of the question.
-pub fn check(answer: &Answer, report: &mut Report) {
+pub fn check(clock: &Clock, answer: &Answer, report: &mut Report) {
     let date = answer.header(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
     let Some(date) = date else {
@@ -27,7 +26,8 @@ pub fn check(answer: &Answer, report: &mut Report) {
     // An answer out of a cache says when it was made, and how long ago that was.
     let age = answer.header(header::AGE).and_then(|age| age.parse().ok()).unwrap_or(0);
     let there = date.saturating_add(Duration::from_secs(age)).saturating_add(ROUNDING);
-    let here = answer.asked_at + answer.head_after / 2;
+    let asked_at = clock.since_epoch().saturating_sub(answer.asked_at.elapsed());
+    let here = asked_at + answer.head_after / 2;
     let apart = there.abs_diff(here);
     let doubt = ROUNDING + answer.head_after / 2;
     let direction = if there > here { "ahead of" } else { "behind" };

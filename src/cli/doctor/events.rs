@@ -3,16 +3,15 @@
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::header;
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
-use super::http::{self, Http, Question};
-use super::statement::Feed;
+use super::http::Http;
+use super::snapshot::Feed;
+use crate::storage::outbound::{Incoming, OutboundError, Request, check_status, header};
 
-/// A longer event is not waited for.
-const LONGEST_EVENT: usize = 1 << 20;
+/// The size of an event.
+const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// An event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,11 +42,13 @@ impl Events {
     pub async fn open(http: &Http, feed: &Feed) -> Result<Self, Fault> {
         let since = Instant::now();
         let mut connection = http.connect(&feed.stream).await?;
-        let what = Question { accept: Some("text/event-stream"), ..feed.question() };
-        let (head, body) = connection.open(http, &feed.stream, what).await?.into_parts();
-        Fault::of_status(head.status, &head.headers)?;
-        let kind = http::text(&head.headers, header::CONTENT_TYPE).unwrap_or_default();
-        if kind.split(';').next().map(str::trim) != Some("text/event-stream") {
+        let request = Request { accept: Some("text/event-stream"), ..feed.request() };
+        let answer = http.in_time(connection.open(&feed.stream, request)).await?;
+        let (head, body) = answer.into_parts();
+        check_status(head.status, &head.headers)?;
+        let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if kind.and_then(|kind| kind.split(';').next()).map(str::trim) != Some("text/event-stream")
+        {
             return Err(Fault::Content("it is no text/event-stream"));
         }
         Ok(Self { body, parser: Parser::default(), since })
@@ -60,11 +61,11 @@ impl Events {
                 if let Some(event) = self.parser.event() {
                     return Ok(Some(event));
                 }
-                if self.parser.unread.len() > LONGEST_EVENT {
-                    return Err(Fault::TooLong(LONGEST_EVENT));
+                if self.parser.unread.len() > MAX_EVENT_BYTES {
+                    return Err(OutboundError::TooLong(MAX_EVENT_BYTES).into());
                 }
                 let Some(frame) = self.body.frame().await else { return Ok(None) };
-                if let Ok(data) = frame.map_err(Fault::Http)?.into_data() {
+                if let Ok(data) = frame.map_err(OutboundError::Http)?.into_data() {
                     self.parser.unread.extend_from_slice(&data);
                 }
             }
@@ -132,7 +133,7 @@ impl Parser {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {
             "event" => self.event.name = value.to_owned(),
-            "data" if self.event.data.len() <= LONGEST_EVENT => {
+            "data" if self.event.data.len() <= MAX_EVENT_BYTES => {
                 if !self.event.data.is_empty() {
                     self.event.data.push('\n');
                 }

@@ -1,4 +1,5 @@
-//! The key set (RFC 7517): that every sibling can verify with it, now and after the next rotation.
+//! The key set (RFC 7517): whether every resource server can verify with it, now and after the next
+//! rotation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,18 +8,19 @@ use url::Url;
 
 use super::caching::{self, Keeping};
 use super::fault::{Fault, seconds};
-use super::http::{Http, Question};
+use super::http::Http;
 use super::report::Report;
 use crate::domain::keys::foreign::{ForeignKey, ForeignKeys, Material};
+use crate::storage::outbound::Request;
 
-/// The longest document that is read.
-const LONGEST: usize = 1 << 20;
-/// Kept for less, it is asked for all the time.
-const LEAST_KEPT: Duration = Duration::from_secs(30);
-/// Kept for more, a key that was revoked lives on.
-const MOST_KEPT: Duration = Duration::from_secs(86_400);
+/// The size of the document.
+const MAX_BYTES: usize = 1 << 20;
+/// The shortest sensible `max-age`; below it, verifiers ask all the time.
+const MIN_AGE: Duration = Duration::from_secs(30);
+/// The longest sensible `max-age`; beyond it, verifiers go on trusting a revoked key.
+const MAX_AGE: Duration = Duration::from_secs(86_400);
 /// RFC 7518 section 3.3.
-const LEAST_BITS: usize = 2048;
+const MIN_RSA_BITS: usize = 2048;
 
 /// Reads the key set and looks at each key.
 pub async fn check(http: &Http, url: Option<&Url>, report: &mut Report) -> Option<ForeignKeys> {
@@ -26,8 +28,8 @@ pub async fn check(http: &Http, url: Option<&Url>, report: &mut Report) -> Optio
         report.skipped("jwks", "the metadata leads to no key set");
         return None;
     };
-    let answer = http.ask(url, Question::default(), LONGEST).await.and_then(|got| got.success());
-    let answer = match answer {
+    let answer = http.ask(url, Request::default(), MAX_BYTES).await;
+    let answer = match answer.and_then(|answer| Ok(answer.success()?)) {
         Ok(answer) => answer,
         Err(fault) => {
             report.failed("jwks", format!("{fault} at {url}"), fault.mend());
@@ -46,7 +48,7 @@ pub async fn check(http: &Http, url: Option<&Url>, report: &mut Report) -> Optio
     strength(&keys, report);
     spare(&keys, report);
     caching(Keeping::of(&answer), report);
-    caching::revalidate(http, url, Question::default(), &answer, LONGEST, "jwks etag", report)
+    caching::revalidate(http, url, Request::default(), &answer, MAX_BYTES, "jwks etag", report)
         .await;
     Some(keys)
 }
@@ -107,7 +109,7 @@ fn quality(key: &ForeignKey) -> Quality {
         return Quality::Bad("its private part is published");
     }
     match &key.material {
-        Material::Rsa { bits, .. } if *bits < LEAST_BITS => Quality::Bad("RSA below 2048 bits"),
+        Material::Rsa { bits, .. } if *bits < MIN_RSA_BITS => Quality::Bad("RSA below 2048 bits"),
         Material::Rsa { exponent: Some(0..=2), .. } => Quality::Bad("its exponent is below 3"),
         Material::Rsa { exponent: Some(e), .. } if e % 2 == 0 => {
             Quality::Bad("its exponent is even")
@@ -185,11 +187,11 @@ fn caching(keeping: Keeping, report: &mut Report) {
                 "allow some minutes by max-age, so that an outage does not stop verification";
             report.warning("jwks caching", "it may not be kept", mend);
         }
-        Keeping::For(age) if age < LEAST_KEPT => {
+        Keeping::For(age) if age < MIN_AGE => {
             let mend = "allow half a minute at least, unless a key is about to change";
             report.warning("jwks caching", format!("max-age is {}", seconds(age)), mend);
         }
-        Keeping::For(age) if age > MOST_KEPT => {
+        Keeping::For(age) if age > MAX_AGE => {
             let mend = "allow a day at most: a key that was revoked is believed for so long";
             report.warning("jwks caching", format!("max-age is {}", seconds(age)), mend);
         }

@@ -1,29 +1,29 @@
-//! From end to end: a token is got, verified, revoked, and heard of; how long that takes is the feed's
-//! latency as a sibling has it.
+//! The whole way: a token is issued, verified and revoked, and the feed says so; the time until then is
+//! the feed's latency as a follower has it.
 
 use std::time::{Duration, Instant};
 
-use hyper::StatusCode;
-use hyper::header;
 use serde_json::{Map, Value};
 
 use super::client::{Client, Token, object};
 use super::events::Events;
 use super::fault::{Fault, seconds};
-use super::http::{Http, Question};
+use super::http::Http;
 use super::issuer::Issuer;
 use super::report::Report;
-use super::statement::{self, Feed};
+use super::snapshot::{self, Feed};
 use crate::cli::output;
 use crate::domain::keys::foreign::ForeignKeys;
 use crate::domain::tokens::LEEWAY;
 use crate::domain::tokens::foreign::{self, ForeignToken, NotVerified};
+use crate::domain::tokens::jws::Unreadable;
+use crate::storage::outbound::{OutboundError, Request, StatusCode, header};
 
-/// What is not told by then is not told.
-const TOLD_WITHIN: Duration = Duration::from_secs(10);
-/// The service promises one second; a statement may be kept for another.
+/// The time within which the feed must show the revocation.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+/// The service promises one second; a snapshot may be kept for another.
 const SOON: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// How often the statement is asked for.
+/// The pause between two requests for the snapshot.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the checks need to know.
@@ -52,7 +52,7 @@ pub async fn check(setting: &Setting<'_>, report: &mut Report) {
         report.skipped("revocation", "the metadata names no revocation_endpoint");
         return;
     }
-    // Who is told "inactive" of a live token learns nothing from hearing it of a dead one.
+    // A client that sees a live token as inactive learns nothing about a revoked one.
     let was_active = introspect(setting, &token).await;
     if !revoke(setting, &token, jti, report).await {
         return;
@@ -71,7 +71,7 @@ pub async fn check(setting: &Setting<'_>, report: &mut Report) {
         }
         (Some(Ok(false)), _) => {
             let mend =
-                "see whether this client may ask about tokens: it was not told of a live one";
+                "see whether this client may ask about tokens: it sees a live one as inactive";
             report.failed("introspection", "inactive before it was revoked", mend);
         }
         (Some(Err((seen, mend))), _) | (_, Some(Err((seen, mend)))) => {
@@ -81,7 +81,7 @@ pub async fn check(setting: &Setting<'_>, report: &mut Report) {
     }
 }
 
-/// What any sibling would check.
+/// Checks what any resource server would.
 fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<ForeignToken> {
     let Some(keys) = setting.keys else {
         report.skipped("token signature", "there are no keys to verify it with");
@@ -90,14 +90,14 @@ fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<F
     let text = token.token.expose();
     let token = match foreign::verify(text, keys) {
         Ok(token) => token,
-        Err(NotVerified::Malformed) if text.split('.').count() != 3 => {
+        Err(NotVerified::Unreadable(Unreadable::Malformed)) if text.split('.').count() != 3 => {
             report.skipped(
                 "token signature",
-                "it is opaque: only introspection tells what it is worth",
+                "it is opaque: only introspection shows whether it is valid",
             );
             return None;
         }
-        Err(error @ NotVerified::Malformed) => {
+        Err(error @ NotVerified::Unreadable(Unreadable::Malformed)) => {
             let mend = "sign by an algorithm that verifiers know, such as RS256 or ES256";
             report.failed("token signature", error.to_string(), mend);
             return None;
@@ -117,7 +117,7 @@ fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<F
         .collect();
     let iss = token.text("iss").unwrap_or_default();
     if iss != setting.issuer.name {
-        let mend = "let the service issue in the name that its metadata tells";
+        let mend = "let the service issue in the name that its metadata has";
         report.failed("token claims", format!("its iss is {iss:?}"), mend);
     } else if token.date("exp").is_none_or(|exp| exp.saturating_add(leeway) <= now) {
         let mend = "set the clocks: a token that was issued just now has to have its exp ahead";
@@ -125,8 +125,7 @@ fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<F
     } else if !lacking.is_empty() || !token.is_of_type("at+jwt") {
         let typ = token.typ.as_deref().unwrap_or_default();
         let seen = format!("typ is {typ:?}, missing: {}", output::words(&lacking));
-        let mend =
-            "issue tokens by RFC 9068: verifiers tell them from other JWTs by typ and these claims";
+        let mend = "issue tokens by RFC 9068: verifiers distinguish them from other JWTs by typ and these claims";
         report.warning("token claims", seen, mend);
     } else {
         report.ok("token claims", "as RFC 9068 wants them");
@@ -134,7 +133,7 @@ fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<F
     Some(token)
 }
 
-/// Whether the token is active; `None` where there is nobody to ask.
+/// Whether the token is active; `None` without an endpoint to ask.
 async fn introspect(
     setting: &Setting<'_>,
     token: &Token,
@@ -153,7 +152,7 @@ async fn introspect(
     })
 }
 
-/// Revokes the token, and waits until stream and statement have told it. Whether it was revoked.
+/// Revokes the token and waits until stream and snapshot show it; returns whether it was revoked.
 async fn revoke(
     setting: &Setting<'_>,
     token: &Token,
@@ -162,16 +161,16 @@ async fn revoke(
 ) -> bool {
     let Setting { http, feed, client, keys, .. } = *setting;
     let form = [("token", token.token.expose().as_str()), ("token_type_hint", "access_token")];
-    let heard = match (feed, jti, keys) {
+    let watched = match (feed, jti, keys) {
         (Some(feed), Some(jti), Some(keys)) => Some((feed, jti, keys)),
         _ => None,
     };
-    // Connected before: what is told at once is not missed.
-    let events = match heard {
+    // Connected before, so that an immediate event is not missed.
+    let events = match watched {
         Some((feed, ..)) => Some(listening(http, feed).await),
         None => None,
     };
-    report.progress("revoking a token, and waiting until it is told");
+    report.progress("revoking a token, and waiting until the feed shows it");
     let start = Instant::now();
     match client.post(http, client.metadata.revocation.as_ref(), &form).await {
         Ok(answer) => {
@@ -183,28 +182,32 @@ async fn revoke(
             return false;
         }
     }
-    let Some(((feed, jti, keys), events)) = heard.zip(events) else {
+    let Some(((feed, jti, keys), events)) = watched.zip(events) else {
         report.skipped("stream latency", "there is no feed, or the token has no jti to look for");
         return true;
     };
     let stream = async {
         match events {
-            Ok(events) => stream_tells(http, events, keys, jti).await.map(|()| start.elapsed()),
+            Ok(events) => stream_shows(http, events, keys, jti).await.map(|()| start.elapsed()),
             Err(fault) => Err(fault),
         }
     };
-    let statement =
-        async { statement_tells(http, feed, keys, jti).await.map(|()| start.elapsed()) };
-    let (stream, statement) = tokio::join!(stream, statement);
-    tell("stream latency", stream, SOON[0], report);
-    tell("statement latency", statement, SOON[1], report);
+    let snapshot = async { snapshot_shows(http, feed, keys, jti).await.map(|()| start.elapsed()) };
+    let (stream, snapshot) = tokio::join!(stream, snapshot);
+    report_latency("stream latency", stream, SOON[0], report);
+    report_latency("statement latency", snapshot, SOON[1], report);
     true
 }
 
-fn tell(check: &'static str, told: Result<Duration, Fault>, soon: Duration, report: &mut Report) {
-    match told {
+fn report_latency(
+    check: &'static str,
+    shown: Result<Duration, Fault>,
+    soon: Duration,
+    report: &mut Report,
+) {
+    match shown {
         Ok(after) => {
-            let seen = format!("told {} after the revocation was asked for", seconds(after));
+            let seen = format!("shown {} after the revocation was requested", seconds(after));
             if after > soon {
                 let mend = "see what keeps the service's instances from their database, or the proxy \
                             from passing it on";
@@ -213,9 +216,9 @@ fn tell(check: &'static str, told: Result<Duration, Fault>, soon: Duration, repo
                 report.ok(check, seen).took(after);
             }
         }
-        Err(Fault::Slow(limit)) => {
+        Err(Fault::Slow(limit) | Fault::Request(OutboundError::Slow(limit))) => {
             let mend = "let all instances use one database, and nothing between keep what they say";
-            report.failed(check, format!("not told within {}", seconds(limit)), mend);
+            report.failed(check, format!("not shown within {}", seconds(limit)), mend);
         }
         Err(fault) => {
             report.failed(check, fault.to_string(), fault.mend());
@@ -223,24 +226,24 @@ fn tell(check: &'static str, told: Result<Duration, Fault>, soon: Duration, repo
     }
 }
 
-/// A stream that has told where it stands, and so tells all that comes.
+/// A stream whose first event has arrived, so that it sends every change from now on.
 async fn listening(http: &Http, feed: &Feed) -> Result<Events, Fault> {
     let mut events = Events::open(http, feed).await?;
-    match events.named(http, "snapshot", TOLD_WITHIN).await? {
+    match events.named(http, "snapshot", SHOWN_WITHIN).await? {
         Some(_) => Ok(events),
         None => Err(Fault::Content("the stream ended")),
     }
 }
 
-async fn stream_tells(
+async fn stream_shows(
     http: &Http,
     mut events: Events,
     keys: &ForeignKeys,
     jti: &str,
 ) -> Result<(), Fault> {
-    let hear = async {
+    let watch = async {
         loop {
-            let event = events.named(http, "revocation", TOLD_WITHIN).await?;
+            let event = events.named(http, "revocation", SHOWN_WITHIN).await?;
             let event = event.ok_or(Fault::Content("the stream ended"))?;
             let change = foreign::verify(&event.data, keys)
                 .map_err(|_| Fault::Content("a change is not signed by a key of the issuer"))?;
@@ -249,31 +252,30 @@ async fn stream_tells(
             }
         }
     };
-    http.within(TOLD_WITHIN, hear).await
+    http.within(SHOWN_WITHIN, watch).await
 }
 
-async fn statement_tells(
+async fn snapshot_shows(
     http: &Http,
     feed: &Feed,
     keys: &ForeignKeys,
     jti: &str,
 ) -> Result<(), Fault> {
     let ask = async {
-        let mut connection = http.connect(&feed.statement).await?;
+        let mut connection = http.connect(&feed.snapshot).await?;
         let mut known = None;
         loop {
             if !connection.is_open() {
-                connection = http.connect(&feed.statement).await?;
+                connection = http.connect(&feed.snapshot).await?;
             }
-            let what = Question { known: known.clone(), ..feed.question() };
-            let longest = statement::LONGEST;
-            let answer = connection.ask(http, &feed.statement, what, longest).await?;
+            let request = Request { if_none_match: known.clone(), ..feed.request() };
+            let answer = connection.fetch(&feed.snapshot, request, snapshot::MAX_BYTES).await?;
             if answer.status != StatusCode::NOT_MODIFIED {
                 let answer = answer.success()?;
                 let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-                let statement = foreign::verify(text.trim_end(), keys)
+                let snapshot = foreign::verify(text.trim_end(), keys)
                     .map_err(|_| Fault::Content("it is not signed by a key of the issuer"))?;
-                if has(&statement.claims, jti) {
+                if has(&snapshot.claims, jti) {
                     return Ok(());
                 }
                 known = answer.headers.get(header::ETAG).cloned();
@@ -281,7 +283,7 @@ async fn statement_tells(
             tokio::time::sleep(PAUSE).await;
         }
     };
-    http.within(TOLD_WITHIN, ask).await
+    http.within(SHOWN_WITHIN, ask).await
 }
 
 /// Whether the token is among what is revoked.

@@ -1,4 +1,5 @@
-//! The metadata documents (RFC 8414, OpenID Connect Discovery 1.0): who says them, and where they lead.
+//! The metadata documents (RFC 8414, OpenID Connect Discovery 1.0): whose they are, and which
+//! endpoints they name.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +7,13 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::fault::Fault;
-use super::http::{Answer, Http, Question};
+use super::http::Http;
 use super::issuer::Issuer;
 use super::report::Report;
+use crate::storage::outbound::{Answer, OutboundError, Request};
 
-/// The longest document that is read.
-const LONGEST: usize = 1 << 20;
+/// The size of a document.
+const MAX_BYTES: usize = 1 << 20;
 
 /// What the metadata leads to. Only addresses that may be asked.
 #[derive(Default)]
@@ -48,8 +50,8 @@ pub async fn check(
 ) -> Option<(Metadata, Answer)> {
     let oauth = read(http, &issuer.oauth_metadata()).await;
     let openid = read(http, &issuer.openid_metadata()).await;
-    tell("oauth metadata", &issuer.oauth_metadata(), &oauth, openid.is_ok(), report);
-    tell("openid metadata", &issuer.openid_metadata(), &openid, oauth.is_ok(), report);
+    report_read("oauth metadata", &issuer.oauth_metadata(), &oauth, openid.is_ok(), report);
+    report_read("openid metadata", &issuer.openid_metadata(), &openid, oauth.is_ok(), report);
     let found: Vec<Document> = [oauth, openid].into_iter().flatten().collect();
     let is_issuers = is_issuers(issuer, &found, report);
     let document = found.into_iter().next()?;
@@ -64,14 +66,14 @@ pub async fn check(
 }
 
 async fn read(http: &Http, url: &Url) -> Result<Document, Fault> {
-    let answer = http.ask(url, Question::default(), LONGEST).await?.success()?;
+    let answer = http.ask(url, Request::default(), MAX_BYTES).await?.success()?;
     match serde_json::from_slice(&answer.body) {
         Ok(members) => Ok(Document { members, answer }),
         Err(_) => Err(Fault::Content("it is no JSON object")),
     }
 }
 
-fn tell(
+fn report_read(
     check: &'static str,
     url: &Url,
     read: &Result<Document, Fault>,
@@ -84,7 +86,7 @@ fn tell(
             report.ok(check, format!("{url}")).took(took);
         }
         // One of the two is enough for those who look for both.
-        Err(fault @ Fault::Status(_)) if has_other => {
+        Err(fault @ Fault::Request(OutboundError::Status(_))) if has_other => {
             let mend = "serve it as well: some libraries look there only";
             report.warning(check, format!("{fault} at {url}"), mend);
         }
@@ -111,7 +113,9 @@ fn is_issuers(issuer: &Issuer, found: &[Document], report: &mut Report) -> bool 
                     "name the issuer as {other:?} everywhere, slash or not, or set it to {asked:?}"
                 )
             } else {
-                format!("set the service's issuer to {asked:?}, or let siblings ask for {other:?}")
+                format!(
+                    "set the service's issuer to {asked:?}, or let resource servers ask for {other:?}"
+                )
             };
             report.failed("issuer", format!("the metadata is that of {other:?}"), mend);
             false
@@ -163,10 +167,10 @@ fn endpoints(issuer: &Issuer, document: &Document, report: &mut Report) -> Metad
                     said at others";
         report.failed("endpoints", format!("not asked: {}", unsafe_ones.join(", ")), mend);
     } else if document.text("jwks_uri").is_none() {
-        let mend = "name the key set as jwks_uri, or nobody can verify locally";
+        let mend = "name the key set as jwks_uri, or no service can verify locally";
         report.failed("endpoints", "the metadata names no jwks_uri", mend);
     } else if !elsewhere.is_empty() {
-        let mend = "see that it is meant: siblings that are allowed to reach the issuer alone do not \
+        let mend = "see that it is meant: resource servers that may reach the issuer alone do not \
                     reach these";
         let at = |(origin, members): (&String, &Vec<String>)| {
             format!("{} at {origin}", members.join(", "))

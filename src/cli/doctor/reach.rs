@@ -8,11 +8,13 @@ use super::fault::seconds;
 use super::http::Http;
 use super::issuer::Issuer;
 use super::report::Report;
+use crate::storage::outbound::Target;
 
 /// Whether the issuer can be asked at all.
 pub async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> bool {
     let start = Instant::now();
-    let addresses = match http.resolve(&issuer.url).await {
+    let target = Target::of_operator(&issuer.url);
+    let addresses = match http.in_time(http.outbound.resolve(target)).await {
         Ok(addresses) => addresses,
         Err(fault) => {
             report.failed("dns", fault.to_string(), fault.mend());
@@ -31,7 +33,7 @@ pub async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> bool {
     let mut silent = Vec::new();
     for address in addresses {
         let start = Instant::now();
-        match http.dial(address).await {
+        match http.in_time(http.outbound.dial(address)).await {
             Err(fault) => silent.push(fault),
             Ok(stream) => {
                 let took = start.elapsed();
@@ -40,7 +42,7 @@ pub async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> bool {
                     None => report.ok("tcp", seen).took(took),
                     Some(fault) => {
                         let mend = "take the address that does not answer out of the DNS, or mend it: \
-                                    some siblings try it first";
+                                    some clients try it first";
                         report.warning("tcp", format!("{seen}, but {fault}"), mend).took(took)
                     }
                 };
@@ -70,14 +72,14 @@ async fn secure(
         }
         return true;
     }
-    if http.roots == 0 {
+    if !http.outbound.has_authorities() {
         let mend = "install the system's root certificates (ca-certificates), or name a file of them in \
                     SSL_CERT_FILE";
         report.failed("tls", "this machine trusts no authority", mend);
         return false;
     }
     let start = Instant::now();
-    match http.secure(&issuer.url, stream).await {
+    match http.in_time(http.outbound.encrypt(&issuer.url, stream)).await {
         Ok(stream) => {
             let took = start.elapsed();
             let version = match stream.get_ref().1.protocol_version() {

@@ -1,6 +1,5 @@
-//! What was found, check by check: a table for people, a document for scripts, and progress on
-//! standard error meanwhile. What servers say is shown without what would steer a terminal, and
-//! without the secrets that they were told.
+//! The results, check by check: a table for people, a document for scripts, and progress on standard
+//! error. Text of servers is shown without control characters and without the secrets that they got.
 
 use std::io::Write;
 use std::time::Duration;
@@ -11,10 +10,10 @@ use serde::Serialize;
 use crate::base::secret::Secret;
 use crate::cli::output;
 
-/// Longer text is cut off.
-const LONGEST_TEXT: usize = 400;
-/// Shorter words are no secrets.
-const SHORTEST_SECRET: usize = 8;
+/// The number of characters that are shown of a text.
+const MAX_TEXT: usize = 400;
+/// The length from which a word counts as a secret.
+const MIN_SECRET: usize = 8;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -115,7 +114,7 @@ impl Report {
     /// Never shows `secret`, whoever says it from now on. A short one could be found by the gaps that
     /// it leaves in other words.
     pub fn hide(&mut self, secret: &str) {
-        if secret.len() >= SHORTEST_SECRET {
+        if secret.len() >= MIN_SECRET {
             self.secrets.push(Secret::new(secret.to_owned()));
         }
     }
@@ -169,8 +168,8 @@ impl Report {
         };
         let text = self.secrets.iter().fold(text.to_owned(), hide);
         let plain = |c: char| if is_plain(c) { c } else { '\u{fffd}' };
-        let mut shown: String = text.chars().take(LONGEST_TEXT).map(plain).collect();
-        if text.chars().nth(LONGEST_TEXT).is_some() {
+        let mut shown: String = text.chars().take(MAX_TEXT).map(plain).collect();
+        if text.chars().nth(MAX_TEXT).is_some() {
             shown.push('…');
         }
         shown
@@ -196,7 +195,7 @@ mod tests {
         let check = &report.checks[0];
         assert_eq!(check.seen, "\u{fffd}[2J\u{fffd}[redacted] a");
         let mend = check.mend.as_deref().unwrap();
-        assert!(mend.chars().count() == LONGEST_TEXT + 1 && mend.ends_with('…'));
+        assert!(mend.chars().count() == MAX_TEXT + 1 && mend.ends_with('…'));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The stream of revocations: that it opens, tells where it stands, and beats.
+//! The stream of revocations: whether it opens, says where it stands, and sends heartbeats.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,14 @@ use super::events::{Event, Events};
 use super::fault::{Fault, seconds};
 use super::http::Http;
 use super::report::Report;
-use super::statement::Feed;
+use super::snapshot::Feed;
+use crate::storage::outbound::OutboundError;
 
-/// The first event is sent at once.
+/// The service sends the first event immediately.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
-/// What comes later than that does not tell a sibling in time that its connection is dead.
+/// With a slower heartbeat, a follower notices too late that its connection is dead.
 const BEAT_WITHIN: Duration = Duration::from_secs(20);
-/// A sibling would notice.
+/// A first event that is later than this delays a follower noticeably.
 const SLOW_FIRST: Duration = Duration::from_secs(1);
 /// Beats that are so far from even were held back on their way.
 const UNEVEN: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ pub async fn check(http: &Http, feed: &Feed, report: &mut Report) {
         Ok(events) => events,
         Err(fault) => {
             let mend = match fault {
-                Fault::Status(status) if status.as_u16() == 503 => {
+                Fault::Request(OutboundError::Status(status)) if status.as_u16() == 503 => {
                     "raise revocations.max_listeners, or see who listens so often".to_owned()
                 }
                 _ => fault.mend(),
@@ -64,7 +65,7 @@ pub async fn check(http: &Http, feed: &Feed, report: &mut Report) {
     history(feed, &beats, report);
 }
 
-/// Whether the stream tells where it stands.
+/// Whether the stream says where it stands.
 async fn first(http: &Http, feed: &Feed, events: &mut Events, report: &mut Report) -> bool {
     let event = match events.next(http, FIRST_WITHIN).await {
         Ok(Some(event)) => event,
@@ -84,7 +85,7 @@ async fn first(http: &Http, feed: &Feed, events: &mut Events, report: &mut Repor
     let took = events.since.elapsed();
     let is_snapshot = event.name == "snapshot" && event.object().is_some();
     if !is_snapshot {
-        let mend = "see which service answers there: the first event tells where the stream stands";
+        let mend = "see which service answers there: the first event says where the stream stands";
         let seen = format!("the first event is {:?}, not snapshot, at {}", event.name, feed.stream);
         report.failed("stream", seen, mend);
         return false;
@@ -116,7 +117,7 @@ fn heartbeat(start: Instant, beats: &[Beat], ended: Option<&Fault>, report: &mut
     match beats.iter().map(|beat| beat.age).collect::<Option<Vec<_>>>() {
         None => {
             let mend = "see which service answers there: a heartbeat has an age";
-            report.failed("heartbeat", "it does not tell its age", mend).took(after);
+            report.failed("heartbeat", "it does not say its age", mend).took(after);
         }
         Some(ages) => {
             let oldest = ages.into_iter().fold(0.0, f64::max);
@@ -159,18 +160,18 @@ fn jitter(beats: &[Beat], ended: Option<Fault>, report: &mut Report) {
     }
 }
 
-/// Statement and stream count in one history, whichever instance gave each.
+/// Snapshot and stream belong to one history, whichever instance sent each.
 fn history(feed: &Feed, beats: &[Beat], report: &mut Report) {
-    let (Some(told), Some(beaten)) =
+    let (Some(of_snapshot), Some(of_stream)) =
         (&feed.epoch, beats.first().and_then(|beat| beat.epoch.as_ref()))
     else {
-        report.skipped("history", "statement or stream did not tell theirs");
+        report.skipped("history", "snapshot or stream did not name theirs");
         return;
     };
-    if told == beaten {
-        report.ok("history", "statement and stream tell the same one");
+    if of_snapshot == of_stream {
+        report.ok("history", "snapshot and stream name the same one");
     } else {
         let mend = "let all instances behind this address use one database";
-        report.failed("history", "statement and stream tell different ones (epoch)", mend);
+        report.failed("history", "snapshot and stream name different ones (epoch)", mend);
     }
 }

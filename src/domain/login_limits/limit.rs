@@ -15,10 +15,10 @@ use super::gate::Entered;
 use super::policy::{Delays, Rule};
 use super::record::{AT_LEAST, Record};
 use super::records::Records;
-use super::store::Store;
 use super::tally::Verdict;
 use super::{AttemptError, Limited, Names};
 use crate::base::time::Timestamp;
+use crate::storage::records::Records as Store;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 
@@ -65,7 +65,7 @@ pub struct Limits {
 impl Limits {
     /// Limits whose records are in the SQL database.
     pub fn in_sql(db: &Db, names: &Names, sign_ups: LimitPolicy, mails: LimitPolicy) -> Self {
-        Self::over(|| Store::in_sql(db.clone()), names, sign_ups, mails)
+        Self::over(&Store::in_sql(db.clone()), names, sign_ups, mails)
     }
 
     /// Limits whose records are in Redis.
@@ -75,16 +75,11 @@ impl Limits {
         sign_ups: LimitPolicy,
         mails: LimitPolicy,
     ) -> Self {
-        Self::over(|| Store::in_redis(redis.clone()), names, sign_ups, mails)
+        Self::over(&Store::in_redis(redis.clone()), names, sign_ups, mails)
     }
 
-    fn over(
-        store: impl Fn() -> Store,
-        names: &Names,
-        sign_ups: LimitPolicy,
-        mails: LimitPolicy,
-    ) -> Self {
-        let limit = |kind, policy| Limit::new(store(), names.clone(), kind, policy);
+    fn over(store: &Store, names: &Names, sign_ups: LimitPolicy, mails: LimitPolicy) -> Self {
+        let limit = |kind, policy| Limit::new(store.clone(), names.clone(), kind, policy);
         Self {
             sign_ups: limit('s', sign_ups),
             mails: limit('m', mails),
@@ -171,7 +166,7 @@ impl Limit {
         }
         // A flood is refused by what is read, and does not queue up for the record.
         if entered.gate.record.try_lock().is_err()
-            && let Err(verdict) = records.look(&entered, charge).await?
+            && let Err(verdict) = records.look(&entered, now, charge).await?
         {
             return Ok(Err(verdict));
         }

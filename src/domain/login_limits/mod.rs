@@ -17,9 +17,6 @@ mod policy;
 mod record;
 mod records;
 mod refreshes;
-mod store;
-mod store_redis;
-mod store_sql;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -32,12 +29,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::time::Timestamp;
+use crate::storage::records::Records as Store;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
 use gate::Entered;
 use record::{Record, Reserved};
 use records::Records;
-use store::Store;
 use tally::Verdict;
 
 pub use limit::{Limit, LimitPolicy, Limits};
@@ -214,12 +211,12 @@ impl Attempts {
         let at_account = |record: Record| record.reserve_account(name, now, policy);
         let from_network = |record: Record| record.reserve_network(now, policy);
         let network = self.0.records.enter(network.key());
-        if let Err(verdict) = self.0.records.look(account, at_account).await? {
+        if let Err(verdict) = self.0.records.look(account, now, at_account).await? {
             return Ok(Err(verdict));
         }
         // Who is refused need not wait in line to hear it, nor stand in anybody's way.
         if network.gate.record.try_lock().is_err()
-            && let Err(verdict) = self.0.records.look(&network, from_network).await?
+            && let Err(verdict) = self.0.records.look(&network, now, from_network).await?
         {
             return Ok(Err(verdict));
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::gate::{Entered, Gates};
 use super::record::Record;
-use super::store::Store;
 use super::tally::Verdict;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::records::Records as Store;
 
 /// How long a change of one record may take, others in front included.
 const CHANGE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -36,6 +36,7 @@ impl Records {
     pub(super) async fn look<T>(
         &self,
         entered: &Entered,
+        now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
     ) -> Result<Result<(), Verdict>, StorageError> {
         let remembered = entered.gate.record.try_lock().ok().and_then(|seen| seen.clone());
@@ -45,7 +46,7 @@ impl Records {
             // The change that follows finds out whether it is still true.
             return Ok(Ok(()));
         }
-        let text = self.store.load(&entered.key).await?;
+        let text = self.store.find(&entered.key, now).await?;
         if let Err(verdict) = decide(Record::from_text(text.as_deref())?) {
             return Ok(Err(verdict));
         }
@@ -72,13 +73,20 @@ impl Records {
                 // Taken out: unless all goes well, it is not known what the record is now.
                 let (held, is_new) = match seen.take() {
                     Some(held) => (held, false),
-                    None => (self.store.load(key).await?, true),
+                    None => (self.store.find(key, now).await?, true),
                 };
                 match decide(Record::from_text(held.as_deref())?) {
                     Ok((next, value)) => {
                         let expires_at = expires_at(&next);
                         let next = next.to_text();
-                        if self.store.swap(key, held.as_deref(), &next, expires_at, now).await? {
+                        let store = &self.store;
+                        let is_stored = match held.as_deref() {
+                            None => store.insert_if_absent(key, &next, expires_at, now).await?,
+                            Some(held) => {
+                                store.compare_and_swap(key, held, &next, expires_at, now).await?
+                            }
+                        };
+                        if is_stored {
                             *seen = Some(Some(next));
                             return Ok(Ok(value));
                         }
@@ -101,6 +109,6 @@ impl Records {
 
     /// Removes at most `limit` records that have expired; returns how many.
     pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
-        self.store.purge(now, limit).await
+        self.store.delete_expired(now, limit).await
     }
 }

@@ -1,12 +1,8 @@
-//! Mail: an outbox in the database, templates, messages (RFC 5322) and what carries them away (SMTP,
-//! RFC 5321, or files). Knows no users: who is written to, and why, is `postman`'s. Invariants: the
-//! outbox holds no secret, and a letter leaves it only when a server has taken it, has refused it
-//! for good, or it was given up.
+//! Mail: templates, messages (RFC 5322) and their transport (SMTP, RFC 5321, or files). It knows no
+//! users: `services::notifications` decides who is written to and why. Invariant: a message leaves
+//! the outbox only when a server has taken it, has refused it for good, or it was given up.
 
-pub mod backoff;
-pub mod letter;
-pub mod store;
-mod store_unsorted;
+pub mod message;
 pub mod template;
 pub mod transport;
 
@@ -15,64 +11,13 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use letter::{Letter, Mailbox};
-pub use store::{Entry, Outbox, WINDOW, Waiting};
+pub use crate::domain::outbox::{Entry, Kind, Outbox, WINDOW, Waiting, backoff};
+pub use message::{Mailbox, Message};
 pub use template::Templates;
-pub use transport::{Courier, NotTaken, SmtpConfig, Tls, Transport, TransportConfig};
-
-/// What a letter is about; also the name of its templates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A token that proves an address.
-    Verification,
-    /// The same for a sign-up that is not an account yet; it has the templates of a verification.
-    SignUp,
-    /// A token for a new password.
-    PasswordReset,
-    /// Somebody asked for an account that there is already.
-    AccountExists,
-    /// A token, to the new address, that changes to it.
-    EmailChange,
-    /// To the present address: a change was asked for.
-    EmailChangeAsked,
-    /// To the address of before: it was changed.
-    EmailChanged,
-    /// The password was reset.
-    PasswordChanged,
-    /// Asked for by an operator who tries the settings.
-    Test,
-}
+pub use transport::{Connection, NotTaken, SmtpConfig, Tls, Transport, TransportConfig};
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Verification,
-        Self::SignUp,
-        Self::PasswordReset,
-        Self::AccountExists,
-        Self::EmailChange,
-        Self::EmailChangeAsked,
-        Self::EmailChanged,
-        Self::PasswordChanged,
-        Self::Test,
-    ];
-
-    /// Its name in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Verification => "verification",
-            Self::SignUp => "sign_up",
-            Self::PasswordReset => "password_reset",
-            Self::AccountExists => "account_exists",
-            Self::EmailChange => "email_change",
-            Self::EmailChangeAsked => "email_change_asked",
-            Self::EmailChanged => "email_changed",
-            Self::PasswordChanged => "password_changed",
-            Self::Test => "test",
-        }
-    }
-
-    /// The name of its templates.
+    /// The name of the kind's templates.
     pub fn template(self) -> &'static str {
         match self {
             Self::SignUp => Self::Verification.as_str(),
@@ -80,12 +25,7 @@ impl Kind {
         }
     }
 
-    /// The kind of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// Whether its letter carries a token.
+    /// Whether messages of the kind carry a token.
     pub fn has_token(self) -> bool {
         matches!(self, Self::Verification | Self::SignUp | Self::PasswordReset | Self::EmailChange)
     }
@@ -94,11 +34,11 @@ impl Kind {
 /// How mail is sent, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What carries it.
+    /// The transport.
     pub transport: TransportConfig,
-    /// Whom it is from.
+    /// The sender.
     pub from: Mailbox,
-    /// A folder of templates that take the place of the built-in ones.
+    /// A folder of templates that replace the built-in ones.
     pub templates: Option<PathBuf>,
     /// The application's page that takes a token which proves an address.
     pub verification_url: Option<Url>,
@@ -109,7 +49,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The application's page that takes the token of letters of `kind`.
+    /// The application's page that takes the token of messages of `kind`.
     pub fn page(&self, kind: Kind) -> Option<&Url> {
         match kind {
             Kind::Verification | Kind::SignUp | Kind::EmailChange => self.verification_url.as_ref(),
@@ -118,7 +58,7 @@ impl Config {
         }
     }
 
-    /// Reads the templates and tries all of them.
+    /// Reads and tries all templates.
     pub fn load_templates(&self) -> Result<Templates, template::TemplateError> {
         Templates::load(self.templates.as_deref(), |kind| self.page(kind).is_some())
     }
@@ -127,18 +67,18 @@ impl Config {
 /// Lifetimes and bounds.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// How long a token that proves an address is good, from when it is sent.
+    /// The lifetime of a token that proves an address, from its sending on.
     pub verification_lifetime: Duration,
-    /// How long a token for a new password is good, from when it is sent.
+    /// The lifetime of a token for a new password, from its sending on.
     pub reset_lifetime: Duration,
-    /// After how long a letter that cannot be delivered is given up.
+    /// The age at which a message that cannot be delivered is given up.
     pub give_up_after: Duration,
-    /// How many letters may wait.
+    /// The number of messages that may wait.
     pub outbox_limit: u32,
 }
 
 impl Policy {
-    /// How long a sign-up waits for its proof, from when it is made: its mail may come late.
+    /// The time that a sign-up waits for its proof: its mail may arrive late.
     pub fn pending_lifetime(&self) -> Duration {
         self.give_up_after + self.verification_lifetime
     }
@@ -153,15 +93,15 @@ impl Policy {
     ) -> Result<Self, (&'static str, String)> {
         const MINUTE: u64 = 60;
         const DAY: u64 = 86_400;
-        for (name, duration, least, most) in [
+        for (name, duration, min, max) in [
             ("verification_lifetime", verification_lifetime, 5 * MINUTE, 7 * DAY),
             ("reset_lifetime", reset_lifetime, 5 * MINUTE, DAY),
             ("give_up_after", give_up_after, MINUTE, 14 * DAY),
         ] {
-            let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
-            if duration < least || duration > most {
-                let [least, most] = [least, most].map(humantime::format_duration);
-                return Err((name, format!("must be from {least} to {most}")));
+            let (min, max) = (Duration::from_secs(min), Duration::from_secs(max));
+            if duration < min || duration > max {
+                let [min, max] = [min, max].map(humantime::format_duration);
+                return Err((name, format!("must be from {min} to {max}")));
             }
         }
         if !(100..=1_000_000).contains(&outbox_limit) {

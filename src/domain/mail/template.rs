@@ -1,7 +1,7 @@
-//! What letters say: for each kind a text and an HTML template (minijinja), built in, or taken from
-//! the operator's folder. All are rendered once at the start with everything that can be there or
-//! lack, so that none breaks later: a variable that does not exist is an error, and so is printing
-//! one that has no value. HTML is escaped.
+//! Templates of messages: for each kind a text and an HTML template (minijinja), built in, or read from
+//! the operator's folder. All are rendered once at the start, with and without each value that may be
+//! absent, so that none fails later: a variable that does not exist is an error, and so is printing one
+//! that has no value. HTML is escaped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,13 +13,13 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, escape_formatt
 
 use super::Kind;
 
-/// Larger files are no templates.
-const LARGEST_FILE: u64 = 64 * 1024;
-/// Longer subjects are cut off by receivers.
-const LONGEST_SUBJECT: usize = 200;
-/// Of a letter, both forms together.
-const LARGEST_LETTER: usize = 512 * 1024;
-/// What the first line of a text template begins with.
+/// The size of a template file.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// The length of a subject; receivers cut longer ones off.
+const MAX_SUBJECT_BYTES: usize = 200;
+/// The size of a rendered message, both forms together.
+const MAX_MESSAGE_BYTES: usize = 512 * 1024;
+/// The beginning of a text template's first line.
 const SUBJECT: &str = "Subject:";
 
 macro_rules! built_in {
@@ -50,14 +50,14 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "verification.txt",
 ];
 
-/// What a template may speak of. What has no value is `none`.
+/// The variables of a template. One without a value is `none`.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     /// The name of the service.
     pub service: &'a str,
     /// Its address.
     pub issuer: &'a str,
-    /// The address that the letter goes to.
+    /// The address that the message goes to.
     pub email: &'a str,
     /// The user's display name, where the address is known to be the user's.
     pub name: Option<&'a str>,
@@ -84,7 +84,7 @@ impl Fields<'_> {
     }
 }
 
-/// A letter's words.
+/// A rendered message.
 #[derive(Debug)]
 pub struct Rendered {
     /// One line.
@@ -101,8 +101,8 @@ pub enum TemplateError {
     /// A file or the folder.
     #[error("{0} cannot be read")]
     Unreadable(String, #[source] std::io::Error),
-    /// A file that no letter would ever be written by.
-    #[error("{0} is the name of no template: {1}")]
+    /// A file that no message uses.
+    #[error("{0} is not the name of a template: {1}")]
     Unknown(String, String),
     /// What minijinja says.
     #[error("the template {0} does not work: {1}")]
@@ -164,7 +164,7 @@ impl Templates {
         Ok(())
     }
 
-    /// Writes a letter of `kind`.
+    /// Renders a message of `kind`.
     pub fn render(&self, kind: Kind, fields: &Fields<'_>) -> Result<Rendered, TemplateError> {
         let text = self.render_one(&format!("{}.txt", kind.template()), fields)?;
         let html = self.render_one(&format!("{}.html", kind.template()), fields)?;
@@ -178,10 +178,10 @@ impl Templates {
         if subject.is_empty() {
             return Err(wrong("the subject is empty"));
         }
-        if text.len() + html.len() > LARGEST_LETTER {
-            return Err(wrong("the letter is too large"));
+        if text.len() + html.len() > MAX_MESSAGE_BYTES {
+            return Err(wrong("the message is too large"));
         }
-        let subject = &subject[..subject.floor_char_boundary(LONGEST_SUBJECT)];
+        let subject = &subject[..subject.floor_char_boundary(MAX_SUBJECT_BYTES)];
         Ok(Rendered {
             subject: subject.to_owned(),
             text: format!("{}\n", text.trim()),
@@ -227,7 +227,7 @@ fn read_folder(folder: &Path, sources: &mut BTreeMap<String, String>) -> Result<
             let known: Vec<_> = sources.keys().map(String::as_str).collect();
             return Err(TemplateError::Unknown(path.display().to_string(), known.join(", ")));
         }
-        if fs::metadata(&path).map_err(unreadable(&path))?.len() > LARGEST_FILE {
+        if fs::metadata(&path).map_err(unreadable(&path))?.len() > MAX_FILE_BYTES {
             let error = std::io::Error::other("it is larger than 64 KiB");
             return Err(unreadable(&path)(error));
         }
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_later_is_told_at_once() {
+    fn templates_that_would_fail_later_are_refused_at_the_start() {
         for (name, source, said) in [
             (
                 "verification.txt",
@@ -334,7 +334,7 @@ mod tests {
             (
                 "verificaton.txt",
                 "Subject: x\n",
-                "is the name of no template: _action.html, account_exists",
+                "is not the name of a template: _action.html, account_exists",
             ),
         ] {
             let error = load(name, source).unwrap_err().to_string();

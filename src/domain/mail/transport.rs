@@ -1,4 +1,4 @@
-//! What carries letters away: an SMTP server, or in development files that a mail program opens.
+//! The transport of messages: an SMTP server, or in development files that a mail program opens.
 
 mod files;
 mod smtp;
@@ -8,42 +8,42 @@ use std::time::Duration;
 
 pub use smtp::{SmtpConfig, Tls};
 
-use super::Letter;
+use super::Message;
 use smtp::{Server, Session};
 
-/// Writing a file takes less.
+/// The time for writing a file.
 const FILES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which way mail goes.
+/// The configured transport.
 #[derive(Clone, Debug)]
 pub enum TransportConfig {
-    /// Each letter is a file in this folder.
+    /// Each message is a file in this folder.
     Files(PathBuf),
-    /// A server takes it.
+    /// An SMTP server.
     Smtp(SmtpConfig),
 }
 
-/// The way cannot be used.
+/// The transport cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The authority that a server is trusted by.
+    /// The file of the server's authority.
     #[error("{0} holds no certificate")]
     Authority(String, #[source] Box<dyn std::error::Error + Send + Sync>),
-    /// TLS.
+    /// The TLS library's failure.
     #[error("TLS cannot be set up")]
     Tls(#[source] lettre::transport::smtp::Error),
 }
 
-/// Why a letter was not taken.
+/// The reason why a message was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotTaken {
-    /// It may be later: the server was not reached, or its reply does not speak of the recipient.
+    /// It may be taken later: the server was not reached, or its reply does not concern the recipient.
     Now(String),
-    /// It never will be: the server refused the recipient for good (RFC 5321, 5yz).
+    /// It will never be taken: the server refused the recipient for good (RFC 5321, 5yz).
     Ever(String),
 }
 
-/// The way that mail goes, ready for use. Cheap to clone.
+/// The transport, ready for use. Cheap to clone.
 #[derive(Clone)]
 pub enum Transport {
     /// Into a folder.
@@ -53,7 +53,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Prepares what `config` says; nothing is connected yet.
+    /// Prepares the transport of `config`; connects to nothing yet.
     pub fn open(config: &TransportConfig) -> Result<Self, TransportError> {
         Ok(match config {
             TransportConfig::Files(folder) => Self::Files(folder.clone()),
@@ -63,7 +63,7 @@ impl Transport {
         })
     }
 
-    /// How long the delivery of one letter may take at most.
+    /// The time limit for the delivery of one message.
     pub fn timeout(&self) -> Duration {
         match self {
             Self::Files(_) => FILES_TIMEOUT,
@@ -71,7 +71,7 @@ impl Transport {
         }
     }
 
-    /// How many letters may be under way at once.
+    /// The number of concurrent deliveries.
     pub fn lanes(&self) -> usize {
         match self {
             Self::Files(_) => 1,
@@ -79,33 +79,33 @@ impl Transport {
         }
     }
 
-    /// A courier of its own, without a connection yet.
-    pub fn courier(&self) -> Courier {
-        Courier { transport: self.clone(), session: None }
+    /// A connection of its own, opened by the first delivery.
+    pub fn connection(&self) -> Connection {
+        Connection { transport: self.clone(), session: None }
     }
 }
 
-/// Delivers letters, one after the other over one connection.
-pub struct Courier {
+/// Delivers messages one after the other.
+pub struct Connection {
     transport: Transport,
     session: Option<Session>,
 }
 
-impl Courier {
-    /// Delivers `letter`; returns what the server answered. Takes no longer than the transport's
-    /// timeout. Unless it succeeds, the connection is not used again: nobody knows where in the
+impl Connection {
+    /// Delivers `message` within the transport's timeout; returns the server's answer. After a
+    /// failure the connection is not used again: it is unknown where in the
     /// conversation it stands.
-    pub async fn deliver(&mut self, letter: &Letter) -> Result<String, NotTaken> {
+    pub async fn deliver(&mut self, message: &Message) -> Result<String, NotTaken> {
         match &self.transport {
-            Transport::Files(folder) => files::write(folder, letter).await,
+            Transport::Files(folder) => files::write(folder, message).await,
             Transport::Smtp(server) => {
                 let present = self.session.take();
-                let delivered = server.deliver(present, letter);
+                let delivered = server.deliver(present, message);
                 let timeout = server.config.timeout;
                 let Ok(delivered) = tokio::time::timeout(timeout, delivered).await else {
                     let timeout = humantime::format_duration(timeout);
-                    let message = format!("the server did not take it within {timeout}");
-                    return Err(NotTaken::Now(message));
+                    let reason = format!("the server did not take it within {timeout}");
+                    return Err(NotTaken::Now(reason));
                 };
                 let (session, answer) = delivered?;
                 self.session = Some(session);
@@ -114,7 +114,7 @@ impl Courier {
         }
     }
 
-    /// Ends the connection, if there is one: there is nothing more to deliver for now.
+    /// Closes the connection, if it is open.
     pub async fn hang_up(&mut self) {
         if let Some(session) = self.session.take() {
             session.quit().await;

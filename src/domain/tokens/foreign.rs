@@ -1,9 +1,9 @@
 //! What another issuer signed, verified with the keys that it publishes: for those who look at an
 //! issuer from outside. Times and names are theirs to compare.
 
-use jsonwebtoken::Validation;
 use serde_json::{Map, Value};
 
+use super::jws::{self, Jws, Unreadable};
 use crate::domain::keys::foreign::ForeignKeys;
 
 /// A JWT whose signature is good.
@@ -20,15 +20,9 @@ pub struct ForeignToken {
 /// Why it is not to be believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
-    /// It is not three segments with a JSON header, or its `alg` is none of JWA's.
-    #[error("it is no signed JWT (RFC 7519)")]
-    Malformed,
-    /// Extensions that have to be understood.
-    #[error("its header has critical extensions")]
-    Critical,
-    /// The header names no key.
-    #[error("its header names no key (kid)")]
-    NoKid,
+    /// It has no header to find a key by.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// The key is not published, or its name stands twice.
     #[error("the key set has no key {0}")]
     UnknownKey(String),
@@ -47,23 +41,15 @@ pub enum NotVerified {
 
 /// Checks the signature of `token`, and reads it.
 pub fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, NotVerified> {
-    let header = jsonwebtoken::decode_header(token).map_err(|_| NotVerified::Malformed)?;
-    if header.crit.is_some() {
-        return Err(NotVerified::Critical);
-    }
-    let kid = header.kid.ok_or(NotVerified::NoKid)?;
-    let Some(key) = keys.find(&kid) else { return Err(NotVerified::UnknownKey(kid)) };
-    let Some(decoding_key) = key.decoding_key(header.alg) else {
-        return Err(NotVerified::Algorithm { kid, algorithm: format!("{:?}", header.alg) });
+    let jws = Jws::parse(token)?;
+    let Some(key) = keys.find(&jws.kid) else { return Err(NotVerified::UnknownKey(jws.kid)) };
+    let Some(decoding_key) = key.decoding_key(jws.algorithm) else {
+        let algorithm = format!("{:?}", jws.algorithm);
+        return Err(NotVerified::Algorithm { kid: jws.kid, algorithm });
     };
-    let mut validation = Validation::new(header.alg);
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    match jsonwebtoken::decode(token, decoding_key, &validation) {
-        Ok(decoded) => Ok(ForeignToken { kid, typ: header.typ, claims: decoded.claims }),
-        Err(_) => Err(NotVerified::Signature(kid)),
+    match jws.verify(decoding_key, jws.algorithm) {
+        Some(claims) => Ok(ForeignToken { kid: jws.kid, typ: jws.typ, claims }),
+        None => Err(NotVerified::Signature(jws.kid)),
     }
 }
 
@@ -79,11 +65,9 @@ impl ForeignToken {
         value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
     }
 
-    /// Whether the header says that it is of this media type: case is free, and so is `application/`
-    /// before it (RFC 7515 section 4.1.9).
+    /// Whether the header says that it is of this media type.
     pub fn is_of_type(&self, wanted: &str) -> bool {
-        let typ = self.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
-        typ.strip_prefix("application/").unwrap_or(&typ) == wanted
+        jws::is_of_type(self.typ.as_deref(), wanted)
     }
 }
 
@@ -104,10 +88,16 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_reason() {
-        assert_eq!(refusal("nonsense"), NotVerified::Malformed);
-        assert_eq!(refusal(r#"{"alg":"none","kid":"a"}"#), NotVerified::Malformed);
-        assert_eq!(refusal(r#"{"alg":"EdDSA","kid":"a","crit":["b64"]}"#), NotVerified::Critical);
-        assert_eq!(refusal(r#"{"alg":"EdDSA"}"#), NotVerified::NoKid);
+        assert_eq!(refusal("nonsense"), NotVerified::Unreadable(Unreadable::Malformed));
+        assert_eq!(
+            refusal(r#"{"alg":"none","kid":"a"}"#),
+            NotVerified::Unreadable(Unreadable::Malformed)
+        );
+        assert_eq!(
+            refusal(r#"{"alg":"EdDSA","kid":"a","crit":["b64"]}"#),
+            NotVerified::Unreadable(Unreadable::Critical)
+        );
+        assert_eq!(refusal(r#"{"alg":"EdDSA"}"#), NotVerified::Unreadable(Unreadable::NoKid));
         assert_eq!(refusal(r#"{"alg":"EdDSA","kid":"b"}"#), NotVerified::UnknownKey("b".into()));
         let (kid, algorithm) = ("a".to_owned(), "HS256".to_owned());
         let confused = NotVerified::Algorithm { kid, algorithm };

@@ -4,6 +4,7 @@
 pub mod access_token;
 pub mod claims;
 pub mod foreign;
+pub mod jws;
 pub mod refresh_token;
 pub mod scope;
 pub mod signing;

@@ -15,11 +15,12 @@ use crate::base::fault;
 use crate::base::secret::{Random, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind as AuditKind};
-use crate::domain::mail::letter::Unwritable;
+use crate::domain::mail::message::Unwritable;
 use crate::domain::mail::template::{Fields, TemplateError};
 use crate::domain::mail::transport::TransportError;
 use crate::domain::mail::{
-    Config, Courier, Kind, Letter, NotTaken, Outbox, Policy, Templates, Transport, Waiting, backoff,
+    Config, Connection, Kind, Message, NotTaken, Outbox, Policy, Templates, Transport, Waiting,
+    backoff,
 };
 use crate::domain::users::{Email, MailedTokenKey, UserStore};
 use crate::storage::StorageError;
@@ -129,8 +130,8 @@ impl Notifier {
     }
 
     /// A connection for [`deliver`](Self::deliver), opened by its first use.
-    pub fn connection(&self) -> Courier {
-        self.transport.courier()
+    pub fn connection(&self) -> Connection {
+        self.transport.connection()
     }
 
     /// The number of connections that may be open concurrently.
@@ -142,7 +143,7 @@ impl Notifier {
     pub async fn deliver(
         &self,
         id: Uuid,
-        connection: &mut Courier,
+        connection: &mut Connection,
         now: Timestamp,
     ) -> Result<Option<Delivery>, StorageError> {
         let longest = self.transport.timeout() + CLAIM_MARGIN;
@@ -242,13 +243,13 @@ pub async fn send_test(
     now: Timestamp,
 ) -> Result<String, TestError> {
     let context = MessageContext::open(config, issuer)?;
-    let mut connection = Transport::open(&config.transport)?.courier();
+    let mut connection = Transport::open(&config.transport)?.connection();
     let MessageContext { templates, service, issuer, .. } = &context;
     let email = to.address();
     let fields =
         Fields { service, issuer, email, name: None, link: None, token: None, expires_in: None };
     let rendered = templates.render(Kind::Test, &fields)?;
-    let message = Letter::write(random.uuid_at(now), &config.from, email, rendered, now)?;
+    let message = Message::write(random.uuid_at(now), &config.from, email, rendered, now)?;
     let delivered = connection.deliver(&message).await;
     connection.hang_up().await;
     delivered.map_err(|(NotTaken::Now(error) | NotTaken::Ever(error))| TestError::NotTaken(error))

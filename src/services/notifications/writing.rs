@@ -7,7 +7,7 @@ use super::{MessageContext, Notifier, WriteError};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::mail::template::Fields;
-use crate::domain::mail::{Kind, Letter, Waiting};
+use crate::domain::mail::{Kind, Message, Waiting};
 use crate::domain::users::{MailedToken, PendingToken, Purpose, User, email};
 use crate::storage::StorageError;
 
@@ -24,7 +24,7 @@ impl Notifier {
         &self,
         claimed: &Waiting,
         now: Timestamp,
-    ) -> Result<Option<Letter>, WriteError> {
+    ) -> Result<Option<Message>, WriteError> {
         let (user, wanted) = if is_for_signup(claimed) {
             (None, self.users.find_by_address(&claimed.recipient).await?.is_none())
         } else {
@@ -56,7 +56,7 @@ impl Notifier {
             expires_in: issued.as_ref().map(|issued| issued.expires_in.as_str()),
         };
         let rendered = templates.render(claimed.kind, &fields)?;
-        Ok(Some(Letter::write(claimed.id, &config.from, &claimed.recipient, rendered, now)?))
+        Ok(Some(Message::write(claimed.id, &config.from, &claimed.recipient, rendered, now)?))
     }
 
     /// Makes the token of `claimed` good; `None` where it was used already, so that its message

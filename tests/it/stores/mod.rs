@@ -9,6 +9,7 @@ mod limits;
 mod mail;
 mod pending;
 mod pooler;
+mod records;
 mod redis_acl;
 mod redis_connection;
 mod revocation_limits;

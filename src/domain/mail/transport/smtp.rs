@@ -17,14 +17,14 @@ use lettre::transport::smtp::client::{
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 
-use super::{Letter, NotTaken, TransportError};
+use super::{Message, NotTaken, TransportError};
 use crate::base::secret::Secret;
 use crate::storage::tls;
 
-/// How long a server may take to say goodbye.
+/// The time for a server's answer to QUIT.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Of what a server says, as much is repeated.
-const LONGEST_ANSWER: usize = 200;
+/// The part of a server's answer that is repeated.
+const MAX_ANSWER_BYTES: usize = 200;
 
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,9 @@ pub struct SmtpConfig {
     pub hello: String,
     /// User and password, where it asks for them.
     pub credentials: Option<(String, Secret<String>)>,
-    /// How long the delivery of one letter may take.
+    /// The time limit for the delivery of one message.
     pub timeout: Duration,
-    /// How many connections one process makes.
+    /// The number of connections of one process.
     pub connections: usize,
 }
 
@@ -72,17 +72,17 @@ impl Server {
         Ok(Self { config, tls, hello })
     }
 
-    /// Delivers `letter` by `session`, or by a new one; gives the session back for the next letter.
+    /// Delivers `message` by `session`, or by a new one; returns the session for the next message.
     pub(super) async fn deliver(
         &self,
         session: Option<Session>,
-        letter: &Letter,
+        message: &Message,
     ) -> Result<(Session, String), NotTaken> {
         let mut session = match session {
             Some(session) => session,
             None => Session(self.connect().await.map_err(|error| not_now(&error))?),
         };
-        match session.converse(letter).await {
+        match session.converse(message).await {
             Ok(answer) => Ok((session, answer)),
             Err(error) => {
                 session.quit().await;
@@ -141,16 +141,16 @@ fn tls_parameters(config: &SmtpConfig) -> Result<TlsParameters, TransportError> 
     builder.build().map_err(TransportError::Tls)
 }
 
-/// An open connection, between two letters.
+/// An open connection, between two messages.
 pub(super) struct Session(AsyncSmtpConnection);
 
 impl Session {
-    /// MAIL, RCPT, DATA, the letter; returns what the server said to the last.
-    async fn converse(&mut self, letter: &Letter) -> Result<String, NotTaken> {
+    /// MAIL, RCPT, DATA, the message; returns the server's answer to the last.
+    async fn converse(&mut self, message: &Message) -> Result<String, NotTaken> {
         let connection = &mut self.0;
         let mut parameters = Vec::new();
         let server = connection.server_info();
-        if !letter.is_ascii() {
+        if !message.is_ascii() {
             if !server.supports_feature(Extension::SmtpUtfEight) {
                 // It may be replaced, or set up for them.
                 let message = "the server takes no addresses beyond ASCII (SMTPUTF8)";
@@ -161,15 +161,15 @@ impl Session {
                 parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
             }
         }
-        let mail = Mail::new(letter.envelope.from().cloned(), parameters);
+        let mail = Mail::new(message.envelope.from().cloned(), parameters);
         connection.command(mail).await.map_err(|error| not_now(&error))?;
-        for to in letter.envelope.to() {
+        for to in message.envelope.to() {
             let rcpt = Rcpt::new(to.clone(), Vec::new());
             connection.command(rcpt).await.map_err(|error| refused(Step::Recipient, &error))?;
         }
         let refused = |error: Error| refused(Step::Message, &error);
         connection.command(Data).await.map_err(refused)?;
-        let answer = connection.message(&letter.message).await.map_err(refused)?;
+        let answer = connection.message(&message.bytes).await.map_err(refused)?;
         let said = answer.message().collect::<Vec<_>>().join(" ");
         Ok(one_line(&format!("{} {said}", answer.code())))
     }
@@ -229,7 +229,7 @@ fn enhanced_code(said: &str) -> Option<[u16; 3]> {
 /// What a server says goes to logs and to the database.
 fn one_line(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line[..line.floor_char_boundary(LONGEST_ANSWER)].trim_end().to_owned()
+    line[..line.floor_char_boundary(MAX_ANSWER_BYTES)].trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -240,7 +240,7 @@ mod tests {
     fn only_what_speaks_of_the_recipient_is_final() {
         use Step::{Message, Recipient};
         for (step, code, said, last) in [
-            (Recipient, 550, "5.1.1 there is nobody of this name", true),
+            (Recipient, 550, "5.1.1 there is no user of this name", true),
             (Recipient, 550, "5.1.10 null MX", true),
             (Recipient, 553, "5.1.3 bad address", true),
             (Recipient, 552, "5.2.2 mailbox full", true),

@@ -54,7 +54,7 @@ fn another_issuer() {
     found.assert_failed("issuer", "https://other.example", "set the service's issuer");
     // Whoever that is does not get the secret.
     assert!(!issuer.asked().contains(&"/token".to_owned()));
-    assert!(found.seen("token", "skipped").contains("not told"));
+    assert!(found.seen("token", "skipped").contains("nothing but the issuer"));
 
     let issuer = Issuer::sound();
     let found = Found::at(&format!("{}/", issuer.base()), &[]);
@@ -279,7 +279,7 @@ fn a_revocation_that_is_not_told() {
     let found = as_client(&issuer);
     let failed = ["stream latency", "statement latency", "introspection"];
     assert_eq!(found.names("failed"), failed, "{found:?}");
-    found.assert_tells("stream latency", "failed", "not told within", "one database");
+    found.assert_tells("stream latency", "failed", "not shown within", "one database");
     found.assert_tells("introspection", "failed", "is active", "same store");
 }
 

@@ -1,54 +1,53 @@
-//! The signed statement of all that is revoked.
+//! The signed snapshot of the revocation feed.
 
 use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::header::{self, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
 use super::caching::{self, Keeping};
 use super::client::Client;
 use super::fault::{Fault, seconds};
-use super::http::{Answer, Http, Question};
+use super::http::Http;
 use super::issuer::Issuer;
 use super::report::Report;
 use crate::domain::keys::foreign::ForeignKeys;
 use crate::domain::tokens::LEEWAY;
 use crate::domain::tokens::foreign::{self, ForeignToken};
+use crate::storage::outbound::{Answer, HeaderValue, Request, StatusCode, header};
 
 /// The media type in its header.
 const TYPE: &str = "revocations+jwt";
-/// The longest one that is read: half a million entries.
-pub const LONGEST: usize = 64 << 20;
+/// The size of a snapshot: half a million entries.
+pub const MAX_BYTES: usize = 64 << 20;
 /// A larger one costs each follower that starts.
 const LARGE: usize = 16 << 20;
 /// The service looks into the database every half second.
 const OLD: Duration = Duration::from_secs(10);
 /// It is good for five minutes.
-const LONGEST_KEPT: Duration = Duration::from_secs(300);
+const MAX_KEPT: Duration = Duration::from_secs(300);
 
-/// The feed, and what opens it.
+/// The feed and the authorization to read it.
 #[derive(Clone)]
 pub struct Feed {
-    /// The statement.
-    pub statement: Url,
+    /// The snapshot.
+    pub snapshot: Url,
     /// The stream.
     pub stream: Url,
     /// For a feed that is not open to all.
     pub authorization: Option<HeaderValue>,
-    /// The history that the statement counts in.
+    /// The history that the snapshot belongs to.
     pub epoch: Option<String>,
 }
 
 impl Feed {
-    /// A question to the statement.
-    pub fn question(&self) -> Question {
-        Question { authorization: self.authorization.clone(), ..Question::default() }
+    /// A request for snapshot or stream.
+    pub fn request(&self) -> Request {
+        Request { authorization: self.authorization.clone(), ..Request::default() }
     }
 }
 
-/// Reads the statement; returns the feed where there is one that lets us in.
+/// Reads the snapshot; returns the feed if this client may read it.
 pub async fn check(
     http: &Http,
     issuer: &Issuer,
@@ -60,7 +59,7 @@ pub async fn check(
     let answer = match ask(http, &mut feed, client, report).await? {
         Ok(answer) => answer,
         Err(fault) => {
-            let seen = format!("{fault} at {}", feed.statement);
+            let seen = format!("{fault} at {}", feed.snapshot);
             report.failed("statement", seen, fault.mend());
             // The stream may be there all the same.
             return Some(feed);
@@ -77,23 +76,23 @@ pub async fn check(
     }
     feed.epoch = content(http, issuer, keys, &answer, report);
     age(&answer, report);
-    let (question, url) = (feed.question(), feed.statement.clone());
-    caching::revalidate(http, &url, question, &answer, LONGEST, "statement etag", report).await;
+    let (request, url) = (feed.request(), feed.snapshot.clone());
+    caching::revalidate(http, &url, request, &answer, MAX_BYTES, "statement etag", report).await;
     Some(feed)
 }
 
-/// Asks for it, with a token where it wants one; `None` where it lets nobody in whom we know.
+/// Asks for the snapshot, with a token where one is needed; `None` if this client may not read it.
 async fn ask(
     http: &Http,
     feed: &mut Feed,
     client: Option<&Client<'_>>,
     report: &mut Report,
 ) -> Option<Result<Answer, Fault>> {
-    let answer = http.ask(&feed.statement, feed.question(), LONGEST).await;
+    let answer = http.ask(&feed.snapshot, feed.request(), MAX_BYTES).await;
     let closed = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
     match answer {
         Ok(answer) if closed.contains(&answer.status) => {}
-        answer => return Some(answer.and_then(Answer::success)),
+        answer => return Some(answer.and_then(|answer| Ok(answer.success()?))),
     }
     let Some(client) = client else {
         let why = "the feed is not open to all: try again with --client-id, of a client with the scope \
@@ -104,8 +103,8 @@ async fn ask(
     match client.token(http, Some("revocations:read"), report).await {
         Ok(token) => {
             feed.authorization = Some(super::http::bearer(token.token.expose()));
-            let answer = http.ask(&feed.statement, feed.question(), LONGEST).await;
-            Some(answer.and_then(Answer::success))
+            let answer = http.ask(&feed.snapshot, feed.request(), MAX_BYTES).await;
+            Some(answer.and_then(|answer| Ok(answer.success()?)))
         }
         Err(refusal) => {
             let mend =
@@ -116,7 +115,7 @@ async fn ask(
     }
 }
 
-/// Whether it is signed, of whom and of when; the history that it tells.
+/// Checks signature and claims; returns the history that the snapshot belongs to.
 fn content(
     http: &Http,
     issuer: &Issuer,
@@ -132,21 +131,21 @@ fn content(
         }
     };
     let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-    let statement = match foreign::verify(text.trim_end(), keys) {
-        Ok(statement) => statement,
+    let snapshot = match foreign::verify(text.trim_end(), keys) {
+        Ok(snapshot) => snapshot,
         Err(error) => {
-            let mend = "let every instance use the same keys and database, and the proxy send statement \
+            let mend = "let every instance use the same keys and database, and the proxy send snapshot \
                         and key set from the same service";
             report.failed("statement signature", error.to_string(), mend);
             return None;
         }
     };
-    report.ok("statement signature", format!("by {}", statement.kid));
+    report.ok("statement signature", format!("by {}", snapshot.kid));
     let now = http.clock.now().as_unix();
-    match problem(&statement, issuer, now) {
+    match problem(&snapshot, issuer, now) {
         None => {
-            let entries = statement.claims.get("revocations").and_then(Value::as_array);
-            let (entries, seq) = (entries.map_or(0, Vec::len), statement.claims.get("seq"));
+            let entries = snapshot.claims.get("revocations").and_then(Value::as_array);
+            let (entries, seq) = (entries.map_or(0, Vec::len), snapshot.claims.get("seq"));
             let seq = seq.and_then(Value::as_i64).unwrap_or_default();
             report.ok("statement claims", format!("{entries} entries up to number {seq}"));
         }
@@ -156,37 +155,37 @@ fn content(
             report.failed("statement claims", problem, mend);
         }
     }
-    statement.text("epoch").map(str::to_owned)
+    snapshot.text("epoch").map(str::to_owned)
 }
 
-fn problem(statement: &ForeignToken, issuer: &Issuer, now: i64) -> Option<String> {
+fn problem(snapshot: &ForeignToken, issuer: &Issuer, now: i64) -> Option<String> {
     let leeway = LEEWAY.as_secs() as i64;
-    if !statement.is_of_type(TYPE) {
-        let typ = statement.typ.as_deref().unwrap_or_default();
+    if !snapshot.is_of_type(TYPE) {
+        let typ = snapshot.typ.as_deref().unwrap_or_default();
         return Some(format!("its typ is {typ:?}, not {TYPE}"));
     }
-    match statement.text("iss") {
+    match snapshot.text("iss") {
         // A previous version named the issuer.
         Some(iss) if iss == issuer.name || iss == format!("{}/revocations", issuer.name) => {}
         other => return Some(format!("its iss is {:?}", other.unwrap_or_default())),
     }
-    match statement.date("exp") {
+    match snapshot.date("exp") {
         Some(exp) if exp.saturating_add(leeway) > now => {}
         Some(exp) => return Some(format!("it expired {} s ago", now.saturating_sub(exp))),
         None => return Some("it has no exp".to_owned()),
     }
-    if statement.date("iat").is_some_and(|iat| iat > now.saturating_add(leeway)) {
+    if snapshot.date("iat").is_some_and(|iat| iat > now.saturating_add(leeway)) {
         return Some("it is of the future".to_owned());
     }
-    let has_history = statement.text("epoch").is_some()
-        && statement.claims.get("seq").is_some_and(Value::is_u64)
-        && statement.claims.get("revocations").is_some_and(Value::is_array);
+    let has_history = snapshot.text("epoch").is_some()
+        && snapshot.claims.get("seq").is_some_and(Value::is_u64)
+        && snapshot.claims.get("revocations").is_some_and(Value::is_array);
     (!has_history).then(|| "it lacks epoch, seq or revocations".to_owned())
 }
 
 fn may_be_kept(answer: &Answer) -> Duration {
     match Keeping::of(answer) {
-        Keeping::For(age) => age.min(LONGEST_KEPT),
+        Keeping::For(age) => age.min(MAX_KEPT),
         Keeping::Not | Keeping::Unsaid => Duration::ZERO,
     }
 }
@@ -195,13 +194,13 @@ fn age(answer: &Answer, report: &mut Report) {
     let age = answer.header(header::AGE).and_then(|age| age.parse().ok()).map(Duration::from_secs);
     match age {
         None => {
-            let mend = "let the proxy pass Age on: followers tell by it how much they know";
+            let mend = "let the proxy pass Age on: followers see by it how much they know";
             report.warning("statement age", "it does not say how old its knowledge is", mend);
         }
         // What a cache may keep it for is added.
         Some(age) if age > OLD + may_be_kept(answer) => {
             let mend = "see whether this instance reaches its database, or take it out; if a cache is \
-                        before it, let it keep the statement no longer than its max-age";
+                        before it, let it keep the snapshot no longer than its max-age";
             report.failed("statement age", seconds(age), mend).took(age);
         }
         Some(age) => report.ok("statement age", format!("{} s", age.as_secs())).took(age),

@@ -1,5 +1,6 @@
-//! An address or a network in CIDR form (RFC 4632, RFC 4291 section 2.3), to name the proxies that
-//! are believed. Forwarded addresses count only when the peer is in one of them.
+//! Networks in CIDR form (RFC 4632, RFC 4291 section 2.3), as the configuration names them: the
+//! proxies whose forwarded addresses count, and the networks that requests to addresses of clients
+//! may reach.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", "proxy", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1"] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }

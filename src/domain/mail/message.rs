@@ -1,11 +1,12 @@
-//! A letter as it is carried: addressed, encoded, with the same `Message-ID` at every attempt, so
-//! that a receiver can tell a repetition. No text from outside becomes part of a header unencoded.
+//! A message as it is sent (RFC 5322): addressed, encoded, with the same `Message-ID` at every
+//! attempt, so that a receiver recognises a repetition. No text from outside becomes part of a header
+//! unencoded.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::address::{Address, Envelope};
 use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Message, MultiPart, SinglePart};
+use lettre::message::{MultiPart, SinglePart};
 use url::Host;
 use uuid::Uuid;
 
@@ -14,21 +15,21 @@ pub use lettre::message::Mailbox;
 use super::template::Rendered;
 use crate::base::time::Timestamp;
 
-/// A message and where it goes.
-pub struct Letter {
+/// An encoded message and its envelope.
+pub struct Message {
     /// The outbox row that it is written from.
     pub id: Uuid,
     pub(super) envelope: Envelope,
-    pub(super) message: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
-/// The letter cannot be put into the form of RFC 5322, most often for its address.
+/// The message cannot be put into the form of RFC 5322, most often because of its address.
 #[derive(Debug, thiserror::Error)]
-#[error("the letter cannot be written: {0}")]
+#[error("the message cannot be written: {0}")]
 pub struct Unwritable(Box<dyn std::error::Error + Send + Sync>);
 
-impl Letter {
-    /// Writes what was rendered from `from` to the address `to`.
+impl Message {
+    /// Encodes a rendered message from `from` to the address `to`.
     pub fn write(
         id: Uuid,
         from: &Mailbox,
@@ -37,13 +38,13 @@ impl Letter {
         now: Timestamp,
     ) -> Result<Self, Unwritable> {
         let seconds = u64::try_from(now.as_unix()).unwrap_or(0);
-        let builder = Message::builder()
+        let builder = lettre::Message::builder()
             .from(from.clone())
             .to(Mailbox::new(None, address(to)?))
             .subject(rendered.subject)
             .date(UNIX_EPOCH + Duration::from_secs(seconds))
             .message_id(Some(format!("<{id}@{}>", from.email.domain())))
-            // RFC 3834 section 5: robots do not answer it.
+            // RFC 3834 section 5: automatic responders do not answer it.
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".into(),
@@ -53,10 +54,10 @@ impl Letter {
             None => builder.singlepart(SinglePart::plain(rendered.text)),
         };
         let message = message.map_err(|error| Unwritable(error.into()))?;
-        Ok(Self { id, envelope: message.envelope().clone(), message: message.formatted() })
+        Ok(Self { id, envelope: message.envelope().clone(), bytes: message.formatted() })
     }
 
-    /// Whether its addresses are; what else there is was encoded.
+    /// Whether its addresses are ASCII, as the encoded rest is.
     pub(super) fn is_ascii(&self) -> bool {
         self.envelope.to().iter().all(|address| {
             let text: &str = address.as_ref();
@@ -73,11 +74,11 @@ fn address(text: &str) -> Result<Address, Unwritable> {
         Ok(Host::Domain(domain)) => {
             Address::new(local, domain).map_err(|error| Unwritable(error.into()))
         }
-        _ => Err(unwritable("its domain is none")),
+        _ => Err(unwritable("its domain is not valid")),
     }
 }
 
-/// Reads whom mail is from: `name@example.com` or `Name <name@example.com>`. The error is the
+/// Parses the sender of mail: `name@example.com` or `Name <name@example.com>`. The error is the
 /// sentence for the operator.
 pub fn parse_sender(text: &str) -> Result<Mailbox, String> {
     let wrong = "must be an address such as Example <no-reply@example.com>";
@@ -102,12 +103,12 @@ mod tests {
         };
         let from = parse_sender("Ann's \"Shop\" <no-reply@example.com>").unwrap();
         let now = Timestamp::from_unix(1_764_547_200);
-        let letter = Letter::write(Uuid::nil(), &from, to, rendered, now)?;
-        Ok(String::from_utf8(letter.message).unwrap())
+        let message = Message::write(Uuid::nil(), &from, to, rendered, now)?;
+        Ok(String::from_utf8(message.bytes).unwrap())
     }
 
     #[test]
-    fn a_letter_has_what_receivers_look_at() {
+    fn a_message_has_the_headers_that_receivers_check() {
         let text = written("bob@b\u{fc}cher.example", "Grüße").unwrap();
         for header in [
             "To: bob@xn--bcher-kva.example\r\n",
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_outside_adds_a_header() {
+    fn text_from_outside_adds_no_header() {
         for to in ["bob@example.com\r\nBcc: eve@example.com", "bob", "@", "a b@example.com", ""] {
             assert!(written(to, "Hello").is_err(), "{to:?}");
         }

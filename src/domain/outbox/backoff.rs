@@ -1,16 +1,16 @@
-//! When a letter that could not be delivered is tried again: 5 seconds later, then twice as long
-//! each time, up to an hour. A little by chance, so that what failed together does not return
-//! together.
+//! The wait before another delivery: 5 seconds, doubled by each failure up to an hour, and shortened
+//! at random so that messages which failed together are not tried again together.
 
 use std::time::Duration;
 
-const FIRST: u64 = 5;
-const LONGEST: u64 = 3600;
+const MIN_SECONDS: u64 = 5;
+const MAX_SECONDS: u64 = 3600;
 
-/// How long to wait after attempt number `attempt`, from 1 on; `chance` takes up to a quarter off.
+/// The wait after attempt number `attempt`, which counts from 1; `chance` shortens it by up to a
+/// quarter.
 pub fn after(attempt: i64, chance: u8) -> Duration {
     let doublings = attempt.clamp(1, 20) - 1;
-    let seconds = (FIRST << doublings).min(LONGEST);
+    let seconds = (MIN_SECONDS << doublings).min(MAX_SECONDS);
     Duration::from_secs(seconds - seconds * u64::from(chance) / 1024)
 }
 

@@ -1,6 +1,6 @@
-//! The outbox in the database. A row is asked for, sorted (whether there is anything to send, and to
+//! The tables of the outbox. A row is requested, sorted (whether there is a message to send, and to
 //! whom) and then delivered. Every step is one guarded statement, so that of many instances one
-//! takes it, and what is cut off is taken up again by another.
+//! takes it, and a row whose delivery was cut off is claimed again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,61 +14,61 @@ use super::Kind;
 use crate::base::time::Timestamp;
 use crate::storage::{Db, Statement, StorageError, Transaction};
 
-/// Of a kind that anybody can ask for, a user or address gets one in this many seconds,
-const SHORTEST_INTERVAL: i64 = 60;
-/// and so many
-const MOST_IN_WINDOW: i64 = 5;
-/// within this time.
+/// The interval between two messages of one kind to a user or address, where anyone can request them.
+const MIN_INTERVAL_SECONDS: i64 = 60;
+/// The number of such messages within [`WINDOW`].
+const MAX_IN_WINDOW: i64 = 5;
+/// The period in which the messages of one kind to a user or address are counted.
 pub const WINDOW: Duration = Duration::from_secs(3600);
-/// The most mails for sign-ups that an address gets within [`WINDOW`]: as many as stand beside each
-/// other, and one that takes the place of the oldest.
+/// The number of messages for sign-ups to an address within [`WINDOW`]: one for each sign-up that may
+/// be pending for it, and one that replaces the oldest.
 const MAX_SIGN_UPS: i64 = 6;
-/// Of what went wrong, as much is kept.
-const LONGEST_ERROR: usize = 300;
+/// The part of a failure's text that is kept.
+const MAX_ERROR_BYTES: usize = 300;
 
-/// A letter that is asked for.
+/// A message that is requested.
 #[derive(Debug)]
 pub struct Entry {
-    /// The name of the row, and what its token is made from.
+    /// The row's name, from which the message's token is made.
     pub id: Uuid,
-    /// What it is about.
+    /// The subject.
     pub kind: Kind,
-    /// To which address.
+    /// The address that it goes to.
     pub recipient: String,
-    /// Whom it concerns, where that is known.
+    /// The user that it concerns, where one is known.
     pub user_id: Option<Uuid>,
-    /// The session epoch for which alone it is meant.
+    /// The only session epoch in which it is still wanted.
     pub epoch: Option<i64>,
 }
 
 /// A row of the outbox.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// Its name.
+    /// The row's name.
     pub id: Uuid,
-    /// What it is about.
+    /// The subject.
     pub kind: Kind,
-    /// To which address.
+    /// The address that it goes to.
     pub recipient: String,
-    /// Whom it concerns, where that is known.
+    /// The user that it concerns, where one is known.
     pub user_id: Option<Uuid>,
-    /// The session epoch for which alone it is meant.
+    /// The only session epoch in which it is still wanted.
     pub epoch: Option<i64>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
-    /// Since when it is clear that there is something to send.
+    /// When it was sorted, and so became a message to deliver.
     pub sorted_at: Option<Timestamp>,
-    /// How often delivery was begun.
+    /// The number of deliveries that were begun.
     pub attempts: i64,
-    /// When it is tried next.
+    /// When it may be claimed next.
     pub due_at: Timestamp,
-    /// Why the last attempt failed.
+    /// The reason why the last delivery failed.
     pub last_error: Option<String>,
 }
 
-/// The tables `mail_outbox` and `mail_limits`. Cheap to clone; clones wake the same loops. What is
-/// asked for and not sorted yet has places of its own, as many as letters have: it cannot take
-/// theirs, whatever anybody asks for.
+/// The tables `mail_outbox` and `mail_limits`. Cheap to clone; clones wake the same loops. Requests
+/// that are not sorted yet and messages have as many places each, so that requests, which anyone can
+/// make, never displace messages.
 #[derive(Clone)]
 pub struct Outbox {
     pub(super) db: Db,
@@ -89,12 +89,12 @@ macro_rules! select {
 }
 
 impl Outbox {
-    /// An outbox in `db` in which up to `limit` letters may wait, and as many requests to be sorted.
+    /// An outbox in `db` in which up to `limit` messages may wait, and as many requests.
     pub fn new(db: Db, limit: u32) -> Self {
         Self { db, limit: limit.into(), asked: Arc::default(), sorted: Arc::default() }
     }
 
-    /// Asks for a letter, sorted later. `Unavailable` while as many letters or requests wait as may.
+    /// Requests a message, to be sorted later. `Unavailable` while the outbox is full.
     pub async fn ask(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
         let inserted = self.db.execute(insert(entry, None, self.limit, now)).await?;
         self.wake();
@@ -112,8 +112,7 @@ impl Outbox {
         not_full(inserted.rows_affected())
     }
 
-    /// Puts a letter within `transaction` that tells of what happens in it: it goes out whatever
-    /// else waits.
+    /// Adds a message about the change that `transaction` makes, even to a full outbox.
     pub async fn tell_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -124,18 +123,18 @@ impl Outbox {
         Ok(())
     }
 
-    /// Lets the loops of this process look at once.
+    /// Wakes the loops of this process.
     pub fn wake(&self) {
         self.asked.notify_one();
         self.sorted.notify_one();
     }
 
-    /// Waits until something was asked for in this process.
+    /// Waits until this process has received a request.
     pub async fn asked(&self) {
         self.asked.notified().await;
     }
 
-    /// Waits until something was sorted in this process.
+    /// Waits until this process has sorted a request.
     pub async fn sorted(&self) {
         self.sorted.notified().await;
     }
@@ -147,7 +146,7 @@ impl Outbox {
         Ok(readable(&self.db.fetch_all(query).await?))
     }
 
-    /// Lets `entry` be delivered as it is now, in the place of what was asked for.
+    /// Replaces a request by the message `entry`, to be delivered.
     pub async fn set_sorted(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
         let update = sqlx::query(
             "UPDATE mail_outbox SET kind = $2, recipient = $3, user_id = $4, epoch = $5, \
@@ -164,7 +163,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether a letter that says the same as `entry` waits already.
+    /// Whether a message equal to `entry` waits already.
     pub async fn has_same(&self, entry: &Entry) -> Result<bool, StorageError> {
         let query = sqlx::query(
             "SELECT id FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient = $3 \
@@ -178,8 +177,8 @@ impl Outbox {
         Ok(self.db.fetch_optional(query).await?.is_some())
     }
 
-    /// Counts the row `id` against what `subject`, a user or an address, may get of `kind`. `false`
-    /// when that is used up. The same row may ask again.
+    /// Counts the row `id` against the messages of `kind` that `subject`, a user or an address, may
+    /// get; `false` when none is left. A row that was counted already passes again.
     pub async fn admit(
         &self,
         kind: Kind,
@@ -202,7 +201,7 @@ impl Outbox {
         Ok(admit.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Takes back what waits of the kind of `entry` for its user and another recipient.
+    /// Removes rows of the kind of `entry` for its user and another recipient.
     pub async fn supersede_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -218,7 +217,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Forgets counts that do not matter any more.
+    /// Deletes counts that have no effect any more.
     pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
         let delete = sqlx::query("DELETE FROM mail_limits WHERE last_at <= $1")
             .bind(now.minus(WINDOW).as_unix());
@@ -236,8 +235,8 @@ impl Outbox {
         self.db.fetch_all(query).await?.iter().map(read_id).collect()
     }
 
-    /// Takes a row for delivery until `until`; `None` when another has it. Whoever does not come
-    /// back with it in time, for having been killed, loses it to the next.
+    /// Claims a row for delivery until `until`; `None` when another instance has claimed it. A claim
+    /// that is not settled in time, because its process was killed, is free again.
     pub async fn claim(
         &self,
         id: Uuid,
@@ -256,7 +255,7 @@ impl Outbox {
         self.db.fetch_optional(update).await?.as_ref().map(read).transpose()
     }
 
-    /// Puts a claimed row off until `due_at`, unless it was lost to another meanwhile.
+    /// Puts a claimed row off until `due_at`, unless another instance has claimed it since.
     pub async fn put_off(
         &self,
         claimed: &Waiting,
@@ -268,18 +267,18 @@ impl Outbox {
         )
         .bind(claimed.id.to_string())
         .bind(due_at.as_unix())
-        .bind(error[..error.floor_char_boundary(LONGEST_ERROR)].to_owned())
+        .bind(error[..error.floor_char_boundary(MAX_ERROR_BYTES)].to_owned())
         .bind(claimed.attempts);
         self.db.execute(update).await.map(drop)
     }
 
-    /// Removes a row: it was delivered, or there is nothing to deliver. `false` when it was gone.
+    /// Removes a row, delivered or not wanted any more; `false` when it was gone.
     pub async fn remove(&self, id: Uuid) -> Result<bool, StorageError> {
         let delete = sqlx::query("DELETE FROM mail_outbox WHERE id = $1").bind(id.to_string());
         Ok(self.db.execute(delete).await? > 0)
     }
 
-    /// How many letters wait.
+    /// The number of rows.
     pub async fn count(&self) -> Result<i64, StorageError> {
         let query = sqlx::query("SELECT CAST(COUNT(*) AS BIGINT) AS waiting FROM mail_outbox");
         let row = self.db.fetch_optional(query).await?;
@@ -297,13 +296,13 @@ impl Outbox {
 
 fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'static> {
     let interval = match kind {
-        // Whoever mistyped it asks again at once, perhaps by an instance whose clock is behind.
-        Kind::EmailChange => -SHORTEST_INTERVAL,
-        // A stranger who signs up with the same address does not keep back the owner's mail.
-        Kind::SignUp => -SHORTEST_INTERVAL,
-        _ => SHORTEST_INTERVAL,
+        // A user who mistyped it asks again immediately, perhaps an instance whose clock is behind.
+        Kind::EmailChange => -MIN_INTERVAL_SECONDS,
+        // A stranger who signs up with the same address does not delay the owner's message.
+        Kind::SignUp => -MIN_INTERVAL_SECONDS,
+        _ => MIN_INTERVAL_SECONDS,
     };
-    let most = if kind == Kind::SignUp { MAX_SIGN_UPS } else { MOST_IN_WINDOW };
+    let max = if kind == Kind::SignUp { MAX_SIGN_UPS } else { MAX_IN_WINDOW };
     sqlx::query(
         "INSERT INTO mail_limits (kind, subject, last_id, last_at, started_at, times) \
          VALUES ($1, $2, $3, $4, $4, 1) \
@@ -323,7 +322,7 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
     .bind(now.as_unix())
     .bind(now.as_unix() - interval)
     .bind(now.minus(WINDOW).as_unix())
-    .bind(most)
+    .bind(max)
 }
 
 fn not_full(inserted: u64) -> Result<(), StorageError> {
@@ -359,10 +358,10 @@ fn insert(
 
 fn read_id(row: &AnyRow) -> Result<Uuid, StorageError> {
     let id: String = row.try_get("id")?;
-    id.parse().map_err(|_| StorageError::corrupt("id of a letter"))
+    id.parse().map_err(|_| StorageError::corrupt("id of a message"))
 }
 
-/// Rows but for those that a newer version wrote: they are its business, and hold up no other.
+/// The rows that this version reads; those of a newer version are left to it and delay no others.
 fn readable(rows: &[AnyRow]) -> Vec<Waiting> {
     rows.iter().filter_map(|row| read(row).ok()).collect()
 }
@@ -373,9 +372,9 @@ fn read(row: &AnyRow) -> Result<Waiting, StorageError> {
     let user_id = user_id.map(|id| id.parse()).transpose();
     Ok(Waiting {
         id: read_id(row)?,
-        kind: Kind::parse(&kind).ok_or_else(|| StorageError::corrupt("kind of a letter"))?,
+        kind: Kind::parse(&kind).ok_or_else(|| StorageError::corrupt("kind of a message"))?,
         recipient: row.try_get("recipient")?,
-        user_id: user_id.map_err(|_| StorageError::corrupt("user of a letter"))?,
+        user_id: user_id.map_err(|_| StorageError::corrupt("user of a message"))?,
         epoch: row.try_get("epoch")?,
         created_at: Timestamp::from_unix(row.try_get("created_at")?),
         sorted_at: row.try_get::<Option<i64>, _>("sorted_at")?.map(Timestamp::from_unix),

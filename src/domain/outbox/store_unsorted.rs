@@ -1,5 +1,4 @@
-//! What becomes of many requests in the outbox in one statement: sorting has to keep up with whatever
-//! anybody asks for.
+//! Bulk removal of requests: sorting has to keep up with the requests that anyone can make.
 
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -8,7 +7,7 @@ use super::Outbox;
 use crate::storage::{StorageError, rows_of_values};
 
 impl Outbox {
-    /// Removes rows that are not sorted yet and come to nothing.
+    /// Removes rows that are not sorted yet and lead to no message.
     pub async fn remove_unsorted(&self, ids: &[Uuid]) -> Result<(), StorageError> {
         if ids.is_empty() {
             return Ok(());

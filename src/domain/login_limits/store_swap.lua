@@ -1,7 +1,0 @@
--- Replaces a record if it is still, byte for byte, what was read; an empty text stands for none.
--- KEYS: the record. ARGV: as read, as it becomes, seconds to live.
-if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then
-    redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-    return 1
-end
-return 0
