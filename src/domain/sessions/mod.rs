@@ -8,6 +8,7 @@
 //! deleted: cut off in between, it is refused for as long as the feed names it. Sessions that a login
 //! ends beyond the limit are published after that, and before the login is answered.
 
+mod login;
 mod policy;
 mod read;
 mod revoked_token;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
+pub use login::{Login, SessionKind};
 pub use policy::{Policy, Recovery};
 pub use read::{Page, PageError};
 pub use rotation::{Advance, Refusal};

@@ -1,19 +1,18 @@
 //! The session store: it keeps records, changes each in one atomic step, decides nothing and reads no
 //! clock. Sessions live in one of two engines, SQL or Redis.
 //!
-//! For every method: an engine that does not answer gives [`StorageError::Unavailable`], never an
+//! For every method: an engine that does not answer gives `StorageError::Unavailable`, never an
 //! empty result; whether an unanswered change was made is then unknown, and callers allow for both. A
 //! future that is dropped half-way leaves a whole change or none.
 
 use uuid::Uuid;
 
-use super::read::{Held, Page, PageError};
+use super::read::{Answer, Held, Page, PageError};
 use super::store_redis::RedisStore;
 use super::store_sql::SqlStore;
 use super::{Policy, Session};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
-use crate::storage::StorageError;
 
 /// The engine that keeps sessions and revoked access tokens.
 pub(super) enum Store {
@@ -40,18 +39,16 @@ macro_rules! engine_methods {
 
 engine_methods! {
     /// Returns the session of that user with that `sid`, expired or not, in one round trip.
-    fn load(user_id: Uuid, sid: Uuid) -> Result<Option<Held>, StorageError>;
+    fn load(user_id: Uuid, sid: Uuid) -> Answer<Option<Held>>;
 
     /// Returns the same session unless the access token `jti` is revoked, in one round trip.
-    fn load_for_token(
-        user_id: Uuid, sid: Uuid, jti: &str
-    ) -> Result<Option<Session>, StorageError>;
+    fn load_for_token(user_id: Uuid, sid: Uuid, jti: &str) -> Answer<Option<Session>>;
 
     /// Whether the access token `jti` of `subject` is revoked.
-    fn is_token_revoked(subject: &str, jti: &str) -> Result<bool, StorageError>;
+    fn is_token_revoked(subject: &str, jti: &str) -> Answer<bool>;
 
     /// Returns the user's sessions that have not expired in the store, newest first.
-    fn list(user_id: Uuid, now: Timestamp) -> Result<Vec<Session>, StorageError>;
+    fn list(user_id: Uuid, now: Timestamp) -> Answer<Vec<Session>>;
 
     /// Returns about `limit` of the sessions of all users that have not expired. The pages from the
     /// first to the last contain every session that was there all the time; in SQL once, in Redis
@@ -61,36 +58,34 @@ engine_methods! {
     /// Adds a session with a new `sid`. When all concurrent calls have returned, the user has at most
     /// `policy.max_per_user` live sessions: each call deletes the oldest others, never its own, and
     /// returns them.
-    fn insert(
-        session: &Session, policy: &Policy, now: Timestamp
-    ) -> Result<Vec<EndedSession>, StorageError>;
+    fn insert(session: &Session, policy: &Policy, now: Timestamp) -> Answer<Vec<EndedSession>>;
 
     /// Replaces `held` by `next` if it is still there and unchanged; `false` if not. Of many
     /// concurrent calls with the same `held`, exactly one succeeds; beside a deletion, either this
     /// fails or the deletion removes `next`.
     fn compare_and_swap(
         held: &Held, next: &Session, expires_at: Timestamp, now: Timestamp
-    ) -> Result<bool, StorageError>;
+    ) -> Answer<bool>;
 
     /// Deletes one session, whatever its state; returns whether it was there.
-    fn delete(user_id: Uuid, sid: Uuid) -> Result<bool, StorageError>;
+    fn delete(user_id: Uuid, sid: Uuid) -> Answer<bool>;
 
     /// Deletes all sessions of a user in one step, except `kept`; returns those it deleted.
-    fn delete_all(user_id: Uuid, kept: Option<Uuid>) -> Result<Vec<Uuid>, StorageError>;
+    fn delete_all(user_id: Uuid, kept: Option<Uuid>) -> Answer<Vec<Uuid>>;
 
     /// Remembers until `expires_at` that the access token `jti` of `subject` is revoked.
     fn revoke_token(
         subject: &str, jti: &str, expires_at: Timestamp, now: Timestamp
-    ) -> Result<(), StorageError>;
+    ) -> Answer<()>;
 
     /// Whether the store answers, and keeps what it is given.
-    fn check_health() -> Result<(), StorageError>;
+    fn check_health() -> Answer<()>;
 }
 
 impl Store {
     /// Removes at most `limit` records that have expired by `now`; returns how many. Redis expires
     /// its records without help.
-    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Answer<u64> {
         match self {
             Self::Sql(store) => store.purge(now, limit).await,
             Self::Redis(_) => Ok(0),
@@ -99,7 +94,7 @@ impl Store {
 
     /// Returns `None` where the store has kept all writes since its lineage was last set; else the
     /// name of the lineage that it has now. SQL loses nothing that the database keeps, and has none.
-    pub(super) async fn lineage(&self) -> Result<Option<String>, StorageError> {
+    pub(super) async fn lineage(&self) -> Answer<Option<String>> {
         match self {
             Self::Sql(_) => Ok(None),
             Self::Redis(store) => store.lineage().await,
@@ -107,7 +102,7 @@ impl Store {
     }
 
     /// Sets the name of the store's lineage.
-    pub(super) async fn set_lineage(&self, lineage: &str) -> Result<(), StorageError> {
+    pub(super) async fn set_lineage(&self, lineage: &str) -> Answer<()> {
         match self {
             Self::Sql(_) => Ok(()),
             Self::Redis(store) => store.set_lineage(lineage).await,

@@ -25,8 +25,8 @@ use redis::{Script, cmd};
 use uuid::Uuid;
 
 use self::counter::Counter;
-use self::record::{VERSION, decode, encode, unknown};
-use super::read::Held;
+use self::record::{VERSION, decode, encode};
+use super::read::{Answer, Held};
 use super::{Policy, Session};
 use crate::base::secret::part_of_second;
 use crate::base::time::Timestamp;
@@ -61,11 +61,7 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn load(
-        &self,
-        user_id: Uuid,
-        sid: Uuid,
-    ) -> Result<Option<Held>, StorageError> {
+    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<Option<Held>> {
         let record: Option<Vec<u8>> =
             self.redis.query(cmd("GET").arg(session_key(user_id, sid))).await?;
         let Some(record) = record else { return Ok(None) };
@@ -78,7 +74,7 @@ impl RedisStore {
         user_id: Uuid,
         sid: Uuid,
         jti: &str,
-    ) -> Result<Option<Session>, StorageError> {
+    ) -> Answer<Option<Session>> {
         let token = token_key(&short(user_id), jti);
         let (record, revoked): (Option<Vec<u8>>, Option<Vec<u8>>) =
             self.redis.query(cmd("MGET").arg(session_key(user_id, sid)).arg(token)).await?;
@@ -88,19 +84,11 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn is_token_revoked(
-        &self,
-        subject: &str,
-        jti: &str,
-    ) -> Result<bool, StorageError> {
+    pub(super) async fn is_token_revoked(&self, subject: &str, jti: &str) -> Answer<bool> {
         self.redis.query(cmd("EXISTS").arg(token_key(&tag(subject), jti))).await
     }
 
-    pub(super) async fn list(
-        &self,
-        user_id: Uuid,
-        _now: Timestamp,
-    ) -> Result<Vec<Session>, StorageError> {
+    pub(super) async fn list(&self, user_id: Uuid, _now: Timestamp) -> Answer<Vec<Session>> {
         let mut call = self.list.key(index_key(user_id));
         let found: Vec<(String, Vec<u8>)> =
             self.redis.invoke(call.arg(record_prefix(user_id))).await?;
@@ -118,11 +106,11 @@ impl RedisStore {
         session: &Session,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Vec<EndedSession>, StorageError> {
+    ) -> Answer<Vec<EndedSession>> {
         let ends_at = session.ends_at(policy);
         let mut call = self.start.key(index_key(session.user_id));
         call.key(session_key(session.user_id, session.sid))
-            .arg(encode(session)?)
+            .arg(encode(session, &[])?)
             .arg(seconds_until(session.expires_at(policy), now))
             .arg(short(session.sid))
             // Of those that began within one second, the oldest is still the oldest.
@@ -149,15 +137,13 @@ impl RedisStore {
         next: &Session,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Answer<bool> {
         let mut call = self.swap.key(session_key(next.user_id, next.sid));
-        let mut record = encode(next)?.into_bytes();
-        record.extend_from_slice(unknown(&held.record));
-        call.arg(held.record.as_slice()).arg(record);
+        call.arg(held.record.as_slice()).arg(encode(next, &held.record)?);
         self.redis.invoke(call.arg(seconds_until(expires_at, now))).await
     }
 
-    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Result<bool, StorageError> {
+    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<bool> {
         let mut call = self.delete.key(index_key(user_id));
         call.key(session_key(user_id, sid)).arg(short(sid));
         let was_there = self.redis.invoke(&call).await?;
@@ -165,11 +151,7 @@ impl RedisStore {
         Ok(was_there)
     }
 
-    pub(super) async fn delete_all(
-        &self,
-        user_id: Uuid,
-        kept: Option<Uuid>,
-    ) -> Result<Vec<Uuid>, StorageError> {
+    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<Vec<Uuid>> {
         let mut call = self.delete_all.key(index_key(user_id));
         call.arg(record_prefix(user_id)).arg(kept.map(short).unwrap_or_default());
         let deleted = self.redis.invoke::<Vec<String>>(&call).await?;
@@ -183,7 +165,7 @@ impl RedisStore {
         jti: &str,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Answer<()> {
         let mut set = cmd("SET");
         set.arg(token_key(&tag(subject), jti)).arg(VERSION);
         set.arg("EX").arg(seconds_until(expires_at, now));
@@ -192,7 +174,7 @@ impl RedisStore {
         Ok(())
     }
 
-    pub(super) async fn lineage(&self) -> Result<Option<String>, StorageError> {
+    pub(super) async fn lineage(&self) -> Answer<Option<String>> {
         // In this order: a Redis that is replaced in between has a name that was not set.
         let Some(present) = self.redis.run_ids().await? else {
             return self.counter.lineage(&self.redis).await;
@@ -201,14 +183,14 @@ impl RedisStore {
         Ok((given.as_ref() != Some(&present)).then_some(present))
     }
 
-    pub(super) async fn set_lineage(&self, lineage: &str) -> Result<(), StorageError> {
+    pub(super) async fn set_lineage(&self, lineage: &str) -> Answer<()> {
         if Counter::is_name(lineage) {
             return self.counter.repaired(&self.redis, lineage).await;
         }
         self.redis.query(cmd("SET").arg(LINEAGE).arg(lineage)).await
     }
 
-    pub(super) async fn check_health(&self) -> Result<(), StorageError> {
+    pub(super) async fn check_health(&self) -> Answer<()> {
         self.redis.check_keeps_data().await
     }
 }
@@ -222,7 +204,7 @@ fn short(id: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
-fn parse_short(text: &str) -> Result<Uuid, StorageError> {
+fn parse_short(text: &str) -> Answer<Uuid> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     bytes
         .and_then(|bytes| Uuid::from_slice(&bytes).ok())

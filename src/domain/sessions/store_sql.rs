@@ -5,8 +5,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::read::{Held, Page, PageError};
-use super::{Origin, Policy, Session};
+use super::read::{Answer, Held, Page, PageError};
+use super::{Login, Origin, Policy, Session, SessionKind};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
 use crate::storage::{Db, StorageError};
@@ -18,7 +18,8 @@ const MAX_LISTED: i64 = 10_000;
 macro_rules! columns {
     () => {
         "sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
-         advanced_at, address, user_agent"
+         advanced_at, address, user_agent, kind, browser_sid, auth_time, acr, amr, ends_at, \
+         details"
     };
 }
 
@@ -33,11 +34,7 @@ macro_rules! select {
 pub(super) struct SqlStore(pub Db);
 
 impl SqlStore {
-    pub(super) async fn load(
-        &self,
-        user_id: Uuid,
-        sid: Uuid,
-    ) -> Result<Option<Held>, StorageError> {
+    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<Option<Held>> {
         let query = sqlx::query(select!("WHERE sid = $1 AND user_id = $2"))
             .bind(sid.to_string())
             .bind(user_id.to_string());
@@ -51,7 +48,7 @@ impl SqlStore {
         user_id: Uuid,
         sid: Uuid,
         jti: &str,
-    ) -> Result<Option<Session>, StorageError> {
+    ) -> Answer<Option<Session>> {
         let query = sqlx::query(select!(
             "WHERE sid = $1 AND user_id = $2 \
              AND NOT EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)"
@@ -62,20 +59,12 @@ impl SqlStore {
         self.0.fetch_optional(query).await?.as_ref().map(read_session).transpose()
     }
 
-    pub(super) async fn is_token_revoked(
-        &self,
-        _subject: &str,
-        jti: &str,
-    ) -> Result<bool, StorageError> {
+    pub(super) async fn is_token_revoked(&self, _subject: &str, jti: &str) -> Answer<bool> {
         let query = sqlx::query("SELECT jti FROM revoked_tokens WHERE jti = $1").bind(jti);
         Ok(self.0.fetch_optional(query).await?.is_some())
     }
 
-    pub(super) async fn list(
-        &self,
-        user_id: Uuid,
-        now: Timestamp,
-    ) -> Result<Vec<Session>, StorageError> {
+    pub(super) async fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<Vec<Session>> {
         let query = sqlx::query(select!(
             "WHERE user_id = $1 AND expires_at > $2 \
              ORDER BY started_at DESC, sid DESC LIMIT $3"
@@ -115,12 +104,14 @@ impl SqlStore {
         session: &Session,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Vec<EndedSession>, StorageError> {
+    ) -> Answer<Vec<EndedSession>> {
         let (sid, user_id) = (session.sid.to_string(), session.user_id.to_string());
+        let login = &session.login;
         let insert = sqlx::query(concat!(
             "INSERT INTO sessions (",
             columns!(),
-            ", expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+            ", expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+             $14, $15, $16, $17, $18, $19, $20) \
              RETURNING CAST((SELECT COUNT(*) FROM sessions AS held \
              WHERE held.user_id = $2) AS BIGINT)",
         ))
@@ -136,6 +127,13 @@ impl SqlStore {
         .bind(session.advanced_at.as_unix())
         .bind(session.origin.address.map(|address| address.to_string()))
         .bind(session.origin.user_agent.as_deref())
+        .bind(login.kind.word())
+        .bind(login.browser_sid.map(|sid| sid.to_string()))
+        .bind(login.auth_time.as_unix())
+        .bind(login.acr.as_deref())
+        .bind(Some(login.amr.as_str()).filter(|amr| !amr.is_empty()))
+        .bind(login.ends_at.map(Timestamp::as_unix))
+        .bind(login.details.as_deref())
         .bind(session.expires_at(policy).as_unix());
         let held: i64 = match self.0.fetch_optional(insert).await? {
             Some(row) => row.try_get(0)?,
@@ -170,7 +168,7 @@ impl SqlStore {
         next: &Session,
         expires_at: Timestamp,
         _now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Answer<bool> {
         let update = sqlx::query(
             "UPDATE sessions SET current = $1, parent = $2, advanced_at = $3, \
              expires_at = $4, address = $5, user_agent = $6 WHERE sid = $7 AND current = $8",
@@ -186,18 +184,14 @@ impl SqlStore {
         Ok(self.0.execute(update).await? == 1)
     }
 
-    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Result<bool, StorageError> {
+    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<bool> {
         let delete = sqlx::query("DELETE FROM sessions WHERE sid = $1 AND user_id = $2")
             .bind(sid.to_string())
             .bind(user_id.to_string());
         Ok(self.0.execute(delete).await? == 1)
     }
 
-    pub(super) async fn delete_all(
-        &self,
-        user_id: Uuid,
-        kept: Option<Uuid>,
-    ) -> Result<Vec<Uuid>, StorageError> {
+    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<Vec<Uuid>> {
         // No session has the empty sid.
         let kept = kept.map(|sid| sid.to_string()).unwrap_or_default();
         let delete =
@@ -214,7 +208,7 @@ impl SqlStore {
         jti: &str,
         expires_at: Timestamp,
         _now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Answer<()> {
         let insert = sqlx::query(
             "INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) \
              ON CONFLICT (jti) DO NOTHING",
@@ -224,7 +218,7 @@ impl SqlStore {
         self.0.execute(insert).await.map(drop)
     }
 
-    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Answer<u64> {
         // The outer condition counts: a row may be refreshed while the inner query reads it.
         let sessions = sqlx::query(
             "DELETE FROM sessions WHERE expires_at <= $1 AND sid IN \
@@ -247,12 +241,13 @@ impl SqlStore {
         Ok(purged + self.0.execute(tokens).await?)
     }
 
-    pub(super) async fn check_health(&self) -> Result<(), StorageError> {
+    pub(super) async fn check_health(&self) -> Answer<()> {
         self.0.check_health().await
     }
 }
 
 fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
+    let started_at = Timestamp::from_unix(row.try_get(6)?);
     Ok(Session {
         sid: read_id(row.try_get(0)?)?,
         user_id: read_id(row.try_get(1)?)?,
@@ -260,7 +255,19 @@ fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
         scope: row.try_get(3)?,
         audience: row.try_get(4)?,
         epoch: row.try_get(5)?,
-        started_at: Timestamp::from_unix(row.try_get(6)?),
+        started_at,
+        login: match row.try_get::<Option<i64>, _>(14)? {
+            None => Login::by_password(started_at),
+            Some(auth_time) => Login {
+                kind: SessionKind::parse(row.try_get(12)?)?,
+                browser_sid: row.try_get::<Option<&str>, _>(13)?.map(read_id).transpose()?,
+                auth_time: Timestamp::from_unix(auth_time),
+                acr: row.try_get(15)?,
+                amr: row.try_get::<Option<String>, _>(16)?.unwrap_or_default(),
+                ends_at: row.try_get::<Option<i64>, _>(17)?.map(Timestamp::from_unix),
+                details: row.try_get(18)?,
+            },
+        },
         current: read_generation(row.try_get(7)?)?,
         parent: read_generation(row.try_get(8)?)?,
         advanced_at: Timestamp::from_unix(row.try_get(9)?),
@@ -272,14 +279,14 @@ fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
     })
 }
 
-fn read_id(text: &str) -> Result<Uuid, StorageError> {
+fn read_id(text: &str) -> Answer<Uuid> {
     Uuid::parse_str(text).map_err(|_| StorageError::corrupt("session id"))
 }
 
-fn read_generation(value: i64) -> Result<u64, StorageError> {
+fn read_generation(value: i64) -> Answer<u64> {
     u64::try_from(value).map_err(|_| StorageError::corrupt("session generation"))
 }
 
-fn write_generation(value: u64) -> Result<i64, StorageError> {
+fn write_generation(value: u64) -> Answer<i64> {
     i64::try_from(value).map_err(|_| StorageError::corrupt("session generation"))
 }

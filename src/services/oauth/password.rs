@@ -9,7 +9,7 @@ use crate::domain::audit::{Actor, Event, Kind, Origin};
 use crate::domain::clients::{Client, GrantType};
 use crate::domain::credentials::password::check_stored;
 use crate::domain::credentials::{Password, Verdict};
-use crate::domain::sessions::NewSession;
+use crate::domain::sessions::{Login, NewSession};
 use crate::domain::tokens::{Grant, RefreshToken, UserSession};
 use crate::domain::users::User;
 use crate::storage::StorageError;
@@ -68,6 +68,7 @@ impl AuthorizationServer {
             scope: scope.to_string(),
             audience: super::target::kept(&resources, policy),
             epoch: user.session_epoch,
+            login: Login::by_password(now),
             origin: super::session_origin(origin),
         };
         let first = RefreshToken {
@@ -83,7 +84,7 @@ impl AuthorizationServer {
             lifetime: client.access_token_lifetime,
             session: Some(UserSession {
                 sid: session.sid,
-                auth_time: now,
+                auth_time: session.login.auth_time,
                 roles: user.roles.clone(),
                 claims: super::scope::claims_of(client, &user),
             }),

@@ -174,7 +174,7 @@ impl AuthorizationServer {
             lifetime: client.access_token_lifetime,
             session: Some(UserSession {
                 sid: session.sid,
-                auth_time: session.started_at,
+                auth_time: session.login.auth_time,
                 roles: user.roles.clone(),
                 claims: super::scope::claims_of(client, user),
             }),
