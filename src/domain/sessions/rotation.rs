@@ -17,6 +17,7 @@ const MAX_RECOVERIES: u64 = 3;
 
 /// The decision on a presented refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most decisions are the large one, and none is kept")]
 pub enum Decision {
     /// Store `next` in place of the record, and give out the generation that is then current.
     Advance {
