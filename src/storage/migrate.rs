@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "limits", include_str!("../../migrations/0012_limits.sql")),
     (13, "revocation limits", include_str!("../../migrations/0013_revocation_limits.sql")),
     (14, "handover", include_str!("../../migrations/0014_handover.sql")),
+    (15, "session logins", include_str!("../../migrations/0015_session_logins.sql")),
 ];
 
 /// What a migration begins with on PostgreSQL alone.

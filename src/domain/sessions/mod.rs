@@ -1,14 +1,16 @@
 //! Sessions: one login, one family of refresh tokens, one small record (RFC 6749 section 6,
 //! RFC 9700 section 4.14), and the access tokens revoked before their time (RFC 7009).
 //!
-//! A refresh is two calls: `open_rotation` decides, and `commit` makes the decision true in one
-//! compare-and-swap after everything that can fail has been done. Invariant: whatever runs side by
-//! side or is cut off, the current generation is advanced once, and a revoked session, which is
-//! one that is deleted, has no live successor. What somebody ends is recorded for siblings before it is
-//! deleted: cut off in between, it is refused for as long as it is on record. What a login ends beyond the
-//! limit is recorded after it, and before the login is answered.
+//! A refresh is two calls: `open_rotation` decides, and `commit` stores the decision by one
+//! compare-and-swap after everything that can fail has been done. Invariant: whatever runs
+//! concurrently or is cut off, the current generation is advanced once, and a revoked session, which is
+//! a deleted one, has no live successor. A session that is revoked is published on the feed before it is
+//! deleted: cut off in between, it is refused for as long as the feed names it. Sessions that a login
+//! ends beyond the limit are published after that, and before the login is answered.
 
+mod login;
 mod policy;
+mod read;
 mod revoked_token;
 mod rotation;
 mod session;
@@ -21,32 +23,36 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
+pub use login::{Login, SessionKind};
 pub use policy::{Policy, Recovery};
+pub use read::{Page, PageError};
 pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
-pub use store::{Page, PageError};
 
 use crate::base::secret::time_of;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::{EndedSession, Entry, Revocations, Revoked};
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
+use read::Held;
 use rotation::Decision;
-use store::{Held, SessionStore};
+use store::Store;
+use store_redis::RedisStore;
+use store_sql::SqlStore;
 
-/// How many revocations are written back at once.
-const RESTORED_AT_ONCE: usize = 64;
+/// The number of revocations that are written back concurrently.
+const MAX_CONCURRENT_RESTORES: usize = 64;
 
 /// All sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
-    store: Arc<dyn SessionStore>,
+    store: Arc<Store>,
     policy: Arc<Policy>,
     revocations: Revocations,
 }
 
-/// A decision to answer a refresh token with its successor. Made by [`Sessions::open_rotation`]
-/// alone, and true only once [`Sessions::commit`] has taken it.
+/// A decision to answer a refresh token with its successor. Only [`Sessions::open_rotation`] makes one,
+/// and only [`Sessions::commit`] stores it.
 #[must_use = "nothing is rotated before the commit"]
 #[derive(Debug)]
 pub struct Rotation {
@@ -66,7 +72,7 @@ impl Rotation {
         self.session().current
     }
 
-    /// The same, noting where it was asked for. A replay notes nothing, as it changes nothing.
+    /// The rotation with the place that asked for it. A replay, which changes nothing, stores no place.
     pub fn asked_from(mut self, origin: Origin) -> Self {
         if let Some((next, _)) = &mut self.change {
             next.origin = origin;
@@ -74,26 +80,27 @@ impl Rotation {
         self
     }
 
-    /// Why the session moves on; `None` for a replay, which changes nothing.
+    /// Why the session advances; `None` for a replay, which changes nothing.
     pub fn advance(&self) -> Option<Advance> {
         self.change.as_ref().map(|(_, advance)| *advance)
     }
 }
 
-/// What a live access token rests on.
+/// What a live access token depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
-    /// The epoch of its session, to be compared with the user's; `None` for a client's own token.
+    /// The epoch of its session, to be compared with that of the user; `None` for a client's own
+    /// token.
     pub epoch: Option<i64>,
 }
 
 /// Why a refresh token is not exchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
-    /// It is not good; the session, if there is one, is as before.
+    /// The token is not good; the session, if there is one, is unchanged.
     #[error("the refresh token is not good: {}", .0.as_str())]
     Invalid(Refusal),
-    /// It had been displaced, so somebody else may hold its family; this session has been ended.
+    /// The token had been displaced, so another party may hold its family; the session has been ended.
     #[error("a displaced refresh token was presented")]
     Reuse(Box<Session>),
     /// The store failed; the token may still be good.
@@ -101,11 +108,11 @@ pub enum RotationError {
     Storage(#[from] StorageError),
 }
 
-/// Why a rotation did not become true.
+/// Why a rotation was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The session was changed or ended meanwhile: open the rotation once more.
-    #[error("the session changed meanwhile")]
+    /// The session was changed or ended concurrently: open the rotation once more.
+    #[error("the session was changed concurrently")]
     LostRace,
     /// The store failed; the token may still be good.
     #[error(transparent)]
@@ -115,13 +122,16 @@ pub enum CommitError {
 impl Sessions {
     /// Sessions in the SQL database.
     pub fn in_sql(db: Db, revocations: Revocations, policy: Policy) -> Self {
-        Self { store: Arc::new(store_sql::SqlStore(db)), policy: Arc::new(policy), revocations }
+        Self::new(Store::Sql(SqlStore(db)), revocations, policy)
     }
 
     /// Sessions in Redis.
     pub fn in_redis(redis: Redis, revocations: Revocations, policy: Policy) -> Self {
-        let store = Arc::new(store_redis::RedisStore::new(redis));
-        Self { store, policy: Arc::new(policy), revocations }
+        Self::new(Store::Redis(Box::new(RedisStore::new(redis))), revocations, policy)
+    }
+
+    fn new(store: Store, revocations: Revocations, policy: Policy) -> Self {
+        Self { store: Arc::new(store), policy: Arc::new(policy), revocations }
     }
 
     /// The rules.
@@ -129,11 +139,11 @@ impl Sessions {
         &self.policy
     }
 
-    /// Begins a session, and ends the user's oldest ones beyond the limit. Its first refresh token
-    /// has the generation [`NewSession::FIRST_GENERATION`].
+    /// Begins a session, and ends the user's oldest ones beyond the limit. The first refresh token of the
+    /// session has the generation [`NewSession::FIRST_GENERATION`].
     pub async fn start(&self, new: NewSession, now: Timestamp) -> Result<Session, StorageError> {
         let (session, sessions) = (new.begin(now), self.clone());
-        // On a task of its own: a caller who goes away would leave sessions that ended untold.
+        // On a task of its own: a caller who goes away would leave ended sessions unpublished.
         let started = tokio::spawn(async move {
             let ended = sessions.store.insert(&session, &sessions.policy, now).await?;
             sessions.revocations.record_sessions(session.user_id, &ended, now).await?;
@@ -156,7 +166,7 @@ impl Sessions {
             return Err(RotationError::Invalid(Refusal::Unknown));
         };
         if self.revocations.has_session(sid) {
-            // A store that lost its last writes brought it back, or its end is not over yet.
+            // A store that lost its last writes brought it back, or its revocation is under way.
             self.store.delete(user_id, sid).await?;
             return Err(RotationError::Invalid(Refusal::Unknown));
         }
@@ -167,15 +177,15 @@ impl Sessions {
             Decision::Replay => Ok(Rotation { held, change: None }),
             Decision::Refuse(refusal) => Err(RotationError::Invalid(refusal)),
             Decision::Reuse => {
-                // However far others have taken the session meanwhile, this token stays displaced.
-                self.record(&held.session, now).await?;
+                // However far the session has advanced concurrently, this token stays displaced.
+                self.publish(&held.session, now).await?;
                 self.store.delete(user_id, sid).await?;
                 Err(RotationError::Reuse(Box::new(held.session)))
             }
         }
     }
 
-    /// Makes `rotation` true. The last step of a refresh: only the answer can be lost after it.
+    /// Stores `rotation`. The last step of a refresh: only the answer can be lost after it.
     pub async fn commit(&self, rotation: Rotation, now: Timestamp) -> Result<(), CommitError> {
         let Rotation { held, change: Some((next, _)) } = rotation else { return Ok(()) };
         let expires_at = next.expires_at(&self.policy);
@@ -204,8 +214,8 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// A part of the live sessions of all users, about `limit` of them, for administrators. `from` is
-    /// what the part before said comes next.
+    /// A page of the live sessions of all users, about `limit` of them, for administrators. `from` is
+    /// the `next` of the previous page.
     pub async fn page(
         &self,
         from: Option<&str>,
@@ -217,7 +227,7 @@ impl Sessions {
         Ok(page)
     }
 
-    /// Ends a session; whether there was one.
+    /// Ends a session; returns whether there was one.
     pub async fn revoke(
         &self,
         user_id: Uuid,
@@ -225,13 +235,14 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         if let Some(session) = self.find(user_id, sid, now).await? {
-            self.record(&session, now).await?;
+            self.publish(&session, now).await?;
         }
         self.store.delete(user_id, sid).await
     }
 
-    /// Ends a user as a whole, with all sessions; how many there were. A login under way may still
-    /// begin one: raise the user's epoch after this, then [`Sessions::revoke_begun`].
+    /// Ends all sessions of a user, and all tokens issued until now; returns how many sessions there
+    /// were. A login under way may still begin one: raise the user's epoch after this, then call
+    /// [`Sessions::revoke_begun`].
     pub async fn revoke_all(&self, user_id: Uuid, now: Timestamp) -> Result<u64, StorageError> {
         let listed = self.listed(user_id, None, now).await?;
         let sids = listed.iter().map(|ended| ended.sid);
@@ -246,8 +257,8 @@ impl Sessions {
         self.delete_all(user_id, None, &listed, now).await.map(drop)
     }
 
-    /// Ends all sessions of a user but the one with that `sid`; how many those were. One that
-    /// begins beside this may live on.
+    /// Ends all sessions of a user except the one with that `sid`; returns how many. A session that
+    /// begins concurrently may live on.
     pub async fn revoke_others(
         &self,
         user_id: Uuid,
@@ -270,7 +281,7 @@ impl Sessions {
         Ok(others.map(|session| session.ended(&self.policy, now)).collect())
     }
 
-    /// Deletes the sessions, of which those `listed` are on record.
+    /// Deletes the sessions, of which those `listed` are published already.
     async fn delete_all(
         &self,
         user_id: Uuid,
@@ -281,35 +292,35 @@ impl Sessions {
         let deleted = self.store.delete_all(user_id, kept).await?;
         let count = deleted.len() as u64;
         let is_listed = |sid: &Uuid| listed.iter().any(|ended| ended.sid == *sid);
-        let begun_meanwhile = deleted.into_iter().filter(|sid| !is_listed(sid));
-        let begun_meanwhile = begun_meanwhile.map(|sid| EndedSession { sid, last_issue: now });
-        let begun_meanwhile: Vec<_> = begun_meanwhile.collect();
-        self.revocations.record_sessions(user_id, &begun_meanwhile, now).await?;
+        let begun_since = deleted.into_iter().filter(|sid| !is_listed(sid));
+        let begun_since = begun_since.map(|sid| EndedSession { sid, last_issue: now });
+        let begun_since: Vec<_> = begun_since.collect();
+        self.revocations.record_sessions(user_id, &begun_since, now).await?;
         Ok(count)
     }
 
-    /// Records for followers that a session has ended whose record is gone, unless they know, or its
-    /// access tokens have all ended by themselves.
+    /// Publishes the end of a session whose record is gone, unless it is published already or all its
+    /// access tokens have expired.
     pub async fn record_lost(
         &self,
         user_id: Uuid,
         sid: Uuid,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        // Of an identifier without a time in it, nothing is known.
+        // An identifier without a time in it does not tell when its session began.
         let started_at = time_of(sid).unwrap_or(now);
         let ends_at = started_at.plus(self.policy.absolute_lifetime);
         self.revocations.record_lost_session(user_id, sid, ends_at, now).await
     }
 
-    /// Records for followers that a session ends.
-    async fn record(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
+    /// Publishes the end of a session.
+    async fn publish(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
         let ended = [session.ended(&self.policy, now)];
         self.revocations.record_sessions(session.user_id, &ended, now).await
     }
 
-    /// What an access token, otherwise good, still rests on; `None` where it has been revoked, or
-    /// the session that it belongs to is over. One round trip to the store.
+    /// What an access token, otherwise good, depends on; `None` where the token has been revoked or its
+    /// session is over. One round trip to the store.
     pub async fn find_live(
         &self,
         subject: &str,
@@ -328,19 +339,19 @@ impl Sessions {
         Ok(session.map(|session| Live { epoch: Some(session.epoch) }))
     }
 
-    /// Whether the store may have lost its last writes since what is revoked was written back; then
-    /// [`Sessions::restore`] it.
+    /// Whether the store has kept its writes since revocations were last written back to it; if not,
+    /// call [`Sessions::restore`].
     pub async fn is_restored(&self) -> Result<bool, StorageError> {
         Ok(self.store.lineage().await?.is_none())
     }
 
-    /// Writes back what is revoked, so that a store which lost its last writes knows it again. The
-    /// record must have been followed since the loss.
+    /// Writes revocations back to a store that lost its last writes. The caller must have read the
+    /// revocations from the database since the loss.
     pub async fn restore(&self, now: Timestamp) -> Result<(), StorageError> {
         let Some(lineage) = self.store.lineage().await? else { return Ok(()) };
         let entries = self.revocations.entries(now);
         let restored = stream::iter(entries).map(Ok).try_for_each_concurrent(
-            RESTORED_AT_ONCE,
+            MAX_CONCURRENT_RESTORES,
             |Entry { revoked, expires_at }| async move {
                 match revoked {
                     Revoked::Session { sid, user_id } | Revoked::Ended { sid, user_id } => {
@@ -349,7 +360,7 @@ impl Sessions {
                     Revoked::Token { jti, subject, .. } => {
                         self.store.revoke_token(&subject, &jti, expires_at, now).await
                     }
-                    // What cuts off by time is checked elsewhere.
+                    // These revocations act by time and are checked elsewhere.
                     Revoked::Subject { .. } | Revoked::Client { .. } | Revoked::Key { .. } => {
                         Ok(())
                     }
@@ -360,7 +371,7 @@ impl Sessions {
         self.store.set_lineage(&lineage).await
     }
 
-    /// Removes at most `limit` expired records; how many. When it is `limit`, there may be more.
+    /// Removes at most `limit` expired records; returns how many. When it is `limit`, there may be more.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         self.store.purge(now, limit).await
     }

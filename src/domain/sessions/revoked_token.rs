@@ -1,4 +1,4 @@
-//! Access tokens that end before their time, one by one.
+//! The revocation of single access tokens.
 
 use super::Sessions;
 use crate::base::time::Timestamp;
@@ -6,8 +6,8 @@ use crate::domain::revocations::{ForeignToken, RevokedToken, TokenRevocation, To
 use crate::storage::StorageError;
 
 impl Sessions {
-    /// Ends one access token, and with it nothing else but as [`TokenRevocation`] says: of many of
-    /// one session, the session ends.
+    /// Revokes one access token. Beyond a number of tokens of one session, the session ends instead, as
+    /// [`TokenRevocation`] says.
     pub async fn revoke_token(
         &self,
         token: &RevokedToken,
@@ -21,13 +21,13 @@ impl Sessions {
         if let TokenRevocation::Session { sid, user_id } = revoked {
             self.store.delete(user_id, sid).await?;
         } else {
-            // Introspection is to know at once, on every instance.
+            // Introspection refuses the token immediately, on every instance.
             self.store.revoke_token(subject, jti, *ends_at, now).await?;
         }
         Ok(revoked)
     }
 
-    /// Ends one access token of another issuer, and nothing else with it.
+    /// Revokes one access token of another issuer.
     pub async fn revoke_foreign_token(
         &self,
         token: &ForeignToken,

@@ -15,25 +15,26 @@ const LAST_GENERATION: u64 = i64::MAX as u64 - 1;
 /// that loses more answers than this is not to be told from two parties that hold the same token.
 const MAX_RECOVERIES: u64 = 3;
 
-/// What is to be done about a presented refresh token.
+/// The decision on a presented refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most decisions are the large one, and none is kept")]
 pub enum Decision {
     /// Store `next` in place of the record, and give out the generation that is then current.
     Advance {
         /// The record to store.
         next: Session,
-        /// Why it moves on.
+        /// Why the session advances.
         advance: Advance,
     },
     /// Give out the current generation again; nothing changes.
     Replay,
-    /// Somebody holds a token that was displaced: end the session.
+    /// The token was displaced: end the session.
     Reuse,
     /// Not good, and nothing changes.
     Refuse(Refusal),
 }
 
-/// Why a session moves on to the next generation.
+/// Why a session advances to the next generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
     /// The current token was redeemed.
@@ -45,10 +46,10 @@ pub enum Advance {
     Healed,
 }
 
-/// Why a refresh token is not good. For the audit log; the wire hears `invalid_grant` for all.
+/// Why a refresh token is not good. For the audit trail; every answer says `invalid_grant`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such session: it never was, was revoked, or has been forgotten.
+    /// The session is not found: it never existed, was revoked, or has expired.
     Unknown,
     /// The session has been idle for too long, or has reached its end.
     Expired,
@@ -123,8 +124,8 @@ fn advance(
 }
 
 /// Whether `now` is within `window` of the advance, before or after it: the clocks of two servers
-/// differ a little, but one that was set back by hours must not keep the window open for hours.
-/// A window of zero is none at all.
+/// differ a little, but a clock that was set back by hours must not keep the window open for hours.
+/// With a window of zero, nothing is a retry.
 fn is_retry(advanced_at: Timestamp, now: Timestamp, window: Duration) -> bool {
     let distance = now.since(advanced_at).max(advanced_at.since(now));
     !window.is_zero() && distance <= window
@@ -135,7 +136,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::sessions::Origin;
+    use crate::domain::sessions::{Login, Origin};
 
     const START: i64 = 1_000_000;
     const ADVANCED: i64 = START + 1000;
@@ -157,6 +158,7 @@ mod tests {
             audience: String::new(),
             epoch: 4,
             started_at: Timestamp::from_unix(START),
+            login: Login::by_password(Timestamp::from_unix(START)),
             current,
             parent,
             advanced_at: Timestamp::from_unix(ADVANCED),
@@ -187,7 +189,7 @@ mod tests {
         let table = [
             ("current", 6, 0, ("advance", 6, 7)),
             ("current, much later", 6, 9_999, ("advance", 6, 7)),
-            ("parent at once", 4, 0, ("replay", 0, 0)),
+            ("parent immediately", 4, 0, ("replay", 0, 0)),
             ("parent at the window's end", 4, 10, ("replay", 0, 0)),
             ("parent after the window", 4, 11, ("recover", 4, 7)),
             ("displaced", 5, 0, ("reuse", 0, 0)),
@@ -280,5 +282,14 @@ mod tests {
         assert_eq!(session.expires_at(&policy), at(0));
         assert_eq!(outcome(&decide(&session, 6, "app", at(-1), &policy)), ("advance", 6, 7));
         assert_eq!(outcome(&decide(&session, 6, "app", at(0), &policy)).0, "expired_session");
+
+        for own_end in [START + 30_000, START + 60_000].map(Timestamp::from_unix) {
+            session.login.ends_at = Some(own_end);
+            session.advanced_at = own_end.minus(Duration::from_secs(5));
+            assert_eq!(session.expires_at(&policy), own_end);
+            let decided = |now| outcome(&decide(&session, 6, "app", now, &policy)).0;
+            assert_eq!(decided(session.advanced_at), "advance");
+            assert_eq!(decided(own_end), "expired_session");
+        }
     }
 }

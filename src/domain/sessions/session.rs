@@ -1,12 +1,11 @@
-//! A session: one grant of authorization, and the only thing kept of its refresh tokens. It holds
-//! no secret, and everything in it but the rotation's three fields and the origin stays as it was at
-//! the start.
+//! A session: what one login gave one client, and the only record of its refresh tokens. It holds no
+//! secret. Only the three fields of the rotation and the origin change after the start.
 
 use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::Policy;
+use super::{Login, Policy};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
 
@@ -22,44 +21,46 @@ pub struct Origin {
 /// A session as the stores keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its identifier, the `sid` of its access tokens.
+    /// The identifier, which is the `sid` of its access tokens.
     pub sid: Uuid,
-    /// Whose it is.
+    /// The user.
     pub user_id: Uuid,
-    /// The client that it was granted to; no other may refresh it.
+    /// The client that the session was granted to; no other may refresh it.
     pub client_id: String,
     /// The scope granted, words separated by spaces (RFC 6749 section 3.3).
     pub scope: String,
     /// Resources separated by spaces (RFC 8707); empty for the default audience.
     pub audience: String,
-    /// The user's session epoch when it began; dead once the user's is higher.
+    /// The user's session epoch at the start; the session is dead once the user's is higher.
     pub epoch: i64,
-    /// When it began.
+    /// The start.
     pub started_at: Timestamp,
+    /// How the session came about.
+    pub login: Login,
     /// The generation that has not been redeemed. Every change raises it.
     pub current: u64,
     /// The generation whose redemption made `current`; 0, which no token has, at first.
     pub parent: u64,
-    /// When that was; the start at first.
+    /// When `parent` was redeemed; at first the start.
     pub advanced_at: Timestamp,
-    /// Where from.
+    /// Where the session was begun or last refreshed.
     pub origin: Origin,
 }
 
 impl Session {
-    /// When it ends unless it is refreshed before.
+    /// When the session ends unless it is refreshed before.
     pub fn expires_at(&self, policy: &Policy) -> Timestamp {
         self.advanced_at.plus(policy.idle_lifetime).min(self.ends_at(policy))
     }
 
-    /// When it ends in any case.
+    /// When the session ends in any case.
     pub fn ends_at(&self, policy: &Policy) -> Timestamp {
-        self.started_at.plus(policy.absolute_lifetime)
+        self.login.ends_at.unwrap_or_else(|| self.started_at.plus(policy.absolute_lifetime))
     }
 
-    /// The last moment at which an access token of it can have been issued, as of `now`: when it was
-    /// begun or last advanced, or the end of the retry window, within which the same refresh token
-    /// is answered again. A session that was never refreshed has nothing to answer again.
+    /// The last moment at which an access token of the session can have been issued, as of `now`: its
+    /// start or last advance, or the end of the retry window, within which the same refresh token is
+    /// answered again. A session that was never refreshed has nothing to answer again.
     pub(super) fn last_issue(&self, policy: &Policy, now: Timestamp) -> Timestamp {
         let retried = match self.parent {
             0 => self.advanced_at,
@@ -68,26 +69,26 @@ impl Session {
         self.advanced_at.max(retried)
     }
 
-    /// The same, as the revocation feed takes it.
+    /// The session as the revocation feed takes it.
     pub(super) fn ended(&self, policy: &Policy, now: Timestamp) -> EndedSession {
         EndedSession { sid: self.sid, last_issue: self.last_issue(policy, now) }
     }
 
-    /// Whether it has ended by `now`.
+    /// Whether the session has ended by `now`.
     pub(super) fn is_expired(&self, policy: &Policy, now: Timestamp) -> bool {
         now >= self.expires_at(policy)
     }
 }
 
-/// What a login grants. The caller makes the `sid`, because it stands in the first access token,
-/// which is signed before the session is stored.
+/// A session to be begun. The caller makes the `sid`, because the first access token, which is signed
+/// before the session is stored, contains it.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     /// A fresh random identifier.
     pub sid: Uuid,
-    /// Whose session it will be.
+    /// The user.
     pub user_id: Uuid,
-    /// The client that asked.
+    /// The client that asked for it.
     pub client_id: String,
     /// The scope granted, words separated by spaces.
     pub scope: String,
@@ -95,6 +96,8 @@ pub struct NewSession {
     pub audience: String,
     /// The user's session epoch now.
     pub epoch: i64,
+    /// How the session comes about.
+    pub login: Login,
     /// Where the login came from.
     pub origin: Origin,
 }
@@ -112,6 +115,7 @@ impl NewSession {
             audience: self.audience,
             epoch: self.epoch,
             started_at: now,
+            login: self.login,
             current: Self::FIRST_GENERATION,
             parent: 0,
             advanced_at: now,

@@ -1,4 +1,4 @@
--- Deletes all sessions of a user but for one, if there is one to be kept. Returns which.
+-- Deletes all sessions of a user except one, if there is one to be kept. Returns the deleted members.
 -- KEYS: the user's index. ARGV: prefix of the user's records, the member to be kept or nothing.
 local deleted = {}
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

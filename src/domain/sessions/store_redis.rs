@@ -5,16 +5,15 @@
 //!   version and lives until the session ends;
 //! - `signet:{user}:i`: the sids, sorted by absolute end;
 //! - `signet:{subject}:t:jti`: a revoked access token, until it would have ended anyway;
-//! - `signet:lineage`: the processes of Redis that have held all this since what is revoked was
-//!   written back. After a restart, a failover or a flush it is another, or gone;
-//! - `signet:counter:{instance}`: in its place where Redis does not show its processes, see `counter`.
+//! - `signet:lineage`: the processes of Redis that have held all this since revocations were written
+//!   back. After a restart, a failover or a flush the value differs, or is gone;
+//! - `signet:counter:{instance}`: its substitute where Redis does not show its processes, see `counter`.
 //!
 //! Identifiers are base64url of their 16 bytes. Times come with the call, never from Redis.
 //!
-//! Fields are only ever added at a record's end. A reader takes those it does not find as empty and
-//! passes over those it does not know, which it writes back as they are, so that neighbouring versions
-//! read each other's records and destroy nothing in them; what they would misread asks for another
-//! version.
+//! Fields are only added at a record's end. A reader takes missing fields as empty, ignores unknown
+//! ones and writes them back unchanged, so that neighbouring versions read each other's records and
+//! destroy nothing in them. A change that they would misread needs another version.
 
 mod counter;
 mod page;
@@ -22,14 +21,12 @@ mod record;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use redis::{Script, cmd};
 use uuid::Uuid;
 
 use self::counter::Counter;
-use self::record::{VERSION, decode, encode, unknown};
-use super::store::{Answer, Held, Page, PageError, SessionStore};
+use self::record::{VERSION, decode, encode};
+use super::read::{Answer, Held};
 use super::{Policy, Session};
 use crate::base::secret::part_of_second;
 use crate::base::time::Timestamp;
@@ -40,7 +37,7 @@ use crate::storage::redis::Redis;
 const LINEAGE: &str = "signet:lineage";
 
 /// The store over a Redis.
-pub struct RedisStore {
+pub(super) struct RedisStore {
     redis: Redis,
     counter: Counter,
     start: Script,
@@ -51,8 +48,8 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// The store over `redis`. Scripts are loaded when they are first needed.
-    pub fn new(redis: Redis) -> Self {
+    /// The store over `redis`. Scripts are loaded on first use.
+    pub(super) fn new(redis: Redis) -> Self {
         Self {
             redis,
             counter: Counter::new(),
@@ -63,188 +60,138 @@ impl RedisStore {
             delete_all: Script::new(include_str!("store_delete_all.lua")),
         }
     }
-}
 
-impl SessionStore for RedisStore {
-    fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, Option<Held>> {
-        async move {
-            let record: Option<Vec<u8>> =
-                self.redis.query(cmd("GET").arg(session_key(user_id, sid))).await?;
-            let Some(record) = record else { return Ok(None) };
-            let session = decode(user_id, sid, &record)?;
-            Ok(Some(Held { session, record }))
-        }
-        .boxed()
+    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<Option<Held>> {
+        let record: Option<Vec<u8>> =
+            self.redis.query(cmd("GET").arg(session_key(user_id, sid))).await?;
+        let Some(record) = record else { return Ok(None) };
+        let session = decode(user_id, sid, &record)?;
+        Ok(Some(Held { session, record }))
     }
 
-    fn load_for_token<'a>(
-        &'a self,
+    pub(super) async fn load_for_token(
+        &self,
         user_id: Uuid,
         sid: Uuid,
-        jti: &'a str,
-    ) -> Answer<'a, Option<Session>> {
-        async move {
-            let token = token_key(&short(user_id), jti);
-            let (record, revoked): (Option<Vec<u8>>, Option<Vec<u8>>) =
-                self.redis.query(cmd("MGET").arg(session_key(user_id, sid)).arg(token)).await?;
-            match (record, revoked) {
-                (Some(record), None) => decode(user_id, sid, &record).map(Some),
-                _ => Ok(None),
-            }
+        jti: &str,
+    ) -> Answer<Option<Session>> {
+        let token = token_key(&short(user_id), jti);
+        let (record, revoked): (Option<Vec<u8>>, Option<Vec<u8>>) =
+            self.redis.query(cmd("MGET").arg(session_key(user_id, sid)).arg(token)).await?;
+        match (record, revoked) {
+            (Some(record), None) => decode(user_id, sid, &record).map(Some),
+            _ => Ok(None),
         }
-        .boxed()
     }
 
-    fn is_token_revoked<'a>(&'a self, subject: &'a str, jti: &'a str) -> Answer<'a, bool> {
-        async move { self.redis.query(cmd("EXISTS").arg(token_key(&tag(subject), jti))).await }
-            .boxed()
+    pub(super) async fn is_token_revoked(&self, subject: &str, jti: &str) -> Answer<bool> {
+        self.redis.query(cmd("EXISTS").arg(token_key(&tag(subject), jti))).await
     }
 
-    fn list(&self, user_id: Uuid, _now: Timestamp) -> Answer<'_, Vec<Session>> {
-        async move {
-            let mut call = self.list.key(index_key(user_id));
-            let found: Vec<(String, Vec<u8>)> =
-                self.redis.invoke(call.arg(record_prefix(user_id))).await?;
-            let sessions: Result<Vec<_>, _> = found
-                .iter()
-                .map(|(member, record)| decode(user_id, parse_short(member)?, record))
-                .collect();
-            let mut sessions = sessions?;
-            // The index sorts by the end under the policy of each start; people look at the start.
-            sessions.sort_by_key(|session| std::cmp::Reverse((session.started_at, session.sid)));
-            Ok(sessions)
-        }
-        .boxed()
+    pub(super) async fn list(&self, user_id: Uuid, _now: Timestamp) -> Answer<Vec<Session>> {
+        let mut call = self.list.key(index_key(user_id));
+        let found: Vec<(String, Vec<u8>)> =
+            self.redis.invoke(call.arg(record_prefix(user_id))).await?;
+        let mut sessions = found
+            .iter()
+            .map(|(member, record)| decode(user_id, parse_short(member)?, record))
+            .collect::<Result<Vec<_>, _>>()?;
+        // The index sorts by the end under the policy of each start; people look at the start.
+        sessions.sort_by_key(|session| std::cmp::Reverse((session.started_at, session.sid)));
+        Ok(sessions)
     }
 
-    fn page<'a>(
-        &'a self,
-        from: Option<&'a str>,
-        limit: u32,
-        _now: Timestamp,
-    ) -> BoxFuture<'a, Result<Page, PageError>> {
-        self.scan(from, limit).boxed()
-    }
-
-    fn insert<'a>(
-        &'a self,
-        session: &'a Session,
-        policy: &'a Policy,
+    pub(super) async fn insert(
+        &self,
+        session: &Session,
+        policy: &Policy,
         now: Timestamp,
-    ) -> Answer<'a, Vec<EndedSession>> {
-        async move {
-            let ends_at = session.ends_at(policy);
-            let mut call = self.start.key(index_key(session.user_id));
-            call.key(session_key(session.user_id, session.sid))
-                .arg(encode(session)?)
-                .arg(seconds_until(session.expires_at(policy), now))
-                .arg(short(session.sid))
-                // Of those that began within one second, the oldest is still the oldest.
-                .arg(ends_at.as_unix() as f64 + part_of_second(session.sid))
-                .arg(now.as_unix())
-                .arg(policy.max_per_user)
-                .arg(record_prefix(session.user_id))
-                .arg(seconds_until(ends_at, now));
-            let deleted = self.redis.invoke::<Vec<Vec<u8>>>(&call).await?;
-            let (mut deleted, mut ended) = (deleted.into_iter(), Vec::new());
-            while let (Some(member), Some(record)) = (deleted.next(), deleted.next()) {
-                let sid = parse_short(std::str::from_utf8(&member).unwrap_or_default())?;
-                // What a later version wrote and this one cannot read may have been used just now.
-                let read = decode(session.user_id, sid, &record);
-                let unknown = EndedSession { sid, last_issue: now };
-                ended.push(read.map_or(unknown, |session| session.ended(policy, now)));
-            }
-            Ok(ended)
+    ) -> Answer<Vec<EndedSession>> {
+        let ends_at = session.ends_at(policy);
+        let mut call = self.start.key(index_key(session.user_id));
+        call.key(session_key(session.user_id, session.sid))
+            .arg(encode(session, &[])?)
+            .arg(seconds_until(session.expires_at(policy), now))
+            .arg(short(session.sid))
+            // Of those that began within one second, the oldest is still the oldest.
+            .arg(ends_at.as_unix() as f64 + part_of_second(session.sid))
+            .arg(now.as_unix())
+            .arg(policy.max_per_user)
+            .arg(record_prefix(session.user_id))
+            .arg(seconds_until(ends_at, now));
+        let deleted = self.redis.invoke::<Vec<Vec<u8>>>(&call).await?;
+        let (mut deleted, mut ended) = (deleted.into_iter(), Vec::new());
+        while let (Some(member), Some(record)) = (deleted.next(), deleted.next()) {
+            let sid = parse_short(std::str::from_utf8(&member).unwrap_or_default())?;
+            // A record of a later version that this one cannot read may have been used just now.
+            let read = decode(session.user_id, sid, &record);
+            let unknown = EndedSession { sid, last_issue: now };
+            ended.push(read.map_or(unknown, |session| session.ended(policy, now)));
         }
-        .boxed()
+        Ok(ended)
     }
 
-    fn compare_and_swap<'a>(
-        &'a self,
-        held: &'a Held,
-        next: &'a Session,
+    pub(super) async fn compare_and_swap(
+        &self,
+        held: &Held,
+        next: &Session,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Answer<'a, bool> {
-        async move {
-            let mut call = self.swap.key(session_key(next.user_id, next.sid));
-            let mut record = encode(next)?.into_bytes();
-            record.extend_from_slice(unknown(&held.record));
-            call.arg(held.record.as_slice()).arg(record);
-            self.redis.invoke(call.arg(seconds_until(expires_at, now))).await
-        }
-        .boxed()
+    ) -> Answer<bool> {
+        let mut call = self.swap.key(session_key(next.user_id, next.sid));
+        call.arg(held.record.as_slice()).arg(encode(next, &held.record)?);
+        self.redis.invoke(call.arg(seconds_until(expires_at, now))).await
     }
 
-    fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, bool> {
-        async move {
-            let mut call = self.delete.key(index_key(user_id));
-            call.key(session_key(user_id, sid)).arg(short(sid));
-            let was_there = self.redis.invoke(&call).await?;
-            self.counter.after_write(&self.redis).await;
-            Ok(was_there)
-        }
-        .boxed()
+    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<bool> {
+        let mut call = self.delete.key(index_key(user_id));
+        call.key(session_key(user_id, sid)).arg(short(sid));
+        let was_there = self.redis.invoke(&call).await?;
+        self.counter.after_write(&self.redis).await;
+        Ok(was_there)
     }
 
-    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, Vec<Uuid>> {
-        async move {
-            let mut call = self.delete_all.key(index_key(user_id));
-            let kept = kept.map(short).unwrap_or_default();
-            call.arg(record_prefix(user_id)).arg(kept);
-            let deleted = self.redis.invoke::<Vec<String>>(&call).await?;
-            self.counter.after_write(&self.redis).await;
-            parse_all(&deleted)
-        }
-        .boxed()
+    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<Vec<Uuid>> {
+        let mut call = self.delete_all.key(index_key(user_id));
+        call.arg(record_prefix(user_id)).arg(kept.map(short).unwrap_or_default());
+        let deleted = self.redis.invoke::<Vec<String>>(&call).await?;
+        self.counter.after_write(&self.redis).await;
+        deleted.iter().map(|member| parse_short(member)).collect()
     }
 
-    fn revoke_token<'a>(
-        &'a self,
-        subject: &'a str,
-        jti: &'a str,
+    pub(super) async fn revoke_token(
+        &self,
+        subject: &str,
+        jti: &str,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Answer<'a, ()> {
-        async move {
-            let mut set = cmd("SET");
-            set.arg(token_key(&tag(subject), jti)).arg(VERSION);
-            set.arg("EX").arg(seconds_until(expires_at, now));
-            self.redis.query::<()>(&set).await?;
-            self.counter.after_write(&self.redis).await;
-            Ok(())
+    ) -> Answer<()> {
+        let mut set = cmd("SET");
+        set.arg(token_key(&tag(subject), jti)).arg(VERSION);
+        set.arg("EX").arg(seconds_until(expires_at, now));
+        self.redis.query::<()>(&set).await?;
+        self.counter.after_write(&self.redis).await;
+        Ok(())
+    }
+
+    pub(super) async fn lineage(&self) -> Answer<Option<String>> {
+        // In this order: a Redis that is replaced in between has a name that was not set.
+        let Some(present) = self.redis.run_ids().await? else {
+            return self.counter.lineage(&self.redis).await;
+        };
+        let given: Option<String> = self.redis.query(cmd("GET").arg(LINEAGE)).await?;
+        Ok((given.as_ref() != Some(&present)).then_some(present))
+    }
+
+    pub(super) async fn set_lineage(&self, lineage: &str) -> Answer<()> {
+        if Counter::is_name(lineage) {
+            return self.counter.repaired(&self.redis, lineage).await;
         }
-        .boxed()
+        self.redis.query(cmd("SET").arg(LINEAGE).arg(lineage)).await
     }
 
-    fn purge(&self, _now: Timestamp, _limit: u32) -> Answer<'_, u64> {
-        async { Ok(0) }.boxed()
-    }
-
-    fn lineage(&self) -> Answer<'_, Option<String>> {
-        async move {
-            // In this order: a Redis that is replaced in between has a name that was not given.
-            let Some(present) = self.redis.run_ids().await? else {
-                return self.counter.lineage(&self.redis).await;
-            };
-            let given: Option<String> = self.redis.query(cmd("GET").arg(LINEAGE)).await?;
-            Ok((given.as_ref() != Some(&present)).then_some(present))
-        }
-        .boxed()
-    }
-
-    fn set_lineage<'a>(&'a self, lineage: &'a str) -> Answer<'a, ()> {
-        async move {
-            if Counter::is_name(lineage) {
-                return self.counter.repaired(&self.redis, lineage).await;
-            }
-            self.redis.query(cmd("SET").arg(LINEAGE).arg(lineage)).await
-        }
-        .boxed()
-    }
-
-    fn check_health(&self) -> Answer<'_, ()> {
-        self.redis.check_keeps_data().boxed()
+    pub(super) async fn check_health(&self) -> Answer<()> {
+        self.redis.check_keeps_data().await
     }
 }
 
@@ -257,15 +204,11 @@ fn short(id: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
-fn parse_short(text: &str) -> Result<Uuid, StorageError> {
+fn parse_short(text: &str) -> Answer<Uuid> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     bytes
         .and_then(|bytes| Uuid::from_slice(&bytes).ok())
         .ok_or_else(|| StorageError::corrupt("session index"))
-}
-
-fn parse_all(members: &[String]) -> Result<Vec<Uuid>, StorageError> {
-    members.iter().map(|member| parse_short(member)).collect()
 }
 
 /// A subject's hash tag: short for a user, so that it is the one of their sessions; a client's

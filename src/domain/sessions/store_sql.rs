@@ -1,26 +1,25 @@
 //! Sessions in the SQL database: the store of an installation without Redis. Every change is one
 //! guarded statement, so none needs a transaction, on SQLite as on PostgreSQL.
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::store::{Answer, Held, Page, PageError, SessionStore};
-use super::{Origin, Policy, Session};
+use super::read::{Answer, Held, Page, PageError};
+use super::{Login, Origin, Policy, Session, SessionKind};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
 use crate::storage::{Db, StorageError};
 
 /// More sessions than a user can have.
-const MOST_LISTED: i64 = 10_000;
+const MAX_LISTED: i64 = 10_000;
 
 /// The columns of a whole session.
 macro_rules! columns {
     () => {
         "sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
-         advanced_at, address, user_agent"
+         advanced_at, address, user_agent, kind, browser_sid, auth_time, acr, amr, ends_at, \
+         details"
     };
 }
 
@@ -31,30 +30,25 @@ macro_rules! select {
     };
 }
 
-mod page;
-
 /// The store over a database.
-pub struct SqlStore(pub Db);
+pub(super) struct SqlStore(pub Db);
 
-impl SessionStore for SqlStore {
-    fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, Option<Held>> {
+impl SqlStore {
+    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<Option<Held>> {
         let query = sqlx::query(select!("WHERE sid = $1 AND user_id = $2"))
             .bind(sid.to_string())
             .bind(user_id.to_string());
-        async move {
-            let row = self.0.fetch_optional(query).await?;
-            let session = row.as_ref().map(read_session).transpose()?;
-            Ok(session.map(|session| Held { session, record: Vec::new() }))
-        }
-        .boxed()
+        let row = self.0.fetch_optional(query).await?;
+        let session = row.as_ref().map(read_session).transpose()?;
+        Ok(session.map(|session| Held { session, record: Vec::new() }))
     }
 
-    fn load_for_token<'a>(
-        &'a self,
+    pub(super) async fn load_for_token(
+        &self,
         user_id: Uuid,
         sid: Uuid,
-        jti: &'a str,
-    ) -> Answer<'a, Option<Session>> {
+        jti: &str,
+    ) -> Answer<Option<Session>> {
         let query = sqlx::query(select!(
             "WHERE sid = $1 AND user_id = $2 \
              AND NOT EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)"
@@ -62,191 +56,198 @@ impl SessionStore for SqlStore {
         .bind(sid.to_string())
         .bind(user_id.to_string())
         .bind(jti);
-        async move { self.0.fetch_optional(query).await?.as_ref().map(read_session).transpose() }
-            .boxed()
+        self.0.fetch_optional(query).await?.as_ref().map(read_session).transpose()
     }
 
-    fn is_token_revoked<'a>(&'a self, _subject: &'a str, jti: &'a str) -> Answer<'a, bool> {
+    pub(super) async fn is_token_revoked(&self, _subject: &str, jti: &str) -> Answer<bool> {
         let query = sqlx::query("SELECT jti FROM revoked_tokens WHERE jti = $1").bind(jti);
-        async move { Ok(self.0.fetch_optional(query).await?.is_some()) }.boxed()
+        Ok(self.0.fetch_optional(query).await?.is_some())
     }
 
-    fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<'_, Vec<Session>> {
+    pub(super) async fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<Vec<Session>> {
         let query = sqlx::query(select!(
             "WHERE user_id = $1 AND expires_at > $2 \
              ORDER BY started_at DESC, sid DESC LIMIT $3"
         ))
         .bind(user_id.to_string())
         .bind(now.as_unix())
-        .bind(MOST_LISTED);
-        async move { self.0.fetch_all(query).await?.iter().map(read_session).collect() }.boxed()
+        .bind(MAX_LISTED);
+        self.0.fetch_all(query).await?.iter().map(read_session).collect()
     }
 
-    fn page<'a>(
-        &'a self,
-        from: Option<&'a str>,
+    /// A page of all sessions, in the order of their `sid`.
+    pub(super) async fn page(
+        &self,
+        from: Option<&str>,
         limit: u32,
         now: Timestamp,
-    ) -> BoxFuture<'a, Result<Page, PageError>> {
-        self.read_page(from, limit, now).boxed()
+    ) -> Result<Page, PageError> {
+        let after = match from {
+            Some(sid) => Uuid::parse_str(sid).map_err(|_| PageError::Cursor)?.to_string(),
+            None => String::new(),
+        };
+        let query =
+            sqlx::query(select!("WHERE sid > $1 AND expires_at > $2 ORDER BY sid LIMIT $3"))
+                .bind(after)
+                .bind(now.as_unix())
+                .bind(i64::from(limit) + 1);
+        let rows = self.0.fetch_all(query).await?;
+        let limit = limit as usize;
+        let shown = rows.iter().take(limit).map(read_session);
+        let sessions = shown.collect::<Result<Vec<_>, _>>()?;
+        let next = sessions.last().filter(|_| rows.len() > limit).map(|last| last.sid.to_string());
+        Ok(Page { sessions, next })
     }
 
-    fn insert<'a>(
-        &'a self,
-        session: &'a Session,
-        policy: &'a Policy,
+    pub(super) async fn insert(
+        &self,
+        session: &Session,
+        policy: &Policy,
         now: Timestamp,
-    ) -> Answer<'a, Vec<EndedSession>> {
-        async move {
-            let (sid, user_id) = (session.sid.to_string(), session.user_id.to_string());
-            let insert = sqlx::query(
-                "INSERT INTO sessions (sid, user_id, client_id, scope, audience, epoch, \
-                 started_at, current, parent, advanced_at, expires_at, address, user_agent) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-                 RETURNING CAST((SELECT COUNT(*) FROM sessions AS held \
-                 WHERE held.user_id = $2) AS BIGINT)",
-            )
-            .bind(sid.as_str())
-            .bind(user_id.as_str())
-            .bind(session.client_id.as_str())
-            .bind(session.scope.as_str())
-            .bind(session.audience.as_str())
-            .bind(session.epoch)
-            .bind(session.started_at.as_unix())
-            .bind(write_generation(session.current)?)
-            .bind(write_generation(session.parent)?)
-            .bind(session.advanced_at.as_unix())
-            .bind(session.expires_at(policy).as_unix())
-            .bind(session.origin.address.map(|address| address.to_string()))
-            .bind(session.origin.user_agent.as_deref());
-            let held: i64 = match self.0.fetch_optional(insert).await? {
-                Some(row) => row.try_get(0)?,
-                None => 0,
-            };
-            // Logins side by side do not count each other, hence the margin of half the limit.
-            if held < i64::from(policy.max_per_user / 2) {
-                return Ok(Vec::new());
-            }
-            // A statement of its own after the insertion, not a transaction around both: of logins
-            // side by side, the last to arrive here then sees what all of them inserted, where
-            // transactions would not see each other. Cut off in between, the session is one that
-            // nobody holds a token of, and the next login ends it.
-            let end_the_oldest = sqlx::query(concat!(
-                "DELETE FROM sessions WHERE sid IN \
-                 (SELECT sid FROM sessions WHERE user_id = $1 AND expires_at > $2 AND sid <> $3 \
-                 ORDER BY started_at DESC, sid DESC LIMIT $4 OFFSET $5) RETURNING ",
-                columns!()
-            ))
-            .bind(user_id)
-            .bind(now.as_unix())
-            .bind(sid)
-            .bind(MOST_LISTED)
-            .bind(i64::from(policy.max_per_user) - 1);
-            let ended = self.0.fetch_all(end_the_oldest).await?;
-            let ended = ended.iter().map(|row| Ok(read_session(row)?.ended(policy, now)));
-            ended.collect()
+    ) -> Answer<Vec<EndedSession>> {
+        let (sid, user_id) = (session.sid.to_string(), session.user_id.to_string());
+        let login = &session.login;
+        let insert = sqlx::query(concat!(
+            "INSERT INTO sessions (",
+            columns!(),
+            ", expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+             $14, $15, $16, $17, $18, $19, $20) \
+             RETURNING CAST((SELECT COUNT(*) FROM sessions AS held \
+             WHERE held.user_id = $2) AS BIGINT)",
+        ))
+        .bind(sid.as_str())
+        .bind(user_id.as_str())
+        .bind(session.client_id.as_str())
+        .bind(session.scope.as_str())
+        .bind(session.audience.as_str())
+        .bind(session.epoch)
+        .bind(session.started_at.as_unix())
+        .bind(write_generation(session.current)?)
+        .bind(write_generation(session.parent)?)
+        .bind(session.advanced_at.as_unix())
+        .bind(session.origin.address.map(|address| address.to_string()))
+        .bind(session.origin.user_agent.as_deref())
+        .bind(login.kind.word())
+        .bind(login.browser_sid.map(|sid| sid.to_string()))
+        .bind(login.auth_time.as_unix())
+        .bind(login.acr.as_deref())
+        .bind(Some(login.amr.as_str()).filter(|amr| !amr.is_empty()))
+        .bind(login.ends_at.map(Timestamp::as_unix))
+        .bind(login.details.as_deref())
+        .bind(session.expires_at(policy).as_unix());
+        let held: i64 = match self.0.fetch_optional(insert).await? {
+            Some(row) => row.try_get(0)?,
+            None => 0,
+        };
+        // Concurrent logins do not count each other, hence the margin of half the limit.
+        if held < i64::from(policy.max_per_user / 2) {
+            return Ok(Vec::new());
         }
-        .boxed()
+        // A statement of its own after the insertion, not a transaction around both: of concurrent
+        // logins, the last to arrive here then sees what all of them inserted, where transactions
+        // would not see each other. Where a login is cut off in between, no one holds a token of its
+        // session, and the next login ends it.
+        let end_the_oldest = sqlx::query(concat!(
+            "DELETE FROM sessions WHERE sid IN \
+             (SELECT sid FROM sessions WHERE user_id = $1 AND expires_at > $2 AND sid <> $3 \
+             ORDER BY started_at DESC, sid DESC LIMIT $4 OFFSET $5) RETURNING ",
+            columns!()
+        ))
+        .bind(user_id)
+        .bind(now.as_unix())
+        .bind(sid)
+        .bind(MAX_LISTED)
+        .bind(i64::from(policy.max_per_user) - 1);
+        let ended = self.0.fetch_all(end_the_oldest).await?;
+        ended.iter().map(|row| Ok(read_session(row)?.ended(policy, now))).collect()
     }
 
-    fn compare_and_swap<'a>(
-        &'a self,
-        held: &'a Held,
-        next: &'a Session,
+    pub(super) async fn compare_and_swap(
+        &self,
+        held: &Held,
+        next: &Session,
         expires_at: Timestamp,
         _now: Timestamp,
-    ) -> Answer<'a, bool> {
-        async move {
-            let update = sqlx::query(
-                "UPDATE sessions SET current = $1, parent = $2, advanced_at = $3, \
-                 expires_at = $4, address = $5, user_agent = $6 WHERE sid = $7 AND current = $8",
-            )
-            .bind(write_generation(next.current)?)
-            .bind(write_generation(next.parent)?)
-            .bind(next.advanced_at.as_unix())
-            .bind(expires_at.as_unix())
-            .bind(next.origin.address.map(|address| address.to_string()))
-            .bind(next.origin.user_agent.as_deref())
-            .bind(next.sid.to_string())
-            .bind(write_generation(held.session.current)?);
-            Ok(self.0.execute(update).await? == 1)
-        }
-        .boxed()
+    ) -> Answer<bool> {
+        let update = sqlx::query(
+            "UPDATE sessions SET current = $1, parent = $2, advanced_at = $3, \
+             expires_at = $4, address = $5, user_agent = $6 WHERE sid = $7 AND current = $8",
+        )
+        .bind(write_generation(next.current)?)
+        .bind(write_generation(next.parent)?)
+        .bind(next.advanced_at.as_unix())
+        .bind(expires_at.as_unix())
+        .bind(next.origin.address.map(|address| address.to_string()))
+        .bind(next.origin.user_agent.as_deref())
+        .bind(next.sid.to_string())
+        .bind(write_generation(held.session.current)?);
+        Ok(self.0.execute(update).await? == 1)
     }
 
-    fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<'_, bool> {
+    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<bool> {
         let delete = sqlx::query("DELETE FROM sessions WHERE sid = $1 AND user_id = $2")
             .bind(sid.to_string())
             .bind(user_id.to_string());
-        async move { Ok(self.0.execute(delete).await? == 1) }.boxed()
+        Ok(self.0.execute(delete).await? == 1)
     }
 
-    fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<'_, Vec<Uuid>> {
+    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<Vec<Uuid>> {
         // No session has the empty sid.
         let kept = kept.map(|sid| sid.to_string()).unwrap_or_default();
         let delete =
             sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND sid <> $2 RETURNING sid")
                 .bind(user_id.to_string())
                 .bind(kept);
-        async move { self.0.fetch_all(delete).await?.iter().map(read_sid).collect() }.boxed()
+        let deleted = self.0.fetch_all(delete).await?;
+        deleted.iter().map(|row| read_id(row.try_get(0)?)).collect()
     }
 
-    fn revoke_token<'a>(
-        &'a self,
-        _subject: &'a str,
-        jti: &'a str,
+    pub(super) async fn revoke_token(
+        &self,
+        _subject: &str,
+        jti: &str,
         expires_at: Timestamp,
         _now: Timestamp,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<()> {
         let insert = sqlx::query(
             "INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) \
              ON CONFLICT (jti) DO NOTHING",
         )
         .bind(jti)
         .bind(expires_at.as_unix());
-        async move { self.0.execute(insert).await.map(drop) }.boxed()
+        self.0.execute(insert).await.map(drop)
     }
 
-    fn purge(&self, now: Timestamp, limit: u32) -> Answer<'_, u64> {
-        async move {
-            // The outer condition counts: a row may be refreshed while the inner query reads it.
-            let sessions = sqlx::query(
-                "DELETE FROM sessions WHERE expires_at <= $1 AND sid IN \
-                 (SELECT sid FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
-            )
-            .bind(now.as_unix())
-            .bind(i64::from(limit));
-            let purged = self.0.execute(sessions).await?;
-            let rest = u64::from(limit).saturating_sub(purged);
-            if rest == 0 {
-                return Ok(purged);
-            }
-            let tokens = sqlx::query(
-                "DELETE FROM revoked_tokens WHERE expires_at <= $1 AND jti IN \
-                 (SELECT jti FROM revoked_tokens WHERE expires_at <= $1 \
-                 ORDER BY expires_at LIMIT $2)",
-            )
-            .bind(now.as_unix())
-            .bind(rest as i64);
-            Ok(purged + self.0.execute(tokens).await?)
+    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Answer<u64> {
+        // The outer condition counts: a row may be refreshed while the inner query reads it.
+        let sessions = sqlx::query(
+            "DELETE FROM sessions WHERE expires_at <= $1 AND sid IN \
+             (SELECT sid FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+        )
+        .bind(now.as_unix())
+        .bind(i64::from(limit));
+        let purged = self.0.execute(sessions).await?;
+        let rest = u64::from(limit).saturating_sub(purged);
+        if rest == 0 {
+            return Ok(purged);
         }
-        .boxed()
+        let tokens = sqlx::query(
+            "DELETE FROM revoked_tokens WHERE expires_at <= $1 AND jti IN \
+             (SELECT jti FROM revoked_tokens WHERE expires_at <= $1 \
+             ORDER BY expires_at LIMIT $2)",
+        )
+        .bind(now.as_unix())
+        .bind(rest as i64);
+        Ok(purged + self.0.execute(tokens).await?)
     }
 
-    fn lineage(&self) -> Answer<'_, Option<String>> {
-        async { Ok(None) }.boxed()
-    }
-
-    fn set_lineage<'a>(&'a self, _lineage: &'a str) -> Answer<'a, ()> {
-        async { Ok(()) }.boxed()
-    }
-
-    fn check_health(&self) -> Answer<'_, ()> {
-        self.0.check_health().boxed()
+    pub(super) async fn check_health(&self) -> Answer<()> {
+        self.0.check_health().await
     }
 }
 
 fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
+    let started_at = Timestamp::from_unix(row.try_get(6)?);
     Ok(Session {
         sid: read_id(row.try_get(0)?)?,
         user_id: read_id(row.try_get(1)?)?,
@@ -254,30 +255,38 @@ fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
         scope: row.try_get(3)?,
         audience: row.try_get(4)?,
         epoch: row.try_get(5)?,
-        started_at: Timestamp::from_unix(row.try_get(6)?),
+        started_at,
+        login: match row.try_get::<Option<i64>, _>(14)? {
+            None => Login::by_password(started_at),
+            Some(auth_time) => Login {
+                kind: SessionKind::parse(row.try_get(12)?)?,
+                browser_sid: row.try_get::<Option<&str>, _>(13)?.map(read_id).transpose()?,
+                auth_time: Timestamp::from_unix(auth_time),
+                acr: row.try_get(15)?,
+                amr: row.try_get::<Option<String>, _>(16)?.unwrap_or_default(),
+                ends_at: row.try_get::<Option<i64>, _>(17)?.map(Timestamp::from_unix),
+                details: row.try_get(18)?,
+            },
+        },
         current: read_generation(row.try_get(7)?)?,
         parent: read_generation(row.try_get(8)?)?,
         advanced_at: Timestamp::from_unix(row.try_get(9)?),
         origin: Origin {
-            // What is shown to people is not worth failing for.
+            // An address is only shown to people: one that cannot be read is left out.
             address: row.try_get::<Option<&str>, _>(10)?.and_then(|text| text.parse().ok()),
             user_agent: row.try_get(11)?,
         },
     })
 }
 
-fn read_sid(row: &AnyRow) -> Result<Uuid, StorageError> {
-    read_id(row.try_get(0)?)
-}
-
-fn read_id(text: &str) -> Result<Uuid, StorageError> {
+fn read_id(text: &str) -> Answer<Uuid> {
     Uuid::parse_str(text).map_err(|_| StorageError::corrupt("session id"))
 }
 
-fn read_generation(value: i64) -> Result<u64, StorageError> {
+fn read_generation(value: i64) -> Answer<u64> {
     u64::try_from(value).map_err(|_| StorageError::corrupt("session generation"))
 }
 
-fn write_generation(value: u64) -> Result<i64, StorageError> {
+fn write_generation(value: u64) -> Answer<i64> {
     i64::try_from(value).map_err(|_| StorageError::corrupt("session generation"))
 }

@@ -1,11 +1,11 @@
--- Adds a session, and ends the oldest others of the user beyond the limit. Returns their
--- members and records in turn.
+-- Adds a session, and ends the oldest others of the user beyond the limit. Returns their members and
+-- records alternately.
 -- KEYS: the user's index, the session's record.
 -- ARGV: record, its seconds to live, member, absolute end, now, limit, prefix of the user's
 --       records, seconds until the absolute end.
 local index, member, prefix = KEYS[1], ARGV[3], ARGV[7]
 
--- Records forget themselves; an entry past its absolute end takes along what a clock set back left.
+-- Redis expires records; one past its absolute end may remain where a clock was set back.
 for _, ended in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[5])) do
     redis.call('DEL', prefix .. ended)
 end
@@ -21,7 +21,7 @@ local excess = redis.call('ZCARD', index) - tonumber(ARGV[6])
 if excess <= 0 then
     return {}
 end
--- Sessions that ended by idleness still stand in the index: they go first.
+-- The index still contains sessions that were idle for too long: they go first.
 local live = {}
 for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     if redis.call('EXISTS', prefix .. other) == 0 then

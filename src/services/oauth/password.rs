@@ -5,7 +5,7 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind, Origin};
 use crate::domain::clients::{Credentials, GrantType};
 use crate::domain::credentials::Password;
-use crate::domain::sessions::NewSession;
+use crate::domain::sessions::{Login, NewSession};
 use crate::domain::tokens::RefreshToken;
 use crate::domain::users::User;
 use crate::services::authentication::LoginError;
@@ -48,6 +48,7 @@ impl AuthorizationServer {
             scope: scope.to_string(),
             audience: target::kept(&resources, policy),
             epoch: user.session_epoch,
+            login: Login::by_password(now),
             origin: super::session_origin(origin),
         };
         let first = RefreshToken {

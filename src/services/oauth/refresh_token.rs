@@ -84,7 +84,7 @@ impl AuthorizationServer {
             let scope =
                 self.scope_of_user(client, Some(&granted), &user, wish.scope.as_ref()).await?;
             let resources = target::of_refresh(client, session, wish, self.access_tokens.policy())?;
-            let of_session = OfSession { user: &user, sid, auth_time: session.started_at };
+            let of_session = OfSession { user: &user, sid, auth_time: session.login.auth_time };
             let access = self.sign(client, &scope, &resources, Some(of_session), now).await?;
             let next = RefreshToken { generation: rotation.next_generation(), ..presented };
             let advance = rotation.advance();

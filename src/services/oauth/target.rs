@@ -155,6 +155,7 @@ mod tests {
             audience: audience.into(),
             epoch: 0,
             started_at: Timestamp::from_unix(0),
+            login: crate::domain::sessions::Login::by_password(Timestamp::from_unix(0)),
             current: 1,
             parent: 0,
             advanced_at: Timestamp::from_unix(0),

@@ -4,6 +4,7 @@ mod crash;
 mod hang_up;
 mod late_stores;
 mod login_hang_up;
+mod neighbour;
 mod outage;
 mod overload;
 mod shutdown;

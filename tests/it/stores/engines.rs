@@ -6,7 +6,9 @@ use std::time::Duration;
 use signet::base::secret::{Random, Secret};
 use signet::base::time::Timestamp;
 use signet::domain::revocations::{Revocations, RevokedToken};
-use signet::domain::sessions::{NewSession, Origin, Policy, Recovery, RotationError, Sessions};
+use signet::domain::sessions::{
+    Login, NewSession, Origin, Policy, Recovery, RotationError, Sessions,
+};
 use signet::storage::Db;
 use signet::storage::redis::{Redis, Servers};
 use uuid::Uuid;
@@ -108,6 +110,7 @@ pub fn new_session(user_id: Uuid) -> NewSession {
         scope: "openid profile".into(),
         audience: "https://api.example".into(),
         epoch: 7,
+        login: Login::by_password(at(0)),
         origin: origin(1),
     }
 }

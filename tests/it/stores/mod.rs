@@ -15,6 +15,7 @@ mod redis_connection;
 mod revocation_limits;
 mod revocations;
 mod roles;
+mod session_logins;
 mod session_pages;
 mod sessions;
 mod sessions_model;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use signet::domain::sessions::{Advance, CommitError, Refusal, RotationError, Session};
+use signet::domain::sessions::{Advance, CommitError, Login, Refusal, RotationError, Session};
 use uuid::Uuid;
 
 use super::engines::{
@@ -44,6 +44,7 @@ async fn a_session_is_kept_as_it_was_started(Opened { sessions, .. }: &Opened) {
         audience: "https://api.example".into(),
         epoch: 7,
         started_at: at(0),
+        login: Login::by_password(at(0)),
         current: 1,
         parent: 0,
         advanced_at: at(0),

@@ -1,6 +1,6 @@
 //! What only Redis has to answer for: its keys, their size, its scripts and its settings.
 
-use signet::domain::sessions::{NewSession, Origin, Recovery};
+use signet::domain::sessions::{Login, NewSession, Origin, Recovery, SessionKind};
 use signet::storage::StorageError;
 
 use super::engines::{at, connect, exchange, in_redis, new_id, new_session, policy, token};
@@ -98,7 +98,9 @@ async fn what_a_later_version_added_to_a_record_outlives_a_refresh() {
     let url = Server::shared().fresh_database();
     let sessions = in_redis(connect(&url).await, policy(Recovery::Recover, 10)).await;
     let user_id = new_id();
-    let sid = sessions.start(new_session(user_id), at(0)).await.unwrap().sid;
+    let login = Login { kind: SessionKind::Online, ..Login::by_password(at(0)) };
+    let new = NewSession { login, ..new_session(user_id) };
+    let sid = sessions.start(new, at(0)).await.unwrap().sid;
     let mut connection = look(&url).await;
     let key = keys(&mut connection).await.into_iter().find(|key| key.contains(":s:")).unwrap();
     let _: u64 =
@@ -108,7 +110,7 @@ async fn what_a_later_version_added_to_a_record_outlives_a_refresh() {
         let record: String =
             redis::cmd("GET").arg(&key).query_async(&mut connection).await.unwrap();
         assert!(record.ends_with("\tnew\tä"), "{record:?}");
-        assert_eq!(record.matches('\t').count(), 12, "{record:?}");
+        assert_eq!(record.matches('\t').count(), 19, "{record:?}");
     }
 }
 

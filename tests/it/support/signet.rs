@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -29,6 +29,7 @@ pub enum Backend {
 /// Settings of an instance to be started.
 pub struct Builder {
     folder: Arc<TempDir>,
+    program: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
 }
@@ -38,7 +39,12 @@ impl Builder {
         let folder = tempfile::Builder::new().prefix("signet-it-").tempdir().expect("a folder");
         reaper::remove_at_exit(folder.path());
         let port = free_port();
-        let builder = Self { folder: Arc::new(folder), port, settings: Vec::new() };
+        let builder = Self {
+            folder: Arc::new(folder),
+            program: env!("CARGO_BIN_EXE_signet").into(),
+            port,
+            settings: Vec::new(),
+        };
         let address = format!("127.0.0.1:{port}");
         builder
             .set("http.listen", &address)
@@ -64,6 +70,11 @@ impl Builder {
         let name = format!("SIGNET__{}", key.to_uppercase().replace('.', "__"));
         self.settings.retain(|(set, _)| *set != name);
         self
+    }
+
+    /// Runs this binary, of another version.
+    pub fn program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
     }
 
     /// Sets a variable that is not of Signet's configuration.
@@ -111,6 +122,7 @@ impl Builder {
         let base = format!("http://127.0.0.1:{}", self.port);
         Signet {
             folder: self.folder,
+            program: self.program,
             base,
             settings: self.settings,
             process: None,
@@ -129,6 +141,7 @@ impl Builder {
 /// A running instance; ends with this value.
 pub struct Signet {
     folder: Arc<TempDir>,
+    program: PathBuf,
     base: String,
     settings: Vec<(String, String)>,
     process: Option<Process>,
@@ -160,7 +173,8 @@ impl Signet {
     pub fn sibling_with(&self, change: impl FnOnce(Builder) -> Builder) -> Self {
         let port = free_port();
         let settings = self.settings.clone();
-        let builder = Builder { folder: self.folder.clone(), port, settings };
+        let (folder, program) = (self.folder.clone(), self.program.clone());
+        let builder = Builder { folder, program, port, settings };
         change(builder.set("http.listen", &format!("127.0.0.1:{port}"))).prepare()
     }
 
@@ -206,7 +220,7 @@ impl Signet {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+        let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.envs(self.environment());
         command

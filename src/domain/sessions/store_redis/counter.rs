@@ -1,7 +1,7 @@
-//! Notices that Redis lost its last writes, where it does not show its process to this user. This
-//! instance has a counter of its own in Redis, which it raises once a second and after each write
-//! that ends something. Redis loses writes from the newest on: where one of those is lost, so is the
-//! rise that followed it, and the next rise gives a value that this instance has seen already.
+//! Detects that Redis lost its last writes, where it does not show its process to this user. Each
+//! instance has a counter of its own in Redis, which it raises once a second and after each write that
+//! ends a session or token. Redis loses its newest writes first: where one of those is lost, so is the
+//! increment that followed it, and the next increment returns a value that this instance has seen.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 
@@ -11,23 +11,23 @@ use crate::base::secret::Random;
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
 
-/// How long a counter outlives its instance, in seconds. One that is gone too early looks like a
-/// loss, which costs a repair and nothing else.
+/// How long a counter outlives its instance, in seconds. A counter that expires too early looks like a
+/// loss, which only costs a repair.
 const LIFETIME: u64 = 86_400;
-/// Rises after which the lifetime begins anew.
+/// The number of increments after which the lifetime begins anew.
 const RENEWED_EVERY: i64 = 100;
 const PREFIX: &str = "counted:";
 
 /// The counter of this instance.
 pub(super) struct Counter {
     key: String,
-    /// Whether it is in use.
+    /// Whether the counter is in use.
     runs: AtomicBool,
     /// The highest value that Redis has answered.
     seen: AtomicI64,
-    /// Losses so far, with the one that a start counts as: earlier instances may have seen one.
+    /// Losses so far. A start counts as one, because earlier instances may have seen one.
     losses: AtomicU64,
-    /// After which loss all was last written back.
+    /// The loss after which revocations were last written back.
     repaired: AtomicU64,
 }
 
@@ -42,8 +42,8 @@ impl Counter {
         }
     }
 
-    /// Raises the counter; `None` where nothing was lost since the last repair, else the name of the
-    /// loss for [`repaired`](Self::repaired).
+    /// Raises the counter; returns `None` where nothing was lost since the last repair, else the name of
+    /// the loss for [`repaired`](Self::repaired).
     pub(super) async fn lineage(&self, redis: &Redis) -> Result<Option<String>, StorageError> {
         self.runs.store(true, SeqCst);
         self.raise(redis).await?;
@@ -56,12 +56,12 @@ impl Counter {
         lineage.starts_with(PREFIX)
     }
 
-    /// After this loss all was written back. The rise comes after those writes and is lost with any
-    /// of them.
+    /// Marks the loss as repaired. The increment comes after the repair's writes and is lost with any of
+    /// them.
     pub(super) async fn repaired(&self, redis: &Redis, lineage: &str) -> Result<(), StorageError> {
         self.raise(redis).await?;
         if let Some(loss) = lineage.strip_prefix(PREFIX).and_then(|loss| loss.parse().ok()) {
-            // One that came in between has a higher number, and is repaired next.
+            // A loss that came in between has a higher number, and is repaired next.
             self.repaired.fetch_max(loss, SeqCst);
         }
         Ok(())
@@ -70,13 +70,13 @@ impl Counter {
     /// Raises the counter after a write that must not be lost unnoticed.
     pub(super) async fn after_write(&self, redis: &Redis) {
         if self.runs.load(SeqCst) && self.raise(redis).await.is_err() {
-            // Whether the write is covered by a rise is not known.
+            // It is not known whether the increment covers the write.
             self.losses.fetch_add(1, SeqCst);
         }
     }
 
     async fn raise(&self, redis: &Redis) -> Result<(), StorageError> {
-        // Whatever was answered before this call is below the answer to it.
+        // Every value returned before this call is below the value that it returns.
         let seen = self.seen.load(SeqCst);
         let value: i64 = redis.query(cmd("INCR").arg(&self.key)).await?;
         if value > seen {

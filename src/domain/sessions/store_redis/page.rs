@@ -1,25 +1,31 @@
-//! All sessions, a part at a time, as Redis comes upon them. Its SCAN sees every key that is there
-//! all the time, and takes a moment for each part, however many keys there are.
+//! All sessions, page by page, in the order of Redis. Its SCAN returns every key that exists all the
+//! time, and takes a short time for each page, however many keys there are.
 
 use redis::cmd;
 use uuid::Uuid;
 
 use super::{RedisStore, decode, parse_short};
-use crate::domain::sessions::store::{Page, PageError};
+use crate::base::time::Timestamp;
+use crate::domain::sessions::read::{Page, PageError};
 
 /// Sessions' records; the two stars stand for the user and the sid.
 const RECORDS: &str = "signet:{*}:s:*";
-/// So many steps at most make one part: where few keys are sessions, it has few.
-const MOST_STEPS: u32 = 20;
+/// The most steps of SCAN for one page: where few keys are sessions, a page has few.
+const MAX_STEPS: u32 = 20;
 
 impl RedisStore {
-    pub(super) async fn scan(&self, from: Option<&str>, limit: u32) -> Result<Page, PageError> {
+    pub(in crate::domain::sessions) async fn page(
+        &self,
+        from: Option<&str>,
+        limit: u32,
+        _now: Timestamp,
+    ) -> Result<Page, PageError> {
         if self.redis.is_cluster() {
             return Err(PageError::OnlyByUser);
         }
         let mut place: u64 = from.map_or(Ok(0), str::parse).map_err(|_| PageError::Cursor)?;
         let mut page = Page::default();
-        for _ in 0..MOST_STEPS {
+        for _ in 0..MAX_STEPS {
             let wanted = (limit as usize).saturating_sub(page.sessions.len()).max(10);
             let mut scan = cmd("SCAN");
             scan.arg(place).arg("MATCH").arg(RECORDS).arg("COUNT").arg(wanted);
@@ -40,7 +46,7 @@ impl RedisStore {
         }
         let records: Vec<Option<Vec<u8>>> = self.redis.query(cmd("MGET").arg(keys)).await?;
         for (key, record) in keys.iter().zip(records) {
-            // What has ended in between has no record any more.
+            // A session that has ended in between has no record any more.
             if let (Some((user_id, sid)), Some(record)) = (parse_key(key), record) {
                 page.sessions.push(decode(user_id, sid, &record)?);
             }
