@@ -8,36 +8,16 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 use crate::support::jwt::Jwt;
 use crate::support::keys::{active, key, kids, published, spare};
+use crate::support::on_each;
 use crate::support::signet::{Backend, Signet};
 
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        mod sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(super::start(super::Backend::Sqlite)).await;
-                }
-            )+
-        }
-        mod postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(super::start(super::Backend::PostgresSql)).await;
-                }
-            )+
-        }
-    };
-}
-
-on_both_databases! {
+on_each!(Backend [Sqlite PostgresSql], |backend| start(backend), {
     the_spare_signs_until_the_new_key_does,
     a_handover_that_is_due_survives_a_restart_and_a_second_revocation,
     without_a_wait_the_new_key_signs_at_once,
     a_handover_is_made_by_whoever_follows_the_keys,
     every_published_key_that_is_revoked_makes_a_handover,
-}
+});
 
 fn start(backend: Backend) -> (Signet, String) {
     let signet = Signet::builder()
