@@ -2,8 +2,6 @@
 //! `now: Timestamp`; nothing below the edge asks the system what time it is.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -89,25 +87,21 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where `now` comes from: the system, or a hand that a test turns.
+/// The system's clock: where `now` comes from.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
-
-#[derive(Clone, Debug)]
-enum Source {
-    System,
-    Manual(Arc<AtomicI64>),
+pub struct Clock {
+    /// Says how far ahead tests have set this clock.
+    #[cfg(debug_assertions)]
+    file: Option<std::path::PathBuf>,
 }
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self(Source::System)
-    }
-
-    /// A clock that stands at `start` until it is advanced. Clones show the same time.
-    pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(AtomicI64::new(start.as_unix()))))
+        Self {
+            #[cfg(debug_assertions)]
+            file: super::debug::clock_file(),
+        }
     }
 
     /// The present moment.
@@ -115,23 +109,16 @@ impl Clock {
         Timestamp::from_unix(0).plus(self.since_epoch())
     }
 
-    /// The same, finer than a timestamp is: to compare clocks.
+    /// The present moment in fractions of a second, to compare clocks. A system clock before 1970
+    /// counts as 1970: tokens then fail to verify.
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
     pub fn since_epoch(&self) -> Duration {
-        match &self.0 {
-            Source::Manual(seconds) => {
-                Timestamp(seconds.load(Ordering::SeqCst)).since(Timestamp(0))
-            }
-            // A system clock before 1970 is shown as 1970: tokens then fail to verify, loudly.
-            Source::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        #[cfg(debug_assertions)]
+        if let Some(file) = &self.file {
+            return now + Duration::from_secs(super::debug::seconds_ahead(file));
         }
-    }
-
-    /// Moves a manual clock by `seconds`, which may be negative; a system clock does not listen.
-    pub fn advance(&self, seconds: i64) {
-        if let Source::Manual(now) = &self.0 {
-            now.fetch_add(seconds, Ordering::SeqCst);
-        }
+        now
     }
 }
 
@@ -190,13 +177,5 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_manual_clock_moves_only_by_hand() {
-        let clock = Clock::manual(Timestamp::from_unix(10));
-        let same = clock.clone();
-        clock.advance(-4);
-        assert_eq!(same.now().as_unix(), 6);
     }
 }

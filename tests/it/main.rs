@@ -3,6 +3,7 @@
 mod api;
 mod architecture;
 mod cli;
+mod debug_builds;
 mod integrate;
 mod interop;
 mod keys;

@@ -101,6 +101,12 @@ impl SigningKey {
     /// Makes a new key for `algorithm`, of `rsa_bits` (2048, 3072 or 4096) where it is an RSA key.
     /// Takes up to seconds: run it off the request path.
     pub fn generate(algorithm: Algorithm, rsa_bits: u32) -> Result<Self, KeyError> {
+        #[cfg(debug_assertions)]
+        if let (true, 2048) = (algorithm.is_rsa(), rsa_bits)
+            && let Some(document) = crate::base::debug::take_rsa_key()
+        {
+            return Self::from_pkcs8(algorithm, &document);
+        }
         let failed = |_| KeyError::Generate(algorithm);
         Self::checked(match algorithm {
             Algorithm::Rs256 | Algorithm::Ps256 => {

@@ -1,13 +1,11 @@
 //! The limit on refreshing one session in a loop.
 
-use std::time::Duration;
-
 use crate::support::client::{Client, Send};
 use crate::support::signet::Signet;
 
 #[tokio::test]
 async fn a_session_in_a_loop_is_told_to_slow_down_and_goes_on_later() {
-    let signet = Signet::builder()
+    let mut signet = Signet::builder()
         .set("refresh_limits.burst", "20")
         .set("refresh_limits.per_second", "1")
         .start();
@@ -35,6 +33,6 @@ async fn a_session_in_a_loop_is_told_to_slow_down_and_goes_on_later() {
     client.refresh(&other.tokens.refresh_token).await.tokens();
     let metrics = client.get("/metrics").answer().await.expect(200).body;
     assert!(metrics.contains("\nsignet_refreshes_limited_total 1\n"), "{metrics}");
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    signet.advance(1);
     client.refresh(&newest).await.tokens();
 }

@@ -154,6 +154,26 @@ fn unlimited_checks_of_passwords(tree: &Tree) -> Vec<String> {
     files.filter(|file| !places.contains(&file.as_str())).collect()
 }
 
+/// What only tests set is read in these files, in code that a release build is compiled without.
+const DEBUG_ONLY: &[(&str, &str, &str)] = &[
+    ("base/debug.rs", "base/mod.rs", "#[cfg(debug_assertions)]\npub(crate) mod debug;"),
+    ("base/fault.rs", "base/fault.rs", "#[cfg(debug_assertions)]\npub fn point("),
+];
+
+/// The configuration is the one reader of environment variables in a release build.
+fn variables_read_in_release_builds(tree: &Tree) -> Vec<String> {
+    let reads = |text: &str| {
+        let code = code(text);
+        code.contains("env::var(") || code.contains("env::var_os(")
+    };
+    let is_debug_only = |file: &str| {
+        let mut known = DEBUG_ONLY.iter().filter(|(debug_only, ..)| *debug_only == file);
+        known.any(|(_, at, cfg)| tree.files.get(*at).is_some_and(|text| text.contains(cfg)))
+    };
+    let files = tree.files.iter().filter(|(file, text)| reads(text) && !is_debug_only(file));
+    files.map(|(file, _)| format!("{file} reads an environment variable")).collect()
+}
+
 fn long_files(tree: &Tree) -> Vec<String> {
     let long = tree.files.iter().filter(|(_, text)| text.lines().count() >= MAX_LINES);
     long.map(|(file, text)| format!("{file} has {} lines", text.lines().count())).collect()
@@ -197,6 +217,11 @@ fn passwords_are_checked_within_the_limits_on_guessing() {
 }
 
 #[test]
+fn what_only_tests_set_is_read_in_debug_builds_alone() {
+    assert_eq!(variables_read_in_release_builds(&Tree::read("src")), [""; 0]);
+}
+
+#[test]
 fn no_file_is_too_long_and_each_says_what_it_is_for() {
     for folder in FOLDERS {
         let tree = Tree::read(folder);
@@ -228,6 +253,7 @@ fn a_planted_breach_of_each_rule_is_found() {
         (crates_out_of_place, "domain/users/mod.rs", "use sqlx::Row;"),
         (crates_out_of_place, "services/accounts/mod.rs", "fn f(_: actix_web::HttpRequest) {}"),
         (unlimited_checks_of_passwords, "http/health.rs", "fn f() { hashing.verify(x); }"),
+        (variables_read_in_release_builds, "app.rs", "fn f() { std::env::var(x); }"),
         (long_files, "http/health.rs", &long),
         (files_without_a_header, "http/planted.rs", ""),
     ];

@@ -13,7 +13,7 @@ use crate::support::signet::{Backend, Signet};
 on_every_backend!(migrate_may_run_before_and_again, many_may_migrate_at_once);
 
 async fn migrate_may_run_before_and_again(backend: Backend) {
-    let mut signet = Signet::builder().backend(backend).prepare();
+    let mut signet = Signet::builder().backend(backend).without_ready_keys().prepare();
     signet.cli_ok(&["migrate"], "");
     signet.cli_ok(&["migrate"], "");
     signet.restart();
@@ -93,7 +93,7 @@ fn config_is_checked_and_shown_without_secrets() {
 
 #[tokio::test]
 async fn an_administrator_is_made_only_where_its_password_is_shown() {
-    let mut signet = Signet::builder().prepare();
+    let mut signet = Signet::builder().without_ready_keys().prepare();
     let taken = std::net::TcpListener::bind(signet.address()).expect("it was free");
     signet.spawn();
     let status = signet.process().wait(std::time::Duration::from_secs(60)).expect("it ends");

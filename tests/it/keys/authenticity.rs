@@ -10,16 +10,17 @@ use signet::base::secret::{Random, SealingKey};
 
 use super::attacker::{NEVER, SIGNING, VERIFYING, World, database, stored};
 use crate::support::keys::{active, foreign_key, key, kids, published, spare};
+use crate::support::on_each;
 use crate::support::process::poll_async;
 use crate::support::signet::{Backend, Builder, Signet};
 
-on_both_databases! {
+on_each!(Backend [Sqlite PostgresSql], |backend| backend, {
     a_planted_row_is_no_key,
     a_changed_row_is_no_key_and_the_spare_signs,
     a_key_that_only_verifies_stays_as_it_was_imported,
     nothing_is_authenticated_a_second_time,
     rows_of_before_are_authenticated_once_and_told,
-}
+});
 
 async fn a_planted_row_is_no_key(backend: Backend) {
     let mut world = World::start(backend).await;

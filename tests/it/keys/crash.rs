@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::support::client::Client;
 use crate::support::jwt::Jwt;
 use crate::support::keys::{foreign_key, key, published};
+use crate::support::on_each;
 use crate::support::process::poll;
 use crate::support::signet::{Backend, Builder, Signet};
 
@@ -26,33 +27,7 @@ const POINTS: [&str; 5] = [
     "keys.committed",
 ];
 
-mod sqlite {
-    use super::Backend;
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn commands() {
-        super::commands(Backend::Sqlite).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn automatic_rotation() {
-        super::automatic_rotation(Backend::Sqlite).await;
-    }
-}
-
-mod postgres {
-    use super::Backend;
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn commands() {
-        super::commands(Backend::PostgresSql).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn automatic_rotation() {
-        super::automatic_rotation(Backend::PostgresSql).await;
-    }
-}
+on_each!(Backend [Sqlite PostgresSql], |backend| backend, { commands, automatic_rotation });
 
 fn start(backend: Backend) -> Signet {
     Signet::builder()

@@ -8,36 +8,16 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 use crate::support::jwt::Jwt;
 use crate::support::keys::{active, key, kids, published, spare};
+use crate::support::on_each;
 use crate::support::signet::{Backend, Signet};
 
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        mod sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(super::start(super::Backend::Sqlite)).await;
-                }
-            )+
-        }
-        mod postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::$name(super::start(super::Backend::PostgresSql)).await;
-                }
-            )+
-        }
-    };
-}
-
-on_both_databases! {
+on_each!(Backend [Sqlite PostgresSql], |backend| start(backend), {
     the_spare_signs_until_the_new_key_does,
     a_handover_that_is_due_survives_a_restart_and_a_second_revocation,
     without_a_wait_the_new_key_signs_at_once,
     a_handover_is_made_by_whoever_follows_the_keys,
     every_published_key_that_is_revoked_makes_a_handover,
-}
+});
 
 fn start(backend: Backend) -> (Signet, String) {
     let signet = Signet::builder()
@@ -87,8 +67,17 @@ async fn signed(signet: &Signet, secret: &str) -> (String, u64) {
     (kid, jwt.claims["iat"].as_u64().expect("seconds"))
 }
 
-/// Takes tokens until one is issued at or after the handover; before that, the other key signs.
-async fn expect_handover(signet: &Signet, secret: &str, from: &str, to: &str, at: u64) {
+/// Takes tokens until one is issued at or after the handover; before that, the other key signs. The
+/// clock is set to the last second before it.
+async fn expect_handover(signet: &mut Signet, secret: &str, from: &str, to: &str, at: u64) {
+    let client = Client::new(signet.base());
+    let has_it = eventually(Duration::from_secs(30), async || {
+        published(&client.jwks().await).iter().any(|kid| kid == to).then_some(())
+    });
+    assert!(has_it.await.is_some(), "{to} is not published");
+    let (kid, issued_at) = signed(signet, secret).await;
+    assert_eq!(kid, if issued_at < at { from } else { to }, "issued {issued_at}, due {at}");
+    signet.advance(at.saturating_sub(issued_at + 1));
     let handed_over = eventually(Duration::from_secs(60), async || {
         let (kid, issued_at) = signed(signet, secret).await;
         assert_eq!(kid, if issued_at < at { from } else { to }, "issued {issued_at}, due {at}");
@@ -97,7 +86,7 @@ async fn expect_handover(signet: &Signet, secret: &str, from: &str, to: &str, at
     assert!(handed_over.await.is_some(), "the time of the handover never comes");
 }
 
-async fn the_spare_signs_until_the_new_key_does((signet, secret): (Signet, String)) {
+async fn the_spare_signs_until_the_new_key_does((mut signet, secret): (Signet, String)) {
     let client = Client::new(signet.base());
     let (first, next) = (active(&signet), spare(&signet));
     let before = published(&client.jwks().await);
@@ -117,7 +106,7 @@ async fn the_spare_signs_until_the_new_key_does((signet, secret): (Signet, Strin
     assert!(has_them.await.is_some(), "it is published");
     let reserve = spare(&signet);
     assert!(reserve != new && reserve != next, "there is a further spare");
-    expect_handover(&signet, &secret, &next, new, at).await;
+    expect_handover(&mut signet, &secret, &next, new, at).await;
     // The spare that signed meanwhile stays for its tokens.
     assert_eq!(kids(&signet, "retiring"), [next]);
 }
@@ -136,7 +125,7 @@ async fn a_handover_that_is_due_survives_a_restart_and_a_second_revocation(
     assert!(latest != new && latest != signs, "{second}");
     assert!(seconds(text(&second, "handover_at")) > at + 3000, "{second}");
     signet.restart();
-    expect_handover(&signet, &secret, signs, new, at).await;
+    expect_handover(&mut signet, &secret, signs, new, at).await;
     assert_eq!(key(&signet, latest)["activates_at"], second["handover_at"]);
 }
 
@@ -171,7 +160,7 @@ async fn a_handover_is_made_by_whoever_follows_the_keys((mut signet, secret): (S
     let new = text(&shown, "kid").to_owned();
     let at = seconds(text(&shown, "activates_at"));
     assert_eq!(at, seconds(text(&shown, "created_at")) + 6, "{shown}");
-    expect_handover(&signet, &secret, &next, &new, at).await;
+    expect_handover(&mut signet, &secret, &next, &new, at).await;
 }
 
 /// Verifiers keep each of them, so each can be forged with.

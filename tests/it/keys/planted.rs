@@ -9,15 +9,16 @@ use signet::base::secret::{Random, SealingKey};
 use super::attacker::{SIGNING, VERIFYING, World, now, stored};
 use crate::support::client::Send;
 use crate::support::keys::{active, foreign_key, key, kids, published, spare};
+use crate::support::on_each;
 use crate::support::process::poll_async;
 use crate::support::signet::Backend;
 
-on_both_databases! {
+on_each!(Backend [Sqlite PostgresSql], |backend| backend, {
     an_adopted_row_that_does_not_open_only_verifies_for_others,
     any_number_of_rows_displaces_no_key,
     a_tag_of_an_unknown_key_stops_neither_rotation_nor_handover,
     a_stored_handover_is_kept_within_bounds,
-}
+});
 
 async fn an_adopted_row_that_does_not_open_only_verifies_for_others(backend: Backend) {
     let mut world = World::start(backend).await;

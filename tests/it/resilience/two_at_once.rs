@@ -8,7 +8,7 @@ use crate::support::signet::{Backend, Signet};
 on_every_backend!(they_come_up_with_the_same_keys);
 
 async fn they_come_up_with_the_same_keys(backend: Backend) {
-    let mut first = Signet::builder().backend(backend).prepare();
+    let mut first = Signet::builder().backend(backend).without_ready_keys().prepare();
     let mut second = first.sibling();
     first.spawn();
     second.spawn();

@@ -153,11 +153,11 @@ async fn it_can_be_kept_to_clients_with_the_scope() {
 
 #[tokio::test]
 async fn what_siblings_may_still_take_is_told_and_nothing_longer() {
-    let signet = Signet::builder().set("tokens.access_token_lifetime", "1s").start();
+    let mut signet = Signet::builder().set("tokens.access_token_lifetime", "1s").start();
     let client = Client::new(signet.base());
     let user = client.new_user().await;
     // It is over by Signet's clock, and not yet by that of a sibling with a leeway.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    signet.advance(1);
     client.me(&user.tokens.access_token).await.expect(401);
     revoke(&client, &user.tokens.access_token).await;
     expect_refused(&client, &[&user.tokens.access_token], "revoked").await;

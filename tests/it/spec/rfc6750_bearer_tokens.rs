@@ -113,12 +113,12 @@ async fn forged_tokens_are_refused() {
 
 #[tokio::test]
 async fn tokens_end_when_they_say() {
-    let signet = Signet::builder().set("tokens.access_token_lifetime", "10s").start();
+    let mut signet = Signet::builder().set("tokens.access_token_lifetime", "10s").start();
     let secret = signet.add_confidential("asks", &["--grants", "client_credentials"]);
     let client = Client::new(signet.base());
     let User { tokens, .. } = client.new_user().await;
     client.me(&tokens.access_token).await.expect(200);
-    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+    signet.advance(12);
     let answer = client.me(&tokens.access_token).await.expect_problem(401);
     assert!(challenge(&answer).contains("error=\"invalid_token\""));
     assert!(!client.is_active(("asks", &secret), &tokens.access_token).await);

@@ -110,10 +110,9 @@ fn an_answer_without_a_body_leaves_the_connection_in_order() {
     assert_eq!((again.status, again.body), (200, full.body));
 }
 
-/// The slow one: some seconds pass before the schedule has anything to do.
 #[tokio::test]
 async fn the_schedule_publishes_a_further_key_by_itself() {
-    let signet = Signet::builder()
+    let mut signet = Signet::builder()
         .set("keys.jwks_max_age", "5s")
         .set("keys.publish_ahead", "30s")
         .set("keys.rotate_every", "36s")
@@ -123,6 +122,8 @@ async fn the_schedule_publishes_a_further_key_by_itself() {
     // The one that signs, and its spare.
     let first = keys().await;
     assert_eq!(first.len(), 2);
+    // The next key is due this long before the turn of the spare.
+    signet.advance(6);
     let start = std::time::Instant::now();
     let all = loop {
         let published = keys().await;

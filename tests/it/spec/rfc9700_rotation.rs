@@ -1,13 +1,14 @@
 //! RFC 9700 section 4.14 and RFC 6749 section 6: refresh-token rotation, every case of it that can
 //! be seen from outside.
 
-use std::time::Duration;
-
 use crate::support::client::{Answer, Client, FIRST_PARTY, PASSWORD, Send, User};
 use crate::support::fixtures::{confidential, public};
 use crate::support::jwt::Jwt;
 use crate::support::on_every_backend;
 use crate::support::signet::{Backend, Signet};
+
+/// The seconds for which a redeemed token gives the same answer again, unless set otherwise.
+const RETRY_WINDOW: u64 = 10;
 
 #[track_caller]
 fn assert_refused(answer: Answer) {
@@ -69,11 +70,11 @@ async fn reuse_ends_the_session(backend: Backend) {
 }
 
 async fn a_late_retry_recovers_and_displaces(backend: Backend) {
-    let signet = Signet::builder().backend(backend).set("sessions.retry_window", "1s").start();
+    let mut signet = Signet::builder().backend(backend).start();
     let client = Client::new(signet.base());
     let User { tokens, .. } = client.new_user().await;
     let lost = client.refresh(&tokens.refresh_token).await.tokens();
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    signet.advance(RETRY_WINDOW + 1);
     let recovered = client.refresh(&tokens.refresh_token).await.tokens();
     assert_ne!(recovered.refresh_token, lost.refresh_token);
     let goes_on = client.refresh(&recovered.refresh_token).await.tokens();
@@ -129,41 +130,38 @@ async fn two_who_hold_one_token_recover_three_times(backend: Backend) {
 }
 
 async fn recovery_can_be_switched_off(backend: Backend) {
-    let signet = Signet::builder()
-        .backend(backend)
-        .set("sessions.retry_window", "1s")
-        .set("sessions.recovery", "revoke")
-        .start();
+    let builder = Signet::builder().backend(backend).set("sessions.recovery", "revoke");
+    let mut signet = builder.start();
     let client = Client::new(signet.base());
     let User { tokens, .. } = client.new_user().await;
     let next = client.refresh(&tokens.refresh_token).await.tokens();
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    signet.advance(RETRY_WINDOW + 1);
     assert_refused(client.refresh(&tokens.refresh_token).await);
     assert_refused(client.refresh(&next.refresh_token).await);
 }
 
 #[tokio::test]
 async fn the_retry_window_does_not_slide() {
-    let signet = Signet::builder().set("sessions.retry_window", "4s").start();
+    let mut signet = Signet::builder().set("sessions.retry_window", "40s").start();
     let client = Client::new(signet.base());
     let User { tokens, .. } = client.new_user().await;
     let successor = client.refresh(&tokens.refresh_token).await.tokens().refresh_token;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    signet.advance(25);
     let retried = client.refresh(&tokens.refresh_token).await.tokens().refresh_token;
     assert_eq!(retried, successor);
     // More than the window since the advance, less than it since the retry.
-    tokio::time::sleep(Duration::from_millis(3000)).await;
+    signet.advance(30);
     let late = client.refresh(&tokens.refresh_token).await.tokens().refresh_token;
     assert_ne!(late, successor);
 }
 
 #[tokio::test]
 async fn a_displaced_token_itself_ends_the_session() {
-    let signet = Signet::builder().set("sessions.retry_window", "1s").start();
+    let mut signet = Signet::start();
     let client = Client::new(signet.base());
     let User { tokens, .. } = client.new_user().await;
     let lost = client.refresh(&tokens.refresh_token).await.tokens();
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    signet.advance(RETRY_WINDOW + 1);
     let recovered = client.refresh(&tokens.refresh_token).await.tokens();
     assert_refused(client.refresh(&lost.refresh_token).await);
     assert_refused(client.refresh(&recovered.refresh_token).await);

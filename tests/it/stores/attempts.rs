@@ -16,6 +16,7 @@ use signet::storage::{Db, StorageError};
 
 use super::engines::{Engine, at, connect};
 use crate::support;
+use crate::support::on_each;
 
 const FREE: u32 = 10;
 const LONGEST: u64 = 300;
@@ -94,25 +95,7 @@ async fn fail_times(attempts: &Attempts, from: u8, now: i64, times: u32) {
     }
 }
 
-macro_rules! on_every_engine {
-    ($($name:ident),* $(,)?) => {
-        on_every_engine!(@ sqlite Sqlite $($name)*);
-        on_every_engine!(@ postgres Postgres $($name)*);
-        on_every_engine!(@ redis Redis $($name)*);
-    };
-    (@ $module:ident $engine:ident $($name:ident)*) => {
-        mod $module {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    super::$name(&super::open(super::Engine::$engine).await).await;
-                }
-            )*
-        }
-    };
-}
-
-on_every_engine! {
+on_each!(Engine [Sqlite Postgres Redis], |engine| &open(engine).await, {
     guesses_at_once_are_as_many_as_are_free,
     right_passwords_at_once_are_all_let_through,
     nobody_waits_behind_guesses_from_elsewhere,
@@ -123,7 +106,7 @@ on_every_engine! {
     unlocking_works_from_any_instance,
     what_says_nothing_any_more_is_removed,
     a_record_that_is_not_understood_is_a_failure,
-}
+});
 
 async fn guesses_at_once_are_as_many_as_are_free(pair: &Pair) {
     let made = Arc::new(AtomicU32::new(0));

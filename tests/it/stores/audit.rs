@@ -7,39 +7,20 @@ use signet::base::secret::Random;
 use signet::domain::audit::{
     Actor, Audit, Event, Filter, Initiator, Kept, Kind, Origin, Retention,
 };
-use signet::domain::sessions::Recovery;
 use signet::storage::Db;
 use uuid::Uuid;
 
-use super::engines::{Engine, at, policy};
+use super::engines::{Engine, at, database};
+use crate::support::on_each;
 
 const DAY: i64 = 86_400;
 
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        on_both_databases!(@ sqlite Sqlite $($name)+);
-        on_both_databases!(@ postgres Postgres $($name)+);
-    };
-    (@ $module:ident $engine:ident $($name:ident)+) => {
-        mod $module {
-            use super::{Engine, Recovery, policy};
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    super::$name(opened.db.clone().unwrap()).await;
-                }
-            )+
-        }
-    };
-}
-
-on_both_databases! {
+on_each!(Engine [Sqlite Postgres], |engine| database(engine).await, {
     a_refusal_is_kept_once_an_hour_across_instances,
     what_users_do_to_themselves_is_kept_a_bounded_number_of_times,
     old_events_are_deleted_in_batches,
     filters_find_what_previous_versions_wrote,
-}
+});
 
 /// Two instances on one database.
 fn pair(db: &Db) -> [Audit; 2] {

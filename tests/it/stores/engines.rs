@@ -77,6 +77,19 @@ pub async fn in_redis(redis: Redis, policy: Policy) -> Sessions {
     Sessions::in_redis(redis, revocations, policy)
 }
 
+/// The engine with at most three sessions a user.
+pub async fn open(engine: Engine) -> Opened {
+    engine.open(policy(Recovery::Recover, 3)).await
+}
+
+/// An empty database of the engine.
+pub async fn database(engine: Engine) -> Db {
+    let opened = open(engine).await;
+    support::reaper::remove_at_exit(opened._folder.path());
+    let _ = opened._folder.keep();
+    opened.db.expect("it has a database")
+}
+
 pub async fn connect(url: &str) -> Redis {
     let url = Secret::new(url.to_owned());
     Redis::connect(&Servers::Single { url }.into()).await.unwrap()
@@ -120,31 +133,6 @@ pub fn token(subject: &str, session: Option<Uuid>, jti: &str, ends_at: Timestamp
     let (subject, jti) = (subject.to_owned(), jti.to_owned());
     RevokedToken { jti, subject, session, issued_at: at(0), ends_at }
 }
-
-/// Runs async functions of `&Opened` on every engine, with at most three sessions a user.
-macro_rules! on_every_engine {
-    ($($name:ident),* $(,)?) => {
-        $crate::stores::engines::on_every_engine!(@ sqlite Sqlite $($name)*);
-        $crate::stores::engines::on_every_engine!(@ postgres Postgres $($name)*);
-        $crate::stores::engines::on_every_engine!(@ pooler Pooler $($name)*);
-        $crate::stores::engines::on_every_engine!(@ redis Redis $($name)*);
-    };
-    (@ $module:ident $engine:ident $($name:ident)*) => {
-        mod $module {
-            use signet::domain::sessions::Recovery;
-
-            use $crate::stores::engines::{Engine, policy};
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    super::$name(&opened).await;
-                }
-            )*
-        }
-    };
-}
-pub(crate) use on_every_engine;
 
 /// Exchanges a token as the token endpoint does: decide, commit, and decide anew on a lost race.
 pub async fn exchange(

@@ -8,34 +8,13 @@ use signet::base::time::Timestamp;
 use signet::domain::keys::rotation::{NOT_PLANNED, Times};
 use signet::domain::keys::store::{Change, KeyStore, StoredKey};
 use signet::domain::keys::{Algorithm, Algorithms, Keys, Policy, Vault};
-use signet::domain::sessions::Recovery;
 use signet::storage::{Db, StorageError};
 
-use super::engines::{Engine, at, policy};
+use super::engines::{Engine, at, database};
+use crate::support::on_each;
 use crate::support::postgres::Postgres;
 
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        on_both_databases!(@ sqlite Sqlite $($name)+);
-        on_both_databases!(@ postgres Postgres $($name)+);
-        on_both_databases!(@ pooler Pooler $($name)+);
-    };
-    (@ $module:ident $engine:ident $($name:ident)+) => {
-        mod $module {
-            use super::{Engine, KeyStore, Recovery, Tested, policy};
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    let db = opened.db.clone().unwrap();
-                    super::$name(&Tested { store: KeyStore::new(db.clone()), db }).await;
-                }
-            )+
-        }
-    };
-}
-
-on_both_databases! {
+on_each!(Engine [Sqlite Postgres Pooler], |engine| &Tested::on(database(engine).await), {
     a_change_is_made_as_a_whole,
     a_change_from_an_older_version_changes_nothing,
     two_keys_without_a_successor_are_refused,
@@ -47,7 +26,7 @@ on_both_databases! {
     tags_are_given_to_all_rows_once,
     a_row_is_withdrawn_without_its_tag,
     the_version_before_reads_the_keys_and_changes_none,
-}
+});
 
 /// A store, and a way around it.
 struct Tested {
@@ -64,6 +43,10 @@ impl std::ops::Deref for Tested {
 }
 
 impl Tested {
+    fn on(db: Db) -> Self {
+        Self { store: KeyStore::new(db.clone()), db }
+    }
+
     async fn execute(&self, statement: &'static str) {
         assert_eq!(self.db.execute(sqlx::query(statement)).await.unwrap(), 1, "{statement}");
     }

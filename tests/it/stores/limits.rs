@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::engines::{Engine, at, connect};
 use crate::support;
+use crate::support::on_each;
 
 /// Sign-ups and mails that are free.
 const FREE: usize = 20;
@@ -58,31 +59,12 @@ async fn open(engine: Engine) -> Pair {
     Pair { one, other, db, redis, _folder: folder }
 }
 
-macro_rules! on_every_engine {
-    ($($name:ident),* $(,)?) => {
-        on_every_engine!(@ sqlite Sqlite $($name)*);
-        on_every_engine!(@ postgres Postgres $($name)*);
-        on_every_engine!(@ pooler Pooler $($name)*);
-        on_every_engine!(@ redis Redis $($name)*);
-    };
-    (@ $module:ident $engine:ident $($name:ident)*) => {
-        mod $module {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    super::$name(&super::open(super::Engine::$engine).await).await;
-                }
-            )*
-        }
-    };
-}
-
-on_every_engine! {
+on_each!(Engine [Sqlite Postgres Pooler Redis], |engine| &open(engine).await, {
     requests_side_by_side_are_as_many_as_are_free,
     waits_grow_and_end,
     networks_users_and_limits_are_counted_apart,
     records_expire,
-}
+});
 
 /// The seconds to wait of a request from `address`; 0 where it is admitted.
 async fn wait(limit: &Limit, address: &str, now: i64) -> u64 {

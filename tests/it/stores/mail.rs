@@ -3,37 +3,15 @@
 use futures_util::future::join_all;
 use signet::base::secret::{Fingerprint, Secret};
 use signet::domain::mail::{Entry, Kind, Outbox};
-use signet::domain::sessions::Recovery;
 use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, MailedToken, Purpose, User, UserStore};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
-use super::engines::{Engine, at, new_id, policy};
+use super::engines::{Engine, at, database, new_id};
+use crate::support::on_each;
 
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        on_both_databases!(@ sqlite Sqlite $($name)+);
-        on_both_databases!(@ postgres Postgres $($name)+);
-        on_both_databases!(@ pooler Pooler $($name)+);
-    };
-    (@ $module:ident $engine:ident $($name:ident)+) => {
-        mod $module {
-            use super::{Engine, Recovery, policy};
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    super::$name(opened.db.clone().unwrap()).await;
-                }
-            )+
-        }
-    };
-}
-
-pub(super) use on_both_databases;
-
-on_both_databases! {
+on_each!(Engine [Sqlite Postgres Pooler], |engine| database(engine).await, {
     a_row_goes_from_asked_to_sorted_to_claimed_to_gone,
     of_twenty_one_claims_a_row,
     a_claim_that_runs_out_is_the_next_ones,
@@ -43,7 +21,7 @@ on_both_databases! {
     a_token_is_good_once_until_it_expires,
     a_used_token_does_not_come_back,
     changes_are_guarded_by_address_epoch_and_state,
-}
+});
 
 fn entry(kind: Kind) -> Entry {
     let recipient = "ann@example.com".to_owned();

@@ -4,22 +4,21 @@ use futures_util::future::join_all;
 use signet::base::secret::{Fingerprint, Secret};
 use signet::base::time::Timestamp;
 use signet::domain::mail::{Entry, Kind, Outbox};
-use signet::domain::sessions::Recovery;
 use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, PendingSignup, PendingToken, Purpose, User, UserStore};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
-use super::engines::{Engine, at, new_id, policy};
-use super::mail::on_both_databases;
+use super::engines::{Engine, at, database, new_id};
+use crate::support::on_each;
 
-on_both_databases! {
+on_each!(Engine [Sqlite Postgres Pooler], |engine| database(engine).await, {
     five_of_an_address_stand_beside_each_other,
     many_at_once_leave_five,
     a_token_changes_nothing_about_its_sign_up,
     what_is_over_is_forgotten,
     a_signup_token_is_the_users_until_sessions_end,
-}
+});
 
 const KEY: &str = "ann@example.com";
 

@@ -11,14 +11,15 @@ use signet::storage::Db;
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::engines::{ABSOLUTE, Opened, at, new_id, new_session, on_every_engine, policy, token};
+use super::engines::{ABSOLUTE, Engine, Opened, at, new_id, new_session, open, policy, token};
+use crate::support::on_each;
 use crate::support::postgres::Postgres;
 
-on_every_engine!(
+on_each!(Engine [Sqlite Postgres Pooler Redis], |engine| &open(engine).await, {
     the_eleventh_token_of_a_session_ends_it,
     of_fifty_at_once_ten_are_single,
     the_eleventh_token_of_a_client_is_a_cut_off,
-);
+});
 
 /// Revokes `count` tokens of the subject one after the other.
 async fn revoke(

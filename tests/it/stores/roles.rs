@@ -6,7 +6,6 @@ use std::sync::Arc;
 use signet::base::secret::{Random, Secret};
 use signet::domain::audit::{Audit, Initiator};
 use signet::domain::roles::{Change, Expect, Refusal, RoleStore, Step, What};
-use signet::domain::sessions::Recovery;
 use signet::domain::tokens::Scope;
 use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, Metadata, User, UserStore};
@@ -15,36 +14,17 @@ use signet::services::role_management::{RoleChangeError, RoleManagement};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
-use super::engines::{Engine, at, new_id, policy};
+use super::engines::{Engine, at, database, new_id};
+use crate::support::on_each;
 
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        on_both_databases!(@ sqlite Sqlite $($name)+);
-        on_both_databases!(@ postgres Postgres $($name)+);
-        on_both_databases!(@ pooler Pooler $($name)+);
-    };
-    (@ $module:ident $engine:ident $($name:ident)+) => {
-        mod $module {
-            use super::{Engine, Recovery, Stores, policy};
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $name() {
-                    let opened = Engine::$engine.open(policy(Recovery::Recover, 3)).await;
-                    super::$name(Stores::on(opened.db.clone().unwrap(), Engine::$engine).await).await;
-                }
-            )+
-        }
-    };
-}
-
-on_both_databases! {
+on_each!(Engine [Sqlite Postgres Pooler], |engine| Stores::on(engine).await, {
     roles_given_at_once_are_all_there,
     one_of_the_last_two_administrators_stays,
     of_two_roles_that_carry_a_word_one_stays_unless_forced,
     a_role_is_taken_from_exactly_those_who_have_it,
     a_change_from_an_older_version_changes_nothing,
     the_built_in_role_is_made_once,
-}
+});
 
 struct Stores {
     engine: Engine,
@@ -56,7 +36,8 @@ struct Stores {
 }
 
 impl Stores {
-    async fn on(db: Db, engine: Engine) -> Self {
+    async fn on(engine: Engine) -> Self {
+        let db = database(engine).await;
         let (users, store) = (UserStore::new(db.clone()), RoleStore::new(db.clone()));
         store.ensure_built_in(at(0)).await.unwrap();
         let audit = Audit::new(db.clone(), Random::system());

@@ -2,11 +2,12 @@
 
 use signet::domain::sessions::{Login, NewSession, SessionKind};
 
-use super::engines::{IDLE, Opened, at, exchange, new_id, new_session, on_every_engine};
+use super::engines::{Engine, IDLE, Opened, at, exchange, new_id, new_session, open};
+use crate::support::on_each;
 
-on_every_engine! {
+on_each!(Engine [Sqlite Postgres Pooler Redis], |engine| &open(engine).await, {
     what_a_login_brought_is_kept_and_its_own_end_comes,
-}
+});
 
 async fn what_a_login_brought_is_kept_and_its_own_end_comes(Opened { sessions, .. }: &Opened) {
     let user_id = new_id();

@@ -6,11 +6,11 @@ use signet::domain::sessions::{Advance, CommitError, Login, Refusal, RotationErr
 use uuid::Uuid;
 
 use super::engines::{
-    ABSOLUTE, CLIENT, IDLE, Opened, at, exchange, new_id, new_session, on_every_engine, origin,
-    token,
+    ABSOLUTE, CLIENT, Engine, IDLE, Opened, at, exchange, new_id, new_session, open, origin, token,
 };
+use crate::support::on_each;
 
-on_every_engine! {
+on_each!(Engine [Sqlite Postgres Pooler Redis], |engine| &open(engine).await, {
     a_session_is_kept_as_it_was_started,
     a_refresh_advances_a_retry_replays_and_reuse_ends_the_session,
     a_late_retry_recovers_and_displaces_the_lost_successor,
@@ -29,7 +29,7 @@ on_every_engine! {
     access_tokens_live_with_their_session_until_revoked,
     expired_records_are_purged_in_batches,
     the_store_is_healthy,
-}
+});
 
 async fn a_session_is_kept_as_it_was_started(Opened { sessions, .. }: &Opened) {
     let user_id = new_id();

@@ -3,16 +3,17 @@
 
 use signet::domain::sessions::{CommitError, Origin};
 
-use super::engines::{CLIENT, Opened, at, exchange, new_id, new_session, on_every_engine, origin};
+use super::engines::{CLIENT, Engine, Opened, at, exchange, new_id, new_session, open, origin};
+use crate::support::on_each;
 
-on_every_engine! {
+on_each!(Engine [Sqlite Postgres Pooler Redis], |engine| &open(engine).await, {
     a_refresh_notes_where_it_came_from,
     an_unknown_origin_stays_unknown,
     all_sessions_but_one_end_together,
     the_session_that_is_kept_counts_against_the_limit_as_before,
     a_session_is_kept_while_it_is_refreshed,
     a_session_is_kept_while_others_begin,
-}
+});
 
 async fn a_refresh_notes_where_it_came_from(Opened { sessions, .. }: &Opened) {
     let user_id = new_id();

@@ -1,4 +1,8 @@
-//! Signing keys as the command line lists them and as JWKS publishes them.
+//! Signing keys: as the command line lists them, as JWKS publishes them, and made beforehand.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::OnceLock;
 
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::DecodePrivateKey;
@@ -60,4 +64,36 @@ pub fn foreign_key() -> (RsaPrivateKey, String) {
     let document = key.to_pkcs8().expect("PKCS#8");
     let private = RsaPrivateKey::from_pkcs8_der(document.expose()).expect("an RSA key");
     (private, key.public.kid)
+}
+
+/// How many keys an instance finds ready. It makes two at its first start, and its own once these
+/// are used.
+const READY: usize = 3;
+/// How many sets of ready keys there are.
+const SETS: usize = 16;
+/// The set of the instance that tests share, which no other has.
+pub const SHARED_SET: usize = SETS;
+
+/// The set of the next instance of this test: two instances of one test have no key in common.
+pub fn next_set() -> usize {
+    // The runner gives each test a thread of its own.
+    thread_local! {
+        static NEXT: Cell<usize> = const { Cell::new(0) };
+    }
+    NEXT.replace(NEXT.get() + 1) % SETS
+}
+
+/// Lays the keys of a set into `folder`, where a debug build takes them from. To make an RSA key
+/// takes longer than all the rest of a start, so each is made once a run.
+pub fn lay_ready(set: usize, folder: &Path) {
+    const COUNT: usize = (SETS + 1) * READY;
+    static KEYS: [OnceLock<Vec<u8>>; COUNT] = [const { OnceLock::new() }; COUNT];
+    std::fs::create_dir(folder).expect("a folder for keys");
+    for number in 0..READY {
+        let document = KEYS[set * READY + number].get_or_init(|| {
+            let key = SigningKey::generate(Algorithm::Rs256, 2048).expect("a key");
+            key.to_pkcs8().expect("PKCS#8").expose().to_vec()
+        });
+        std::fs::write(folder.join(number.to_string()), document).expect("a file");
+    }
 }

@@ -16,27 +16,34 @@ pub mod signet;
 pub mod softhsm;
 pub mod sse;
 
-/// Runs an async function of a `Backend` as one test for each backend.
+/// Runs async functions as a test for each engine of an enum. What they take is an expression of the
+/// engine: `on_each!(Engine [Sqlite Redis], |engine| open(engine).await, { one, two })`.
+macro_rules! on_each {
+    ($kind:ident $engines:tt, |$it:ident| $opened:expr, { $($name:ident),+ $(,)? }) => {
+        $($crate::support::on_each!(@ $name $kind $engines, $it, $opened);)+
+    };
+    (@ $name:ident $kind:ident [$($engine:ident)+], $it:ident, $opened:expr) => {
+        #[allow(non_snake_case, reason = "a test is called like the engine")]
+        mod $name {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $engine() {
+                    let $it = $kind::$engine;
+                    super::$name($opened).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_each;
+
+/// Runs async functions of a `Backend` as a test for each backend.
 macro_rules! on_every_backend {
     ($($name:ident),+ $(,)?) => {
-        $(mod $name {
-            use crate::support::signet::Backend;
-
-            #[tokio::test]
-            async fn sqlite() {
-                super::$name(Backend::Sqlite).await;
-            }
-
-            #[tokio::test]
-            async fn postgres() {
-                super::$name(Backend::PostgresSql).await;
-            }
-
-            #[tokio::test]
-            async fn postgres_and_redis() {
-                super::$name(Backend::PostgresRedis).await;
-            }
-        })+
+        $crate::support::on_each!(
+            Backend [Sqlite PostgresSql PostgresRedis], |backend| backend, { $($name),+ }
+        );
     };
 }
 pub(crate) use on_every_backend;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::keys::{SHARED_SET, lay_ready, next_set};
 use super::postgres::Postgres;
 use super::process::{Process, free_port, poll};
 use super::reaper;
@@ -26,25 +27,48 @@ pub enum Backend {
     PostgresSql,
 }
 
+/// The folder of an instance, and beside it what only a debug build reads (src/base/debug.rs).
+struct Folder {
+    own: PathBuf,
+    beside: TempDir,
+}
+
+impl Folder {
+    fn new(keys: usize) -> Arc<Self> {
+        let beside = tempfile::Builder::new().prefix("signet-it-").tempdir().expect("a folder");
+        reaper::remove_at_exit(beside.path());
+        let folder = Self { own: beside.path().join("own"), beside };
+        std::fs::create_dir(&folder.own).expect("a folder");
+        lay_ready(keys, &folder.ready_keys());
+        Arc::new(folder)
+    }
+
+    /// The keys made beforehand.
+    fn ready_keys(&self) -> PathBuf {
+        self.beside.path().join("keys")
+    }
+
+    /// Says how far the clock is ahead.
+    fn clock(&self) -> PathBuf {
+        self.beside.path().join("clock")
+    }
+}
+
 /// Settings of an instance to be started.
 pub struct Builder {
-    folder: Arc<TempDir>,
+    folder: Arc<Folder>,
     program: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
 }
 
 impl Builder {
-    fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("signet-it-").tempdir().expect("a folder");
-        reaper::remove_at_exit(folder.path());
-        let port = free_port();
-        let builder = Self {
-            folder: Arc::new(folder),
-            program: env!("CARGO_BIN_EXE_signet").into(),
-            port,
-            settings: Vec::new(),
-        };
+    fn new(keys: usize) -> Self {
+        let (folder, port) = (Folder::new(keys), free_port());
+        let [ready, clock] = [folder.ready_keys(), folder.clock()]
+            .map(|path| path.to_str().expect("a path of text").to_owned());
+        let program = env!("CARGO_BIN_EXE_signet").into();
+        let builder = Self { folder, program, port, settings: Vec::new() };
         let address = format!("127.0.0.1:{port}");
         builder
             .set("http.listen", &address)
@@ -55,6 +79,14 @@ impl Builder {
             // Tests come from one address, and sign up and ask for mail all the time.
             .set("signup_limits.network", "1000000")
             .set("mail_limits.network", "1000000")
+            .variable("SIGNET_READY_KEYS", &ready)
+            .variable("SIGNET_CLOCK_FILE", &clock)
+    }
+
+    /// Lets the instance make all of its keys itself, as it does anywhere else.
+    pub fn without_ready_keys(self) -> Self {
+        std::fs::remove_dir_all(self.folder.ready_keys()).expect("they are there");
+        self
     }
 
     /// Sets a key of the configuration, such as `tokens.access_token_lifetime`.
@@ -140,7 +172,7 @@ impl Builder {
 
 /// A running instance; ends with this value.
 pub struct Signet {
-    folder: Arc<TempDir>,
+    folder: Arc<Folder>,
     program: PathBuf,
     base: String,
     settings: Vec<(String, String)>,
@@ -150,7 +182,7 @@ pub struct Signet {
 
 impl Signet {
     pub fn builder() -> Builder {
-        Builder::new()
+        Builder::new(next_set())
     }
 
     /// An instance with the embedded store and all defaults.
@@ -160,7 +192,7 @@ impl Signet {
 
     /// One instance for all tests that neither change it nor mind other tests' users.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Signet> = LazyLock::new(Signet::start);
+        static SHARED: LazyLock<Signet> = LazyLock::new(|| Builder::new(SHARED_SET).start());
         &SHARED
     }
 
@@ -211,7 +243,17 @@ impl Signet {
 
     /// Its working folder.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder.own
+    }
+
+    /// Sets the clock ahead, further each time: that of all processes on this folder, commands too.
+    /// What an instance does every so many seconds still takes its time.
+    pub fn advance(&mut self, seconds: u64) {
+        let new = self.folder.beside.path().join("clock.new");
+        let ahead = std::fs::read_to_string(self.folder.clock()).unwrap_or_default();
+        let ahead = ahead.parse::<u64>().unwrap_or_default() + seconds;
+        std::fs::write(&new, ahead.to_string()).expect("a file");
+        std::fs::rename(new, self.folder.clock()).expect("a file replaces another");
     }
 
     /// Everything it has written to its standard output and error so far, restarts included.
@@ -221,7 +263,7 @@ impl Signet {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        command.args(arguments).current_dir(&self.folder.own).env_clear();
         command.envs(self.environment());
         command
     }
@@ -246,7 +288,6 @@ impl Signet {
     pub fn wait_until_ready(&mut self) {
         let address = self.address().to_owned();
         let process = self.process.as_mut().expect("it was started");
-        // Making an RSA key in an unoptimised build on a busy machine takes its time.
         let ready = poll(Duration::from_secs(60), || {
             if let Some(status) = process.ended() {
                 return Some(Err(format!("it ended with {status}")));
