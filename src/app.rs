@@ -18,7 +18,7 @@ use crate::domain::audit::Audit;
 use crate::domain::clients::store::ClientStore;
 use crate::domain::keys::encryption_key::{self, EncryptionKeyError};
 use crate::domain::keys::{Keys, KeysError, Vault};
-use crate::domain::login_limits::{Attempts, Names};
+use crate::domain::login_limits::{LoginLimits, Names};
 use crate::domain::revocations::{FollowError, Revocations};
 use crate::services::key_management::{KeyManagement, Surroundings};
 use crate::services::notifications::NotifierError;
@@ -85,12 +85,12 @@ async fn open_login_limits(
     stores: &Stores,
     keys: &Keys,
     now: Timestamp,
-) -> Result<Attempts, StartError> {
+) -> Result<LoginLimits, StartError> {
     let names = Names::new(&keys.refresh_token_key(&stores.random, now).await?);
     let policy = config.login_limits.clone();
     Ok(match stores.redis.clone() {
-        None => Attempts::in_sql(stores.db.clone(), names, policy),
-        Some(redis) => Attempts::in_redis(redis, names, policy),
+        None => LoginLimits::in_sql(stores.db.clone(), names, policy),
+        Some(redis) => LoginLimits::in_redis(redis, names, policy),
     })
 }
 
@@ -99,7 +99,7 @@ pub async fn open_login_limits_alone(
     config: &Config,
     stores: &Stores,
     now: Timestamp,
-) -> Result<Attempts, StartError> {
+) -> Result<LoginLimits, StartError> {
     let key_management = open_key_management(config, now).await?;
     open_login_limits(config, stores, &key_management.keys, now).await
 }

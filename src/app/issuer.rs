@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Process, StartError, Stores, open_keys, open_login_limits};
 use crate::domain::clients::store::ClientStore;
 use crate::domain::keys::{Keys, KeysError};
-use crate::domain::login_limits::{Attempts, Limits, Names, RefreshLimit, RevocationLimit};
+use crate::domain::login_limits::{Limits, LoginLimits, Names, RefreshLimit, RevocationLimit};
 use crate::domain::revocations::Revocations;
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
 use crate::services::accounts::{AccountLimits, Accounts, Roles};
@@ -33,7 +33,7 @@ pub struct Issuer {
     /// Signs the feed.
     pub signer: Signer,
     /// The limits on attempts to check a password.
-    pub login_limits: Attempts,
+    pub login_limits: LoginLimits,
     /// Who callers are.
     pub authentication: Authentication,
     /// The grants and the endpoints around them.

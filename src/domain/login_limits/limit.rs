@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::gate::Entered;
+use super::budget::Verdict;
 use super::policy::{Delays, Rule};
+use super::queue::Entered;
 use super::record::{AT_LEAST, Record};
 use super::records::Records;
-use super::tally::Verdict;
 use super::{AttemptError, Limited, Names};
 use crate::base::time::Timestamp;
 use crate::storage::records::Records as Store;
@@ -165,7 +165,7 @@ impl Limit {
             return Ok(Err(verdict));
         }
         // A flood is refused by what is read, and does not queue up for the record.
-        if entered.gate.record.try_lock().is_err()
+        if entered.queue.record.try_lock().is_err()
             && let Err(verdict) = records.look(&entered, now, charge).await?
         {
             return Ok(Err(verdict));
@@ -182,7 +182,7 @@ fn remembered_refusal(
     entered: &Entered,
     charge: impl Fn(Record) -> Result<(Record, ()), Verdict>,
 ) -> Result<Option<Verdict>, StorageError> {
-    let seen = entered.gate.record.try_lock().ok().and_then(|seen| seen.clone());
+    let seen = entered.queue.record.try_lock().ok().and_then(|seen| seen.clone());
     match seen {
         Some(text) => Ok(charge(Record::from_text(text.as_deref())?).err()),
         None => Ok(None),

@@ -10,14 +10,14 @@
 //! longest, failures are forgotten, and no stranger's failure counts against a network that the
 //! account is known to sign in from.
 
-mod gate;
+mod budget;
 mod limit;
 mod names;
 mod policy;
+mod queue;
 mod record;
 mod records;
 mod refreshes;
-mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -32,10 +32,10 @@ use crate::base::time::Timestamp;
 use crate::storage::records::Records as Store;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError};
-use gate::Entered;
+use budget::Verdict;
+use queue::Entered;
 use record::{Record, Reserved};
 use records::Records;
-use tally::Verdict;
 
 pub use limit::{Limit, LimitPolicy, Limits};
 pub use names::{Account, Names, Network};
@@ -43,22 +43,22 @@ pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
 pub use refreshes::{RatePolicy, RefreshLimit, RevocationLimit, Revoker};
 
-/// How long an attempt waits for those in flight, or before it, until it is told to come back.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it looks for what other instances have settled.
+/// The longest wait of an attempt for those in flight or before it, until it is refused.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The time between two looks for what other instances have settled.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// To an attempt that has waited, or would have to wait, for too long.
-const COME_BACK: Result<Attempt, AttemptError> = Err(AttemptError::Limited(Limited::FOR_A_MOMENT));
+/// The answer to an attempt that has waited, or would have to wait, for too long.
+const TRY_LATER: Result<Attempt, AttemptError> = Err(AttemptError::Limited(Limited::FOR_A_MOMENT));
 
-/// Until when a record is to be kept.
+/// The moment until which a record is kept.
 type ExpiresAt = fn(&Record, Timestamp, &Policy) -> Timestamp;
 const ACCOUNT: ExpiresAt = Record::account_expires_at;
 const NETWORK: ExpiresAt = Record::network_expires_at;
 
-/// The attempts of this service. Cheap to clone.
+/// The limits on attempts to check a password. Cheap to clone.
 #[derive(Clone)]
-pub struct Attempts(Arc<Shared>);
+pub struct LoginLimits(Arc<Shared>);
 
 struct Shared {
     records: Records,
@@ -73,20 +73,20 @@ struct Shared {
 pub struct Attempt(Option<Place>);
 
 struct Place {
-    lane: Entered,
+    pair: Entered,
     account: Entered,
     of_account: Reserved,
     network: Entered,
     of_network: Reserved,
-    /// What the account's record calls the network.
+    /// The name of the network in the account's record.
     name: String,
-    clock: Moving,
+    clock: RunningClock,
 }
 
 /// Why an attempt may not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
-    /// Not now.
+    /// There were too many.
     #[error("too many attempts")]
     Limited(Limited),
     /// The store failed.
@@ -94,32 +94,32 @@ pub enum AttemptError {
     Storage(#[from] StorageError),
 }
 
-/// Come back later: the same to everybody, whether the account exists and the password is right.
+/// The refusal of an attempt: the same whether or not the account exists and the password is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limited {
-    /// Seconds, at least one.
+    /// The seconds until the next attempt, at least one.
     pub retry_after: u64,
 }
 
 impl Limited {
-    /// Where there is no telling how long it will be.
+    /// The shortest wait, where the real one is not known.
     pub const FOR_A_MOMENT: Self = Self { retry_after: 1 };
 }
 
-/// The present moment of somebody who waits.
+/// The present moment of an attempt that waits.
 #[derive(Clone, Copy)]
-struct Moving {
+struct RunningClock {
     began_at: Timestamp,
     began: Instant,
 }
 
-impl Moving {
+impl RunningClock {
     fn now(&self) -> Timestamp {
         self.began_at.plus(self.began.elapsed())
     }
 }
 
-impl Attempts {
+impl LoginLimits {
     /// Attempts in the SQL database.
     pub fn in_sql(db: Db, names: Names, policy: Policy) -> Self {
         Self::new(Store::in_sql(db), names, policy)
@@ -135,7 +135,7 @@ impl Attempts {
         Self(Arc::new(Shared { records, names, policy, limited }))
     }
 
-    /// What accounts and networks go by here.
+    /// The names of accounts and networks in the records.
     pub fn names(&self) -> &Names {
         &self.0.names
     }
@@ -151,30 +151,30 @@ impl Attempts {
         if !self.0.policy.enabled {
             return Ok(Attempt(None));
         }
-        let clock = Moving { began_at: now, began: Instant::now() };
-        let result = self.reserve_in_turn(account, network, clock).await;
+        let clock = RunningClock { began_at: now, began: Instant::now() };
+        let result = self.reserve_in_order(account, network, clock).await;
         if let Err(AttemptError::Limited(_)) = result {
             self.0.limited.fetch_add(1, Ordering::Relaxed);
         }
         result
     }
 
-    async fn reserve_in_turn(
+    async fn reserve_in_order(
         &self,
         account: &Account,
         network: &Network,
-        clock: Moving,
+        clock: RunningClock,
     ) -> Result<Attempt, AttemptError> {
         let name = network.short().to_owned();
-        let lane = self.0.records.enter(&format!("{} {name}", account.key()));
+        let pair = self.0.records.enter(&format!("{} {name}", account.key()));
         let account = self.0.records.enter(account.key());
-        let outages = lane.gate.outages.load(Ordering::Relaxed);
-        let deadline = clock.began + PATIENCE;
+        let outages = pair.queue.outages.load(Ordering::Relaxed);
+        let deadline = clock.began + MAX_WAIT;
         let (of_account, network, of_network) = {
-            let Some(_turn) = lane.turn(deadline).await else { return COME_BACK };
+            let Some(_front) = pair.front(deadline).await else { return TRY_LATER };
             loop {
-                // Without this, all who wait would find out for themselves, each for a second.
-                if lane.gate.outages.load(Ordering::Relaxed) != outages {
+                // Otherwise each attempt that waits would find out for itself, in a second of its own.
+                if pair.queue.outages.load(Ordering::Relaxed) != outages {
                     let cause = "the store did not answer the attempt before";
                     return Err(StorageError::Unavailable(cause.into()).into());
                 }
@@ -183,24 +183,24 @@ impl Attempts {
                     Ok(Err(Verdict::Refused(retry_after))) => {
                         return Err(AttemptError::Limited(Limited { retry_after }));
                     }
-                    Ok(Err(_)) if Instant::now() >= deadline => return COME_BACK,
+                    Ok(Err(_)) if Instant::now() >= deadline => return TRY_LATER,
                     Ok(Err(_)) => {
                         // Either way it is time to look again.
-                        let settled = lane.gate.settled.notified();
+                        let settled = pair.queue.settled.notified();
                         let _ = tokio::time::timeout(LOOK_EVERY, settled).await;
                     }
                     Err(error) => {
-                        lane.gate.outages.fetch_add(1, Ordering::Relaxed);
+                        pair.queue.outages.fetch_add(1, Ordering::Relaxed);
                         return Err(error.into());
                     }
                 }
             }
         };
-        Ok(Attempt(Some(Place { lane, account, of_account, network, of_network, name, clock })))
+        Ok(Attempt(Some(Place { pair, account, of_account, network, of_network, name, clock })))
     }
 
-    /// Reserves in both records, or in none. Who is refused has changed nothing, so that refusals
-    /// cost little and nobody's wait begins anew.
+    /// Reserves in both records, or in none. A refused attempt changes nothing, so that refusals cost
+    /// little and no wait starts anew.
     async fn place(
         &self,
         account: &Entered,
@@ -214,8 +214,8 @@ impl Attempts {
         if let Err(verdict) = self.0.records.look(account, now, at_account).await? {
             return Ok(Err(verdict));
         }
-        // Who is refused need not wait in line to hear it, nor stand in anybody's way.
-        if network.gate.record.try_lock().is_err()
+        // An attempt that is refused anyway need not wait for the record, nor hold up others.
+        if network.queue.record.try_lock().is_err()
             && let Err(verdict) = self.0.records.look(&network, now, from_network).await?
         {
             return Ok(Err(verdict));
@@ -233,10 +233,10 @@ impl Attempts {
         refused.and_then(|verdict| back.map(|()| verdict))
     }
 
-    /// Says how an attempt ended. Those who wait for it go on.
+    /// Settles an attempt by its outcome. Attempts that wait for it go on.
     pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Result<(), StorageError> {
         let Attempt(Some(place)) = attempt else { return Ok(()) };
-        let Place { lane, account, of_account, network, of_network, name, clock } = place;
+        let Place { pair, account, of_account, network, of_network, name, clock } = place;
         let (now, policy) = (clock.now(), &self.0.policy);
         let settle = |record: Record| {
             Ok((record.settle_account(&name, of_account, outcome, now, policy), ()))
@@ -244,8 +244,8 @@ impl Attempts {
         let in_account = self.change(&account, ACCOUNT, now, settle);
         let in_network = self.settle_network(&network, of_network, outcome, now);
         let (in_account, in_network) = futures_util::future::join(in_account, in_network).await;
-        lane.gate.settled.notify_one();
-        // Nothing stands in the way of it, so a verdict says no more than that it is done.
+        pair.queue.settled.notify_one();
+        // Settling is never refused, so the verdict holds nothing.
         in_account.map(drop).and(in_network)
     }
 
@@ -280,12 +280,12 @@ impl Attempts {
         self.0.records.change(entered, expires_at, now, decide).await
     }
 
-    /// Removes at most `limit` records that say nothing any more; how many.
+    /// Removes at most `limit` records that have expired; returns how many.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         self.0.records.purge(now, limit).await
     }
 
-    /// How many attempts were refused.
+    /// The number of attempts that were refused.
     pub fn limited(&self) -> u64 {
         self.0.limited.load(Ordering::Relaxed)
     }

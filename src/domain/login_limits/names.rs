@@ -1,5 +1,5 @@
-//! The names that accounts and networks go by in the store: keyed hashes, since people type all
-//! sorts of things where a login name is asked for, a password among them. Accounts that do not
+//! The names of accounts and networks in the store: keyed hashes, since people type all sorts of
+//! things where a login name is asked for, a password among them. Accounts that do not
 //! exist have names like all others.
 
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::base::secret::Secret;
 
-/// Tells this use of the key from all others.
+/// Separates this use of the key from all others.
 const PURPOSE: &[u8] = b"signet login attempts";
 
 /// Makes names. Cheap to clone.

@@ -8,8 +8,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Those of a network by the hour: behind one address there may be many people.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// One budget: so many failures are free in a period, and each one beyond doubles the wait for the
-/// next, up to the longest. They are forgotten evenly, as many in a period as are free.
+/// The rule of one budget: a number of failures is free in a period, and each one beyond doubles the
+/// wait for the next, up to the longest. They are forgotten evenly, as many in a period as are free.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(super) free: u32,

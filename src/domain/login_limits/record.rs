@@ -1,18 +1,19 @@
-//! What is kept under one key, and what an attempt does to it: pure decisions over values. An
-//! account's record has a tally for each of its newest networks and one for all networks together
-//! that it is not known to sign in from; a network's record has one tally.
+//! The record under one key, and what an attempt changes in it: pure decisions over values. An
+//! account's record has a budget for each of its newest networks and one for all networks together
+//! that it is not known to sign in from; a network's record has one budget.
 
 use std::time::Duration;
 
 use crate::base::time::Timestamp;
 
+use super::budget::{Budget, Verdict};
 use super::policy::{Policy, Rule};
-use super::tally::{Tally, Verdict};
 
-/// Networks that an account is known to sign in from, the newest; and others with failures.
-const MOST_KNOWN: usize = 20;
-const MOST_OTHERS: usize = 20;
-/// A record is kept for a moment even if it says nothing: the next attempt is often near.
+/// The newest networks that an account is known to sign in from.
+const MAX_KNOWN: usize = 20;
+/// The newest other networks with failures.
+const MAX_OTHERS: usize = 20;
+/// The shortest time that a record is kept, even an empty one: the next attempt is often near.
 pub(super) const AT_LEAST: Duration = Duration::from_secs(60);
 
 /// How an attempt ended.
@@ -26,7 +27,7 @@ pub enum Outcome {
     NotMade,
 }
 
-/// What settling an attempt needs to know of its reservation: the lease period in each tally.
+/// What settling an attempt needs to know of its reservation: the lease period in each budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserved {
     own: i64,
@@ -38,16 +39,16 @@ pub struct Reserved {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Of a network: its attempts. Of an account: those from networks that were not known.
-    pub(super) shared: Tally,
+    pub(super) shared: Budget,
     /// Of an account: its networks.
     pub(super) networks: Vec<Entry>,
 }
 
-/// An account's dealings with one network.
+/// The attempts at one account from one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub(super) network: String,
-    pub(super) tally: Tally,
+    pub(super) budget: Budget,
     /// The newest login from there.
     pub(super) signed_in_at: Option<Timestamp>,
 }
@@ -69,15 +70,15 @@ impl Record {
         let mut record = self.account_at(now, policy);
         let entry = record.entry(network, now);
         let from_unknown = !entry.is_known();
-        let own = entry.tally.decide(now, &policy.account_from_network);
+        let own = entry.budget.decide(now, &policy.account_from_network);
         let shared = match from_unknown {
             true => record.shared.decide(now, &policy.account_from_unknown),
             false => Verdict::Granted,
         };
         check(own, shared)?;
         let entry = record.entry(network, now);
-        entry.tally = entry.tally.reserve(now);
-        let own = entry.tally.lease;
+        entry.budget = entry.budget.reserve(now);
+        let own = entry.budget.lease;
         if from_unknown {
             record.shared = record.shared.reserve(now);
         }
@@ -103,10 +104,10 @@ impl Record {
         let is_there = record.networks.iter().any(|entry| entry.network == network);
         if outcome == Outcome::Succeeded || is_there {
             let entry = record.entry(network, now);
-            entry.tally = settle(entry.tally, reserved.own, outcome);
+            entry.budget = settle(entry.budget, reserved.own, outcome);
             if outcome == Outcome::Succeeded {
-                // Who knows the password is no guesser: nothing from there counts any more.
-                entry.tally = entry.tally.clear();
+                // A caller who knows the password is no guesser: earlier failures from there do not count.
+                entry.budget = entry.budget.clear();
                 entry.signed_in_at = Some(now);
             }
         }
@@ -120,11 +121,11 @@ impl Record {
         now: Timestamp,
         policy: &Policy,
     ) -> Result<(Self, Reserved), Verdict> {
-        let tally = self.shared.at(now, &policy.network);
-        check(tally.decide(now, &policy.network), Verdict::Granted)?;
-        let tally = tally.reserve(now);
-        let record = Self { shared: tally, networks: Vec::new() };
-        Ok((record, Reserved { own: tally.lease, shared: None }))
+        let budget = self.shared.at(now, &policy.network);
+        check(budget.decide(now, &policy.network), Verdict::Granted)?;
+        let budget = budget.reserve(now);
+        let record = Self { shared: budget, networks: Vec::new() };
+        Ok((record, Reserved { own: budget.lease, shared: None }))
     }
 
     /// Settles an attempt that was reserved from this network. One that succeeded is given back and
@@ -136,16 +137,16 @@ impl Record {
         now: Timestamp,
         policy: &Policy,
     ) -> Self {
-        let tally = self.shared.at(now, &policy.network);
-        Self { shared: settle(tally, reserved.own, outcome), networks: Vec::new() }
+        let budget = self.shared.at(now, &policy.network);
+        Self { shared: settle(budget, reserved.own, outcome), networks: Vec::new() }
     }
 
     /// Counts a request that is limited by `rule` in this record, or says how many seconds it has
     /// to wait.
     pub fn charge(self, now: Timestamp, rule: &Rule) -> Result<Self, Verdict> {
-        let tally = self.shared.at(now, rule);
-        match tally.wait(now, rule) {
-            0 => Ok(Self { shared: tally.charge(now), networks: Vec::new() }),
+        let budget = self.shared.at(now, rule);
+        match budget.wait(now, rule) {
+            0 => Ok(Self { shared: budget.charge(now), networks: Vec::new() }),
             seconds => Err(Verdict::Refused(seconds)),
         }
     }
@@ -155,22 +156,22 @@ impl Record {
         let mut record = self.account_at(now, policy);
         record.shared = record.shared.clear();
         for entry in &mut record.networks {
-            entry.tally = entry.tally.clear();
+            entry.budget = entry.budget.clear();
         }
         record.account_at(now, policy)
     }
 
-    /// Until when an account's record is to be kept.
+    /// The moment until which an account's record is kept.
     pub fn account_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
         let known = self.networks.iter().filter_map(|entry| entry.signed_in_at);
         let known = known.map(|at| at.plus(policy.known_network));
-        let tallies = self.networks.iter().map(|entry| &entry.tally);
-        let own = tallies.map(|tally| tally.forgotten_at(&policy.account_from_network));
+        let budgets = self.networks.iter().map(|entry| &entry.budget);
+        let own = budgets.map(|budget| budget.forgotten_at(&policy.account_from_network));
         let shared = self.shared.forgotten_at(&policy.account_from_unknown);
         known.chain(own).chain([shared, now.plus(AT_LEAST)]).max().unwrap_or(now)
     }
 
-    /// Until when a network's record is to be kept.
+    /// The moment until which a network's record is kept.
     pub fn network_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
         self.shared.forgotten_at(&policy.network).max(now.plus(AT_LEAST))
     }
@@ -179,11 +180,11 @@ impl Record {
     fn account_at(mut self, now: Timestamp, policy: &Policy) -> Self {
         self.shared = self.shared.at(now, &policy.account_from_unknown);
         for entry in &mut self.networks {
-            entry.tally = entry.tally.at(now, &policy.account_from_network);
+            entry.budget = entry.budget.at(now, &policy.account_from_network);
             let is_known = |at: &Timestamp| now.since(*at) < policy.known_network;
             entry.signed_in_at = entry.signed_in_at.filter(is_known);
         }
-        self.networks.retain(|entry| entry.is_known() || !entry.tally.is_empty());
+        self.networks.retain(|entry| entry.is_known() || !entry.budget.is_empty());
         self
     }
 
@@ -191,21 +192,21 @@ impl Record {
     fn entry(&mut self, network: &str, now: Timestamp) -> &mut Entry {
         let known = self.networks.iter().position(|entry| entry.network == network);
         let position = known.unwrap_or_else(|| {
-            let (network, tally) = (network.to_owned(), Tally::empty_at(now));
-            self.networks.push(Entry { network, tally, signed_in_at: None });
+            let (network, budget) = (network.to_owned(), Budget::empty_at(now));
+            self.networks.push(Entry { network, budget, signed_in_at: None });
             self.networks.len() - 1
         });
         &mut self.networks[position]
     }
 
     /// Keeps the record small: of each kind of network the oldest goes, but never `newest`. What a
-    /// network that was not known loses by it still counts in the tally that they share.
+    /// network that was not known loses by it still counts in the budget that they share.
     fn drop_oldest(&mut self, newest: &str) {
-        for (known, most) in [(true, MOST_KNOWN), (false, MOST_OTHERS)] {
+        for (known, most) in [(true, MAX_KNOWN), (false, MAX_OTHERS)] {
             while self.networks.iter().filter(|entry| entry.is_known() == known).count() > most {
                 let others = self.networks.iter().enumerate();
                 let others = others.filter(|(_, e)| e.is_known() == known && e.network != newest);
-                let oldest = others.min_by_key(|(_, e)| (e.signed_in_at, e.tally.last));
+                let oldest = others.min_by_key(|(_, e)| (e.signed_in_at, e.budget.last));
                 let Some((position, _)) = oldest else { break };
                 self.networks.swap_remove(position);
             }
@@ -213,7 +214,7 @@ impl Record {
     }
 }
 
-/// Both must agree. A wait that is certain comes before one that is not.
+/// Both must grant the attempt. A certain wait comes before an uncertain one.
 fn check(one: Verdict, other: Verdict) -> Result<(), Verdict> {
     match (one, other) {
         (Verdict::Refused(one), Verdict::Refused(other)) => Err(Verdict::Refused(one.max(other))),
@@ -225,9 +226,9 @@ fn check(one: Verdict, other: Verdict) -> Result<(), Verdict> {
     }
 }
 
-fn settle(tally: Tally, lease: i64, outcome: Outcome) -> Tally {
+fn settle(budget: Budget, lease: i64, outcome: Outcome) -> Budget {
     match outcome {
-        Outcome::Failed => tally.fail(lease),
-        Outcome::Succeeded | Outcome::NotMade => tally.give_back(lease),
+        Outcome::Failed => budget.fail(lease),
+        Outcome::Succeeded | Outcome::NotMade => budget.give_back(lease),
     }
 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::gate::{Entered, Gates};
+use super::budget::Verdict;
+use super::queue::{Entered, Queues};
 use super::record::Record;
-use super::tally::Verdict;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::records::Records as Store;
@@ -18,18 +18,18 @@ const MAX_RACES: usize = 64;
 /// The records of one store.
 pub struct Records {
     store: Store,
-    gates: Gates,
+    queues: Queues,
 }
 
 impl Records {
     /// The records of `store`.
     pub(super) fn new(store: Store) -> Self {
-        Self { store, gates: Gates::default() }
+        Self { store, queues: Queues::default() }
     }
 
     /// The way to the record of `key`, shared by everyone in this process who is on it.
     pub(super) fn enter(&self, key: &str) -> Entered {
-        self.gates.enter(key)
+        self.queues.enter(key)
     }
 
     /// What `decide` says of a record as it is now, without changing it.
@@ -39,7 +39,7 @@ impl Records {
         now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
     ) -> Result<Result<(), Verdict>, StorageError> {
-        let remembered = entered.gate.record.try_lock().ok().and_then(|seen| seen.clone());
+        let remembered = entered.queue.record.try_lock().ok().and_then(|seen| seen.clone());
         if let Some(text) = remembered
             && decide(Record::from_text(text.as_deref())?).is_ok()
         {
@@ -51,7 +51,7 @@ impl Records {
             return Ok(Err(verdict));
         }
         // And need not read this again.
-        if let Ok(mut seen) = entered.gate.record.try_lock() {
+        if let Ok(mut seen) = entered.queue.record.try_lock() {
             *seen = Some(text);
         }
         Ok(Ok(()))
@@ -66,9 +66,9 @@ impl Records {
         now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
     ) -> Result<Result<T, Verdict>, StorageError> {
-        let Entered { key, gate, .. } = entered;
+        let Entered { key, queue, .. } = entered;
         let change = async {
-            let mut seen = gate.record.lock().await;
+            let mut seen = queue.record.lock().await;
             for _ in 0..MAX_RACES {
                 // Taken out: unless all goes well, it is not known what the record is now.
                 let (held, is_new) = match seen.take() {

@@ -1,6 +1,6 @@
 //! How often one session may be refreshed, and how often one session's or client's tokens may be
 //! revoked: token buckets, far above what any client needs, so that only one that runs in circles
-//! is told to slow down. By session or client and never by address, behind which there may be many;
+//! is slowed down. By session or client and never by address, behind which there may be many;
 //! each instance counts for itself, and forgets a bucket as soon as it is full again.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::base::time::Timestamp;
 /// Fewer buckets than this are not worth looking through.
 const FEW: usize = 1024;
 
-/// How often something may be done at once, and how often a second for ever.
+/// The size of a burst, and the rate a second that may go on for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct RatePolicy {
     enabled: bool,
@@ -42,7 +42,7 @@ pub type RefreshLimit = RateLimit<Uuid>;
 /// The limit on revocations.
 pub type RevocationLimit = RateLimit<Revoker>;
 
-/// Whose bucket a revocation draws on.
+/// The owner of the bucket that a revocation draws on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Revoker {
     /// The session of a user's token, by `sid`.

@@ -4,15 +4,15 @@ mod histories;
 
 use std::time::Duration;
 
+use super::budget::{LEASE, Verdict};
 use super::policy::{Delays, Free, Policy};
 use super::record::{Outcome, Record, Reserved};
-use super::tally::{LEASE, Verdict};
 use crate::base::time::Timestamp;
 
 const FREE: u32 = 5;
 const FREE_FROM_UNKNOWN: u32 = 12;
 const LONGEST: u64 = 300;
-const LONGEST_SHARED: u64 = 60;
+const MAX_SHARED: u64 = 60;
 const DAY: i64 = 86_400;
 
 fn policy() -> Policy {
@@ -20,7 +20,7 @@ fn policy() -> Policy {
         Free { account_from_network: FREE, account_from_unknown: FREE_FROM_UNKNOWN, network: 40 };
     let seconds = Duration::from_secs;
     let delays = Delays { shortest: seconds(1), longest: seconds(LONGEST) };
-    Policy::new(true, free, delays, seconds(LONGEST_SHARED), seconds(90 * 86_400)).unwrap()
+    Policy::new(true, free, delays, seconds(MAX_SHARED), seconds(90 * 86_400)).unwrap()
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -201,11 +201,11 @@ fn a_clock_that_is_a_little_behind_leaves_nothing_in_flight() {
         account.settle("here", behind, outcome, LEASE - 1);
         account.settle("new", late, outcome, LEASE);
         account.settle("here", ahead, outcome, LEASE - 1);
-        let tallies = account.0.networks.iter().map(|entry| entry.tally);
-        assert!(tallies.chain([account.0.shared]).all(|tally| tally.in_flight() == 0));
+        let budgets = account.0.networks.iter().map(|entry| entry.budget);
+        assert!(budgets.chain([account.0.shared]).all(|budget| budget.in_flight() == 0));
     }
     assert_eq!(account.0.shared.charged, 0, "two of the networks were known by then");
-    let failed = account.0.networks.iter().map(|entry| entry.tally.charged).sum::<u32>();
+    let failed = account.0.networks.iter().map(|entry| entry.budget.charged).sum::<u32>();
     assert_eq!(failed, 3);
 }
 

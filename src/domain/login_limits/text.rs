@@ -7,8 +7,8 @@ use std::fmt::Write;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
+use super::budget::Budget;
 use super::record::{Entry, Record};
-use super::tally::Tally;
 
 const VERSION: &str = "1";
 /// Stands for nothing.
@@ -21,14 +21,14 @@ impl Record {
     pub fn to_text(&self) -> String {
         let mut text = String::with_capacity(64);
         text.push_str(VERSION);
-        write_tally(&mut text, &self.shared);
-        for Entry { network, tally, signed_in_at } in &self.networks {
+        write_budget(&mut text, &self.shared);
+        for Entry { network, budget, signed_in_at } in &self.networks {
             // Writing to a String does not fail.
             let _ = match signed_in_at {
                 Some(at) => write!(text, " {network} {}", at.as_unix()),
                 None => write!(text, " {network} {NONE}"),
             };
-            write_tally(&mut text, tally);
+            write_budget(&mut text, budget);
         }
         text
     }
@@ -45,36 +45,36 @@ fn parse(text: &str) -> Option<Record> {
     if words.next()? != VERSION {
         return None;
     }
-    let mut record = Record { shared: parse_tally(words.next()?)?, networks: Vec::new() };
+    let mut record = Record { shared: parse_budget(words.next()?)?, networks: Vec::new() };
     while let Some(network) = words.next() {
         let signed_in_at = match words.next()? {
             NONE => None,
             at => Some(Timestamp::from_unix(parse_number(at)?)),
         };
-        let tally = parse_tally(words.next()?)?;
-        record.networks.push(Entry { network: network.to_owned(), tally, signed_in_at });
+        let budget = parse_budget(words.next()?)?;
+        record.networks.push(Entry { network: network.to_owned(), budget, signed_in_at });
     }
     Some(record)
 }
 
-fn write_tally(text: &mut String, tally: &Tally) {
-    let Tally { charged, since, last, lease, fresh, stale } = tally;
-    let _ = match tally.is_empty() {
+fn write_budget(text: &mut String, budget: &Budget) {
+    let Budget { charged, since, last, lease, fresh, stale } = budget;
+    let _ = match budget.is_empty() {
         true => write!(text, " {NONE}"),
         false => write!(text, " {charged},{since},{last},{lease},{fresh},{stale}"),
     };
 }
 
-fn parse_tally(word: &str) -> Option<Tally> {
+fn parse_budget(word: &str) -> Option<Budget> {
     if word == NONE {
-        return Some(Tally::default());
+        return Some(Budget::default());
     }
     let mut numbers = word.split(',');
     let mut next = || parse_number(numbers.next()?);
     let (charged, since, last, lease) = (next()?, next()?, next()?, next()?);
     let (fresh, stale) = (next()?, next()?);
     let count = |number: i64| u32::try_from(number).ok();
-    let tally = Tally {
+    let budget = Budget {
         charged: count(charged)?,
         since,
         last,
@@ -82,8 +82,9 @@ fn parse_tally(word: &str) -> Option<Tally> {
         fresh: count(fresh)?,
         stale: count(stale)?,
     };
-    let whole = numbers.next().is_none() && tally.fresh.checked_add(tally.stale)? <= tally.charged;
-    whole.then_some(tally)
+    let whole =
+        numbers.next().is_none() && budget.fresh.checked_add(budget.stale)? <= budget.charged;
+    whole.then_some(budget)
 }
 
 fn parse_number(word: &str) -> Option<i64> {
@@ -94,28 +95,28 @@ fn parse_number(word: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn tally() -> Tally {
-        Tally { charged: 3, since: -5, last: 1_764_547_200, lease: 58_818_240, fresh: 1, stale: 2 }
+    fn budget() -> Budget {
+        Budget { charged: 3, since: -5, last: 1_764_547_200, lease: 58_818_240, fresh: 1, stale: 2 }
     }
 
     #[test]
     fn records_round_trip() {
-        let entry = |network: &str, tally, signed_in_at| Entry {
+        let entry = |network: &str, budget, signed_in_at| Entry {
             network: network.to_owned(),
-            tally,
+            budget,
             signed_in_at,
         };
         let now = Some(Timestamp::from_unix(1_764_547_200));
         let networks = vec![
-            entry("6fzZ2N3yT1o", Tally::default(), now),
-            entry("-", tally(), None),
-            entry("_", tally(), now),
+            entry("6fzZ2N3yT1o", Budget::default(), now),
+            entry("-", budget(), None),
+            entry("_", budget(), now),
         ];
         for record in [
             Record::default(),
-            Record { shared: tally(), networks: Vec::new() },
-            Record { shared: Tally::default(), networks: networks[..1].to_vec() },
-            Record { shared: tally(), networks },
+            Record { shared: budget(), networks: Vec::new() },
+            Record { shared: Budget::default(), networks: networks[..1].to_vec() },
+            Record { shared: budget(), networks },
         ] {
             let text = record.to_text();
             assert_eq!(Record::from_text(Some(&text)).unwrap(), record, "{text}");
@@ -126,8 +127,9 @@ mod tests {
     #[test]
     fn the_usual_record_is_short() {
         let signed_in_at = Some(Timestamp::from_unix(1_764_547_200));
-        let entry = Entry { network: "6fzZ2N3yT1o".into(), tally: Tally::default(), signed_in_at };
-        let record = Record { shared: Tally::default(), networks: vec![entry] };
+        let entry =
+            Entry { network: "6fzZ2N3yT1o".into(), budget: Budget::default(), signed_in_at };
+        let record = Record { shared: Budget::default(), networks: vec![entry] };
         assert_eq!(record.to_text(), "1 - 6fzZ2N3yT1o 1764547200 -");
     }
 

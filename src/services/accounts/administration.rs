@@ -9,7 +9,7 @@ use super::Accounts;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind};
-use crate::domain::login_limits::Attempts;
+use crate::domain::login_limits::LoginLimits;
 use crate::domain::sessions::Session;
 use crate::domain::users::store::Changed;
 use crate::domain::users::{Email, Metadata, User, email};
@@ -209,7 +209,7 @@ impl Accounts {
         &self,
         user: &User,
         hash: &Secret<String>,
-        attempts: &Attempts,
+        attempts: &LoginLimits,
         by: &Initiator,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
@@ -225,7 +225,7 @@ impl Accounts {
     pub async fn unlock(
         &self,
         user: &User,
-        attempts: &Attempts,
+        attempts: &LoginLimits,
         by: &Initiator,
         now: Timestamp,
     ) -> Result<(), StorageError> {
@@ -255,15 +255,15 @@ impl Accounts {
     }
 }
 
-/// Forgets the wrong passwords of `user`, who has a new one. The new password stands even where
-/// this fails: at worst the next login has to wait.
-pub(super) async fn forget_failures(attempts: &Attempts, user: &User, now: Timestamp) {
+/// Forgets the wrong passwords of `user`, who has a new one. The new password stands even where this
+/// fails: at worst the next login has to wait.
+pub(super) async fn forget_failures(attempts: &LoginLimits, user: &User, now: Timestamp) {
     if let Err(error) = unlock(attempts, user, now).await {
         tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");
     }
 }
 
-async fn unlock(attempts: &Attempts, user: &User, now: Timestamp) -> Result<(), StorageError> {
+async fn unlock(attempts: &LoginLimits, user: &User, now: Timestamp) -> Result<(), StorageError> {
     attempts.unlock(&attempts.names().account(&email::key_of(&user.email)), now).await
 }
 

@@ -8,7 +8,7 @@ use super::{Accounts, NewAccount};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Initiator, Kind, Origin};
-use crate::domain::login_limits::Attempts;
+use crate::domain::login_limits::LoginLimits;
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, MailedToken, PendingSignup, PendingToken, Purpose, User, email};
 use crate::storage::StorageError;
@@ -111,7 +111,7 @@ impl Accounts {
         &self,
         provable: Provable,
         voucher: Voucher,
-        attempts: &Attempts,
+        attempts: &LoginLimits,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<bool, StorageError> {

@@ -6,7 +6,7 @@ use super::administration::forget_failures;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind, Origin};
-use crate::domain::login_limits::Attempts;
+use crate::domain::login_limits::LoginLimits;
 use crate::domain::mail::{self, Entry};
 use crate::domain::users::{Email, MailedToken, PendingToken, Purpose, User};
 use crate::storage::StorageError;
@@ -70,7 +70,7 @@ impl Accounts {
         &self,
         found: &Resettable,
         hash: &Secret<String>,
-        attempts: &Attempts,
+        attempts: &LoginLimits,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<bool, StorageError> {

@@ -12,7 +12,7 @@ use crate::base::secret::Random;
 use crate::domain::audit::Audit;
 use crate::domain::clients::ClientRegistry;
 use crate::domain::credentials::Hashing;
-use crate::domain::login_limits::Attempts;
+use crate::domain::login_limits::LoginLimits;
 use crate::domain::revocations::Revocations;
 use crate::domain::roles::RoleRegistry;
 use crate::domain::sessions::Sessions;
@@ -48,7 +48,7 @@ pub struct Authentication {
     stores: SharedStores,
     access_tokens: AccessTokens,
     hashing: Arc<Hashing>,
-    login_limits: Attempts,
+    login_limits: LoginLimits,
     requires_verified_email: bool,
 }
 
@@ -59,7 +59,7 @@ impl Authentication {
         stores: SharedStores,
         access_tokens: AccessTokens,
         hashing: Arc<Hashing>,
-        login_limits: Attempts,
+        login_limits: LoginLimits,
         requires_verified_email: bool,
     ) -> Self {
         Self { stores, access_tokens, hashing, login_limits, requires_verified_email }

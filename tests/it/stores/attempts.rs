@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use signet::base::secret::Secret;
 use signet::domain::login_limits::{
-    Account, Attempt, AttemptError, Attempts, Delays, Free, Limited, Names, Network, Outcome,
+    Account, Attempt, AttemptError, Delays, Free, Limited, LoginLimits, Names, Network, Outcome,
     Policy,
 };
 use signet::storage::redis::Redis;
@@ -23,8 +23,8 @@ const LONGEST: u64 = 300;
 
 /// Two instances on one store.
 struct Pair {
-    one: Attempts,
-    other: Attempts,
+    one: LoginLimits,
+    other: LoginLimits,
     db: Option<Db>,
     redis: Option<Redis>,
     _folder: tempfile::TempDir,
@@ -53,13 +53,13 @@ async fn open(engine: Engine) -> Pair {
         Engine::Redis => {
             let connection = connect(&url).await;
             redis = Some(connection.clone());
-            [0, 1].map(|_| Attempts::in_redis(connection.clone(), names(), policy()))
+            [0, 1].map(|_| LoginLimits::in_redis(connection.clone(), names(), policy()))
         }
         Engine::Sqlite | Engine::Postgres | Engine::Pooler => {
             let opened = engine.connect(&url).await;
             opened.migrate().await.unwrap();
             db = Some(opened.clone());
-            [0, 1].map(|_| Attempts::in_sql(opened.clone(), names(), policy()))
+            [0, 1].map(|_| LoginLimits::in_sql(opened.clone(), names(), policy()))
         }
     };
     let [one, other] = attempts;
@@ -74,7 +74,7 @@ fn network(number: u8) -> Network {
     names().network([203, 0, 113, number].into())
 }
 
-async fn reserve(attempts: &Attempts, from: u8, now: i64) -> Result<Attempt, u64> {
+async fn reserve(attempts: &LoginLimits, from: u8, now: i64) -> Result<Attempt, u64> {
     match attempts.reserve(&account("ann@example.com"), &network(from), at(now)).await {
         Ok(attempt) => Ok(attempt),
         Err(AttemptError::Limited(Limited { retry_after })) => Err(retry_after),
@@ -83,13 +83,13 @@ async fn reserve(attempts: &Attempts, from: u8, now: i64) -> Result<Attempt, u64
 }
 
 /// One attempt with this end; `false` where it may not be made.
-async fn attempt(attempts: &Attempts, from: u8, now: i64, outcome: Outcome) -> bool {
+async fn attempt(attempts: &LoginLimits, from: u8, now: i64, outcome: Outcome) -> bool {
     let Ok(attempt) = reserve(attempts, from, now).await else { return false };
     attempts.settle(attempt, outcome).await.unwrap();
     true
 }
 
-async fn fail_times(attempts: &Attempts, from: u8, now: i64, times: u32) {
+async fn fail_times(attempts: &LoginLimits, from: u8, now: i64, times: u32) {
     for number in 0..times {
         assert!(attempt(attempts, from, now, Outcome::Failed).await, "the {number}th");
     }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{Account, DAY, FREE, FREE_FROM_UNKNOWN, LONGEST, at, policy};
+use crate::domain::login_limits::budget::{LEASE, Verdict};
 use crate::domain::login_limits::record::{Outcome, Reserved};
-use crate::domain::login_limits::tally::{LEASE, Verdict};
 
 /// What a bystander notes of an attempt.
 #[derive(Clone, Copy)]

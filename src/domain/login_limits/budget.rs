@@ -1,39 +1,39 @@
-//! What is remembered of one budget of wrong passwords. An attempt is charged when it is reserved,
-//! as if it had failed; one that succeeds is given back. So a failure that is never told, because
-//! the process died or the client was faster, has been counted all the same.
+//! The state of one budget of wrong passwords. An attempt is charged when it is reserved, as if it had
+//! failed; one that succeeds is given back. So a failure that is never settled, because the process
+//! died or the client hung up, is counted all the same.
 
 use crate::base::time::Timestamp;
 
 use super::policy::Rule;
 
-/// For how long an attempt counts as in flight, in seconds: from one to two of these.
+/// The lease of an attempt, in seconds: it counts as in flight for one to two of these.
 pub(super) const LEASE: i64 = 30;
 
-/// What becomes of an attempt.
+/// The decision on an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It may be made.
     Granted,
-    /// What is in flight decides: wait for it.
+    /// The attempts in flight decide: wait for them.
     Busy,
-    /// Not for so many seconds.
+    /// It may not be made for this number of seconds.
     Refused(u64),
 }
 
 /// Failures that are not forgotten yet, and attempts in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Both together.
+pub struct Budget {
+    /// The failures and the attempts in flight together.
     pub(super) charged: u32,
-    /// From when on failures are forgotten.
+    /// The moment from which failures are forgotten.
     pub(super) since: i64,
     /// When the newest attempt was reserved.
     pub(super) last: i64,
-    /// The number of the present lease period since the epoch,
+    /// The number of the present lease period since the epoch.
     pub(super) lease: i64,
-    /// the attempts in flight that were reserved in it,
+    /// The attempts in flight that were reserved in the present lease period.
     pub(super) fresh: u32,
-    /// and those from the one before. Older ones have expired: they are failures now.
+    /// The attempts in flight from the lease period before. Older ones have expired and are failures.
     pub(super) stale: u32,
 }
 
@@ -42,13 +42,13 @@ fn lease_at(now: Timestamp) -> i64 {
     now.as_unix().div_euclid(LEASE)
 }
 
-impl Tally {
+impl Budget {
     /// Nothing to remember yet.
     pub(super) fn empty_at(now: Timestamp) -> Self {
         Self { since: now.as_unix(), lease: lease_at(now), ..Self::default() }
     }
 
-    /// Whether there is nothing to remember.
+    /// Whether nothing is charged.
     pub(super) fn is_empty(&self) -> bool {
         self.charged == 0
     }
@@ -69,7 +69,7 @@ impl Tally {
             _ => (lease, 0, 0),
         };
         let now = now.as_unix();
-        // Where the clock was set back, nobody waits for what it had shown before.
+        // Where the clock was set back, no attempt waits for a moment that it showed before.
         if self.last > now.saturating_add(LEASE) {
             self.last = 0;
         }
@@ -91,7 +91,7 @@ impl Tally {
         self
     }
 
-    /// What becomes of one more attempt at `now`, which the tally stands at.
+    /// Decides on one more attempt at `now`, which is the moment of the budget.
     pub(super) fn decide(&self, now: Timestamp, rule: &Rule) -> Verdict {
         if self.charged < rule.free {
             return Verdict::Granted;
@@ -107,7 +107,7 @@ impl Tally {
         }
     }
 
-    /// The seconds that a request at `now`, which the tally stands at, has to wait; 0 for none. For
+    /// The seconds that a request at `now`, the moment of the budget, has to wait; 0 for none. For
     /// requests of which none is in flight.
     pub(super) fn wait(&self, now: Timestamp, rule: &Rule) -> u64 {
         if self.charged < rule.free {
@@ -119,14 +119,14 @@ impl Tally {
         Timestamp::from_unix(self.last).plus(delay).since(now).as_secs()
     }
 
-    /// With one request more, made at `now`, which the tally stands at.
+    /// With one request more, made at `now`, the moment of the budget.
     pub(super) fn charge(mut self, now: Timestamp) -> Self {
         self.charged = self.charged.saturating_add(1);
         self.last = now.as_unix();
         self
     }
 
-    /// With one attempt more in flight, reserved at `now`, which the tally stands at.
+    /// With one attempt more in flight, reserved at `now`, the moment of the budget.
     pub(super) fn reserve(mut self, now: Timestamp) -> Self {
         self.charged = self.charged.saturating_add(1);
         self.fresh = self.fresh.saturating_add(1);
@@ -144,7 +144,7 @@ impl Tally {
         self
     }
 
-    /// With an attempt of `lease` that is not held against anybody, unless its lease has run out.
+    /// With an attempt of `lease` given back, unless its lease has run out.
     pub(super) fn give_back(self, lease: i64) -> Self {
         let settled = self.fail(lease);
         let landed = self.in_flight() - settled.in_flight();
