@@ -55,7 +55,7 @@ pub struct Readings {
     pub mails_limited: u64,
     /// Changes of users' own accounts that were refused.
     pub own_changes_limited: u64,
-    /// Revocations that siblings have to know of.
+    /// Entries of the revocation feed.
     pub revocations: usize,
     /// How long ago those were known to be all.
     pub revocations_age: Duration,
@@ -84,7 +84,7 @@ pub struct Refreshes {
 impl Refreshes {
     fn register(registry: &Registry) -> prometheus::Result<Self> {
         let all = IntCounterVec::new(
-            Opts::new("signet_refreshes_total", "Refresh tokens presented, by what came of it."),
+            Opts::new("signet_refreshes_total", "Refresh tokens presented, by outcome."),
             &["outcome", "reason"],
         )?;
         registry.register(Box::new(all.clone()))?;
@@ -174,24 +174,21 @@ impl Metrics {
             "Password hashes waiting for a thread.",
         )?;
         let mails = IntCounterVec::new(
-            Opts::new("signet_mails_total", "Mails by what came of an attempt to deliver them."),
+            Opts::new("signet_mails_total", "Attempts to deliver a mail, by result."),
             &["result"],
         )?;
         let mails_waiting =
             IntGauge::new("signet_mails_waiting", "Mails that wait in the outbox.")?;
-        let revocations =
-            IntGauge::new("signet_revocations", "Revocations that siblings have to know of.")?;
+        let revocations = IntGauge::new("signet_revocations", "Entries of the revocation feed.")?;
         let revocations_age = Gauge::new(
             "signet_revocations_age_seconds",
-            "How long ago the revocations were known to be complete.",
+            "Seconds since the entries of the revocation feed were known to be complete.",
         )?;
-        let listeners = IntGauge::new(
-            "signet_revocations_listeners",
-            "Connections to the stream of revocations.",
-        )?;
+        let listeners =
+            IntGauge::new("signet_revocations_listeners", "Open streams of the revocation feed.")?;
         let keys_unverified = IntGauge::new(
             "signet_signing_keys_unverified",
-            "Signing keys in the database that are not authentic, and not used.",
+            "Rows of signing keys that are not authentic, and not used.",
         )?;
         registry.register(Box::new(keys_unverified.clone()))?;
         registry.register(Box::new(revocations.clone()))?;
@@ -209,7 +206,7 @@ impl Metrics {
         let hashes = counted("signet_password_hashes_total", "Password hashes computed.")?;
         let logins_limited = counted(
             "signet_logins_limited_total",
-            "Passwords not looked at, after too many wrong ones.",
+            "Password checks refused after too many wrong passwords.",
         )?;
         let refreshes_limited = counted(
             "signet_refreshes_limited_total",

@@ -80,7 +80,7 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     fn issuer(&mut self) -> Option<String> {
-        let text = self.required("issuer", "the https address that clients know")?;
+        let text = self.required("issuer", "the https address that clients use")?;
         let text = text.strip_suffix('/').unwrap_or(&text).to_owned();
         self.accept("issuer", check_issuer(&text, self.profile))?;
         Some(text)
@@ -193,7 +193,7 @@ fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
     let url = Url::parse(text).ok().filter(Url::has_host);
     let url = url.ok_or("must be an absolute URL such as https://id.example.com")?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not carry a user or a password".into());
+        return Err("must not contain a user or a password".into());
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must have neither a query nor a fragment".into());
@@ -202,9 +202,11 @@ fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
         ("https", _) => {}
         ("http", Profile::Development) if is_loopback(&url) => {}
         ("http", Profile::Development) => {
-            return Err("must be https: plain http is only for loopback hosts such as 127.0.0.1, \
-                        since passwords and tokens travel to it"
-                .into());
+            return Err(
+                "must be https: plain http is allowed for loopback hosts such as 127.0.0.1 \
+                        only, since requests carry passwords and tokens"
+                    .into(),
+            );
         }
         _ => return Err("must be an https URL".into()),
     }

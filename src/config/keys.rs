@@ -62,7 +62,7 @@ impl Check<'_> {
             return None;
         }
         if algorithms.all().contains(&Algorithm::EdDsa) {
-            let problem = "cannot be used with EdDSA: tokens are asked for RSA and P-256 keys only";
+            let problem = "cannot be used with EdDSA: only RSA and P-256 keys are made on a token";
             self.problem("keys.pkcs11.module", problem);
             return None;
         }

@@ -60,7 +60,7 @@ impl Check<'_> {
         let key = "signup.require_verified_email";
         let required = self.flag(key)?;
         if required && self.text("mail.transport").as_deref() == Some("off") {
-            let problem = "cannot be true while mail.transport is off: nobody could prove an \
+            let problem = "cannot be true while mail.transport is off: no user could prove an \
                            address";
             self.problem(key, problem);
             return None;
@@ -140,8 +140,8 @@ impl Check<'_> {
         }
         let host = self.accept("mail.smtp.host", check_host(&host))?;
         if tls == Tls::Off && !allow_plaintext? && !is_loopback_host(&host) {
-            let problem = "can be off for a loopback host only, since tokens travel there; \
-                           mail.smtp.allow_plaintext permits it for any";
+            let problem = "may be off for a loopback host only, since mails carry tokens; set \
+                           mail.smtp.allow_plaintext to true to allow it for any host";
             self.problem("mail.smtp.tls", problem);
             return None;
         }
@@ -202,7 +202,7 @@ fn check_page(text: &str, profile: Profile) -> Result<Url, String> {
     let wrong = "must be an absolute https URL such as https://app.example.com/verify";
     let url = Url::parse(text).ok().filter(Url::has_host).ok_or(wrong)?;
     if url.fragment().is_some() {
-        return Err("must have no fragment: the token becomes it".into());
+        return Err("must have no fragment: the token is appended as the fragment".into());
     }
     if !url.username().is_empty() || url.password().is_some() || text.len() > 1000 {
         return Err(wrong.into());

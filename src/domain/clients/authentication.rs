@@ -34,13 +34,13 @@ pub struct Credentials {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCredentials {
     /// The header is not Basic credentials (RFC 7617).
-    #[error("the Authorization header is not Basic client credentials")]
+    #[error("the Authorization header must carry client credentials by the Basic scheme")]
     Header,
     /// Two methods at once, or two clients.
-    #[error("use one method of client authentication")]
+    #[error("give client credentials in the Authorization header or in the body, not in both")]
     TwoMethods,
     /// A secret without an id.
-    #[error("client_secret without client_id")]
+    #[error("client_secret is given without client_id")]
     NoId,
 }
 

@@ -55,9 +55,7 @@ impl Adopted {
 impl std::fmt::Display for Adopted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.opens {
-            f.write_str(
-                "its private part does not open, so that Signet takes none of its tokens: ",
-            )?;
+            f.write_str("its private part does not open, so Signet accepts none of its tokens: ")?;
         }
         match (self.only_verifies, self.retires_at) {
             (false, _) => f.write_str("its private part opens")?,
@@ -92,8 +90,8 @@ impl Keys {
         let has_tag = |key: &StoredKey| key.tag.is_some() || self.vault.is_marked(key);
         if rows.keys.iter().any(has_tag) || self.has_marked_secret().await? {
             tracing::error!(
-                "the record of when the signing keys were authenticated was taken out of the \
-                 database: nothing is authenticated anew"
+                "the record of when the signing keys were authenticated was removed from the \
+                 database: no key is authenticated again"
             );
             return self.record_adoption(&[], &marker, now).await.map(|_| None);
         }
@@ -183,7 +181,12 @@ impl Keys {
                 }
             }
         }
-        Err(StorageError::Unavailable("the keys are changed all the time".into()).into())
+        Err(StorageError::Unavailable(
+            "every attempt lost against another change of the keys: try \
+                                       again"
+                .into(),
+        )
+        .into())
     }
 
     /// Fails where the key-encryption key at hand may be another one than everybody's: under that one,

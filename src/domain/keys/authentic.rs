@@ -174,8 +174,8 @@ impl Keys {
             tracing::error!(
                 %algorithm,
                 handover = ?head.owed,
-                "the handover that is stored for the signing keys is none that a revocation can \
-                 have asked for: it is kept within bounds"
+                "the stored handover of the signing keys is outside the bounds of any revocation: \
+                 the nearest bound is used"
             );
         }
         head.owed = bounded;

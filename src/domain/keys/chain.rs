@@ -43,23 +43,23 @@ pub enum Refusal {
     /// Verifiers would meet tokens of a key that they have not seen.
     #[error(
         "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
-         5s, at least 30s), or verifiers meet tokens of a key they have not seen; it can be \
-         forced, with a reason",
+         5s, at least 30s), since verifiers would receive tokens of a key that they do not have; \
+         it can be forced, with a reason",
         humantime::format_duration(*.0)
     )]
     TooSoon(Duration),
     /// No key by that name.
-    #[error("there is no key {}", .0.escape_debug())]
+    #[error("no key has the kid {}", .0.escape_debug())]
     Unknown(String),
     /// It signs.
     #[error(
-        "the key signs now: rotate first, and it retires by itself, or revoke it if it is \
+        "the key is active: rotate first, and it retires automatically, or revoke it if it is \
          compromised"
     )]
     Live,
     /// Tokens that it signed can be alive.
     #[error(
-        "tokens of the key can be alive until {0}, when it retires by itself; to retire it \
+        "tokens of the key can be valid until {0}, when it retires automatically; to retire it \
          now can be forced, with a reason"
     )]
     InUse(Timestamp),
@@ -73,10 +73,10 @@ pub enum Refusal {
     #[error("the key is authentic already")]
     Authentic,
     /// There is no key to take over.
-    #[error("no key waits to take over; one is being made")]
+    #[error("no key is pending; one is being made")]
     NothingNext,
     /// It is there already.
-    #[error("the key {0} is there already")]
+    #[error("the key {0} exists already")]
     Known(String),
 }
 

@@ -339,7 +339,12 @@ impl Keys {
                 }
             }
         }
-        Err(StorageError::Unavailable("the keys are changed all the time".into()).into())
+        Err(StorageError::Unavailable(
+            "every attempt lost against another change of the keys: try \
+                                       again"
+                .into(),
+        )
+        .into())
     }
 }
 

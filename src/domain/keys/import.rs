@@ -41,22 +41,20 @@ pub struct Imported {
 pub enum ImportError {
     /// Not PEM, or not of a kind that is read; what was found instead.
     #[error(
-        "this is no PEM of an RSA key: BEGIN PRIVATE KEY (PKCS#8), BEGIN ENCRYPTED PRIVATE \
-         KEY or BEGIN RSA PRIVATE KEY (PKCS#1) is wanted, or BEGIN PUBLIC KEY for one that only \
-         verifies{}{}", if .0.is_empty() { "" } else { "; the text holds " }, .0
+        "the text is not a PEM of an RSA key: expected BEGIN PRIVATE KEY (PKCS#8), BEGIN \
+         ENCRYPTED PRIVATE KEY or BEGIN RSA PRIVATE KEY (PKCS#1), or BEGIN PUBLIC KEY for a key \
+         that only verifies{}{}", if .0.is_empty() { "" } else { "; the text holds " }, .0
     )]
     NoKey(String),
     /// Several keys of a kind: how many, of which kind, and where.
-    #[error(
-        "the text holds {0} {1} keys ({2}), and one is wanted: leave out those that are not meant"
-    )]
+    #[error("the text holds {0} {1} keys ({2}), expected one: remove the others")]
     Several(usize, &'static str, String),
     /// Longer than any key.
-    #[error("the text is too long for a key: up to 32 KiB are read")]
+    #[error("the text is too long for a key: at most 32 KiB are accepted")]
     TooLong,
     /// The encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
     #[error(
-        "the key is encrypted in an old, weak way: convert it by `openssl pkcs8 -topk8 -in FILE` \
+        "the key is encrypted in an old, weak way: convert it with `openssl pkcs8 -topk8 -in FILE` \
          and import the result"
     )]
     OldEncryption,
@@ -66,13 +64,13 @@ pub enum ImportError {
     /// It says itself how dear it is to open.
     #[error(
         "the key is encrypted with a key derivation that takes too long or too much memory: at \
-         most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are taken"
+         most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are accepted"
     )]
     DearDerivation,
     /// Its encryption is not one that is read.
     #[error(
-        "the key is encrypted in a way that is not read: PBES2 with PBKDF2 or scrypt and AES is, \
-         as `openssl pkcs8 -topk8 -v2 aes256` makes it"
+        "the key is encrypted in an unsupported way: expected PBES2 with PBKDF2 or scrypt and \
+         AES, as `openssl pkcs8 -topk8 -v2 aes256` makes it"
     )]
     Encryption,
     /// It does not open, or what is inside is no RSA key.
@@ -85,13 +83,13 @@ pub enum ImportError {
     #[error("the private and the public part of the key do not match")]
     Mismatch,
     /// Its size.
-    #[error("the key has {0} bits: from 2048 to 4096 are taken")]
+    #[error("the key has {0} bits: from 2048 to 4096 are accepted")]
     Size(usize),
     /// Its exponent.
-    #[error("the public exponent is {0}: at least 65537, and odd, is taken")]
+    #[error("the public exponent is {0}: expected an odd number of at least 65537")]
     Exponent(String),
     /// Primes that lie so close together that Fermat's method finds them.
-    #[error("the primes of the key are too close to each other: anybody can factor it")]
+    #[error("the primes of the key are too close to each other: anyone can factor it")]
     ClosePrimes,
     /// The chosen name.
     #[error("a kid has 1 to 128 characters, all of them printable ASCII without spaces")]

@@ -71,15 +71,15 @@ pub enum KeysError {
     Unverified(String, #[source] TagError),
     /// Nobody here can tell whether a row is a key.
     #[error(
-        "{0}; it may be a key of an instance that has that key-encryption key, and no key is made \
-         beside it: give this process that one as well, or, where nobody has it, take the row out \
-         with `signet keys revoke KID --reason`, or vouch for it with `signet keys adopt`"
+        "{0}; it may be a key of an instance that has that key-encryption key, so no new key is \
+         made: give this process that key-encryption key too, or, if no instance has it, remove \
+         the row with `signet keys revoke KID --reason` or vouch for it with `signet keys adopt`"
     )]
     Undecided(String),
     /// A private key is on a token, and there is none.
     #[error(
-        "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name it, and this program be \
-         built with the feature pkcs11"
+        "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name the token, and the \
+         program must be built with the feature pkcs11"
     )]
     NoToken(String),
     /// The token.

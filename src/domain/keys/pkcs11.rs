@@ -46,7 +46,7 @@ pub enum TokenError {
     #[error("cannot make an RSA key of {0} bits")]
     Size(u32),
     /// All sessions are taken for too long, or the token was away a moment ago.
-    #[error("the token is not to be reached at the moment")]
+    #[error("the token cannot be reached at the moment")]
     Unavailable,
     /// It answered with an error, twice.
     #[error("the token failed")]

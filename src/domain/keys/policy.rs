@@ -82,8 +82,8 @@ impl Policy {
         if publish_ahead < MIN_PUBLISH_AHEAD || publish_ahead < jwks_max_age {
             return Err((
                 "publish_ahead",
-                "must be at least 30s and at least keys.jwks_max_age, or verifiers that cache \
-                 JWKS meet tokens of a key they have not seen"
+                "must be at least 30s and at least keys.jwks_max_age, since verifiers that cache \
+                 JWKS would receive tokens of a key that they do not have"
                     .into(),
             ));
         }

@@ -74,13 +74,13 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is none such.
-    #[error("there is no role {0}")]
+    #[error("no role is named {0}")]
     Unknown(String),
     /// There is one already.
-    #[error("there is a role {0} already")]
+    #[error("the role {0} exists already")]
     Exists(String),
     /// It is not in the state that was expected.
-    #[error("the role {0} was changed meanwhile")]
+    #[error("the role {0} was changed concurrently: read it again and repeat the change")]
     Changed(String),
     /// It is part of Signet.
     #[error(
@@ -92,7 +92,7 @@ pub enum Refusal {
     #[error("{0} is open to every user, and no role can carry it")]
     Everybodys(&'static str),
     /// There are too many.
-    #[error("there are {MOST_ROLES} roles already")]
+    #[error("there can be at most {MOST_ROLES} roles")]
     Full,
     /// It takes something from users, or gives them more than meets the eye, and was not forced.
     #[error("{0}: that has to be forced")]

@@ -260,7 +260,7 @@ impl AccessTokens {
             return Err(InvalidToken("expired"));
         }
         if claims.nbf.is_some_and(|nbf| now < nbf) {
-            return Err(InvalidToken("not good yet"));
+            return Err(InvalidToken("not valid yet"));
         }
         Ok(claims)
     }

@@ -23,7 +23,7 @@ pub enum SignError {
     #[error("the token that holds the signing key does not answer")]
     Away,
     /// Nobody here would accept it.
-    #[error("the token would be longer than 15 KiB: ask for less at once")]
+    #[error("the token would be longer than 15 KiB: request fewer resources or scopes")]
     TooLong,
     /// The key refused.
     #[error("signing failed")]

@@ -92,7 +92,7 @@ impl ImportedUser {
         let different = self.differences(stored);
         if !different.is_empty() {
             let different = different.join(", ");
-            return Comparison::Different(format!("is there already, but differs in {different}"));
+            return Comparison::Different(format!("exists already, but differs in {different}"));
         }
         let same_hash = |hash: &Secret<String>| hash.expose() == stored.password_hash.expose();
         if self.password_hash.as_ref().is_none_or(same_hash) {
@@ -102,7 +102,7 @@ impl ImportedUser {
         if self.id.is_some() || said_id.is_some() || self.created_at.is_some() {
             return Comparison::OtherPassword;
         }
-        Comparison::Different("is there already, but differs in password_hash".into())
+        Comparison::Different("exists already, but differs in password_hash".into())
     }
 
     /// The names of what is said and does not hold of `stored`, ids and password aside.
@@ -135,7 +135,7 @@ pub fn keep_id(metadata: &mut Metadata, id: String) -> Result<(), &'static str> 
         return Err("must have 1 to 200 characters, none of them control characters");
     }
     match metadata.insert(IMPORTED_ID.to_owned(), Value::String(id.clone())) {
-        Some(kept) if kept != Value::String(id) => Err("is another one than metadata.imported_id"),
+        Some(kept) if kept != Value::String(id) => Err("differs from metadata.imported_id"),
         _ => Ok(()),
     }
 }

@@ -118,6 +118,10 @@ async fn a_stored_handover_is_kept_within_bounds(backend: Backend) {
         let at: i64 = sqlx::Row::try_get(&row.expect("a row"), 0).expect("a time");
         assert!(at < latest || at == super::attacker::NEVER, "{at}");
     }
-    assert!(world.signet.output().contains("kept within bounds"), "{}", world.signet.output());
+    assert!(
+        world.signet.output().contains("the nearest bound is used"),
+        "{}",
+        world.signet.output()
+    );
     world.assert_serves().await;
 }

@@ -23,8 +23,7 @@ const TOO_DEAR: &str = "asks for more work than is allowed: Argon2 goes up to 1 
 
 /// The most that a PHC string's salt and output have in base64: 48 and 64 bytes.
 const LONGEST: [usize; 2] = [64, 86];
-const TOO_LONG: &str =
-    "is longer than is taken: Argon2's salt goes up to 48 bytes, its output up to 64";
+const TOO_LONG: &str = "is too long: Argon2's salt may have up to 48 bytes, its output up to 64";
 
 /// Memory that a hashing thread keeps between hashes: filling fresh pages costs as much again as
 /// a hash's second half. What a hash leaves in it allows guessing its password faster than the stored
