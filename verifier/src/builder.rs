@@ -17,7 +17,7 @@ use crate::verifier::{Inner, Verifier};
 
 /// More leeway than this is none: an issuer drops revocations when the last token that they concern
 /// expired a minute ago.
-const MOST_LEEWAY: Duration = Duration::from_secs(60);
+const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
 /// Longer is for ever: moments are counted from now, and there is an end to numbers.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -205,7 +205,7 @@ impl Builder {
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             return Err(BuildError::Audience);
         }
-        if self.leeway > MOST_LEEWAY {
+        if self.leeway > MAX_LEEWAY {
             return Err(BuildError::Leeway);
         }
         if self.algorithms.is_empty() {

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::http::{FetchError, Http, Url};
 
 /// The longest document that is read.
-const LONGEST: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// Addresses hardly ever change.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -123,7 +123,7 @@ impl Issuer {
     }
 
     async fn read(&self, address: &str) -> Result<Metadata, FetchError> {
-        let answer = self.http.get(&self.http.url(address)?, LONGEST).await?;
+        let answer = self.http.get(&self.http.url(address)?, MAX_BYTES).await?;
         let document: Document = serde_json::from_slice(&answer.body)
             .map_err(|_| FetchError::Invalid("the issuer's metadata"))?;
         if document.issuer != self.name {

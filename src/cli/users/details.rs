@@ -11,11 +11,11 @@ use super::UserRow;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::By;
-use crate::domain::users::metadata::LONGEST_METADATA;
+use crate::domain::users::metadata::MAX_METADATA_BYTES;
 use crate::domain::users::{User, check_metadata};
 
 /// Metadata with white space between.
-const LONGEST_INPUT: u64 = 4 * LONGEST_METADATA as u64;
+const LONGEST_INPUT: u64 = 4 * MAX_METADATA_BYTES as u64;
 
 /// Gives `user` a role.
 pub async fn grant_role(

@@ -14,11 +14,11 @@ use super::store::Head;
 use crate::base::time::Timestamp;
 
 /// Changes that a listener who was away can still be told one by one.
-const MOST_HELD: usize = 1_000;
+const MAX_HELD: usize = 1_000;
 /// Changes that wait for a key to sign them. Beyond it listeners are sent to the snapshot.
-const MOST_WAITING: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 /// Events that a listener may lag behind before it is cut off.
-const MOST_BEHIND: usize = 256;
+const MAX_BEHIND: usize = 256;
 
 pub(super) struct Feed {
     known: RwLock<Known>,
@@ -42,7 +42,7 @@ struct Known {
 /// Listeners that are written to within the same millisecond.
 const AT_ONCE: usize = 32;
 /// However many listen, the last has heard within this time.
-const LONGEST_TURN: Duration = Duration::from_millis(500);
+const MAX_DELAY: Duration = Duration::from_millis(500);
 
 /// What a listener gets: first what it has missed, then what comes.
 pub(super) struct Hearing {
@@ -55,12 +55,12 @@ pub(super) struct Hearing {
 
 /// The turn of who comes after `others`.
 fn turn_after(others: usize) -> Duration {
-    Duration::from_millis((others / AT_ONCE) as u64).min(LONGEST_TURN)
+    Duration::from_millis((others / AT_ONCE) as u64).min(MAX_DELAY)
 }
 
 impl Feed {
     pub fn new() -> Self {
-        let (listeners, _) = broadcast::channel(MOST_BEHIND);
+        let (listeners, _) = broadcast::channel(MAX_BEHIND);
         let known = Known {
             head: Head { epoch: String::new(), seq: 0 },
             live: Live::default(),
@@ -105,7 +105,7 @@ impl Feed {
         let last = changes.back().map_or(seq, |change| change.seq.max(seq));
         known.head.seq = known.head.seq.max(last);
         known.waiting.extend(changes);
-        if known.waiting.len() > MOST_WAITING {
+        if known.waiting.len() > MAX_WAITING {
             known.skip_waiting();
         }
     }
@@ -140,7 +140,7 @@ impl Feed {
         known.told = event.seq;
         known.send(event.text.clone());
         known.held.push_back(event);
-        if known.held.len() > MOST_HELD {
+        if known.held.len() > MAX_HELD {
             known.held.pop_front();
         }
     }
@@ -350,7 +350,7 @@ mod tests {
         let feed = told_up_to(10);
         let mut slow = feed.listen(None).unwrap();
         let mut quick = feed.listen(None).unwrap();
-        for _ in 0..=MOST_BEHIND {
+        for _ in 0..=MAX_BEHIND {
             feed.beat();
             assert!(quick.coming.recv().await.is_ok());
         }

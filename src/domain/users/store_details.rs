@@ -1,5 +1,5 @@
-//! What administrators change of a user beyond the account itself: roles and metadata. Each change
-//! reads and writes, so each is guarded by the user's version.
+//! Changes of a user's roles and metadata by administrators. Each change reads and then writes, so
+//! each is guarded by the user's version.
 
 use sqlx::Row;
 
@@ -8,29 +8,30 @@ use super::{Metadata, User, UserStore};
 use crate::base::time::Timestamp;
 use crate::storage::{Statement, StorageError};
 
-/// Whether the user has a role, given as ` name `: between spaces it is no part of another name.
+/// Whether the user has a role, given as ` name `: the spaces keep it from matching a part of
+/// another name.
 macro_rules! has_role {
     () => {
         "REPLACE(' ' || roles || ' ', $1, ' ') <> (' ' || roles || ' ')"
     };
 }
 
-/// How many users one statement looks at: each has to end within its time.
+/// The number of users that one statement covers: each has to end within its time limit.
 const BATCH: i64 = 2000;
 
-/// What became of a change of roles.
+/// The outcome of a change of roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
-    /// It is done.
+    /// The change is stored.
     Done,
-    /// The user was changed or removed meanwhile.
+    /// The user was changed or removed concurrently.
     Stale,
-    /// Nobody else who may sign in has the role that must not be lost.
+    /// No other active user has the role that must not be lost.
     Last,
 }
 
 impl UserStore {
-    /// Gives `user` these roles, if it is as it was read.
+    /// Sets the roles of `user`, if it is unchanged since it was read.
     pub async fn replace_roles(
         &self,
         user: &User,
@@ -41,7 +42,7 @@ impl UserStore {
         Ok(if done { Replaced::Done } else { Replaced::Stale })
     }
 
-    /// The same, unless nobody who may sign in would then be left with `role`.
+    /// The same, unless no active user would then have `role`.
     pub async fn replace_roles_unless_last(
         &self,
         user: &User,

@@ -15,8 +15,8 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Audit, By, Event, Kind, Origin};
 use crate::domain::clients::store::ClientStore;
 use crate::domain::keys::adoption::Adoption;
-use crate::domain::keys::chain::{Handover, Lead};
-use crate::domain::keys::changes::{Because, Grown};
+use crate::domain::keys::chain::{Handover, PublishAhead};
+use crate::domain::keys::changes::{AddedKey, Because};
 use crate::domain::keys::import::ImportError;
 use crate::domain::keys::rotation::State;
 use crate::domain::keys::store::StoredKey;
@@ -105,11 +105,11 @@ impl Why {
 }
 
 impl Turn {
-    fn lead(&self, policy: &Policy) -> Lead {
+    fn lead(&self, policy: &Policy) -> PublishAhead {
         match (self.activate_in, self.why.forced) {
-            (None, false) => Lead::Usual,
-            (Some(wait), false) => Lead::Shortened(wait),
-            (wait, true) => Lead::Forced(wait.unwrap_or(policy.publish_ahead)),
+            (None, false) => PublishAhead::Usual,
+            (Some(wait), false) => PublishAhead::Shortened(wait),
+            (wait, true) => PublishAhead::Forced(wait.unwrap_or(policy.publish_ahead)),
         }
     }
 }
@@ -151,7 +151,7 @@ impl Custody {
         let Ledgers { clients, revocations, audit } = ledgers;
         let lifetime = longest_token_life(access_token_lifetime, &clients).await?;
         let (keys, opening) = Keys::open(db, vault, policy, lifetime, now).await?;
-        let Opening { grown, adoption } = opening;
+        let Opening { added: grown, adoption } = opening;
         let custody = Self { keys, clients, revocations, audit, access_token_lifetime, adoption };
         custody.tell_of(&grown, now).await;
         custody.record_adoption(now).await;
@@ -280,7 +280,7 @@ impl Custody {
         longest_token_life(self.access_token_lifetime, &self.clients).await
     }
 
-    async fn tell_of(&self, grown: &[Grown], now: Timestamp) {
+    async fn tell_of(&self, grown: &[AddedKey], now: Timestamp) {
         let origin = Origin::default();
         let by = By { actor: Actor::System, origin: &origin };
         for new in grown {

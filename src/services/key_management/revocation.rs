@@ -9,7 +9,7 @@ use super::{Custody, CustodyError, Why, event};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{By, Kind};
 use crate::domain::keys::Policy;
-use crate::domain::keys::chain::Link;
+use crate::domain::keys::chain::ScheduledKey;
 use crate::domain::keys::changes::Revoked;
 
 /// How a key is revoked.
@@ -156,7 +156,7 @@ impl Verifier {
 
 impl RevocationView {
     /// What the revocation means, with the key that takes over if it is made.
-    fn new(done: &RevokedKey, successor: Option<&Link>, policy: &Policy) -> Self {
+    fn new(done: &RevokedKey, successor: Option<&ScheduledKey>, policy: &Policy) -> Self {
         let RevokedKey { kid, revoked, at: now, handover_in } = done;
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let active = revoked.active.as_ref();

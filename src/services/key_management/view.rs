@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Brought;
 use crate::base::secret::sealed_under;
 use crate::base::time::Timestamp;
-use crate::domain::keys::chain::{Chain, Handover, Link};
+use crate::domain::keys::chain::{Chain, Handover, ScheduledKey};
 use crate::domain::keys::rotation::{NOT_PLANNED, State};
 use crate::domain::keys::store::StoredKey;
 use crate::domain::keys::{Algorithm, Policy, Rewrapped};
@@ -117,10 +117,10 @@ fn of(key: StoredKey, expected: Option<Timestamp>, policy: &Policy, now: Timesta
 /// stored by now.
 fn lead(stored: &mut [StoredKey], algorithm: Algorithm, now: Timestamp) {
     let published = stored.iter().filter(|key| key.algorithm == algorithm && key.is_published(now));
-    let links = published.map(|key| Link { kid: key.kid.clone(), times: key.times });
+    let links = published.map(|key| ScheduledKey { kid: key.kid.clone(), times: key.times });
     let mut chain = Chain::new(links, now);
     if chain.is_headless(now) {
-        chain.lead(now);
+        chain.activate_spare(now);
         for key in stored {
             if let Ok(link) = chain.find(&key.kid) {
                 key.times = link.times;

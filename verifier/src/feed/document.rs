@@ -14,7 +14,7 @@ pub const SNAPSHOT: &str = "revocations+jwt";
 /// The type of a change (RFC 8417 section 2.3).
 pub const CHANGE: &str = "secevent+jwt";
 /// Numbers stay where one more is a number.
-const MOST: u64 = 1 << 53;
+const MAX_SEQUENCE: u64 = 1 << 53;
 /// How far clocks may be apart.
 const LEEWAY: i64 = 60;
 
@@ -117,7 +117,8 @@ impl Claims<'_> {
             _ => {}
         }
         let lane = lane_named(self.lane.map(|lane| lane.0.into_owned()))?;
-        let (epoch, seq) = (self.epoch?.0.into_owned(), self.seq.filter(|seq| *seq < MOST)?);
+        let (epoch, seq) =
+            (self.epoch?.0.into_owned(), self.seq.filter(|seq| *seq < MAX_SEQUENCE)?);
         let first_seq = self.first_seq.unwrap_or(seq);
         let entries = self.revocations?;
         (first_seq <= seq).then_some(Document { lane, epoch, first_seq, seq, entries })

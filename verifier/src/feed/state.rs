@@ -12,9 +12,9 @@ use super::revocations::Revocations;
 /// on its way, and instances may lag behind each other by half a second.
 const GRACE: Duration = Duration::from_secs(1);
 /// Numbers of changes that came before those ahead of them.
-const MOST_AHEAD: usize = 4096;
+const MAX_AHEAD: usize = 4096;
 /// Entries of a history that no snapshot was taken of yet.
-const MOST_PENDING: usize = 100_000;
+const MAX_PENDING: usize = 100_000;
 
 /// What came in.
 #[derive(Clone, Debug)]
@@ -235,7 +235,7 @@ impl State {
             pending.numbers.extend(numbers);
         }
         // Too much to hold: as if nothing of it had come. The next heartbeat tells of the gap.
-        self.pending = (fits && pending.entries.len() <= MOST_PENDING).then_some(pending);
+        self.pending = (fits && pending.entries.len() <= MAX_PENDING).then_some(pending);
     }
 
     fn snapshot(
@@ -289,7 +289,7 @@ impl State {
 
 /// Whether the numbers can be held beside so many others.
 fn fits(numbers: &RangeInclusive<u64>, held: usize) -> bool {
-    numbers.end() - numbers.start() < MOST_AHEAD.saturating_sub(held) as u64
+    numbers.end() - numbers.start() < MAX_AHEAD.saturating_sub(held) as u64
 }
 
 #[cfg(test)]

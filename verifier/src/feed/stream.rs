@@ -16,12 +16,12 @@ use crate::backoff::Backoff;
 use crate::http::FetchError;
 
 /// The longest event that is read.
-const LONGEST_EVENT: usize = 1 << 20;
+const MAX_EVENT_BYTES: usize = 1 << 20;
 /// The first wait, until the server says another, and the longest.
 const WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// However short a wait the server asks for.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+const MIN_WAIT: Duration = Duration::from_millis(100);
 /// The header by which a stream is resumed, as the HTML standard names it.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -37,7 +37,7 @@ pub enum Signal {
 
 /// Tells `sender` what the stream brings, for as long as somebody listens.
 pub async fn run(context: Arc<Context>, sender: Sender<Signal>) {
-    let mut backoff = Backoff::new(WAIT, LONGEST_WAIT);
+    let mut backoff = Backoff::new(WAIT, MAX_WAIT);
     loop {
         let Err(error) = follow(&context, &sender, &mut backoff).await else { return };
         let wait = backoff.next().max(error.retry_after());
@@ -58,7 +58,7 @@ async fn follow(
     if sender.send(Signal::Opened).await.is_err() {
         return Ok(());
     }
-    let mut parser = Parser::new(LONGEST_EVENT);
+    let mut parser = Parser::new(MAX_EVENT_BYTES);
     let mut messages = VecDeque::new();
     loop {
         let frame = tokio::time::timeout(context.feed.silence, body.frame()).await;
@@ -68,7 +68,7 @@ async fn follow(
         let arrived_at = Instant::now();
         parser.push(&data, &mut messages).map_err(|_| FetchError::TooLarge)?;
         if let Some(retry) = parser.take_retry() {
-            backoff.set_base(retry.max(SHORTEST_WAIT));
+            backoff.set_base(retry.max(MIN_WAIT));
         }
         for message in messages.drain(..) {
             // It works: the next wait is a short one again.

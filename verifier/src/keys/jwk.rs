@@ -13,11 +13,11 @@ use crate::algorithm::Algorithm;
 use crate::jws::decode;
 
 /// More keys than this are read by nobody.
-const MOST_KEYS: usize = 256;
+const MAX_KEYS: usize = 256;
 /// RSA moduli in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// The longest public exponent in bytes; 65537 has three.
-const LONGEST_EXPONENT: usize = 4;
+const MAX_EXPONENT_BYTES: usize = 4;
 
 #[derive(Deserialize)]
 struct JwkSet {
@@ -49,7 +49,7 @@ impl KeySet {
     /// The keys of `json` that verify by one of `allowed`.
     pub fn read(json: &[u8], allowed: &[Algorithm]) -> serde_json::Result<Self> {
         let set: JwkSet = serde_json::from_slice(json)?;
-        let jwks = set.keys.into_iter().take(MOST_KEYS);
+        let jwks = set.keys.into_iter().take(MAX_KEYS);
         let jwks = jwks.filter_map(|jwk| serde_json::from_value::<Jwk>(jwk).ok());
         Ok(Self(distinct(jwks.flat_map(|jwk| jwk.candidates(allowed)).collect())))
     }
@@ -122,7 +122,7 @@ impl Jwk {
         let e = integer(self.e.as_deref()?)?;
         let bits = n.len() * 8 - n.first()?.leading_zeros() as usize;
         let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
-        let exponent = odd(&e) && e != [1] && e.len() <= LONGEST_EXPONENT;
+        let exponent = odd(&e) && e != [1] && e.len() <= MAX_EXPONENT_BYTES;
         if !RSA_BITS.contains(&bits) || !odd(&n) || !exponent {
             return None;
         }

@@ -15,10 +15,10 @@ use crate::metadata::Issuer;
 use crate::observer::{Event, Observer};
 
 /// The longest JWK Set that is read.
-const LONGEST: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// However short a life the server and the caller give to keys.
-const SHORTEST: Duration = Duration::from_millis(50);
+const MIN_LIFETIME: Duration = Duration::from_millis(50);
 
 /// What the task works with.
 pub struct Refresh {
@@ -81,7 +81,7 @@ impl Refresh {
     /// Fetches the keys, holds them and returns for how long they are fresh.
     async fn fetch(&self, latest: &mut Option<Latest>) -> Result<Duration, FetchError> {
         let metadata = self.issuer.metadata().await?;
-        let answer = self.issuer.http().get(&metadata.jwks_uri, LONGEST).await?;
+        let answer = self.issuer.http().get(&metadata.jwks_uri, MAX_BYTES).await?;
         let set = match latest {
             Some(latest) if latest.body == answer.body => Arc::clone(&latest.set),
             _ => {
@@ -90,7 +90,7 @@ impl Refresh {
             }
         };
         *latest = Some(Latest { body: answer.body, set: Arc::clone(&set) });
-        let fresh_for = freshness::lifetime(&answer.headers).max(self.interval).max(SHORTEST);
+        let fresh_for = freshness::lifetime(&answer.headers).max(self.interval).max(MIN_LIFETIME);
         self.keys.hold(set, answer.asked_at + fresh_for + self.stale_if_error);
         Ok(fresh_for)
     }

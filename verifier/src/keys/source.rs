@@ -12,7 +12,7 @@ use super::budget::Budget;
 use crate::http::FetchError;
 
 /// How many names of forged keys are remembered.
-const MOST_ABSENT: usize = 1024;
+const MAX_ABSENT: usize = 1024;
 
 /// A set of keys, and until when it may be used although no newer one could be had.
 pub struct Held {
@@ -88,7 +88,7 @@ impl Keys {
             begun_at: None,
             answered: None,
             budgets: [(); 2].map(|()| Budget::new(interval, per_minute)),
-            absent: Absent::new(absent_for, MOST_ABSENT),
+            absent: Absent::new(absent_for, MAX_ABSENT),
         };
         let keys = Self {
             held: ArcSwapOption::empty(),

@@ -12,17 +12,17 @@ use crate::base::secret::{Random, Secret};
 
 const OUTPUT: usize = 32;
 /// A stored hash that asks for more is not computed: an import must not burn the server.
-const MOST_MEMORY_KIB: u32 = 1024 * 1024;
+const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 /// What every thread may take at once, whatever the policy.
 const MODEST_MEMORY_KIB: u32 = 64 * 1024;
-const MOST_PARALLELISM: u32 = 16;
+const MAX_PARALLELISM: u32 = 16;
 /// Memory times passes: libsodium's most sensitive setting, some seconds of a core.
-const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
+const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
 const TOO_DEAR: &str = "asks for more work than is allowed: Argon2 goes up to 1 GiB, 16 lanes, and \
                         4 GiB over all passes";
 
 /// The most that a PHC string's salt and output have in base64: 48 and 64 bytes.
-const LONGEST: [usize; 2] = [64, 86];
+const MAX_LENGTHS: [usize; 2] = [64, 86];
 const TOO_LONG: &str = "is too long: Argon2's salt may have up to 48 bytes, its output up to 64";
 
 /// Memory that a hashing thread keeps between hashes: filling fresh pages costs as much again as
@@ -136,7 +136,7 @@ impl Hash {
         // Said apart from what is malformed: such a hash is well made.
         let mut ends = text.rsplitn(3, '$');
         let (output, salt) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
-        if salt.len() > LONGEST[0] || output.len() > LONGEST[1] {
+        if salt.len() > MAX_LENGTHS[0] || output.len() > MAX_LENGTHS[1] {
             return Err(TOO_LONG);
         }
         let hash = PasswordHash::new(text).map_err(|_| MALFORMED)?;
@@ -146,9 +146,9 @@ impl Hash {
             return Err(MALFORMED);
         }
         let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
-        if params.m_cost() > MOST_MEMORY_KIB
-            || params.p_cost() > MOST_PARALLELISM
-            || work > MOST_WORK_KIB
+        if params.m_cost() > MAX_MEMORY_KIB
+            || params.p_cost() > MAX_PARALLELISM
+            || work > MAX_WORK_KIB
         {
             return Err(TOO_DEAR);
         }
@@ -173,7 +173,7 @@ impl Hash {
     /// Whether it takes much more memory than a hash of `policy`, or a quarter of the most work.
     pub fn is_dear(&self, policy: &PasswordPolicy) -> bool {
         let work = u64::from(self.params.m_cost()) * u64::from(self.params.t_cost());
-        self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MOST_WORK_KIB / 4
+        self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MAX_WORK_KIB / 4
     }
 
     /// Whether it was made as `policy` would make it.

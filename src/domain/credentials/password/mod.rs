@@ -1,5 +1,5 @@
-//! Passwords: what may be chosen (NIST SP 800-63B section 3.1.1), how they are hashed (Argon2id in
-//! PHC strings) and checked, also against the hashes of other systems.
+//! Passwords: the rules for new ones (NIST SP 800-63B section 3.1.1), their hashing (Argon2id in
+//! PHC strings) and verification, also against the hashes of other systems.
 
 mod argon2;
 mod bcrypt;
@@ -27,8 +27,8 @@ pub use self::argon2::{HashMemory, hash, unmatchable};
 pub use self::pace::Pace;
 pub use self::stored::{check_stored, is_dear};
 
-const SHORTEST: usize = 8;
-const LONGEST: usize = 256;
+const MIN_CHARACTERS: usize = 8;
+const MAX_CHARACTERS: usize = 256;
 
 /// The commonest passwords, in lower case.
 const COMMON: &str = include_str!("common_passwords.txt");
@@ -55,10 +55,10 @@ impl Password {
     /// Whether it may be chosen by the owner of `login`; the error is a sentence for people.
     pub fn check_new(&self, login: &str) -> Result<(), &'static str> {
         let text = self.normal.expose();
-        if text.chars().count() < SHORTEST {
+        if text.chars().count() < MIN_CHARACTERS {
             return Err("must have at least 8 characters");
         }
-        if text.chars().count() > LONGEST {
+        if text.chars().count() > MAX_CHARACTERS {
             return Err("must have at most 256 characters");
         }
         if text.contains('\0') {

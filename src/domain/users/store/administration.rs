@@ -1,5 +1,5 @@
-//! What administrators do to users: look through many of them, and change or remove one as long as
-//! it is what they have seen.
+//! What administrators do to users: list them, and change or remove one if its version is the one
+//! that they read.
 
 use sqlx::{AssertSqlSafe, Row};
 
@@ -8,33 +8,33 @@ use crate::base::time::Timestamp;
 use crate::domain::users::{User, email};
 use crate::storage::{Statement, StorageError, Transaction};
 
-/// Who may sign in and has the role [`ADMIN_ROLE`](crate::domain::roles::ADMIN_ROLE): the words of the index
-/// `users_administrators`, which finds the few among many.
+/// The condition for an active user with the role [`ADMIN_ROLE`](crate::domain::roles::ADMIN_ROLE),
+/// in the words of the index `users_administrators`, which finds the few among many.
 macro_rules! is_active_administrator {
     () => {
         "' ' || roles || ' ' LIKE '% admin %' AND disabled_at IS NULL"
     };
 }
 
-/// Which users a list is to have.
+/// The filter of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// What the address begins with, whatever its case and composition.
+    /// The beginning of the address, compared without case and composition.
     pub email_prefix: Option<String>,
-    /// A role that they have.
+    /// A role that the users have.
     pub role: Option<String>,
-    /// Whether they are disabled.
+    /// Whether the users are disabled.
     pub disabled: Option<bool>,
 }
 
-/// What became of a change to a user who was read before.
+/// The outcome of a change to a user who was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// It is done.
+    /// The change is stored.
     Done,
-    /// The user was changed meanwhile, or is gone.
+    /// The user was changed or removed concurrently.
     Stale,
-    /// There would be no active administrator any more.
+    /// No active administrator would be left.
     LastAdministrator,
 }
 
@@ -44,18 +44,18 @@ impl From<u64> for Changed {
     }
 }
 
-/// A part of all users.
+/// A page of users.
 #[derive(Debug)]
 pub struct Page {
-    /// By address.
+    /// The users, by address.
     pub users: Vec<User>,
-    /// The address after which the next part begins, in its comparison form.
+    /// The address after which the next page begins, in its comparison form.
     pub next: Option<String>,
 }
 
-/// So many users with roles are looked through for one of them at once: where few have it, a part
-/// has few, and none takes longer than it may.
-const MOST_LOOKED_THROUGH: i64 = 5_000;
+/// The number of users with roles that one page searches for a role: if few have it, a page has
+/// few, and no page takes longer than allowed.
+const MAX_SEARCHED: i64 = 5_000;
 
 impl UserStore {
     /// Up to `limit` users of `filter` whose address sorts after `after`, by address.
@@ -75,7 +75,7 @@ impl UserStore {
                     OR (email_key >= $4 AND email_key < $5)) AND email_key > $3";
         }
         let (limit_at, role_at) = (bounds.len() + 1, bounds.len() + 2);
-        // One text a combination, so that each has the index that serves it.
+        // Each combination has a text of its own, so that each uses its index.
         let disabled = match filter.disabled {
             None => "",
             Some(true) => " AND disabled_at IS NOT NULL",
@@ -87,7 +87,7 @@ impl UserStore {
             }
             Some(_) => format!(
                 "{columns} FROM ({columns} {from}{disabled} AND roles <> '' \
-                 ORDER BY email_key LIMIT {MOST_LOOKED_THROUGH}) looked_through \
+                 ORDER BY email_key LIMIT {MAX_SEARCHED}) looked_through \
                  WHERE ' ' || roles || ' ' LIKE ${role_at} ESCAPE '!' \
                  ORDER BY email_key LIMIT ${limit_at}",
                 columns = columns!()
@@ -97,7 +97,7 @@ impl UserStore {
         for bound in &bounds {
             query = query.bind(bound.clone());
         }
-        // One more than is shown tells whether there are more.
+        // One user more than a page shows whether others follow.
         query = query.bind(i64::from(limit) + 1);
         if let Some(role) = &filter.role {
             query = query.bind(format!("% {} %", role.replace('_', "!_")));
@@ -113,7 +113,7 @@ impl UserStore {
         Ok(Page { users, next })
     }
 
-    /// The last address that was looked through for a role, where that was not the last of all.
+    /// The last address that was searched for a role, unless it was the last of all.
     async fn end_of_look(
         &self,
         from: &str,
@@ -123,7 +123,7 @@ impl UserStore {
         let text = format!(
             "SELECT email_key {from}{disabled} AND roles <> '' ORDER BY email_key \
              LIMIT 1 OFFSET {}",
-            MOST_LOOKED_THROUGH - 1
+            MAX_SEARCHED - 1
         );
         let mut query = sqlx::query(AssertSqlSafe(text));
         for bound in bounds {
@@ -133,7 +133,7 @@ impl UserStore {
         Ok(row.map(|row| row.try_get("email_key")).transpose()?)
     }
 
-    /// Whether anybody but `user` is an active administrator.
+    /// Whether any user but `user` is an active administrator.
     pub async fn has_other_administrator(&self, user: &User) -> Result<bool, StorageError> {
         let query = sqlx::query(concat!(
             "SELECT id FROM users WHERE ",
@@ -143,8 +143,8 @@ impl UserStore {
         Ok(self.db.fetch_optional(query.bind(user.id.to_string())).await?.is_some())
     }
 
-    /// Puts `next` in the place of the user as long as that is of `version`; where `ends_sessions`,
-    /// its sessions are dead from then on. `Conflict` when the address is taken.
+    /// Replaces the user by `next` if the stored version is `version`; with `ends_sessions`, all
+    /// sessions end. `Conflict` when the address is taken.
     pub async fn replace(
         &self,
         next: &User,
@@ -163,7 +163,7 @@ impl UserStore {
             .await
     }
 
-    /// The same for an administrator who will be none, unless it is the last active one.
+    /// The same for an administrator who would no longer be one, unless it is the last active one.
     pub async fn replace_administrator(
         &self,
         next: &User,
@@ -173,7 +173,7 @@ impl UserStore {
         self.but_the_last(replacement(next, version, ends_sessions), Some(next)).await
     }
 
-    /// Removes `user` as long as it is as it was read.
+    /// Removes `user` if it is unchanged since it was read.
     pub async fn remove(&self, user: &User) -> Result<Changed, StorageError> {
         Ok(self.db.execute(removal(user)).await?.into())
     }
@@ -195,8 +195,8 @@ impl UserStore {
         }
     }
 
-    /// Runs `change`, which leaves an active administrator less, unless that is the last one. `next`
-    /// is the user after it, where there is one.
+    /// Runs `change`, after which there is one active administrator less, unless that is the last
+    /// one. `next` is the user after it; `None` if it is removed.
     async fn but_the_last(
         &self,
         change: Statement<'_>,
@@ -204,8 +204,8 @@ impl UserStore {
     ) -> Result<Changed, StorageError> {
         self.db
             .write(async |transaction| {
-                // Touched before they are counted: of two of the last who lose the role at once,
-                // the second waits here, and counts without the first.
+                // Updated before the count: if the last two lose the role concurrently, the second
+                // one waits here, and counts without the first.
                 let administrators = sqlx::query(concat!(
                     "UPDATE users SET version = version WHERE ",
                     is_active_administrator!()
@@ -250,11 +250,11 @@ fn removal(user: &User) -> Statement<'static> {
         .bind(user.version)
 }
 
-/// The least text that sorts after everything that begins with `prefix`, by code points.
+/// The least text that sorts after every text that begins with `prefix`, by code points.
 fn end_of(prefix: &str) -> String {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
-        // Between the two halves lie the surrogates, which are no characters.
+        // Between the two ranges are the surrogates, which are no characters.
         let next =
             if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
         if let Some(next) = next {
