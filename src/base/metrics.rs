@@ -1,5 +1,5 @@
-//! What Signet counts, for Prometheus (text format 0.0.4). Handles are made once: counting on the
-//! request path is an atomic addition.
+//! The metrics of Signet, for Prometheus (text format 0.0.4). Handles are made once: counting on
+//! the request path is an atomic addition.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Metrics {
     tokens: IntCounterVec,
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
-    /// What refresh tokens met.
+    /// Refresh tokens by outcome.
     pub refreshes: Refreshes,
     hashing_waiting: IntGauge,
     hashes: Counted,
@@ -36,16 +36,16 @@ pub struct Metrics {
     keys_unverified: IntGauge,
 }
 
-/// What others count for themselves, read when somebody asks.
+/// Counts that other parts keep, read at each scrape.
 #[derive(Clone, Copy)]
 pub struct Readings {
     /// Password hashes that wait for a thread.
     pub hashes_waiting: usize,
     /// Password hashes computed.
     pub hashes: u64,
-    /// Attempts to check a password that were refused unseen.
+    /// Password checks that were refused before hashing.
     pub logins_limited: u64,
-    /// Refreshes that were refused unseen.
+    /// Refreshes that were refused before the store.
     pub refreshes_limited: u64,
     /// Revocations that were refused.
     pub revocations_limited: u64,
@@ -57,15 +57,15 @@ pub struct Readings {
     pub own_changes_limited: u64,
     /// Entries of the revocation feed.
     pub revocations: usize,
-    /// How long ago those were known to be all.
+    /// How long ago the entries were known to be complete.
     pub revocations_age: Duration,
-    /// Who listens for them.
+    /// Open streams of the revocation feed.
     pub listeners: usize,
     /// Rows of signing keys that are not authentic.
     pub keys_unverified: usize,
 }
 
-/// What refresh tokens met, by outcome. Cheap to clone.
+/// Refresh tokens presented, by outcome. Cheap to clone.
 #[derive(Clone)]
 pub struct Refreshes {
     /// The newest one, which was redeemed.
@@ -99,13 +99,13 @@ impl Refreshes {
         })
     }
 
-    /// Counts one that was refused; `reason` is one of a fixed few.
+    /// Counts a refusal; `reason` is one of a fixed few.
     pub fn refused(&self, reason: &'static str) {
         self.all.with_label_values(&["refused", reason]).inc();
     }
 }
 
-/// A counter that follows a count kept elsewhere.
+/// A counter that follows a count kept by another part.
 struct Counted {
     counter: IntCounter,
     read: AtomicU64,
@@ -118,7 +118,7 @@ impl Counted {
         Ok(Self { counter, read: AtomicU64::new(0) })
     }
 
-    /// Of two readers at once, the later one may have the older count.
+    /// Of two concurrent readers, the later one may have the older count.
     fn follow(&self, count: u64) {
         let before = self.read.fetch_max(count, Ordering::Relaxed);
         self.counter.inc_by(count.saturating_sub(before));
@@ -141,12 +141,12 @@ impl RouteMetrics {
     }
 }
 
-/// From half a millisecond to five seconds.
+/// The histogram's buckets in seconds.
 const BUCKETS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 impl Metrics {
-    /// Fresh metrics, all zero.
+    /// New metrics, all zero.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let requests = IntCounterVec::new(
@@ -271,7 +271,7 @@ impl Metrics {
         self.mails.with_label_values(&[result]).inc();
     }
 
-    /// Everything in the text format; `readings` are of this moment.
+    /// All metrics in the text format, with the present `readings`.
     pub fn render(&self, readings: Readings) -> prometheus::Result<Vec<u8>> {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.hashing_waiting.set(gauge(readings.hashes_waiting));

@@ -1,4 +1,4 @@
-//! What everything stands on: values and tools without a rule of the service in them.
+//! Values and tools without a rule of the service in them; every other layer may use them.
 
 pub mod display_name;
 pub(crate) mod fault;

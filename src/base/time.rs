@@ -1,5 +1,5 @@
-//! Time as a value. The clock is read once, at the edge, and travels inwards as
-//! `now: Timestamp`; nothing below the edge asks the system what time it is.
+//! Time as a value. The clock is read once, at the edge, and travels inwards as `now: Timestamp`;
+//! nothing below the edge reads a clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,14 +34,15 @@ impl Timestamp {
         Self(self.0.saturating_sub(saturating_seconds(duration)))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// How long after `earlier` this is; zero if it is not later.
     pub const fn since(self, earlier: Self) -> Duration {
         let seconds = self.0.saturating_sub(earlier.0);
         Duration::from_secs(if seconds > 0 { seconds as u64 } else { 0 })
     }
 
-    /// Reads RFC 3339, a date alone, or what databases print: a space for the `T`, an offset of
-    /// hours alone, or none, which then is UTC. From 1970 on; fractions of a second are dropped.
+    /// Parses RFC 3339, a date alone, or the notation of databases: a space for the `T`, an offset
+    /// of hours alone, or no offset, which means UTC. From 1970 on; fractions of a second are
+    /// dropped.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.len() == 10 {
@@ -59,7 +60,7 @@ impl Timestamp {
     }
 }
 
-/// Reads an offset from UTC: `Z`, `+hh`, `+hhmm`, `+hh:mm`, or none.
+/// Parses an offset from UTC: `Z`, `+hh`, `+hhmm`, `+hh:mm`, or none.
 fn seconds_east(offset: &str) -> Option<i64> {
     if ["", "Z", "z"].contains(&offset) {
         return Some(0);
@@ -82,14 +83,14 @@ const fn saturating_seconds(duration: Duration) -> i64 {
 /// RFC 3339 in UTC, such as `2026-01-31T09:30:00Z`; the form of every time shown to people.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // humantime formats the years 1970 to 9999; what lies outside is no date that we made.
+        // humantime formats the years 1970 to 9999; Signet makes no date outside of them.
         let seconds = self.0.clamp(0, 253_402_300_799) as u64;
         let time = UNIX_EPOCH + Duration::from_secs(seconds);
         humantime::format_rfc3339_seconds(time).fmt(f)
     }
 }
 
-/// Where `now` comes from: the system, or a hand that a test turns.
+/// The source of `now`: the system, or a test.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -105,7 +106,7 @@ impl Clock {
         Self(Source::System)
     }
 
-    /// A clock that stands at `start` until it is advanced. Clones show the same time.
+    /// A clock that stays at `start` until it is advanced. Clones show the same time.
     pub fn manual(start: Timestamp) -> Self {
         Self(Source::Manual(Arc::new(AtomicI64::new(start.as_unix()))))
     }
@@ -115,19 +116,19 @@ impl Clock {
         Timestamp::from_unix(0).plus(self.since_epoch())
     }
 
-    /// The same, finer than a timestamp is: to compare clocks.
+    /// The present moment with fractions of a second, to compare clocks.
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
     pub fn since_epoch(&self) -> Duration {
         match &self.0 {
             Source::Manual(seconds) => {
                 Timestamp(seconds.load(Ordering::SeqCst)).since(Timestamp(0))
             }
-            // A system clock before 1970 is shown as 1970: tokens then fail to verify, loudly.
+            // A system clock before 1970 reads as 1970: tokens then fail to verify.
             Source::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
     }
 
-    /// Moves a manual clock by `seconds`, which may be negative; a system clock does not listen.
+    /// Moves a manual clock by `seconds`, which may be negative. Has no effect on a system clock.
     pub fn advance(&self, seconds: i64) {
         if let Source::Manual(now) = &self.0 {
             now.fetch_add(seconds, Ordering::SeqCst);

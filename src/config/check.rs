@@ -1,6 +1,6 @@
-//! From the merged values to a checked [`Config`]: types, bounds, and what a profile requires.
-//! Every reader notes what is wrong and goes on, so that one run tells all problems. Messages
-//! repeat a value only where it cannot be a secret.
+//! The checks of the merged values: types, bounds, and the requirements of a profile, with a
+//! checked [`Config`] as the result. Every reader records a problem and continues, so that one run
+//! reports all problems. Messages repeat a value only if it cannot be a secret.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -39,7 +39,7 @@ pub(super) fn check(
     let revocations = check.revocations();
     let audit = check.audit();
     let mail = check.mail(issuer.as_deref());
-    // Named in production, so that no instance is open whose operator did not think of sign-up.
+    // Required in production, so that no instance is open by an oversight.
     let signup_enabled =
         check.required_flag("signup.enabled", "true or false, whether anyone may make an account");
     let require_verified_email = check.require_verified_email();
@@ -71,7 +71,7 @@ pub(super) fn check(
     })
 }
 
-/// Reads what it needs by the readers of `typed`.
+/// The state of a check, with the readers of `typed`.
 pub(super) struct Check<'a> {
     pub(super) profile: Profile,
     pub(super) values: &'a Values,
@@ -103,7 +103,7 @@ impl Check<'_> {
         })
     }
 
-    /// The development profile stays on this machine, unless that was asked for.
+    /// The development profile listens on loopback only, unless configured otherwise.
     fn listen(&mut self) -> Option<SocketAddr> {
         let key = "http.listen";
         let address = self.parsed(key, "an address and a port such as 127.0.0.1:8080");
@@ -188,7 +188,7 @@ fn or_cores(count: usize) -> usize {
     }
 }
 
-/// Verifiers compare the issuer as text, so only one way of writing it is good.
+/// Verifiers compare the issuer as text, so only the canonical spelling is allowed.
 fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
     let url = Url::parse(text).ok().filter(Url::has_host);
     let url = url.ok_or("must be an absolute URL such as https://id.example.com")?;

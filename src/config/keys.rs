@@ -38,7 +38,7 @@ impl Check<'_> {
         let default = default.and_then(|name| self.accept("keys.algorithm", algorithm(&name)));
         let also = self.items("keys.also", algorithm);
         let by_audience = self.items("keys.audience_algorithms", |entry| {
-            // An audience may itself hold an equals sign.
+            // An audience may itself contain an equals sign.
             let (audience, name) = entry
                 .rsplit_once('=')
                 .filter(|(audience, _)| !audience.trim().is_empty())

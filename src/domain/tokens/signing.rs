@@ -62,7 +62,7 @@ pub struct Signer {
 
 /// A signed JWT of the issuer.
 #[derive(Clone, Debug)]
-pub struct Statement {
+pub struct SignedJwt {
     /// The compact JWS.
     pub jws: String,
     /// The `kid` of the key that signed it.
@@ -87,7 +87,7 @@ impl Signer {
         typ: &str,
         claims: C,
         now: Timestamp,
-    ) -> Result<Statement, SignError> {
+    ) -> Result<SignedJwt, SignError> {
         let ring = self.keys.ring();
         let algorithm = self.keys.policy().algorithms.default;
         let key = ring.active(algorithm, now).ok_or(SignError::NoKey)?;
@@ -102,7 +102,7 @@ impl Signer {
         };
         let signed = tokio::time::timeout(AWAY_AFTER, tokio::task::spawn_blocking(sign)).await;
         let jws = signed.ok().and_then(Result::ok).ok_or(SignError::Away)??;
-        Ok(Statement { jws, kid })
+        Ok(SignedJwt { jws, kid })
     }
 
     /// Whether signatures of the key named `kid` verify now.

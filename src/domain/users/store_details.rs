@@ -52,8 +52,8 @@ impl UserStore {
     ) -> Result<Replaced, StorageError> {
         self.db
             .write(async |transaction| {
-                // Touched before they are counted, so that two of the last who lose the role at
-                // once wait for each other.
+                // Updated before the count, so that concurrent changes of the last two are
+                // serialised.
                 let holders = sqlx::query(concat!(
                     "UPDATE users SET version = version WHERE disabled_at IS NULL AND ",
                     has_role!()
@@ -91,11 +91,11 @@ impl UserStore {
         Ok(holders)
     }
 
-    /// Takes `role` from every user who has it; how many had.
+    /// Takes `role` from every user who has it. Returns how many had it.
     pub async fn take_role(&self, role: &str, now: Timestamp) -> Result<u64, StorageError> {
         let (mut taken, mut after) = (0, String::new());
         while let Some(last) = self.batch_after(&after).await? {
-            // Every name with two spaces of its own, so that one that stands twice goes twice.
+            // Every name gets two spaces of its own, so that a repeated name is removed twice.
             let update = sqlx::query(concat!(
                 "UPDATE users SET roles = TRIM(REPLACE(REPLACE(\
                  REPLACE(' ' || roles || ' ', ' ', '  '), $1, ''), '  ', ' ')), \
@@ -126,7 +126,7 @@ impl UserStore {
         }
     }
 
-    /// Puts `metadata` in place of the user's, if `user` is as it was read.
+    /// Replaces the metadata of `user`, if it is unchanged since it was read.
     pub async fn replace_metadata(
         &self,
         user: &User,
