@@ -3,6 +3,8 @@
 pub mod display_name;
 pub(crate) mod fault;
 pub mod metrics;
+pub mod random;
+pub mod sealing;
 pub mod secret;
 pub mod telemetry;
 pub mod time;

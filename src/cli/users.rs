@@ -18,7 +18,8 @@ use serde::Serialize;
 
 use super::output;
 use crate::app::{App, Stores, open_attempts_alone};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::{Actor, By, Origin};

@@ -2,7 +2,8 @@
 
 use super::check::Check;
 use super::{KeysConfig, Profile};
-use crate::base::secret::{SealingKeys, Secret};
+use crate::base::sealing::SealingKeys;
+use crate::base::secret::Secret;
 use crate::domain::keys::algorithm::UnknownAlgorithm;
 use crate::domain::keys::{Algorithm, Algorithms, Pkcs11Config, Policy};
 

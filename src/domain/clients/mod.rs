@@ -9,7 +9,8 @@ pub mod store;
 
 use std::time::Duration;
 
-use crate::base::secret::{Fingerprint, Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{LEEWAY, Policy as TokenPolicy, Scope, claims};
 

@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use self::thread::Thread;
 use super::PasswordPolicy;
 use super::password::{self, HashMemory, Pace, Password, Verdict};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use queue::{Job, Queue};
 
 /// How long a thread waits for work before it returns its memory.

@@ -11,7 +11,7 @@ use super::rotation::State;
 use super::store::{Head, Rows, StoredKey};
 use super::tag::{self, TagError};
 use super::{Algorithm, Keys, KeysError};
-use crate::base::secret::SealingKeys;
+use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::base::secret::{Random, SealingKey, SealingKeys, Secret};
+use crate::base::random::Random;
+use crate::base::sealing::{SealingKey, SealingKeys};
+use crate::base::secret::Secret;
 
 /// Why no key-encryption key can be used.
 #[derive(Debug, thiserror::Error)]

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::base::secret::{OpenError, sealed_under};
+use crate::base::sealing::{OpenError, sealed_under};
 use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
 

@@ -21,7 +21,7 @@ use cryptoki::mechanism::{self, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 
 use super::token_config::Pkcs11Config;
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use sessions::{Login, Sessions};
 
 /// Why the token returns no key or no signature.

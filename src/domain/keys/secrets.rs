@@ -9,7 +9,8 @@
 use zeroize::Zeroizing;
 
 use super::{Keys, KeysError};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 

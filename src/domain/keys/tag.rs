@@ -4,7 +4,7 @@
 
 use super::Algorithm;
 use super::store::StoredKey;
-use crate::base::secret::{OpenError, SealingKeys};
+use crate::base::sealing::{OpenError, SealingKeys};
 use crate::base::time::Timestamp;
 
 /// Why a row is not authentic.
@@ -70,7 +70,8 @@ fn statement(key: &StoredKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::secret::{Random, SealingKey};
+    use crate::base::random::Random;
+    use crate::base::sealing::SealingKey;
     use crate::domain::keys::rotation::Times;
 
     fn at(seconds: i64) -> Timestamp {

@@ -5,7 +5,8 @@ use super::algorithm::Algorithm;
 use super::store::StoredKey;
 use super::token_config::Pkcs11Config;
 use super::{KeyError, KeysError, PublicKey, SigningKey, mark};
-use crate::base::secret::{SealingKeys, Secret};
+use crate::base::sealing::SealingKeys;
+use crate::base::secret::Secret;
 
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::Token;

@@ -30,7 +30,7 @@ pub use entry::{Entry, Revoked};
 pub use recording::{EndedSession, ForeignToken, RevokedToken, TokenRevocation, TooMany};
 pub use snapshot::Snapshot;
 
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
 use crate::storage::{Db, StorageError};

@@ -26,7 +26,7 @@ pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
 pub use store::{Page, PageError};
 
-use crate::base::secret::time_of;
+use crate::base::random::time_of;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::{EndedSession, Entry, Revocations, Revoked};
 use crate::storage::redis::Redis;

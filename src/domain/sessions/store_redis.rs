@@ -31,7 +31,7 @@ use self::counter::Counter;
 use self::record::{VERSION, decode, encode, unknown};
 use super::store::{Answer, Held, Page, PageError, SessionStore};
 use super::{Policy, Session};
-use crate::base::secret::part_of_second;
+use crate::base::random::part_of_second;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
 use crate::storage::StorageError;

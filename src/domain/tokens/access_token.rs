@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::signing::{self, SignError};
 use super::{LEEWAY, Policy, claims};
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::domain::keys::{Algorithm, Keys};
 

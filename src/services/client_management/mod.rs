@@ -6,7 +6,8 @@ pub mod view;
 
 use std::time::Duration;
 
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Audit, By, Event, Kind};
 use crate::domain::clients::registry::STALENESS;

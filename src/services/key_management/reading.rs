@@ -2,7 +2,7 @@
 //! key, without which nothing tells rows that are keys from others.
 
 use super::view::{self, KeyView};
-use crate::base::secret::SealingKeys;
+use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
 use crate::domain::keys::authentic::examine_all;
 use crate::domain::keys::store::{KeyStore, Rows, StoredKey};

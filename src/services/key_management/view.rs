@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::Brought;
-use crate::base::secret::sealed_under;
+use crate::base::sealing::sealed_under;
 use crate::base::time::Timestamp;
 use crate::domain::keys::chain::{Chain, Handover, ScheduledKey};
 use crate::domain::keys::rotation::{NOT_PLANNED, State};

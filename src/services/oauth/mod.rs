@@ -15,7 +15,7 @@ use crate::domain::credentials::{Hashing, HashingError};
 use std::sync::Arc;
 
 use crate::base::metrics::Refreshes;
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Audit, Event, Kind, Origin};
 use crate::domain::clients::registry::AuthenticationError;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rsa::pkcs8::EncodePublicKey;
 use serde_json::json;
-use signet::base::secret::{Random, SealingKey};
+use signet::base::random::Random;
+use signet::base::sealing::SealingKey;
 
 use super::attacker::{NEVER, SIGNING, VERIFYING, World, database, stored};
 use crate::support::keys::{active, foreign_key, key, kids, published, spare};

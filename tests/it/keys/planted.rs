@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use signet::base::secret::{Random, SealingKey};
+use signet::base::random::Random;
+use signet::base::sealing::SealingKey;
 
 use super::attacker::{SIGNING, VERIFYING, World, now, stored};
 use crate::support::client::Send;

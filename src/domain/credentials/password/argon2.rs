@@ -8,7 +8,8 @@ use zeroize::Zeroize;
 
 use super::encoding::MALFORMED;
 use super::{Password, PasswordPolicy};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 
 const OUTPUT: usize = 32;
 /// The maximum memory of a stored hash: an imported one must not exhaust the server.

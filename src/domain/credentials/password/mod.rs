@@ -133,7 +133,7 @@ pub fn verify(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::secret::Random;
+    use crate::base::random::Random;
 
     fn cheap(iterations: u32) -> PasswordPolicy {
         PasswordPolicy::new(64, iterations, 1, 1, 1).unwrap()

@@ -75,7 +75,7 @@ fn cpu_time() -> Duration {
 mod tests {
     use super::super::{Password, unmatchable, verify};
     use super::*;
-    use crate::base::secret::Random;
+    use crate::base::random::Random;
 
     /// The median of some wrong passwords' times.
     fn time(typed: &str, stored: &str, memory: &mut HashMemory, pace: &mut Pace) -> f64 {
