@@ -1,4 +1,4 @@
-//! What a verifier is told before it begins.
+//! The configuration of a verifier.
 
 use std::fmt;
 use std::sync::Arc;

@@ -68,7 +68,7 @@ impl Names<'_> {
     }
 }
 
-/// Any value, of which texts alone are kept. Members that stand twice are refused in it.
+/// Any value, of which only texts are kept. Repeated members are refused.
 pub enum Value<'de> {
     /// A string.
     Text(Cow<'de, str>),

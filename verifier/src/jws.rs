@@ -23,7 +23,8 @@ pub struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Splits `token` at its two dots. A third would stand in the payload and is no base64url.
+    /// Splits `token` at its two dots. A third one would be in the payload, which is then no
+    /// base64url.
     pub fn split(token: &'a str) -> Option<Self> {
         let (header, rest) = token.split_once('.')?;
         let (payload, signature) = rest.rsplit_once('.')?;

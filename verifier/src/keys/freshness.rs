@@ -7,7 +7,7 @@ use http::header::{AGE, CACHE_CONTROL};
 
 /// Where the server says nothing.
 const DEFAULT: Duration = Duration::from_secs(300);
-/// Whatever the server says, keys are looked at once a day.
+/// The maximum time between two fetches of the keys, whatever the server says.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The time for which the answer with these headers is still fresh; zero if it never was.

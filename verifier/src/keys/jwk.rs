@@ -12,7 +12,7 @@ use super::{Key, KeySet};
 use crate::algorithm::Algorithm;
 use crate::jws::decode;
 
-/// More keys than this are read by nobody.
+/// The maximum number of keys that are read.
 const MAX_KEYS: usize = 256;
 /// RSA moduli in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -39,7 +39,7 @@ struct Jwk {
     y: Option<String>,
 }
 
-/// A key for one algorithm, with the bytes that tell it from others.
+/// A key for one algorithm, with the bytes that distinguish it from others.
 struct Candidate {
     key: Key,
     material: Vec<u8>,
