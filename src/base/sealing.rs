@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_somebody_typed_are_told_from_random_ones() {
+    fn typed_keys_are_distinguished_from_random_ones() {
         let counting: [u8; 32] = std::array::from_fn(|place| place as u8);
         let of_distinct = |distinct: u8| std::array::from_fn(|place| place as u8 % distinct);
         for (bytes, low) in [

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_told_by_field() {
+    fn every_error_names_its_field() {
         let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
         let problems = apply(ClientChange {
             name: Some("x".repeat(201)),

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn threads_end_when_they_are_told_to() {
+    async fn threads_end_at_shutdown() {
         let pool = pool(3, 8);
         let hash = || pool.hash(Password::new("correct horse"));
         assert!(hash().await.is_ok());
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_queue_callers_are_told_to_come_back() {
+    async fn a_full_queue_refuses_callers() {
         let policy = PasswordPolicy::new(64 * 1024, 4, 1, 1, 2).unwrap();
         let pool = Hashing::start(policy, Random::system()).unwrap();
         let hash = || pool.hash(Password::new("correct horse"));

@@ -115,8 +115,8 @@ pub(super) struct Alarms(Mutex<BTreeMap<String, String>>, Mutex<Option<Owed>>);
 impl Alarms {
     /// Whether a handover that is out of bounds differs from the last one that was logged.
     fn note_handover(&self, owed: Option<Owed>) -> bool {
-        let mut told = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *told, owed) != owed
+        let mut logged = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *logged, owed) != owed
     }
 
     /// Logs what is new in `refused`. If `refused` is complete, forgets every other row.

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn past_steps_are_told_with_their_times() {
+    fn past_steps_have_their_times() {
         assert_eq!(KEY.past(at(99)), []);
         assert_eq!(KEY.past(at(100)), [(State::Active, at(100))]);
         let all = [(State::Active, 100), (State::Retiring, 200), (State::Retired, 300)];

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_never_told_without_an_entry() {
+    fn a_change_is_never_published_without_an_entry() {
         let (user_id, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let at = Timestamp::from_unix;
         let entry = |revoked| Entry { revoked, expires_at: at(900) };

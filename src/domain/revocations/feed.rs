@@ -264,7 +264,7 @@ mod tests {
         Head { epoch: "e".into(), seq }
     }
 
-    /// A feed that began at number 10 and has told of all up to `last`.
+    /// A feed that began at number 10 and has published all up to `last`.
     fn published_up_to(last: i64) -> Feed {
         let feed = Feed::new();
         feed.begin_anew(head(10), [change(9), change(10)]);

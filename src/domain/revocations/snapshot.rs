@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cache_that_is_told_304_holds_nothing_that_has_ended() {
+    fn a_cache_that_gets_304_holds_nothing_that_has_ended() {
         let tag = |seconds| etag("e", 7, Timestamp::from_unix(seconds));
         let renewed = RENEWED_AFTER.as_secs() as i64;
         for made in 0..ONE_TAG {

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_open_need_force_and_words_that_close_are_told() {
+    fn words_that_open_need_force_and_words_that_close_are_reported() {
         let decided = |change: Change, holders| change.decide(&roles(), holders, NOW);
         // Another role still carries it.
         assert!(decided(remove("auditor"), 0).unwrap().opens.is_empty());
@@ -333,8 +333,8 @@ mod tests {
             new.decide(&roles(), holders, NOW)
         };
         let Err(Refusal::NotForced(effects)) = new("a signet:admin", false, 2) else { panic!() };
-        let told = "2 users have the name already and would hold signet:admin";
-        assert_eq!(effects.to_string(), told);
+        let printed = "2 users have the name already and would hold signet:admin";
+        assert_eq!(effects.to_string(), printed);
         assert!(matches!(new("users:read", false, 1), Err(Refusal::NotForced(_))));
         assert_eq!(new("signet:admin", true, 2).unwrap().holders, 2);
         assert_eq!(new("signet:admin", false, 0).unwrap().holders, 0);

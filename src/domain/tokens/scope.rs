@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_words_are_told_from_others() {
+    fn built_in_words_are_distinguished_from_others() {
         for word in ["signet:admin", "signet:", "signet:anything", "users:read"] {
             assert!(is_administrative(word) && is_built_in(word), "{word}");
             assert!(Scope::parse(&format!("read {word}")).unwrap().is_administrative(), "{word}");

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn compatibility_spellings_are_told_from_compositions() {
+    fn compatibility_spellings_are_distinguished_from_compositions() {
         assert!(is_compatibility_spelling("\u{ff43}eo@corp.example"));
         assert!(!is_compatibility_spelling("jose\u{301}@example.com"));
         assert!(is_spelled_like("\u{ff23}eo@corp.example", "\u{ff43}EO@corp.example"));

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn another_password_is_told_from_another_account() {
+    fn another_password_is_distinguished_from_another_account() {
         let created_at = Some(Timestamp::from_unix(1_000_000_000));
         let user = User { password_hash: hash("renewed"), ..stored(&said()) };
         let Comparison::Different(why) = said().compare(&user) else { panic!("not the same") };
