@@ -101,7 +101,7 @@ mod tests {
         let parts: Vec<_> = ids.iter().copied().map(part_of_second).collect();
         assert!(parts[0] < parts[1] && parts[2] < parts[3] && parts[3] < parts[4], "{parts:?}");
         assert!(parts.iter().all(|part| (0.0..1.0).contains(part)), "{parts:?}");
-        // One that comes late follows those of its second, and holds up nobody.
+        // A late one follows those of its second, and delays no other.
         let late = at(8);
         assert!(ids[4] < late && late < ids[5] && part_of_second(late) < 1.0);
         assert!(ids[5] < at(1_800_000_000));

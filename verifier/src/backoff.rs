@@ -24,7 +24,7 @@ impl Backoff {
         wait.mul_f64(0.5 + 0.5 * random())
     }
 
-    /// Begins anew.
+    /// Starts again from the base.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -119,9 +119,9 @@ impl Builder {
         self
     }
 
-    /// How often tokens with unknown keys may lead to a fetch: once an `interval` and so many times
-    /// a minute, however many tokens there are. 5 s and 12 unless set. The interval is also the
-    /// shortest time between fetches that the server's `max-age` can ask for.
+    /// How often tokens with unknown keys may lead to a fetch: once in an `interval`, and at most
+    /// `per_minute` times a minute, however many tokens arrive. 5 s and 12 unless set. The interval
+    /// is also the minimum time between fetches that the server's `max-age` can request.
     ///
     /// Who sends forged tokens can use it up. Until it allows the next fetch, a key that the issuer
     /// began to sign with before it published it is unknown here: for an `interval`, or for the rest

@@ -68,9 +68,9 @@ impl Issuer {
         &self.http
     }
 
-    /// Its addresses. While they cannot be read anew, the former ones do.
+    /// Its addresses. While they cannot be read again, the previous ones are used.
     pub async fn metadata(&self) -> Result<Arc<Metadata>, FetchError> {
-        // Held meanwhile: who comes second finds what the first one got.
+        // Held during the fetch: a concurrent caller gets its result.
         let mut known = self.known.lock().await;
         if let Some(known) = known.as_ref().filter(|known| Instant::now() < known.fresh_until) {
             return Ok(Arc::clone(&known.metadata));
@@ -89,7 +89,7 @@ impl Issuer {
         }
     }
 
-    /// Reads the addresses anew when they are wanted next: one of them did not answer.
+    /// Reads the addresses again at their next use: one of them did not answer.
     pub async fn forget(&self) {
         if let Some(known) = self.known.lock().await.as_mut() {
             known.fresh_until = Instant::now();

@@ -101,7 +101,7 @@ impl Parser {
                 let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 self.retry = number.map(Duration::from_millis).or(self.retry);
             }
-            // Comments, ids (changes carry their numbers signed) and what nobody knows.
+            // Comments, ids (changes carry their numbers signed) and unknown fields.
             _ => {}
         }
         // The buffer is kept for the next line.

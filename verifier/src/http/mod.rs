@@ -25,7 +25,7 @@ pub use url::{AllowHttp, Url};
 const MAX_REDIRECTS: usize = 3;
 /// An idle connection is kept for the next poll, and no longer.
 const IDLE: Duration = Duration::from_secs(60);
-/// A server that asks to come back later than this is asked all the same.
+/// The maximum of `Retry-After`; a later time is treated as this one.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// The client. Connections are kept between requests.
@@ -180,8 +180,8 @@ async fn within<T>(
     tokio::time::timeout(timeout, whole).await.unwrap_or(Err(FetchError::Timeout))
 }
 
-/// Trusts what the system trusts. Where it trusts nobody, HTTPS fails when it is used: a verifier
-/// on loopback needs none.
+/// Trusts the system's roots. Without any, HTTPS fails when it is used: a verifier on loopback
+/// needs none.
 fn tls() -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

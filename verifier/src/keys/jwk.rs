@@ -55,8 +55,8 @@ impl KeySet {
     }
 }
 
-/// What one name means. Where two different keys share name and algorithm, nobody can tell which
-/// of them is meant: neither is used. The same key twice is one.
+/// The keys that each name identifies. If two different keys share name and algorithm, neither is
+/// used. The same key twice is one.
 fn distinct(candidates: Vec<Candidate>) -> Vec<Key> {
     let same = |a: &Key, b: &Key| a.kid == b.kid && a.algorithm == b.algorithm;
     let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());

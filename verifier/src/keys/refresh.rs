@@ -1,5 +1,5 @@
-//! The background task that keeps the keys: it fetches them ahead of their end, and at once when
-//! somebody misses one. Verification goes on meanwhile with those that are held.
+//! The background task that keeps the keys: it fetches them before they expire, and immediately
+//! when a verification needs a missing one. Verification continues with the present keys.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub struct Refresh {
     pub issuer: Arc<Issuer>,
     /// Keys for other algorithms are left out.
     pub allowed: Vec<Algorithm>,
-    /// The shortest time between two fetches that nobody asked for.
+    /// The minimum time between two scheduled fetches.
     pub interval: Duration,
     /// For how long keys that are no longer fresh are used while no others can be had.
     pub stale_if_error: Duration,
