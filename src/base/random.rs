@@ -35,6 +35,7 @@ impl Random {
     }
 
     /// `N` fresh random bytes.
+    #[allow(clippy::expect_used, reason = "without randomness nothing is safe")]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         // Without randomness nothing is safe, and the system's generator does not fail once it

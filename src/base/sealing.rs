@@ -40,6 +40,7 @@ impl SealingKey {
     pub const LENGTH: usize = 32;
 
     /// A key of 32 bytes.
+    #[allow(clippy::expect_used, reason = "the type gives the length")]
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
         // The id names the key in messages; 48 bits of its hash reveal nothing of it.
         let hash = digest::digest(&digest::SHA256, bytes);
@@ -76,6 +77,7 @@ impl SealingKey {
     }
 
     /// Encrypts `plaintext` for the purpose `context`, which must be given again to open it.
+    #[allow(clippy::expect_used, reason = "AES-GCM accepts any message that fits into memory")]
     pub fn seal(&self, plaintext: &[u8], context: &str) -> String {
         let mut bytes = plaintext.to_vec();
         let nonce = self

@@ -106,8 +106,8 @@ impl Hashing {
     ) -> Result<Verdict, HashingError> {
         let (reply, answer) = oneshot::channel();
         let stored = stored.unwrap_or(&self.unmatchable).clone();
-        let dear = password::is_dear(stored.expose(), &self.shared.policy);
-        self.submit(Job::Verify { password, stored, dear, reply })?;
+        let expensive = password::is_expensive(stored.expose(), &self.shared.policy);
+        self.submit(Job::Verify { password, stored, expensive, reply })?;
         answer.await.map_err(|_| HashingError::Stopped)
     }
 
@@ -196,7 +196,7 @@ fn work(shared: &Shared) {
     while let Some(job) = next(shared, &mut memory) {
         // Counted before the result is sent: its receiver may return immediately, and this thread,
         // at its priority, may not run for a while.
-        let busy = Busy { shared, dear: job.is_dear(), anonymous: job.is_anonymous() };
+        let busy = Busy { shared, expensive: job.is_expensive(), anonymous: job.is_anonymous() };
         if job.is_abandoned() {
             continue;
         }
@@ -221,7 +221,7 @@ fn work(shared: &Shared) {
 /// A thread at work, counted until it is dropped, also after a panic.
 struct Busy<'a> {
     shared: &'a Shared,
-    dear: bool,
+    expensive: bool,
     anonymous: bool,
 }
 
@@ -229,7 +229,7 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.busy -= 1;
-        queue.dear &= !self.dear;
+        queue.expensive &= !self.expensive;
         if self.anonymous {
             queue.anonymous -= 1;
         }
@@ -316,12 +316,14 @@ mod tests {
         let pool = Arc::new(pool(4, 64));
         let stored = pool.hash(Password::new("correct horse")).await.unwrap();
         // 256 MiB each.
-        let dear = "$argon2id$v=19$m=262144,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A";
-        let dear = Secret::new(dear.to_owned());
+        let expensive = "$argon2id$v=19$m=262144,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A";
+        let expensive = Secret::new(expensive.to_owned());
         let guesses: Vec<_> = (0..3)
             .map(|_| {
-                let (pool, dear) = (pool.clone(), dear.clone());
-                tokio::spawn(async move { pool.verify(Password::new("guess"), Some(&dear)).await })
+                let (pool, expensive) = (pool.clone(), expensive.clone());
+                tokio::spawn(
+                    async move { pool.verify(Password::new("guess"), Some(&expensive)).await },
+                )
             })
             .collect();
         while pool.waiting() < 2 {

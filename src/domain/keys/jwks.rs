@@ -43,6 +43,7 @@ struct Document<'a> {
 
 impl Jwks {
     /// The set of `keys`, in the order given.
+    #[allow(clippy::expect_used, reason = "plain strings serialise as JSON")]
     pub fn new<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Self {
         let document = Document { keys: keys.map(Jwk::from).collect() };
         let body = serde_json::to_vec(&document).expect("plain strings serialise as JSON");

@@ -34,19 +34,20 @@ impl TagError {
 
 /// The tag of `key`, under the newest of `keys`.
 pub fn make(keys: &SealingKeys, key: &StoredKey) -> String {
-    keys.newest().seal(&[], &statement(key))
+    keys.newest().seal(&[], &authenticated_text(key))
 }
 
 /// Whether the tag of `key` verifies.
 pub fn check(keys: &SealingKeys, key: &StoredKey) -> Result<(), TagError> {
     let tag = key.tag.as_deref().ok_or(TagError::Missing)?;
-    keys.open(tag, &statement(key)).map(drop).map_err(TagError::Wrong)
+    keys.open(tag, &authenticated_text(key)).map(drop).map_err(TagError::Wrong)
 }
 
 /// The message of the tag, in an unambiguous encoding. The sealed private part authenticates
 /// itself, and can be sealed again without a change of the row; its place, and whether it exists,
 /// are part of the message.
-fn statement(key: &StoredKey) -> String {
+#[allow(clippy::expect_used, reason = "text and numbers serialise as JSON")]
+fn authenticated_text(key: &StoredKey) -> String {
     let kept_in = match key.private_key.as_str() {
         "" => "nowhere",
         on_token if key.is_on_token() => on_token,
@@ -147,7 +148,7 @@ mod tests {
         let (keys, other) = (keys(), keys());
         let row = row();
         for (tag, names_another) in [
-            (other.newest().seal(&[], &statement(&row)), true),
+            (other.newest().seal(&[], &authenticated_text(&row)), true),
             (keys.newest().seal(b"private", &row.kid), false),
             (keys.newest().seal(&[], &row.kid), false),
             ("v1.nonsense".into(), false),

@@ -19,7 +19,7 @@ pub(super) enum Job {
     Verify {
         password: Password,
         stored: Secret<String>,
-        dear: bool,
+        expensive: bool,
         reply: oneshot::Sender<Verdict>,
     },
 }
@@ -39,8 +39,8 @@ impl Job {
     }
 
     /// Whether the job is far more expensive than a hash of the policy.
-    pub(super) fn is_dear(&self) -> bool {
-        matches!(self, Self::Verify { dear: true, .. })
+    pub(super) fn is_expensive(&self) -> bool {
+        matches!(self, Self::Verify { expensive: true, .. })
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Queue {
     pub(super) threads: usize,
     /// Whether one of them runs an expensive job. There is one of those at a time: the ceilings
     /// hold for each hash, and all threads together would multiply them.
-    pub(super) dear: bool,
+    pub(super) expensive: bool,
     /// Threads that compute hashes for callers who have not signed in.
     pub(super) anonymous: usize,
     /// Places that are reserved for such hashes, which may not come.
@@ -73,7 +73,7 @@ impl Queue {
     /// signed in lets three others pass: a flood of those delays no login by more than one hash,
     /// and is itself not delayed for ever.
     pub(super) fn take(&mut self, threads: usize) -> Option<Job> {
-        let may_begin = |job: &Job| !(self.dear && job.is_dear());
+        let may_begin = |job: &Job| !(self.expensive && job.is_expensive());
         let first = |anonymous| {
             let wanted = |job: &Job| job.is_anonymous() == anonymous && may_begin(job);
             self.jobs.iter().position(wanted)
@@ -86,7 +86,7 @@ impl Queue {
             (None, anonymous) => anonymous?,
         };
         let job = self.jobs.remove(position)?;
-        self.dear |= job.is_dear();
+        self.expensive |= job.is_expensive();
         self.busy += 1;
         if job.is_anonymous() {
             self.anonymous += 1;
@@ -100,8 +100,8 @@ impl Queue {
     /// Whether the queue has room for `job` among `most`. Jobs that run one at a time leave half of
     /// it to all others.
     pub(super) fn has_room(&self, job: &Job, most: usize) -> bool {
-        let dear = || self.jobs.iter().filter(|job| job.is_dear()).count();
-        self.taken() < most && !(job.is_dear() && dear() >= most.div_ceil(2))
+        let expensive = || self.jobs.iter().filter(|job| job.is_expensive()).count();
+        self.taken() < most && !(job.is_expensive() && expensive() >= most.div_ceil(2))
     }
 
     /// Reserves a place among `most` for a hash for a caller who has not signed in. All of these
@@ -132,18 +132,18 @@ mod tests {
 
     #[test]
     fn dear_hashes_go_one_by_one_and_let_others_pass() {
-        let job = |dear| {
+        let job = |expensive| {
             let (reply, _) = oneshot::channel();
             let stored = Secret::new(String::new());
-            Job::Verify { password: Password::new(""), stored, dear, reply }
+            Job::Verify { password: Password::new(""), stored, expensive, reply }
         };
         let mut queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
         let mut take = |ended: bool| {
-            queue.dear &= !ended;
-            queue.take(4).map(|job| job.is_dear())
+            queue.expensive &= !ended;
+            queue.take(4).map(|job| job.is_expensive())
         };
         assert_eq!(take(false), Some(true));
-        assert_eq!(take(false), Some(false), "it passes the second dear one");
+        assert_eq!(take(false), Some(false), "it passes the second expensive one");
         assert_eq!(take(false), None, "which waits");
         assert_eq!(take(true), Some(true));
 

@@ -74,12 +74,17 @@ impl Drop for HashMemory {
 }
 
 /// The Argon2id parameters of `policy`.
+#[allow(clippy::expect_used, reason = "the policy's constructor checked these bounds")]
 fn params(policy: &PasswordPolicy) -> Params {
     Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(OUTPUT))
         .expect("the policy's constructor checked these bounds")
 }
 
 /// Hashes `password` with a fresh salt.
+#[allow(
+    clippy::expect_used,
+    reason = "the policy's parameters and the salt are within Argon2's bounds"
+)]
 pub fn hash(
     password: &Password,
     policy: &PasswordPolicy,
@@ -101,6 +106,10 @@ pub fn unmatchable(policy: &PasswordPolicy, random: &Random) -> Secret<String> {
     Secret::new(phc_string(&params(policy), &random.bytes::<16>(), &random.bytes::<OUTPUT>()))
 }
 
+#[allow(
+    clippy::expect_used,
+    reason = "both lengths are constants within the bounds of PHC strings"
+)]
 fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> String {
     let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
     // Both lengths are constants within the PHC format's bounds (8 to 64 bytes).
@@ -111,6 +120,10 @@ fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> String {
 
 /// Computes the work of a hash under `policy`, or `part` of it, without a result; more than 1
 /// counts as 1.
+#[allow(
+    clippy::expect_used,
+    reason = "the policy's parameters and the salt are within Argon2's bounds"
+)]
 pub fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
     let least = 8 * policy.parallelism;
     let memory_kib = ((f64::from(policy.memory_kib) * part) as u32).clamp(least, policy.memory_kib);
@@ -173,7 +186,7 @@ impl Hash {
     }
 
     /// Whether it takes much more memory than a hash of `policy`, or a quarter of the maximum work.
-    pub fn is_dear(&self, policy: &PasswordPolicy) -> bool {
+    pub fn is_expensive(&self, policy: &PasswordPolicy) -> bool {
         let work = u64::from(self.params.m_cost()) * u64::from(self.params.t_cost());
         self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MAX_WORK_KIB / 4
     }

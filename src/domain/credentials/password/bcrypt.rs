@@ -135,7 +135,7 @@ impl Hash {
     }
 
     /// Whether it takes a quarter of the maximum work or more.
-    pub fn is_dear(&self) -> bool {
+    pub fn is_expensive(&self) -> bool {
         u64::from(self.cost) >= MAX_COST - 2
     }
 

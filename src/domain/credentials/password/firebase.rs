@@ -61,8 +61,8 @@ impl Hash {
     }
 
     /// Whether it takes much memory, or a quarter of the maximum work.
-    pub fn is_dear(&self) -> bool {
-        scrypt::is_dear(&self.params)
+    pub fn is_expensive(&self) -> bool {
+        scrypt::is_expensive(&self.params)
     }
 
     /// Whether it is the hash of `password`; compared in constant time.

@@ -25,7 +25,7 @@ use crate::domain::users::email::key_of;
 
 pub use self::argon2::{HashMemory, hash, unmatchable};
 pub use self::pace::Pace;
-pub use self::stored::{check_stored, is_dear};
+pub use self::stored::{check_stored, is_expensive};
 
 const MIN_CHARACTERS: usize = 8;
 const MAX_CHARACTERS: usize = 256;
@@ -177,7 +177,7 @@ mod tests {
             |cost: u32| format!("$2b${cost}$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
         let pbkdf2 = |n: u32| format!("pbkdf2:sha256:{n}$salt$c5e478d59288c841aa530db6845c4c8d");
         let scrypt = |n: u32| format!("scrypt:{n}:8:1$salt${}", "c5".repeat(64));
-        for (stored, dear) in [
+        for (stored, expensive) in [
             (argon2(64 * 1024, 3), false),
             (argon2(64 * 1024 + 8, 1), true),
             (argon2(1024 * 1024, 1), true),
@@ -190,12 +190,12 @@ mod tests {
             (scrypt(1 << 17), true),
             ("no hash at all".into(), false),
         ] {
-            assert_eq!(is_dear(&stored, &policy), dear, "{stored}");
+            assert_eq!(is_expensive(&stored, &policy), expensive, "{stored}");
         }
         // What the policy itself asks for is not.
         let most = PasswordPolicy::new(1 << 20, 4, 1, 1, 1).unwrap();
-        assert!(!is_dear(unmatchable(&most, &Random::system()).expose(), &most));
-        assert!(!is_dear(&argon2(512 * 1024, 1), &most));
+        assert!(!is_expensive(unmatchable(&most, &Random::system()).expose(), &most));
+        assert!(!is_expensive(&argon2(512 * 1024, 1), &most));
     }
 
     #[test]

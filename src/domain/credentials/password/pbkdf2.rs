@@ -122,7 +122,7 @@ impl Hash {
     }
 
     /// Whether it takes a quarter of the maximum work or more.
-    pub fn is_dear(&self) -> bool {
+    pub fn is_expensive(&self) -> bool {
         u64::from(self.rounds.get()) * blocks(self.digest, &self.expected) >= MAX_ROUNDS / 4
     }
 

@@ -42,7 +42,7 @@ impl Hash {
     }
 
     /// Whether it takes the maximum work. passlib's own take half of it.
-    pub fn is_dear(&self) -> bool {
+    pub fn is_expensive(&self) -> bool {
         self.rounds >= 1 << MAX_LOG_ROUNDS
     }
 

@@ -65,8 +65,8 @@ impl Hash {
     }
 
     /// Whether it takes much memory, or a quarter of the maximum work.
-    pub fn is_dear(&self) -> bool {
-        is_dear(&self.params)
+    pub fn is_expensive(&self) -> bool {
+        is_expensive(&self.params)
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
@@ -90,12 +90,13 @@ pub fn params(log_n: u64, r: &str, p: &str) -> Result<Params, &'static str> {
 }
 
 /// Whether they take more than 64 MiB, or a quarter of the maximum work.
-pub fn is_dear(params: &Params) -> bool {
+pub fn is_expensive(params: &Params) -> bool {
     let n_times_r = u64::from(params.r()) << params.log_n();
     n_times_r > MODEST_N_TIMES_R || n_times_r * u64::from(params.p()) >= MAX_WORK / 4
 }
 
 /// Fills `output`, which has a few dozen bytes.
+#[allow(clippy::expect_used, reason = "the length of the output is a constant")]
 pub fn derive(password: &[u8], salt: &[u8], params: &Params, output: &mut [u8]) {
     scrypt::scrypt(password, salt, params, output)
         .expect("the length of the output is within scrypt's bounds");

@@ -73,7 +73,7 @@ impl Hash {
 
     /// Whether it takes more than three quarters of the maximum work; passlib's own take two
     /// thirds.
-    pub fn is_dear(&self) -> bool {
+    pub fn is_expensive(&self) -> bool {
         self.rounds > MAX_ROUNDS / 4 * 3
     }
 

@@ -123,17 +123,17 @@ impl StoredHash {
         }
     }
 
-    fn is_dear(&self, policy: &PasswordPolicy) -> bool {
+    fn is_expensive(&self, policy: &PasswordPolicy) -> bool {
         match self {
-            Self::Argon2(hash) => hash.is_dear(policy),
-            Self::Bcrypt(hash) => hash.is_dear(),
-            Self::Pbkdf2(hash) => hash.is_dear(),
-            Self::Scrypt(hash) => hash.is_dear(),
-            Self::Firebase(hash) => hash.is_dear(),
-            Self::Phpass(hash) => hash.is_dear(),
-            Self::ShaCrypt(hash) => hash.is_dear(),
-            Self::Yescrypt(hash) => hash.is_dear(),
-            Self::FlaskSecurity(hash) => hash.hash.is_dear(policy),
+            Self::Argon2(hash) => hash.is_expensive(policy),
+            Self::Bcrypt(hash) => hash.is_expensive(),
+            Self::Pbkdf2(hash) => hash.is_expensive(),
+            Self::Scrypt(hash) => hash.is_expensive(),
+            Self::Firebase(hash) => hash.is_expensive(),
+            Self::Phpass(hash) => hash.is_expensive(),
+            Self::ShaCrypt(hash) => hash.is_expensive(),
+            Self::Yescrypt(hash) => hash.is_expensive(),
+            Self::FlaskSecurity(hash) => hash.hash.is_expensive(policy),
         }
     }
 
@@ -145,8 +145,8 @@ impl StoredHash {
 
 /// Whether verifying `hash` takes far more memory than `policy` does, or a good part of the maximum
 /// work.
-pub fn is_dear(hash: &str, policy: &PasswordPolicy) -> bool {
-    StoredHash::parse(hash).is_ok_and(|hash| !hash.is_current(policy) && hash.is_dear(policy))
+pub fn is_expensive(hash: &str, policy: &PasswordPolicy) -> bool {
+    StoredHash::parse(hash).is_ok_and(|hash| !hash.is_current(policy) && hash.is_expensive(policy))
 }
 
 /// Checks that `hash` can be verified at a login. The error is a sentence for the operator.

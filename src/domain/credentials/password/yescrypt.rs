@@ -54,7 +54,7 @@ impl Hash {
     }
 
     /// Whether it takes more than 64 MiB.
-    pub fn is_dear(&self) -> bool {
+    pub fn is_expensive(&self) -> bool {
         self.params.n().saturating_mul(self.params.r().into()) > MODEST_N_TIMES_R
     }
 
