@@ -134,6 +134,7 @@ pub struct RouteMetrics {
 
 impl RouteMetrics {
     /// Counts one answer of `status` that took `seconds`.
+    #[allow(clippy::indexing_slicing, reason = "`clamp` keeps the class within the five")]
     pub fn observe(&self, status: u16, seconds: f64) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.by_class[class].inc();

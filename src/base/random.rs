@@ -58,6 +58,7 @@ impl Random {
     /// A random identifier that sorts by the time it was made (RFC 9562, version 7). Time is in
     /// seconds here, so a counter replaces the milliseconds and the bits after them within each
     /// second of this process (section 6.2, method 1).
+    #[allow(clippy::indexing_slicing, reason = "both lengths are constants")]
     pub fn uuid_at(&self, now: Timestamp) -> Uuid {
         let second = now.as_unix().clamp(0, LAST_SECOND) as u64;
         let first = second << SECOND_BITS;

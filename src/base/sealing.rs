@@ -41,6 +41,7 @@ impl SealingKey {
 
     /// A key of 32 bytes.
     #[allow(clippy::expect_used, reason = "the type gives the length")]
+    #[allow(clippy::indexing_slicing, reason = "a SHA-256 has 32 bytes")]
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
         // The id names the key in messages; 48 bits of its hash reveal nothing of it.
         let hash = digest::digest(&digest::SHA256, bytes);

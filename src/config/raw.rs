@@ -176,6 +176,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads `SIGNET__SECTION__KEY` and `SIGNET__SECTION__KEY_FILE`.
+    #[allow(clippy::indexing_slicing, reason = "the prefix was found before")]
     fn read_environment(
         &mut self,
         folder: &Path,

@@ -130,6 +130,7 @@ impl Chain {
             || self.is_headless(now)
     }
 
+    #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     fn spare_is_due(&self, rules: &Rules, now: Timestamp) -> bool {
         let next = self.first_pending(now).map(|next| &self.entries[next]);
         let due = self.rotation_due(rules, now);
@@ -139,6 +140,7 @@ impl Chain {
 
     /// Adds `kid`, made now: plans the activation of the spare if that is due, and makes `kid` the
     /// next spare. In an empty chain `kid` signs from `first_at`.
+    #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     pub fn add_spare(
         &mut self,
         kid: String,
@@ -165,6 +167,7 @@ impl Chain {
 
     /// Plans the activation of the next key after `ahead`. Keys that become active before then
     /// because of a revocation are skipped. The chain may then need a further key.
+    #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     pub fn rotate(
         &mut self,
         ahead: PublishAhead,
@@ -205,6 +208,7 @@ impl Chain {
     }
 
     /// Adds a key at the position of its first second of signing.
+    #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     fn insert(&mut self, mut entry: ScheduledKey, rules: &Rules, now: Timestamp) {
         let at = entry.times.activates_at;
         let place = self.entries.partition_point(|entry| entry.times.activates_at <= at);
@@ -240,6 +244,7 @@ impl Chain {
     /// those that every cache can have, or else of all, the one that was published first and is not
     /// itself the successor after a revocation. The chain may then have no key, and must [add
     /// one](Self::grow) in the same change.
+    #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
         let active = self.find(kid)?.times.state(now) == State::Active;
         let chosen = self.stand_in(rules, now);
@@ -297,6 +302,7 @@ impl Chain {
 
     /// Ends the publication of the key now. If the key was pending, its predecessor signs until the
     /// next one does. If no key signs yet, the next one takes its activation.
+    #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     fn take_out(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
         let Some(at) = self.entries.iter().position(|entry| entry.kid == kid) else {
             let entry = self.aside.iter_mut().find(|entry| entry.kid == kid);
@@ -334,6 +340,7 @@ impl Chain {
     }
 
     /// Makes the key at `next` sign from `at`, and its predecessor until then.
+    #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     fn hand_over(&mut self, next: usize, at: Timestamp, rules: &Rules, now: Timestamp) -> Handover {
         self.entries[next].times.activates_at = at;
         if let Some(old) = next.checked_sub(1) {

@@ -41,6 +41,7 @@ pub(super) fn is_set(document: &[u8]) -> bool {
 }
 
 /// The content of the SEQUENCE that is the whole document.
+#[allow(clippy::indexing_slicing, reason = "`first` has shown that the slice is not empty")]
 fn content(document: &[u8]) -> Option<&[u8]> {
     let (&SEQUENCE, rest) = document.split_first()? else { return None };
     let (&first, rest) = rest.split_first()?;

@@ -127,6 +127,7 @@ impl Token {
         self.generate(&mechanism::Mechanism::EccKeyPairGen, &public)
     }
 
+    #[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
     fn generate(
         &self,
         mechanism: &mechanism::Mechanism<'_>,
@@ -155,6 +156,7 @@ impl Token {
 
     /// The key that was made under this id, with its public half read from the token and its
     /// private half tested.
+    #[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
     pub fn find(&self, id: &str) -> Result<TokenKey, TokenError> {
         let key_id = parse_id(id)?;
         let (kind, spki) = self.sessions.with(|login| {
@@ -295,6 +297,7 @@ fn read_public(
 }
 
 /// A big-endian number without leading zeros, which some tokens keep.
+#[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
 fn unsigned(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]

@@ -42,6 +42,7 @@ impl Keys {
         self.sealed_secret(MAILED_TOKEN_KEY, random, now).await
     }
 
+    #[allow(clippy::indexing_slicing, reason = "the length was compared before")]
     async fn sealed_secret(
         &self,
         name: &str,
@@ -99,6 +100,7 @@ fn marked(key: &[u8]) -> Zeroizing<Vec<u8>> {
     marked
 }
 
+#[allow(clippy::indexing_slicing, reason = "the length was compared before")]
 fn is_marked(secret: &Secret<Vec<u8>>) -> bool {
     let secret = secret.expose();
     secret.len() == MARKED_LENGTH && secret[LENGTH..].iter().all(|byte| *byte == 0)

@@ -140,6 +140,7 @@ impl Hash {
     }
 
     /// Whether it is the hash of `password`, which contains no NUL; compared in constant time.
+    #[allow(clippy::indexing_slicing, reason = "`used` is at most the length of the key")]
     pub fn matches(&self, password: &[u8]) -> bool {
         let digest = self.before.digest(password);
         let password = digest.as_ref().map_or(password, |text| text.as_bytes());

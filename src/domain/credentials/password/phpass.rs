@@ -22,6 +22,7 @@ pub struct Hash {
 
 impl Hash {
     /// One character for the rounds, 8 of salt, 22 of hash.
+    #[allow(clippy::indexing_slicing, reason = "the length was checked before")]
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
         let value = encoding::crypt64_value;

@@ -40,6 +40,7 @@ pub enum StoredHash {
 
 impl StoredHash {
     /// Parses a stored hash. The error is a sentence for the operator without any part of the hash.
+    #[allow(clippy::indexing_slicing, reason = "the prefix was matched before")]
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > MAX_BYTES {
             return Err(MALFORMED);
@@ -86,6 +87,7 @@ impl StoredHash {
     }
 
     /// Spring's `DelegatingPasswordEncoder`: the encoder's name in braces, then its hash.
+    #[allow(clippy::indexing_slicing, reason = "the prefix was matched before")]
     fn spring(text: &str) -> Result<Self, &'static str> {
         let (name, hash) = text[1..].split_once('}').ok_or(MALFORMED)?;
         let is_argon2 = hash.starts_with("$argon2id$") || hash.starts_with("$argon2i$");
@@ -155,6 +157,7 @@ pub fn check_stored(hash: &str) -> Result<(), &'static str> {
 }
 
 /// The scheme's name with its delimiters, and the rest.
+#[allow(clippy::indexing_slicing, reason = "the prefix was matched before")]
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let start = usize::from(text.starts_with('$'));
     let end = text[start..].find(['$', ':'])? + start + 1;

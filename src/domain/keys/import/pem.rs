@@ -54,6 +54,7 @@ fn named(blocks: &[&Block<'_>]) -> String {
 }
 
 /// All whole blocks of `text`, in order. A block without an end or with an improper label is text.
+#[allow(clippy::indexing_slicing, reason = "positions are those of the found delimiters")]
 fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut at = 0;
