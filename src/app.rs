@@ -11,7 +11,8 @@ pub use process::Process;
 pub use startup::wait_for_stores;
 pub use stores::{Stores, open_database};
 
-use crate::base::secret::{Random, SealingKeys};
+use crate::base::random::Random;
+use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
 use crate::config::{Config, SessionBackend};
 use crate::domain::audit::Audit;

@@ -1,22 +1,25 @@
 //! Signet: a token-issuing identity service. People sign up and log in, programs authenticate, and
-//! every other service verifies the tokens itself, with the keys that Signet publishes. This page is
-//! the map of the code. A path names its layer, a folder its subject, a file its use.
+//! resource servers verify the tokens locally, with the keys that Signet publishes. This page is the
+//! map of the code. A path names its layer, a folder its subject, a file its use.
+//! `docs/architecture.md` has walks through the code and recipes for the usual changes.
 //!
 //! # The layers, from below
 //!
-//! - [`base`]: values and tools without a rule of the service in them: time, secrets, log, metrics.
-//! - [`storage`]: SQLite, PostgreSQL and Redis, with time limits and failures told apart; small
-//!   expiring records; the HTTP client for addresses that others give.
-//! - [`domain`]: the rules and their stores, one room a subject.
-//!   - [`domain::keys`]: signing keys, sealed, published, rotated.
+//! - [`base`]: values and tools without a rule of the service in them: time, random values, secrets,
+//!   sealing, log, metrics.
+//! - [`storage`]: SQLite, PostgreSQL and Redis, with time limits and an error type of the failures that
+//!   matter; small expiring records; the HTTP client for addresses that others give.
+//! - [`domain`]: the rules and their stores, one room for each subject.
+//!   - [`domain::keys`]: signing keys: sealed, published, rotated.
 //!   - [`domain::tokens`]: access tokens, the form of refresh tokens, scopes.
-//!   - [`domain::users`]: addresses, passwords, and the threads that hash them.
-//!   - [`domain::roles`]: which scope words are for whom.
-//!   - [`domain::clients`]: who may ask for tokens, and for which.
-//!   - [`domain::revocations`]: the record of tokens that are dead before their time, and its feed.
-//!   - [`domain::sessions`]: one small record a login, and the rotation of its refresh tokens.
-//!   - [`domain::login_limits`]: how often a password may be guessed, a session refreshed, and how
-//!     many sign-ups, mails and own changes there may be.
+//!   - [`domain::users`]: accounts, their addresses and mailed tokens.
+//!   - [`domain::credentials`]: passwords, and the threads that hash them.
+//!   - [`domain::roles`]: which users may have which scopes.
+//!   - [`domain::clients`]: who may request tokens, and which ones.
+//!   - [`domain::revocations`]: the record of tokens that end before their `exp`, and its feed.
+//!   - [`domain::sessions`]: one small record for each login, and the rotation of its refresh tokens.
+//!   - [`domain::login_limits`]: limits on guessing passwords, refreshes, sign-ups, mails and own
+//!     changes.
 //!   - [`domain::audit`]: who did what to whom.
 //!   - [`domain::outbox`]: messages to be delivered: claims, back-off, bounds.
 //!   - [`domain::mail`]: templates, messages, and the transport to an SMTP server.
@@ -33,25 +36,26 @@
 //! - [`views`]: what is shown of a thing, one form each.
 //! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
 //!
-//! # Who depends on whom
+//! # Dependencies
 //!
 //! Imports go down only, and no files stand in a circle but a module and its own children. Between
-//! domains, `tokens` knows `keys`, `revocations` knows `tokens`, `sessions` knows `revocations`, and
-//! `clients` and `roles` know `tokens`. No domain imports another's store, HTTP or the configuration.
-//! `tests/it/architecture/` holds all this.
+//! domains, `tokens` imports `keys`; `revocations`, `clients` and `roles` import `tokens`; `sessions`
+//! imports `revocations`; `credentials` imports `users`. No domain imports another's store, HTTP or
+//! the configuration. `tests/it/architecture/` holds all this.
 //!
-//! # What always holds
+//! # Invariants
 //!
 //! - Decisions are pure functions of values, `now` among them. A store offers single atomic steps,
-//!   and the one that changes something comes last: what is cut off left a whole change or none.
-//! - A session's counter is advanced once for each refresh, however many run at once, and a revoked
-//!   session has no live successor.
-//! - What ends is on record for siblings before whoever asked for it is answered.
+//!   and the one that changes something comes last: an interrupted operation leaves a whole change or
+//!   none.
+//! - A session's counter is advanced once for each refresh, however many run concurrently, and a
+//!   revoked session has no live successor.
+//! - A revocation is on record for resource servers before the request that caused it is answered.
 //! - Exactly one key of an algorithm signs at any moment, and all but the first were published
 //!   ahead.
 //! - No store holds a password, token or private key in the clear; no log, error or answer shows one
-//!   that is not its receiver's.
-//! - No password is hashed to be checked before the attempt has been reserved within its limits.
+//!   to anyone but its receiver.
+//! - No password is hashed for a check before the attempt has been reserved within its limits.
 //! - A store that does not answer gives "unavailable", never "invalid".
 //! - Password hashing has its own threads, and nothing else waits behind it.
 

@@ -5,7 +5,7 @@ use blake2::digest::block_api::{Buffer, UpdateCore, VariableOutputCore};
 use zeroize::Zeroizing;
 
 /// What a single BLAKE2b gives at most.
-const LONGEST: usize = 64;
+const MAX_BYTES: usize = 64;
 /// How much of each link in a chain of hashes is put out.
 const LINK: usize = 32;
 
@@ -23,15 +23,15 @@ pub fn hash(inputs: &[&[u8]], output: &mut [u8]) {
 
 /// H', of any length but none. `inputs` begin with that length.
 pub fn long_hash(inputs: &[&[u8]], mut output: &mut [u8]) {
-    if output.len() <= LONGEST {
+    if output.len() <= MAX_BYTES {
         return hash(inputs, output);
     }
-    let mut link = Zeroizing::new([0; LONGEST]);
+    let mut link = Zeroizing::new([0; MAX_BYTES]);
     hash(inputs, &mut *link);
     loop {
         let (head, rest) = output.split_at_mut(LINK);
         head.copy_from_slice(&link[..LINK]);
-        if rest.len() <= LONGEST {
+        if rest.len() <= MAX_BYTES {
             return hash(&[&*link], rest);
         }
         let previous = link.clone();

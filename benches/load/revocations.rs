@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use signet::base::secret::Random;
+use signet::base::random::Random;
 use signet::base::time::Clock;
 use signet::domain::revocations::{Revocations, Revoked};
 use signet::storage::Db;

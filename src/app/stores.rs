@@ -1,7 +1,7 @@
 //! The stores and domains that both the service and the command line work on.
 
 use super::StartError;
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::config::{Config, Pooler, SessionBackend};
 use crate::domain::audit::Audit;

@@ -1,10 +1,10 @@
-//! Names that are shown to people, of users, clients and roles.
+//! Display names of users, clients and roles.
 
-/// The most characters that a display name has.
+/// The maximum number of characters of a display name.
 pub const MAX_DISPLAY_NAME: usize = 200;
 
-/// Checks a display name: trimmed, at most 200 characters, none of them control characters; an
-/// empty one is none. The error is a sentence for people.
+/// Checks a display name: trimmed, at most 200 characters, without control characters. An empty one
+/// is `None`. The error is a sentence for people.
 pub fn check_display_name(name: &str) -> Result<Option<String>, &'static str> {
     let name = name.trim();
     if name.chars().count() > MAX_DISPLAY_NAME {

@@ -1,5 +1,5 @@
-//! What Signet counts, for Prometheus (text format 0.0.4). Handles are made once: counting on the
-//! request path is an atomic addition.
+//! The metrics of Signet, for Prometheus (text format 0.0.4). Handles are made once: counting on
+//! the request path is an atomic addition.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Metrics {
     tokens: IntCounterVec,
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
-    /// What refresh tokens met.
+    /// Refresh tokens by outcome.
     pub refreshes: Refreshes,
     hashing_waiting: IntGauge,
     hashes: Counted,
@@ -36,16 +36,16 @@ pub struct Metrics {
     keys_unverified: IntGauge,
 }
 
-/// What others count for themselves, read when somebody asks.
+/// Counts that other parts keep, read at each scrape.
 #[derive(Clone, Copy)]
 pub struct Readings {
     /// Password hashes that wait for a thread.
     pub hashes_waiting: usize,
     /// Password hashes computed.
     pub hashes: u64,
-    /// Attempts to check a password that were refused unseen.
+    /// Password checks that were refused before hashing.
     pub logins_limited: u64,
-    /// Refreshes that were refused unseen.
+    /// Refreshes that were refused before the store.
     pub refreshes_limited: u64,
     /// Revocations that were refused.
     pub revocations_limited: u64,
@@ -55,17 +55,17 @@ pub struct Readings {
     pub mails_limited: u64,
     /// Changes of users' own accounts that were refused.
     pub own_changes_limited: u64,
-    /// Revocations that siblings have to know of.
+    /// Entries of the revocation feed.
     pub revocations: usize,
-    /// How long ago those were known to be all.
+    /// How long ago the entries were known to be complete.
     pub revocations_age: Duration,
-    /// Who listens for them.
+    /// Open streams of the revocation feed.
     pub listeners: usize,
     /// Rows of signing keys that are not authentic.
     pub keys_unverified: usize,
 }
 
-/// What refresh tokens met, by outcome. Cheap to clone.
+/// Refresh tokens presented, by outcome. Cheap to clone.
 #[derive(Clone)]
 pub struct Refreshes {
     /// The newest one, which was redeemed.
@@ -84,7 +84,7 @@ pub struct Refreshes {
 impl Refreshes {
     fn register(registry: &Registry) -> prometheus::Result<Self> {
         let all = IntCounterVec::new(
-            Opts::new("signet_refreshes_total", "Refresh tokens presented, by what came of it."),
+            Opts::new("signet_refreshes_total", "Refresh tokens presented, by outcome."),
             &["outcome", "reason"],
         )?;
         registry.register(Box::new(all.clone()))?;
@@ -99,13 +99,13 @@ impl Refreshes {
         })
     }
 
-    /// Counts one that was refused; `reason` is one of a fixed few.
+    /// Counts a refusal; `reason` is one of a fixed few.
     pub fn refused(&self, reason: &'static str) {
         self.all.with_label_values(&["refused", reason]).inc();
     }
 }
 
-/// A counter that follows a count kept elsewhere.
+/// A counter that follows a count kept by another part.
 struct Counted {
     counter: IntCounter,
     read: AtomicU64,
@@ -118,7 +118,7 @@ impl Counted {
         Ok(Self { counter, read: AtomicU64::new(0) })
     }
 
-    /// Of two readers at once, the later one may have the older count.
+    /// Of two concurrent readers, the later one may have the older count.
     fn follow(&self, count: u64) {
         let before = self.read.fetch_max(count, Ordering::Relaxed);
         self.counter.inc_by(count.saturating_sub(before));
@@ -134,6 +134,7 @@ pub struct RouteMetrics {
 
 impl RouteMetrics {
     /// Counts one answer of `status` that took `seconds`.
+    #[allow(clippy::indexing_slicing, reason = "`clamp` keeps the class within the five")]
     pub fn observe(&self, status: u16, seconds: f64) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.by_class[class].inc();
@@ -141,12 +142,12 @@ impl RouteMetrics {
     }
 }
 
-/// From half a millisecond to five seconds.
+/// The histogram's buckets in seconds.
 const BUCKETS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 impl Metrics {
-    /// Fresh metrics, all zero.
+    /// New metrics, all zero.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let requests = IntCounterVec::new(
@@ -174,24 +175,21 @@ impl Metrics {
             "Password hashes waiting for a thread.",
         )?;
         let mails = IntCounterVec::new(
-            Opts::new("signet_mails_total", "Mails by what came of an attempt to deliver them."),
+            Opts::new("signet_mails_total", "Attempts to deliver a mail, by result."),
             &["result"],
         )?;
         let mails_waiting =
             IntGauge::new("signet_mails_waiting", "Mails that wait in the outbox.")?;
-        let revocations =
-            IntGauge::new("signet_revocations", "Revocations that siblings have to know of.")?;
+        let revocations = IntGauge::new("signet_revocations", "Entries of the revocation feed.")?;
         let revocations_age = Gauge::new(
             "signet_revocations_age_seconds",
-            "How long ago the revocations were known to be complete.",
+            "Seconds since the entries of the revocation feed were known to be complete.",
         )?;
-        let listeners = IntGauge::new(
-            "signet_revocations_listeners",
-            "Connections to the stream of revocations.",
-        )?;
+        let listeners =
+            IntGauge::new("signet_revocations_listeners", "Open streams of the revocation feed.")?;
         let keys_unverified = IntGauge::new(
             "signet_signing_keys_unverified",
-            "Signing keys in the database that are not authentic, and not used.",
+            "Rows of signing keys that are not authentic, and not used.",
         )?;
         registry.register(Box::new(keys_unverified.clone()))?;
         registry.register(Box::new(revocations.clone()))?;
@@ -209,7 +207,7 @@ impl Metrics {
         let hashes = counted("signet_password_hashes_total", "Password hashes computed.")?;
         let logins_limited = counted(
             "signet_logins_limited_total",
-            "Passwords not looked at, after too many wrong ones.",
+            "Password checks refused after too many wrong passwords.",
         )?;
         let refreshes_limited = counted(
             "signet_refreshes_limited_total",
@@ -274,7 +272,7 @@ impl Metrics {
         self.mails.with_label_values(&[result]).inc();
     }
 
-    /// Everything in the text format; `readings` are of this moment.
+    /// All metrics in the text format, with the present `readings`.
     pub fn render(&self, readings: Readings) -> prometheus::Result<Vec<u8>> {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.hashing_waiting.set(gauge(readings.hashes_waiting));

@@ -1,4 +1,4 @@
-//! What everything stands on: values and tools without a rule of the service in them.
+//! Values and tools without a rule of the service in them; every other layer may use them.
 
 #[cfg(debug_assertions)]
 pub(crate) mod debug;
@@ -6,6 +6,8 @@ pub mod display_name;
 pub(crate) mod fault;
 pub mod metrics;
 pub mod network;
+pub mod random;
+pub mod sealing;
 pub mod secret;
 pub mod telemetry;
 pub mod time;

@@ -14,8 +14,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether `address` lies in this network. An IPv4 address written as IPv6 is taken as IPv4,
-    /// since that is how a dual-stack listener shows its IPv4 peers.
+    /// Whether `address` is in this network. An IPv4 address written as IPv6 counts as IPv4, since
+    /// a dual-stack listener shows its IPv4 peers so.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -31,7 +31,7 @@ impl Network {
     }
 }
 
-/// A shift by the full width, which a network of prefix 0 needs, leaves nothing.
+/// `bits` shifted right; a shift by the full width, for a network of prefix 0, gives zero.
 fn shifted(bits: u128, by: u32) -> u128 {
     bits.checked_shr(by).unwrap_or(0)
 }

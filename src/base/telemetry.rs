@@ -1,6 +1,6 @@
-//! Logging: one subscriber for the process, to stderr, so that stdout stays for what commands
-//! print. Text for people, JSON for machines. Libraries stay quiet unless debugging is asked for;
-//! statements are logged by sqlx at debug only, and without the values bound to them.
+//! Logging: one subscriber for the process, to stderr, so that stdout has only the output of
+//! commands. Text for people, JSON for machines. Libraries log little unless debugging is enabled;
+//! sqlx logs statements at debug only, and without the values bound to them.
 
 use std::io::IsTerminal;
 
@@ -28,7 +28,7 @@ pub enum LogFormat {
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// What libraries tell of their daily work is of use only to who debugs.
+/// The levels of libraries, whose daily events are useful only for debugging.
 const QUIET: &str =
     "sqlx=warn,actix_server=warn,actix_web=warn,actix_http=warn,mio=warn,rustls=warn,h2=warn";
 
@@ -49,7 +49,8 @@ pub fn init(log: &LogConfig) -> Result<(), String> {
     result.map_err(|error| format!("logging cannot be set up: {error}"))
 }
 
-/// Whether `level` is a level or a list of directives, in the sentence that tells the operator.
+/// Checks that `level` is a level or a list of directives. The error is a sentence for the
+/// operator.
 pub fn check_level(level: &str) -> Result<(), String> {
     filter(level).map(drop)
 }
@@ -61,13 +62,13 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
              info,signet=debug, not \"{level}\""
         )
     };
-    // A bare word that is no level would be taken as the name of a module to trace.
+    // A bare word that is no level would be read as the name of a module to trace.
     let is_known = |part: &str| part.contains(['=', '[']) || LEVELS.contains(&part);
     if level.is_empty() || !level.split(',').all(is_known) {
         return Err(wrong());
     }
     let debugs = level.split(',').any(|part| part == "debug" || part == "trace");
-    // Later directives win, so what the operator says of a library holds.
+    // Later directives win, so the operator's directive for a library has effect.
     let directives = if debugs { level.to_owned() } else { format!("{QUIET},{level}") };
     EnvFilter::try_new(directives).map_err(|_| wrong())
 }

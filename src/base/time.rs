@@ -1,5 +1,5 @@
-//! Time as a value. The clock is read once, at the edge, and travels inwards as
-//! `now: Timestamp`; nothing below the edge asks the system what time it is.
+//! Time as a value. The clock is read once, at the edge, and travels inwards as `now: Timestamp`;
+//! nothing below the edge reads a clock.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,14 +32,15 @@ impl Timestamp {
         Self(self.0.saturating_sub(saturating_seconds(duration)))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// How long after `earlier` this is; zero if it is not later.
     pub const fn since(self, earlier: Self) -> Duration {
         let seconds = self.0.saturating_sub(earlier.0);
         Duration::from_secs(if seconds > 0 { seconds as u64 } else { 0 })
     }
 
-    /// Reads RFC 3339, a date alone, or what databases print: a space for the `T`, an offset of
-    /// hours alone, or none, which then is UTC. From 1970 on; fractions of a second are dropped.
+    /// Parses RFC 3339, a date alone, or the notation of databases: a space for the `T`, an offset
+    /// of hours alone, or no offset, which means UTC. From 1970 on; fractions of a second are
+    /// dropped.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.len() == 10 {
@@ -57,7 +58,7 @@ impl Timestamp {
     }
 }
 
-/// Reads an offset from UTC: `Z`, `+hh`, `+hhmm`, `+hh:mm`, or none.
+/// Parses an offset from UTC: `Z`, `+hh`, `+hhmm`, `+hh:mm`, or none.
 fn seconds_east(offset: &str) -> Option<i64> {
     if ["", "Z", "z"].contains(&offset) {
         return Some(0);
@@ -80,14 +81,14 @@ const fn saturating_seconds(duration: Duration) -> i64 {
 /// RFC 3339 in UTC, such as `2026-01-31T09:30:00Z`; the form of every time shown to people.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // humantime formats the years 1970 to 9999; what lies outside is no date that we made.
+        // humantime formats the years 1970 to 9999; Signet makes no date outside of them.
         let seconds = self.0.clamp(0, 253_402_300_799) as u64;
         let time = UNIX_EPOCH + Duration::from_secs(seconds);
         humantime::format_rfc3339_seconds(time).fmt(f)
     }
 }
 
-/// The system's clock: where `now` comes from.
+/// The source of `now`: the clock of the system.
 #[derive(Clone, Debug)]
 pub struct Clock {
     /// Says how far ahead tests have set this clock.

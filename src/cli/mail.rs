@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output;
 use crate::app::open_database;
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::domain::mail::{Outbox, Waiting, template};

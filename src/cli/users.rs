@@ -17,7 +17,8 @@ use clap::Subcommand;
 
 use super::output;
 use crate::app::{Issuer, Stores, open_login_limits_alone};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::Initiator;

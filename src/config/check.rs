@@ -1,6 +1,6 @@
-//! From the merged values to a checked [`Config`]: types, bounds, and what a profile requires.
-//! Every reader notes what is wrong and goes on, so that one run tells all problems. Messages
-//! repeat a value only where it cannot be a secret.
+//! The checks of the merged values: types, bounds, and the requirements of a profile, with a
+//! checked [`Config`] as the result. Every reader records a problem and continues, so that one run
+//! reports all problems. Messages repeat a value only if it cannot be a secret.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -41,7 +41,7 @@ pub(super) fn check(
     let audit = check.audit();
     let mail = check.mail(issuer.as_deref());
     let outbound = check.outbound();
-    // Named in production, so that no instance is open whose operator did not think of sign-up.
+    // Required in production, so that no instance is open by an oversight.
     let signup_enabled =
         check.required_flag("signup.enabled", "true or false, whether anyone may make an account");
     let require_verified_email = check.require_verified_email();
@@ -74,7 +74,7 @@ pub(super) fn check(
     })
 }
 
-/// Reads what it needs by the readers of `typed`.
+/// The state of a check, with the readers of `typed`.
 pub(super) struct Check<'a> {
     pub(super) profile: Profile,
     pub(super) values: &'a Values,
@@ -83,7 +83,7 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     fn issuer(&mut self) -> Option<String> {
-        let text = self.required("issuer", "the https address that clients know")?;
+        let text = self.required("issuer", "the https address that clients use")?;
         let text = text.strip_suffix('/').unwrap_or(&text).to_owned();
         self.accept("issuer", check_issuer(&text, self.profile))?;
         Some(text)
@@ -106,7 +106,7 @@ impl Check<'_> {
         })
     }
 
-    /// The development profile stays on this machine, unless that was asked for.
+    /// The development profile listens on loopback only, unless configured otherwise.
     fn listen(&mut self) -> Option<SocketAddr> {
         let key = "http.listen";
         let address = self.parsed(key, "an address and a port such as 127.0.0.1:8080");
@@ -191,12 +191,12 @@ fn or_cores(count: usize) -> usize {
     }
 }
 
-/// Verifiers compare the issuer as text, so only one way of writing it is good.
+/// Verifiers compare the issuer as text, so only the canonical spelling is allowed.
 fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
     let url = Url::parse(text).ok().filter(Url::has_host);
     let url = url.ok_or("must be an absolute URL such as https://id.example.com")?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not carry a user or a password".into());
+        return Err("must not contain a user or a password".into());
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must have neither a query nor a fragment".into());
@@ -205,9 +205,11 @@ fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
         ("https", _) => {}
         ("http", Profile::Development) if is_loopback(&url) => {}
         ("http", Profile::Development) => {
-            return Err("must be https: plain http is only for loopback hosts such as 127.0.0.1, \
-                        since passwords and tokens travel to it"
-                .into());
+            return Err(
+                "must be https: plain http is allowed for loopback hosts such as 127.0.0.1 \
+                        only, since requests carry passwords and tokens"
+                    .into(),
+            );
         }
         _ => return Err("must be an https URL".into()),
     }

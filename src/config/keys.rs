@@ -2,7 +2,8 @@
 
 use super::check::Check;
 use super::{KeysConfig, Profile};
-use crate::base::secret::{SealingKeys, Secret};
+use crate::base::sealing::SealingKeys;
+use crate::base::secret::Secret;
 use crate::domain::keys::algorithm::UnknownAlgorithm;
 use crate::domain::keys::{Algorithm, Algorithms, Pkcs11Config, Policy};
 
@@ -38,7 +39,7 @@ impl Check<'_> {
         let default = default.and_then(|name| self.accept("keys.algorithm", algorithm(&name)));
         let also = self.items("keys.also", algorithm);
         let by_audience = self.items("keys.audience_algorithms", |entry| {
-            // An audience may itself hold an equals sign.
+            // An audience may itself contain an equals sign.
             let (audience, name) = entry
                 .rsplit_once('=')
                 .filter(|(audience, _)| !audience.trim().is_empty())
@@ -62,7 +63,7 @@ impl Check<'_> {
             return None;
         }
         if algorithms.all().contains(&Algorithm::EdDsa) {
-            let problem = "cannot be used with EdDSA: tokens are asked for RSA and P-256 keys only";
+            let problem = "cannot be used with EdDSA: only RSA and P-256 keys are made on a token";
             self.problem("keys.pkcs11.module", problem);
             return None;
         }

@@ -19,8 +19,8 @@ enum Way {
 }
 
 impl Check<'_> {
-    /// `Some(None)` where no mail is sent. Everything is read all the same, so that a mistake shows
-    /// before it matters.
+    /// The configuration of mail; `Some(None)` if mail is off. All settings are checked
+    /// nevertheless, so that a mistake shows before it matters.
     pub(super) fn mail(&mut self, issuer: Option<&str>) -> Option<Option<Config>> {
         let way = self.choice(
             "mail.transport",
@@ -60,7 +60,7 @@ impl Check<'_> {
         let key = "signup.require_verified_email";
         let required = self.flag(key)?;
         if required && self.text("mail.transport").as_deref() == Some("off") {
-            let problem = "cannot be true while mail.transport is off: nobody could prove an \
+            let problem = "cannot be true while mail.transport is off: no user could prove an \
                            address";
             self.problem(key, problem);
             return None;
@@ -78,7 +78,7 @@ impl Check<'_> {
         self.accept_policy("mail", policy)
     }
 
-    /// `Some(None)` where none is given and none is needed.
+    /// The sender; `Some(None)` if none is configured and none is required.
     fn sender(&mut self, way: Option<Way>) -> Option<Option<Mailbox>> {
         let key = "mail.from";
         let text = self.text(key)?;
@@ -109,7 +109,7 @@ impl Check<'_> {
         self.accept(key, check_page(&text, profile)).map(Some)
     }
 
-    /// `Some(None)` where none is named and none is needed.
+    /// A page; `Some(None)` if none is configured.
     fn smtp(&mut self, needed: bool, issuer: Option<&str>) -> Option<Option<SmtpConfig>> {
         let host = self.text("mail.smtp.host");
         let port = self.number("mail.smtp.port", 0, u16::MAX);
@@ -140,8 +140,8 @@ impl Check<'_> {
         }
         let host = self.accept("mail.smtp.host", check_host(&host))?;
         if tls == Tls::Off && !allow_plaintext? && !is_loopback_host(&host) {
-            let problem = "can be off for a loopback host only, since tokens travel there; \
-                           mail.smtp.allow_plaintext permits it for any";
+            let problem = "may be off for a loopback host only, since mails carry tokens; set \
+                           mail.smtp.allow_plaintext to true to allow it for any host";
             self.problem("mail.smtp.tls", problem);
             return None;
         }
@@ -163,8 +163,8 @@ impl Check<'_> {
         }))
     }
 
-    /// What this host calls itself: the host of the issuer, unless another name is configured. The
-    /// machine's own name is often one that no other host can look up, which servers refuse.
+    /// The name for EHLO: the host of the issuer, unless another name is configured. The machine's
+    /// own name is often one that no other host can resolve, which servers refuse.
     fn hello(&mut self, issuer: Option<&str>) -> Option<String> {
         let key = "mail.smtp.hello";
         let text = self.text(key)?;
@@ -197,12 +197,13 @@ impl Check<'_> {
     }
 }
 
-/// https, so that nobody on the way can change the page that takes the token.
+/// Checks a page's URL: https, so that no one on the way can change the page that receives the
+/// token.
 fn check_page(text: &str, profile: Profile) -> Result<Url, String> {
     let wrong = "must be an absolute https URL such as https://app.example.com/verify";
     let url = Url::parse(text).ok().filter(Url::has_host).ok_or(wrong)?;
     if url.fragment().is_some() {
-        return Err("must have no fragment: the token becomes it".into());
+        return Err("must have no fragment: the token is appended as the fragment".into());
     }
     if !url.username().is_empty() || url.password().is_some() || text.len() > 1000 {
         return Err(wrong.into());

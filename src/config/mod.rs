@@ -1,8 +1,8 @@
-//! Configuration: layers of files and environment variables in, one checked [`Config`] out.
-//! Later layers win: built-in defaults, `config/default.toml`, `config/<profile>.toml`, the file
-//! given by `--config`, `SIGNET__SECTION__KEY` (or `SIGNET__SECTION__KEY_FILE` for a secret kept in
-//! a file). Invariants: nothing starts on a configuration with a problem in it, all problems are
-//! told at once, and no secret is ever shown.
+//! Configuration: layers of files and environment variables in, one checked [`Config`] out. Later
+//! layers win: built-in defaults, `config/default.toml`, `config/<profile>.toml`, the file given by
+//! `--config`, `SIGNET__SECTION__KEY` (or `SIGNET__SECTION__KEY_FILE` for a secret kept in a file).
+//! Invariants: nothing starts on a configuration with a problem, all problems are reported
+//! together, and no secret is ever shown.
 
 mod check;
 mod keys;
@@ -36,12 +36,12 @@ use crate::storage::redis::RedisConfig;
 /// The issuer of the development profile.
 const DEVELOPMENT_ISSUER: &str = "http://127.0.0.1:8080";
 
-/// What the defaults are made for.
+/// The purpose of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// Needs nothing and listens on loopback.
+    /// Works without any setting, and listens on loopback.
     Development,
-    /// Starts only when everything that matters was named.
+    /// Starts only when every setting that matters is configured.
     Production,
 }
 
@@ -49,7 +49,7 @@ impl Profile {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Development, Self::Production];
 
-    /// The name that configuration knows it by.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Development => "development",
@@ -58,22 +58,22 @@ impl Profile {
     }
 }
 
-/// The whole configuration, checked. Each part goes to the module that it is for.
+/// The whole configuration, checked. Each part belongs to one module.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What the defaults were made for.
+    /// The profile that the defaults are of.
     pub profile: Profile,
     /// The `iss` claim: an absolute URL without a trailing slash.
     pub issuer: String,
     /// The HTTP server.
     pub http: HttpConfig,
-    /// How long a start waits for stores that are late.
+    /// How long a start waits for stores that do not answer yet.
     pub startup_timeout: Duration,
     /// The SQL database.
     pub database: DatabaseConfig,
-    /// Where sessions live and how refresh tokens rotate.
+    /// Where sessions are stored, and how refresh tokens rotate.
     pub sessions: SessionsConfig,
-    /// What access tokens carry.
+    /// The rules of access tokens.
     pub tokens: tokens::Policy,
     /// Signing keys.
     pub keys: KeysConfig,
@@ -81,19 +81,19 @@ pub struct Config {
     pub passwords: credentials::PasswordPolicy,
     /// How often a password may be guessed.
     pub login_limits: login_limits::Policy,
-    /// How many sign-ups a network has.
+    /// How many sign-ups are free for a network.
     pub signup_limits: login_limits::LimitPolicy,
-    /// How many requests that send mail a network has.
+    /// How many requests for mail are free for a network.
     pub mail_limits: login_limits::LimitPolicy,
     /// How often a session may be refreshed.
     pub refresh_limits: login_limits::RatePolicy,
     /// How often tokens of one session or client may be revoked.
     pub revocation_limits: login_limits::RatePolicy,
-    /// How siblings hear of revocations.
+    /// The revocation feed.
     pub revocations: RevocationsConfig,
     /// How long audit events are kept.
     pub audit: crate::domain::audit::Retention,
-    /// How mail is sent, if it is.
+    /// How mail is sent; `None` if it is off.
     pub mail: Option<crate::domain::mail::Config>,
     /// The client for addresses that clients register.
     pub outbound: crate::storage::outbound::OutboundPolicy,
@@ -115,7 +115,7 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Worker threads, at least one.
     pub workers: usize,
-    /// Whose forwarded addresses count.
+    /// The proxies whose forwarded addresses count.
     pub trusted_proxies: Vec<crate::base::network::Network>,
     /// Web origins that may call the token and account endpoints.
     pub cors_origins: Vec<CorsOrigin>,
@@ -130,22 +130,22 @@ pub struct HttpConfig {
 pub struct DatabaseConfig {
     /// `sqlite://…` or `postgres://…`.
     pub url: Secret<String>,
-    /// Most connections of this process.
+    /// The maximum number of connections of this process.
     pub max_connections: usize,
-    /// What stands between this process and PostgreSQL.
+    /// The pooler between this process and PostgreSQL.
     pub pooler: Pooler,
 }
 
-/// What stands between this process and PostgreSQL.
+/// The pooler between this process and PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooler {
-    /// Nothing, or what is not noticed.
+    /// None, or one that keeps a server for the whole connection.
     None,
-    /// A pooler that gives a server away after each transaction.
+    /// A pooler that assigns a server for one transaction only.
     Transaction,
 }
 
-/// Where sessions live and how refresh tokens rotate.
+/// Where sessions are stored, and how refresh tokens rotate.
 #[derive(Clone, Debug)]
 pub struct SessionsConfig {
     /// The store.
@@ -154,18 +154,18 @@ pub struct SessionsConfig {
     pub policy: sessions::Policy,
 }
 
-/// How siblings hear of revocations.
+/// The revocation feed.
 #[derive(Clone, Debug)]
 pub struct RevocationsConfig {
-    /// Whether whoever can reach the service may hear; otherwise the scope `revocations:read` is needed.
+    /// Whether every caller may follow; otherwise the scope `revocations:read` is required.
     pub open: bool,
-    /// How long the statement may be cached.
+    /// How long the snapshot may be cached.
     pub max_age: Duration,
-    /// How often listeners are told how things stand.
+    /// The interval of heartbeats.
     pub heartbeat: Duration,
-    /// How many may listen at once.
+    /// The maximum number of open streams.
     pub max_listeners: usize,
-    /// How many of them from one address, while whoever can reach the service may hear.
+    /// The maximum number of them from one address, while every caller may follow.
     pub max_listeners_per_address: usize,
 }
 
@@ -183,18 +183,17 @@ pub enum SessionBackend {
 pub struct KeysConfig {
     /// The key-encryption key, or several with the newest first. Never absent in production.
     pub encryption_key: Option<Secret<String>>,
-    /// Where development keeps the one it made.
+    /// Where development keeps the key-encryption key that it made.
     pub directory: PathBuf,
     /// The token that new private keys are made on.
     pub pkcs11: Option<crate::domain::keys::Pkcs11Config>,
-    /// The rules of their life.
+    /// The rules that they follow.
     pub policy: crate::domain::keys::Policy,
 }
 
 impl Config {
     /// Reads all layers and checks the result. Paths are relative to the working directory.
-    /// `profile` and `file` are what the command line said; `environment` is usually
-    /// [`environment`]'s.
+    /// `profile` and `file` come from the command line; `environment` is usually [`environment`].
     pub fn load(
         profile: Option<&str>,
         file: Option<&Path>,
@@ -221,9 +220,9 @@ impl Config {
     }
 
     /// The same for a service that listens on `address`. In development the issuer follows the port
-    /// unless it was configured: tokens then name the service that issued them.
+    /// unless it was configured, so that tokens name the service that issued them.
     pub fn listening_on(mut self, address: SocketAddr) -> Self {
-        // A checkout's own copy of the profile says the same as the one that is built in.
+        // A checkout's own copy of the profile is the same as the built-in one.
         let is_default = self.settings.iter().any(|setting| {
             setting.key == "issuer"
                 && setting.value == DEVELOPMENT_ISSUER
@@ -250,21 +249,21 @@ impl Config {
 
 /// The environment variables of this process that are Signet's.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
-    // `std::env::vars` would panic on a variable of somebody else that is not UTF-8.
+    // `std::env::vars` would panic on another program's variable that is not UTF-8.
     std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
         Some((name, value.to_string_lossy().into_owned()))
     })
 }
 
-/// One thing that is wrong with the configuration.
+/// One problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The key, or the file or variable where there is no key.
     pub key: String,
-    /// What is wrong and what would be right. Never a secret.
+    /// What is wrong and what was expected. Never a secret.
     pub message: String,
-    /// Where the value came from, if it is known.
+    /// The origin of the value, if it is known.
     pub origin: Option<String>,
 }
 
@@ -289,7 +288,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with the configuration.
+/// All problems of the configuration.
 #[derive(Debug)]
 pub struct ConfigError {
     /// At least one.

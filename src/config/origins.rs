@@ -6,29 +6,29 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
-/// What stands for exactly one leading label of a host.
+/// The wildcard, which stands for exactly one leading label of a host.
 const WILDCARD: &str = "*.";
-/// A label in the place of the wildcard, to check everything else.
+/// A label in place of the wildcard, to check the rest.
 const SOME_LABEL: &str = "any.";
-/// Schemes of which browsers send no origin of their own (`null`), or that show no pages.
+/// Schemes for which browsers send no origin (`null`), or that show no pages.
 const NO_ORIGINS: [&str; 8] = ["about", "blob", "data", "file", "ftp", "javascript", "ws", "wss"];
 
 /// One entry of `http.cors_origins`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorsOrigin {
-    /// This one, as a browser sends it.
+    /// One origin, as a browser sends it.
     Exact(String),
-    /// Each that has one label between these two.
+    /// Every origin with one label between these two.
     OneLabel {
         /// The scheme with `://`.
         before: String,
-        /// The domain with the point before it, and the port if any.
+        /// The domain with the dot before it, and the port if any.
         after: String,
     },
 }
 
 impl CorsOrigin {
-    /// Whether a page of `origin`, as the browser sends it, is meant. Compared byte for byte.
+    /// Whether `origin`, as the browser sends it, matches. Compared byte for byte.
     pub fn matches(&self, origin: &str) -> bool {
         match self {
             Self::Exact(known) => origin == known,
@@ -82,7 +82,7 @@ fn one_label(scheme: &str, domain: &str) -> Result<CorsOrigin, String> {
         .map_err(|problem| problem.replacen(SOME_LABEL, WILDCARD, 1))?;
     let host = Url::parse(&sample).ok();
     let host = host.as_ref().and_then(Url::host);
-    // Everybody can have a name below a top-level domain.
+    // Anybody can register a name below a top-level domain.
     let is_owned = matches!(host, Some(Host::Domain(host))
         if host.matches('.').count() >= 2 || host.ends_with(".localhost"));
     if !is_owned {
@@ -94,7 +94,7 @@ fn one_label(scheme: &str, domain: &str) -> Result<CorsOrigin, String> {
     Ok(CorsOrigin::OneLabel { before: format!("{scheme}://"), after: format!(".{domain}") })
 }
 
-/// The origin of an application that a browser component shows, such as `capacitor://localhost`.
+/// The origin of an application in an embedded browser, such as `capacitor://localhost`.
 fn app_origin(text: &str, scheme: &str, rest: &str) -> Result<CorsOrigin, String> {
     let mut letters = scheme.chars();
     let is_scheme = letters.next().is_some_and(|c| c.is_ascii_lowercase())

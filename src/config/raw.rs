@@ -1,8 +1,8 @@
-//! The layers of configuration as text: read, told apart by origin, merged by the `config` crate.
-//! Nothing is interpreted here; `check` does that. The known keys are exactly those of
-//! `config/default.toml`; every other key is a problem that names the nearest known one.
-//! Values are read one by one, not by one deserialisation, so that all that is wrong is said at
-//! once; and no parser's excerpt is repeated, since it may show a secret.
+//! The layers of configuration as text, each with its origin, merged by the `config` crate. Nothing
+//! is interpreted here; `check` does that. The known keys are exactly those of
+//! `config/default.toml`; every other key is a problem that names the nearest known one. Values are
+//! read one by one, not by one deserialisation, so that all problems are reported together; and no
+//! parser's excerpt is repeated, since it may show a secret.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Source for Layer {
     }
 }
 
-/// What is read, and what is wrong with it.
+/// The result, and the problems so far.
 pub(super) struct Reader<'a> {
     known: Vec<String>,
     problems: &'a mut Vec<Problem>,
@@ -53,7 +53,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(problems: &'a mut Vec<Problem>) -> Self {
         let mut reader = Self { known: Vec::new(), problems };
-        // Read before anything is known, hence without a check of its keys.
+        // Read before the profile is known, hence without a check of its keys.
         let mut layer = Layer::default();
         reader.read_table(DEFAULTS, DEFAULT_ORIGIN, &mut layer);
         reader.known = layer.0.into_keys().collect();
@@ -61,8 +61,8 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// Reads all layers and merges them. The profile is settled on the way, since it decides which
-    /// file is read; `None` where it cannot be told.
+    /// Reads all layers and merges them. The profile is determined first, since it decides which
+    /// file is read; `None` if it is invalid.
     pub(super) fn read(
         mut self,
         profile: Option<&str>,
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
             let message = format!("is unknown; the nearest known key is {}", self.nearest(&key));
             self.problems.push(Problem::new(&key, message).from(&value));
         }
-        // No value is no value: a copy of default.toml must not hide what other layers say.
+        // An empty value counts as absent: a copy of default.toml must not hide other layers.
         if origin != DEFAULT_ORIGIN {
             layer.0.retain(|_, value| value.kind != ValueKind::String(String::new()));
         }
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         match text.parse::<toml::Table>() {
             Ok(table) => collect(table, "", &origin.to_owned(), layer),
             Err(error) => {
-                // Only the parser's own words: its excerpt of the file may show a secret.
+                // Only the parser's message: its excerpt of the file may show a secret.
                 let start = error.span().map_or(0, |span| span.start);
                 let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
                 let message = format!("line {line} is not TOML: {}", error.message());
@@ -176,6 +176,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads `SIGNET__SECTION__KEY` and `SIGNET__SECTION__KEY_FILE`.
+    #[allow(clippy::indexing_slicing, reason = "the prefix was found before")]
     fn read_environment(
         &mut self,
         folder: &Path,
@@ -250,7 +251,7 @@ pub(super) fn origin(value: &Value) -> &str {
     value.origin().unwrap_or(DEFAULT_ORIGIN)
 }
 
-/// Turns a TOML table into dotted keys.
+/// Flattens a TOML table into dotted keys.
 fn collect(table: toml::Table, prefix: &str, origin: &String, layer: &mut Layer) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
@@ -275,7 +276,7 @@ fn from_toml(value: toml::Value, origin: &String) -> Value {
         toml::Value::Array(items) => {
             ValueKind::Array(items.into_iter().map(|item| from_toml(item, origin)).collect())
         }
-        // Only an empty one, or one inside a list: wrong for every key, which `check` says.
+        // An empty table, or one inside a list: wrong for every key, which `check` reports.
         toml::Value::Table(_) => ValueKind::Nil,
     };
     Value::new(Some(origin), kind)

@@ -1,5 +1,5 @@
-//! The settings in effect, for `signet config show`: each with its value and where it came from.
-//! Invariant: a secret is never among them; what can hold one is masked here, by its key.
+//! The settings in effect, for `signet config show`: each with its value and its origin. Invariant:
+//! secrets are never among them; a setting that can hold one is masked here, by its key.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn shown(key: &str, value: &Value) -> serde_json::Value {
                 _ if text.is_empty() => text,
                 "keys.encryption_key" | "keys.pkcs11.pin" | "mail.smtp.password" => MASK.into(),
                 "database.url" | "redis.url" => mask_url(&text),
-                // A variable holds the whole list.
+                // A variable contains the whole list.
                 "redis.cluster" | "redis.sentinel" => {
                     text.split(',').map(mask_url).collect::<Vec<_>>().join(",")
                 }
@@ -54,13 +54,13 @@ fn shown(key: &str, value: &Value) -> serde_json::Value {
     }
 }
 
-/// Hides the password of a URL, and everything of what cannot be taken apart.
+/// Masks the password of a URL, and the whole of a text that is no URL.
 fn mask_url(text: &str) -> String {
     let Ok(mut url) = Url::parse(text.trim()) else { return MASK.into() };
     if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
         return MASK.into();
     }
-    // Drivers also take credentials as parameters.
+    // Drivers also accept credentials as parameters.
     let is_secret = |name: &str| name.to_lowercase().contains("pass");
     if url.query_pairs().any(|(name, _)| is_secret(&name)) {
         let pairs: Vec<_> = url.query_pairs().into_owned().collect();

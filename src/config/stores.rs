@@ -1,5 +1,5 @@
-//! The section `database`, and where sessions live: `sessions.store` and the section `redis`. Messages
-//! say nothing of an address itself, which may carry a password.
+//! The section `database`, and the store of sessions: `sessions.store` and the section `redis`.
+//! Messages never contain an address, which may carry a password.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::storage::redis::address::{Place, check_address, check_parameters};
 use crate::storage::redis::{Certificates, RedisConfig, Servers};
 use crate::storage::sqlite;
 
-/// Parameters of PostgreSQL's addresses; those of a file, which SQLite's own documentation explains.
+/// The allowed parameters of PostgreSQL's addresses.
 const POSTGRES_PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",
@@ -27,7 +27,7 @@ const POSTGRES_PARAMETERS: &[&str] = &[
     "sslrootcert",
     "statement-cache-capacity",
     "user",
-    // Other spellings that the driver knows.
+    // Other spellings that the driver accepts.
     "ssl-ca",
     "ssl-cert",
     "ssl-key",
@@ -63,7 +63,8 @@ impl Check<'_> {
         }
     }
 
-    /// Read also where they are not needed, so that a mistake shows before they are.
+    /// The section `redis`. It is checked even if it is not used, so that a mistake shows before it
+    /// matters.
     fn redis_settings(&mut self) -> Option<RedisSettings> {
         let url = self.text("redis.url").and_then(|url| match url.as_str() {
             "" => Some(None),
@@ -152,7 +153,7 @@ impl Check<'_> {
     }
 }
 
-/// The section `redis`, each setting good by itself.
+/// The section `redis`, each setting valid on its own.
 struct RedisSettings {
     url: Option<Secret<String>>,
     nodes: Vec<Secret<String>>,
@@ -162,7 +163,7 @@ struct RedisSettings {
 }
 
 impl RedisSettings {
-    /// Whether TLS is spoken with any of the servers.
+    /// Whether any of the servers uses TLS.
     fn speaks_tls(&self) -> bool {
         let mut urls = self.url.iter().chain(&self.nodes).chain(&self.sentinels);
         urls.any(|url| url.expose().starts_with("rediss:"))
@@ -172,7 +173,7 @@ impl RedisSettings {
 fn check_database_url(text: &str) -> Result<(), String> {
     match text.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() && !path.starts_with('?') => {
-            // A path may hold what no URL may; only what follows it is looked at.
+            // A path may contain characters that no URL may; only the query is checked.
             let (_, query) = sqlite::parse_url(text)?;
             let url = format!("sqlite:///file?{}", query.unwrap_or_default());
             let url = Url::parse(&url).map_err(|_| WRONG_DATABASE)?;

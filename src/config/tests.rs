@@ -178,9 +178,9 @@ fn bad_values_are_refused_with_a_reason() {
     for (name, value, message) in [
         ("PROFILE", "prod", "profile must be development or production, not \"prod\""),
         ("ISSUER", "id.example.com", "must be an absolute URL such as https://id.example.com"),
-        ("ISSUER", "https://a:b@id.example.com", "must not carry a user or a password"),
+        ("ISSUER", "https://a:b@id.example.com", "must not contain a user or a password"),
         ("ISSUER", "https://id.example.com/?a", "must have neither a query nor a fragment"),
-        ("ISSUER", "http://id.example.com", "plain http is only for loopback hosts"),
+        ("ISSUER", "http://id.example.com", "plain http is allowed for loopback hosts"),
         ("ISSUER", "ftp://id.example.com", "issuer must be an https URL"),
         ("ISSUER", "https://ID.example.com:443", "must be written as https://id.example.com,"),
         ("HTTP__LISTEN", "8080", "must be an address and a port such as 127.0.0.1:8080"),

@@ -1,6 +1,6 @@
-//! Readers of single values: text, numbers, flags, lists, durations, choices. A value comes typed
-//! from a file or as text from a variable, and both read alike. What does not read is noted with
-//! its key and origin, and reading goes on.
+//! Readers of single values: text, numbers, flags, lists, durations, choices. A value is typed in a
+//! file and text in a variable; both are read alike. A reader records a problem with its key and
+//! origin, and the check continues.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use super::check::Check;
 const DURATION_HINT: &str = "must be a duration in whole seconds, such as 30s, 15m or 90d";
 
 impl Check<'_> {
-    /// Notes what is wrong with `key`.
+    /// Records a problem with `key`.
     pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
         let problem = Problem::new(key, message);
         let problem = match self.values.get(key) {
@@ -24,7 +24,7 @@ impl Check<'_> {
         self.problems.push(problem);
     }
 
-    /// The value of a check, or a note of what it found.
+    /// The value of a check, or `None` after recording its error.
     pub(super) fn accept<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.problem(key, message)).ok()
     }
@@ -38,11 +38,11 @@ impl Check<'_> {
         result.map_err(|(name, message)| self.problem(&format!("{section}.{name}"), message)).ok()
     }
 
-    /// Text without the spaces around it; empty stands for no value.
+    /// Text without surrounding spaces; an empty text means no value.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         match self.values.get(key).map(|value| &value.kind) {
             Some(ValueKind::String(text)) => Some(text.trim().to_owned()),
-            // Without the value: this may be a secret.
+            // The message has no value: it may be a secret.
             _ => {
                 self.problem(key, "must be text in quotes");
                 None
@@ -50,7 +50,7 @@ impl Check<'_> {
         }
     }
 
-    /// Text that must not be empty; `what` is what the operator should name.
+    /// Text that must not be empty; `what` says what the operator should give.
     pub(super) fn required(&mut self, key: &str, what: &str) -> Option<String> {
         let text = self.text(key)?;
         if text.is_empty() {
@@ -62,7 +62,7 @@ impl Check<'_> {
         Some(text)
     }
 
-    /// A number or a flag as text, as it stands in a variable.
+    /// A number or a flag as text, in the notation of a variable.
     fn scalar(&mut self, key: &str) -> Option<String> {
         match self.values.get(key).map(|value| &value.kind) {
             Some(ValueKind::String(text)) => Some(text.trim().to_owned()),
@@ -101,7 +101,7 @@ impl Check<'_> {
         self.accept(key, result)
     }
 
-    /// `true` or `false`, which must be named; `what` is what the operator should name.
+    /// `true` or `false`, without a default; `what` says what the operator should give.
     pub(super) fn required_flag(&mut self, key: &str, what: &str) -> Option<bool> {
         let kind = self.values.get(key).map(|value| &value.kind);
         if matches!(kind, Some(ValueKind::String(text)) if text.trim().is_empty()) {

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Audit, Event, Initiator, Kind};
 use crate::domain::clients::registry::STALENESS;

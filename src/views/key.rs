@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::cell::cell;
-use crate::base::secret::sealed_under;
+use crate::base::sealing::sealed_under;
 use crate::base::time::Timestamp;
 use crate::domain::keys::chain::Handover;
 use crate::domain::keys::rotation::{NOT_PLANNED, State};

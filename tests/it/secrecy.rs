@@ -198,7 +198,7 @@ async fn administer(signet: &Signet, client: &Client, secrets: &mut Secrets) {
 }
 
 async fn output_of_a_run_has_no_secret(backend: Backend, format: &str, level: &str) {
-    let kek = STANDARD.encode(signet::base::secret::Random::system().bytes::<32>());
+    let kek = STANDARD.encode(signet::base::random::Random::system().bytes::<32>());
     let mut signet = Signet::builder()
         .backend(backend)
         .set("log.format", format)

@@ -16,7 +16,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them, which is what a verifier accepts unless it is told otherwise.
+    /// All of them, the default of a verifier.
     pub const ALL: [Self; 4] = [Self::RS256, Self::PS256, Self::ES256, Self::EdDSA];
 
     /// The name in a header's `alg`.

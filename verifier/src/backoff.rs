@@ -1,4 +1,5 @@
-//! How long to wait before the next try, so that many verifiers do not come all at once.
+//! The wait before the next attempt, randomised so that many verifiers do not come at the same
+//! time.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ impl Backoff {
         wait.mul_f64(0.5 + 0.5 * random())
     }
 
-    /// Begins anew.
+    /// Starts again from the base.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
@@ -34,7 +35,7 @@ impl Backoff {
     }
 }
 
-/// A little less than `period`, so that those who began together part.
+/// A little less than `period`, so that verifiers that began together drift apart.
 pub fn jittered(period: Duration) -> Duration {
     period.mul_f64(0.9 + 0.1 * random())
 }

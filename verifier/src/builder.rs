@@ -1,4 +1,4 @@
-//! What a verifier is told before it begins.
+//! The configuration of a verifier.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::verifier::{Inner, Verifier};
 
 /// More leeway than this is none: an issuer drops revocations when the last token that they concern
 /// expired a minute ago.
-const MOST_LEEWAY: Duration = Duration::from_secs(60);
+const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
 /// Longer is for ever: moments are counted from now, and there is an end to numbers.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -119,9 +119,9 @@ impl Builder {
         self
     }
 
-    /// How often tokens with unknown keys may lead to a fetch: once an `interval` and so many times
-    /// a minute, however many tokens there are. 5 s and 12 unless set. The interval is also the
-    /// shortest time between fetches that the server's `max-age` can ask for.
+    /// How often tokens with unknown keys may lead to a fetch: once in an `interval`, and at most
+    /// `per_minute` times a minute, however many tokens arrive. 5 s and 12 unless set. The interval
+    /// is also the minimum time between fetches that the server's `max-age` can request.
     ///
     /// Who sends forged tokens can use it up. Until it allows the next fetch, a key that the issuer
     /// began to sign with before it published it is unknown here: for an `interval`, or for the rest
@@ -205,7 +205,7 @@ impl Builder {
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             return Err(BuildError::Audience);
         }
-        if self.leeway > MOST_LEEWAY {
+        if self.leeway > MAX_LEEWAY {
             return Err(BuildError::Leeway);
         }
         if self.algorithms.is_empty() {

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// A moment by both clocks: one may stand still while the machine is suspended, the other be set.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// By the clock that nobody sets.
+    /// The time by the clock that cannot be set.
     pub instant: Instant,
     /// Seconds since the Unix epoch.
     pub unix: i64,

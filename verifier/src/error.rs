@@ -1,11 +1,11 @@
-//! Why a request is not let in, and what it hears (RFC 6750 section 3).
+//! Why a request is refused, and the answer to it (RFC 6750 section 3).
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::http::FetchError;
 
-/// A token is not accepted, or does not allow what is asked for.
+/// Why a token is not accepted, or does not allow the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -73,7 +73,7 @@ impl Reason {
         }
     }
 
-    /// For `error_description`: characters that may stand in a quoted string.
+    /// The text for `error_description`: only characters that a quoted string allows.
     const fn description(self) -> &'static str {
         match self {
             Self::TooLong => "the token is too long",

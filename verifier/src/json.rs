@@ -1,5 +1,5 @@
-//! JSON without room for two readings: an object that names a member twice is refused, at any
-//! depth, so that nobody can read another value out of a token than was checked here.
+//! JSON without ambiguity: an object with a repeated member is refused, at any depth, so that no
+//! other reader gets another value out of a token than was checked here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -68,7 +68,7 @@ impl Names<'_> {
     }
 }
 
-/// Any value, of which texts alone are kept. Members that stand twice are refused in it.
+/// Any value, of which only texts are kept. Repeated members are refused.
 pub enum Value<'de> {
     /// A string.
     Text(Cow<'de, str>),

@@ -8,7 +8,7 @@ use crate::algorithm::Algorithm;
 use crate::json::{self, Members, Text, Value, once};
 
 /// Longer names of keys are none.
-const LONGEST_KID: usize = 256;
+const MAX_KID_BYTES: usize = 256;
 
 /// The three segments as they came, in base64url.
 pub struct Compact<'a> {
@@ -23,7 +23,8 @@ pub struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Splits `token` at its two dots. A third would stand in the payload and is no base64url.
+    /// Splits `token` at its two dots. A third one would be in the payload, which is then no
+    /// base64url.
     pub fn split(token: &'a str) -> Option<Self> {
         let (header, rest) = token.split_once('.')?;
         let (payload, signature) = rest.rsplit_once('.')?;
@@ -101,7 +102,7 @@ impl Header {
         let alg = members.alg.ok_or(BadHeader::Malformed)?;
         let algorithm = Algorithm::from_name(&alg.0).ok_or(BadHeader::Algorithm)?;
         let kid = members.kid.map(|kid| kid.0.into_owned());
-        let kid = kid.filter(|kid| !kid.is_empty() && kid.len() <= LONGEST_KID);
+        let kid = kid.filter(|kid| !kid.is_empty() && kid.len() <= MAX_KID_BYTES);
         Ok(Self { kid: kid.ok_or(BadHeader::Malformed)?, algorithm })
     }
 }
@@ -176,7 +177,7 @@ mod tests {
         ] {
             assert_eq!(read(header), Err(reason), "{header}");
         }
-        let long = "k".repeat(LONGEST_KID + 1);
+        let long = "k".repeat(MAX_KID_BYTES + 1);
         let long = format!(r#"{{"alg":"RS256","kid":"{long}","typ":"at+jwt"}}"#);
         assert_eq!(read(&long), Err(BadHeader::Malformed));
     }

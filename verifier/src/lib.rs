@@ -1,5 +1,5 @@
-//! Verifies OAuth 2.0 access tokens (RFC 9068) in the service that receives them: no request per
-//! token, and revocations are heard of within a second.
+//! Verifies OAuth 2.0 access tokens (RFC 9068) in the service that receives them: without a request
+//! for each token, and with revocations within a second.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -21,7 +21,7 @@
 //!
 //! # Any issuer
 //!
-//! Whatever issues tokens by RFC 9068 and publishes its keys will do: the metadata is found by
+//! Any issuer works that issues tokens by RFC 9068 and publishes its keys: the metadata is found by
 //! RFC 8414 or OpenID Connect Discovery, has to name the issuer, and leads to the JWK Set. The feed
 //! of revocations is Signet's, and optional.
 //!
@@ -29,27 +29,28 @@
 //!
 //! Everything but a compact JWS of the type `at+jwt`, signed by RS256, PS256, ES256 or EdDSA with
 //! the key that its `kid` names and by that key's algorithm, from the issuer, for one of the
-//! audiences, within its times, with all claims that RFC 9068 requires and no member twice. A
-//! header's `crit` is refused; keys that it brings along are not looked at. [`Error`] tells who is
-//! not known (401) from who may not (403), and gives the `WWW-Authenticate` of RFC 6750.
+//! audiences, within its times, with all claims that RFC 9068 requires and no repeated member. A
+//! header's `crit` is refused; keys inside a header are ignored. [`Error`] distinguishes invalid
+//! tokens (401) from those that do not allow the request (403), and has the `WWW-Authenticate` of
+//! RFC 6750.
 //!
 //! # What is fetched, and when
 //!
 //! One background task keeps the keys: it fetches them before the server's `max-age` is over, and
-//! once for all who meet an unknown `kid`, within [`Builder::refetch_budget`]. Verification waits
-//! for it only where there is nothing to verify with. Keys outlive an outage up to
+//! once for all requests with an unknown `kid`, within [`Builder::refetch_budget`]. Verification waits
+//! for it only if there are no keys. Keys stay in use during an outage up to
 //! [`Builder::stale_if_error`].
 //!
 //! A second one follows the feed ([`Feed`]): a stream of changes, and a signed snapshot of all
-//! entries at the beginning, after a gap, and whenever nothing was confirmed for a while. How old
-//! what it knows may be and what happens beyond is yours to say: [`Beyond`].
+//! entries at the beginning, after a gap, and whenever nothing was confirmed for a while. The caller
+//! decides how old its state may be and what happens beyond: [`Beyond`].
 //!
 //! Both end when the last clone of the [`Verifier`] is dropped.
 //!
 //! # Extractors
 //!
 //! With the feature `actix`, `signet_verifier::actix::AccessToken`; with `axum`,
-//! `signet_verifier::axum::AccessToken`. Both answer 401 and 403 by themselves.
+//! `signet_verifier::axum::AccessToken`. Both answer 401 and 403.
 //!
 //! # Dependencies
 //!

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::http::{FetchError, Http, Url};
 
 /// The longest document that is read.
-const LONGEST: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// Addresses hardly ever change.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -68,9 +68,9 @@ impl Issuer {
         &self.http
     }
 
-    /// Its addresses. While they cannot be read anew, the former ones do.
+    /// Its addresses. While they cannot be read again, the previous ones are used.
     pub async fn metadata(&self) -> Result<Arc<Metadata>, FetchError> {
-        // Held meanwhile: who comes second finds what the first one got.
+        // Held during the fetch: a concurrent caller gets its result.
         let mut known = self.known.lock().await;
         if let Some(known) = known.as_ref().filter(|known| Instant::now() < known.fresh_until) {
             return Ok(Arc::clone(&known.metadata));
@@ -89,7 +89,7 @@ impl Issuer {
         }
     }
 
-    /// Reads the addresses anew when they are wanted next: one of them did not answer.
+    /// Reads the addresses again at their next use: one of them did not answer.
     pub async fn forget(&self) {
         if let Some(known) = self.known.lock().await.as_mut() {
             known.fresh_until = Instant::now();
@@ -123,7 +123,7 @@ impl Issuer {
     }
 
     async fn read(&self, address: &str) -> Result<Metadata, FetchError> {
-        let answer = self.http.get(&self.http.url(address)?, LONGEST).await?;
+        let answer = self.http.get(&self.http.url(address)?, MAX_BYTES).await?;
         let document: Document = serde_json::from_slice(&answer.body)
             .map_err(|_| FetchError::Invalid("the issuer's metadata"))?;
         if document.issuer != self.name {

@@ -1,4 +1,4 @@
-//! What a verifier tells whoever counts: one closure over one enum.
+//! The events of a verifier, for metrics and logs: one closure over one enum.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::Reason;
 use crate::http::FetchError;
 
-/// Something that happened. More may come.
+/// An event of a verifier. Later versions may add some.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -25,7 +25,7 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
-    /// They could not be fetched; those that are held stay in use up to their bound.
+    /// The keys could not be fetched; those that are held stay in use up to their bound.
     KeysFailed {
         /// Why.
         error: &'a FetchError,
@@ -37,7 +37,7 @@ pub enum Event<'a> {
         /// Why.
         error: &'a FetchError,
     },
-    /// A change came by the stream and is in effect.
+    /// A change arrived by the stream and is in effect.
     Changed {
         /// How many entries it carries.
         entries: usize,
@@ -48,42 +48,44 @@ pub enum Event<'a> {
         entries: usize,
         /// The bytes of the document.
         bytes: usize,
-        /// From the whole answer to all of it being in effect.
+        /// The time from the whole answer to all of it being in effect.
         took: Duration,
     },
-    /// The snapshot is still the one that was taken last.
+    /// The snapshot is unchanged since the last fetch.
     SnapshotUnchanged,
-    /// No snapshot could be taken, for another reason than its size; it is tried again after a wait.
+    /// No snapshot could be fetched, for another reason than its size; it is tried again after a
+    /// wait.
     SnapshotFailed {
         /// Why.
         error: &'a FetchError,
     },
-    /// A snapshot is larger than what is read
-    /// ([`Feed::longest_snapshot`](crate::Feed::longest_snapshot)). What is held stays in effect and
-    /// its age grows, as with any snapshot that could not be taken; it is tried again after a wait.
+    /// A snapshot is larger than the limit
+    /// ([`Feed::longest_snapshot`](crate::Feed::longest_snapshot)). The revocations held stay in
+    /// effect and their age grows, as with any snapshot that could not be fetched; it is tried
+    /// again after a wait.
     SnapshotTooLarge {
-        /// The most bytes that are read.
+        /// The maximum size in bytes.
         longest: usize,
     },
-    /// Nothing was confirmed for longer than `max_staleness`.
+    /// The feed is stale: nothing was confirmed for longer than `max_staleness`.
     Stale,
-    /// It is again.
+    /// The feed is no longer stale.
     Fresh,
 }
 
-/// The caller's closure, if it gave one.
+/// The caller's closure, if any.
 #[derive(Clone, Default)]
 pub struct Observer(Option<Arc<Listener>>);
 
 type Listener = dyn Fn(&Event<'_>) + Send + Sync;
 
 impl Observer {
-    /// Tells `listener`.
+    /// An observer that calls `listener`.
     pub fn new(listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(listener)))
     }
 
-    /// Tells it of `event`.
+    /// Passes `event` to the closure.
     pub fn notify(&self, event: &Event<'_>) {
         if let Some(listener) = &self.0 {
             listener(event);

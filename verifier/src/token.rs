@@ -1,4 +1,4 @@
-//! A token that was verified: who it is from and for, and what it allows.
+//! A verified token: its subject, client, audience and scope.
 
 use std::fmt;
 

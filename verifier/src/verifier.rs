@@ -167,7 +167,7 @@ impl Inner {
             None => self.any_keys().await.map_err(Error::Unavailable)?,
             Some(_) => match self.keys.refetch(Asker::Token, kid, missed_at).await {
                 Ok(()) => {}
-                // While the issuer is away, nobody knows whether it has such a key.
+                // While the issuer is down, it is unknown whether it has such a key.
                 Err(NotFetched::Failed(error) | NotFetched::Refused(Some(error))) => {
                     return Err(Error::Unavailable(Unavailable::Keys(error)));
                 }

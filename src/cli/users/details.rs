@@ -9,14 +9,14 @@ use super::super::output;
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
-use crate::domain::users::metadata::LONGEST_METADATA;
+use crate::domain::users::metadata::MAX_METADATA_BYTES;
 use crate::domain::users::{User, check_metadata};
 use crate::services::accounts::RolesError;
 use crate::services::accounts::administration::UserChange;
 use crate::views::user::ManagedUserView;
 
 /// The length in bytes of metadata with white space between.
-const MAX_INPUT: u64 = 4 * LONGEST_METADATA as u64;
+const MAX_INPUT: u64 = 4 * MAX_METADATA_BYTES as u64;
 
 /// Gives `user` a role.
 pub async fn grant_role(

@@ -11,7 +11,7 @@ fn production_says_at_once_all_that_is_missing() {
     assert_eq!(
         messages(load(Some("production"), &[])),
         [
-            "issuer is required in the production profile: the https address that clients know",
+            "issuer is required in the production profile: the https address that clients use",
             "database.url is required in the production profile: postgres://… or sqlite://…",
             "sessions.store is required in the production profile: redis or sql",
             "keys.encryption_key is required in the production profile: 32 bytes in base64, as \

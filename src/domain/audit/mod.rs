@@ -13,7 +13,7 @@ mod throttle;
 
 use std::sync::Arc;
 
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
 use throttle::Throttle;

@@ -1,4 +1,5 @@
-//! Client authentication (RFC 6749 section 2.3): what a request presents, and whether it is good.
+//! Client authentication (RFC 6749 section 2.3): the credentials of a request, and whether they are
+//! valid.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,7 @@ use super::{Client, ClientType};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 
-/// How the client presented itself.
+/// How the client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// The `Authorization` header (`client_secret_basic`).
@@ -19,34 +20,35 @@ pub enum Method {
     None,
 }
 
-/// What a request presents as its client.
+/// The client credentials of a request.
 #[derive(Debug)]
 pub struct Credentials {
     /// The client's id.
     pub client_id: String,
-    /// Its secret; none for public clients.
+    /// Its secret; `None` for public clients.
     pub secret: Option<Secret<String>>,
     /// The method.
     pub method: Method,
 }
 
-/// The request does not say in one way who the client is.
+/// The request does not identify its client in exactly one way.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCredentials {
     /// The header is not Basic credentials (RFC 7617).
-    #[error("the Authorization header is not Basic client credentials")]
+    #[error("the Authorization header must carry client credentials by the Basic scheme")]
     Header,
-    /// Two methods at once, or two clients.
-    #[error("use one method of client authentication")]
+    /// The request uses two methods at once, or names two clients.
+    #[error("give client credentials in the Authorization header or in the body, not in both")]
     TwoMethods,
-    /// A secret without an id.
-    #[error("client_secret without client_id")]
+    /// The request has a secret without an id.
+    #[error("client_secret is given without client_id")]
     NoId,
 }
 
 impl Credentials {
-    /// Reads what a request presents: its `Authorization` header, and the form's `client_id` and
-    /// `client_secret`, where empty ones count as absent. `Ok(None)` when it presents nothing.
+    /// Reads the credentials of a request: its `Authorization` header, and the form's `client_id`
+    /// and `client_secret`, where empty ones count as absent. Returns `Ok(None)` for a request
+    /// without any.
     pub fn read(
         authorization: Option<&str>,
         client_id: Option<&str>,
@@ -72,14 +74,14 @@ impl Credentials {
         }
     }
 
-    /// Whether these are the credentials of `client` at `now`: a confidential client must show
-    /// one of its secrets, a public one must not show any.
+    /// Whether these are the credentials of `client` at `now`: a confidential client must show one
+    /// of its secrets, a public one must not show any.
     pub fn match_client(&self, client: &Client, now: Timestamp) -> bool {
         match (client.client_type, &self.secret) {
             (ClientType::Public, None) => true,
             (ClientType::Confidential, Some(secret)) => {
                 let presented = Fingerprint::of(secret.expose().as_bytes());
-                // All are compared, so that time does not tell which one came close.
+                // All secrets are compared, so that the time does not reveal which one is similar.
                 client
                     .secrets
                     .iter()
@@ -116,8 +118,8 @@ fn parse_basic(header: &str) -> Result<Option<Credentials>, MalformedCredentials
     }
 }
 
-/// Decodes a name or value of a form (RFC 6749 appendix B); `None` where it is not UTF-8. What is
-/// decoded may be a secret, so the copy made on the way is wiped.
+/// Decodes a name or value of a form (RFC 6749 appendix B). Returns `None` if it is not UTF-8. The
+/// value may be a secret, so the intermediate copy is wiped.
 pub fn form_decode(text: &str) -> Option<String> {
     let spaced = Zeroizing::new(text.replace('+', " "));
     let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();

@@ -1,4 +1,4 @@
-//! What may become different of a registered client, checked field by field.
+//! Changes of a registered client, checked field by field.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::{Client, check_audiences, check_grants, check_lifetime};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Scope, claims};
 
-/// What is asked to become different; `None` stays as it is.
+/// The requested change; a field of `None` stays unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct ClientChange {
-    /// A name for people; none where empty.
+    /// A name for people; empty to remove it.
     pub name: Option<String>,
     /// Names of grants.
     pub grants: Option<Vec<String>>,
@@ -21,15 +21,15 @@ pub struct ClientChange {
     pub claims: Option<Vec<String>>,
     /// The lifetime of its access tokens, or the configured one.
     pub access_token_lifetime: Option<Option<Duration>>,
-    /// Whether it may not get tokens.
+    /// Whether the client is disabled.
     pub disabled: Option<bool>,
 }
 
-/// A field, and a sentence on what is wrong with it.
+/// A field, and the sentence that says what is wrong with it.
 pub type FieldProblem = (&'static str, String);
 
 impl ClientChange {
-    /// Checks everything and gives the client as it will be, or all that is wrong.
+    /// Checks everything and returns the client after the change, or all errors.
     pub fn applied_to(self, client: &Client, now: Timestamp) -> Result<Client, Vec<FieldProblem>> {
         let mut next = client.clone();
         let mut problems = Vec::new();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_told_by_field() {
+    fn every_error_names_its_field() {
         let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
         let problems = apply(ClientChange {
             name: Some("x".repeat(201)),

@@ -1,6 +1,6 @@
-//! Clients (RFC 6749 section 2): who may ask for tokens, by which grants, for which scopes and
-//! audiences. Secrets are made by Signet, shown once and kept as fingerprints; two may be valid
-//! while a deployment changes over.
+//! Clients (RFC 6749 section 2): who may request tokens, by which grants, for which scopes and
+//! audiences. Secrets are made by Signet, shown once and stored as fingerprints; two may be valid
+//! during a rotation.
 
 pub mod authentication;
 pub mod change;
@@ -9,7 +9,8 @@ pub mod store;
 
 use std::time::Duration;
 
-use crate::base::secret::{Fingerprint, Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{LEEWAY, Policy as TokenPolicy, Scope, claims};
 
@@ -24,9 +25,9 @@ pub const FIRST_PARTY: &str = "signet-first-party";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientType {
-    /// Cannot keep a secret.
+    /// A client that cannot keep a secret.
     Public,
-    /// Authenticates by a secret.
+    /// A client that authenticates by a secret.
     Confidential,
 }
 
@@ -70,14 +71,14 @@ impl GrantType {
     }
 }
 
-/// A secret of a client, as far as Signet knows it.
+/// A secret of a client, without its text.
 #[derive(Clone, Debug)]
 pub struct ClientSecret {
-    /// By which it is recognised.
+    /// The fingerprint of its text.
     pub fingerprint: Fingerprint,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it stops being valid, once it has a successor.
+    /// When it expires, once it has a successor.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -90,23 +91,23 @@ pub struct Client {
     pub name: Option<String>,
     /// Public or confidential.
     pub client_type: ClientType,
-    /// What it may use at the token endpoint.
+    /// The grants that it may use.
     pub grant_types: Vec<GrantType>,
-    /// The scope that it may ask for.
+    /// The scope that it may request.
     pub scope: Scope,
     /// The resources that it may name (RFC 8707).
     pub audiences: Vec<String>,
-    /// Lifetime of its access tokens, where it differs from the configured one.
+    /// The lifetime of its access tokens, if it differs from the configured one.
     pub access_token_lifetime: Option<Duration>,
-    /// Since when it may not get tokens.
+    /// When it was disabled.
     pub disabled_at: Option<Timestamp>,
     /// Its secrets, expired ones included.
     pub secrets: Vec<ClientSecret>,
     /// When it was registered.
     pub created_at: Timestamp,
-    /// Members of the user's metadata that go into its tokens.
+    /// The members of the user's metadata that its tokens contain.
     pub claims: Vec<String>,
-    /// Raised by every change to what an administrator sees of it.
+    /// The version, raised by every change that an administrator can see.
     pub version: i64,
 }
 
@@ -116,13 +117,13 @@ impl Client {
         self.grant_types.contains(&grant)
     }
 
-    /// Whether what was granted at `then` was granted to another client that had its id before.
-    /// The leeway is for clocks that differ a little.
+    /// Whether a grant made at `then` was made to an earlier client with the same id. Has a leeway
+    /// for clocks that differ a little.
     pub fn is_younger_than(&self, then: Timestamp) -> bool {
         then.plus(LEEWAY) < self.created_at
     }
 
-    /// Makes a secret for it: the text to show once, and what is kept.
+    /// Makes a secret for it: the text to show once, and the form to store.
     pub fn new_secret(random: &Random, now: Timestamp) -> (Secret<String>, ClientSecret) {
         let text = random.token();
         let fingerprint = Fingerprint::of(text.expose().as_bytes());
@@ -130,16 +131,16 @@ impl Client {
     }
 }
 
-/// What an operator asks for when registering a client, not yet checked.
+/// An operator's request to register a client, not yet checked.
 #[derive(Debug, Default)]
 pub struct Registration {
     /// Its public name.
     pub client_id: String,
     /// A name for people.
     pub name: Option<String>,
-    /// Whether it keeps a secret.
+    /// Its type.
     pub confidential: bool,
-    /// Names of grants; the usual ones of its type where empty.
+    /// Names of grants; empty for the default of its type.
     pub grants: Vec<String>,
     /// Space-separated scope words.
     pub scope: String,
@@ -147,13 +148,13 @@ pub struct Registration {
     pub audiences: Vec<String>,
     /// Its own access-token lifetime.
     pub access_token_lifetime: Option<Duration>,
-    /// Members of the user's metadata for its tokens.
+    /// The members of the user's metadata for its tokens.
     pub claims: Vec<String>,
 }
 
 impl Registration {
-    /// Checks everything and makes the client, without secrets; the error is the sentence for
-    /// the operator.
+    /// Checks everything and makes the client, without secrets. The error is the sentence for the
+    /// operator.
     pub fn check(self, now: Timestamp) -> Result<Client, String> {
         if uuid::Uuid::try_parse(&self.client_id).is_ok() {
             return Err(
@@ -192,7 +193,7 @@ impl Registration {
 /// Whether `text` may be the id of a client.
 fn is_client_id(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    // The audit trail calls others by these names.
+    // The audit trail uses these names for other actors.
     let reserved = ["cli", "command-line", "system", "anonymous"];
     (1..=100).contains(&text.len()) && text.chars().all(allowed) && !reserved.contains(&text)
 }
@@ -208,7 +209,7 @@ fn check_lifetime(lifetime: Option<Duration>) -> Result<(), &'static str> {
 fn check_grants(names: &[String], client_type: ClientType) -> Result<Vec<GrantType>, String> {
     if names.is_empty() {
         return Ok(match client_type {
-            // The password grant is for first-party apps, and so only by its name.
+            // The password grant is for first-party apps, so it must be named.
             ClientType::Public => vec![GrantType::RefreshToken],
             ClientType::Confidential => vec![GrantType::ClientCredentials],
         });

@@ -1,5 +1,5 @@
-//! Clients as requests meet them: authenticated, and remembered for a moment, since the same few
-//! clients stand behind most requests and a database round trip costs as much as half a signature.
+//! Authentication of clients, with a short-lived cache: the same few clients make most requests,
+//! and a database round trip costs as much as half a signature.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,28 +9,28 @@ use super::{Client, ClientStore, Credentials};
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
-/// How long an instance may go on with what it has read. Whoever changes a client waits this long
-/// before saying that it is done, so that the change is in force when it is acknowledged.
+/// How long an instance may use a cached client. A change of a client is acknowledged only after
+/// this time, so that it is in force on every instance by then.
 pub const STALENESS: Duration = Duration::from_secs(1);
 
-/// More clients than this are not remembered at once.
-const MOST_REMEMBERED: usize = 10_000;
+/// The maximum number of cached clients.
+const MAX_REMEMBERED: usize = 10_000;
 
 /// Why a client is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    /// Unknown, disabled, or the credentials are wrong: the same for all callers.
+    /// The client is unknown or disabled, or the credentials are wrong: the same for all callers.
     #[error("client authentication failed")]
     Invalid {
         /// Whether a client of this id is registered, for the audit trail alone.
         registered: bool,
     },
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// Authenticates clients. Cheap to clone; clones share what is remembered.
+/// Authenticates clients. Cheap to clone; clones share the cache.
 #[derive(Clone)]
 pub struct ClientRegistry {
     store: ClientStore,
@@ -48,7 +48,7 @@ impl ClientRegistry {
         Self { store, remembered: Arc::default() }
     }
 
-    /// The client that `credentials` prove, if they do.
+    /// The client with these credentials, if they are valid.
     pub async fn authenticate(
         &self,
         credentials: &Credentials,
@@ -60,7 +60,7 @@ impl ClientRegistry {
         if let Some(client) = self.recall(&credentials.client_id).filter(good) {
             return Ok(client);
         }
-        // What is remembered never refuses: the secret may be newer than the memory.
+        // A cached client never leads to a refusal, since the secret may be newer than the cache.
         let client = self.load(&credentials.client_id).await?;
         let registered = client.is_some();
         client.filter(good).ok_or(AuthenticationError::Invalid { registered })
@@ -76,13 +76,13 @@ impl ClientRegistry {
     }
 
     async fn load(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
-        // Taken before the read: what is read is at least as new as this moment.
+        // Taken before the read, so the client is at least as new as this moment.
         let since = Instant::now();
         let client = self.store.find(client_id).await?.map(Arc::new);
         let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
         match &client {
             Some(client) => {
-                if remembered.len() >= MOST_REMEMBERED {
+                if remembered.len() >= MAX_REMEMBERED {
                     remembered.clear();
                 }
                 let client = client.clone();

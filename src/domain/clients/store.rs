@@ -71,7 +71,7 @@ impl ClientStore {
 
     /// The client with this id.
     pub async fn find(&self, client_id: &str) -> Result<Option<Client>, StorageError> {
-        // No client is named otherwise, and PostgreSQL's text cannot hold every character.
+        // No other text is a client's id, and PostgreSQL's text cannot contain every character.
         if !is_client_id(client_id) {
             return Ok(None);
         }
@@ -80,8 +80,8 @@ impl ClientStore {
         Ok(collect(&self.db.fetch_all(query).await?)?.pop())
     }
 
-    /// Adds a secret and lets the present ones end at `others_expire_at`, those that are over at
-    /// `now` removed. `false` when there is no such client.
+    /// Adds a secret, lets the present ones expire at `others_expire_at`, and removes those that
+    /// are expired at `now`. Returns `false` when no client has this id.
     pub async fn add_secret(
         &self,
         client_id: &str,
@@ -91,7 +91,7 @@ impl ClientStore {
     ) -> Result<bool, StorageError> {
         self.db
             .write(async |transaction| {
-                // Touching the client first makes two changes at once wait for each other.
+                // Updating the client first serialises concurrent changes.
                 let touched =
                     sqlx::query("UPDATE clients SET updated_at = $2, version = version + 1 WHERE client_id = $1")
                         .bind(client_id)
@@ -145,7 +145,7 @@ fn insert_secret<'q>(
     .bind(secret.expires_at.map(Timestamp::as_unix))
 }
 
-/// Folds the rows of the join, in which a client's rows stand together, into clients.
+/// Collects the rows of the join, in which a client's rows are adjacent, into clients.
 fn collect(rows: &[AnyRow]) -> Result<Vec<Client>, StorageError> {
     let mut clients: Vec<Client> = Vec::new();
     for row in rows {
@@ -177,7 +177,7 @@ fn read(row: &AnyRow, client_id: String) -> Result<Client, StorageError> {
         client_id,
         name: row.try_get("name")?,
         client_type,
-        // A grant that a newer version knows and this one does not is left out, not an error.
+        // A grant that only a newer version supports is left out, not an error.
         grant_types: words("grant_types")?.iter().filter_map(|g| GrantType::parse(g)).collect(),
         scope: Scope::parse(&scope).map_err(|_| StorageError::corrupt("client scope"))?,
         audiences: words("audience")?,

@@ -1,6 +1,5 @@
 //! The hashing pool: password hashes on threads of their own, at the lowest priority, behind a
-//! bounded queue. A hash takes milliseconds of a core by design; here that time is taken from
-//! nobody but other hashes.
+//! bounded queue. A hash takes milliseconds of a core by design; only other hashes wait for it.
 
 mod queue;
 mod thread;
@@ -15,16 +14,17 @@ use tokio::sync::oneshot;
 use self::thread::Thread;
 use super::PasswordPolicy;
 use super::password::{self, HashMemory, Pace, Password, Verdict};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use queue::{Job, Queue};
 
-/// A thread without work for this long gives its memory back.
+/// How long a thread waits for work before it returns its memory.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The pool does not take the work.
+/// Why the pool refuses work.
 #[derive(Debug, thiserror::Error)]
 pub enum HashingError {
-    /// As many hashes wait as may: come back later.
+    /// The queue is full: the caller should retry later.
     #[error("the password hashing queue is full")]
     Overloaded,
     /// The pool was shut down.
@@ -35,7 +35,7 @@ pub enum HashingError {
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
-    /// A thread has ended.
+    /// Signals that a thread has ended.
     ended: Condvar,
     policy: PasswordPolicy,
     random: Random,
@@ -44,12 +44,12 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // A panic elsewhere leaves the queue itself whole.
+        // A panic elsewhere leaves the queue itself intact.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A handle to the pool; the threads end when it is dropped.
+/// A handle to the pool; the threads end when the last handle is dropped.
 pub struct Hashing {
     shared: Arc<Shared>,
     unmatchable: Secret<String>,
@@ -65,7 +65,7 @@ impl Hashing {
         for number in 0..shared.policy.threads {
             let thread = Thread::begin(shared.clone());
             let body = move || {
-                // A panic costs one hash, whose caller hears that it was not computed.
+                // A panic costs one hash, whose caller gets an error.
                 while catch_unwind(AssertUnwindSafe(|| work(thread.shared()))).is_err() {}
             };
             std::thread::Builder::new().name(format!("hash-{number}")).spawn(body)?;
@@ -80,15 +80,15 @@ impl Hashing {
         answer.await.map_err(|_| HashingError::Stopped)
     }
 
-    /// Does the same for a caller who has not signed in: for a sign-up, a reset, or a proof of an
-    /// address. All of these together hold at most a quarter of the queue, so that no flood of them
-    /// keeps anybody from logging in.
+    /// The same for a caller who has not signed in: for a sign-up, a reset, or a proof of an
+    /// address. All of these together take at most a quarter of the queue, so that no flood of them
+    /// keeps users from logging in.
     pub async fn hash_anonymous(&self, password: Password) -> Result<Secret<String>, HashingError> {
         self.reserve_anonymous()?.hash(password).await
     }
 
-    /// Takes a place in the queue for [`hash_anonymous`](Self::hash_anonymous) ahead of it, where
-    /// there is work to be done before the hash that would be to no effect without one.
+    /// Reserves a place in the queue for [`hash_anonymous`](Self::hash_anonymous), if other work
+    /// comes before the hash that would be useless without one.
     pub fn reserve_anonymous(&self) -> Result<Place, HashingError> {
         let PasswordPolicy { threads, queue: waiting, .. } = self.shared.policy;
         match self.shared.lock().reserve(waiting + threads) {
@@ -97,8 +97,8 @@ impl Hashing {
         }
     }
 
-    /// Checks a password against `stored`, or, where there is no such user, against a hash that
-    /// nothing matches: both take the same time.
+    /// Verifies a password against `stored`, or, for an unknown user, against a hash that no
+    /// password matches: both take the same time.
     pub async fn verify(
         &self,
         password: Password,
@@ -106,13 +106,13 @@ impl Hashing {
     ) -> Result<Verdict, HashingError> {
         let (reply, answer) = oneshot::channel();
         let stored = stored.unwrap_or(&self.unmatchable).clone();
-        let dear = password::is_dear(stored.expose(), &self.shared.policy);
-        self.submit(Job::Verify { password, stored, dear, reply })?;
+        let expensive = password::is_expensive(stored.expose(), &self.shared.policy);
+        self.submit(Job::Verify { password, stored, expensive, reply })?;
         answer.await.map_err(|_| HashingError::Stopped)
     }
 
-    /// A hash that no password has, for an account which is to have none yet. It takes as long to
-    /// check as any other.
+    /// A hash that no password matches, for an account without a password. Verifying against it
+    /// takes as long as against any other.
     pub fn unmatchable(&self) -> Secret<String> {
         password::unmatchable(&self.shared.policy, &self.shared.random)
     }
@@ -122,17 +122,17 @@ impl Hashing {
         self.shared.lock().jobs.len()
     }
 
-    /// How many hashes were computed, to make one or to check one.
+    /// How many hashes were computed, for new passwords and for checks.
     pub fn computed(&self) -> u64 {
         self.shared.computed.load(Ordering::Relaxed)
     }
 
-    /// Ends the threads, which wipe their memory, and waits for them, for at most `limit`: a thread
-    /// ends its present hash first. Returns whether all have ended. Work that waits is not done.
+    /// Ends the threads, which wipe their memory, and waits for them for at most `limit`: a thread
+    /// ends its present hash first. Returns whether all have ended. Waiting work is not done.
     pub fn stop(&self, limit: Duration) -> bool {
         let mut queue = self.shared.lock();
         queue.closed = true;
-        // Whoever waits for one of them is told.
+        // The callers of waiting work get an error.
         queue.jobs.clear();
         self.shared.ready.notify_all();
         let running = |queue: &mut Queue| queue.threads > 0;
@@ -155,7 +155,7 @@ impl Hashing {
     }
 }
 
-/// A place in the queue for a hash for a caller who has not signed in. It is given up when dropped.
+/// A place in the queue for a caller who has not signed in, released when dropped.
 #[must_use = "a place that is dropped is given up"]
 pub struct Place {
     shared: Arc<Shared>,
@@ -189,14 +189,14 @@ impl Drop for Hashing {
 }
 
 fn work(shared: &Shared) {
-    // Requests are worth more than hashes whenever both want the core. On Linux this lowers the
-    // calling thread alone; where it is refused, hashing still works, only less politely.
+    // Requests have priority over hashes for the core. On Linux this lowers the calling thread
+    // alone; if it is refused, hashing works at normal priority.
     let _ = rustix::process::setpriority_process(None, 19);
     let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
     while let Some(job) = next(shared, &mut memory) {
-        // Given back before the answer goes out: who has it may come again at once, and this thread,
+        // Counted before the result is sent: its receiver may return immediately, and this thread,
         // at its priority, may not run for a while.
-        let busy = Busy { shared, dear: job.is_dear(), anonymous: job.is_anonymous() };
+        let busy = Busy { shared, expensive: job.is_expensive(), anonymous: job.is_anonymous() };
         if job.is_abandoned() {
             continue;
         }
@@ -205,7 +205,7 @@ fn work(shared: &Shared) {
             Job::Hash { password, reply, .. } => {
                 let hash = password::hash(&password, &shared.policy, &shared.random, &mut memory);
                 drop(busy);
-                // The caller may be gone by now, which is no concern of ours.
+                // The caller may have been dropped.
                 let _ = reply.send(hash);
             }
             Job::Verify { password, stored, reply, .. } => {
@@ -218,10 +218,10 @@ fn work(shared: &Shared) {
     }
 }
 
-/// A thread at work; it is counted off even if the work panics.
+/// A thread at work, counted until it is dropped, also after a panic.
 struct Busy<'a> {
     shared: &'a Shared,
-    dear: bool,
+    expensive: bool,
     anonymous: bool,
 }
 
@@ -229,14 +229,14 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.busy -= 1;
-        queue.dear &= !self.dear;
+        queue.expensive &= !self.expensive;
         if self.anonymous {
             queue.anonymous -= 1;
         }
     }
 }
 
-/// The next job; `None` when the pool has closed.
+/// The next job; `None` when the pool was closed.
 fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
     let mut queue = shared.lock();
     loop {
@@ -250,7 +250,7 @@ fn next(shared: &Shared, memory: &mut HashMemory) -> Option<Job> {
             shared.ready.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
         queue = guard;
         if waited.timed_out() && queue.jobs.is_empty() {
-            // Wiping takes a while, in which others may want the queue.
+            // Wiping takes some time, in which other threads may need the queue.
             drop(queue);
             memory.release();
             queue = shared.lock();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn threads_end_when_they_are_told_to() {
+    async fn threads_end_at_shutdown() {
         let pool = pool(3, 8);
         let hash = || pool.hash(Password::new("correct horse"));
         assert!(hash().await.is_ok());
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_queue_callers_are_told_to_come_back() {
+    async fn a_full_queue_refuses_callers() {
         let policy = PasswordPolicy::new(64 * 1024, 4, 1, 1, 2).unwrap();
         let pool = Hashing::start(policy, Random::system()).unwrap();
         let hash = || pool.hash(Password::new("correct horse"));
@@ -316,12 +316,14 @@ mod tests {
         let pool = Arc::new(pool(4, 64));
         let stored = pool.hash(Password::new("correct horse")).await.unwrap();
         // 256 MiB each.
-        let dear = "$argon2id$v=19$m=262144,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A";
-        let dear = Secret::new(dear.to_owned());
+        let expensive = "$argon2id$v=19$m=262144,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A";
+        let expensive = Secret::new(expensive.to_owned());
         let guesses: Vec<_> = (0..3)
             .map(|_| {
-                let (pool, dear) = (pool.clone(), dear.clone());
-                tokio::spawn(async move { pool.verify(Password::new("guess"), Some(&dear)).await })
+                let (pool, expensive) = (pool.clone(), expensive.clone());
+                tokio::spawn(
+                    async move { pool.verify(Password::new("guess"), Some(&expensive)).await },
+                )
             })
             .collect();
         while pool.waiting() < 2 {

@@ -1,5 +1,5 @@
-//! What proves who somebody is: passwords (NIST SP 800-63B, OWASP ASVS), and the threads that hash
-//! them. Invariant: hashing runs on its own threads and nothing else ever waits behind it.
+//! Credentials of users: passwords (NIST SP 800-63B, OWASP ASVS), and the threads that hash them.
+//! Invariant: hashing runs on its own threads and nothing else ever waits behind it.
 
 pub mod hashing;
 pub mod password;
@@ -18,13 +18,13 @@ pub struct PasswordPolicy {
     pub parallelism: u32,
     /// Hashing threads, each with its own memory.
     pub threads: usize,
-    /// How many hashes may wait, all threads together; beyond that callers are told to come back.
+    /// How many hashes may wait, all threads together; beyond that callers get 503.
     pub queue: usize,
 }
 
 impl PasswordPolicy {
-    /// Checks the bounds of RFC 9106 and of sanity; the error is the sentence for the operator,
-    /// with the name of the setting that is wrong.
+    /// Checks the bounds of RFC 9106 and of the queue. The error is the name of the wrong setting,
+    /// and a sentence for the operator.
     pub fn new(
         memory_kib: u32,
         iterations: u32,
@@ -41,7 +41,7 @@ impl PasswordPolicy {
         if !(1..=64).contains(&iterations) {
             return Err(("iterations", "must be from 1 to 64".into()));
         }
-        // What a stored hash may ask for, so that one of this policy is always checked.
+        // The maximum of stored hashes, so that a hash of this policy can always be verified.
         if u64::from(memory_kib) * u64::from(iterations) > 4 * 1024 * 1024 {
             return Err(("iterations", "times memory_kib must be at most 4194304".into()));
         }

@@ -1,27 +1,28 @@
-//! How rows come to have a tag that were written before there were tags: once for all, at the first
-//! start after the migration, and from then on one by one, by an operator's word. That the one time is
-//! over is on record in the database; where somebody takes the record out and all tags, the marks under
-//! the seals of the private parts are left to say so.
+//! How rows that were written before tags existed get their tag: all of them once, at the first
+//! start after the migration, and later ones one by one, when an operator vouches for them. That
+//! the upgrade is over is on record in the database. If somebody removes the record and all tags,
+//! the marks under the seals of the private parts still show it.
 
 use std::time::Duration;
 
 use super::chain::{Chain, Refusal};
-use super::changes::{MOST_TRIES, links};
+use super::changes::{MAX_TRIES, entries};
 use super::rotation::{State, Times};
 use super::store::{Change, KeyStore, StoredKey};
 use super::{Keys, KeysError, full, off_the_request_path, tag};
 use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
 
-/// The name under which it is recorded that the one time is over.
+/// The name under which the end of the upgrade is recorded.
 pub(super) const ADOPTED: &str = "signing_keys_adopted";
 
-/// What became of the rows that had no tag.
+/// The outcome for the rows that had no tag.
 #[derive(Clone, Debug, Default)]
 pub struct Adoption {
-    /// The keys that have one now.
+    /// The keys that have a tag now.
     pub adopted: Vec<Adopted>,
-    /// The names of those that wait for an operator, since their private part does not open, and why.
+    /// The names of the keys that wait for an operator, since their private part does not open,
+    /// with the reason.
     pub waiting: Vec<(String, String)>,
 }
 
@@ -34,7 +35,7 @@ pub struct Adopted {
     pub thumbprint: String,
     /// Whether it is another issuer's, and only verifies.
     pub only_verifies: bool,
-    /// Whether its private part opens, where it has one.
+    /// Whether its private part opens, if it has one.
     pub opens: bool,
     /// When it leaves JWKS, if that is decided.
     pub retires_at: Option<Timestamp>,
@@ -55,9 +56,7 @@ impl Adopted {
 impl std::fmt::Display for Adopted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.opens {
-            f.write_str(
-                "its private part does not open, so that Signet takes none of its tokens: ",
-            )?;
+            f.write_str("its private part does not open, so Signet accepts none of its tokens: ")?;
         }
         match (self.only_verifies, self.retires_at) {
             (false, _) => f.write_str("its private part opens")?,
@@ -75,10 +74,10 @@ impl Keys {
         Ok(store.find_secret(ADOPTED).await?.is_none() && !store.is_empty().await?)
     }
 
-    /// Gives the rows of before their tags, unless that was done already. Blocks nobody who serves:
-    /// this is a part of the start.
+    /// Adds the missing tags, unless that was done already. Runs as a part of the start, so no
+    /// request waits for it.
     pub(super) async fn adopt_once(&self, now: Timestamp) -> Result<Option<Adoption>, KeysError> {
-        // In this order: who reads tags of another process reads its record as well.
+        // This order matters: a process that reads another's tags must read its record as well.
         let is_empty = self.store.is_empty().await?;
         let counts = |key: &StoredKey| key.tag.is_some() || self.vault.opens(key);
         let rows = self.store.load_all(counts).await?;
@@ -92,15 +91,15 @@ impl Keys {
         let has_tag = |key: &StoredKey| key.tag.is_some() || self.vault.is_marked(key);
         if rows.keys.iter().any(has_tag) || self.has_marked_secret().await? {
             tracing::error!(
-                "the record of when the signing keys were authenticated was taken out of the \
-                 database: nothing is authenticated anew"
+                "the record of when the signing keys were authenticated was removed from the \
+                 database: no key is authenticated again"
             );
             return self.record_adoption(&[], &marker, now).await.map(|_| None);
         }
         let (good, waiting) = self.open_each(rows.keys, now).await?;
         let signs = |key: &StoredKey| !key.is_foreign() && key.is_published(now);
         if !good.iter().any(signs) {
-            // Most likely the key-encryption key is another one than theirs. Nothing has happened.
+            // Most likely the key-encryption key is not the one of these rows. Nothing has changed.
             return Err(waiting
                 .into_iter()
                 .next()
@@ -116,9 +115,9 @@ impl Keys {
         Ok(Some(Adoption { adopted, waiting }))
     }
 
-    /// Of keys without a tag, those whose private part opens or is on the token, sealed anew with the
-    /// mark, and those that are published and have none; and with what is wrong, the others that are
-    /// published.
+    /// Divides the keys without a tag: first those whose private part opens or is on the token,
+    /// sealed again with the mark, and those that are published and have no private part; then the
+    /// other published ones, with the reason.
     #[allow(clippy::type_complexity, reason = "two lists that go their own ways at once")]
     async fn open_each(
         &self,
@@ -149,7 +148,7 @@ impl Keys {
         .await
     }
 
-    /// Stores the tags. `false` where another process was faster.
+    /// Stores the tags. Returns `false` when another process was faster.
     async fn record_adoption(
         &self,
         tagged: &[StoredKey],
@@ -165,15 +164,15 @@ impl Keys {
         }
     }
 
-    /// Takes a row for a key that does not verify, on the word of whoever asks. Where the others have
-    /// gone on without it, it does not sign any more, and is published while its tokens can be alive.
+    /// Accepts a row that does not verify as a key, because an operator vouches for it. If another
+    /// key has replaced it, it does not sign again, and is published while its tokens can be valid.
     pub async fn adopt(
         &self,
         kid: &str,
         token_lifetime: Duration,
         now: Timestamp,
     ) -> Result<Adopted, KeysError> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             match self.try_adopt(kid, token_lifetime, now).await {
                 Err(KeysError::Storage(StorageError::Conflict)) => continue,
                 Err(error) => return Err(error),
@@ -183,11 +182,16 @@ impl Keys {
                 }
             }
         }
-        Err(StorageError::Unavailable("the keys are changed all the time".into()).into())
+        Err(StorageError::Unavailable(
+            "every attempt lost against another change of the keys: try \
+                                       again"
+                .into(),
+        )
+        .into())
     }
 
-    /// Fails where the key-encryption key at hand may be another one than everybody's: under that one,
-    /// nothing may be vouched for.
+    /// Fails if the key-encryption key of this process may differ from that of all others: under
+    /// such a key no row may be adopted.
     async fn check_may_adopt(&self, key: &StoredKey, now: Timestamp) -> Result<(), KeysError> {
         if self.check_can_sign(now).await.is_ok() {
             return Ok(());
@@ -214,18 +218,19 @@ impl Keys {
             return Err(Refusal::Authentic.into());
         }
         self.check_may_adopt(&key, now).await?;
-        // What is no key at all would be in the way of all others.
+        // A row without a usable public key would break the chain of all others.
         key.public()?;
         let published = self.published(now).await?;
         let is_decided = published.undecided(key.algorithm, now).is_none();
-        let others = Chain::new(links(published.keys, key.algorithm), now);
+        let others = Chain::new(entries(published.keys, key.algorithm), now);
         let signs = [State::Pending, State::Active].contains(&key.times.state(now));
         if signs && others.signs_at_all(now) {
             key.times = ended(key.times, token_lifetime, now);
         }
         let opens = key.is_foreign() || self.opens(&key).await?;
         if !opens {
-            // Whose it is only the row says: what somebody else signs with it opens nothing here.
+            // Only the row says whose key this is: what somebody else signs with it opens nothing
+            // here.
             key.times = verifying(key.times, token_lifetime, now);
             key.private_key.clear();
         }
@@ -245,7 +250,7 @@ impl Keys {
     }
 }
 
-/// The times of a key that signs no longer from `now` on.
+/// The times of a key that does not sign from `now` on.
 fn ended(times: Times, token_lifetime: Duration, now: Timestamp) -> Times {
     let until = now.plus(token_lifetime);
     Times {
@@ -256,7 +261,7 @@ fn ended(times: Times, token_lifetime: Duration, now: Timestamp) -> Times {
     }
 }
 
-/// The times of a key that never signed here, and is published while tokens of it can be alive.
+/// The times of a key that never signed here, and is published while its tokens can be valid.
 fn verifying(times: Times, token_lifetime: Duration, now: Timestamp) -> Times {
     let (from, until) = (times.created_at.min(now), now.plus(token_lifetime));
     Times {

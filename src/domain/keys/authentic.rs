@@ -1,20 +1,21 @@
-//! Which rows of the database are keys: those whose tag verifies. Any other is neither published nor
-//! used, whatever it says, and raises an alarm; the keys go on without it.
+//! Which rows of the database are keys: those whose tag verifies. Any other row is neither
+//! published nor used, whatever it contains, and raises an alarm; the other keys continue without
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::chain::{Chain, Owed};
-use super::changes::{MOST_TRIES, Revoked, links};
+use super::changes::{MAX_TRIES, Revoked, entries};
 use super::rotation::State;
 use super::store::{Head, Rows, StoredKey};
 use super::tag::{self, TagError};
 use super::{Algorithm, Keys, KeysError};
-use crate::base::secret::SealingKeys;
+use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
-/// As much of a name is logged: whoever makes a row chooses it.
+/// How many characters of a name are logged, since whoever writes a row chooses its name.
 const MAX_SHOWN_NAME: usize = 128;
 
 /// A row that is not authentic.
@@ -52,7 +53,7 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// The keys of the rows that are not retired, and the rows that are none.
+/// The authentic keys that are not retired, and the rows that are not authentic.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     /// Authentic, newest first.
@@ -62,23 +63,23 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// A row of `algorithm` that may be a key of an instance which has another key-encryption key:
-    /// as long as nobody can tell, no key is made beside it. Where the keys that this process can tell
-    /// are a whole chain it is none of them, since who changes a chain writes the rows beside as well.
+    /// A row of `algorithm` that may be a key of an instance with another key-encryption key. While
+    /// such a row exists no new key is made. If the authentic keys are a whole chain, the row is
+    /// not one of its keys, since whoever changes a chain writes the neighbouring rows as well.
     pub fn undecided(&self, algorithm: Algorithm, now: Timestamp) -> Option<&Refused> {
-        let is_whole = || Chain::new(links(self.keys.clone(), algorithm), now).is_whole(now);
+        let is_whole = || Chain::new(entries(self.keys.clone(), algorithm), now).is_whole(now);
         let may_be =
             |row: &&Refused| row.algorithm == Some(algorithm) && row.error.missing_key().is_some();
         self.refused.iter().find(may_be).filter(|_| !is_whole())
     }
 
-    /// Why there is no usable key, in the words of the first row that is none.
+    /// The reason why no key is usable: that of the first row that is not authentic.
     pub fn into_refusal(self) -> KeysError {
         self.refused.into_iter().next().map_or(KeysError::NoneActive, Refused::into_error)
     }
 }
 
-/// Sorts rows into keys and others.
+/// Divides rows into keys and others.
 pub fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refused>) {
     let unreadable = |kid| Refused { kid, algorithm: None, error: TagError::Unreadable };
     let mut refused: Vec<_> = rows.unreadable.into_iter().map(unreadable).collect();
@@ -92,8 +93,8 @@ pub fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refuse
     (keys, refused)
 }
 
-/// The same of all rows, for listing. Those from before there were tags that are retired or revoked
-/// by now stay in the list, and have no power.
+/// The same for all rows, to list them. Rows without a tag from before the upgrade that are retired
+/// or revoked stay in the list, and have no effect.
 pub fn examine_all(
     sealing: &SealingKeys,
     mut rows: Rows,
@@ -112,13 +113,13 @@ pub fn examine_all(
 pub(super) struct Alarms(Mutex<BTreeMap<String, String>>, Mutex<Option<Owed>>);
 
 impl Alarms {
-    /// Whether a handover that is out of bounds is not the one that was told of last.
+    /// Whether a handover that is out of bounds differs from the last one that was logged.
     fn note_handover(&self, owed: Option<Owed>) -> bool {
-        let mut told = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *told, owed) != owed
+        let mut logged = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *logged, owed) != owed
     }
 
-    /// Logs what is new in `refused`. Where these are all there are, the others are over.
+    /// Logs what is new in `refused`. If `refused` is complete, forgets every other row.
     fn note(&self, refused: &[Refused], are_all: bool) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = BTreeMap::new();
@@ -139,30 +140,31 @@ impl Alarms {
     }
 }
 
-/// A name that somebody else chose, for the log.
+/// A name that an attacker may have chosen, for the log.
 fn shown(kid: &str) -> String {
     kid.chars().take(MAX_SHOWN_NAME).flat_map(char::escape_debug).collect()
 }
 
 impl Keys {
-    /// The same row with a tag of what it says now.
+    /// The same row with a tag for its present content.
     pub(super) fn tagged(&self, key: StoredKey) -> StoredKey {
         let tag = Some(tag::make(self.vault.sealing(), &key));
         StoredKey { tag, ..key }
     }
 
-    /// Whether the tag of a row is one of it.
+    /// Whether the row's tag verifies.
     pub(super) fn is_authentic(&self, key: &StoredKey) -> bool {
         tag::check(self.vault.sealing(), key).is_ok()
     }
 
-    /// Whether a row is no key, where `is_decided` says that nobody else can hold it for one.
+    /// Whether a row is not authentic for any instance, by `is_decided`.
     pub(super) fn is_ignored(&self, key: &StoredKey, is_decided: bool) -> bool {
         let checked = tag::check(self.vault.sealing(), key);
         checked.is_err_and(|error| is_decided || error.missing_key().is_none())
     }
 
-    /// What the keys of `algorithm` are at, and owe: to be read before they are.
+    /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
+    /// keys.
     pub(super) async fn head(
         &self,
         algorithm: Algorithm,
@@ -174,16 +176,16 @@ impl Keys {
             tracing::error!(
                 %algorithm,
                 handover = ?head.owed,
-                "the handover that is stored for the signing keys is none that a revocation can \
-                 have asked for: it is kept within bounds"
+                "the stored handover of the signing keys is outside the bounds of any revocation: \
+                 the nearest bound is used"
             );
         }
         head.owed = bounded;
         Ok(head)
     }
 
-    /// Fails where the keys of `algorithm` may be more than this process can tell, since it lacks a
-    /// key-encryption key that others have: what it made would be one too many for them.
+    /// Fails if this process may not recognise all keys of `algorithm`, since it lacks a
+    /// key-encryption key that others have: a key that it made would be one too many for them.
     pub(super) async fn check_decided(
         &self,
         algorithm: Algorithm,
@@ -195,16 +197,16 @@ impl Keys {
         }
     }
 
-    /// Takes a row out that is not authentic here: planted, changed, or of a key-encryption key that
-    /// is not at hand. The keys beside it stay as they are: whoever follows them lets the spare sign
-    /// where one is missing.
+    /// Revokes a row that is not authentic here: planted, changed, or under a key-encryption key
+    /// that this process lacks. The other keys stay as they are; if one is missing, the next reload
+    /// lets the spare sign.
     pub(super) async fn withdraw(
         &self,
         stored: StoredKey,
         error: &TagError,
         now: Timestamp,
     ) -> Result<Revoked, KeysError> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let from_version = self.store.head(stored.algorithm).await?.version;
             match self.store.withdraw(&stored, from_version, now).await {
                 Err(StorageError::Conflict) => continue,
@@ -213,9 +215,9 @@ impl Keys {
             }
         }
         let keys = self.published(now).await?.keys;
-        let mut chain = Chain::new(links(keys, stored.algorithm), now);
-        chain.lead(now);
-        // What a false row says of its life is as false as the rest.
+        let mut chain = Chain::new(entries(keys, stored.algorithm), now);
+        chain.activate_spare(now);
+        // The times in a row that is not authentic are not trusted either.
         let only_verified = error.missing_key().is_none() || stored.is_foreign();
         let times = stored.times;
         let signed = !only_verified && times.state(now) != State::Pending;
@@ -228,7 +230,7 @@ impl Keys {
         })
     }
 
-    /// The keys that are not retired at `now`. A row that is none raises the alarm.
+    /// The keys that are not retired at `now`. Rows that are not authentic raise the alarm.
     pub(super) async fn published(&self, now: Timestamp) -> Result<Published, StorageError> {
         let rows = self.store.load_published(now, |key| self.is_authentic(key)).await?;
         let (keys, refused) = examine(self.vault.sealing(), rows);
@@ -236,7 +238,7 @@ impl Keys {
         Ok(Published { keys, refused })
     }
 
-    /// All keys that there are or were, newest first. A row that is none raises the alarm.
+    /// All present and former keys, newest first. Rows that are not authentic raise the alarm.
     pub async fn list(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
         let rows = self.store.load_all(|key| self.is_authentic(key)).await?;
         let (keys, refused) = examine_all(self.vault.sealing(), rows, now);
@@ -244,7 +246,8 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The names of the rows that are not authentic, with the reasons, as of the last look at all.
+    /// The names of the rows that are not authentic, with the reasons, as of the last complete
+    /// read.
     pub fn unverified(&self) -> Vec<(String, String)> {
         let known = self.alarms.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|(kid, reason)| (shown(kid), reason.clone())).collect()

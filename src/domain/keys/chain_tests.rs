@@ -5,7 +5,7 @@ mod histories;
 
 use std::time::Duration;
 
-use super::chain::{Chain, Lead, Link, Refusal, Rules};
+use super::chain::{Chain, PublishAhead, Refusal, Rules, ScheduledKey};
 use super::rotation::{NOT_PLANNED, Times};
 use crate::base::time::Timestamp;
 
@@ -28,10 +28,10 @@ fn at(second: i64) -> Timestamp {
 /// the first signs from 0 to 500, the last is the spare. A key leaves 50 after it has signed; where
 /// it leaves at another time, that follows after `!`.
 fn chain(text: &str, now: i64) -> Chain {
-    Chain::new(text.split(", ").filter(|link| !link.is_empty()).map(read), at(now))
+    Chain::new(text.split(", ").filter(|entry| !entry.is_empty()).map(read), at(now))
 }
 
-fn read(text: &str) -> Link {
+fn read(text: &str) -> ScheduledKey {
     let time = |text: &str| match text {
         "*" => NOT_PLANNED,
         second => at(second.parse().expect("a second")),
@@ -50,7 +50,7 @@ fn read(text: &str) -> Link {
         deactivates_at,
         retires_at: leaves.or(deactivates_at.map(usually_leaves)),
     };
-    Link { kid: kid.into(), times }
+    ScheduledKey { kid: kid.into(), times }
 }
 
 fn usually_leaves(until: Timestamp) -> Timestamp {
@@ -62,25 +62,25 @@ fn shown(chain: &Chain) -> String {
         NOT_PLANNED => "*".to_owned(),
         at => at.as_unix().to_string(),
     };
-    let show = |link: &Link| {
-        let Times { created_at, activates_at, deactivates_at, retires_at } = link.times;
+    let show = |entry: &ScheduledKey| {
+        let Times { created_at, activates_at, deactivates_at, retires_at } = entry.times;
         let leaves = match retires_at {
             usual if usual == deactivates_at.map(usually_leaves) => String::new(),
             other => format!("!{}", other.map_or("never".into(), time)),
         };
         let until = deactivates_at.map(time).unwrap_or_default();
-        format!("{} {} {}..{until}{leaves}", link.kid, time(created_at), time(activates_at))
+        format!("{} {} {}..{until}{leaves}", entry.kid, time(created_at), time(activates_at))
     };
-    chain.links().map(show).collect::<Vec<_>>().join(", ")
+    chain.entries().map(show).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// The new key is `n`; where none signs, it does from 300 on.
     Grow,
-    Rotate(Lead),
+    Rotate(PublishAhead),
     /// The new key is `n`.
-    Import(Lead),
+    Import(PublishAhead),
     Retire(&'static str),
     RetireForced(&'static str),
     Revoke(&'static str),
@@ -91,20 +91,20 @@ enum Step {
     Succeed,
 }
 
-use Lead::{Forced, Shortened, Usual};
+use PublishAhead::{Forced, Shortened, Usual};
 use Step::*;
 
 fn take(step: Step, chain: &mut Chain, now: i64) -> Result<(), Refusal> {
     let (now, new) = (at(now), || "n".to_owned());
     match step {
-        Grow => drop(chain.grow(new(), at(300), &RULES, now)),
-        Rotate(lead) => drop(chain.rotate(lead, &RULES, now)?),
-        Import(lead) => drop(chain.import(new(), lead, &RULES, now)?),
+        Grow => drop(chain.add_spare(new(), at(300), &RULES, now)),
+        Rotate(ahead) => drop(chain.rotate(ahead, &RULES, now)?),
+        Import(ahead) => drop(chain.import(new(), ahead, &RULES, now)?),
         Retire(kid) => chain.retire(kid, false, &RULES, now)?,
         RetireForced(kid) => chain.retire(kid, true, &RULES, now)?,
         Revoke(kid) => chain.revoke(kid, &RULES, now)?,
         WindDown => chain.wind_down(&RULES, now),
-        Owe(lead) => chain.owe(seconds(lead), now)?,
+        Owe(ahead) => chain.owe(seconds(ahead), now)?,
         Succeed => drop(chain.succeed(new(), &RULES, now)),
     }
     Ok(())

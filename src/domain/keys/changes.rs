@@ -1,12 +1,12 @@
-//! What is done to the keys: each change is decided on a whole chain and stored all or nothing;
-//! where another instance was faster, it is decided once more on what that one left.
+//! The changes of keys: each one is decided on a whole chain and stored as a whole or not at all.
+//! If another instance was faster, it is decided again on the new state.
 
 mod revocation;
 
 use std::time::{Duration, Instant};
 
 use super::algorithm::Algorithm;
-use super::chain::{Chain, Handover, Lead, Link, Refusal, Rules};
+use super::chain::{Chain, Handover, PublishAhead, Refusal, Rules, ScheduledKey};
 use super::import::Imported;
 use super::rotation::{State, Times};
 use super::store::{Change, StoredKey};
@@ -18,52 +18,52 @@ use crate::storage::StorageError;
 
 pub use revocation::Revoked;
 
-/// More instances than could be first again and again.
-pub(super) const MOST_TRIES: usize = 20;
+/// How often a change is decided again; more often than instances could be faster in a row.
+pub(super) const MAX_TRIES: usize = 20;
 
-/// A key that was made because one was needed.
+/// A key that the service made because it was due.
 #[derive(Clone, Debug)]
-pub struct Grown {
+pub struct AddedKey {
     /// The new key.
     pub kid: String,
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The turn that was planned with it.
+    /// The activation that was planned with it.
     pub handover: Option<Handover>,
-    /// Why it was.
+    /// The reason for that activation.
     pub because: Because,
 }
 
-/// Why the service itself plans a turn.
+/// Why the service itself plans an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Because {
-    /// The key that signs has done so for `keys.rotate_every`: the spare takes over.
+    /// The active key has signed for `keys.rotate_every`: the spare becomes active.
     RotateEvery,
-    /// A key was revoked: the new key takes over.
+    /// A key was revoked: the new key becomes active.
     Revocation,
 }
 
 impl Keys {
-    /// Makes the keys that are needed now: the first of an algorithm, a spare, or the one after a
-    /// spare whose turn has come, which is planned with it. Of many instances that find the same at
-    /// once, one does it.
+    /// Makes the keys that are due now: the first of an algorithm, a spare, or a new spare while
+    /// the activation of the present one is planned. Of several instances that find the same
+    /// concurrently, one makes the change.
     pub async fn maintain(
         &self,
         token_lifetime: Duration,
         now: Timestamp,
-    ) -> Result<Vec<Grown>, KeysError> {
-        self.grow(now.plus(self.policy.publish_ahead), token_lifetime, now).await
+    ) -> Result<Vec<AddedKey>, KeysError> {
+        self.add_due_keys(now.plus(self.policy.publish_ahead), token_lifetime, now).await
     }
 
-    pub(super) async fn grow(
+    pub(super) async fn add_due_keys(
         &self,
         first_at: Timestamp,
         token_lifetime: Duration,
         now: Timestamp,
-    ) -> Result<Vec<Grown>, KeysError> {
+    ) -> Result<Vec<AddedKey>, KeysError> {
         let rules = self.policy.rules(token_lifetime);
         let (mut all, mut undecided) = (Vec::new(), Ok(()));
-        // What follows counts from when it happens: making keys may take a while.
+        // Making keys may take a while, so the times count from its end.
         let began = Instant::now();
         for algorithm in self.policy.algorithms.all() {
             if let Err(error) = self.check_decided(algorithm, now).await {
@@ -77,24 +77,24 @@ impl Keys {
             }
             let (new, now) = self.generate(algorithm, now).await?;
             let kid = new.public.kid.clone();
-            let grown = |chain: &mut Chain| {
+            let added = |chain: &mut Chain| {
                 if !chain.needs_key(&rules, now) {
                     return Ok(None);
                 }
-                let handover = chain.grow(kid.clone(), first_at, &rules, now);
+                let handover = chain.add_spare(kid.clone(), first_at, &rules, now);
                 let because = Because::RotateEvery;
-                Ok(Some(Grown { kid: kid.clone(), algorithm, handover, because }))
+                Ok(Some(AddedKey { kid: kid.clone(), algorithm, handover, because }))
             };
-            all.extend(self.change(algorithm, Some(new), None, now, grown).await?);
+            all.extend(self.change(algorithm, Some(new), None, now, added).await?);
         }
         if all.is_empty() { undecided.map(|()| all) } else { Ok(all) }
     }
 
-    /// Plans the next key's turn after `lead`; the next spare is made with it.
+    /// Plans the activation of the next key after `ahead`; the next spare is made with it.
     pub async fn rotate(
         &self,
         algorithm: Algorithm,
-        lead: Lead,
+        ahead: PublishAhead,
         token_lifetime: Duration,
         now: Timestamp,
     ) -> Result<Handover, KeysError> {
@@ -103,17 +103,17 @@ impl Keys {
             return Err(Refusal::NotConfigured(algorithm).into());
         }
         self.check_decided(algorithm, now).await?;
-        // What is refused is refused before a key is made.
-        self.load_chain(algorithm, now).await?.rotate(lead, &rules, now)?;
+        // Refuses before a key is made.
+        self.load_chain(algorithm, now).await?.rotate(ahead, &rules, now)?;
         self.change_with_spare(algorithm, &rules, None, now, |chain, now| {
-            Ok(chain.rotate(lead, &rules, now)?)
+            Ok(chain.rotate(ahead, &rules, now)?)
         })
         .await
     }
 
-    /// Takes a key out that is not needed; a new spare is left to [`maintain`](Self::maintain). Only
-    /// one that waits, unless `forced`. A key that signs can go only if its algorithm is not used
-    /// any more, and then leaves JWKS when its tokens are dead. Returns when it leaves.
+    /// Ends a key that is not needed; [`maintain`](Self::maintain) makes a new spare. Only a
+    /// pending key, unless `forced`. An active key can be ended only if its algorithm is not used
+    /// any more, and then leaves JWKS when its tokens have expired. Returns when it leaves JWKS.
     pub async fn retire(
         &self,
         kid: &str,
@@ -138,11 +138,11 @@ impl Keys {
         self.change(algorithm, None, None, now, retire).await
     }
 
-    /// Adds a key that was made elsewhere. It signs after `lead`, before those that wait already.
+    /// Adds an imported key. It signs after `ahead`, before the keys that are pending already.
     pub async fn import(
         &self,
         imported: Imported,
-        lead: Lead,
+        ahead: PublishAhead,
         token_lifetime: Duration,
         now: Timestamp,
     ) -> Result<(String, Timestamp), KeysError> {
@@ -155,15 +155,14 @@ impl Keys {
             return Err(Refusal::NotConfigured(algorithm).into());
         }
         self.check_decided(algorithm, now).await?;
-        // What is refused leaves everything as it is.
-        self.load_chain(algorithm, now).await?.import(kid.clone(), lead, &rules, now)?;
-        let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), lead, &rules, now)?);
+        // A refusal changes nothing.
+        self.load_chain(algorithm, now).await?.import(kid.clone(), ahead, &rules, now)?;
+        let import = |chain: &mut Chain| Ok(chain.import(kid.clone(), ahead, &rules, now)?);
         let at = self.change(algorithm, Some(kept), None, now, import).await?;
         Ok((kid, at))
     }
 
-    /// Publishes a key that only verifies, until `until`: that of an issuer whose place Signet
-    /// takes.
+    /// Publishes a key that only verifies, until `until`: that of an issuer which Signet replaces.
     pub async fn publish(
         &self,
         public: PublicKey,
@@ -173,7 +172,7 @@ impl Keys {
         let kid = public.kid.clone();
         let times = Times::verifying(now, until);
         let publish = |chain: &mut Chain| {
-            chain.set_aside(Link { kid: kid.clone(), times });
+            chain.set_aside(ScheduledKey { kid: kid.clone(), times });
             Ok(())
         };
         let kept = Kept { public, private_key: String::new() };
@@ -181,8 +180,9 @@ impl Keys {
         Ok(kid)
     }
 
-    /// Neither the name nor the key itself may be in use, under whatever name. Another issuer's key
-    /// makes room: its own pair takes its place, or it is published anew. Returns what goes.
+    /// Checks that neither the name nor the key itself is in use, under whatever name. Another
+    /// issuer's key may be replaced, by its own pair or by a new publication. Returns the key that
+    /// is replaced.
     async fn room_for(&self, new: &Kept, now: Timestamp) -> Result<Option<String>, KeysError> {
         let Kept { public, private_key } = new;
         let mut gone = None;
@@ -212,8 +212,8 @@ impl Keys {
         Ok(stored)
     }
 
-    /// Makes a key. Also returns the time by then: what follows counts from when it is published,
-    /// and making it may take a while.
+    /// Makes a key. Also returns the time after that: the times of the key count from its
+    /// publication, and making it may take a while.
     async fn generate(
         &self,
         algorithm: Algorithm,
@@ -228,11 +228,11 @@ impl Keys {
 
     async fn load_chain(&self, algorithm: Algorithm, now: Timestamp) -> Result<Chain, KeysError> {
         let owed = self.head(algorithm, now).await?.owed;
-        let links = links(self.published(now).await?.keys, algorithm);
-        Ok(Chain::new(links, now).owing(owed))
+        let entries = entries(self.published(now).await?.keys, algorithm);
+        Ok(Chain::new(entries, now).owing(owed))
     }
 
-    /// Changes a chain, and gives it a new spare in the same step where `decide` used up the old.
+    /// Changes a chain, and adds a new spare in the same change if `decide` used up the old one.
     async fn change_with_spare<T>(
         &self,
         algorithm: Algorithm,
@@ -246,15 +246,15 @@ impl Keys {
         self.change(algorithm, Some(spare), revoked, now, |chain| {
             let result = decide(chain, now)?;
             if chain.needs_key(rules, now) {
-                chain.grow(kid.clone(), now, rules, now);
+                chain.add_spare(kid.clone(), now, rules, now);
             }
             Ok(result)
         })
         .await
     }
 
-    /// Lets `decide` change the chain of `algorithm`, and stores what became of it. `new` is stored
-    /// if it was taken in, and forgotten if not.
+    /// Lets `decide` change the chain of `algorithm`, and stores the result. `new` is stored if it
+    /// is in the chain, and deleted if not.
     async fn change<T>(
         &self,
         algorithm: Algorithm,
@@ -266,7 +266,7 @@ impl Keys {
         let result = self.try_change(algorithm, new.as_ref(), revoked, now, decide).await;
         let is_unused = match &result {
             Ok((_, is_added)) => !is_added,
-            // Of a commit that was not answered nobody knows whether it was made.
+            // If a commit was not answered, it may have been made or not.
             Err(error) => matches!(error, KeysError::Refused(_)),
         };
         if is_unused && let Some(new) = new {
@@ -279,14 +279,14 @@ impl Keys {
         }
         let (result, _) = result?;
         if let Err(error) = self.reload(now).await {
-            // It is done all the same, and the next reload will see it.
+            // The change is stored, and the next reload will see it.
             tracing::warn!(error = full(&error), "the signing keys were not reloaded");
         }
         Ok(result)
     }
 
-    /// Decides on the chain as it is, until no other instance is faster to store its own change.
-    /// Also returns whether `new` was taken in.
+    /// Decides on the present chain, again whenever another instance stored its change first. Also
+    /// returns whether `new` is in the chain.
     async fn try_change<T>(
         &self,
         algorithm: Algorithm,
@@ -295,7 +295,7 @@ impl Keys {
         now: Timestamp,
         decide: impl Fn(&mut Chain) -> Result<T, KeysError>,
     ) -> Result<(T, bool), KeysError> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let head = self.head(algorithm, now).await?;
             let replaced = match new {
                 Some(new) => self.room_for(new, now).await?,
@@ -305,23 +305,23 @@ impl Keys {
             let is_decided = published.undecided(algorithm, now).is_none();
             let ignores = |key: &StoredKey| self.is_ignored(key, is_decided);
             let stored = published.keys;
-            let mut before = links(stored.clone(), algorithm);
-            before.retain(|link| replaced.as_ref() != Some(&link.kid));
+            let mut before = entries(stored.clone(), algorithm);
+            before.retain(|entry| replaced.as_ref() != Some(&entry.kid));
             let mut chain = Chain::new(before.iter().cloned(), now).owing(head.owed);
             let result = decide(&mut chain)?;
-            let is_new = |link: &Link| new.is_some_and(|new| new.public.kid == link.kid);
+            let is_new = |entry: &ScheduledKey| new.is_some_and(|new| new.public.kid == entry.kid);
             let changed: Vec<_> = chain
-                .links()
-                .filter(|link| !is_new(link) && !before.contains(link))
-                .filter_map(|link| {
-                    let mut key = stored.iter().find(|key| key.kid == link.kid)?.clone();
-                    key.times = link.times;
+                .entries()
+                .filter(|entry| !is_new(entry) && !before.contains(entry))
+                .filter_map(|entry| {
+                    let mut key = stored.iter().find(|key| key.kid == entry.kid)?.clone();
+                    key.times = entry.times;
                     key.revoked_at = revoked.filter(|kid| *kid == key.kid).map(|_| now);
                     Some(self.tagged(key))
                 })
                 .collect();
-            let added = chain.links().find(|link| is_new(link)).zip(new);
-            let added = added.map(|(link, new)| self.tagged(new.clone().into_stored(link.times)));
+            let added = chain.entries().find(|entry| is_new(entry)).zip(new);
+            let added = added.map(|(entry, new)| self.tagged(new.clone().into_stored(entry.times)));
             let is_added = added.is_some();
             let owed = chain.owed();
             if changed.is_empty() && !is_added && owed == head.owed {
@@ -339,7 +339,12 @@ impl Keys {
                 }
             }
         }
-        Err(StorageError::Unavailable("the keys are changed all the time".into()).into())
+        Err(StorageError::Unavailable(
+            "every attempt lost against another change of the keys: try \
+                                       again"
+                .into(),
+        )
+        .into())
     }
 }
 
@@ -357,10 +362,10 @@ impl Kept {
     }
 }
 
-/// Those of `algorithm` that a chain is made of. A revoked key is gone for every instance, also for
-/// one whose clock has not reached that moment: nothing it does may bring the key back.
-pub(super) fn links(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<Link> {
+/// The keys of `algorithm` that a chain consists of. A revoked key is excluded by every instance,
+/// also by one whose clock has not reached that moment: no change may bring the key back.
+pub(super) fn entries(stored: Vec<StoredKey>, algorithm: Algorithm) -> Vec<ScheduledKey> {
     let of_algorithm =
         stored.into_iter().filter(|key| key.algorithm == algorithm && key.revoked_at.is_none());
-    of_algorithm.map(|key| Link { kid: key.kid, times: key.times }).collect()
+    of_algorithm.map(|key| ScheduledKey { kid: key.kid, times: key.times }).collect()
 }

@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::base::secret::{Random, SealingKey, SealingKeys, Secret};
+use crate::base::random::Random;
+use crate::base::sealing::{SealingKey, SealingKeys};
+use crate::base::secret::Secret;
 
-/// Why there is no key-encryption key.
+/// Why no key-encryption key can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptionKeyError {
     /// One of them is not 32 bytes of base64.
@@ -51,12 +53,13 @@ pub fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError>
     keys.map(Some).ok_or_else(|| EncryptionKeyError::Malformed(format!("in {}", path.display())))
 }
 
-/// Makes a key in `directory`, mode 0600; where another process was first, its key is read.
+/// Makes a key in `directory`, mode 0600. If another process was first, its key is read.
 pub fn create(directory: &Path, random: &Random) -> Result<SealingKeys, EncryptionKeyError> {
     let path = file_in(directory);
     let failed = |error| EncryptionKeyError::File(path.clone(), error);
     fs::create_dir_all(directory).map_err(failed)?;
-    // Written beside and linked into place: a reader never sees half a key, and the first wins.
+    // The file is written beside and then linked, so that a reader never sees half a key, and the
+    // first writer wins.
     let draft = directory.join(format!(".encryption.key.{}", random.uuid()));
     let written = (|| {
         let mut file =

@@ -1,19 +1,19 @@
-//! The key set that another service publishes (RFC 7517), as it came: to look at what is wrong with it,
-//! and to verify with. Nothing here is trusted for Signet's own tokens.
+//! The key set that another service publishes (RFC 7517), unchanged: to report what is wrong with
+//! it, and to verify with it. It is never trusted for Signet's own tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
-/// What makes a key (RFC 7518 section 6, RFC 8037 section 2).
+/// The parameters of a key (RFC 7518 section 6, RFC 8037 section 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Material {
     /// An RSA key.
     Rsa {
         /// The length of the modulus.
         bits: usize,
-        /// The public exponent; `None` where it is longer than 64 bits.
+        /// The public exponent; `None` if it is longer than 64 bits.
         exponent: Option<u64>,
     },
     /// A point on this curve.
@@ -22,22 +22,22 @@ pub enum Material {
     Okp(String),
     /// A secret.
     Symmetric,
-    /// A type that RFC 7518 does not know, or members that do not fit it.
+    /// An unknown type, or members that do not fit the type.
     Unknown(String),
 }
 
 /// A key that is published.
 #[derive(Clone, Debug)]
 pub struct ForeignKey {
-    /// Its name.
+    /// Its `kid`.
     pub kid: Option<String>,
-    /// What it is for.
+    /// Its `use`.
     pub key_use: Option<String>,
     /// Its algorithm.
     pub alg: Option<String>,
     /// The key itself.
     pub material: Material,
-    /// Whether it holds what only the issuer should have.
+    /// Whether it contains private members.
     pub is_private: bool,
     decoding_key: Option<DecodingKey>,
 }
@@ -47,7 +47,7 @@ pub struct ForeignKey {
 pub struct ForeignKeys(pub Vec<ForeignKey>);
 
 impl ForeignKeys {
-    /// Reads the JSON document; `None` where it is no key set (RFC 7517 section 5).
+    /// Reads the JSON document; `None` if it is no key set (RFC 7517 section 5).
     pub fn parse(document: &[u8]) -> Option<Self> {
         let document: Map<String, Value> = serde_json::from_slice(document).ok()?;
         let keys = document.get("keys")?.as_array()?;
@@ -57,7 +57,7 @@ impl ForeignKeys {
             .map(Self)
     }
 
-    /// The only key of this name.
+    /// The only key with this `kid`.
     pub fn find(&self, kid: &str) -> Option<&ForeignKey> {
         let mut named = self.0.iter().filter(|key| key.kid.as_deref() == Some(kid));
         named.next().filter(|_| named.next().is_none())
@@ -78,12 +78,12 @@ impl ForeignKey {
         }
     }
 
-    /// Whether it is meant for signatures, as far as it says.
+    /// Whether `use` and `key_ops`, if present, allow signatures.
     pub fn signs(&self) -> bool {
         self.key_use.as_deref().is_none_or(|key_use| key_use == "sig")
     }
 
-    /// The key to verify `algorithm` with, where it is one of that algorithm.
+    /// The key to verify `algorithm` with, if it is a key of that algorithm.
     pub fn decoding_key(&self, algorithm: Algorithm) -> Option<&DecodingKey> {
         use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         let fits = match &self.material {

@@ -1,5 +1,5 @@
 //! Keys that were made elsewhere: RSA in PKCS#1, PKCS#8 and encrypted PKCS#8 (RFC 7468), checked
-//! before they may sign. What is weak is refused, with the reason.
+//! before they may sign. Weak keys are refused, with the reason.
 
 mod pem;
 
@@ -16,103 +16,101 @@ use super::{PublicKey, SigningKey};
 use crate::base::secret::Secret;
 use pem::{Block, find_key};
 
-/// NIST SP 800-57 asks for no less; more only slows every verifier down.
+/// NIST SP 800-57 requires the minimum; a larger key than the maximum only slows verifiers down.
 const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
-/// Smaller ones have been the way into RSA more than once (FIPS 186-5 appendix A.1.1).
-const SMALLEST_EXPONENT: u32 = 65_537;
-/// What the derivation of a key from its passphrase may cost: some seconds, and so much memory.
-const MOST_ITERATIONS: u32 = 10_000_000;
-const MOST_MEMORY: u64 = 128 * 1024 * 1024;
-const MOST_LANES: u16 = 16;
+/// Smaller exponents have broken RSA more than once (FIPS 186-5 appendix A.1.1).
+const MIN_EXPONENT: u32 = 65_537;
+/// Bounds on the cost of deriving a key from its passphrase: some seconds, and this memory.
+const MAX_ITERATIONS: u32 = 10_000_000;
+const MAX_MEMORY_BYTES: u64 = 128 * 1024 * 1024;
+const MAX_LANES: u16 = 16;
 
-/// They stand for something else in the path of an address.
+/// Characters that have a meaning in the path of a URL.
 const NO_NAMES: [&str; 5] = [".", "..", "rotate", "import", "rewrap"];
 
 /// A key to be imported.
 pub struct Imported {
     /// The pair.
     pub key: SigningKey,
-    /// The name that its tokens already carry; its thumbprint if `None`.
+    /// The `kid` that its tokens already carry; its thumbprint if `None`.
     pub kid: Option<String>,
 }
 
 /// Why a key is not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Not PEM, or not of a kind that is read; what was found instead.
+    /// The text is not PEM, or not of a supported kind; with what was found instead.
     #[error(
-        "this is no PEM of an RSA key: BEGIN PRIVATE KEY (PKCS#8), BEGIN ENCRYPTED PRIVATE \
-         KEY or BEGIN RSA PRIVATE KEY (PKCS#1) is wanted, or BEGIN PUBLIC KEY for one that only \
-         verifies{}{}", if .0.is_empty() { "" } else { "; the text holds " }, .0
+        "the text is not a PEM of an RSA key: expected BEGIN PRIVATE KEY (PKCS#8), BEGIN \
+         ENCRYPTED PRIVATE KEY or BEGIN RSA PRIVATE KEY (PKCS#1), or BEGIN PUBLIC KEY for a key \
+         that only verifies{}{}", if .0.is_empty() { "" } else { "; the text holds " }, .0
     )]
     NoKey(String),
-    /// Several keys of a kind: how many, of which kind, and where.
-    #[error(
-        "the text holds {0} {1} keys ({2}), and one is wanted: leave out those that are not meant"
-    )]
+    /// The text has several keys of a kind: how many, of which kind, and where.
+    #[error("the text holds {0} {1} keys ({2}), expected one: remove the others")]
     Several(usize, &'static str, String),
-    /// Longer than any key.
-    #[error("the text is too long for a key: up to 32 KiB are read")]
+    /// The text is longer than any key.
+    #[error("the text is too long for a key: at most 32 KiB are accepted")]
     TooLong,
-    /// The encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
+    /// The key has the encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
     #[error(
-        "the key is encrypted in an old, weak way: convert it by `openssl pkcs8 -topk8 -in FILE` \
+        "the key is encrypted in an old, weak way: convert it with `openssl pkcs8 -topk8 -in FILE` \
          and import the result"
     )]
     OldEncryption,
-    /// It is encrypted.
+    /// The key is encrypted, and no passphrase was given.
     #[error("the key is encrypted: its passphrase is needed")]
     PassphraseNeeded,
-    /// It says itself how dear it is to open.
+    /// Its key derivation costs too much.
     #[error(
         "the key is encrypted with a key derivation that takes too long or too much memory: at \
-         most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are taken"
+         most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are accepted"
     )]
     DearDerivation,
-    /// Its encryption is not one that is read.
+    /// Its encryption is not supported.
     #[error(
-        "the key is encrypted in a way that is not read: PBES2 with PBKDF2 or scrypt and AES is, \
-         as `openssl pkcs8 -topk8 -v2 aes256` makes it"
+        "the key is encrypted in an unsupported way: expected PBES2 with PBKDF2 or scrypt and \
+         AES, as `openssl pkcs8 -topk8 -v2 aes256` makes it"
     )]
     Encryption,
-    /// It does not open, or what is inside is no RSA key.
+    /// The key does not open, or is not an RSA key.
     #[error("the key does not open: wrong passphrase, damaged, or not an RSA key")]
     DoesNotOpen,
-    /// It is damaged, or of another kind.
+    /// The key is damaged, or of another kind.
     #[error("the key cannot be read: it is damaged or not an RSA key")]
     Unreadable,
-    /// Its parts do not belong together.
+    /// Its private and public part do not match.
     #[error("the private and the public part of the key do not match")]
     Mismatch,
-    /// Its size.
-    #[error("the key has {0} bits: from 2048 to 4096 are taken")]
+    /// Its size is out of bounds.
+    #[error("the key has {0} bits: from 2048 to 4096 are accepted")]
     Size(usize),
-    /// Its exponent.
-    #[error("the public exponent is {0}: at least 65537, and odd, is taken")]
+    /// Its public exponent is too small, or even.
+    #[error("the public exponent is {0}: expected an odd number of at least 65537")]
     Exponent(String),
-    /// Primes that lie so close together that Fermat's method finds them.
-    #[error("the primes of the key are too close to each other: anybody can factor it")]
+    /// Its primes are so close together that Fermat's method finds them.
+    #[error("the primes of the key are too close to each other: anyone can factor it")]
     ClosePrimes,
-    /// The chosen name.
+    /// The chosen `kid` is malformed.
     #[error("a kid has 1 to 128 characters, all of them printable ASCII without spaces")]
     Kid,
-    /// The chosen algorithm.
+    /// An RSA key cannot sign with the chosen algorithm.
     #[error("an RSA key signs by RS256 or PS256, not by {0}")]
     NotForRsa(Algorithm),
-    /// It does not sign.
+    /// The key does not sign.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 impl ImportError {
-    /// What reading an RSA key failed of: its parts were read and do not fit, or else `other`.
+    /// Why reading an RSA key failed: its parts were read and do not match, or else `other`.
     fn of(error: &pkcs8::Error, other: Self) -> Self {
         if *error == pkcs8::Error::KeyMalformed { Self::Mismatch } else { other }
     }
 }
 
 impl Imported {
-    /// Reads a private key that is to sign by `algorithm`.
+    /// Reads a private key that is to sign with `algorithm`.
     pub fn read(
         pem: &str,
         passphrase: Option<&Secret<String>>,
@@ -151,10 +149,10 @@ fn decrypt(pem: &str, passphrase: &Secret<String>) -> Result<RsaPrivateKey, Impo
         .map_err(|_| ImportError::DoesNotOpen)?;
     let bearable = match &sealed.encryption_algorithm {
         EncryptionScheme::Pbes2(scheme) => match &scheme.kdf {
-            Kdf::Pbkdf2(kdf) => kdf.iteration_count <= MOST_ITERATIONS,
+            Kdf::Pbkdf2(kdf) => kdf.iteration_count <= MAX_ITERATIONS,
             Kdf::Scrypt(kdf) => {
                 let memory = kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size));
-                memory <= MOST_MEMORY && kdf.parallelization <= MOST_LANES
+                memory <= MAX_MEMORY_BYTES && kdf.parallelization <= MAX_LANES
             }
             _ => return Err(ImportError::Encryption),
         },
@@ -167,7 +165,7 @@ fn decrypt(pem: &str, passphrase: &Secret<String>) -> Result<RsaPrivateKey, Impo
         .map_err(|error| ImportError::of(&error, ImportError::DoesNotOpen))
 }
 
-/// Reads a public key that is only to verify, by `algorithm`.
+/// Reads a public key that only verifies, with `algorithm`.
 pub fn read_public(
     pem: &str,
     algorithm: Algorithm,
@@ -217,7 +215,7 @@ fn check_public(key: &RsaPublicKey) -> Result<(), ImportError> {
         return Err(ImportError::Size(bits));
     }
     let even = (key.e() % 2_u32) == BigUint::from(0_u32);
-    if *key.e() < BigUint::from(SMALLEST_EXPONENT) || even {
+    if *key.e() < BigUint::from(MIN_EXPONENT) || even {
         return Err(ImportError::Exponent(key.e().to_string()));
     }
     Ok(())

@@ -43,6 +43,8 @@ struct Document<'a> {
 
 impl Jwks {
     /// The set of `keys`, in the order given.
+    #[allow(clippy::expect_used, reason = "plain strings serialise as JSON")]
+    #[allow(clippy::indexing_slicing, reason = "a SHA-256 has 32 bytes")]
     pub fn new<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Self {
         let document = Document { keys: keys.map(Jwk::from).collect() };
         let body = serde_json::to_vec(&document).expect("plain strings serialise as JSON");

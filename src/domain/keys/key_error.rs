@@ -1,4 +1,4 @@
-//! Why a key cannot be used.
+//! Errors of unusable keys.
 
 use super::algorithm::Algorithm;
 
@@ -8,10 +8,10 @@ pub enum KeyError {
     /// The system could not make one.
     #[error("cannot make a key for {0}")]
     Generate(Algorithm),
-    /// The bytes are no such key.
+    /// The bytes are not such a key.
     #[error("not a usable key: {0}")]
     Malformed(&'static str),
-    /// The private and the public part do not belong together.
+    /// The private and the public part do not match.
     #[error("the private and the public part of the key do not match")]
     Mismatch,
 }

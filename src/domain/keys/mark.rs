@@ -1,7 +1,7 @@
 //! The mark in the PKCS#8 document of a key that this or a later version sealed: an attribute (RFC
-//! 5208 section 5) that no reader minds. It is under the seal, so whoever can write the database can
-//! neither set nor remove it: where a private part has it, its row had a tag, and without one it was
-//! tampered with.
+//! 5208 section 5) that readers ignore. It is under the seal, so whoever writes to the database can
+//! neither set nor remove it: if a private part has the mark, its row had a tag, and a row without
+//! one was tampered with.
 
 use zeroize::Zeroizing;
 
@@ -13,7 +13,7 @@ const MARK: [u8; 27] = [
 
 const SEQUENCE: u8 = 0x30;
 
-/// The document with the mark; as it is, where it is of a form that is not known here.
+/// The document with the mark; unchanged, if its form is unknown here.
 pub(super) fn set(document: &[u8]) -> Zeroizing<Vec<u8>> {
     let content = content(document).filter(|_| !is_set(document));
     let Some(content) = content else { return Zeroizing::new(document.to_vec()) };
@@ -40,7 +40,8 @@ pub(super) fn is_set(document: &[u8]) -> bool {
     document.ends_with(&MARK)
 }
 
-/// What is in the SEQUENCE that the document is, if it is nothing else.
+/// The content of the SEQUENCE that is the whole document.
+#[allow(clippy::indexing_slicing, reason = "`first` has shown that the slice is not empty")]
 fn content(document: &[u8]) -> Option<&[u8]> {
     let (&SEQUENCE, rest) = document.split_first()? else { return None };
     let (&first, rest) = rest.split_first()?;

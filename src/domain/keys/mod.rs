@@ -1,8 +1,8 @@
 //! Signing keys: made, sealed, published, rotated and revoked (RFC 7517, RFC 7638). Private parts
 //! leave the database only sealed, and are parsed once into memory. Invariants: exactly one key of
-//! an algorithm signs at any moment, none before verifiers can have seen it, and none leaves JWKS
-//! while a token of it can be alive, unless an operator revokes it; and what is not authenticated
-//! under the key-encryption key is no key.
+//! an algorithm signs at any moment; none signs before verifiers can have it; none leaves JWKS
+//! while a token of it can be valid, unless an operator revokes it; and no row is used that is not
+//! authenticated under the key-encryption key.
 
 pub mod adoption;
 pub mod algorithm;
@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::base::secret::{OpenError, sealed_under};
+use crate::base::sealing::{OpenError, sealed_under};
 use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
 
@@ -57,10 +57,10 @@ use secrets::{MAILED_TOKEN_KEY, REFRESH_TOKEN_KEY};
 use store::{KeyStore, StoredKey};
 use tag::TagError;
 
-/// What can go wrong with the keys.
+/// Failures of the keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A private key does not open: most often another key-encryption key is needed.
@@ -69,27 +69,27 @@ pub enum KeysError {
     /// The row of a key is not authentic.
     #[error("the key {0} is not used: it is not authenticated under the key-encryption key")]
     Unverified(String, #[source] TagError),
-    /// Nobody here can tell whether a row is a key.
+    /// This process cannot decide whether a row is a key.
     #[error(
-        "{0}; it may be a key of an instance that has that key-encryption key, and no key is made \
-         beside it: give this process that one as well, or, where nobody has it, take the row out \
-         with `signet keys revoke KID --reason`, or vouch for it with `signet keys adopt`"
+        "{0}; it may be a key of an instance that has that key-encryption key, so no new key is \
+         made: give this process that key-encryption key too, or, if no instance has it, remove \
+         the row with `signet keys revoke KID --reason` or vouch for it with `signet keys adopt`"
     )]
     Undecided(String),
-    /// A private key is on a token, and there is none.
+    /// A private key is on a token, and no token is configured.
     #[error(
-        "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name it, and this program be \
-         built with the feature pkcs11"
+        "the private key {0} is on a PKCS#11 token: keys.pkcs11 must name the token, and the \
+         program must be built with the feature pkcs11"
     )]
     NoToken(String),
-    /// The token.
+    /// The token failed.
     #[cfg(feature = "pkcs11")]
     #[error("the PKCS#11 token cannot be used")]
     Token(#[from] pkcs11::TokenError),
     /// A key is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A step is refused.
+    /// A change is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The database holds no usable key: all of them are retired.
@@ -98,8 +98,8 @@ pub enum KeysError {
 }
 
 impl KeysError {
-    /// That the row of `kid` is no key. What needs another key-encryption key is told like any other
-    /// value that is sealed under it.
+    /// The error for the row of `kid` that is not authentic. A row that needs another
+    /// key-encryption key gets the same error as any other value sealed under it.
     fn unverified(kid: String, error: TagError) -> Self {
         match error {
             TagError::Wrong(error @ OpenError::OtherKey { .. }) => Self::Sealed(kid, error),
@@ -119,23 +119,23 @@ pub struct Keys {
     alarms: Arc<Alarms>,
 }
 
-/// What the opening of the keys came to.
+/// The outcome of opening the keys.
 #[derive(Debug, Default)]
 pub struct Opening {
     /// The keys that were made.
-    pub grown: Vec<changes::Grown>,
-    /// What became of rows from before there were tags, if this was the one time.
+    pub added: Vec<changes::AddedKey>,
+    /// The outcome of the upgrade for rows without a tag, if this start made it.
     pub adoption: Option<Adoption>,
 }
 
-/// What a change of the key-encryption key did.
+/// The outcome of a change of the key-encryption key.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Rewrapped {
     /// The id of the key that everything is sealed under now.
     pub sealed_under: String,
-    /// How many keys and secrets were sealed anew.
+    /// How many keys and secrets were sealed again.
     pub rewrapped: usize,
-    /// The ids of keys that nothing is sealed under any more.
+    /// The ids of keys under which nothing is sealed any more.
     pub no_longer_needed: Vec<String>,
 }
 
@@ -145,7 +145,8 @@ impl Keys {
         KeyStore::new(db.clone()).is_empty().await
     }
 
-    /// Loads the keys of `db`, making the first ones where there is none. `token_lifetime` is that of the longest-lived token, with leeway.
+    /// Loads the keys of `db`, making the first ones if there are none. `token_lifetime` is that of
+    /// the longest-lived token, with leeway.
     pub async fn open(
         db: &Db,
         vault: Vault,
@@ -159,21 +160,21 @@ impl Keys {
         let (vault, policy) = (Arc::new(vault), Arc::new(policy));
         let (reloading, alarms) = Default::default();
         let keys = Self { ring, reloading, store, vault, policy, alarms };
-        let mut grown = Vec::new();
+        let mut added = Vec::new();
         let adoption = keys.adopt_once(now).await?;
         keys.mark_secrets().await?;
         if is_first {
             // The first key and its spare.
             for _ in 0..2 {
-                grown.extend(keys.grow(now, token_lifetime, now).await?);
+                added.extend(keys.add_due_keys(now, token_lifetime, now).await?);
             }
         }
         keys.reload(now).await?;
-        Ok((keys, Opening { grown, adoption }))
+        Ok((keys, Opening { added: added, adoption }))
     }
 
-    /// Fails with the first key that signs, or will, and does not open. To be asked before anything
-    /// is made: a key-encryption key that is wrong must not add to the trouble.
+    /// Fails with the first active or pending key that does not open. Called before anything is
+    /// made, since a key made under a wrong key-encryption key would add to the damage.
     pub async fn check_all_open(&self, now: Timestamp) -> Result<(), KeysError> {
         let signs = |key: &StoredKey| key.times.state(now) != rotation::State::Retiring;
         let mut published = self.published(now).await?;
@@ -188,8 +189,8 @@ impl Keys {
         }
     }
 
-    /// Fails where nothing can be signed, with the first key that does not open or is not authentic.
-    /// One that is bad does not stop a service that has a good one: it is logged.
+    /// Fails if no key can sign, with the first key that does not open or is not authentic. An
+    /// unusable key does not stop a service that has a usable one: it is logged.
     pub async fn check_can_sign(&self, now: Timestamp) -> Result<(), KeysError> {
         match self.ring().active(self.policy.algorithms.default, now) {
             Some(_) => Ok(()),
@@ -202,20 +203,19 @@ impl Keys {
         self.ring.load_full()
     }
 
-    /// The rules these keys follow.
+    /// The rules that these keys follow.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Takes over what other instances did to the keys. Parses only keys that are new here. One that
-    /// does not open here still verifies: that it is published, retired or revoked holds all the
-    /// same.
+    /// Reads the changes of other instances. Parses only keys that are new here. A key that does
+    /// not open here still verifies, and is still published, retired or revoked.
     pub async fn reload(&self, now: Timestamp) -> Result<(), KeysError> {
-        // Of two reloads at once the one that read first must not have the last word.
+        // Of two concurrent reloads the one that read first must not store its result last.
         let _reloading = self.reloading.lock().await;
         let published = self.published(now).await?;
         if published.keys.is_empty() && !published.refused.is_empty() && !self.ring().is_empty() {
-            // A database that has lost every key is not to be believed: the present ones go on.
+            // An empty key table is treated as a fault of the database: the present keys stay.
             return Err(published.into_refusal());
         }
         let stored = published.keys;
@@ -226,14 +226,14 @@ impl Keys {
             let ring_key = |stored: &StoredKey| ring_key(&vault, &present, stored);
             stored.iter().map(ring_key).collect::<Result<Vec<_>, KeysError>>()
         };
-        // A key that is new here is parsed and checked, which takes milliseconds.
+        // Parsing and checking a new key takes milliseconds.
         let keys = if all_known { parse()? } else { off_the_request_path(parse).await? };
         self.ring.store(Arc::new(KeyRing::new(keys, now)));
         Ok(())
     }
 
-    /// Seals everything anew that is not sealed under the newest key-encryption key, the tags of the
-    /// rows with it. A row that is not authentic stays as it is.
+    /// Seals everything again that is not sealed under the newest key-encryption key, with the tags
+    /// of the rows. A row that is not authentic stays unchanged.
     pub async fn rewrap(&self) -> Result<Rewrapped, KeysError> {
         let newest = self.vault.newest_id();
         let mut rewrapped = 0;
@@ -278,16 +278,17 @@ impl Keys {
     }
 }
 
-/// Runs what takes longer than a request should wait, on a thread of its own at the lowest
+/// Runs work that takes longer than a request should wait, on a thread of its own at the lowest
 /// priority: making an RSA key takes a core for up to seconds.
 async fn off_the_request_path<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeysError> + Send + 'static,
 ) -> Result<T, KeysError> {
     let (reply, answer) = tokio::sync::oneshot::channel();
     let body = move || {
-        // On Linux this lowers the calling thread alone; where it is refused, all works the same.
+        // On Linux this lowers the calling thread alone; if it is refused, everything works at
+        // normal priority.
         let _ = rustix::process::setpriority_process(None, 19);
-        // The caller may be gone by now.
+        // The caller may have been dropped.
         let _ = reply.send(work());
     };
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| StorageError::Internal(error);

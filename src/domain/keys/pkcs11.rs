@@ -1,6 +1,6 @@
 //! Signing keys on an HSM, by PKCS#11 (OASIS PKCS #11 version 2.40). A key is made on the token and
-//! never leaves it: here are only its name and its public half. Every signature is verified before
-//! it is given out, so a token that mixes up its keys is found here and not by every verifier.
+//! never leaves it: only its name and its public half are here. Every signature is verified before
+//! it is returned, so a token that mixes up its keys is found here and not by every verifier.
 //!
 //! All calls block until the token has answered: run them off the threads that serve requests.
 
@@ -21,13 +21,13 @@ use cryptoki::mechanism::{self, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 
 use super::token_config::Pkcs11Config;
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use sessions::{Login, Sessions};
 
-/// Why the token gives no key or no signature.
+/// Why the token returns no key or no signature.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The vendor's library is not there or is no such library.
+    /// The vendor's library is missing, or is not a PKCS#11 module.
     #[error("cannot load the PKCS#11 module {0}")]
     Module(PathBuf, #[source] cryptoki::error::Error),
     /// The module shows no such token.
@@ -39,16 +39,16 @@ pub enum TokenError {
     /// No pair has this id.
     #[error("the token holds no signing key {0}")]
     NoKey(String),
-    /// There is a pair, but not one to sign with.
+    /// The pair exists, but cannot be used to sign.
     #[error("the token's key {0} is not usable: {1}")]
     Unusable(String, &'static str),
-    /// Keys of this size are not made.
+    /// Keys of this size are not supported.
     #[error("cannot make an RSA key of {0} bits")]
     Size(u32),
-    /// All sessions are taken for too long, or the token was away a moment ago.
-    #[error("the token is not to be reached at the moment")]
+    /// All sessions were busy for too long, or the token failed a moment ago.
+    #[error("the token cannot be reached at the moment")]
     Unavailable,
-    /// It answered with an error, twice.
+    /// The token answered with an error, twice.
     #[error("the token failed")]
     Failed(#[from] cryptoki::error::Error),
 }
@@ -65,7 +65,7 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    /// What the token is asked for, and over which bytes.
+    /// The operation of the token, and the bytes it covers.
     fn on_token(self, message: &[u8]) -> (mechanism::Mechanism<'static>, Vec<u8>) {
         use mechanism::Mechanism as OnToken;
         match self {
@@ -78,7 +78,7 @@ impl Mechanism {
                 };
                 (OnToken::Sha256RsaPkcsPss(parameters), message.to_vec())
             }
-            // Many tokens have ECDSA without a hash only.
+            // Many tokens support ECDSA only without a hash.
             Self::Es256 => {
                 let hash = digest::digest(&digest::SHA256, message);
                 (OnToken::Ecdsa, hash.as_ref().to_vec())
@@ -95,8 +95,8 @@ impl Mechanism {
     }
 }
 
-/// A token, logged in. Clones share its sessions. Have one for each module in a process: a module
-/// that lost its token is started anew, for all who use it.
+/// A token, logged in. Clones share its sessions. Use one for each module in a process: a module
+/// that lost its token is restarted, for all its users.
 #[derive(Clone)]
 pub struct Token {
     sessions: Arc<Sessions>,
@@ -127,14 +127,15 @@ impl Token {
         self.generate(&mechanism::Mechanism::EccKeyPairGen, &public)
     }
 
+    #[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
     fn generate(
         &self,
         mechanism: &mechanism::Mechanism<'_>,
         public: &[Attribute],
     ) -> Result<TokenKey, TokenError> {
         let id = self.sessions.with(|login| {
-            // A name of its own for each attempt: if the answer to the first was lost, the token
-            // has a pair that nobody uses, and never two of one name.
+            // Each attempt has a name of its own: if the answer to the first was lost, the token
+            // has an unused pair, and never two with one name.
             let id = Random::system().bytes::<16>();
             let label = format!("signet-{}", &hex(&id)[..8]);
             let shared = [
@@ -148,13 +149,14 @@ impl Token {
             Ok(hex(&id))
         })?;
         self.find(&id).inspect_err(|_| {
-            // It is of no use, and what is wrong with it is the error to tell.
+            // The pair is useless, and its own fault is the error to return.
             let _ = self.remove(&id);
         })
     }
 
-    /// The key that was made under this id, its public half read from the token and its private
-    /// half tried out.
+    /// The key that was made under this id, with its public half read from the token and its
+    /// private half tested.
+    #[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
     pub fn find(&self, id: &str) -> Result<TokenKey, TokenError> {
         let key_id = parse_id(id)?;
         let (kind, spki) = self.sessions.with(|login| {
@@ -168,7 +170,7 @@ impl Token {
         Ok(key)
     }
 
-    /// Destroys both halves of a key. There is no way back.
+    /// Destroys both halves of a key, irrevocably.
     pub fn remove(&self, id: &str) -> Result<(), TokenError> {
         let key_id = parse_id(id)?;
         self.sessions.with(|login| {
@@ -190,7 +192,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What a key is.
+/// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     /// RSA.
@@ -200,7 +202,7 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// The ways in which such a key signs.
+    /// The methods by which such a key signs.
     pub fn mechanisms(self) -> &'static [Mechanism] {
         match self {
             Self::Rsa => &[Mechanism::Rs256, Mechanism::Ps256],
@@ -216,7 +218,7 @@ pub struct TokenKey {
     pub id: String,
     /// Its public half: SubjectPublicKeyInfo, DER.
     pub spki: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: KeyKind,
     token: Token,
 }
@@ -245,7 +247,7 @@ impl TokenKey {
     }
 }
 
-/// What makes a private key one that signs, does nothing else and never leaves the token.
+/// The attributes of a private key that signs, does nothing else and never leaves the token.
 const SIGNS_AND_STAYS: [Attribute; 7] = [
     Attribute::Private(true),
     Attribute::Sensitive(true),
@@ -294,13 +296,14 @@ fn read_public(
     Ok((kind, der.map_err(|_| unusable())?.as_ref().to_vec()))
 }
 
-/// A big-endian number without the zeros in front, which some tokens keep.
+/// A big-endian number without leading zeros, which some tokens keep.
+#[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
 fn unsigned(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
 }
 
-/// A P-256 point out of the OCTET STRING that the standard wraps it in; some tokens do not.
+/// A P-256 point in the OCTET STRING that the standard wraps it in; some tokens do not wrap it.
 fn bare_point(point: &[u8]) -> &[u8] {
     match point {
         [0x04, 65, bare @ ..] if bare.len() == 65 => bare,
@@ -312,7 +315,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes of a key's id; one that no key can have is not asked for.
+/// The bytes of a key's id; `None` for an id that no key can have.
 fn parse_id(id: &str) -> Result<Vec<u8>, TokenError> {
     let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let byte = |at| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();

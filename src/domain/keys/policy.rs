@@ -6,14 +6,14 @@ use super::algorithm::Algorithm;
 use super::chain::Rules;
 use crate::base::time::Timestamp;
 
-/// The rules of a signing key's life. `publish_ahead` and `jwks_max_age` are what verifiers see.
+/// The rules for signing keys. `publish_ahead` and `jwks_max_age` are visible to verifiers.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// What tokens are signed with.
+    /// The algorithms of tokens.
     pub algorithms: Algorithms,
     /// Size of new RSA keys: 2048, 3072 or 4096 bits.
     pub rsa_bits: u32,
-    /// How long a key signs before the next takes over; `None` for never by itself.
+    /// How long a key signs before the next one becomes active; `None` for no automatic rotation.
     pub rotate_every: Option<Duration>,
     /// How long a key is published before it signs.
     pub publish_ahead: Duration,
@@ -24,11 +24,11 @@ pub struct Policy {
 /// Which algorithm signs a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
-    /// Where its audience does not choose another.
+    /// The algorithm of audiences that choose none.
     pub default: Algorithm,
     /// Audiences that choose another.
     pub by_audience: Vec<(String, Algorithm)>,
-    /// Those whose keys are published beside.
+    /// Further algorithms whose keys are published.
     pub also: Vec<Algorithm>,
 }
 
@@ -40,7 +40,7 @@ impl Algorithms {
         Algorithm::ALL.into_iter().filter(|algorithm| used.contains(&algorithm)).collect()
     }
 
-    /// The algorithm of a token for `audiences`: their choice where all of them agree on one.
+    /// The algorithm of a token for `audiences`: their choice, if all of them agree on one.
     pub fn of<'a>(&self, mut audiences: impl Iterator<Item = &'a str>) -> Algorithm {
         let choice = |audience: &str| {
             let chosen = self.by_audience.iter().find(|(name, _)| name == audience);
@@ -56,16 +56,16 @@ impl Algorithms {
 /// How long the other instances may take to publish a new key.
 const ROLLOUT: Duration = Duration::from_secs(5);
 /// Some verifiers fetch JWKS for an unknown `kid` once in ten minutes only (Quarkus), and some not
-/// before `max-age` is over. A new key that takes over later than that is known to all of them by its
-/// first token, and what rolls out slowly has [`HANDOVER_MARGIN`] more.
+/// before `max-age` is over. All of them can fetch a new key that becomes active later than that at
+/// its first token, and slow roll-outs have [`HANDOVER_MARGIN`] more.
 const MIN_HANDOVER: Duration = Duration::from_secs(15 * 60);
 const HANDOVER_MARGIN: Duration = Duration::from_secs(30);
-/// Stock verifiers (PyJWT, jose) refetch JWKS no oftener than this.
+/// The interval in which verifiers with default settings (PyJWT, jose) refetch JWKS.
 const MIN_PUBLISH_AHEAD: Duration = Duration::from_secs(30);
 
 impl Policy {
-    /// Checks that verifiers can follow; the error is the sentence for the operator, with the
-    /// name of the setting that is wrong.
+    /// Checks that verifiers can follow. The error is the name of the wrong setting, and a sentence
+    /// for the operator.
     pub fn new(
         algorithms: Algorithms,
         rsa_bits: u32,
@@ -82,8 +82,8 @@ impl Policy {
         if publish_ahead < MIN_PUBLISH_AHEAD || publish_ahead < jwks_max_age {
             return Err((
                 "publish_ahead",
-                "must be at least 30s and at least keys.jwks_max_age, or verifiers that cache \
-                 JWKS meet tokens of a key they have not seen"
+                "must be at least 30s and at least keys.jwks_max_age, since verifiers that cache \
+                 JWKS would receive tokens of a key that they do not have"
                     .into(),
             ));
         }
@@ -94,13 +94,13 @@ impl Policy {
         Ok(Self { algorithms, rsa_bits, rotate_every, publish_ahead, jwks_max_age })
     }
 
-    /// How long a key is published at least before it signs, unless an operator forces it: what the
-    /// configuration was allowed to say is soon enough.
+    /// The minimum time for which a key is published before it signs, unless an operator forces
+    /// less.
     pub fn least_ahead(&self) -> Duration {
         (self.jwks_max_age + ROLLOUT).max(MIN_PUBLISH_AHEAD).min(self.publish_ahead)
     }
 
-    /// How long after a revocation a new key takes over, where the operator says nothing else.
+    /// How long after a revocation a new key becomes active, by default.
     pub fn handover_in(&self) -> Duration {
         self.jwks_max_age.max(MIN_HANDOVER) + HANDOVER_MARGIN
     }

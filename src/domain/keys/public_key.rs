@@ -29,13 +29,13 @@ const ED25519_SPKI: [u8; 12] =
 pub struct PublicKey {
     /// RFC 7638 SHA-256 thumbprint, or the name that an imported key had before.
     pub kid: String,
-    /// What it verifies.
+    /// The algorithm that it verifies.
     pub algorithm: Algorithm,
     /// Its members in a JWK.
     pub members: Members,
     /// SubjectPublicKeyInfo, base64.
     pub spki: String,
-    /// Ready for verification.
+    /// The parsed form, for verification.
     pub decoding_key: DecodingKey,
 }
 
@@ -77,6 +77,7 @@ pub enum Members {
 
 impl Members {
     /// RFC 7638 section 3: SHA-256 over the required members in lexicographic order.
+    #[allow(clippy::expect_used, reason = "plain strings serialise as JSON")]
     fn thumbprint(&self) -> String {
         let canonical = serde_json::to_vec(self).expect("plain strings serialise as JSON");
         URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &canonical))
@@ -119,13 +120,13 @@ impl PublicKey {
         Ok(Self { kid: members.thumbprint(), algorithm, members, spki, decoding_key })
     }
 
-    /// Reads the base64 form that is stored, under the name that it is published by.
+    /// Reads the stored base64 form, under the published name.
     pub fn stored(kid: &str, algorithm: Algorithm, spki: &str) -> Result<Self, KeyError> {
         let der = STANDARD.decode(spki).map_err(|_| KeyError::Malformed("public key encoding"))?;
         Ok(Self { kid: kid.to_owned(), ..Self::from_spki(algorithm, &der)? })
     }
 
-    /// The RFC 7638 thumbprint, whatever the key is called.
+    /// The RFC 7638 thumbprint, independent of the published name.
     pub fn thumbprint(&self) -> String {
         self.members.thumbprint()
     }
@@ -136,8 +137,8 @@ impl PublicKey {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 
-    /// Whether `signature` is one of `message`. RSA signatures are checked by an implementation
-    /// independent of the one that makes them.
+    /// Whether `signature` verifies for `message`. RSA signatures are verified by an implementation
+    /// independent of the signing one.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let Ok(der) = STANDARD.decode(&self.spki) else { return false };
         match self.algorithm {

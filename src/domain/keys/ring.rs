@@ -1,4 +1,4 @@
-//! An immutable snapshot of the keys: who signs now, who verifies, what JWKS shows.
+//! An immutable snapshot of the keys: which one signs, which ones verify, and what JWKS contains.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use crate::base::time::Timestamp;
 
 /// One key of the ring.
 pub struct RingKey {
-    /// The times of its life.
+    /// When it starts and ends to be published and to sign.
     pub times: Times,
-    /// What verifies.
+    /// The public half, which verifies.
     pub public: PublicKey,
     /// Whether it belongs to another issuer, whose tokens are only verified here.
     pub foreign: bool,
-    /// What signs; not there for another issuer's key, and for one that does not open here.
+    /// The private half; `None` for another issuer's key, and for one that does not open here.
     private: Option<Private>,
 }
 
 #[derive(Clone)]
 struct Private {
-    /// Keeps the handle alive.
+    /// Keeps the registration with the signer alive.
     key: Arc<SigningKey>,
     handle: EncodingKey,
 }
 
 impl RingKey {
-    /// Takes a parsed pair into a ring, under the name that it is published by.
+    /// A parsed pair, under its published name.
     pub fn signing(kid: &str, times: Times, key: Arc<SigningKey>) -> Self {
         let public = PublicKey { kid: kid.to_owned(), ..key.public.clone() };
         let handle = signer::register(&key);
         Self { times, public, foreign: false, private: Some(Private { key, handle }) }
     }
 
-    /// Takes a key into a ring that only verifies here.
+    /// A key that only verifies here.
     pub fn verifying(times: Times, public: PublicKey, foreign: bool) -> Self {
         Self { times, public, foreign, private: None }
     }
@@ -48,14 +48,14 @@ impl RingKey {
         self.private.as_ref().map(|private| &private.handle)
     }
 
-    /// Whether a signature has to be waited for.
+    /// Whether signing waits for a token.
     pub fn signs_elsewhere(&self) -> bool {
         self.private.as_ref().is_some_and(|private| private.key.signs_elsewhere())
     }
 }
 
-/// The keys as they were loaded at one moment; states are derived from `now` at each use, so a
-/// planned handover happens on time in every instance without another word between them.
+/// The keys as they were loaded at one moment. States are derived from `now` at each use, so a
+/// planned activation happens on time in every instance without a further message.
 pub struct KeyRing {
     keys: Vec<RingKey>,
     jwks: Jwks,
@@ -67,7 +67,7 @@ impl KeyRing {
     pub fn new(keys: Vec<RingKey>, now: Timestamp) -> Self {
         let mut keys: Vec<_> =
             keys.into_iter().filter(|key| key.times.state(now) != State::Retired).collect();
-        // A verifier that only ever looks at the first key finds the one that signs.
+        // A verifier that only uses the first key then finds the active one.
         keys.sort_by_key(|key| match key.times.state(now) {
             State::Active => 0,
             State::Pending => 1,
@@ -77,11 +77,11 @@ impl KeyRing {
         Self { keys, jwks, loaded_at: now }
     }
 
-    /// The key that signs at `now`: of the algorithm `wanted`, or, while that has none which is
-    /// published for long enough, of another. Where the private part of the key whose turn it is does
-    /// not open here, the one whose turn comes next signs, which is published; so it does where the
-    /// clock stands before the first key was made, or before the moment at which another was revoked
-    /// (an instance a little behind the one that did it).
+    /// The key that signs at `now`: of the algorithm `wanted`, or of another one while that
+    /// algorithm has no key that is published for long enough. If the private part of the active
+    /// key does not open here, the next pending key signs, which is published. The same holds if
+    /// the clock is before the first key's creation, or before the moment at which another key was
+    /// revoked (an instance slightly behind the one that revoked it).
     pub fn active(&self, wanted: Algorithm, now: Timestamp) -> Option<&RingKey> {
         let in_state = |state| self.keys.iter().filter(move |key| key.times.state(now) == state);
         let opens = |key: &&RingKey| key.private.is_some();
@@ -102,7 +102,7 @@ impl KeyRing {
         self.keys.iter().find(|key| key.public.kid == kid && key.times.state(now) != State::Retired)
     }
 
-    /// Whether there is no key at all.
+    /// Whether the ring has no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -113,13 +113,13 @@ impl KeyRing {
     }
 
     /// How long the published set may be cached: at most `max_age`, and never beyond the moment at
-    /// which a key that this snapshot does not know yet could start to sign, which is `lead` after
-    /// the snapshot was taken.
-    pub fn jwks_max_age(&self, max_age: Duration, lead: Duration, now: Timestamp) -> Duration {
-        self.loaded_at.plus(lead).since(now).min(max_age)
+    /// which a key that is not in this snapshot could start to sign, which is `ahead` after the
+    /// snapshot was taken.
+    pub fn jwks_max_age(&self, max_age: Duration, ahead: Duration, now: Timestamp) -> Duration {
+        self.loaded_at.plus(ahead).since(now).min(max_age)
     }
 
-    /// The parsed key named `kid`, so that a reload need not parse it again.
+    /// The parsed key named `kid`, so that a reload does not parse it again.
     pub fn parsed(&self, kid: &str) -> Option<&Arc<SigningKey>> {
         let key = self.keys.iter().find(|key| key.public.kid == kid)?;
         key.private.as_ref().map(|private| &private.key)
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(signs(vec![signing(waits), closed(turn)], 60), Some("waits".into()));
         assert_eq!(signs(vec![closed(waits), closed(turn)], 60), None);
         assert_eq!(signs(vec![signing(waits), closed(turn)], 100), Some("waits".into()));
-        // Where the clock is behind all of them, the next one signs.
+        // If the clock is behind all of them, the next key signs.
         assert_eq!(signs(vec![signing(waits)], 60), Some("waits".into()));
         let over = Times::verifying(at(0), at(200));
         assert_eq!(signs(vec![signing(over)], 60), None);

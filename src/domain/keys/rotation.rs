@@ -1,19 +1,19 @@
-//! The life of a signing key as a pure function of its times and `now`.
+//! The lifecycle of a signing key, as a pure function of its times and `now`.
 
 use crate::base::time::Timestamp;
 
-/// The time of what is not planned: the last second of the year 9999.
+/// The time of a step that is not planned: the last second of the year 9999.
 pub const NOT_PLANNED: Timestamp = Timestamp::from_unix(253_402_300_799);
 
-/// Where a key stands.
+/// The state of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Published, not signing yet.
     Pending,
-    /// Signing: exactly one of its algorithm.
+    /// Signing: exactly one key of its algorithm.
     Active,
-    /// Published while tokens that it signed can be alive.
+    /// Published while tokens that it signed can be valid.
     Retiring,
     /// Not published any more.
     Retired,
@@ -30,7 +30,7 @@ impl std::fmt::Display for State {
     }
 }
 
-/// The times of a key's steps. A spare key, whose turn is not planned yet, activates at
+/// The times of a key's steps. A spare key, whose activation is not planned, activates at
 /// [`NOT_PLANNED`], and its predecessor deactivates then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
@@ -60,7 +60,7 @@ impl Times {
         }
     }
 
-    /// Whether it is more than a key that only verifies.
+    /// Whether it signs at some time, unlike a key that only verifies.
     pub fn signs_ever(&self) -> bool {
         self.deactivates_at.is_none_or(|at| at > self.activates_at)
     }
@@ -78,7 +78,7 @@ impl Times {
         }
     }
 
-    /// The next step after `now` that is decided: which state comes, and when.
+    /// The next planned step after `now`: the state it leads to, and when.
     pub fn next(&self, now: Timestamp) -> Option<(State, Timestamp)> {
         let (state, at) = match self.state(now) {
             State::Pending => (State::Active, self.activates_at),
@@ -89,7 +89,7 @@ impl Times {
         (at != NOT_PLANNED).then_some((state, at))
     }
 
-    /// Every step that lies behind `now`: the states it came to, and when.
+    /// Every step before `now`: the states they led to, and when.
     pub fn past(&self, now: Timestamp) -> Vec<(State, Timestamp)> {
         let retired = self.retires_at.filter(|at| *at <= now);
         let before = |at: &Timestamp| *at <= now && retired.is_none_or(|retired| *at < retired);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn past_steps_are_told_with_their_times() {
+    fn past_steps_have_their_times() {
         assert_eq!(KEY.past(at(99)), []);
         assert_eq!(KEY.past(at(100)), [(State::Active, at(100))]);
         let all = [(State::Active, 100), (State::Retiring, 200), (State::Retired, 300)];

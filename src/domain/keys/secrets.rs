@@ -1,25 +1,26 @@
-//! The secrets of the service that are sealed beside the signing keys. Each carries a mark under its seal
-//! that the signing keys are authenticated: who can write the database can neither set nor remove it, so
-//! that the one time of [`adoption`](super::adoption) does not come again where all signing keys are on a
-//! token and no private part has a [`mark`](super::mark).
+//! The secrets of the service that are sealed beside the signing keys. Each carries a mark under
+//! its seal that the signing keys are authenticated: whoever writes to the database can neither set
+//! nor remove it, so the upgrade of [`adoption`](super::adoption) does not run twice even if all
+//! signing keys are on a token and no private part has a [`mark`](super::mark).
 //!
-//! The mark is that the key fills the block of SHA-256 with zeros. As an HMAC key it is the same with and
-//! without (RFC 2104 section 2), so the version before goes on beside this one.
+//! As the mark, the key fills the block of SHA-256 with zeros. As an HMAC key it is the same with
+//! and without them (RFC 2104 section 2), so the previous version can run beside this one.
 
 use zeroize::Zeroizing;
 
 use super::{Keys, KeysError};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
-/// The name under which the key that tags refresh tokens is kept.
+/// The name of the key that tags refresh tokens.
 pub(super) const REFRESH_TOKEN_KEY: &str = "refresh_token";
-/// The name under which the key that makes mailed tokens is kept.
+/// The name of the key that makes mailed tokens.
 pub(super) const MAILED_TOKEN_KEY: &str = "mailed_token";
 
 const LENGTH: usize = 32;
-/// A block of SHA-256.
+/// The length of a block of SHA-256, in bytes.
 const MARKED_LENGTH: usize = 64;
 
 impl Keys {
@@ -32,7 +33,7 @@ impl Keys {
         self.sealed_secret(REFRESH_TOKEN_KEY, random, now).await
     }
 
-    /// The key that mailed tokens are made with, made on first use and kept sealed.
+    /// The key that makes mailed tokens, made on first use and kept sealed.
     pub async fn mailed_token_key(
         &self,
         random: &Random,
@@ -41,6 +42,7 @@ impl Keys {
         self.sealed_secret(MAILED_TOKEN_KEY, random, now).await
     }
 
+    #[allow(clippy::indexing_slicing, reason = "the length was compared before")]
     async fn sealed_secret(
         &self,
         name: &str,
@@ -64,22 +66,22 @@ impl Keys {
         })
     }
 
-    /// Marks the secrets of before, once the signing keys are authenticated. One that does not open is
-    /// left to whoever needs it.
+    /// Marks the existing secrets, once the signing keys are authenticated. A secret that does not
+    /// open is left unchanged.
     pub(super) async fn mark_secrets(&self) -> Result<(), KeysError> {
         for name in [REFRESH_TOKEN_KEY, MAILED_TOKEN_KEY] {
             let Some(old) = self.store.find_secret(name).await? else { continue };
             let Ok(secret) = self.vault.unseal(&old, name) else { continue };
             if secret.expose().len() == LENGTH {
                 let new = self.vault.seal(&marked(secret.expose()), name);
-                // Who was faster did the same.
+                // Another instance has marked it already.
                 self.store.replace_secret(name, &old, &new).await?;
             }
         }
         Ok(())
     }
 
-    /// Whether a secret says that the signing keys were authenticated already.
+    /// Whether a secret has the mark that the signing keys were authenticated already.
     pub(super) async fn has_marked_secret(&self) -> Result<bool, KeysError> {
         for name in [REFRESH_TOKEN_KEY, MAILED_TOKEN_KEY] {
             let Some(sealed) = self.store.find_secret(name).await? else { continue };
@@ -98,6 +100,7 @@ fn marked(key: &[u8]) -> Zeroizing<Vec<u8>> {
     marked
 }
 
+#[allow(clippy::indexing_slicing, reason = "the length was compared before")]
 fn is_marked(secret: &Secret<Vec<u8>>) -> bool {
     let secret = secret.expose();
     secret.len() == MARKED_LENGTH && secret[LENGTH..].iter().all(|byte| *byte == 0)

@@ -1,7 +1,7 @@
-//! The `CryptoProvider` by which jsonwebtoken signs with keys that are already parsed. Its stock
-//! one takes DER and parses and checks the private key again for every token, which more than
+//! The `CryptoProvider` by which jsonwebtoken signs with keys that are already parsed. Its default
+//! provider takes DER and parses and checks the private key again for every token, which more than
 //! doubles the cost (583 µs instead of 255 µs for RSA-2048). Here an `EncodingKey` carries only the
-//! key's thumbprint, a handle into the keys held in memory.
+//! key's thumbprint, a handle to the keys held in memory.
 //!
 //! jsonwebtoken's factories are plain `fn` pointers, so this registry is the one static of the
 //! program. It holds weak references: it keeps no key alive.
@@ -20,11 +20,11 @@ use super::signing_key::Pair;
 static PARSED: RwLock<Option<HashMap<String, Weak<Pair>>>> = RwLock::new(None);
 static INSTALLED: Once = Once::new();
 
-/// Makes `key` known to jsonwebtoken and returns the handle to sign with. The handle is good for
-/// as long as the key lives.
+/// Registers `key` with jsonwebtoken and returns the handle to sign with. The handle is valid as
+/// long as the key lives.
 pub(super) fn register(key: &SigningKey) -> EncodingKey {
     INSTALLED.call_once(|| {
-        // Only a second provider in the process could refuse, and then signing fails its tests.
+        // Only a second provider in the process could refuse, and then the tests of signing fail.
         let _ = PROVIDER.install_default();
     });
     let handle = &key.public.kid;

@@ -29,12 +29,12 @@ pub(super) enum Pair {
     Rsa(Algorithm, RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    /// On a token, which is asked for every signature.
+    /// On a token, which makes every signature.
     #[cfg(feature = "pkcs11")]
     OnToken(Algorithm, TokenKey),
 }
 
-/// There is no signature.
+/// No signature could be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SignatureError {
     #[error("the key did not sign")]
@@ -98,8 +98,8 @@ impl Pair {
 }
 
 impl SigningKey {
-    /// Makes a new key for `algorithm`, of `rsa_bits` (2048, 3072 or 4096) where it is an RSA key.
-    /// Takes up to seconds: run it off the request path.
+    /// Makes a new key for `algorithm`, of `rsa_bits` (2048, 3072 or 4096) for an RSA key. Takes up
+    /// to seconds: run it off the request path.
     pub fn generate(algorithm: Algorithm, rsa_bits: u32) -> Result<Self, KeyError> {
         #[cfg(debug_assertions)]
         if let (true, 2048) = (algorithm.is_rsa(), rsa_bits)
@@ -142,13 +142,13 @@ impl SigningKey {
         })
     }
 
-    /// A pair on a token. Blocks until that has signed once.
+    /// A pair on a token. Blocks until the token has signed once.
     #[cfg(feature = "pkcs11")]
     pub fn on_token(algorithm: Algorithm, key: TokenKey) -> Result<Self, KeyError> {
         Self::checked(Pair::OnToken(algorithm, key))
     }
 
-    /// Whether a signature has to be waited for.
+    /// Whether signing waits for a token.
     pub fn signs_elsewhere(&self) -> bool {
         #[cfg(feature = "pkcs11")]
         if matches!(*self.pair, Pair::OnToken(..)) {
@@ -157,7 +157,7 @@ impl SigningKey {
         false
     }
 
-    /// The private half as PKCS#8, to be sealed at once.
+    /// The private half as PKCS#8, to be sealed immediately.
     pub fn to_pkcs8(&self) -> Result<Secret<Vec<u8>>, KeyError> {
         let malformed = |_| KeyError::Malformed("private key");
         Ok(Secret::new(match &*self.pair {
@@ -177,7 +177,7 @@ impl SigningKey {
         &self.pair
     }
 
-    /// One signature, checked: a fault in a signing key is found here and not by every verifier.
+    /// One signature, verified: a fault of a signing key is found here and not by every verifier.
     fn checked(pair: Pair) -> Result<Self, KeyError> {
         let public = PublicKey::from_spki(pair.algorithm(), &pair.spki()?)?;
         let message = b"signet key check";

@@ -1,6 +1,7 @@
 //! Keys in the database: public parts and times in the clear, private parts sealed, and a tag that
-//! authenticates each row. The keys of an algorithm change together or not at all, and only from the
-//! version that was read. Nothing here checks a tag: rows are claims until [`super::tag`] has.
+//! authenticates each row. The keys of an algorithm change together or not at all, and only from
+//! the version that was read. This module verifies no tag: rows are claims until [`super::tag`] has
+//! verified them.
 
 /// A query for whole keys, with its condition.
 macro_rules! select {
@@ -34,19 +35,19 @@ use crate::storage::{Db, Statement, StorageError, Transaction};
 /// A signing key as it is stored.
 #[derive(Clone, Debug)]
 pub struct StoredKey {
-    /// RFC 7638 thumbprint, or the name that an imported key had before.
+    /// RFC 7638 thumbprint, or the original name of an imported key.
     pub kid: String,
     /// Its one algorithm.
     pub algorithm: Algorithm,
     /// SubjectPublicKeyInfo, base64.
     pub public_key: String,
-    /// PKCS#8, sealed; or where the token holds it; empty for a key that only verifies.
+    /// PKCS#8, sealed; or its id on the token; empty for a key that only verifies.
     pub private_key: String,
-    /// The times of its life.
+    /// When it starts and ends to be published and to sign.
     pub times: Times,
-    /// When it was withdrawn as compromised.
+    /// When it was revoked as compromised.
     pub revoked_at: Option<Timestamp>,
-    /// What authenticates all of this.
+    /// The tag that authenticates the row.
     pub tag: Option<String>,
 }
 
@@ -56,7 +57,7 @@ impl StoredKey {
         self.private_key.is_empty()
     }
 
-    /// Whether it is neither retired at `now` nor revoked, by what the row says.
+    /// Whether it is neither retired at `now` nor revoked, by the content of its row.
     pub fn is_published(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.times.state(now) != State::Retired
     }
@@ -67,39 +68,39 @@ impl StoredKey {
     }
 }
 
-/// What is to become of the keys of one algorithm.
+/// A change of the keys of one algorithm.
 pub struct Change<'a> {
-    /// Which algorithm.
+    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The version that was read before the keys were.
+    /// The version that was read before the keys.
     pub from_version: i64,
-    /// Another issuer's key that makes room for the one that is added.
+    /// Another issuer's key that the added one replaces.
     pub replaced: Option<String>,
-    /// Keys as they are to be from now on: their times and tags change.
+    /// Keys with new times and tags.
     pub changed: Vec<StoredKey>,
     /// A key that is added.
     pub added: Option<StoredKey>,
-    /// Which rows do not count, since they do not verify.
+    /// The rows to ignore, since they do not verify.
     pub ignores: &'a (dyn Fn(&StoredKey) -> bool + Sync),
-    /// The handover that a revocation asked for, as it is from now on.
+    /// The handover that a revocation requested, from now on.
     pub owed: Option<Owed>,
 }
 
-/// What is stored of the keys of one algorithm as a whole.
+/// The stored state of the keys of one algorithm as a whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Head {
     /// Raised by each change; 0 before the first.
     pub version: i64,
-    /// The handover that the last revocation asked for.
+    /// The handover that the last revocation requested.
     pub owed: Option<Owed>,
 }
 
-/// Rows as they were read.
+/// Rows as read.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// Those that can be read, newest first.
+    /// The readable rows, newest first.
     pub keys: Vec<StoredKey>,
-    /// The names of those that cannot: of an unknown algorithm, or with a value of a wrong type.
+    /// The names of the unreadable rows: of an unknown algorithm, or with a value of a wrong type.
     pub unreadable: Vec<String>,
 }
 
@@ -115,7 +116,7 @@ impl KeyStore {
         Self { db }
     }
 
-    /// Whether there is no row at all.
+    /// Whether the table has no row.
     pub async fn is_empty(&self) -> Result<bool, StorageError> {
         let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
         Ok(self.db.fetch_optional(query).await?.is_none())
@@ -123,7 +124,7 @@ impl KeyStore {
 
     /// The key named `kid`.
     pub async fn find(&self, kid: &str) -> Result<Option<StoredKey>, StorageError> {
-        // PostgreSQL's text cannot hold it.
+        // PostgreSQL's text cannot contain NUL.
         if kid.contains('\0') {
             return Ok(None);
         }
@@ -131,14 +132,15 @@ impl KeyStore {
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
-    /// The keys of this name, and those that are this very key under another.
+    /// The keys with this name, and those that are the same key under another name.
     pub async fn find_same(&self, kid: &str, spki: &str) -> Result<Vec<StoredKey>, StorageError> {
         let query =
             sqlx::query(select!("WHERE kid = $1 OR public_key = $2 LIMIT 10")).bind(kid).bind(spki);
         Ok(Rows::of(&self.db.fetch_all(query).await?).keys)
     }
 
-    /// The version of the keys of `algorithm`, and what they owe: to be read before they are.
+    /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
+    /// keys.
     pub async fn head(&self, algorithm: Algorithm) -> Result<Head, StorageError> {
         let query = sqlx::query(
             "SELECT version, handover_since, handover_in FROM key_chain_versions \
@@ -149,7 +151,7 @@ impl KeyStore {
         Ok(row.map(|row| read_head(&row)).transpose()?.unwrap_or_default())
     }
 
-    /// Makes `change`, all or nothing; `Conflict` when another came first.
+    /// Applies `change` as a whole or not at all; `Conflict` when another change came first.
     pub async fn apply(&self, change: &Change<'_>) -> Result<(), StorageError> {
         self.db
             .write(async |transaction| {
@@ -173,8 +175,8 @@ impl KeyStore {
             .await
     }
 
-    /// Takes a row out whose tag says nothing here: it is revoked from `now` on and has no tag, so
-    /// nothing can come of it any more. `Conflict` when another change came first.
+    /// Revokes a row whose tag does not verify here: it is revoked from `now` on and has no tag, so
+    /// it can never be used. `Conflict` when another change came first.
     pub async fn withdraw(
         &self,
         key: &StoredKey,
@@ -197,21 +199,21 @@ impl KeyStore {
     }
 }
 
-/// What is not there any more was changed by another.
+/// A row that is gone was changed by another instance.
 fn changed_one(result: sqlx::any::AnyQueryResult) -> Result<(), StorageError> {
     if result.rows_affected() == 1 { Ok(()) } else { Err(StorageError::Conflict) }
 }
 
-/// A lead is checked to be at most 90 days.
-fn whole_seconds(lead: Duration) -> i64 {
-    i64::try_from(lead.as_secs()).unwrap_or(i64::MAX)
+/// An `ahead` is checked to be at most 90 days.
+fn whole_seconds(ahead: Duration) -> i64 {
+    i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn read_head(row: &AnyRow) -> Result<Head, StorageError> {
     let since = row.try_get::<Option<i64>, _>("handover_since")?.map(Timestamp::from_unix);
-    let lead = row.try_get::<Option<i64>, _>("handover_in")?;
-    let lead = lead.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
-    let owed = since.map(|since| Owed { since, lead });
+    let ahead = row.try_get::<Option<i64>, _>("handover_in")?;
+    let ahead = ahead.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
+    let owed = since.map(|since| Owed { since, ahead });
     Ok(Head { version: row.try_get("version")?, owed })
 }
 
@@ -223,7 +225,7 @@ fn remove_foreign(kid: &str) -> Statement<'_> {
     .bind(kid)
 }
 
-/// Makes a change the next one after `from_version`; `Conflict` when another is.
+/// Raises the version from `from_version`; `Conflict` when another change did.
 async fn raise_version(
     transaction: &mut Transaction<'_>,
     algorithm: Algorithm,
@@ -239,24 +241,24 @@ async fn raise_version(
     changed_one(raise.execute(&mut **transaction).await?)
 }
 
-/// Stores what the keys owe, once their version is raised.
+/// Stores the owed handover, once the version is raised.
 fn owe<'a>(change: &Change<'_>) -> Statement<'a> {
     sqlx::query(
         "UPDATE key_chain_versions SET handover_since = $1, handover_in = $2 WHERE algorithm = $3",
     )
     .bind(change.owed.map(|owed| owed.since.as_unix()))
-    .bind(change.owed.and_then(|owed| owed.lead).map(whole_seconds))
+    .bind(change.owed.and_then(|owed| owed.ahead).map(whole_seconds))
     .bind(change.algorithm.as_str())
 }
 
-/// Of the keys that count, one has no successor: two would sign for ever.
+/// Checks that exactly one of the keys has no successor: two would sign for ever.
 async fn check_last(
     transaction: &mut Transaction<'_>,
     change: &Change<'_>,
 ) -> Result<(), StorageError> {
     let (mut count, mut after) = (0, Some(String::new()));
     while let Some(last) = after {
-        // What has no tag is nobody's key.
+        // A row without a tag is no key.
         let page = sqlx::query(select!(
             "WHERE kid > $1 AND algorithm = $2 AND deactivates_at IS NULL AND revoked_at IS NULL \
              AND tag IS NOT NULL ORDER BY kid LIMIT $3"
@@ -282,7 +284,7 @@ fn update(key: &StoredKey) -> Statement<'_> {
     .bind(key.times.retires_at.map(Timestamp::as_unix))
     .bind(key.revoked_at.map(Timestamp::as_unix))
     .bind(key.tag.as_deref())
-    // One that only verifies from now on has no private part.
+    // A key that only verifies from now on has no private part.
     .bind(key.private_key.as_str())
     .bind(key.kid.as_str())
 }
@@ -306,7 +308,7 @@ fn insert(key: &StoredKey) -> Statement<'_> {
 }
 
 impl Rows {
-    /// One row that makes no sense must not hide the others.
+    /// One unreadable row must not hide the others.
     fn of(rows: &[AnyRow]) -> Self {
         let mut all = Self::default();
         for row in rows {

@@ -1,29 +1,29 @@
-//! The tag of a key's row: an AES-256-GCM tag under the key-encryption key over everything in the row
-//! that matters (NIST SP 800-38D; nothing is encrypted). Who can write the database and has not that
-//! key can make no row that verifies, and can change none; an authentic older row still verifies.
+//! The tag of a key's row: an AES-256-GCM tag under the key-encryption key over every part of the
+//! row that matters (NIST SP 800-38D; nothing is encrypted). Without that key, nobody can make a
+//! row that verifies or change one; an authentic older row still verifies.
 
 use super::Algorithm;
 use super::store::StoredKey;
-use crate::base::secret::{OpenError, SealingKeys};
+use crate::base::sealing::{OpenError, SealingKeys};
 use crate::base::time::Timestamp;
 
 /// Why a row is not authentic.
 #[derive(Debug, thiserror::Error)]
 pub enum TagError {
-    /// It was written by who has not the key-encryption key, or before tags were.
+    /// The row has no tag: it was written without the key-encryption key, or before tags existed.
     #[error("its row has no tag")]
     Missing,
-    /// The tag is of another row, or the row was changed.
+    /// The tag belongs to another row, or the row was changed.
     #[error("its row does not verify")]
     Wrong(#[source] OpenError),
-    /// A column holds no such value.
+    /// A column has an invalid value.
     #[error("its row cannot be read")]
     Unreadable,
 }
 
 impl TagError {
-    /// The id of the key-encryption key that the tag names and that is not at hand. Whoever has that
-    /// one can tell whether the row is authentic.
+    /// The id of the key-encryption key that the tag names and that this process lacks. A process
+    /// that has it can decide whether the row is authentic.
     pub fn missing_key(&self) -> Option<&str> {
         match self {
             Self::Wrong(OpenError::OtherKey { needed, .. }) => Some(needed),
@@ -34,25 +34,27 @@ impl TagError {
 
 /// The tag of `key`, under the newest of `keys`.
 pub fn make(keys: &SealingKeys, key: &StoredKey) -> String {
-    keys.newest().seal(&[], &statement(key))
+    keys.newest().seal(&[], &authenticated_text(key))
 }
 
-/// Whether the tag of `key` is one of its row.
+/// Whether the tag of `key` verifies.
 pub fn check(keys: &SealingKeys, key: &StoredKey) -> Result<(), TagError> {
     let tag = key.tag.as_deref().ok_or(TagError::Missing)?;
-    keys.open(tag, &statement(key)).map(drop).map_err(TagError::Wrong)
+    keys.open(tag, &authenticated_text(key)).map(drop).map_err(TagError::Wrong)
 }
 
-/// What the tag is over, in one reading only. The sealed private part authenticates itself, and can be
-/// sealed anew without a change of the row; where it is, and whether there is one, is a part of this.
-fn statement(key: &StoredKey) -> String {
+/// The message of the tag, in an unambiguous encoding. The sealed private part authenticates
+/// itself, and can be sealed again without a change of the row; its place, and whether it exists,
+/// are part of the message.
+#[allow(clippy::expect_used, reason = "text and numbers serialise as JSON")]
+fn authenticated_text(key: &StoredKey) -> String {
     let kept_in = match key.private_key.as_str() {
         "" => "nowhere",
         on_token if key.is_on_token() => on_token,
         _ => "database",
     };
     let seconds = |at: Option<Timestamp>| at.map(Timestamp::as_unix);
-    // A version, so that more columns can be added one day; as JSON, nothing runs into the next.
+    // The version allows more columns later; JSON keeps the values apart.
     let text = serde_json::to_string(&(
         ("signing_keys", 1, &key.kid, Algorithm::as_str(key.algorithm), &key.public_key, kept_in),
         (
@@ -69,7 +71,8 @@ fn statement(key: &StoredKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::secret::{Random, SealingKey};
+    use crate::base::random::Random;
+    use crate::base::sealing::SealingKey;
     use crate::domain::keys::rotation::Times;
 
     fn at(seconds: i64) -> Timestamp {
@@ -145,7 +148,7 @@ mod tests {
         let (keys, other) = (keys(), keys());
         let row = row();
         for (tag, names_another) in [
-            (other.newest().seal(&[], &statement(&row)), true),
+            (other.newest().seal(&[], &authenticated_text(&row)), true),
             (keys.newest().seal(b"private", &row.kid), false),
             (keys.newest().seal(&[], &row.kid), false),
             ("v1.nonsense".into(), false),

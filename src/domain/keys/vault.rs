@@ -1,15 +1,17 @@
-//! Where private keys are kept: sealed in the database, or on a token (HSM) that they never leave.
+//! Where private keys are stored: sealed in the database, or on a token (HSM) that they never
+//! leave.
 
 use super::algorithm::Algorithm;
 use super::store::StoredKey;
 use super::token_config::Pkcs11Config;
 use super::{KeyError, KeysError, PublicKey, SigningKey, mark};
-use crate::base::secret::{SealingKeys, Secret};
+use crate::base::sealing::SealingKeys;
+use crate::base::secret::Secret;
 
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::Token;
 
-/// How a stored private key begins that is on a token; its id there follows.
+/// The prefix of a stored private key that is on a token; its id there follows.
 const ON_TOKEN: &str = "pkcs11.";
 
 impl StoredKey {
@@ -28,7 +30,7 @@ pub struct Kept {
     pub private_key: String,
 }
 
-/// Keeps private keys.
+/// The storage of private keys.
 pub struct Vault {
     sealing: SealingKeys,
     #[cfg(feature = "pkcs11")]
@@ -36,14 +38,14 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// A vault whose keys are sealed by `sealing`; new ones are made on the token, where there is
-    /// one. Blocks until that has answered.
+    /// A vault whose keys are sealed by `sealing`; new ones are made on the token, if one is
+    /// configured. Blocks until the token has answered.
     #[cfg(feature = "pkcs11")]
     pub fn open(sealing: SealingKeys, token: Option<&Pkcs11Config>) -> Result<Self, KeysError> {
         Ok(Self { sealing, token: token.map(Token::open).transpose()? })
     }
 
-    /// A vault whose keys are sealed by `sealing`. This build reaches no token.
+    /// A vault whose keys are sealed by `sealing`. This build supports no token.
     #[cfg(not(feature = "pkcs11"))]
     pub fn open(sealing: SealingKeys, _token: Option<&Pkcs11Config>) -> Result<Self, KeysError> {
         Ok(Self { sealing })
@@ -63,7 +65,7 @@ impl Vault {
         self.keep(SigningKey::generate(algorithm, rsa_bits)?)
     }
 
-    /// Forgets a pair that was made for nothing.
+    /// Deletes a pair that is not used after all.
     #[cfg(feature = "pkcs11")]
     pub(super) fn discard(&self, kept: &Kept) {
         if let (Some(token), Some(id)) = (&self.token, kept.private_key.strip_prefix(ON_TOKEN))
@@ -73,18 +75,18 @@ impl Vault {
         }
     }
 
-    /// Forgets a pair that was made for nothing; it is nowhere but in memory.
+    /// Drops a pair that is not used after all; it was only in memory.
     #[cfg(not(feature = "pkcs11"))]
     pub(super) fn discard(&self, _kept: &Kept) {}
 
-    /// Seals a pair that was made elsewhere.
+    /// Seals an imported pair.
     pub(super) fn keep(&self, key: SigningKey) -> Result<Kept, KeysError> {
         let document = mark::set(key.to_pkcs8()?.expose());
         let sealed = self.sealing.newest().seal(&document, &key.public.kid);
         Ok(Kept { public: key.public, private_key: sealed })
     }
 
-    /// The pair of a stored key; `None` for one that only verifies. Blocks until a token has
+    /// The pair of a stored key; `None` for a key that only verifies. Blocks until a token has
     /// answered.
     pub(super) fn open_key(&self, stored: &StoredKey) -> Result<Option<SigningKey>, KeysError> {
         if stored.is_foreign() {
@@ -100,12 +102,12 @@ impl Vault {
         Ok(Some(key))
     }
 
-    /// Whether the sealed private part has the mark of one whose row has a tag.
+    /// Whether the sealed private part has the mark of a tagged row.
     pub(super) fn is_marked(&self, stored: &StoredKey) -> bool {
         self.document(stored).is_ok_and(|document| mark::is_set(document.expose()))
     }
 
-    /// Whether the sealed private part opens; `false` for one that is elsewhere.
+    /// Whether the sealed private part opens; `false` if it is elsewhere.
     pub(super) fn opens(&self, stored: &StoredKey) -> bool {
         self.document(stored).is_ok()
     }

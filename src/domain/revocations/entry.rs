@@ -1,4 +1,4 @@
-//! What is revoked, as values and as siblings read it.
+//! Entries of the revocation feed, as values and in the form that resource servers read.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -6,17 +6,17 @@ use uuid::Uuid;
 
 use crate::base::time::Timestamp;
 
-/// Access tokens that are dead before their time.
+/// The access tokens that an entry revokes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revoked {
-    /// All of a session.
+    /// All tokens of a session.
     Session {
         /// The session.
         sid: Uuid,
         /// Its user.
         user_id: Uuid,
     },
-    /// A session whose tokens another entry stands for: kept for Signet's own stores, and not
+    /// A session whose tokens another entry covers: kept for Signet's own stores, and not
     /// published.
     Ended {
         /// The session.
@@ -24,34 +24,35 @@ pub enum Revoked {
         /// Its user.
         user_id: Uuid,
     },
-    /// One alone.
+    /// One token.
     Token {
         /// The token.
         jti: String,
-        /// Whom it speaks for.
+        /// Its `sub`.
         subject: String,
-        /// Its session; `None` for a client's own token, and where a previous version wrote it.
+        /// Its session; `None` for a client's own token, and for an entry that a previous version
+        /// wrote.
         session: Option<Uuid>,
-        /// Its `iat`; `None` where a previous version wrote it.
+        /// Its `iat`; `None` for an entry that a previous version wrote.
         issued_at: Option<Timestamp>,
-        /// When nobody takes it for alive any more, revoked or not.
+        /// When it expires.
         ends_at: Timestamp,
     },
-    /// All of a subject that were issued before a moment.
+    /// All tokens of a subject that were issued before a moment.
     Subject {
         /// The subject.
         sub: String,
         /// The moment.
         before: Timestamp,
     },
-    /// All that were issued to a client before a moment.
+    /// All tokens that were issued to a client before a moment.
     Client {
         /// The client.
         client_id: String,
         /// The moment.
         before: Timestamp,
     },
-    /// All that a key has signed.
+    /// All tokens that a key has signed.
     Key {
         /// The key.
         kid: String,
@@ -59,33 +60,33 @@ pub enum Revoked {
 }
 
 impl Revoked {
-    /// Whether followers receive it.
+    /// Whether the entry is published.
     pub fn is_published(&self) -> bool {
         !matches!(self, Self::Ended { .. })
     }
 }
 
-/// A revocation, and until when it matters.
+/// A revocation, and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which tokens.
+    /// The revoked tokens.
     pub revoked: Revoked,
-    /// When the last of them has ended by itself.
+    /// When the last of them has expired.
     pub expires_at: Timestamp,
 }
 
-/// Entries that became true together.
+/// The entries of one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its number.
     pub seq: i64,
     /// When it was made.
     pub at: Timestamp,
-    /// What it says; what a newer version wrote and this one does not know is left out.
+    /// Its entries, without those that only a newer version understands.
     pub entries: Vec<Entry>,
 }
 
-/// The form that siblings read: the claim and its value, the cut-off, the end.
+/// The published form: the claim with its value, `before`, and `exp`.
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

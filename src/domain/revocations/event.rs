@@ -1,5 +1,5 @@
-//! What a listener of the stream is told, each ready to send as a server-sent event (WHATWG HTML section
-//! 9.2): changes as Security Event Tokens (RFC 8417), and where the stream stands.
+//! The events of the stream, each ready to send as a server-sent event (WHATWG HTML section 9.2):
+//! changes as Security Event Tokens (RFC 8417), and the state of the stream.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const TOKEN_REVOKED: &str = "urn:signet:event:token-revoked";
 const CLIENT_REVOKED: &str = "urn:signet:event:client-revoked";
 const KEY_REVOKED: &str = "urn:signet:event:key-revoked";
 
-/// An event, and what tells whether it can still be sent.
+/// An event, with what decides whether it can still be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
     pub seq: i64,
@@ -31,17 +31,18 @@ pub(super) struct Event {
 
 #[derive(Serialize)]
 struct Claims {
-    /// The feed and not the issuer, so that no verifier of access tokens takes it for one (RFC 8725
-    /// sections 3.8 and 3.12).
+    /// The feed and not the issuer, so that no verifier of access tokens accepts the event as one
+    /// (RFC 8725 sections 3.8 and 3.12).
     iss: String,
     aud: String,
     iat: Timestamp,
-    /// The same for a change, whoever tells of it: who has seen it need not look again.
+    /// The id of the change, the same from every instance, so that a receiver can drop a
+    /// repetition.
     jti: String,
     /// Which history.
     lane: &'static str,
     epoch: String,
-    /// The first and the last change that it tells.
+    /// The first and the last change that it contains.
     first_seq: i64,
     seq: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,30 +51,34 @@ struct Claims {
     revocations: Vec<Entry>,
 }
 
-/// What listeners are told of a change with these entries. Where none is published, the entry that
-/// stands for them is told once more: followers need one, and `cut_off_of` a user knows it.
-pub(super) fn told(entries: &[Entry], cut_off_of: impl Fn(&str) -> Option<Entry>) -> Vec<Entry> {
+/// The entries to publish for a change with `entries`. For an entry that is not published, the
+/// entry that covers it is published once more, since an event needs one; `cut_off_of` returns that
+/// of a user.
+pub(super) fn to_publish(
+    entries: &[Entry],
+    cut_off_of: impl Fn(&str) -> Option<Entry>,
+) -> Vec<Entry> {
     let published: Vec<_> =
         entries.iter().filter(|entry| entry.revoked.is_published()).cloned().collect();
     if !published.is_empty() {
         return published;
     }
-    let mut told = Vec::new();
+    let mut published = Vec::new();
     for Entry { revoked, expires_at } in entries {
         let Revoked::Ended { sid, user_id } = *revoked else { continue };
-        let stands_for_it = cut_off_of(&user_id.to_string()).unwrap_or(Entry {
-            // It is forgotten already. The session itself is as true.
+        let covering = cut_off_of(&user_id.to_string()).unwrap_or(Entry {
+            // The covering entry has expired already. The session's own entry is as true.
             revoked: Revoked::Session { sid, user_id },
             expires_at: *expires_at,
         });
-        if told.last() != Some(&stands_for_it) {
-            told.push(stands_for_it);
+        if published.last() != Some(&covering) {
+            published.push(covering);
         }
     }
-    told
+    published
 }
 
-/// `change` of the history `epoch`, signed. It has the entries that listeners are [`told`].
+/// `change` of the history `epoch`, signed, with the entries [`to_publish`].
 pub(super) async fn of_change(
     change: Change,
     epoch: &str,
@@ -112,8 +117,8 @@ fn event_type(revoked: &Revoked) -> &'static str {
     }
 }
 
-/// Whom it is about (RFC 9493; OpenID Shared Signals Framework 1.0 for `jwt_id` and `complex`). Of a
-/// change with several entries, the first is the widest.
+/// The subject of a change (RFC 9493; OpenID Shared Signals Framework 1.0 for `jwt_id` and
+/// `complex`). Of several entries, the first is the widest.
 fn subject(revoked: &Revoked, iss: &str) -> Value {
     let user = |sub: &str| json!({ "format": "iss_sub", "iss": iss, "sub": sub });
     let opaque = |id: &str| json!({ "format": "opaque", "id": id });
@@ -130,17 +135,16 @@ fn subject(revoked: &Revoked, iss: &str) -> Value {
     }
 }
 
-/// How a connection begins: after how many milliseconds to come back when it breaks.
+/// The first bytes of a connection: the delay in milliseconds before a reconnection.
 pub(super) const BEGINNING: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
-/// Tells the listener that the stream goes on from `seq`, and what lies before is to be had from the
-/// snapshot.
+/// The event that the stream continues after `seq`, and that the snapshot has everything before.
 pub(super) fn snapshot(epoch: &str, seq: i64) -> Bytes {
     let data = json!({ "lane": LANE, "epoch": epoch, "seq": seq });
     format!("id: {LANE}:{seq}\nevent: snapshot\ndata: {data}\n\n").into()
 }
 
-/// Tells that there was nothing after `seq` so long ago.
+/// The event that there was no change after `seq`, `age` ago.
 pub(super) fn heartbeat(epoch: &str, seq: i64, age: Duration) -> Bytes {
     let age = age.as_millis() as f64 / 1e3;
     let data = json!({ "lane": LANE, "epoch": epoch, "seq": seq, "age": age });
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_never_told_without_an_entry() {
+    fn a_change_is_never_published_without_an_entry() {
         let (user_id, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let at = Timestamp::from_unix;
         let entry = |revoked| Entry { revoked, expires_at: at(900) };
@@ -162,14 +166,17 @@ mod tests {
         let session = |sid| entry(Revoked::Session { sid: Uuid::from_u128(sid), user_id });
         let cut_off = entry(Revoked::Subject { sub: user_id.to_string(), before: at(5) });
         let known = |sub: &str| (sub == user_id.to_string()).then(|| cut_off.clone());
-        assert_eq!(told(&[ended(7), ended(8)], known), std::slice::from_ref(&cut_off));
-        assert_eq!(told(&[cut_off.clone(), ended(7)], |_| None), std::slice::from_ref(&cut_off));
-        assert_eq!(told(&[session(7), ended(8)], known), [session(7)]);
+        assert_eq!(to_publish(&[ended(7), ended(8)], known), std::slice::from_ref(&cut_off));
+        assert_eq!(
+            to_publish(&[cut_off.clone(), ended(7)], |_| None),
+            std::slice::from_ref(&cut_off)
+        );
+        assert_eq!(to_publish(&[session(7), ended(8)], known), [session(7)]);
         // What stood for them is forgotten.
-        assert_eq!(told(&[ended(7), ended(8)], |_| None), [session(7), session(8)]);
+        assert_eq!(to_publish(&[ended(7), ended(8)], |_| None), [session(7), session(8)]);
         let of_other = entry(Revoked::Ended { sid: Uuid::from_u128(9), user_id: other });
-        assert_eq!(told(&[of_other], known).len(), 1);
-        assert_eq!(told(&[], known), []);
+        assert_eq!(to_publish(&[of_other], known).len(), 1);
+        assert_eq!(to_publish(&[], known), []);
     }
 
     #[test]

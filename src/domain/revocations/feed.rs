@@ -1,4 +1,4 @@
-//! What one instance knows of the history, and who listens to it.
+//! The state of the history in one instance, and its listeners.
 
 use std::collections::VecDeque;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,12 +13,13 @@ use super::live::Live;
 use super::store::Head;
 use crate::base::time::Timestamp;
 
-/// Changes that a listener who was away can still be told one by one.
-const MOST_HELD: usize = 1_000;
-/// Changes that wait for a key to sign them. Beyond it listeners are sent to the snapshot.
-const MOST_WAITING: usize = 10_000;
-/// Events that a listener may lag behind before it is cut off.
-const MOST_BEHIND: usize = 256;
+/// The maximum number of past events that a returning listener can still receive one by one.
+const MAX_HELD: usize = 1_000;
+/// The maximum number of changes that wait for a key to sign them. Beyond it listeners are sent to
+/// the snapshot.
+const MAX_WAITING: usize = 10_000;
+/// The maximum number of events that a listener may lag behind before it is disconnected.
+const MAX_BEHIND: usize = 256;
 
 pub(super) struct Feed {
     known: RwLock<Known>,
@@ -27,45 +28,45 @@ pub(super) struct Feed {
 struct Known {
     head: Head,
     live: Live,
-    /// Changes that listeners were not told of yet.
+    /// Changes that were not published to listeners yet.
     waiting: VecDeque<Change>,
-    /// The last change that they were told of.
-    told: i64,
-    /// The events of the last changes, without a gap up to `told`.
+    /// The last change that was published to listeners.
+    sent: i64,
+    /// The events of the last changes, without a gap up to `sent`.
     held: VecDeque<Event>,
-    /// When the database last said that there is no more.
+    /// When the database was last read completely.
     confirmed_at: Option<Instant>,
     /// `None` once the service is about to stop.
     listeners: Option<broadcast::Sender<Bytes>>,
 }
 
-/// Listeners that are written to within the same millisecond.
+/// The number of listeners that are written to within the same millisecond.
 const AT_ONCE: usize = 32;
-/// However many listen, the last has heard within this time.
-const LONGEST_TURN: Duration = Duration::from_millis(500);
+/// The delay within which the last listener receives an event, however many there are.
+const MAX_DELAY: Duration = Duration::from_millis(500);
 
-/// What a listener gets: first what it has missed, then what comes.
-pub(super) struct Hearing {
+/// The events of a listener: first the missed ones, then new ones.
+pub(super) struct Subscription {
     pub missed: Vec<Bytes>,
     pub coming: broadcast::Receiver<Bytes>,
-    /// How long after the first listeners this one is written to: a thousand writes in a row would
-    /// hold up whoever else asks something of the same thread.
-    pub turn: Duration,
+    /// The delay of this listener after the first ones: a thousand writes in a row would delay
+    /// other requests on the same thread.
+    pub delay: Duration,
 }
 
-/// The turn of who comes after `others`.
-fn turn_after(others: usize) -> Duration {
-    Duration::from_millis((others / AT_ONCE) as u64).min(LONGEST_TURN)
+/// The delay of a listener that comes after `others`.
+fn delay_after(others: usize) -> Duration {
+    Duration::from_millis((others / AT_ONCE) as u64).min(MAX_DELAY)
 }
 
 impl Feed {
     pub fn new() -> Self {
-        let (listeners, _) = broadcast::channel(MOST_BEHIND);
+        let (listeners, _) = broadcast::channel(MAX_BEHIND);
         let known = Known {
             head: Head { epoch: String::new(), seq: 0 },
             live: Live::default(),
             waiting: VecDeque::new(),
-            told: 0,
+            sent: 0,
             held: VecDeque::new(),
             confirmed_at: None,
             listeners: Some(listeners),
@@ -81,12 +82,12 @@ impl Feed {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where this instance stands.
+    /// The position of this instance.
     pub fn head(&self) -> Head {
         self.read().head.clone()
     }
 
-    /// Takes the whole history for another one than before, and sends listeners to the snapshot.
+    /// Replaces the history by another one, and sends listeners to the snapshot.
     pub fn begin_anew(&self, head: Head, changes: impl IntoIterator<Item = Change>) {
         let mut live = Live::default();
         changes.into_iter().flat_map(|change| change.entries).for_each(|entry| live.add(entry));
@@ -96,7 +97,7 @@ impl Feed {
         known.skip_waiting();
     }
 
-    /// Takes in the changes that follow, up to number `seq`.
+    /// Applies the changes that follow, up to number `seq`.
     pub fn take_in(&self, changes: VecDeque<Change>, seq: i64) {
         let mut known = self.write();
         for change in &changes {
@@ -105,12 +106,12 @@ impl Feed {
         let last = changes.back().map_or(seq, |change| change.seq.max(seq));
         known.head.seq = known.head.seq.max(last);
         known.waiting.extend(changes);
-        if known.waiting.len() > MOST_WAITING {
+        if known.waiting.len() > MAX_WAITING {
             known.skip_waiting();
         }
     }
 
-    /// Sends listeners to the snapshot instead of telling them of what waits.
+    /// Sends listeners to the snapshot instead of publishing the changes that wait.
     pub fn skip_waiting(&self) {
         let mut known = self.write();
         if !known.waiting.is_empty() {
@@ -118,77 +119,77 @@ impl Feed {
         }
     }
 
-    /// The next change that listeners are to be told of, with the entries that they are told.
+    /// The next change to publish, with the entries to publish.
     pub fn waiting(&self) -> Option<(String, Change)> {
         let known = self.read();
         let Change { seq, at, entries } = known.waiting.front()?;
-        let entries = event::told(entries, |sub| known.live.cut_off_entry(sub));
+        let entries = event::to_publish(entries, |sub| known.live.cut_off_entry(sub));
         Some((known.head.epoch.clone(), Change { seq: *seq, at: *at, entries }))
     }
 
-    /// Tells listeners of the change that was waiting.
-    pub fn tell(&self, event: Event) {
+    /// Publishes the event of the change that was waiting.
+    pub fn publish(&self, event: Event) {
         let mut known = self.write();
         if known.waiting.front().is_none_or(|change| change.seq != event.seq) {
             return;
         }
         known.waiting.pop_front();
-        if event.seq != known.told + 1 {
-            // What lies between was removed before it was seen.
+        if event.seq != known.sent + 1 {
+            // The changes between were removed from the record before this instance read them.
             known.held.clear();
         }
-        known.told = event.seq;
+        known.sent = event.seq;
         known.send(event.text.clone());
         known.held.push_back(event);
-        if known.held.len() > MOST_HELD {
+        if known.held.len() > MAX_HELD {
             known.held.pop_front();
         }
     }
 
-    /// Notes that at `moment` there was no more than is known and told now.
+    /// Records that at `moment` the present state was complete.
     pub fn confirm(&self, moment: Instant) {
         let mut known = self.write();
-        if known.told < known.head.seq {
-            // What lies between was removed before it was seen.
+        if known.sent < known.head.seq {
+            // The changes between were removed from the record before this instance read them.
             known.send_to_snapshot();
         }
         known.confirmed_at = Some(moment);
     }
 
-    /// Tells listeners how things stand.
+    /// Sends a heartbeat to the listeners.
     pub fn beat(&self) {
         let known = self.read();
         if let Some(confirmed_at) = known.confirmed_at {
             let age = confirmed_at.elapsed();
-            known.send(event::heartbeat(&known.head.epoch, known.told, age));
+            known.send(event::heartbeat(&known.head.epoch, known.sent, age));
         }
     }
 
-    /// Begins to tell a listener who has heard all up to `after`, or nothing yet. `None` once the
-    /// service is about to stop.
-    pub fn listen(&self, after: Option<i64>) -> Option<Hearing> {
-        // No event falls between what was missed and what comes: it would need the lock.
+    /// Adds a listener that has received everything up to `after`, or nothing yet. Returns `None`
+    /// once the service is about to stop.
+    pub fn listen(&self, after: Option<i64>) -> Option<Subscription> {
+        // No event can come between the missed and the new ones: that would need the lock.
         let known = self.read();
         let listeners = known.listeners.as_ref()?;
-        let turn = turn_after(listeners.receiver_count());
+        let delay = delay_after(listeners.receiver_count());
         let coming = listeners.subscribe();
-        let first_held = known.held.front().map_or(known.told + 1, |event| event.seq);
+        let first_held = known.held.front().map_or(known.sent + 1, |event| event.seq);
         let missed = match after {
-            Some(after) if after <= known.told && first_held <= after + 1 => {
+            Some(after) if after <= known.sent && first_held <= after + 1 => {
                 let missed = known.held.iter().filter(|event| event.seq > after);
                 missed.map(|event| event.text.clone()).collect()
             }
-            _ => vec![event::snapshot(&known.head.epoch, known.told)],
+            _ => vec![event::snapshot(&known.head.epoch, known.sent)],
         };
-        Some(Hearing { missed, coming, turn })
+        Some(Subscription { missed, coming, delay })
     }
 
-    /// Ends all hearings, and lets none begin.
+    /// Ends all streams, and accepts no more.
     pub fn close(&self) {
         self.write().listeners = None;
     }
 
-    /// Forgets what does not matter any more, and the events that nobody could verify or needs.
+    /// Drops expired entries, and events that no key verifies or no listener needs.
     pub fn forget(&self, is_published: impl Fn(&str) -> bool, oldest: Timestamp, now: Timestamp) {
         let mut known = self.write();
         known.live.forget(now);
@@ -198,24 +199,24 @@ impl Feed {
         }
     }
 
-    /// All that matters at `now`, and where it stands.
+    /// All entries that are valid at `now`, and the position.
     pub fn entries(&self, now: Timestamp) -> (Head, Vec<Entry>) {
         let known = self.read();
         (known.head.clone(), known.live.entries(now))
     }
 
-    /// How long ago the database last said that there is no more; `None` before it ever did.
+    /// How long ago the database was last read completely; `None` before the first time.
     pub fn age(&self) -> Option<Duration> {
         self.read().confirmed_at.map(|at| at.elapsed())
     }
 
-    /// Whether this is where it stands.
+    /// Whether the position is `head`.
     pub fn is_at(&self, epoch: &str, seq: i64) -> bool {
         let known = self.read();
         known.head.seq == seq && known.head.epoch == epoch
     }
 
-    /// Asks what is revoked.
+    /// Reads the entries.
     pub fn ask<T>(&self, question: impl FnOnce(&Live) -> T) -> T {
         question(&self.read().live)
     }
@@ -224,7 +225,7 @@ impl Feed {
 impl Known {
     fn send(&self, text: Bytes) {
         if let Some(listeners) = &self.listeners {
-            // Without listeners it fails, and nobody misses anything.
+            // Sending fails without listeners, which loses nothing.
             let _ = listeners.send(text);
         }
     }
@@ -236,8 +237,8 @@ impl Known {
 
     fn send_to_snapshot(&mut self) {
         self.held.clear();
-        self.told = self.head.seq;
-        self.send(event::snapshot(&self.head.epoch, self.told));
+        self.sent = self.head.seq;
+        self.send(event::snapshot(&self.head.epoch, self.sent));
     }
 }
 
@@ -263,8 +264,8 @@ mod tests {
         Head { epoch: "e".into(), seq }
     }
 
-    /// A feed that began at number 10 and has told of all up to `last`.
-    fn told_up_to(last: i64) -> Feed {
+    /// A feed that began at number 10 and has published all up to `last`.
+    fn published_up_to(last: i64) -> Feed {
         let feed = Feed::new();
         feed.begin_anew(head(10), [change(9), change(10)]);
         tell(&feed, 11..=last);
@@ -275,7 +276,7 @@ mod tests {
         for seq in numbers {
             feed.take_in([change(seq)].into(), seq);
             assert_eq!(feed.waiting().map(|(_, change)| change.seq), Some(seq));
-            feed.tell(event(seq));
+            feed.publish(event(seq));
         }
         feed.confirm(Instant::now());
     }
@@ -288,14 +289,14 @@ mod tests {
 
     #[test]
     fn the_first_hear_at_once_and_many_in_turns() {
-        let milliseconds = |others| turn_after(others).as_millis();
+        let milliseconds = |others| delay_after(others).as_millis();
         assert_eq!([0, 31, 32, 1000, 10_000].map(milliseconds), [0, 0, 1, 31, 312]);
         assert_eq!(milliseconds(100_000), 500);
     }
 
     #[test]
     fn a_listener_resumes_where_the_events_are_held() {
-        let feed = told_up_to(13);
+        let feed = published_up_to(13);
         assert_eq!(missed(&feed, Some(13)), [] as [&str; 0]);
         assert_eq!(missed(&feed, Some(12)), ["event 13"]);
         assert_eq!(missed(&feed, Some(10)), ["event 11", "event 12", "event 13"]);
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn events_that_nobody_could_verify_are_not_held() {
-        let feed = told_up_to(13);
+        let feed = published_up_to(13);
         feed.forget(|_| true, at(12), at(0));
         assert_eq!(missed(&feed, Some(11)), ["event 12", "event 13"]);
         assert_eq!(missed(&feed, Some(10)), ["id: 0:13"]);
@@ -317,40 +318,41 @@ mod tests {
 
     #[test]
     fn a_gap_and_another_history_send_listeners_to_the_snapshot() {
-        let feed = told_up_to(11);
-        let mut hearing = feed.listen(Some(11)).unwrap();
-        let mut heard = || hearing.coming.try_recv().map(|text| text.starts_with(b"id: "));
+        let feed = published_up_to(11);
+        let mut subscription = feed.listen(Some(11)).unwrap();
+        let mut received = || subscription.coming.try_recv().map(|text| text.starts_with(b"id: "));
         // Number 12 was removed before it was seen.
         feed.take_in(VecDeque::new(), 12);
         feed.confirm(Instant::now());
-        assert_eq!(heard(), Ok(true));
+        assert_eq!(received(), Ok(true));
         feed.begin_anew(Head { epoch: "f".into(), seq: 3 }, [change(3)]);
-        assert_eq!(heard(), Ok(true));
-        assert!(heard().is_err());
+        assert_eq!(received(), Ok(true));
+        assert!(received().is_err());
         assert_eq!(feed.head(), Head { epoch: "f".into(), seq: 3 });
         assert_eq!(feed.entries(at(0)).1, change(3).entries);
     }
 
     #[test]
     fn what_waits_too_long_is_left_to_the_snapshot() {
-        let feed = told_up_to(11);
-        let mut hearing = feed.listen(Some(11)).unwrap();
-        let mut heard = || hearing.coming.try_recv().map(|text| text.starts_with(b"id: 0:13"));
+        let feed = published_up_to(11);
+        let mut subscription = feed.listen(Some(11)).unwrap();
+        let mut received =
+            || subscription.coming.try_recv().map(|text| text.starts_with(b"id: 0:13"));
         feed.take_in([change(12), change(13)].into(), 13);
         feed.skip_waiting();
-        assert_eq!(heard(), Ok(true));
+        assert_eq!(received(), Ok(true));
         assert!(feed.waiting().is_none());
         feed.skip_waiting();
         feed.confirm(Instant::now());
-        assert!(heard().is_err(), "there is nothing to skip");
+        assert!(received().is_err(), "there is nothing to skip");
     }
 
     #[tokio::test]
     async fn who_lags_behind_is_cut_off_and_nobody_else() {
-        let feed = told_up_to(10);
+        let feed = published_up_to(10);
         let mut slow = feed.listen(None).unwrap();
         let mut quick = feed.listen(None).unwrap();
-        for _ in 0..=MOST_BEHIND {
+        for _ in 0..=MAX_BEHIND {
             feed.beat();
             assert!(quick.coming.recv().await.is_ok());
         }
@@ -359,10 +361,10 @@ mod tests {
 
     #[tokio::test]
     async fn when_it_is_closed_all_hearings_end() {
-        let feed = told_up_to(10);
-        let mut hearing = feed.listen(None).unwrap();
+        let feed = published_up_to(10);
+        let mut subscription = feed.listen(None).unwrap();
         feed.close();
-        assert!(hearing.coming.recv().await.is_err());
+        assert!(subscription.coming.recv().await.is_err());
         assert!(feed.listen(None).is_none());
     }
 }

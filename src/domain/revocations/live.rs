@@ -1,4 +1,4 @@
-//! All revocations that still matter, in memory, found by what they concern.
+//! All valid revocations in memory, indexed by the tokens that they concern.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
@@ -9,24 +9,24 @@ use super::entry::{Entry, Revoked};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Claims;
 
-/// The revocations that one instance knows.
+/// The revocations of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     sessions: HashMap<Uuid, Session>,
-    /// Sessions that have ended and are not published: a cut-off of the user stands for each.
+    /// Sessions that have ended and are not published: a subject entry of the user covers each.
     ended: HashMap<Uuid, Session>,
     tokens: HashMap<String, Token>,
     subjects: HashMap<String, CutOff>,
     clients: HashMap<String, CutOff>,
     keys: HashMap<String, Timestamp>,
-    /// The names in `tokens` of one session, or of one client's own, so that an entry for the whole
-    /// can take their place.
+    /// The keys in `tokens` for one session, or for one client's own tokens, so that an entry for
+    /// the whole can replace them.
     grouped: HashMap<Group, Vec<String>>,
     /// The published entries of each user.
     by_user: HashMap<Uuid, OfUser>,
 }
 
-/// The number of published entries that name something of a user.
+/// The number of published entries that name a session or token of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OfUser {
     /// Sessions.
@@ -35,12 +35,12 @@ pub(super) struct OfUser {
     pub tokens: usize,
 }
 
-/// The tokens that one entry can stand for.
+/// Tokens that one entry can cover.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Group {
-    /// Of a session.
+    /// The tokens of a session.
     Session(Uuid),
-    /// A client's own, or those of a previous version.
+    /// A client's own tokens, or those in entries of a previous version.
     Subject(String),
 }
 
@@ -65,8 +65,8 @@ struct CutOff {
 }
 
 impl Live {
-    /// Takes in an entry. Of two about the same, the one that says more holds; an entry for a whole
-    /// session, or for all of a client's own tokens, takes the place of those for single tokens.
+    /// Adds an entry. Of two for the same tokens, the wider one is kept; an entry for a whole
+    /// session, or for all of a client's own tokens, replaces those for single tokens.
     pub fn add(&mut self, entry: Entry) {
         let expires_at = entry.expires_at;
         match entry.revoked {
@@ -91,7 +91,7 @@ impl Live {
                     None => self.ended.entry(sid).or_insert(Session { user_id, expires_at }),
                 };
                 present.expires_at = present.expires_at.max(expires_at);
-                // A cut-off stands for its tokens too.
+                // A subject entry covers the subject's tokens too.
                 if let Some(before) = self.cut_off_of(&user_id.to_string()) {
                     let is_covered =
                         |token: &Token| token.issued_at.is_some_and(|issued_at| issued_at < before);
@@ -136,7 +136,7 @@ impl Live {
         self.tokens.insert(jti, token);
     }
 
-    /// Drops the entries of single tokens of `group` that one entry now stands for.
+    /// Drops the entries of single tokens of `group` that one entry covers now.
     fn fold(&mut self, group: &Group, is_covered: impl Fn(&Token) -> bool) {
         let Some(names) = self.grouped.get_mut(group) else { return };
         let (tokens, by_user) = (&mut self.tokens, &mut self.by_user);
@@ -166,7 +166,7 @@ impl Live {
         self.grouped.get(&Group::Subject(subject.to_owned())).map_or(0, Vec::len)
     }
 
-    /// The moment before which all tokens of the subject were revoked, if any.
+    /// The moment before which all tokens of the subject are revoked, if any.
     pub fn cut_off_of(&self, sub: &str) -> Option<Timestamp> {
         self.subjects.get(sub).map(|cut_off| cut_off.before)
     }
@@ -182,13 +182,13 @@ impl Live {
         self.sessions.contains_key(&sid) || self.ended.contains_key(&sid)
     }
 
-    /// Whether the token is revoked by itself.
+    /// Whether the token has an entry of its own.
     pub fn has_token(&self, jti: &str) -> bool {
         self.tokens.contains_key(jti)
     }
 
-    /// Whether the token with these claims is revoked. The key that signed it is looked at by
-    /// whoever verified the signature.
+    /// Whether the token with these claims is revoked. The verification of its signature checks its
+    /// key.
     pub fn covers(&self, claims: &Claims) -> bool {
         let is_cut_off = |cut_off: &CutOff| claims.iat < cut_off.before;
         claims.sid.is_some_and(|sid| self.has_session(sid))
@@ -197,7 +197,7 @@ impl Live {
             || self.clients.get(&claims.client_id).is_some_and(is_cut_off)
     }
 
-    /// Drops what does not matter any more.
+    /// Drops expired entries.
     pub fn forget(&mut self, now: Timestamp) {
         self.sessions.retain(|_, session| session.expires_at > now);
         self.ended.retain(|_, session| session.expires_at > now);
@@ -228,7 +228,7 @@ impl Live {
             + self.keys.len()
     }
 
-    /// All that matter at `now`, those that are not published among them.
+    /// All entries that are valid at `now`, unpublished ones included.
     pub fn entries(&self, now: Timestamp) -> Vec<Entry> {
         let sessions = self.sessions.iter().map(|(sid, session)| Entry {
             revoked: Revoked::Session { sid: *sid, user_id: session.user_id },
@@ -265,7 +265,7 @@ impl Live {
     }
 }
 
-/// The user whose token it is; `None` for a client's own.
+/// The user of a token; `None` for a client's own.
 fn user_of(token: &Token) -> Option<Uuid> {
     Uuid::parse_str(&token.subject).ok()
 }

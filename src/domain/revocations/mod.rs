@@ -1,10 +1,11 @@
-//! What siblings must hear: access tokens that are dead before their time. They verify tokens locally,
-//! and refuse what a signed snapshot or a stream of Security Event Tokens (RFC 8417) tells them.
+//! The revocation feed: access tokens that end before their `exp`. Resource servers verify tokens
+//! locally, and refuse those that a signed snapshot or a stream of Security Event Tokens (RFC 8417)
+//! revokes.
 //!
-//! The database is the record. A change is written before whoever asked for it is answered, and
-//! numbered without gaps in the order of commits. Each instance follows the record, holds in memory
-//! what still matters, signs it, and passes it on. Invariant: who knows all changes up to a number
-//! refuses every token that an acknowledged request had ended before the next one was made.
+//! The database is the record. A change is written before the request that caused it is answered,
+//! and numbered without gaps in the order of commits. Each instance follows the record, holds the
+//! valid entries in memory, signs and publishes them. Invariant: a follower with all changes up to
+//! a number refuses every token that an acknowledged request ended before the next change was made.
 
 mod entry;
 mod event;
@@ -29,22 +30,21 @@ pub use entry::{Entry, Revoked};
 pub use recording::{EndedSession, ForeignToken, RevokedToken, TokenRevocation, TooMany};
 pub use snapshot::Snapshot;
 
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
 use crate::storage::{Db, StorageError};
-use feed::{Feed, Hearing};
+use feed::{Feed, Subscription};
 use snapshot::Contents;
 use store::Store;
 
-/// How long changes are signed one by one while others may come. Beyond it listeners are sent to the
-/// snapshot, which is one signature.
+/// How long changes are signed one by one while others may arrive. Beyond it listeners are sent to
+/// the snapshot, which takes one signature.
 const SIGNING_PATIENCE: Duration = Duration::from_secs(1);
-/// How long nobody waits again for a key that did not sign a snapshot: one who waits for a key that
-/// does not answer is enough.
+/// How long no further request waits for a key that failed to sign a snapshot.
 const SIGNED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// The only lane that there is so far. Each lane is a history of its own, with its own numbers.
+/// The only lane so far. Each lane is a history with numbers of its own.
 pub const LANE: &str = "0";
 
 /// The `iss` and `aud` of what the feed signs: the address of the snapshot.
@@ -52,13 +52,13 @@ fn name_of_feed(issuer: &str) -> String {
     format!("{issuer}/revocations")
 }
 
-/// Why an instance could not follow the record, or pass it on.
+/// Why an instance could not follow or publish the record.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// What is new is known and refused here, but no key signs it for others.
+    /// The new entries are in effect here, but no key signs them for others.
     #[error("a revocation could not be signed")]
     Sign(#[from] SignError),
 }
@@ -70,16 +70,15 @@ pub struct Revocations {
     feed: Arc<Feed>,
     random: Random,
     recorded: Arc<Notify>,
-    /// Held by whoever takes over what is new.
+    /// Held while new changes are applied.
     following: Arc<Mutex<()>>,
     snapshot: Arc<ArcSwapOption<Snapshot>>,
-    /// Held by whoever makes the next snapshot; when that last failed.
+    /// Held while the next snapshot is made; with the time of the last failure.
     making: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Revocations {
-    /// The revocations recorded in `db`. Nothing is known of them before the first
-    /// [`Revocations::follow`].
+    /// The revocations recorded in `db`. It has no entry before the first [`Revocations::follow`].
     pub async fn open(db: Db, random: Random) -> Result<Self, StorageError> {
         let store = Store { db };
         store.ensure_history(&random.uuid().simple().to_string()).await?;
@@ -94,7 +93,7 @@ impl Revocations {
         })
     }
 
-    /// Says that something was recorded.
+    /// Wakes the follower after a change by this process.
     pub fn announce(&self) {
         self.recorded.notify_one();
     }
@@ -104,9 +103,9 @@ impl Revocations {
         self.recorded.notified().await;
     }
 
-    /// Notes the longest that access tokens can be taken for alive as of now, leeway included, which
-    /// is how long revocations have to be remembered. To be called at the start, about once a minute,
-    /// and before a longer one is set.
+    /// Records the longest time for which access tokens can be valid as of now, leeway included:
+    /// revocations stay on record that long. To be called at the start, about once a minute, and
+    /// before a longer lifetime is configured.
     pub async fn observe_token_life(
         &self,
         life: Duration,
@@ -115,28 +114,28 @@ impl Revocations {
         self.store.observe_token_life(life, now).await
     }
 
-    /// Whether the token with these claims is revoked, as far as this instance knows.
+    /// Whether the token with these claims is revoked, by this instance's state.
     pub fn covers(&self, claims: &Claims) -> bool {
         self.feed.ask(|live| live.covers(claims))
     }
 
-    /// Whether the session is ended, as far as this instance knows.
+    /// Whether the session has ended, by this instance's state.
     pub fn has_session(&self, sid: Uuid) -> bool {
         self.feed.ask(|live| live.has_session(sid))
     }
 
-    /// How many entries matter, as far as this instance knows.
+    /// The number of published entries in this instance.
     pub fn count(&self) -> usize {
         self.feed.ask(live::Live::len)
     }
 
-    /// How long ago this instance was known to know all.
+    /// How long ago this instance's state was complete.
     pub fn age(&self) -> Duration {
         self.feed.age().unwrap_or(Duration::MAX)
     }
 
-    /// Takes over what is new in the record, and tells whoever listens. Where a key is revoked, `keys`
-    /// reads them anew first: no statement is to revoke the key that signs it.
+    /// Applies new changes of the record, and publishes them to listeners. If a key was revoked,
+    /// `keys` reloads the keys first, so that no snapshot revokes the key that signs it.
     pub async fn follow(
         &self,
         signer: &Signer,
@@ -146,16 +145,16 @@ impl Revocations {
         let _following = self.following.lock().await;
         let moment = Instant::now();
         if self.take_over(keys).await? {
-            // Nobody could verify the events that the key has signed.
+            // No follower could verify the events that the key has signed.
             self.forget(signer, now);
         }
         while let Some((epoch, change)) = self.feed.waiting() {
             if change.entries.is_empty() {
-                // A newer version wrote it. It can only be passed over, as the snapshot does.
+                // A newer version wrote the change. It is skipped, as in the snapshot.
                 self.feed.skip_waiting();
                 break;
             }
-            self.feed.tell(event::of_change(change, &epoch, signer, now).await?);
+            self.feed.publish(event::of_change(change, &epoch, signer, now).await?);
             if moment.elapsed() > SIGNING_PATIENCE {
                 self.feed.skip_waiting();
             }
@@ -164,7 +163,7 @@ impl Revocations {
         Ok(())
     }
 
-    /// Takes over what is new in the record; whether a key was revoked.
+    /// Applies new changes of the record. Returns whether a key was revoked.
     async fn take_over(&self, keys: impl AsyncFnOnce()) -> Result<bool, StorageError> {
         let (head, known) = (self.store.head().await?, self.feed.head());
         let anew = head.epoch != known.epoch || head.seq < known.seq;
@@ -196,12 +195,12 @@ impl Revocations {
         Ok(changes)
     }
 
-    /// All that matters at `now`, as far as this instance knows, with what is not published.
+    /// All entries that are valid at `now` in this instance, unpublished ones included.
     pub fn entries(&self, now: Timestamp) -> Vec<Entry> {
         self.feed.entries(now).1
     }
 
-    /// All that matters, signed, and how long ago the database said that there is no more.
+    /// The signed snapshot, and how long ago the database was last read completely.
     pub async fn snapshot(
         &self,
         signer: &Signer,
@@ -216,16 +215,16 @@ impl Revocations {
         }
         let last = self.snapshot.load_full();
         let last = last.filter(|last| signer.is_published(&last.kid, now));
-        // However many changes there are, no more than a third of a core makes snapshots.
+        // However many changes there are, snapshots take no more than a third of a core.
         let pause = |last: &Snapshot| last.made_at.elapsed() < last.took() * 3;
         if let Some(last) = last.clone().filter(|last| !last.is_old() && pause(last)) {
             return Ok(self.aged(last));
         }
-        // On a task of its own: a caller who goes away leaves it to the others.
+        // On a task of its own, so that a caller who disconnects leaves the result to the others.
         let made = tokio::spawn(self.clone().make(signer.clone(), making, now)).await;
         match made.unwrap_or(Err(SignError::Away)) {
             Ok(snapshot) => Ok(self.aged(snapshot)),
-            // What was true a while ago is better than nothing, as long as it says so.
+            // An older snapshot with its true age is better than none.
             Err(error) => last.map(|last| self.aged(last)).ok_or(error),
         }
     }
@@ -267,7 +266,7 @@ impl Revocations {
     async fn sign_all(&self, signer: &Signer, now: Timestamp) -> Result<Snapshot, SignError> {
         let (feed, began) = (self.feed.clone(), Instant::now());
         let known_at = began.checked_sub(self.age()).unwrap_or(began);
-        // Many are copied, which is not to keep a thread from its requests.
+        // Copying many entries must not block a thread that serves requests.
         let copied = tokio::task::spawn_blocking(move || feed.entries(now)).await;
         let (head, entries) = copied.map_err(|_| SignError::Away)?;
         let entries: Vec<_> =
@@ -277,18 +276,20 @@ impl Revocations {
         Snapshot::sign(contents, jti, signer, now).await
     }
 
-    /// The stream for a listener who has heard all up to `after`, or nothing yet. It ends when the
-    /// listener falls behind, and when the service stops; `None` where that is about to.
+    /// The stream for a listener that has received everything up to `after`, or nothing yet. It
+    /// ends when the listener falls behind, and when the service stops; `None` when the service is
+    /// about to stop.
     pub fn listen(&self, after: Option<i64>) -> Option<impl Stream<Item = Bytes> + use<>> {
-        let Hearing { missed, coming, turn } = self.feed.listen(after)?;
+        let Subscription { missed, coming, delay } = self.feed.listen(after)?;
         let beginning = stream::iter([event::BEGINNING].into_iter().chain(missed));
         let coming = stream::unfold(coming, move |mut coming| async move {
             let first = coming.recv().await.ok()?;
-            if turn.is_zero() {
+            if delay.is_zero() {
                 return Some((first, coming));
             }
-            tokio::time::sleep(turn).await;
-            // What came meanwhile goes along, or a late turn would fall behind for good.
+            tokio::time::sleep(delay).await;
+            // Changes that arrived during the delay are sent too, or a delayed listener would fall
+            // behind permanently.
             let mut text = BytesMut::from(first);
             loop {
                 match coming.try_recv() {
@@ -302,24 +303,24 @@ impl Revocations {
         Some(beginning.chain(coming))
     }
 
-    /// Tells listeners how things stand. To be called every few seconds.
+    /// Sends a heartbeat to the listeners. To be called every few seconds.
     pub fn beat(&self) {
         self.feed.beat();
     }
 
-    /// Ends all streams, and lets none begin.
+    /// Ends all streams, and accepts no more.
     pub fn close(&self) {
         self.feed.close();
     }
 
-    /// Forgets in this process what does not matter any more.
+    /// Drops the expired entries of this process.
     pub fn forget(&self, signer: &Signer, now: Timestamp) {
         let oldest = now.minus(Policy::MAX_ACCESS_TOKEN_LIFETIME).minus(LEEWAY);
         self.feed.forget(|kid| signer.is_published(kid, now), oldest, now);
     }
 
-    /// Removes at most `limit` entries from the record that do not matter any more; how many. When
-    /// it is `limit`, there may be more.
+    /// Removes at most `limit` expired entries from the record. Returns how many; when it is
+    /// `limit`, there may be more.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         self.store.purge(now, limit).await
     }

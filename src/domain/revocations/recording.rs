@@ -1,7 +1,7 @@
-//! Recording what ends, and how much of the feed one user or client can take up. Every listener
-//! receives every change and holds every entry, so what one party can add is bounded: an entry for
-//! the whole takes the place of many for the parts. Tokens that an entry on record covers already
-//! add nothing.
+//! Recording of revocations, and the bounds of one party's share of the feed. Every listener
+//! receives every change and holds every entry, so the entries of one party are bounded: one entry
+//! for the whole replaces many for the parts. A token that an entry on record already covers adds
+//! nothing.
 
 use std::time::Duration;
 
@@ -13,36 +13,36 @@ use crate::base::time::Timestamp;
 use crate::domain::tokens::LEEWAY;
 use crate::storage::{StorageError, Transaction};
 
-/// Entries of one change: what is sent as one event, and signed as one token.
+/// The maximum number of entries of one change, which is sent as one event and signed as one token.
 const MAX_ENTRIES_OF_CHANGE: usize = 1_000;
 /// The number of live access tokens of one session, or of one client's own, that are revoked one by
-/// one. The next one ends the session, or all that the client was issued so far.
+/// one. A further one ends the session, or all tokens issued to the client so far.
 const MAX_SINGLE_TOKENS: i64 = 10;
-/// The number of published entries that name sessions of one user. Beyond it one cut-off of the user
-/// stands for whatever else ends. Logins add to it as well: a session that ends because its user has
-/// too many is an entry.
+/// The number of published entries for sessions of one user. Beyond it one subject entry of the
+/// user covers every further one. Logins add to it as well: a session that ends because its user
+/// has too many is an entry.
 const MAX_SESSIONS_OF_USER: usize = 100;
-/// The number of published entries that name single access tokens of one user. They are counted
-/// apart from sessions: however often a user logs out, a token that is revoked ends alone.
+/// The number of published entries for single access tokens of one user. They are counted apart
+/// from sessions: however often a user logs out, a revoked token ends alone.
 const MAX_TOKENS_OF_USER: usize = 100;
 /// The number of live tokens of one key of another issuer that can be on record. Signet cannot tell
-/// which of them that issuer has given out, so no other entry can stand for them.
+/// which tokens that issuer has issued, so no other entry can cover them.
 const MAX_TOKENS_OF_FOREIGN_KEY: usize = 1_000;
-/// The issue of tokens is told in whole seconds: those of this second are to be covered too.
+/// Tokens carry their time of issue in whole seconds: those of the present second are covered too.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// An access token that is to be refused from now on.
+/// An access token to revoke.
 #[derive(Clone, Debug)]
 pub struct RevokedToken {
     /// Its `jti`.
     pub jti: String,
     /// Its `sub`.
     pub subject: String,
-    /// Its `sid`, where it belongs to a session.
+    /// Its `sid`, if it belongs to a session.
     pub session: Option<Uuid>,
     /// Its `iat`.
     pub issued_at: Timestamp,
-    /// A moment past the last one at which anybody accepts the token.
+    /// A moment after which no verifier accepts the token.
     pub ends_at: Timestamp,
 }
 
@@ -54,31 +54,31 @@ pub struct ForeignToken {
     pub jti: String,
     /// Its `sub`.
     pub subject: String,
-    /// The key that signed it.
+    /// The `kid` of the key that signed it.
     pub kid: String,
-    /// A moment past the last one at which anybody accepts the token.
+    /// A moment after which no verifier accepts the token.
     pub ends_at: Timestamp,
 }
 
-/// There are as many tokens of this key on record as there may be.
+/// The maximum number of tokens of this key is on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
-/// What the revocation of one access token came to.
+/// The outcome of revoking one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRevocation {
     /// An entry on record covers the token already.
     Covered,
     /// The token alone is revoked.
     Token,
-    /// The token's session is revoked as a whole: it is to be deleted.
+    /// The token's whole session is revoked: delete it.
     Session {
         /// The session.
         sid: Uuid,
         /// Its user.
         user_id: Uuid,
     },
-    /// All access tokens that the subject was issued so far are revoked. Sessions go on.
+    /// All access tokens issued to the subject so far are revoked. Sessions continue.
     Subject,
 }
 
@@ -92,14 +92,14 @@ pub struct EndedSession {
 }
 
 impl Revocations {
-    /// Records what one request ended, each item a change of its own. To be done before the request
-    /// is answered.
+    /// Records what one request ended, each item as a change of its own. To be called before the
+    /// request is answered.
     pub async fn record(&self, revoked: &[Revoked], now: Timestamp) -> Result<(), StorageError> {
         let changes: Vec<_> = revoked.chunks(1).collect();
         self.record_changes(&changes, now).await
     }
 
-    /// Records that sessions of a user end. To be done before they are deleted.
+    /// Records that sessions of a user end. To be called before they are deleted.
     pub async fn record_sessions(
         &self,
         user_id: Uuid,
@@ -121,9 +121,10 @@ impl Revocations {
         self.record_changes(&changes, now).await
     }
 
-    /// Records that a user is ended as a whole: the tokens issued before `now`, and those of the
-    /// sessions `sids` whenever they were issued, since issue is told in seconds. One change, unless
-    /// the sessions are very many; then the user's tokens of this second are covered instead.
+    /// Records that everything of a user ends: the tokens issued before `now`, and those of the
+    /// sessions `sids` whenever they were issued, since issue is in whole seconds. One change,
+    /// unless there are very many sessions; then the user's tokens of this second are covered
+    /// instead.
     pub async fn record_user(
         &self,
         user_id: Uuid,
@@ -142,8 +143,8 @@ impl Revocations {
         self.record_changes(&changes, now).await
     }
 
-    /// Records that one access token is revoked, or what stands for it and others. To be done before
-    /// the request is answered.
+    /// Records that one access token is revoked, or a wider entry that covers it. To be called
+    /// before the request is answered.
     pub async fn record_token(
         &self,
         token: &RevokedToken,
@@ -199,14 +200,14 @@ impl Revocations {
         Ok(if is_whole { together } else { alone })
     }
 
-    /// Records that one access token of another issuer is revoked, and nothing else with it, unless
-    /// that is on record. To be done before the request is answered.
+    /// Records that one access token of another issuer is revoked, and nothing else, unless that is
+    /// on record. To be called before the request is answered.
     pub async fn record_foreign_token(
         &self,
         token: &ForeignToken,
         now: Timestamp,
     ) -> Result<Result<TokenRevocation, TooMany>, StorageError> {
-        // No client has a colon in its name, and no user's id has one.
+        // No client id and no user id contains a colon.
         let owner = format!("kid:{}", token.kid);
         if self.feed.ask(|live| live.has_token(&token.jti)) {
             return Ok(Ok(TokenRevocation::Covered));
@@ -225,9 +226,9 @@ impl Revocations {
         Ok(Ok(TokenRevocation::Token))
     }
 
-    /// Records that a session whose record is gone has ended, unless that is on record, or none of
-    /// its access tokens can be alive at `now`: it began so long ago that it had ended by itself at
-    /// `ends_at`. Whoever keeps old refresh tokens adds nothing by presenting them.
+    /// Records that a session without a record has ended, unless that is on record, or none of its
+    /// access tokens can be valid at `now`: by its age the session had ended at `ends_at`. So old
+    /// refresh tokens add nothing when they are presented.
     pub async fn record_lost_session(
         &self,
         user_id: Uuid,
@@ -242,18 +243,18 @@ impl Revocations {
             .await
     }
 
-    /// How many more entries may name sessions of the user.
+    /// How many more entries may be for sessions of the user.
     fn room_for_sessions(&self, user_id: Uuid) -> usize {
         MAX_SESSIONS_OF_USER.saturating_sub(self.feed.ask(|live| live.of_user(user_id).sessions))
     }
 
-    /// Whether one more entry may name an access token of the user.
+    /// Whether one more entry may be for an access token of the user.
     fn has_room_for_token(&self, user_id: Uuid) -> bool {
         self.feed.ask(|live| live.of_user(user_id).tokens) < MAX_TOKENS_OF_USER
     }
 
-    /// The entry that covers what the subject was issued up to `last_issue`, unless one on record
-    /// does.
+    /// The entry that covers all tokens issued to the subject up to `last_issue`, unless one on
+    /// record does.
     fn cut_off(&self, sub: &str, last_issue: Timestamp) -> Option<Revoked> {
         let before = last_issue.plus(A_SECOND);
         let present = self.feed.ask(|live| live.cut_off_of(sub));

@@ -1,4 +1,5 @@
-//! All that still matters, as one signed statement that is made once per change and not per request.
+//! The snapshot: all valid entries as one signed JWT, made once for each change and not for each
+//! request.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -17,20 +18,21 @@ use crate::domain::tokens::{SignError, Signer};
 
 /// The media type in the header.
 const TYPE: &str = "revocations+jwt";
-/// How long somebody who can reach nobody may hold it for the whole truth.
+/// The lifetime of a signed snapshot.
 const LIFETIME: Duration = Duration::from_secs(300);
-/// After so long it is signed anew, though nothing has changed.
+/// The age at which an unchanged snapshot is signed again.
 const RENEWED_AFTER: Duration = Duration::from_secs(60);
-/// For how many seconds the entity tag stays, with nothing changed. A cache that asks by it keeps its
-/// copy, which is to be replaced before it ends.
+/// The time in seconds for which the entity tag of an unchanged snapshot stays the same. A cache
+/// keeps its copy while it does, and must replace it before the copy expires.
 const ONE_TAG: i64 = 120;
-/// A body that is shorter is compressed at once, a longer one on a thread of its own.
+/// The size in bytes below which a body is compressed on the calling thread; a longer one is
+/// compressed on a thread of its own.
 const SHORT: usize = 64 * 1024;
 
 #[derive(Serialize)]
 struct Claims {
-    /// The feed and not the issuer, so that no verifier of access tokens takes it for one (RFC 8725
-    /// sections 3.8 and 3.12).
+    /// The feed and not the issuer, so that no verifier of access tokens accepts the snapshot as
+    /// one (RFC 8725 sections 3.8 and 3.12).
     iss: String,
     aud: String,
     iat: Timestamp,
@@ -48,21 +50,22 @@ struct Claims {
 pub struct Snapshot {
     /// The compact JWS.
     pub body: Bytes,
-    /// A weak entity tag, with its quotes: for a while the same for whoever knows as much.
+    /// A weak entity tag, with its quotes, the same for some time on every instance with the same
+    /// state.
     pub etag: String,
-    /// The body compressed, and how long that took.
+    /// The compressed body, and how long that took.
     gzip: OnceCell<(Bytes, Duration)>,
     pub(super) epoch: String,
     pub(super) seq: i64,
     pub(super) kid: String,
-    /// When it was begun.
+    /// When its making began.
     pub(super) made_at: Instant,
-    /// When it was known to be all.
+    /// When its entries were complete.
     pub(super) known_at: Instant,
     took: Duration,
 }
 
-/// What a snapshot is to hold.
+/// The content of a snapshot.
 pub(super) struct Contents {
     /// The history.
     pub epoch: String,
@@ -70,9 +73,9 @@ pub(super) struct Contents {
     pub seq: i64,
     /// All entries up to it.
     pub entries: Vec<Entry>,
-    /// When its making was begun.
+    /// When its making began.
     pub began: Instant,
-    /// When it was known to be all.
+    /// When its entries were complete.
     pub known_at: Instant,
 }
 
@@ -102,18 +105,18 @@ impl Snapshot {
         Ok(Self { body, etag, gzip, epoch, seq, kid, made_at, known_at, took: made_at.elapsed() })
     }
 
-    /// Whether it is too old to be given out, with nothing changed.
+    /// Whether it is too old to be served without a change.
     pub(super) fn is_old(&self) -> bool {
         self.made_at.elapsed() > RENEWED_AFTER
     }
 
-    /// How long it took to make, compression included where somebody asked for that.
+    /// How long it took to make, including the compression if there was one.
     pub(super) fn took(&self) -> Duration {
         self.took + self.gzip.get().map_or(Duration::ZERO, |(_, took)| *took)
     }
 
-    /// The body compressed (RFC 1952). Made once, when it is first asked for; who else asks meanwhile
-    /// waits without a thread.
+    /// The compressed body (RFC 1952). Made at the first request for it; concurrent requests wait
+    /// for it without a thread.
     pub async fn gzip(&self) -> Result<Bytes, JoinError> {
         let make = || async {
             let (start, body) = (Instant::now(), self.body.clone());
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cache_that_is_told_304_holds_nothing_that_has_ended() {
+    fn a_cache_that_gets_304_holds_nothing_that_has_ended() {
         let tag = |seconds| etag("e", 7, Timestamp::from_unix(seconds));
         let renewed = RENEWED_AFTER.as_secs() as i64;
         for made in 0..ONE_TAG {

@@ -1,6 +1,6 @@
-//! The record of what was revoked, in the database. A change takes its number under the lock of the
-//! history's one row, which it holds until the commit: numbers follow the order of commits, so who
-//! has read up to one has missed nothing before it.
+//! The record of revocations in the database. A change takes its number under the lock of the
+//! history's one row, held until the commit: numbers follow the order of commits, so a reader of
+//! all changes up to a number has missed none.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,34 +16,34 @@ use crate::storage::{Db, StorageError, Transaction, rows_of_values};
 
 /// Rows written by one statement.
 const ROWS_AT_ONCE: usize = 100;
-/// Rows read by one statement: more than a change has.
+/// The number of rows that one statement reads, more than a change has.
 const ROWS_READ: i64 = 20_000;
-/// Beyond the life of tokens: clocks of instances differ, and what a request ends goes on for as long
-/// as the request takes.
+/// The margin beyond the life of tokens: clocks of instances differ, and a request that ends
+/// something takes some time.
 const SLACK: Duration = Duration::from_secs(30);
-/// Who has stolen a key writes whatever end into tokens.
+/// How long a revoked key stays on record, since whoever stole it writes any `exp` into tokens.
 const KEYS_REMEMBERED: Duration = Duration::from_secs(366 * 86_400);
-/// Issue is told in whole seconds.
+/// The margin for times of issue in whole seconds.
 const A_SECOND: Duration = Duration::from_secs(1);
-/// How old the word on the longest life may get before it is written anew.
+/// The age at which the recorded longest life is written again.
 const SEEN_EVERY: i64 = 60;
 
-/// Where the history stands.
+/// The position of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub epoch: String,
     pub seq: i64,
 }
 
-/// The access tokens that are counted together, and how many of them may be on record one by one.
+/// Access tokens that are counted together, with the maximum number of them on record one by one.
 pub(super) struct TokenGroup<'a> {
     /// Their `sub`.
     pub owner: &'a str,
     /// Their session; `None` for a client's own.
     pub session: Option<Uuid>,
-    /// Of a client's own, those that were issued before do not count.
+    /// For a client's own tokens, those issued before this time do not count.
     pub since: Timestamp,
-    /// How many.
+    /// The maximum number.
     pub limit: i64,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Begins the history, where there is none, under the name `epoch`.
+    /// Starts the history under the name `epoch`, if there is none.
     pub async fn ensure_history(&self, epoch: &str) -> Result<(), StorageError> {
         let insert = sqlx::query(
             "INSERT INTO revocation_history (id, epoch, last_seq, token_life, token_life_seen_at) \
@@ -63,8 +63,8 @@ impl Store {
         self.db.execute(insert.bind(epoch.to_owned())).await.map(drop)
     }
 
-    /// Notes that access tokens can be taken for alive as long as `life` now. A longer life of before
-    /// still counts until the last token that has it must have ended.
+    /// Records that access tokens can be valid for `life` from now on. A longer earlier value
+    /// counts until the last token with it must have expired.
     pub async fn observe_token_life(
         &self,
         life: Duration,
@@ -101,8 +101,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the next `count` numbers, and with them the lock on the history; returns the first of
-    /// them, and for how long access tokens can be taken for alive.
+    /// Takes the next `count` numbers, and with them the lock on the history. Returns the first of
+    /// them, and for how long access tokens can be valid.
     async fn take_numbers(
         &self,
         transaction: &mut Transaction<'_>,
@@ -119,9 +119,9 @@ impl Store {
         Ok((first, life_of(row.try_get("token_life")?)))
     }
 
-    /// Writes `single` within `transaction`, or the change `whole` in its place where as many tokens
-    /// of `group` are on record one by one as may be. Returns whether it was `whole`. Exact whatever
-    /// runs concurrently: they are counted under the lock on the history.
+    /// Writes `single` within `transaction`, or the change `whole` instead if the maximum number of
+    /// tokens of `group` is on record one by one. Returns whether it wrote `whole`. The count is
+    /// exact under concurrency, since it is made under the lock on the history.
     pub async fn record_token_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -132,7 +132,7 @@ impl Store {
     ) -> Result<bool, StorageError> {
         let (seq, life) = self.take_numbers(transaction, 1).await?;
         let TokenGroup { owner, session, since, limit } = *group;
-        // A session has its own tokens, whenever they were issued.
+        // A session's tokens all belong to it, whenever they were issued.
         let since = if session.is_some() { 0 } else { since.as_unix() };
         let count = sqlx::query(
             "SELECT CAST(COUNT(*) AS BIGINT) FROM revocations WHERE owner = $1 AND claim = 'jti' \
@@ -151,14 +151,14 @@ impl Store {
         Ok(is_whole)
     }
 
-    /// For how long access tokens can be taken for alive from now on, leeway included.
+    /// For how long access tokens can be valid from now on, leeway included.
     pub async fn token_life(&self) -> Result<Duration, StorageError> {
         let query = sqlx::query("SELECT token_life FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
         Ok(life_of(row.map_or(Ok(0), |row| row.try_get(0))?))
     }
 
-    /// Where the history stands now.
+    /// The present position of the history.
     pub async fn head(&self) -> Result<Head, StorageError> {
         let query = sqlx::query("SELECT epoch, last_seq FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
@@ -166,7 +166,7 @@ impl Store {
         Ok(Head { epoch: row.try_get("epoch")?, seq: row.try_get("last_seq")? })
     }
 
-    /// The next changes after number `seq`, and whether those are all.
+    /// The next changes after number `seq`, and whether they are all.
     pub async fn read_after(&self, seq: i64) -> Result<(VecDeque<Change>, bool), StorageError> {
         let query = sqlx::query(
             "SELECT seq, claim, value, owner, session_id, issued_before, changed_at, expires_at \
@@ -186,20 +186,20 @@ impl Store {
         }
         let all = (rows.len() as i64) < ROWS_READ;
         if !all {
-            // Its end may lie in the next part.
+            // The end of the last change may be in the next page.
             changes.pop_back();
         }
         Ok((changes, all))
     }
 
-    /// Whether there is an entry for the key.
+    /// Whether the record has an entry for the key.
     pub async fn has_key(&self, kid: &str) -> Result<bool, StorageError> {
         let query =
             sqlx::query("SELECT seq FROM revocations WHERE claim = 'kid' AND value = $1 LIMIT 1");
         Ok(self.db.fetch_optional(query.bind(kid.to_owned())).await?.is_some())
     }
 
-    /// Removes at most `limit` entries that do not matter any more; how many it removed.
+    /// Removes at most `limit` expired entries. Returns how many it removed.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         let delete = sqlx::query(
             "DELETE FROM revocations WHERE (seq, part) IN (SELECT seq, part FROM revocations \
@@ -212,7 +212,7 @@ impl Store {
 /// The life in the column `token_life`.
 fn life_of(seconds: i64) -> Duration {
     match seconds {
-        // Nothing was served yet since there is a record: tokens of before may live long.
+        // No access token was issued since the record exists: those from before may live long.
         ..=0 => Policy::MAX_ACCESS_TOKEN_LIFETIME + LEEWAY,
         life => Duration::from_secs(life.unsigned_abs()),
     }
@@ -252,7 +252,7 @@ async fn insert(
     Ok(())
 }
 
-/// What an entry has in its row besides numbers and times.
+/// The values of an entry in its row, besides numbers and times.
 struct Columns {
     claim: &'static str,
     value: String,
@@ -290,7 +290,7 @@ fn columns(revoked: &Revoked) -> Columns {
     }
 }
 
-/// The entry of a row; `None` for a kind that only a newer version knows.
+/// The entry of a row; `None` for a kind that only a newer version understands.
 fn read(row: &AnyRow) -> Result<Option<Entry>, StorageError> {
     let unreadable = || StorageError::corrupt("revocation");
     let value: String = row.try_get("value")?;

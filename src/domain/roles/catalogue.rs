@@ -1,16 +1,16 @@
-//! What all roles together say, at one moment: which words are held by whom.
+//! The effect of all roles together at one moment: which roles carry which words.
 
 use super::name::ADMIN_ROLE;
 use std::collections::{HashMap, HashSet};
 
 use super::{BUILT_IN_WORDS, Role};
 
-/// Each word that some role carries, with the roles that do.
+/// Each word that a role carries, with those roles.
 #[derive(Debug)]
 pub struct Catalogue(HashMap<String, HashSet<String>>);
 
 impl Catalogue {
-    /// What `roles` say. The built-in role's words are in it whatever they say.
+    /// The catalogue of `roles`, always with the words of the built-in role.
     pub fn new(roles: &[Role]) -> Self {
         let mut carried: HashMap<String, HashSet<String>> = HashMap::new();
         let words = |role: &Role| {
@@ -24,12 +24,12 @@ impl Catalogue {
         Self(carried)
     }
 
-    /// Whether some role carries `word`, so that not everybody holds it.
+    /// Whether a role carries `word`, so that only some users have it.
     pub fn is_carried(&self, word: &str) -> bool {
         self.0.contains_key(word)
     }
 
-    /// Whether a user with `roles` holds `word`: by one of them, or since no role carries it.
+    /// Whether a user with `roles` has `word`: by one of them, or since no role carries it.
     pub fn holds(&self, roles: &[String], word: &str) -> bool {
         let carriers = self.0.get(word);
         carriers.is_none_or(|carriers| roles.iter().any(|role| carriers.contains(role)))

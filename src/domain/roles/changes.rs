@@ -1,112 +1,113 @@
-//! What may be done to the roles, decided from all of them: pure.
+//! Changes of roles, decided from all roles, as pure functions.
 
 use super::name::ADMIN_ROLE;
 use std::fmt;
 
-use super::{BUILT_IN_WORDS, Catalogue, EVERYBODYS_WORDS, MOST_ROLES, Revision, Role};
+use super::{BUILT_IN_WORDS, Catalogue, EVERYBODYS_WORDS, MAX_ROLES, Revision, Role};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
 
-/// What is to be done to a role, not yet decided on.
+/// A requested change of a role.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The role.
     pub name: String,
-    /// What to do.
+    /// The action.
     pub what: What,
-    /// What must be found there.
+    /// The expected state of the role.
     pub expect: Expect,
-    /// Whether also where users lose the role, or words of it become open to everybody.
+    /// Whether the change may also take the role from users, or open words of it to all users.
     pub force: bool,
 }
 
-/// What is done to a role.
+/// The action on a role.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// Define it, or change what is given.
+    /// Defines the role, or changes the given members.
     Put {
         /// The words that it carries.
         scope: Option<Scope>,
-        /// What it is for; `Some(None)` removes that.
+        /// Its description; `Some(None)` removes it.
         description: Option<Option<String>>,
     },
-    /// Remove it, also from the users who have it.
+    /// Removes the role, also from the users who have it.
     Remove,
 }
 
-/// What must be found of a role for a change to happen.
+/// The state of a role that a change expects.
 #[derive(Clone, Debug)]
 pub enum Expect {
-    /// None of this name.
+    /// No role has this name.
     Absent,
-    /// One in whatever state.
+    /// The role exists, in any state.
     Present,
-    /// One in one of these states.
+    /// The role is in one of these states.
     OneOf(Vec<Revision>),
 }
 
-/// What is stored.
+/// The change to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A new role.
     Create(Role),
-    /// Another state of a role.
+    /// A changed role.
     Replace(Role),
-    /// No role of this name.
+    /// The removal of the role of this name.
     Delete(String),
 }
 
-/// A change that may be made, and what follows from it.
+/// An allowed change, and its effects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What is stored.
+    /// The change to store.
     pub step: Step,
-    /// Words that everybody held and only users with a role hold from now on.
+    /// Words that all users had and only users with a role have from now on.
     pub closes: Vec<String>,
-    /// Words that everybody holds from now on.
+    /// Words that all users have from now on.
     pub opens: Vec<String>,
-    /// How many users had the name: those who lose a role that is removed, and those who hold from
-    /// now on what a new one carries.
+    /// How many users had the name: those who lose a removed role, or who get the words of a new
+    /// one.
     pub holders: u64,
 }
 
 /// Why a change is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is none such.
-    #[error("there is no role {0}")]
+    /// No role has this name.
+    #[error("no role is named {0}")]
     Unknown(String),
-    /// There is one already.
-    #[error("there is a role {0} already")]
+    /// A role of this name exists already.
+    #[error("the role {0} exists already")]
     Exists(String),
-    /// It is not in the state that was expected.
-    #[error("the role {0} was changed meanwhile")]
+    /// The role is not in the expected state.
+    #[error("the role {0} was changed concurrently: read it again and repeat the change")]
     Changed(String),
-    /// It is part of Signet.
+    /// The role is part of Signet.
     #[error(
         "the role {0} is part of Signet: it cannot be removed and always carries {words}",
         words = BUILT_IN_WORDS.join(" and ")
     )]
     BuiltIn(String),
-    /// It would close to everybody else what every login needs.
+    /// Every login needs the word.
     #[error("{0} is open to every user, and no role can carry it")]
     Everybodys(&'static str),
-    /// There are too many.
-    #[error("there are {MOST_ROLES} roles already")]
+    /// The maximum number of roles exists.
+    #[error("there can be at most {MAX_ROLES} roles")]
     Full,
-    /// It takes something from users, or gives them more than meets the eye, and was not forced.
+    /// The change takes something from users, or gives them more than is obvious, and was not
+    /// forced.
     #[error("{0}: that has to be forced")]
     NotForced(Effects),
 }
 
-/// What a change does beyond the role itself.
+/// The effects of a change beyond the role itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effects {
     /// How many users have the name of the role.
     pub holders: u64,
-    /// Words of administration that these users would hold; none where they lose the role.
+    /// Words of administration that these users would get; empty if they lose the role.
     pub gains: Vec<String>,
-    /// Words that everybody would hold.
+    /// Words that all users would get.
     pub opens: Vec<String>,
 }
 
@@ -130,8 +131,8 @@ impl fmt::Display for Effects {
 }
 
 impl Change {
-    /// Whether it may be made to `roles`, all that there are, and what that means. `holders` is how
-    /// many users have the name of the role.
+    /// Whether the change is allowed, with its effects. `roles` are all present roles; `holders` is
+    /// the number of users who have the name of the role.
     pub fn decide(self, roles: &[Role], holders: u64, now: Timestamp) -> Result<Decision, Refusal> {
         let present = self.expected(roles, holders)?;
         let step = match self.what {
@@ -168,7 +169,7 @@ impl Change {
             Step::Replace(_) => (0, Vec::new()),
             Step::Delete(_) => (holders, Vec::new()),
         };
-        // Who has the name of a new role gets it unasked, which matters where it administers.
+        // Users who have the name of a new role get it implicitly, which matters if it administers.
         let takes_or_gives = concerned > 0 && (step.role().is_none() || !gains.is_empty());
         if !self.force && (takes_or_gives || !opens.is_empty()) {
             let holders = if takes_or_gives { concerned } else { 0 };
@@ -177,12 +178,12 @@ impl Change {
         Ok(Decision { step, closes, opens, holders: concerned })
     }
 
-    /// The role as it is, if that is what was expected.
+    /// The present role, if it is in the expected state.
     fn expected<'a>(&self, roles: &'a [Role], holders: u64) -> Result<Option<&'a Role>, Refusal> {
         let present = roles.iter().find(|role| role.name == self.name);
         match (present, &self.expect) {
-            // Users may have a name that is not defined, or whose removal was cut off: whoever
-            // removes it once more may know it by the state it was in.
+            // Users may have a name that is not defined, or whose removal was interrupted. A
+            // repeated removal may name the state that the role was in.
             (None, Expect::Present | Expect::OneOf(_))
                 if holders > 0 && matches!(self.what, What::Remove) =>
             {
@@ -206,7 +207,7 @@ impl Step {
         }
     }
 
-    /// The role as it will be, unless it is removed.
+    /// The role after the change; `None` if it is removed.
     pub fn role(&self) -> Option<&Role> {
         match self {
             Self::Create(role) | Self::Replace(role) => Some(role),
@@ -215,7 +216,7 @@ impl Step {
     }
 }
 
-/// The rules that no force helps against.
+/// The rules that cannot be forced.
 fn check(step: &Step, roles: &[Role]) -> Result<(), Refusal> {
     let keeps = |role: &Role| BUILT_IN_WORDS.iter().all(|word| role.scope.contains(word));
     if step.name() == ADMIN_ROLE && !step.role().is_some_and(keeps) {
@@ -225,13 +226,13 @@ fn check(step: &Step, roles: &[Role]) -> Result<(), Refusal> {
     if let Some(word) = EVERYBODYS_WORDS.into_iter().find(|word| carries(word)) {
         return Err(Refusal::Everybodys(word));
     }
-    if matches!(step, Step::Create(_)) && roles.len() >= MOST_ROLES {
+    if matches!(step, Step::Create(_)) && roles.len() >= MAX_ROLES {
         return Err(Refusal::Full);
     }
     Ok(())
 }
 
-/// All roles as they will be.
+/// All roles after the change.
 fn after(step: &Step, roles: &[Role]) -> Vec<Role> {
     let others = roles.iter().filter(|role| role.name != step.name());
     others.chain(step.role()).cloned().collect()
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_open_need_force_and_words_that_close_are_told() {
+    fn words_that_open_need_force_and_words_that_close_are_reported() {
         let decided = |change: Change, holders| change.decide(&roles(), holders, NOW);
         // Another role still carries it.
         assert!(decided(remove("auditor"), 0).unwrap().opens.is_empty());
@@ -332,8 +333,8 @@ mod tests {
             new.decide(&roles(), holders, NOW)
         };
         let Err(Refusal::NotForced(effects)) = new("a signet:admin", false, 2) else { panic!() };
-        let told = "2 users have the name already and would hold signet:admin";
-        assert_eq!(effects.to_string(), told);
+        let printed = "2 users have the name already and would hold signet:admin";
+        assert_eq!(effects.to_string(), printed);
         assert!(matches!(new("users:read", false, 1), Err(Refusal::NotForced(_))));
         assert_eq!(new("signet:admin", true, 2).unwrap().holders, 2);
         assert_eq!(new("signet:admin", false, 0).unwrap().holders, 0);
@@ -380,7 +381,7 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many() {
-        let mut many: Vec<_> = (0..MOST_ROLES).map(|n| role(&format!("r{n}"), "")).collect();
+        let mut many: Vec<_> = (0..MAX_ROLES).map(|n| role(&format!("r{n}"), "")).collect();
         let add = || put("one-more", "", Expect::Absent);
         assert_eq!(add().decide(&many, 0, NOW), Err(Refusal::Full));
         assert!(put("r1", "x", Expect::Present).decide(&many, 0, NOW).is_ok());

@@ -1,7 +1,7 @@
-//! Roles: the names that users carry, and the scope words that each stands for. A word that some role
-//! carries is held only by users who have such a role; a word that no role carries is open to every
-//! user of a client that may ask it. Invariant: the built-in role `admin` is always there and always
-//! carries the words by which Signet itself is administered, so these are never open.
+//! Roles: the names that users carry, and the scope words that each carries. A word that some role
+//! carries belongs only to users who have such a role; a word that no role carries is open to every
+//! user of a client that may request it. Invariant: the built-in role `admin` always exists and
+//! always carries the words by which Signet itself is administered, so these are never open.
 
 pub mod catalogue;
 pub mod changes;
@@ -21,29 +21,29 @@ pub use name::{ADMIN_ROLE, check_role, check_roles};
 pub use registry::RoleRegistry;
 pub use store::RoleStore;
 
-/// What the built-in role always carries.
+/// The words that the built-in role always carries.
 pub const BUILT_IN_WORDS: [&str; 2] = [scope::ADMIN, scope::USERS_READ];
 
-/// What no role can carry: every login of OpenID Connect needs them.
+/// The words that no role can carry, since every login of OpenID Connect needs them.
 pub const EVERYBODYS_WORDS: [&str; 3] = [scope::OPENID, scope::PROFILE, scope::EMAIL];
 
-/// There are no more roles than this.
-pub const MOST_ROLES: usize = 1000;
+/// The maximum number of roles.
+pub const MAX_ROLES: usize = 1000;
 
-/// What a role stands for.
+/// A role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     /// Its name, as users carry it.
     pub name: String,
     /// The scope words that it carries.
     pub scope: Scope,
-    /// What it is for, for people.
+    /// Its description, for people.
     pub description: Option<String>,
     /// When it was defined.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
-    /// Raised by every change.
+    /// The version, raised by every change.
     pub version: i64,
 }
 
@@ -65,14 +65,14 @@ impl Role {
         self.name == ADMIN_ROLE
     }
 
-    /// Which of all the states that a role of this name has been in this is.
+    /// Which of all the states of a role of this name this one is.
     pub fn revision(&self) -> Revision {
         Revision { created_at: self.created_at, version: self.version }
     }
 }
 
-/// A state of a role. One that was removed and defined anew counts from zero again, so its time is
-/// part of it.
+/// A state of a role. A role that was removed and defined again starts at version zero, so its
+/// creation time is part of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision {
     created_at: Timestamp,

@@ -12,10 +12,10 @@ pub fn check_role(role: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A user has no more roles than this: they stand in every token.
+/// The maximum number of roles of a user: they are in every token.
 pub const MAX_ROLES: usize = 32;
 
-/// Checks the roles of a user, each of which counts once.
+/// Checks the roles of a user, without repetitions.
 pub fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {
     let mut checked: Vec<String> = Vec::new();
     for role in roles {

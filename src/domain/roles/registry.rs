@@ -1,4 +1,4 @@
-//! The catalogue as requests meet it: remembered for a moment, since every login and refresh asks.
+//! The catalogue with a short-lived cache, since every login and refresh needs it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::{Catalogue, RoleStore};
 use crate::storage::StorageError;
 
-/// How long an instance may go on with what it has read. Whoever changes a role waits this long
-/// before saying that it is done, so that the change is in force when it is acknowledged.
+/// How long an instance may use the cached catalogue. A change of a role is acknowledged only after
+/// this time, so that it is in force on every instance by then.
 pub const STALENESS: Duration = Duration::from_secs(1);
 
-/// Remembers the catalogue. Cheap to clone; clones share what is remembered.
+/// Caches the catalogue. Cheap to clone; clones share the cache.
 #[derive(Clone)]
 pub struct RoleRegistry {
     store: RoleStore,
@@ -28,16 +28,16 @@ impl RoleRegistry {
         Self { store, remembered: Arc::default() }
     }
 
-    /// What the roles say now, or said less than [`STALENESS`] ago.
+    /// The present catalogue, or the one from less than [`STALENESS`] ago.
     pub async fn catalogue(&self) -> Result<Arc<Catalogue>, StorageError> {
         if let Some(known) = self.recall() {
             return Ok(known);
         }
-        // Taken before the read: what is read is at least as new as this moment.
+        // Taken before the read, so the catalogue is at least as new as this moment.
         let since = Instant::now();
         let catalogue = Arc::new(Catalogue::new(&self.store.list().await?));
         let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
-        // Of two reads at once the one that began first must not have the last word.
+        // Of two concurrent reads, the one that began first must not store its result last.
         if remembered.as_ref().is_none_or(|known| known.since < since) {
             *remembered = Some(Remembered { catalogue: catalogue.clone(), since });
         }

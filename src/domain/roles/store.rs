@@ -19,8 +19,7 @@ macro_rules! select {
     };
 }
 
-/// All roles. More than [`super::MOST_ROLES`] there are not; a role that were left out would open
-/// its words.
+/// A bound on all roles, above [`super::MAX_ROLES`]; leaving out a role would open its words.
 const ALL: &str = select!("ORDER BY name LIMIT 2000");
 
 /// The table `roles`. Cheap to clone.
@@ -42,7 +41,7 @@ impl RoleStore {
 
     /// The role of this name.
     pub async fn find(&self, name: &str) -> Result<Option<Role>, StorageError> {
-        // No role is named otherwise, and PostgreSQL's text cannot hold every character.
+        // No other text is a role's name, and PostgreSQL's text cannot contain every character.
         if check_role(name).is_err() {
             return Ok(None);
         }
@@ -50,7 +49,7 @@ impl RoleStore {
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
-    /// Stores the built-in role unless it is there.
+    /// Stores the built-in role if it does not exist.
     pub async fn ensure_built_in(&self, now: Timestamp) -> Result<(), StorageError> {
         if self.find(ADMIN_ROLE).await?.is_some() {
             return Ok(());
@@ -61,16 +60,16 @@ impl RoleStore {
         }
     }
 
-    /// Lets `decide` see all roles and stores what it decides, as one step: nobody changes a role
-    /// in between.
+    /// Passes all roles to `decide` and stores its decision, in one transaction: no role changes in
+    /// between.
     pub async fn change<R>(
         &self,
         decide: impl FnOnce(&[Role]) -> Result<Decision, R>,
     ) -> Result<Result<Decision, R>, StorageError> {
         self.db
             .write(async |transaction| {
-                // Whoever changes a role touches this one first, so that two at once wait for each
-                // other: whether a word is still carried depends on all of them.
+                // Every change updates this role first, so that concurrent changes are serialised:
+                // whether a word is still carried depends on all roles.
                 sqlx::query("UPDATE roles SET version = version WHERE name = $1")
                     .bind(ADMIN_ROLE)
                     .execute(&mut **transaction)

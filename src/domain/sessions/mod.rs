@@ -29,7 +29,7 @@ pub use read::{Page, PageError};
 pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
 
-use crate::base::secret::time_of;
+use crate::base::random::time_of;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::{EndedSession, Entry, Revocations, Revoked};
 use crate::storage::redis::Redis;

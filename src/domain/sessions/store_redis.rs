@@ -28,7 +28,7 @@ use self::counter::Counter;
 use self::record::{VERSION, decode, encode};
 use super::read::{Answer, Held};
 use super::{Policy, Session};
-use crate::base::secret::part_of_second;
+use crate::base::random::part_of_second;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
 use crate::storage::StorageError;

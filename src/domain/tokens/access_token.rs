@@ -9,14 +9,15 @@ use serde_json::{Map, Value};
 use super::jws::{self, Jws, Unreadable};
 use super::signing::{self, SignError};
 use super::{LEEWAY, Policy, claims};
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::domain::keys::Keys;
 
 /// The media type in the header (RFC 9068 section 2.1).
 const TYPE: &str = "at+jwt";
-/// Longer text is no token of ours. It leaves a form room for what else asks about a token.
-const LONGEST: usize = 15 * 1024;
+/// The maximum length in bytes of a token. It leaves room in a form for the other parameters of an
+/// introspection.
+const MAX_BYTES: usize = 15 * 1024;
 
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +39,7 @@ impl Audience {
         }
     }
 
-    /// Each of them.
+    /// Each audience.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let all = match self {
             Self::One(one) => std::slice::from_ref(one),
@@ -47,67 +48,67 @@ impl Audience {
         all.iter().map(String::as_str)
     }
 
-    /// Whether `audience` is among them.
+    /// Whether `audience` is one of them.
     pub fn contains(&self, audience: &str) -> bool {
         self.iter().any(|one| one == audience)
     }
 }
 
-/// The claims, RFC 9068 section 2.2; those of a login only in tokens of users.
+/// The claims, RFC 9068 section 2.2. Tokens of clients have none of the claims of a login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// The issuer.
     pub iss: String,
     /// The user's id, or the client's for `client_credentials`.
     pub sub: String,
-    /// Who the token is for.
+    /// The audience.
     pub aud: Audience,
-    /// When it ends.
+    /// The end of its validity.
     pub exp: Timestamp,
     /// When it was issued.
     pub iat: Timestamp,
-    /// Its own id.
+    /// The token's own id.
     pub jti: String,
-    /// The client that it was issued to.
+    /// The client to which it was issued.
     pub client_id: String,
-    /// What it allows; absent where it is nothing.
+    /// The scope; absent when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
-    /// Before when it is not good; Signet issues none with it.
+    /// The beginning of its validity; Signet issues none with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nbf: Option<Timestamp>,
-    /// When the user last gave a password.
+    /// The time of the user's last login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<Timestamp>,
-    /// The session that it belongs to.
+    /// The session to which it belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<uuid::Uuid>,
-    /// The user's roles; absent where there are none.
+    /// The user's roles; absent when the user has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
-    /// What the client adds from the user's metadata; see [`claims`].
+    /// The claims that the client adds from the user's metadata; see [`claims`].
     #[serde(flatten)]
     pub added: Map<String, Value>,
-    /// Whether another issuer signed it, whose key is published here to verify: then nobody here
-    /// knows whom it was given to.
+    /// Whether another issuer signed it, whose key is published here to verify. Signet then does
+    /// not know for whom it was issued.
     #[serde(skip)]
     pub foreign: bool,
-    /// The key that signed it.
+    /// The `kid` of the key that signed it.
     #[serde(skip)]
     pub kid: String,
 }
 
-/// What a token is issued about.
+/// The subject of a new token.
 pub struct Grant<'a> {
-    /// The user or client.
+    /// The user's or client's id.
     pub sub: String,
     /// The client.
     pub client_id: &'a str,
-    /// What is allowed.
+    /// The granted scope.
     pub scope: String,
-    /// The resources that were asked for; none for the default audience.
+    /// The requested resources; empty for the default audience.
     pub resources: &'a [String],
-    /// The client's own lifetime, where it has one.
+    /// The client's own lifetime, if it has one.
     pub lifetime: Option<Duration>,
     /// The session, for users.
     pub session: Option<UserSession>,
@@ -117,15 +118,15 @@ pub struct Grant<'a> {
 pub struct UserSession {
     /// The session's id.
     pub sid: uuid::Uuid,
-    /// When the user gave the password.
+    /// The time of the login.
     pub auth_time: Timestamp,
     /// The user's roles.
     pub roles: Vec<String>,
-    /// What the client adds from the user's metadata.
+    /// The claims that the client adds from the user's metadata.
     pub claims: Map<String, Value>,
 }
 
-/// A signed token and how long it lives.
+/// A signed token and its lifetime.
 pub struct AccessToken {
     /// The compact JWS.
     pub token: String,
@@ -133,7 +134,7 @@ pub struct AccessToken {
     pub expires_in: u64,
 }
 
-/// Why a token is not accepted. One reason for callers: it is not good.
+/// Why a token is not accepted. Callers treat all reasons the same.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the access token is not valid: {0}")]
 pub struct InvalidToken(&'static str);
@@ -151,7 +152,7 @@ impl AccessTokens {
         Self { keys, policy: policy.into() }
     }
 
-    /// The rules that tokens follow.
+    /// The rules of its tokens.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -167,14 +168,14 @@ impl AccessTokens {
         let audience = Audience::new(grant.resources, &self.policy.audience);
         let algorithm = self.keys.policy().algorithms.of(audience.iter());
         let key = ring.active(algorithm, now).ok_or(SignError::NoKey)?;
-        // No token outlives its key's place in JWKS, whatever lifetimes were set since that was
-        // planned.
+        // No token outlives its key's publication, whatever lifetimes were configured since the
+        // retirement was planned.
         let published = key.times.retires_at.map(|at| at.minus(LEEWAY).since(now));
         let lifetime = grant.lifetime.unwrap_or(self.policy.access_token_lifetime);
         let lifetime = published.map_or(lifetime, |published| published.min(lifetime));
         let (auth_time, sid, roles, added) = match grant.session {
             Some(UserSession { sid, auth_time, roles, claims }) => {
-                // A claim without a value is left out: validators refuse an empty list.
+                // An empty claim is omitted, since validators refuse an empty list.
                 let roles = Some(roles).filter(|roles| !roles.is_empty());
                 (Some(auth_time), Some(sid), roles, claims)
             }
@@ -198,27 +199,27 @@ impl AccessTokens {
             kid: String::new(),
         };
         let token = signing::sign(key, TYPE, claims).await?;
-        if token.len() > LONGEST {
+        if token.len() > MAX_BYTES {
             return Err(SignError::TooLong);
         }
         Ok(AccessToken { token, expires_in: lifetime.as_secs() })
     }
 
-    /// Checks everything that the token alone can tell: type, key, algorithm, signature, issuer
-    /// and times. Whether it was revoked, only the session store knows; whether its audience
-    /// suits, the caller (RFC 9068 section 4). There is no leeway: the verifier is the issuer.
+    /// Verifies type, key, algorithm, signature, issuer and times. The caller checks whether the
+    /// token was revoked, and whether its audience fits (RFC 9068 section 4). There is no leeway:
+    /// the verifier is the issuer.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
         self.verify_with(Duration::ZERO, token, now)
     }
 
-    /// The same for a token that siblings may still take, whose clocks are given `leeway`.
+    /// The same for a token that resource servers may still accept, whose clocks get `leeway`.
     pub fn verify_with(
         &self,
         leeway: Duration,
         token: &str,
         now: Timestamp,
     ) -> Result<Claims, InvalidToken> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_BYTES {
             return Err(InvalidToken("too long"));
         }
         let jws = Jws::parse(token).map_err(|error| match error {
@@ -235,7 +236,7 @@ impl AccessTokens {
         let mut claims: Claims = claims.ok_or(InvalidToken("signature or claims"))?;
         claims.foreign = key.foreign;
         claims.kid = jws.kid;
-        // What another issuer adds has a meaning that nobody here knows.
+        // Claims that another issuer adds have no known meaning here.
         claims.added.retain(|name, _| !key.foreign && claims::is_free(name));
         if claims.iss != self.policy.issuer {
             return Err(InvalidToken("other issuer"));
@@ -244,12 +245,12 @@ impl AccessTokens {
             return Err(InvalidToken("expired"));
         }
         if claims.nbf.is_some_and(|nbf| now < nbf) {
-            return Err(InvalidToken("not good yet"));
+            return Err(InvalidToken("not valid yet"));
         }
         Ok(claims)
     }
 
-    /// Whether `audience` is meant for Signet's own endpoints: by its default, its issuer name, or
+    /// Whether `audience` is one of Signet's own endpoints: the default audience, the issuer, or
     /// the audience of administration.
     pub fn is_for_signet(&self, audience: &Audience) -> bool {
         let Policy { issuer, audience: default, admin_audience, .. } = &*self.policy;

@@ -1,18 +1,19 @@
-//! Members of a user's metadata that a client has in its access tokens: an allow-list of names, none
-//! of which means anything to who verifies a token or asks about one.
+//! Members of a user's metadata that a client's access tokens contain: an allow-list of names, none
+//! of which has a meaning for verifiers of tokens or in an introspection answer.
 
 use serde_json::{Map, Value};
 
-/// A client adds no more claims than this.
-const MOST_CLAIMS: usize = 20;
-/// Longer names are refused.
-const LONGEST_NAME: usize = 64;
-/// The most bytes that they may have together as JSON: a token has to pass in a header.
-pub const LONGEST_CLAIMS: usize = 2048;
+/// The maximum number of claims that a client adds.
+const MAX_CLAIMS: usize = 20;
+/// The maximum length of a name, in bytes.
+const MAX_NAME_LENGTH: usize = 64;
+/// The maximum size of all added claims together as JSON, in bytes: a token has to fit into a
+/// header.
+pub const MAX_CLAIMS_BYTES: usize = 2048;
 
-/// Names that are not to be had: a claim of the user's metadata would pass for what they stand for.
-/// Most are registered with IANA as "JSON Web Token Claims"; those that the syntax of a client's
-/// claims does not allow are left out.
+/// Names that a client cannot add, since the user's metadata would be read as the claim that they
+/// stand for. Most are registered with IANA as "JSON Web Token Claims"; those that the syntax of a
+/// client's claims excludes are left out.
 #[rustfmt::skip]
 const TAKEN: &[&str] = &[
     // RFC 7519 section 4.1
@@ -54,13 +55,13 @@ const TAKEN: &[&str] = &[
     "submods", "manifests", "measurements", "measres", "intuse", "geohash",
     // Access to registration data, and others
     "rdap_allowed_purposes", "rdap_dnt_allowed", "opt",
-    // What common verifiers read rights from without a standard
+    // Names from which common verifiers read rights without a standard
     "scp", "scopes", "role", "permissions", "authorities", "realm_access", "resource_access",
-    // What they tell users and kinds of tokens by without a standard
+    // Names by which common verifiers distinguish users and kinds of tokens without a standard
     "user_id", "user_name", "uid", "upn", "oid", "tid", "token_use", "typ", "type", "fresh",
 ];
 
-/// Checks the names of the claims that a client adds, each of which counts once; the error is the
+/// Checks the names of the claims that a client adds, without repetitions. The error is the
 /// sentence for the operator.
 pub fn check(names: &[String]) -> Result<Vec<String>, String> {
     let mut checked: Vec<String> = Vec::new();
@@ -70,15 +71,15 @@ pub fn check(names: &[String]) -> Result<Vec<String>, String> {
             checked.push(name.clone());
         }
     }
-    if checked.len() > MOST_CLAIMS {
-        return Err(format!("a client adds at most {MOST_CLAIMS} claims"));
+    if checked.len() > MAX_CLAIMS {
+        return Err(format!("a client adds at most {MAX_CLAIMS} claims"));
     }
     Ok(checked)
 }
 
 fn check_name(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
+    if name.is_empty() || name.len() > MAX_NAME_LENGTH || !name.chars().all(allowed) {
         return Err("a claim's name is 1 to 64 characters of a-z, 0-9 and _".into());
     }
     if TAKEN.contains(&name) {
@@ -87,17 +88,17 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a claim of this name may be a user's metadata.
+/// Whether the user's metadata may have a claim of this name.
 pub(super) fn is_free(name: &str) -> bool {
     check_name(name).is_ok()
 }
 
-/// They would have made a token too long.
+/// The claims would have made a token too long.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// Whether a claim of this value says something. Null, the empty text, the empty list and the empty
-/// object do not: validators refuse them, and a reader takes them for what is absent.
+/// Whether a value is not empty. Null and an empty text, list or object are empty: validators
+/// refuse them, and readers treat them as absent.
 pub fn has_value(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -108,19 +109,19 @@ pub fn has_value(value: &Value) -> bool {
     }
 }
 
-/// The members of `metadata` that `names` allow, as far as they have a value. Together they must not
-/// be too large: a part of them could be taken for all.
+/// The members of `metadata` that `names` allow, without empty ones. Fails when they are too large
+/// together, since a part of them could be read as all.
 pub fn select(
     names: &[String],
     metadata: &Map<String, Value>,
 ) -> Result<Map<String, Value>, TooLarge> {
-    // A name may have got a meaning since it was registered.
+    // A name may have become reserved since the client was registered.
     let allowed = names.iter().filter(|name| is_free(name));
     let given = allowed.filter_map(|name| metadata.get_key_value(name));
     let present = given.filter(|(_, value)| has_value(value));
     let claims: Map<_, _> = present.map(|(name, value)| (name.clone(), value.clone())).collect();
     let length = serde_json::to_string(&claims).map_or(usize::MAX, |text| text.len());
-    if length > LONGEST_CLAIMS { Err(TooLarge) } else { Ok(claims) }
+    if length > MAX_CLAIMS_BYTES { Err(TooLarge) } else { Ok(claims) }
 }
 
 #[cfg(test)]
@@ -193,7 +194,7 @@ mod tests {
         let select = |length: usize| {
             select(&names("a,b"), filled(length).as_object().unwrap()).map(|claims| claims.len())
         };
-        assert_eq!(select(LONGEST_CLAIMS - overhead), Ok(2));
-        assert_eq!(select(LONGEST_CLAIMS - overhead + 1), Err(TooLarge));
+        assert_eq!(select(MAX_CLAIMS_BYTES - overhead), Ok(2));
+        assert_eq!(select(MAX_CLAIMS_BYTES - overhead + 1), Err(TooLarge));
     }
 }

@@ -1,15 +1,15 @@
-//! What another issuer signed, verified with the keys that it publishes: for those who look at an
-//! issuer from outside. Times and names are theirs to compare.
+//! JWTs of another issuer, verified with the keys that it publishes, for `doctor`, which checks an
+//! issuer from outside. The caller compares times and names.
 
 use serde_json::{Map, Value};
 
 use super::jws::{self, Jws, Unreadable};
 use crate::domain::keys::foreign::ForeignKeys;
 
-/// A JWT whose signature is good.
+/// A JWT with a valid signature.
 #[derive(Clone, Debug)]
 pub struct ForeignToken {
-    /// The key that signed it.
+    /// The `kid` of the key that signed it.
     pub kid: String,
     /// The media type in the header.
     pub typ: Option<String>,
@@ -17,29 +17,29 @@ pub struct ForeignToken {
     pub claims: Map<String, Value>,
 }
 
-/// Why it is not to be believed.
+/// Why a JWT is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
     /// It has no header to find a key by.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// The key is not published, or its name stands twice.
+    /// The key is not published, or its `kid` is published twice.
     #[error("the key set has no key {0}")]
     UnknownKey(String),
-    /// The key is for something else.
+    /// The key is for another algorithm.
     #[error("it is signed by {algorithm}, which the key {kid} is not for")]
     Algorithm {
         /// The key.
         kid: String,
-        /// What the header says.
+        /// The `alg` of the header.
         algorithm: String,
     },
-    /// The signature or the claims.
+    /// The signature or the claims are invalid.
     #[error("it is not signed by the key {0}, or its claims are no JSON object")]
     Signature(String),
 }
 
-/// Checks the signature of `token`, and reads it.
+/// Verifies the signature of `token`, and reads it.
 pub fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, NotVerified> {
     let jws = Jws::parse(token)?;
     let Some(key) = keys.find(&jws.kid) else { return Err(NotVerified::UnknownKey(jws.kid)) };
@@ -54,7 +54,7 @@ pub fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, NotVerifi
 }
 
 impl ForeignToken {
-    /// A claim that is text.
+    /// A claim with a text value.
     pub fn text(&self, claim: &str) -> Option<&str> {
         self.claims.get(claim)?.as_str()
     }
@@ -65,7 +65,8 @@ impl ForeignToken {
         value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
     }
 
-    /// Whether the header says that it is of this media type.
+    /// Whether the header has this media type, compared without case, with or without
+    /// `application/` before it (RFC 7515 section 4.1.9).
     pub fn is_of_type(&self, wanted: &str) -> bool {
         jws::is_of_type(self.typ.as_deref(), wanted)
     }

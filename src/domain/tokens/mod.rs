@@ -1,5 +1,6 @@
-//! Tokens as clients and siblings see them: access tokens (RFC 9068) and the wire form of refresh
-//! tokens, with scopes. Signing and verifying happen here; rotation is decided in `sessions`.
+//! Tokens in the form that clients and resource servers see: access tokens (RFC 9068) and the wire
+//! form of refresh tokens, with scopes. Signing and verifying happen here; rotation is decided in
+//! `sessions`.
 
 pub mod access_token;
 pub mod claims;
@@ -16,11 +17,11 @@ pub use refresh_token::{RefreshToken, RefreshTokenKey};
 pub use scope::Scope;
 pub use signing::{SignError, Signer};
 
-/// How long after a token's end other parties' clocks may still take it for alive: keys stay
-/// published and revocations remembered for this much longer.
+/// The leeway for other parties' clocks: keys stay published and revocations on record for this
+/// much longer than a token lives.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
-/// What every access token carries and how long it lives.
+/// The values that every access token carries, and its lifetime.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The `iss` claim: the issuer's address without a trailing slash.
@@ -29,16 +30,16 @@ pub struct Policy {
     pub audience: String,
     /// The `aud` claim of tokens with an administrative scope word: `{issuer}/admin`.
     pub admin_audience: String,
-    /// Lifetime unless the client has its own.
+    /// The lifetime, unless the client has its own.
     pub access_token_lifetime: Duration,
 }
 
 impl Policy {
-    /// Longer ones would outlive every revocation that matters.
+    /// The maximum lifetime; a longer one would outlive the revocations on record.
     pub const MAX_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 
-    /// Checks the lifetime and the audience; the error is the sentence for the operator, with the
-    /// setting's name.
+    /// Checks the lifetime and the audience. The error is the setting's name and the sentence for
+    /// the operator.
     pub fn new(
         issuer: String,
         audience: String,
@@ -59,7 +60,7 @@ impl Policy {
         Ok(Self { issuer, audience, admin_audience, access_token_lifetime })
     }
 
-    /// The same for another address of the issuer: what was derived from it follows.
+    /// The same for another address of the issuer, with the values that derive from it.
     pub fn moved_to(self, issuer: String) -> Self {
         let audience = if self.audience == self.issuer { issuer.clone() } else { self.audience };
         let admin_audience = Self::admin_audience_of(&issuer);

@@ -1,6 +1,6 @@
-//! The wire form of refresh tokens: who, which session, which generation, and a tag that only
-//! Signet can make. Opaque to clients. Because the tag is computed, a successor can be given again
-//! to whoever lost it, and no store ever holds a token.
+//! The wire form of refresh tokens: user, session, generation, and a tag that only Signet can make.
+//! Opaque to clients. Because the tag is computed, a lost successor can be sent again, and no store
+//! ever holds a token.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -14,14 +14,14 @@ const VERSION: u8 = 1;
 const PAYLOAD: usize = 1 + 16 + 16 + 8;
 const TAG: usize = 32;
 
-/// What a genuine refresh token says.
+/// The content of a genuine refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
     /// The user.
     pub user_id: Uuid,
     /// The session.
     pub sid: Uuid,
-    /// Which token of the session's family.
+    /// The position in the session's family of tokens.
     pub generation: u64,
 }
 
@@ -47,8 +47,8 @@ impl RefreshTokenKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads `text` if this key made it; `None` for anything else, in the same time for every
-    /// wrong tag.
+    /// Reads `text` if this key made it. Returns `None` for anything else, in the same time for
+    /// every wrong tag.
     pub fn parse(&self, text: &str) -> Option<RefreshToken> {
         let mut bytes = [0; PAYLOAD + TAG];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;

@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-/// The scope by which OpenID Connect's userinfo is reached.
+/// The scope that opens OpenID Connect's userinfo.
 pub const OPENID: &str = "openid";
-/// Lets userinfo show the name.
+/// The scope with which userinfo has the name.
 pub const PROFILE: &str = "profile";
-/// Lets userinfo show the e-mail address.
+/// The scope with which userinfo has the e-mail address.
 pub const EMAIL: &str = "email";
-/// Administration of Signet itself.
+/// The scope of administration.
 pub const ADMIN: &str = "signet:admin";
-/// The beginning of every word that gives power over Signet itself.
+/// The prefix of every scope word that gives power over Signet itself.
 const POWER_PREFIX: &str = "signet:";
-/// Reading users, without changing anything.
+/// The scope to read users, without changing anything.
 pub const USERS_READ: &str = "users:read";
-/// Hearing of revocations, where that is not open to all.
+/// The scope to follow the revocation feed, where that is not open to all.
 pub const REVOCATIONS_READ: &str = "revocations:read";
 
 /// Whether `word` gives power over Signet or shows its users. A token with such a word has the
@@ -23,7 +23,8 @@ pub fn is_administrative(word: &str) -> bool {
     word.starts_with(POWER_PREFIX) || word == USERS_READ
 }
 
-/// Whether `word` is one of Signet's own that are granted only where the request names them.
+/// Whether `word` is one of Signet's own words, which are granted only where the request names
+/// them.
 pub fn is_built_in(word: &str) -> bool {
     is_administrative(word) || word == REVOCATIONS_READ
 }
@@ -38,29 +39,29 @@ pub struct Scope(Vec<String>);
 pub struct MalformedScope;
 
 impl Scope {
-    /// More words than this are refused.
-    const MOST_WORDS: usize = 64;
-    /// A longer word is refused.
-    const LONGEST_WORD: usize = 128;
+    /// The maximum number of words.
+    const MAX_WORDS: usize = 64;
+    /// The maximum length of a word, in bytes.
+    const MAX_WORD_LENGTH: usize = 128;
 
     /// Reads words separated by spaces. Empty text is the empty scope.
     pub fn parse(text: &str) -> Result<Self, MalformedScope> {
         let mut words: Vec<String> = Vec::new();
         for word in text.split(' ').filter(|word| !word.is_empty()) {
-            if word.len() > Self::LONGEST_WORD || !word.bytes().all(is_scope_char) {
+            if word.len() > Self::MAX_WORD_LENGTH || !word.bytes().all(is_scope_char) {
                 return Err(MalformedScope);
             }
             if !words.iter().any(|known| known == word) {
                 words.push(word.to_owned());
             }
-            if words.len() > Self::MOST_WORDS {
+            if words.len() > Self::MAX_WORDS {
                 return Err(MalformedScope);
             }
         }
         Ok(Self(words))
     }
 
-    /// Whether `word` is in it.
+    /// Whether the scope has `word`.
     pub fn contains(&self, word: &str) -> bool {
         self.0.iter().any(|known| known == word)
     }
@@ -75,12 +76,12 @@ impl Scope {
         Self(self.0.iter().filter(|word| keep(word)).cloned().collect())
     }
 
-    /// Whether some word of it is administrative.
+    /// Whether any of its words is administrative.
     pub fn is_administrative(&self) -> bool {
         self.0.iter().any(|word| is_administrative(word))
     }
 
-    /// Whether it has no words.
+    /// Whether the scope has no words.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_words_are_told_from_others() {
+    fn built_in_words_are_distinguished_from_others() {
         for word in ["signet:admin", "signet:", "signet:anything", "users:read"] {
             assert!(is_administrative(word) && is_built_in(word), "{word}");
             assert!(Scope::parse(&format!("read {word}")).unwrap().is_administrative(), "{word}");

@@ -1,5 +1,4 @@
-//! Signing JWTs with the key whose turn it is. A key that lies elsewhere (HSM) takes its time, which is
-//! nobody else's.
+//! Signing of JWTs with the active key. Waiting for a key on a token (HSM) delays no other request.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use crate::base::time::Timestamp;
 use crate::domain::keys::Keys;
 use crate::domain::keys::ring::RingKey;
 
-/// A token (HSM) that has not signed by then is told to be away.
+/// How long a token (HSM) has for a signature.
 const AWAY_AFTER: Duration = Duration::from_secs(5);
 
 /// No key could sign.
@@ -19,19 +18,19 @@ pub enum SignError {
     /// There is no active key.
     #[error("no signing key is active")]
     NoKey,
-    /// The key is on a token that does not answer now.
+    /// The key is on a token that does not answer.
     #[error("the token that holds the signing key does not answer")]
     Away,
-    /// Nobody here would accept it.
-    #[error("the token would be longer than 15 KiB: ask for less at once")]
+    /// No recipient would accept the token.
+    #[error("the token would be longer than 15 KiB: request fewer resources or scopes")]
     TooLong,
-    /// The key refused.
+    /// The key failed.
     #[error("signing failed")]
     Failed(#[from] jsonwebtoken::errors::Error),
 }
 
-/// `claims` as a compact JWS of the media type `typ`, signed with `key` on this very thread unless the
-/// key lies elsewhere.
+/// `claims` as a compact JWS of the media type `typ`, signed with `key` on the calling thread,
+/// unless the key is on a token.
 pub(super) async fn sign<C: Serialize + Send + 'static>(
     key: &RingKey,
     typ: &str,
@@ -54,19 +53,19 @@ fn header(key: &RingKey, typ: &str) -> Header {
     header
 }
 
-/// Signs what the issuer says beside access tokens. Cheap to clone.
+/// Signs what the issuer publishes beside access tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Signer {
     keys: Keys,
     issuer: String,
 }
 
-/// A statement of the issuer.
+/// A signed JWT of the issuer.
 #[derive(Clone, Debug)]
-pub struct Statement {
+pub struct SignedJwt {
     /// The compact JWS.
     pub jws: String,
-    /// The key that signed it.
+    /// The `kid` of the key that signed it.
     pub kid: String,
 }
 
@@ -76,25 +75,25 @@ impl Signer {
         Self { keys, issuer }
     }
 
-    /// The issuer, as its access tokens name it.
+    /// The issuer, as in its access tokens.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Signs `claims` as a JWT of the media type `typ`, away from the threads that answer requests:
-    /// they may be long.
+    /// Signs `claims` as a JWT of the media type `typ`, away from the threads that answer requests,
+    /// since the claims may be long.
     pub async fn sign<C: Serialize + Send + 'static>(
         &self,
         typ: &str,
         claims: C,
         now: Timestamp,
-    ) -> Result<Statement, SignError> {
+    ) -> Result<SignedJwt, SignError> {
         let ring = self.keys.ring();
         let algorithm = self.keys.policy().algorithms.default;
         let key = ring.active(algorithm, now).ok_or(SignError::NoKey)?;
         let header = header(key, typ);
         let (handle, kid) = (key.handle().ok_or(SignError::NoKey)?.clone(), key.public.kid.clone());
-        // Keeps the key alive that the handle stands for.
+        // Keeps the key alive for which the handle stands.
         let ring = ring.clone();
         let sign = move || {
             let signed = jsonwebtoken::encode(&header, &claims, &handle);
@@ -103,10 +102,10 @@ impl Signer {
         };
         let signed = tokio::time::timeout(AWAY_AFTER, tokio::task::spawn_blocking(sign)).await;
         let jws = signed.ok().and_then(Result::ok).ok_or(SignError::Away)??;
-        Ok(Statement { jws, kid })
+        Ok(SignedJwt { jws, kid })
     }
 
-    /// Whether what the key named `kid` signed can be verified now.
+    /// Whether signatures of the key named `kid` verify now.
     pub fn is_published(&self, kid: &str, now: Timestamp) -> bool {
         self.keys.ring().find(kid, now).is_some()
     }

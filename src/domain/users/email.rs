@@ -1,13 +1,13 @@
-//! E-mail addresses as login names: kept as they were written, compared normalised, without case and
-//! with one form of an internationalised domain, so that nobody can register a second spelling of
-//! somebody's address. What only looks like another address after compatibility mapping is refused:
-//! its mail goes to another mailbox.
+//! E-mail addresses as login names: kept as written, compared normalised, without case and with one
+//! form of an internationalised domain, so that no one can register a second spelling of somebody's
+//! address. An address that only looks like another one after compatibility mapping is refused: its
+//! mail goes to another mailbox.
 
 use email_address::{EmailAddress, Options};
 use unicode_normalization::UnicodeNormalization;
 
 /// RFC 5321 section 4.5.3.1.3: a path is at most 256 octets with its brackets.
-const LONGEST: usize = 254;
+const MAX_BYTES: usize = 254;
 
 /// A well-formed address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Email {
 }
 
 impl Email {
-    /// Reads an address; surrounding white space is dropped. The error is a sentence for people.
+    /// Parses an address without surrounding white space. The error is a sentence for people.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let address: String = text.trim().nfc().collect();
         if address.is_empty() {
@@ -30,7 +30,7 @@ impl Email {
             );
         }
         let options = Options::default().with_required_tld().without_display_text();
-        let well_formed = address.len() <= LONGEST
+        let well_formed = address.len() <= MAX_BYTES
             && !address.chars().any(|c| c.is_control() || c.is_whitespace())
             && EmailAddress::parse_with_options(&address, options.without_domain_literal()).is_ok();
         let has_domain =
@@ -52,9 +52,9 @@ impl Email {
     }
 }
 
-/// The comparison form of whatever somebody typed as a login name; no check, since at login an
-/// ill-formed name is merely unknown. An internationalised domain has one form, its U-labels, however
-/// it is spelled (RFC 5890 section 2.3.2.1, UTS 46).
+/// The comparison form of any text that was typed as a login name. The text is not checked, since
+/// at login an ill-formed name is merely unknown. An internationalised domain has one form, its
+/// U-labels, however it is spelled (RFC 5890 section 2.3.2.1, UTS 46).
 pub fn key_of(text: &str) -> String {
     if let Some((local, domain)) = international(text)
         && let Some(domain) = unicode_domain(&domain)
@@ -64,9 +64,9 @@ pub fn key_of(text: &str) -> String {
     plain_key(text)
 }
 
-/// Every form under which the address `text` may be stored, the likeliest first. It is mostly one;
-/// several where the domain is internationalised, since accounts of earlier versions keep the form
-/// that they were made with.
+/// Every form under which the address `text` may be stored, the likeliest first. Mostly there is
+/// one; an internationalised domain has several, since accounts of earlier versions keep their
+/// form.
 pub fn stored_keys(text: &str) -> Vec<String> {
     let mut keys = vec![plain_key(text)];
     if let Some((local, domain)) = international(text) {
@@ -82,19 +82,19 @@ pub fn stored_keys(text: &str) -> Vec<String> {
     keys
 }
 
-/// The forms that an address may have as it is stored which begins with `prefix`: as it was typed, and
-/// with its domain in the form that is compared.
+/// The forms of `prefix` that the beginning of a stored address may have: as typed, and with its
+/// domain in the comparison form.
 pub fn prefix_keys(prefix: &str) -> [String; 2] {
     [plain_key(prefix), key_of(prefix)]
 }
 
-/// Whether `text` has characters that are only compatibility spellings of others (Unicode NFKC), such
-/// as full-width letters: as an address it is another mailbox than the one that it looks like.
+/// Whether `text` has characters that are only compatibility spellings of others (Unicode NFKC),
+/// such as full-width letters: the address is another mailbox than the one that it looks like.
 pub fn is_compatibility_spelling(text: &str) -> bool {
     !text.nfc().eq(text.nfkc())
 }
 
-/// `text` with its compatibility characters written as the plain ones that they look like.
+/// `text` with its compatibility characters replaced by the plain ones that they look like.
 pub fn plain_spelling(text: &str) -> String {
     text.nfkc().collect()
 }
@@ -112,7 +112,7 @@ pub fn is_spelled_like(one: &str, other: &str) -> bool {
     literal(one) == literal(other)
 }
 
-/// Normalised and in lower case, with the domain as it is spelled.
+/// Normalised and in lower case, with the domain as spelled.
 fn plain_key(text: &str) -> String {
     // Lower-casing can leave a composition open to normalisation, hence once more after it.
     text.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect()
@@ -129,7 +129,7 @@ fn international(text: &str) -> Option<(String, String)> {
     Some((local.to_owned(), domain.nfkc().collect()))
 }
 
-/// The domain in U-labels; `None` where it is none (UTS 46).
+/// The domain in U-labels; `None` if it is invalid (UTS 46).
 fn unicode_domain(domain: &str) -> Option<String> {
     let (unicode, valid) = idna::domain_to_unicode(domain);
     valid.ok().map(|()| unicode)
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn compatibility_spellings_are_told_from_compositions() {
+    fn compatibility_spellings_are_distinguished_from_compositions() {
         assert!(is_compatibility_spelling("\u{ff43}eo@corp.example"));
         assert!(!is_compatibility_spelling("jose\u{301}@example.com"));
         assert!(is_spelled_like("\u{ff23}eo@corp.example", "\u{ff43}EO@corp.example"));

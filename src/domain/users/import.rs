@@ -1,5 +1,5 @@
-//! Users as another system knew them: what an import brings of each, and how that compares with an
-//! account that is there already. Invariant: an account that is there is never changed.
+//! Users of another system: the data that an import has for each, and its comparison with an
+//! existing account. Invariant: an existing account is never changed.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -8,49 +8,49 @@ use super::{Email, Metadata, User};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 
-/// The member of a user's metadata that keeps an id of before which is no UUID, so that an
+/// The member of a user's metadata that keeps an imported id which is not a UUID, so that an
 /// application can map its own tables.
 pub const IMPORTED_ID: &str = "imported_id";
 
-/// What is said of one user, each part checked as at sign-up; `None` where nothing is said.
+/// The imported data of one user, each part checked as at sign-up; `None` for absent parts.
 #[derive(Clone, Debug)]
 pub struct ImportedUser {
     /// The id to keep.
     pub id: Option<Uuid>,
     /// The login name.
     pub email: Email,
-    /// A hash that this version can verify; without one, nothing but a reset lets the user in.
+    /// A hash that this version can verify; without one, only a reset lets the user in.
     pub password_hash: Option<Secret<String>>,
     /// The display name.
     pub name: Option<String>,
     /// Role names.
     pub roles: Option<Vec<String>>,
-    /// Roles that the user had and comes in without. An account that is there may have them.
+    /// Roles of the imported user that the import leaves out. An existing account may have them.
     pub left_out: Vec<String>,
     /// Whether the user may not sign in.
     pub disabled: Option<bool>,
-    /// Whether the address was proven to be the user's.
+    /// Whether the address is proven.
     pub email_verified: Option<bool>,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Option<Timestamp>,
-    /// What the application keeps of the user.
+    /// The metadata.
     pub metadata: Option<Metadata>,
 }
 
-/// How an account that is there compares with what an import says of its address.
+/// How an existing account compares with the imported data for its address.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// All that is said of the user holds.
+    /// All imported data are equal.
     Same,
-    /// It is the same account with another password hash: changed since, or renewed at login.
+    /// The account is the same, with another password hash: changed since, or renewed at login.
     OtherPassword,
-    /// It is another account, or has been changed; a sentence for people.
+    /// The account is another one, or was changed; with a sentence for people.
     Different(String),
 }
 
 impl ImportedUser {
-    /// The account to make of it, with `new_id` where no id is kept, and a hash that nothing
-    /// matches where no password is.
+    /// The new account, with `new_id` unless an id is kept, and a hash that no password matches
+    /// unless there is one.
     pub fn to_user(
         &self,
         new_id: impl FnOnce() -> Uuid,
@@ -71,12 +71,12 @@ impl ImportedUser {
         }
     }
 
-    /// The id of before that is no UUID.
+    /// The imported id that is not a UUID.
     pub fn imported_id(&self) -> Option<&str> {
         self.metadata.as_ref()?.get(IMPORTED_ID)?.as_str()
     }
 
-    /// Compares it with `stored`, the account of its address.
+    /// Compares the data with `stored`, the account with its address.
     pub fn compare(&self, stored: &User) -> Comparison {
         let imported_id = |metadata: &Metadata| metadata.get(IMPORTED_ID).cloned();
         let said_id = self.metadata.as_ref().and_then(imported_id);
@@ -92,20 +92,20 @@ impl ImportedUser {
         let different = self.differences(stored);
         if !different.is_empty() {
             let different = different.join(", ");
-            return Comparison::Different(format!("is there already, but differs in {different}"));
+            return Comparison::Different(format!("exists already, but differs in {different}"));
         }
         let same_hash = |hash: &Secret<String>| hash.expose() == stored.password_hash.expose();
         if self.password_hash.as_ref().is_none_or(same_hash) {
             return Comparison::Same;
         }
-        // Without any of these it could be somebody else's account at the same address.
+        // Without any of these it could be another person's account with the same address.
         if self.id.is_some() || said_id.is_some() || self.created_at.is_some() {
             return Comparison::OtherPassword;
         }
-        Comparison::Different("is there already, but differs in password_hash".into())
+        Comparison::Different("exists already, but differs in password_hash".into())
     }
 
-    /// The names of what is said and does not hold of `stored`, ids and password aside.
+    /// The names of the data that differ from `stored`, except ids and password.
     fn differences(&self, stored: &User) -> Vec<&'static str> {
         let names = |roles: &[String]| {
             let mut names = roles.to_vec();
@@ -128,14 +128,14 @@ impl ImportedUser {
     }
 }
 
-/// Keeps an id of before which is no UUID in `metadata`; always as a string, since a table of
-/// text knows no numbers. The error is a sentence for people.
+/// Keeps an imported id which is not a UUID in `metadata`; always as a string, since CSV has no
+/// numbers. The error is a sentence for people.
 pub fn keep_id(metadata: &mut Metadata, id: String) -> Result<(), &'static str> {
     if id.is_empty() || id.chars().count() > 200 || id.chars().any(char::is_control) {
         return Err("must have 1 to 200 characters, none of them control characters");
     }
     match metadata.insert(IMPORTED_ID.to_owned(), Value::String(id.clone())) {
-        Some(kept) if kept != Value::String(id) => Err("is another one than metadata.imported_id"),
+        Some(kept) if kept != Value::String(id) => Err("differs from metadata.imported_id"),
         _ => Ok(()),
     }
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn another_password_is_told_from_another_account() {
+    fn another_password_is_distinguished_from_another_account() {
         let created_at = Some(Timestamp::from_unix(1_000_000_000));
         let user = User { password_hash: hash("renewed"), ..stored(&said()) };
         let Comparison::Different(why) = said().compare(&user) else { panic!("not the same") };

@@ -1,6 +1,6 @@
-//! Single-use tokens that go out by mail. A token is computed from the id of its letter under a key
-//! that is kept sealed, so that neither the outbox nor the store of fingerprints holds one, and a
-//! letter that is sent again carries the same.
+//! Single-use tokens that are sent by mail. A token is computed from the id of its message under a
+//! sealed key, so that neither the outbox nor the store of fingerprints contains one, and a message
+//! that is sent again has the same token.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -11,14 +11,14 @@ use super::{User, email};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 
-/// What a token is good for, and for nothing else.
+/// The only purpose of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To prove the account's address.
+    /// Prove the account's address.
     VerifyEmail,
-    /// To give the account the address that the token was mailed to.
+    /// Change the account's address to the one that the token was mailed to.
     ChangeEmail,
-    /// To set a new password.
+    /// Set a new password.
     ResetPassword,
 }
 
@@ -39,26 +39,26 @@ impl Purpose {
     }
 }
 
-/// What is kept of a token; never the token.
+/// The stored record of a token; never the token.
 #[derive(Clone, Debug)]
 pub struct MailedToken {
-    /// The id of the letter that carries it.
+    /// The id of the message that carries it.
     pub id: Uuid,
-    /// What it is good for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// For which user.
+    /// Its user.
     pub user_id: Uuid,
     /// The address that it was mailed to.
     pub email: String,
-    /// The session epoch for which alone it is good; any where `None`.
+    /// The only session epoch in which it is valid; any if `None`.
     pub epoch: Option<i64>,
-    /// Until when.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl MailedToken {
-    /// Whether it still fits `user`: the address and the session epoch are those that it was
-    /// issued for, and the user is active.
+    /// Whether it still fits `user`: the address and the session epoch are those that it was issued
+    /// for, and the user is active.
     pub fn fits(&self, user: &User) -> bool {
         user.is_active()
             && email::key_of(&user.email) == email::key_of(&self.email)
@@ -66,7 +66,7 @@ impl MailedToken {
     }
 }
 
-/// The key that tokens are made with (HMAC-SHA-256, RFC 2104).
+/// The key that makes tokens (HMAC-SHA-256, RFC 2104).
 pub struct MailedTokenKey(hmac::Key);
 
 impl MailedTokenKey {
@@ -75,7 +75,7 @@ impl MailedTokenKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))
     }
 
-    /// The token of the letter `id`: 43 characters that are safe in URLs.
+    /// The token of the message `id`: 43 characters that are safe in URLs.
     pub fn token(&self, purpose: Purpose, id: Uuid) -> Secret<String> {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(purpose.as_str().as_bytes());

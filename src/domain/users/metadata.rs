@@ -1,31 +1,32 @@
-//! What an application keeps of a user: a JSON object, set by administrators alone, and bounded.
+//! The metadata of a user: a JSON object for applications, written by administrators alone, and
+//! bounded.
 
 use serde_json::{Number, Value};
 
 /// A JSON object.
 pub type Metadata = serde_json::Map<String, Value>;
 
-/// The most bytes that it may have as JSON.
-pub const LONGEST_METADATA: usize = 16 * 1024;
-/// Objects and arrays lie in each other no deeper.
+/// The maximum size as JSON, in bytes.
+pub const MAX_METADATA_BYTES: usize = 16 * 1024;
+/// The maximum nesting of objects and arrays.
 const DEEPEST: usize = 8;
-/// 2^53 - 1: every integer up to it is a floating-point number of its own.
-const LARGEST_INTEGER: f64 = 9_007_199_254_740_991.0;
-/// Longer names of members are refused.
-const LONGEST_NAME: usize = 128;
+/// 2^53 - 1, the largest integer up to which every integer is exact as a floating-point number.
+const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
+/// The maximum length of a member's name, in bytes.
+const MAX_NAME_BYTES: usize = 128;
 
-/// Checks that `value` may be a user's metadata; the error is a sentence for people.
+/// Checks that `value` may be a user's metadata. The error is a sentence for people.
 pub fn check_metadata(value: Value) -> Result<Metadata, &'static str> {
     let Value::Object(members) = value else { return Err("must be a JSON object") };
     members.iter().try_for_each(|member| check_member(member, 1))?;
-    if serde_json::to_string(&members).map_or(usize::MAX, |text| text.len()) > LONGEST_METADATA {
+    if serde_json::to_string(&members).map_or(usize::MAX, |text| text.len()) > MAX_METADATA_BYTES {
         return Err("must have at most 16 KiB as JSON");
     }
     Ok(members)
 }
 
 fn check_member((name, value): (&String, &Value), depth: usize) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err("must have member names of 1 to 128 bytes without control characters");
     }
     check_value(value, depth)
@@ -43,10 +44,10 @@ fn check_value(value: &Value, depth: usize) -> Result<(), &'static str> {
     }
 }
 
-/// Readers take numbers for floating point (RFC 8259 section 6, RFC 7493 section 2.2), in which larger
-/// integers turn into others. What does not fit an integer's type is a float here already.
+/// Readers may parse numbers as floating point (RFC 8259 section 6, RFC 7493 section 2.2), which
+/// changes larger integers. A number that fits no integer type is already a float here.
 fn check_number(number: &Number) -> Result<(), &'static str> {
-    let is_large = number.as_f64().is_none_or(|value| value.abs() > LARGEST_INTEGER);
+    let is_large = number.as_f64().is_none_or(|value| value.abs() > MAX_INTEGER);
     if is_large {
         Err("must have numbers from -(2^53-1) to 2^53-1, larger ones as text")
     } else {
@@ -74,7 +75,7 @@ mod tests {
             json!({ "ü and spaces": "\u{0}\n" }),
             nested(8),
             json!({ "a": [9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64, 0.1] }),
-            filled(LONGEST_METADATA - overhead),
+            filled(MAX_METADATA_BYTES - overhead),
         ] {
             assert_eq!(check_metadata(good.clone()), Ok(good.as_object().unwrap().clone()));
         }
@@ -92,7 +93,7 @@ mod tests {
             json!({ "a": u64::MAX }),
             serde_json::from_str(r#"{"a":123456789012345678901234567890}"#).unwrap(),
             json!({ "a": [[[[[[[[]]]]]]]] }),
-            filled(LONGEST_METADATA - overhead + 1),
+            filled(MAX_METADATA_BYTES - overhead + 1),
         ] {
             assert!(check_metadata(bad.clone()).is_err(), "{bad}");
         }

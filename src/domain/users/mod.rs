@@ -30,33 +30,33 @@ pub struct User {
     pub id: Uuid,
     /// The address as it was written.
     pub email: String,
-    /// The address as it is compared and unique. Accounts of earlier versions may have another form of
-    /// an internationalised domain than [`email::key_of`] makes.
+    /// The comparison form of the address, which is unique. Accounts of earlier versions may have
+    /// another form of an internationalised domain than [`email::key_of`] makes.
     pub email_key: String,
     /// The display name.
     pub name: Option<String>,
-    /// Argon2id as a PHC string, or what another system stored.
+    /// Argon2id as a PHC string, or the hash of another system.
     pub password_hash: Secret<String>,
     /// Role names.
     pub roles: Vec<String>,
-    /// Sessions of an older epoch are dead.
+    /// The session epoch: sessions of an older one have ended.
     pub session_epoch: i64,
-    /// When the address was proven to be the user's.
+    /// When the address was proven.
     pub email_verified_at: Option<Timestamp>,
-    /// Since when the user may not sign in.
+    /// When the user was disabled.
     pub disabled_at: Option<Timestamp>,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
-    /// What the application keeps of the user, for claims in tokens. Empty for most.
+    /// The metadata, for claims in tokens. Mostly empty.
     pub metadata: Metadata,
-    /// Raised by every change to what an administrator sees of the account.
+    /// The version, raised by every change that an administrator can see.
     pub version: i64,
 }
 
 impl User {
-    /// Whether the user may sign in and stay signed in.
+    /// Whether the user may sign in and keep sessions.
     pub fn is_active(&self) -> bool {
         self.disabled_at.is_none()
     }

@@ -1,7 +1,7 @@
-//! Sign-ups whose address is yet to be proven. Several people may sign up with one address, and only
-//! one of them can read its mail: so each sign-up is a record of its own, nobody can sign in to any,
-//! and the first one that is proven becomes the account. What proves it is a mailed token together
-//! with something that only who signed up has: the signup token, or the password.
+//! Sign-ups whose address is not proven yet. Several people may sign up with one address, and only
+//! one of them can read its mail. So each sign-up is a record of its own, nobody can sign in to
+//! any, and the first one that is proven becomes the account. The proof is a mailed token together
+//! with something that only the person who signed up has: the signup token, or the password.
 
 use uuid::Uuid;
 
@@ -9,44 +9,45 @@ use super::mailed_token::Purpose;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 
-/// How many sign-ups of one address stand beside each other. One more takes the place of the oldest.
+/// The maximum number of sign-ups of one address. A further one replaces the oldest.
 pub const MAX_PENDING: usize = 5;
 
 /// A sign-up that waits for the proof of its address.
 #[derive(Clone, Debug)]
 pub struct PendingSignup {
-    /// Sorts by the time it was made.
+    /// The id, which sorts by the time of creation.
     pub id: Uuid,
     /// The address as it was written.
     pub email: String,
     /// The display name.
     pub name: Option<String>,
-    /// A PHC string.
+    /// The password's hash, a PHC string.
     pub password_hash: Secret<String>,
     /// The fingerprint of the signup token.
     pub fingerprint: Fingerprint,
-    /// When it is forgotten; set once, as it is made, for free and taken addresses alike.
+    /// When it expires; set once, when it is made, for free and taken addresses alike.
     pub expires_at: Timestamp,
 }
 
-/// What is kept of a token that was mailed to the address of a pending sign-up; never the token.
+/// The stored record of a token that was mailed to the address of a pending sign-up; never the
+/// token.
 #[derive(Clone, Debug)]
 pub struct PendingToken {
     /// The id of the message that carries it.
     pub id: Uuid,
-    /// What it is good for: to prove the address, or to set a password.
+    /// Its purpose: prove the address, or set a password.
     pub purpose: Purpose,
-    /// The sign-up that it was mailed for; `None` where somebody asked for it by the address.
+    /// The sign-up that it was mailed for; `None` if it was requested by address.
     pub signup_id: Option<Uuid>,
     /// The address that it was mailed to.
     pub email: String,
-    /// Until when it is good.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl PendingToken {
-    /// Of the sign-ups of its address, `standing`, newest first, those that it can prove: the one
-    /// that it was mailed for, or any where it was mailed for none.
+    /// Of `standing`, the sign-ups of its address, newest first, those that it can prove: the one
+    /// that it was mailed for, or any if it was mailed for none.
     pub fn provable(&self, mut standing: Vec<PendingSignup>) -> Vec<PendingSignup> {
         if let Some(id) = self.signup_id {
             standing.retain(|signup| signup.id == id);

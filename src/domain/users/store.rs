@@ -1,5 +1,5 @@
-//! Users in the database. Every statement that ends a user's sessions raises `session_epoch` in
-//! the same step as the change that is the reason for it.
+//! Users in the database. Every statement that ends a user's sessions raises `session_epoch` in the
+//! same step as the change that causes it.
 
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -63,8 +63,8 @@ impl UserStore {
             .await
     }
 
-    /// Stores a new user within `transaction`. `false`, after the same work, when the address is
-    /// taken.
+    /// Stores a new user within `transaction`. Returns `false`, after the same work, when the
+    /// address is taken.
     pub async fn create_unless_taken_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -87,7 +87,7 @@ impl UserStore {
 
     /// The user with this login name, given in its comparison form.
     pub async fn find_by_email_key(&self, key: &str) -> Result<Option<User>, StorageError> {
-        // PostgreSQL's text cannot hold it, and fails where it should find nothing.
+        // PostgreSQL's text cannot contain NUL, and the query would fail.
         if key.contains('\0') {
             return Ok(None);
         }
@@ -106,13 +106,13 @@ impl UserStore {
         self.db.fetch_all(query).await?.iter().map(read).collect()
     }
 
-    /// Whether there is any user at all.
+    /// Whether the table has any user.
     pub async fn is_empty(&self) -> Result<bool, StorageError> {
         let row = self.db.fetch_optional(sqlx::query("SELECT id FROM users LIMIT 1")).await?;
         Ok(row.is_none())
     }
 
-    /// Changes the display name. `false` when there is no such user.
+    /// Changes the display name. Returns `false` when no user has this id.
     pub async fn set_name(
         &self,
         id: Uuid,
@@ -145,8 +145,8 @@ impl UserStore {
         Ok(self.db.execute(update).await? > 0)
     }
 
-    /// Sets a new password hash and ends all sessions, if `user` is as it was read: not given
-    /// another password, disabled, or signed out everywhere meanwhile.
+    /// Sets a new password hash and ends all sessions, if `user` is unchanged since it was read: no
+    /// other password, not disabled, not signed out everywhere.
     pub async fn change_password(
         &self,
         user: &User,
@@ -165,8 +165,8 @@ impl UserStore {
         Ok(self.db.execute(update).await? > 0)
     }
 
-    /// Puts the same password's hash under new settings in place of `old`; a password that was
-    /// changed meanwhile stays.
+    /// Replaces `old` by a hash of the same password under the present settings. A password that
+    /// was changed concurrently stays.
     pub async fn replace_hash(
         &self,
         id: Uuid,
@@ -181,7 +181,7 @@ impl UserStore {
         Ok(self.db.execute(update).await? > 0)
     }
 
-    /// Makes every session of the user that exists now a dead one.
+    /// Ends every present session of the user.
     pub async fn end_sessions(&self, id: Uuid) -> Result<bool, StorageError> {
         let update =
             sqlx::query("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1")

@@ -1,4 +1,4 @@
-//! Which of many addresses there is anything for, in one statement.
+//! Which of many addresses belong to an account or a sign-up, in one statement.
 
 use std::collections::HashSet;
 
@@ -10,13 +10,13 @@ use crate::storage::{StorageError, rows_of_values};
 
 impl UserStore {
     /// Those of `keys`, addresses in every form that they may be stored under, that have an account
-    /// or a sign-up which waits for its proof.
+    /// or a pending sign-up.
     pub async fn known_email_keys(
         &self,
         keys: &[String],
         now: Timestamp,
     ) -> Result<HashSet<String>, StorageError> {
-        // PostgreSQL's text cannot hold a NUL, and fails where it should find nothing.
+        // PostgreSQL's text cannot contain NUL, and the query would fail.
         let keys: Vec<_> = keys.iter().filter(|key| !key.contains('\0')).collect();
         if keys.is_empty() {
             return Ok(HashSet::new());

@@ -1,5 +1,5 @@
-//! Pending sign-ups, the tokens mailed for them, and the signup tokens of accounts that were made at
-//! once. Only fingerprints of tokens are kept.
+//! Pending sign-ups, the tokens mailed for them, and the signup tokens of accounts that were
+//! created immediately. Only fingerprints of tokens are stored.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -13,8 +13,8 @@ use crate::base::time::Timestamp;
 use crate::storage::{StorageError, Transaction};
 
 impl UserStore {
-    /// Stores a sign-up within `transaction`. The oldest of its address makes room for it, and those
-    /// that have expired go.
+    /// Stores a sign-up within `transaction`. Removes expired ones, and the oldest of its address
+    /// if there are too many.
     pub async fn add_pending_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -47,14 +47,14 @@ impl UserStore {
         Ok(())
     }
 
-    /// The sign-ups that stand for an address, given in its comparison form, newest first. Where
-    /// several came at the same moment there may be more rows: the oldest do not stand any more.
+    /// The sign-ups of an address, given in its comparison form, newest first. The table may have
+    /// more rows if several came at the same moment: the oldest are not valid any more.
     pub async fn find_pending(
         &self,
         key: &str,
         now: Timestamp,
     ) -> Result<Vec<PendingSignup>, StorageError> {
-        // PostgreSQL's text cannot hold it, and fails where it should find nothing.
+        // PostgreSQL's text cannot contain NUL, and the query would fail.
         if key.contains('\0') {
             return Ok(Vec::new());
         }
@@ -68,7 +68,7 @@ impl UserStore {
         self.db.fetch_all(query).await?.iter().map(read_signup).collect()
     }
 
-    /// Takes the sign-up out within `transaction`. `false` when it is gone or has expired.
+    /// Removes the sign-up within `transaction`. Returns `false` when it is gone or has expired.
     pub async fn take_pending_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -101,9 +101,10 @@ impl UserStore {
         Ok(())
     }
 
-    /// Makes the token of `fingerprint` good, from now until it expires; once more where its message
-    /// is sent again. It changes nothing about the sign-ups that it can prove: those of a taken address,
-    /// which nothing is sent for, are to last as long. `false` when it was used, or its message is gone.
+    /// Makes the token of `fingerprint` valid, from now until it expires; again if its message is
+    /// sent again. It changes nothing about the sign-ups that it can prove, since those of a taken
+    /// address, for which no message is sent, must live as long. Returns `false` when it was used,
+    /// or its message is gone.
     pub async fn issue_pending_token(
         &self,
         token: &PendingToken,
@@ -127,7 +128,7 @@ impl UserStore {
         Ok(self.db.execute(insert).await? > 0)
     }
 
-    /// The token of this fingerprint, if it is good now.
+    /// The token with this fingerprint, if it is valid now.
     pub async fn find_pending_token(
         &self,
         fingerprint: &Fingerprint,
@@ -142,7 +143,7 @@ impl UserStore {
         self.db.fetch_optional(query).await?.as_ref().map(read_token).transpose()
     }
 
-    /// Uses `token` up. `false` when another was faster, or it has expired.
+    /// Uses `token` up. Returns `false` when another request was faster, or it has expired.
     pub async fn redeem_pending_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -158,7 +159,7 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Forgets sign-ups that have expired by `now`, and tokens that expired before `then`.
+    /// Deletes sign-ups that have expired by `now`, and tokens that expired before `then`.
     pub async fn purge_pending(&self, now: Timestamp, then: Timestamp) -> Result<(), StorageError> {
         let delete = sqlx::query("DELETE FROM pending_signups WHERE expires_at <= $1");
         self.db.execute(delete.bind(now.as_unix())).await?;
@@ -166,7 +167,7 @@ impl UserStore {
         self.db.execute(delete.bind(then.as_unix())).await.map(drop)
     }
 
-    /// Keeps the signup token of `user`, who is made within `transaction`.
+    /// Stores the signup token of `user`, who is created within `transaction`.
     pub async fn keep_signup_token_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -199,7 +200,7 @@ impl UserStore {
         Ok(Fingerprint::parse(&kept).is_some_and(|kept| kept == *fingerprint))
     }
 
-    /// Forgets the signup token of the user.
+    /// Deletes the signup token of the user.
     pub async fn end_signup_token_in(
         &self,
         transaction: &mut Transaction<'_>,

@@ -1,6 +1,7 @@
 //! Mailed tokens in the database, by fingerprint, and the changes to users that redeem one. Each
-//! change is guarded by what the token was issued for: the address, and the session epoch. A used
-//! token stays for a while, so that a letter that is sent again does not make it good again.
+//! change is guarded by the state that the token was issued for: the address, and the session
+//! epoch. A used token stays for some time, so that sending its message again does not make it
+//! valid again.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -13,8 +14,8 @@ use crate::base::time::Timestamp;
 use crate::storage::{StorageError, Transaction};
 
 impl UserStore {
-    /// Makes the token of `fingerprint` good, from now until it expires; once more where its letter
-    /// is sent again. `false` when it was used already, or its letter was taken back meanwhile.
+    /// Makes the token of `fingerprint` valid, from now until it expires; again if its message is
+    /// sent again. Returns `false` when it was used already, or its message was withdrawn.
     pub async fn issue_token(
         &self,
         token: &MailedToken,
@@ -37,7 +38,7 @@ impl UserStore {
         Ok(self.db.execute(insert).await? > 0)
     }
 
-    /// The token of this fingerprint, if it is good now.
+    /// The token with this fingerprint, if it is valid now.
     pub async fn find_token(
         &self,
         fingerprint: &Fingerprint,
@@ -52,7 +53,7 @@ impl UserStore {
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
-    /// Uses `token` up. `false` when another was faster, or it has expired.
+    /// Uses `token` up. Returns `false` when another request was faster, or it has expired.
     pub async fn redeem_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -84,7 +85,7 @@ impl UserStore {
         self.end_signup_token_in(transaction, user_id).await
     }
 
-    /// Ends what could prove the user's present address: it is proven.
+    /// Ends the tokens that could prove the user's present address, which is proven now.
     pub async fn end_verifications_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -122,8 +123,8 @@ impl UserStore {
         Ok(())
     }
 
-    /// Notes that the address of `user` is proven. `false` when the user has another one by now, is
-    /// disabled or gone.
+    /// Records that the address of `user` is proven. Returns `false` when the user has another one
+    /// by now, is disabled or gone.
     pub async fn verify_email_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -141,9 +142,10 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Notes that the address of `user` is proven, and makes the account over to who proved it: the
-    /// password is a new one, the display name goes, all sessions end. `false` when the account has
-    /// changed since `user` was read: another address, all sessions ended, proven, disabled or gone.
+    /// Records that the address of `user` is proven, and gives the account to whoever proved it: a
+    /// new password, no display name, all sessions end. Returns `false` when the account has
+    /// changed since `user` was read: another address, all sessions ended, proven, disabled or
+    /// gone.
     pub async fn take_over_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -165,9 +167,9 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Gives `user` the address that `token` was mailed to, which it proves. `false` when the user has
-    /// another one by now, has ended all sessions since, is disabled or gone; `Conflict` when the new
-    /// one is taken, in whichever form.
+    /// Gives `user` the address that `token` was mailed to, and records it as proven. Returns
+    /// `false` when the user has another one by now, has ended all sessions since, is disabled or
+    /// gone; `Conflict` when the new one is taken, in any form.
     pub async fn change_email_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -175,7 +177,7 @@ impl UserStore {
         user: &User,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        // Another spelling of the address keeps the form that it is stored under.
+        // Another spelling of the address keeps its stored form.
         let key = email::key_of(&token.email);
         let is_same = key == email::key_of(&user.email);
         let email_key = if is_same { user.email_key.clone() } else { key };
@@ -197,10 +199,10 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Sets a new password hash of `user` and ends all sessions; the address that `token` was mailed to
-    /// is proven by the way. Where it was not before, the display name goes: a stranger may have chosen
-    /// it. `false` when the user has another address by now, has ended all sessions
-    /// since the token was asked for, is disabled or gone.
+    /// Sets a new password hash of `user`, ends all sessions, and records the address that `token`
+    /// was mailed to as proven. If it was not proven before, removes the display name, which a
+    /// stranger may have chosen. Returns `false` when the user has another address by now, has
+    /// ended all sessions since the token was requested, is disabled or gone.
     pub async fn reset_password_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -224,7 +226,7 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Forgets tokens that expired before `then`.
+    /// Deletes tokens that expired before `then`.
     pub async fn purge_tokens(&self, then: Timestamp) -> Result<(), StorageError> {
         let delete =
             sqlx::query("DELETE FROM mailed_tokens WHERE expires_at <= $1").bind(then.as_unix());

@@ -17,7 +17,8 @@ pub mod import;
 
 use uuid::Uuid;
 
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind, Origin};
 use crate::domain::mail::Outbox;

@@ -8,7 +8,7 @@ mod password;
 
 use std::sync::Arc;
 
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::domain::audit::Audit;
 use crate::domain::clients::ClientRegistry;
 use crate::domain::credentials::Hashing;

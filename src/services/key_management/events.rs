@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::KeyManagement;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind};
-use crate::domain::keys::changes::{Because, Grown};
+use crate::domain::keys::changes::{AddedKey, Because};
 use crate::domain::keys::rotation::State;
 use crate::domain::keys::store::StoredKey;
 use crate::storage::StorageError;
@@ -67,7 +67,7 @@ impl KeyManagement {
     }
 
     /// Records keys that Signet made, and the rotations that it planned with them.
-    pub(super) async fn record_created(&self, created: &[Grown], now: Timestamp) {
+    pub(super) async fn record_created(&self, created: &[AddedKey], now: Timestamp) {
         let by = &Initiator::system();
         for new in created {
             let detail = match (&new.handover, new.because) {

@@ -14,7 +14,7 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind};
 use crate::domain::clients::store::ClientStore;
 use crate::domain::keys::adoption::{Adopted, Adoption};
-use crate::domain::keys::chain::{Handover, Lead, Refusal};
+use crate::domain::keys::chain::{Handover, PublishAhead, Refusal};
 use crate::domain::keys::import::ImportError;
 use crate::domain::keys::rotation::State;
 use crate::domain::keys::{
@@ -102,11 +102,11 @@ impl Grounds {
 }
 
 impl Activation {
-    fn lead(&self, policy: &Policy) -> Lead {
+    fn lead(&self, policy: &Policy) -> PublishAhead {
         match (self.after, self.grounds.forced) {
-            (None, false) => Lead::Usual,
-            (Some(wait), false) => Lead::Shortened(wait),
-            (wait, true) => Lead::Forced(wait.unwrap_or(policy.publish_ahead)),
+            (None, false) => PublishAhead::Usual,
+            (Some(wait), false) => PublishAhead::Shortened(wait),
+            (wait, true) => PublishAhead::Forced(wait.unwrap_or(policy.publish_ahead)),
         }
     }
 }
@@ -147,9 +147,9 @@ impl KeyManagement {
     ) -> Result<Self, KeysError> {
         let lifetime = longest_token_life(access_token_lifetime, &around.clients).await?;
         let (keys, opening) = Keys::open(db, vault, policy, lifetime, now).await?;
-        let Opening { grown, adoption } = opening;
+        let Opening { added, adoption } = opening;
         let management = Self { keys, around, access_token_lifetime, adoption };
-        management.record_created(&grown, now).await;
+        management.record_created(&added, now).await;
         management.record_adoption(now).await;
         Ok(management)
     }

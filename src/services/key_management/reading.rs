@@ -2,7 +2,7 @@
 //! key-encryption key, who cannot tell authentic rows from others.
 
 use super::status::{self, KeyStatus};
-use crate::base::secret::SealingKeys;
+use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
 use crate::domain::keys::authentic::examine_all;
 use crate::domain::keys::store::{KeyStore, Rows, StoredKey};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Grounds, KeyChangeError, KeyManagement};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind};
-use crate::domain::keys::chain::Link;
+use crate::domain::keys::chain::ScheduledKey;
 use crate::domain::keys::changes::Revoked;
 
 /// How a key is revoked.
@@ -29,7 +29,7 @@ pub struct KeyRevocation {
     /// When it was revoked.
     pub at: Timestamp,
     /// The key that takes over later; `None` while it is still being made.
-    pub successor: Option<Link>,
+    pub successor: Option<ScheduledKey>,
     /// When that key takes over, or the earliest time at which it can while it is being made.
     pub handover_at: Timestamp,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::time::Timestamp;
-use crate::domain::keys::chain::{Chain, Link};
+use crate::domain::keys::chain::{Chain, ScheduledKey};
 use crate::domain::keys::rotation::{NOT_PLANNED, State};
 use crate::domain::keys::store::StoredKey;
 use crate::domain::keys::{Algorithm, Policy};
@@ -63,13 +63,13 @@ fn status(
 /// Has the spare sign where the key before it was lost: it does, whether or not that is stored yet.
 fn promote_spare(stored: &mut [StoredKey], algorithm: Algorithm, now: Timestamp) {
     let published = stored.iter().filter(|key| key.algorithm == algorithm && key.is_published(now));
-    let links = published.map(|key| Link { kid: key.kid.clone(), times: key.times });
-    let mut chain = Chain::new(links, now);
+    let keys = published.map(|key| ScheduledKey { kid: key.kid.clone(), times: key.times });
+    let mut chain = Chain::new(keys, now);
     if chain.is_headless(now) {
-        chain.lead(now);
+        chain.activate_spare(now);
         for key in stored {
-            if let Ok(link) = chain.find(&key.kid) {
-                key.times = link.times;
+            if let Ok(scheduled) = chain.find(&key.kid) {
+                key.times = scheduled.times;
             }
         }
     }

@@ -12,7 +12,8 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::base::fault;
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind as AuditKind};
 use crate::domain::mail::message::Unwritable;

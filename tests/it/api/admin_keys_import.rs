@@ -298,7 +298,7 @@ async fn a_key_that_only_verifies_needs_the_present_password() {
 
 #[tokio::test]
 async fn keys_are_sealed_anew_under_the_newest_key_encryption_key() {
-    let key = || STANDARD.encode(signet::base::secret::Random::system().bytes::<32>());
+    let key = || STANDARD.encode(signet::base::random::Random::system().bytes::<32>());
     let (old, new) = (key(), key());
     let mut service = Service::started(Signet::builder().set("keys.encryption_key", &old)).await;
     let done = service.post("/admin/keys/rewrap", json!({})).await.expect(200).json();

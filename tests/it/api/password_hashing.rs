@@ -17,7 +17,7 @@ async fn hashes_follow_the_settings_at_the_next_login() {
         let sql = "SELECT password_hash FROM users WHERE email = 'ada@example.com'";
         Postgres::shared().sql(&database, sql)
     };
-    let key = STANDARD.encode(signet::base::secret::Random::system().bytes::<32>());
+    let key = STANDARD.encode(signet::base::random::Random::system().bytes::<32>());
     let builder = || Signet::builder().postgres(&database).set("keys.encryption_key", &key);
 
     let cheap = builder().start();

@@ -246,7 +246,7 @@ fn a_planted_breach_of_each_rule_is_found() {
         (layers, "cli/keys.rs", "use crate::http;"),
         (layers, "services/role_management.rs", "use crate::views::role::RoleView;"),
         (layers, "storage/mod.rs", "use crate::domain::audit;"),
-        (circles_of_files, "base/time.rs", "use super::secret::Random;"),
+        (circles_of_files, "base/time.rs", "use super::random::Random;"),
         (circles_of_files, "domain/keys/algorithm.rs", "use super::chain;"),
         (stores_reached_into, "http/health.rs", "use crate::domain::users::UserStore;"),
         (stores_reached_into, "domain/roles/mod.rs", "use crate::domain::tokens::store::X;"),

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signet::base::secret::Random;
+use signet::base::random::Random;
 use signet::domain::credentials::password::{HashMemory, hash};
 
 use super::assert_fails;

@@ -132,7 +132,7 @@ fn a_key_for_the_far_future_is_refused() {
 fn a_key_that_is_not_needed_retires() {
     let signet = prepared();
     let (first, waits) = (active(&signet), spare(&signet));
-    for (kid, why) in [(first.as_str(), "the key signs now"), ("unknown", "there is no key")] {
+    for (kid, why) in [(first.as_str(), "the key is active"), ("unknown", "no key has the kid")] {
         let error = assert_fails(&signet.cli(&["keys", "retire", kid], ""));
         assert!(error.contains(why), "{error}");
         let forced = ["keys", "retire", kid, "--force", "--reason", "because"];
@@ -148,7 +148,7 @@ fn a_key_that_is_not_needed_retires() {
     let rotate = ["keys", "rotate", "--activate-in", "0s", "--force", "--reason", "a drill"];
     signet.cli_ok(&rotate, "");
     let error = assert_fails(&signet.cli(&["keys", "retire", &first], ""));
-    assert!(error.contains("can be alive until"), "{error}");
+    assert!(error.contains("can be valid until"), "{error}");
     signet.cli_ok(&["keys", "retire", &first, "--force", "--reason", "its tokens too"], "");
     assert_eq!(key(&signet, &first)["state"], "retired");
     assert_eq!(key(&signet, &first)["revoked_at"], json!(null));
@@ -163,7 +163,7 @@ fn the_last_key_of_an_unused_algorithm_ends_with_its_tokens() {
     let kid = active(&before);
     let signet = before.sibling_with(|builder| builder.set("keys.algorithm", "RS256"));
     let error = assert_fails(&signet.cli(&["keys", "retire", &kid], ""));
-    assert!(error.contains("the key signs now"), "{error}");
+    assert!(error.contains("the key is active"), "{error}");
     let forced = ["keys", "retire", &kid, "--force", "--reason", "nobody asks for it"];
     let told = signet.cli_ok(&forced, "");
     assert!(told.contains("signs no longer; it leaves JWKS at"), "{told}");

@@ -127,7 +127,7 @@ fn what_is_weak_or_no_key_is_refused() {
     assert_eq!(list.as_array().expect("a list").len(), 2, "nothing came in: {list}");
 
     signet.cli_ok(&["keys", "import", "-"], &pem);
-    assert!(import(&[], &pem).contains(&format!("the key {kid} is there already")));
+    assert!(import(&[], &pem).contains(&format!("the key {kid} exists already")));
     signet.cli_ok(&["keys", "retire", &kid], "");
     assert!(import(&[], &pem).contains("there already"), "also when it is retired");
 }

@@ -32,8 +32,8 @@ async fn a_typed_key_opens_but_does_not_seal() {
     let with_keys = |keys: &str| {
         signet.sibling_with(|builder| in_production(builder.set("keys.encryption_key", keys)))
     };
-    let random = signet::base::secret::Random::system();
-    let new = signet::base::secret::SealingKey::generate(&random);
+    let random = signet::base::random::Random::system();
+    let new = signet::base::sealing::SealingKey::generate(&random);
     let new = new.expose();
     for refused in [WEAK_KEY.to_owned(), format!("{WEAK_KEY},{new}")] {
         let said = refusal(&with_keys(&refused));
@@ -55,7 +55,7 @@ async fn a_typed_key_opens_but_does_not_seal() {
 
 #[test]
 fn sign_up_has_to_be_named() {
-    let key = signet::base::secret::SealingKey::generate(&signet::base::secret::Random::system());
+    let key = signet::base::sealing::SealingKey::generate(&signet::base::random::Random::system());
     let builder = Signet::builder().set("keys.encryption_key", key.expose());
     let said = refusal(&in_production(builder).unset("signup.enabled").prepare());
     assert!(said.contains("signup.enabled is required in the production profile"), "{said}");

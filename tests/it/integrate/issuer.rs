@@ -156,7 +156,7 @@ impl Issuer {
 
     /// The claims of a good token, with these changed; null takes one away.
     pub fn claims(&self, changes: Value) -> Value {
-        let id = signet::base::secret::Random::system().uuid().to_string();
+        let id = signet::base::random::Random::system().uuid().to_string();
         let mut claims = json!({
             "iss": self.base, "aud": AUDIENCE, "sub": "u", "client_id": "shop", "jti": id, "sid": id,
             "iat": now() - 5, "exp": now() + 600, "scope": "orders:read", "roles": [],

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rsa::pkcs8::EncodePublicKey;
 use serde_json::json;
-use signet::base::secret::{Random, SealingKey};
+use signet::base::random::Random;
+use signet::base::sealing::SealingKey;
 
 use super::attacker::{NEVER, SIGNING, VERIFYING, World, database, stored};
 use crate::support::keys::{active, foreign_key, key, kids, published, spare};
@@ -203,7 +204,7 @@ async fn nothing_is_authenticated_a_second_time(backend: Backend) {
             let status = world.signet.process().wait(Duration::from_secs(60)).expect("it ends");
             assert_eq!(status.code(), Some(1), "{}", world.signet.output());
         }
-        assert!(world.signet.output().contains("nothing is authenticated anew"));
+        assert!(world.signet.output().contains("no key is authenticated again"));
         assert_eq!(world.events("key.adopted", &kid).await, 0);
     }
 }
@@ -281,6 +282,6 @@ async fn rows_of_before_are_authenticated_once_and_told(backend: Backend) {
     world.signet.spawn();
     let status = world.signet.process().wait(Duration::from_secs(60)).expect("it ends");
     assert_eq!(status.code(), Some(1), "{}", world.signet.output());
-    assert!(world.signet.output().contains("nothing is authenticated anew"));
+    assert!(world.signet.output().contains("no key is authenticated again"));
     assert_eq!(world.events("key.adopted", &first.0).await, 1);
 }

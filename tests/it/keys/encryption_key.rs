@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 use std::time::Duration;
 
-use signet::base::secret::{Random, SealingKey};
+use signet::base::random::Random;
+use signet::base::sealing::SealingKey;
 
 use crate::support::client::Client;
 use crate::support::keys::kids;

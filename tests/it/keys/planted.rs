@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use signet::base::secret::{Random, SealingKey};
+use signet::base::random::Random;
+use signet::base::sealing::SealingKey;
 
 use super::attacker::{SIGNING, VERIFYING, World, now, stored};
 use crate::support::client::Send;
@@ -119,6 +120,10 @@ async fn a_stored_handover_is_kept_within_bounds(backend: Backend) {
         let at: i64 = sqlx::Row::try_get(&row.expect("a row"), 0).expect("a time");
         assert!(at < latest || at == super::attacker::NEVER, "{at}");
     }
-    assert!(world.signet.output().contains("kept within bounds"), "{}", world.signet.output());
+    assert!(
+        world.signet.output().contains("the nearest bound is used"),
+        "{}",
+        world.signet.output()
+    );
     world.assert_serves().await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
-use signet::base::secret::Random;
+use signet::base::random::Random;
 use signet::base::time::Clock;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use signet::base::secret::Random;
+use signet::base::random::Random;
 use signet::domain::audit::{
     Actor, Audit, Event, Filter, Initiator, Kept, Kind, Origin, Retention,
 };

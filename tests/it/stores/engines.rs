@@ -3,7 +3,8 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use signet::base::secret::{Random, Secret};
+use signet::base::random::Random;
+use signet::base::secret::Secret;
 use signet::base::time::Timestamp;
 use signet::domain::revocations::{Revocations, RevokedToken};
 use signet::domain::sessions::{

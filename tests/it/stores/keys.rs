@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use signet::base::secret::{Random, SealingKey, SealingKeys};
+use signet::base::random::Random;
+use signet::base::sealing::{SealingKey, SealingKeys};
 use signet::base::time::Timestamp;
 use signet::domain::keys::rotation::{NOT_PLANNED, Times};
 use signet::domain::keys::store::{Change, KeyStore, StoredKey};

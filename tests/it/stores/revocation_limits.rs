@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use signet::base::secret::{Random, SealingKey};
+use signet::base::random::Random;
+use signet::base::sealing::SealingKey;
 use signet::domain::keys::Algorithm;
 use signet::domain::revocations::{FollowError, Revocations, Revoked, TokenRevocation};
 use signet::domain::sessions::{Recovery, Sessions};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signet::base::secret::Random;
+use signet::base::random::Random;
 use signet::domain::revocations::{Revocations, Revoked};
 use signet::storage::Db;
 use sqlx::Row;

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use signet::base::secret::{Random, Secret};
+use signet::base::random::Random;
+use signet::base::secret::Secret;
 use signet::domain::audit::{Audit, Initiator};
 use signet::domain::roles::{Change, Expect, Refusal, RoleStore, Step, What};
 use signet::domain::tokens::Scope;

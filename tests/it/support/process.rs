@@ -102,7 +102,7 @@ pub fn free_port() -> u16 {
     static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
     let mut given = GIVEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     loop {
-        let random = signet::base::secret::Random::system().bytes::<2>();
+        let random = signet::base::random::Random::system().bytes::<2>();
         let port = 10_000 + u16::from_le_bytes(random) % 20_000;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() && given.insert(port) {
             return port;

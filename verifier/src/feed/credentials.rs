@@ -15,7 +15,7 @@ use crate::http::FetchError;
 use crate::metadata::Issuer;
 
 /// The longest answer of a token endpoint that is read.
-const LONGEST: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 /// Where the answer does not say how long a token lives.
 const DEFAULT_LIFETIME: u64 = 300;
 
@@ -84,7 +84,7 @@ impl Credentials {
         let form =
             format!("grant_type=client_credentials&scope={}", form_encoded(&self.client.scope));
         let asked_at = Instant::now();
-        let answer = issuer.http().post(endpoint, headers, form, LONGEST).await?;
+        let answer = issuer.http().post(endpoint, headers, form, MAX_BYTES).await?;
         let invalid = FetchError::Invalid("the token endpoint's answer");
         let Ok(answer) = serde_json::from_slice::<TokenAnswer>(&answer) else {
             return Err(invalid);

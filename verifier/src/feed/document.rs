@@ -14,7 +14,7 @@ pub const SNAPSHOT: &str = "revocations+jwt";
 /// The type of a change (RFC 8417 section 2.3).
 pub const CHANGE: &str = "secevent+jwt";
 /// Numbers stay where one more is a number.
-const MOST: u64 = 1 << 53;
+const MAX_SEQUENCE: u64 = 1 << 53;
 /// How far clocks may be apart.
 const LEEWAY: i64 = 60;
 
@@ -28,7 +28,7 @@ const MAX_LANE: usize = 64;
 pub struct Document {
     /// Which of the histories it is of.
     pub lane: String,
-    /// The name of that history: it changes where numbers begin anew.
+    /// The name of that history: it changes when numbers begin again.
     pub epoch: String,
     /// The first change that an event contains.
     pub first_seq: u64,
@@ -104,8 +104,9 @@ impl Claims<'_> {
     fn document(self, typ: &str, issuer: &str, now: i64) -> Option<Document> {
         let iss = self.iss?.0;
         let feed = format!("{issuer}/revocations");
-        // The feed has a name of its own. Until the next release, what a service of before signs in
-        // the name of the issuer counts as well; the type tells it from an access token.
+        // The feed has a name of its own. Until the next release, the issuer's own name, under
+        // which a previous version of the service signs, is accepted as well; the type
+        // distinguishes it from an access token.
         let is_of_feed = iss == feed.as_str() && self.aud.is_some_and(|aud| is_for(&aud, &feed));
         if !is_of_feed && iss != issuer {
             return None;
@@ -117,7 +118,8 @@ impl Claims<'_> {
             _ => {}
         }
         let lane = lane_named(self.lane.map(|lane| lane.0.into_owned()))?;
-        let (epoch, seq) = (self.epoch?.0.into_owned(), self.seq.filter(|seq| *seq < MOST)?);
+        let (epoch, seq) =
+            (self.epoch?.0.into_owned(), self.seq.filter(|seq| *seq < MAX_SEQUENCE)?);
         let first_seq = self.first_seq.unwrap_or(seq);
         let entries = self.revocations?;
         (first_seq <= seq).then_some(Document { lane, epoch, first_seq, seq, entries })

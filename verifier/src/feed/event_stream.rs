@@ -13,7 +13,7 @@ pub struct Message {
     pub data: String,
 }
 
-/// An event is larger than what is read.
+/// The event is larger than the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
@@ -72,7 +72,7 @@ impl Parser {
         Ok(())
     }
 
-    /// How long the server wants those to wait who were cut off, if it said so since.
+    /// The reconnection delay that the server requested, if it did since the last call.
     pub fn take_retry(&mut self) -> Option<Duration> {
         self.retry.take()
     }
@@ -101,7 +101,7 @@ impl Parser {
                 let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 self.retry = number.map(Duration::from_millis).or(self.retry);
             }
-            // Comments, ids (changes carry their numbers signed) and what nobody knows.
+            // Comments, ids (changes carry their numbers signed) and unknown fields.
             _ => {}
         }
         // The buffer is kept for the next line.

@@ -1,5 +1,5 @@
-//! The task that follows the feed: brings what the stream and the snapshots say to the state
-//! machine, does what it says, and takes a snapshot whenever one is due.
+//! The task that follows the feed: passes what the stream and the snapshots bring to the state
+//! machine, carries out its decisions, and fetches a snapshot whenever one is due.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,26 +23,27 @@ use crate::keys::Keys;
 use crate::metadata::Issuer;
 use crate::observer::{Event, Observer};
 
-/// Events that wait to be looked at; then the stream waits too.
+/// The maximum number of events that wait; beyond it the stream waits too.
 const WAITING: usize = 64;
-/// More lanes than this are not followed. What they tell is missing, so nothing is known for certain.
+/// The maximum number of lanes. With more, the verifier's knowledge would be incomplete, so it
+/// counts as stale.
 const MAX_LANES: usize = 64;
 /// Expired entries are dropped once a minute.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// What the task and its parts work with.
+/// The parts that the task works with.
 pub struct Context {
     /// The caller's choices.
     pub feed: Feed,
-    /// Whose feed.
+    /// The issuer of the feed.
     pub issuer: Arc<Issuer>,
-    /// By which its documents are verified.
+    /// The keys that verify its documents.
     pub keys: Arc<Keys>,
-    /// Where verification looks.
+    /// The set that verification reads.
     pub live: Arc<Live>,
-    /// For a feed that wants a token.
+    /// For a feed that requires a token.
     pub credentials: Option<Credentials>,
-    /// Hears of it all.
+    /// Receives all events.
     pub observer: Observer,
 }
 
@@ -55,8 +56,7 @@ impl Context {
         }
     }
 
-    /// Passes an answer on, and forgets a token that was not accepted or an address where nothing is
-    /// any longer.
+    /// Passes an answer on. Drops a token that was not accepted, or an address that has moved.
     pub(super) async fn authorized<T>(
         &self,
         answer: Result<T, FetchError>,
@@ -84,18 +84,18 @@ pub async fn run(context: Context) {
 struct Follower {
     context: Arc<Context>,
     lanes: BTreeMap<String, Lane>,
-    /// Whether there are more than are followed.
+    /// Whether the service has more lanes than are followed.
     too_many: bool,
-    /// Whether the service names lanes, as those of before do not.
+    /// Whether the service names lanes, unlike previous versions.
     names_lanes: bool,
-    /// The snapshot that is being taken, if one is, and of which lane.
+    /// The snapshot in progress, if any, and its lane.
     taking: JoinSet<(String, Result<Taken, FetchError>)>,
     stream_tried: bool,
     swept_at: Instant,
     stale: bool,
 }
 
-/// What `snapshot` events and heartbeats say.
+/// The content of `snapshot` events and heartbeats.
 #[derive(Deserialize)]
 struct Place {
     lane: Option<String>,
@@ -107,7 +107,7 @@ struct Place {
 impl Follower {
     fn new(context: Arc<Context>) -> Self {
         let now = Instant::now();
-        // The stream comes first, so that nothing falls between; but not for long.
+        // The stream opens first, so that no change is missed in between; but not for long.
         let first = Lane::new(now, now + PACE, None);
         Self {
             context,
@@ -117,7 +117,7 @@ impl Follower {
             taking: JoinSet::new(),
             stream_tried: false,
             swept_at: now,
-            // Nothing is known yet.
+            // No snapshot is in effect yet.
             stale: true,
         }
     }
@@ -157,7 +157,7 @@ impl Follower {
         }
     }
 
-    /// When the next snapshot is to be taken, and of which lane. One is taken at a time.
+    /// When the next snapshot is due, and of which lane. One is fetched at a time.
     fn snapshot_due(&self) -> Option<(Instant, String)> {
         if !self.taking.is_empty() {
             return None;
@@ -167,7 +167,7 @@ impl Follower {
         due.min().map(|(due, name)| (due, name.clone()))
     }
 
-    /// The moment up to which everything was heard, of every lane.
+    /// The moment up to which the state of every lane is complete.
     fn known(&self) -> Option<Instant> {
         let mut all = self.lanes.values().map(Lane::known);
         let first = all.next().filter(|_| !self.too_many)??;
@@ -176,7 +176,7 @@ impl Follower {
 
     fn wake_at(&self, now: Instant) -> Instant {
         let stale_at = self.known().map(|known| known + self.context.feed.max_staleness);
-        // Just after, since at that very moment it is not stale yet.
+        // Just after, since at that very moment the state is not stale yet.
         let stale_at = stale_at.filter(|_| !self.stale).map(|at| at + Duration::from_millis(1));
         let due = self.snapshot_due().map(|(due, _)| due);
         let deadlines = self.lanes.values().filter_map(|lane| lane.state.deadline());
@@ -189,7 +189,7 @@ impl Follower {
             Signal::Opened => {
                 self.context.live.set_streaming(true);
                 self.context.observer.notify(&Event::StreamOpened);
-                // Whoever answers here was perhaps away: what is due need not wait any longer.
+                // The service may just be back: a snapshot that is due waits no longer.
                 let now = Instant::now();
                 for lane in self.lanes.values_mut() {
                     lane.not_before = now;
@@ -219,7 +219,7 @@ impl Follower {
         }
     }
 
-    /// What a message says, and of which lane.
+    /// The content of a message, and its lane.
     async fn read(&mut self, message: Message, arrived_at: Instant) -> Option<(String, Input)> {
         if message.event == "revocation" {
             let opened = snapshot::open(&self.context, message.data, document::CHANGE).await;
@@ -227,7 +227,7 @@ impl Follower {
                 Ok(Document { lane, epoch, first_seq: first, seq, entries }) => {
                     (lane, Input::Change { epoch, first, seq, entries })
                 }
-                // Where there are several lanes, the next heartbeat tells of the gap in another.
+                // With several lanes, the next heartbeat shows the gap in another one.
                 Err(_) => (document::LANE.to_owned(), Input::Unreadable),
             });
         }
@@ -247,13 +247,13 @@ impl Follower {
     }
 
     fn took(&mut self, taken: Result<(String, Result<Taken, FetchError>), JoinError>) {
-        // The task is never cancelled; where it panicked, the next one is begun when it is due.
+        // The task is never cancelled; after a panic, the next one starts when it is due.
         let Ok((name, taken)) = taken else { return };
         let Some(lane) = self.lanes.get_mut(&name) else { return };
         let taken = match taken {
             Ok(taken) => taken,
             Err(FetchError::Status { code: 404 | 410, .. }) if name != document::LANE => {
-                // The lane has ended, and with it its age. What it told stays in effect.
+                // The lane has ended, and with it its age. Its entries stay in effect.
                 self.lanes.remove(&name);
                 self.publish();
                 return;
@@ -276,7 +276,8 @@ impl Follower {
         self.take(&name, Input::Snapshot { epoch, seq, entries, known: taken.known });
         if let Some(lane) = self.lanes.get_mut(&name) {
             if lane.state.wants_snapshot() {
-                // Whoever lags will do so for a while. But one that took long is tried anew at once.
+                // An instance that lags does so for some time. But after a slow snapshot the next
+                // attempt is immediate.
                 lane.not_before = lane.not_before.max(lane.begun_at + lane.lag.next());
             } else {
                 lane.lag.reset();
@@ -289,8 +290,8 @@ impl Follower {
         });
     }
 
-    /// Lets the state machine of the lane decide, and does it. The set comes first: what is known is
-    /// said when it is in effect.
+    /// Passes an input to the state machine of the lane, and carries out its decision. The set
+    /// changes first: the state is reported when it is in effect.
     fn take(&mut self, name: &str, input: Input) {
         let entries = match &input {
             Input::Change { entries, .. } => Some(entries.len()),
@@ -315,14 +316,14 @@ impl Follower {
         }
     }
 
-    /// Says up to when everything was heard, and where the stream is to go on: an id is of one lane,
-    /// and of the others the service tells where they stand.
+    /// Publishes the moment up to which everything is complete, and where the stream is to
+    /// continue. An id belongs to one lane; for the others the service sends its position.
     fn publish(&self) {
         self.context.live.set_known(self.known(), Now::read());
         let seq = self.lanes.get(document::LANE).and_then(|lane| lane.state.seq());
         self.context.live.set_position(seq.map(|seq| match self.names_lanes {
             true => format!("{}:{seq}", document::LANE),
-            // A service of before knows the number alone.
+            // A previous version of the service accepts the number alone.
             false => seq.to_string(),
         }));
     }

@@ -1,4 +1,4 @@
-//! What the task keeps of each lane: a history of its own, with its own numbers, snapshots and age.
+//! The task's state of each lane: a history with its own numbers, snapshots and age.
 
 use std::time::{Duration, Instant};
 
@@ -6,34 +6,35 @@ use super::snapshot::Former;
 use super::state::State;
 use crate::backoff::Backoff;
 
-/// The shortest time between the beginnings of two snapshots.
+/// The minimum time between the beginnings of two snapshots.
 pub const PACE: Duration = Duration::from_millis(250);
-/// The longest, while what comes is behind what the stream told of.
+/// The maximum of that, while snapshots are behind the stream.
 const MAX_PACE: Duration = Duration::from_secs(1);
-/// The longest wait after snapshots that failed.
+/// The maximum wait after snapshots that failed.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// One lane.
 pub struct Lane {
-    /// Where the verifier is in it.
+    /// The state machine of the lane.
     pub state: State,
-    /// The snapshot that was taken last.
+    /// The last snapshot that was fetched.
     pub former: Option<Former>,
-    /// When the last snapshot was begun.
+    /// When the last snapshot began.
     pub begun_at: Instant,
-    /// No snapshot is begun before.
+    /// The earliest time of the next snapshot.
     pub not_before: Instant,
-    /// Between snapshots that failed.
+    /// The wait between snapshots that failed.
     pub backoff: Backoff,
-    /// Between snapshots that are behind what the stream told of.
+    /// The wait between snapshots that are behind the stream.
     pub lag: Backoff,
-    /// Up to when everything was heard of the lanes that were known before this one.
+    /// The moment up to which the lanes known before this one were complete.
     inherited: Option<Instant>,
 }
 
 impl Lane {
-    /// A lane of which nothing is known, and whose snapshot is taken from `not_before` on.
-    /// `inherited` is the moment up to which everything was heard of others: of a lane that begins,
+    /// A new lane, whose snapshot is fetched from `not_before` on. `inherited` is the moment up to
+    /// which the other lanes were complete: this lane began later, so nothing of it was missed
+    /// before.
     /// no more was missed.
     pub fn new(now: Instant, not_before: Instant, inherited: Option<Instant>) -> Self {
         Self {
@@ -47,13 +48,13 @@ impl Lane {
         }
     }
 
-    /// The moment up to which everything was heard.
+    /// The moment up to which the lane is complete.
     pub fn known(&self) -> Option<Instant> {
         self.state.known().or(self.inherited)
     }
 
-    /// When the next snapshot is to be taken: when the state wants one, or when nothing was
-    /// confirmed for the poll interval, which a stream prevents by its heartbeats.
+    /// When the next snapshot is due: when the state machine requests one, or after the poll
+    /// interval without confirmation, which a stream's heartbeats prevent.
     pub fn snapshot_due(&self, poll_interval: Duration) -> Instant {
         let confirmed = self.state.known().map(|known| known.max(self.begun_at));
         let poll = confirmed.map(|confirmed| confirmed + poll_interval);

@@ -1,4 +1,5 @@
-//! What is revoked now, as verification sees it: one short read lock, and no allocation.
+//! The present set of revocations, as verification reads it: one short read lock, and no
+//! allocation.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,40 +14,40 @@ use crate::clock::Now;
 use crate::error::{Error, Reason, Unavailable};
 use crate::http::FetchError;
 
-/// Shared between those who verify and the one task that follows the feed.
+/// Shared between verifications and the one task that follows the feed.
 pub struct Live {
     /// The entries of each lane, by its name. There are few.
     lanes: RwLock<Vec<(Box<str>, Revocations)>>,
     max_staleness: Duration,
     beyond: Beyond,
     start: Instant,
-    /// Microseconds from `start` to the moment up to which everything was heard, and one; 0 while
-    /// nothing was.
+    /// Microseconds from `start` to the moment up to which the state is complete, plus one; 0
+    /// before the first snapshot.
     known: AtomicU64,
     /// The same moment in seconds since the Unix epoch: the other clock may stand still while the
     /// machine is suspended.
     known_unix: AtomicI64,
     streaming: AtomicBool,
-    /// The id of the last event of which, and of all before it, the entries are held.
+    /// The id of the last event up to which all entries are held.
     position: Mutex<Option<String>>,
     first: watch::Sender<First>,
 }
 
-/// What came of the first snapshot.
+/// The outcome of the first snapshot.
 #[derive(Clone, Debug)]
 pub enum First {
     /// Nothing yet.
     Pending,
     /// It is in effect.
     Taken,
-    /// It could not be taken so far.
+    /// It failed so far.
     Failed(FetchError),
 }
 
 impl Live {
-    /// Nothing is known.
+    /// No snapshot is in effect.
     pub fn new(feed: &Feed) -> Self {
-        // Ages before this moment are told apart too.
+        // Makes ages before this moment distinguishable.
         let now = Instant::now();
         let start = now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now);
         Self {
@@ -80,21 +81,22 @@ impl Live {
         self.read().iter().any(|(_, revocations)| revocations.end_key(kid))
     }
 
-    /// How old what is known is, by the clock that says more; none while nothing is.
+    /// The age of the state, by the clock that gives the higher one; `None` before the first
+    /// snapshot.
     pub fn staleness(&self, now: Now) -> Option<Duration> {
         let known = self.known.load(Ordering::Acquire).checked_sub(1)?;
         let age = now.instant.saturating_duration_since(self.start + Duration::from_micros(known));
-        // Whole seconds: one more may seem to have passed than has.
+        // The clock has whole seconds, so the age may appear one second too high.
         let seconds = now.unix.saturating_sub(self.known_unix.load(Ordering::Acquire)) - 1;
         Some(age.max(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
     }
 
-    /// Whether that is older than the caller allowed.
+    /// Whether that is older than the caller allows.
     pub fn is_stale(&self, now: Now) -> bool {
         self.staleness(now).is_none_or(|staleness| staleness > self.max_staleness)
     }
 
-    /// How the feed is followed.
+    /// How the feed is followed now.
     pub fn status(&self) -> Status {
         match (self.known.load(Ordering::Acquire), self.streaming.load(Ordering::Acquire)) {
             (0, _) => Status::Never,
@@ -120,8 +122,8 @@ impl Live {
         }
     }
 
-    /// For the task: does what the state machine of `lane` says. What takes long is done before the
-    /// lock is taken or after it is given back; nobody else writes.
+    /// For the task: carries out the decision of the state machine of `lane`. Slow work is done
+    /// outside of the lock; the task is the only writer.
     pub(super) fn apply(&self, lane: &str, action: Action) {
         match action {
             Action::Merge(entries) => {
@@ -140,26 +142,27 @@ impl Live {
         }
     }
 
-    /// For the task: forgets what concerns no token any longer.
+    /// For the task: drops expired entries.
     pub(super) fn sweep(&self, now: i64) {
         let expired: Vec<_> =
             self.read().iter().map(|(_, revocations)| revocations.expired(now)).collect();
         if expired.iter().all(Vec::is_empty) {
             return;
         }
-        // Nobody else writes, so that they are the same lanes in the same order.
+        // The task is the only writer, so the lanes are the same in the same order.
         for ((_, revocations), expired) in self.write().iter_mut().zip(&expired) {
             revocations.remove(expired);
         }
     }
 
-    /// For the task: everything up to `known` was heard.
+    /// For the task: the state is complete up to `known`.
     pub(super) fn set_known(&self, known: Option<Instant>, now: Now) {
         let micros = known.map_or(0, |known| {
             let since = known.saturating_duration_since(self.start).as_micros();
             u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
         });
-        // Told once more, it is no younger: the machine may have been suspended meanwhile.
+        // An older confirmation does not make the state younger: the machine may have been
+        // suspended.
         if self.known.load(Ordering::Acquire) != micros {
             let age = known.map(|known| now.instant.saturating_duration_since(known));
             let age = i64::try_from(age.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
@@ -191,12 +194,12 @@ impl Live {
         self.streaming.store(streaming, Ordering::Release);
     }
 
-    /// For the task: where the stream is to go on, as the id of an event.
+    /// For the task: where the stream is to continue, as the id of an event.
     pub(super) fn set_position(&self, id: Option<String>) {
         *self.position.lock().unwrap_or_else(PoisonError::into_inner) = id;
     }
 
-    /// For the stream: where it is to go on, as the id of an event.
+    /// For the stream: where it is to continue, as the id of an event.
     pub(super) fn position(&self) -> Option<String> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -210,7 +213,7 @@ impl Live {
     }
 }
 
-/// The entries of the lane of this name, none where it is new.
+/// The entries of the lane of this name; empty for a new lane.
 fn of_lane<'a>(lanes: &'a mut Vec<(Box<str>, Revocations)>, name: &str) -> &'a mut Revocations {
     let position = lanes.iter().position(|(known, _)| **known == *name).unwrap_or_else(|| {
         lanes.push((name.into(), Revocations::default()));

@@ -1,5 +1,5 @@
-//! The issuer's feed of revocations: which tokens are dead before their own end, heard of by a
-//! stream, and by polling where there is none.
+//! The issuer's revocation feed: tokens that are revoked before they expire, received by a stream,
+//! or by polling where no stream is possible.
 
 mod credentials;
 mod document;
@@ -20,17 +20,17 @@ pub use follow::{Context, run};
 pub use live::Live;
 pub use revocations::Names;
 
-/// Beyond `max_staleness` it is unknown whether a token was revoked. What then?
+/// What happens to tokens after `max_staleness` without confirmation from the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
     /// Refuse all tokens with [`Error::Unavailable`](crate::Error::Unavailable) (503), until the
     /// feed is back.
     Refuse,
-    /// Go by what was heard until then.
+    /// Check tokens against the revocations received until then.
     Accept,
 }
 
-/// How a verifier hears of revocations now.
+/// How a verifier follows the feed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -64,8 +64,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Follows the feed. What is known may be `max_staleness` old; `beyond` that, this happens.
-    /// Neither has a default: it is availability against security, and the caller's to weigh.
+    /// Follows the feed. The state may be `max_staleness` old; `beyond` that, tokens are refused or
+    /// accepted. Neither has a default: the caller weighs availability against security.
     pub fn new(max_staleness: Duration, beyond: Beyond) -> Self {
         Self {
             max_staleness,
@@ -78,15 +78,15 @@ impl Feed {
         }
     }
 
-    /// Asks for the snapshot when nothing was confirmed for so long: what the stream does by its
-    /// heartbeats while it is open. 3 s unless set.
+    /// The time without confirmation after which the snapshot is fetched; an open stream confirms
+    /// by its heartbeats. 3 s unless set.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// The most bytes that a snapshot may have. 64 MiB unless set; an entry has about 110.
+    /// The maximum size of a snapshot in bytes. 64 MiB unless set; an entry has about 110.
     #[must_use]
     pub fn longest_snapshot(mut self, bytes: usize) -> Self {
         self.longest_snapshot = bytes;
@@ -100,15 +100,15 @@ impl Feed {
         self
     }
 
-    /// A stream that brings nothing for so long, not even a heartbeat, is opened anew. 10 s unless
-    /// set; the heartbeat's interval is the service's and usually 2 s.
+    /// The time without any event, heartbeats included, after which the stream is reopened. 10 s
+    /// unless set; the heartbeat's interval is the service's and usually 2 s.
     #[must_use]
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = silence;
         self
     }
 
-    /// For a feed that wants a token: gets one at the issuer's token endpoint by the grant
+    /// For a feed that requires a token: gets one at the issuer's token endpoint by the grant
     /// `client_credentials`, with this scope.
     #[must_use]
     pub fn credentials(

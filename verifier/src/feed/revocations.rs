@@ -64,8 +64,8 @@ struct Reach {
 }
 
 impl Reach {
-    /// Both at once. Where the later `before` has the earlier `exp`, the tokens between have
-    /// expired by then, so that nothing is revoked that was not.
+    /// The union of both. Where the later `before` has the earlier `exp`, the tokens between have
+    /// expired by then, so that no other token is revoked.
     fn with(self, other: Self) -> Self {
         Self { before: self.before.max(other.before), exp: self.exp.max(other.exp) }
     }
@@ -102,7 +102,7 @@ impl Revocations {
     fn widen(&mut self, kind: Kind, name: Box<str>, reach: Reach) {
         let names = &mut self.0[kind as usize];
         if names.len() == names.capacity() {
-            // Fourfold: to place anew what is held costs as much as to place it.
+            // Fourfold, since moving the held entries costs as much as adding them.
             names.reserve(names.len() * 3);
         }
         match names.entry(name) {

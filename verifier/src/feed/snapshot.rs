@@ -1,4 +1,4 @@
-//! Takes a snapshot: all entries at once, in one signed document.
+//! Fetches a snapshot: all entries in one signed document.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,7 +50,7 @@ pub async fn take(
     let url = metadata.revocations_uri.as_ref().map_err(Clone::clone)?;
     let of_lane;
     let url = match lane.as_str() {
-        // A service of before knows no other, nor the parameter.
+        // A previous version of the service has no other lane, and no such parameter.
         document::LANE => url,
         _ => {
             of_lane = url.with("lane", &lane)?;

@@ -1,6 +1,6 @@
-//! A verifier's rules for the feed, as a pure state machine: what came in, and what to do with the
-//! set that is held. It knows which changes it has, wants a snapshot when it may lack one, and knows
-//! up to which moment it has heard everything.
+//! The rules of following the feed, as a pure state machine: it takes what arrives and decides what
+//! to do with the held set. It knows which changes are held, requests a snapshot when one may be
+//! missing, and knows up to which moment the state is complete.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use super::revocations::Revocations;
 
-/// An instance may say that it is ahead or behind for so long before that counts: a change may be
+/// How long an instance may report a position ahead or behind before that counts: a change may be
 /// on its way, and instances may lag behind each other by half a second.
 const GRACE: Duration = Duration::from_secs(1);
-/// Numbers of changes that came before those ahead of them.
-const MOST_AHEAD: usize = 4096;
-/// Entries of a history that no snapshot was taken of yet.
-const MOST_PENDING: usize = 100_000;
+/// The maximum number of changes beyond a gap.
+const MAX_AHEAD: usize = 4096;
+/// The maximum number of entries of a history without a snapshot.
+const MAX_PENDING: usize = 100_000;
 
-/// What came in.
+/// What arrived.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The stream is open.
@@ -28,11 +28,11 @@ pub enum Input {
         /// The last change before the stream's first.
         seq: u64,
     },
-    /// An instance says where it is.
+    /// An instance reports its position.
     Heartbeat {
         /// The history.
         epoch: String,
-        /// The last change that it knows.
+        /// The last change of that instance.
         seq: u64,
         /// When it confirmed that.
         known: Instant,
@@ -48,9 +48,9 @@ pub enum Input {
         /// Its entries.
         entries: Revocations,
     },
-    /// A change came that could not be read.
+    /// A change arrived that could not be read.
     Unreadable,
-    /// A snapshot was taken.
+    /// A snapshot was fetched.
     Snapshot {
         /// The history.
         epoch: String,
@@ -63,39 +63,39 @@ pub enum Input {
     },
 }
 
-/// What to do with the set that is held.
+/// What to do with the held set.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Add these.
     Merge(Revocations),
-    /// These instead: another history has begun.
+    /// Replace it by these: another history has begun.
     Replace(Revocations),
 }
 
-/// Where a verifier is in the history.
+/// The position of a verifier in the history.
 #[derive(Debug, Default)]
 pub struct State {
     epoch: Option<String>,
     seq: u64,
-    /// Changes beyond a gap. Their entries count already.
+    /// Changes beyond a gap. Their entries are in effect already.
     ahead: BTreeSet<u64>,
     known: Option<Instant>,
-    /// A heartbeat from further on: when all up to it is here, this is known.
+    /// A heartbeat from further on: once all changes up to it are held, this moment is confirmed.
     beat: Option<(u64, Instant)>,
-    /// Since when heartbeats come from elsewhere in the history.
+    /// Since when heartbeats have another position in the history.
     apart_since: Option<Instant>,
     pending: Option<Pending>,
     missing: Option<Missing>,
     wants: bool,
 }
 
-/// What the stream told of and is not held. A snapshot may lack it that was asked for before, or
-/// that an instance gave which lags.
+/// Announced by the stream and not held. A snapshot may lack it if it was requested before, or if
+/// it comes from an instance that lags.
 #[derive(Debug)]
 struct Missing {
-    /// A history and a number of it up to which everything would be enough, where one is known.
+    /// A history and a number in it up to which everything is needed, if known.
     place: Option<(String, u64)>,
-    /// What was confirmed then or later contains it, whatever its number.
+    /// A snapshot confirmed then or later contains it, whatever its number.
     confirmed_from: Instant,
 }
 
@@ -106,7 +106,7 @@ impl Missing {
     }
 }
 
-/// Changes of a history that no snapshot was taken of yet.
+/// Changes of a history without a snapshot yet.
 #[derive(Debug)]
 struct Pending {
     epoch: String,
@@ -115,7 +115,7 @@ struct Pending {
 }
 
 impl State {
-    /// Takes `input`, which came at `now`.
+    /// Processes `input`, which arrived at `now`.
     pub fn on(&mut self, input: Input, now: Instant) -> Option<Action> {
         match input {
             Input::Opened => self.wants |= self.epoch.is_none(),
@@ -136,7 +136,7 @@ impl State {
         None
     }
 
-    /// Looks at the time: what was on its way should be here by `deadline`.
+    /// Checks the time: what was on its way should have arrived by `deadline`.
     pub fn tick(&mut self, now: Instant) {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.wants = true;
@@ -144,22 +144,22 @@ impl State {
         }
     }
 
-    /// When to look at the time again.
+    /// When to check the time again.
     pub fn deadline(&self) -> Option<Instant> {
         self.apart_since.map(|since| since + GRACE)
     }
 
-    /// Whether a snapshot has to be taken.
+    /// Whether a snapshot is needed.
     pub fn wants_snapshot(&self) -> bool {
         self.wants
     }
 
-    /// The moment up to which everything was heard.
+    /// The moment up to which the state is complete.
     pub fn known(&self) -> Option<Instant> {
         self.known
     }
 
-    /// The last change of which, and of all before it, the entries are held.
+    /// The last change up to which all entries are held.
     pub fn seq(&self) -> Option<u64> {
         self.epoch.is_some().then_some(self.seq)
     }
@@ -168,12 +168,12 @@ impl State {
         self.epoch.as_deref() == Some(epoch)
     }
 
-    /// Wants a snapshot that contains what came now: everything up to `place`, where that is known.
+    /// Requests a snapshot that contains what arrived now: everything up to `place`, if known.
     fn miss(&mut self, place: Option<(String, u64)>, now: Instant) {
         self.wants = true;
         let place = match self.missing.take() {
             None => place,
-            // Of two histories, either number would be enough for one only.
+            // Of two histories, each number would suffice for one only.
             Some(former) => {
                 former.place.zip(place).filter(|(a, b)| a.0 == b.0).map(|(a, b)| a.max(b))
             }
@@ -198,7 +198,7 @@ impl State {
         }
     }
 
-    /// Entries count at once, whatever the number says: they are never taken back.
+    /// Entries are in effect immediately, whatever their number, since nothing is ever withdrawn.
     fn change(
         &mut self,
         epoch: String,
@@ -234,8 +234,8 @@ impl State {
         if fits {
             pending.numbers.extend(numbers);
         }
-        // Too much to hold: as if nothing of it had come. The next heartbeat tells of the gap.
-        self.pending = (fits && pending.entries.len() <= MOST_PENDING).then_some(pending);
+        // Too many to hold: they are dropped, and the next heartbeat shows the gap.
+        self.pending = (fits && pending.entries.len() <= MAX_PENDING).then_some(pending);
     }
 
     fn snapshot(
@@ -287,9 +287,9 @@ impl State {
     }
 }
 
-/// Whether the numbers can be held beside so many others.
+/// Whether the numbers fit into the limit.
 fn fits(numbers: &RangeInclusive<u64>, held: usize) -> bool {
-    numbers.end() - numbers.start() < MOST_AHEAD.saturating_sub(held) as u64
+    numbers.end() - numbers.start() < MAX_AHEAD.saturating_sub(held) as u64
 }
 
 #[cfg(test)]

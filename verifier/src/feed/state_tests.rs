@@ -202,14 +202,14 @@ fn changes_of_the_next_history_outlast_a_snapshot_of_the_last() {
 fn what_waits_for_a_snapshot_is_bounded() {
     let start = Instant::now();
     let mut state = State::default();
-    for seq in 1..=3 * MOST_AHEAD as u64 {
+    for seq in 1..=3 * MAX_AHEAD as u64 {
         state.on(changed("a", seq), start);
         let numbers = state.pending.as_ref().map_or(0, |pending| pending.numbers.len());
-        assert!(numbers <= MOST_AHEAD);
+        assert!(numbers <= MAX_AHEAD);
     }
     state.on(taken("a", 1, start), start);
-    for seq in 0..2 * MOST_AHEAD as u64 {
+    for seq in 0..2 * MAX_AHEAD as u64 {
         state.on(changed("a", 1_000_000 + 2 * seq), start);
     }
-    assert!(state.ahead.len() <= MOST_AHEAD && state.wants_snapshot());
+    assert!(state.ahead.len() <= MAX_AHEAD && state.wants_snapshot());
 }

@@ -1,4 +1,4 @@
-//! Keeps the stream open: connects, reads on, and connects again after a wait.
+//! Keeps the stream open: connects, reads, and reconnects after a wait.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use super::follow::Context;
 use crate::backoff::Backoff;
 use crate::http::FetchError;
 
-/// The longest event that is read.
-const LONGEST_EVENT: usize = 1 << 20;
-/// The first wait, until the server says another, and the longest.
+/// The maximum size of an event.
+const MAX_EVENT_BYTES: usize = 1 << 20;
+/// The first wait, unless the server requests another, and the maximum.
 const WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// However short a wait the server asks for.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The minimum wait, whatever the server requests.
+const MIN_WAIT: Duration = Duration::from_millis(100);
 /// The header by which a stream is resumed, as the HTML standard names it.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -29,15 +29,15 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub enum Signal {
     /// It is open.
     Opened,
-    /// An event, and when it came.
+    /// An event, and when it arrived.
     Message(Message, Instant),
     /// It ended or could not be opened.
     Lost(FetchError),
 }
 
-/// Tells `sender` what the stream brings, for as long as somebody listens.
+/// Sends what the stream brings to `sender`, as long as it is received.
 pub async fn run(context: Arc<Context>, sender: Sender<Signal>) {
-    let mut backoff = Backoff::new(WAIT, LONGEST_WAIT);
+    let mut backoff = Backoff::new(WAIT, MAX_WAIT);
     loop {
         let Err(error) = follow(&context, &sender, &mut backoff).await else { return };
         let wait = backoff.next().max(error.retry_after());
@@ -48,7 +48,7 @@ pub async fn run(context: Arc<Context>, sender: Sender<Signal>) {
     }
 }
 
-/// Reads one connection to its end, which is an error; none where nobody listens any longer.
+/// Reads one connection to its end, which is an error; `None` when nothing receives any longer.
 async fn follow(
     context: &Context,
     sender: &Sender<Signal>,
@@ -58,7 +58,7 @@ async fn follow(
     if sender.send(Signal::Opened).await.is_err() {
         return Ok(());
     }
-    let mut parser = Parser::new(LONGEST_EVENT);
+    let mut parser = Parser::new(MAX_EVENT_BYTES);
     let mut messages = VecDeque::new();
     loop {
         let frame = tokio::time::timeout(context.feed.silence, body.frame()).await;
@@ -68,10 +68,10 @@ async fn follow(
         let arrived_at = Instant::now();
         parser.push(&data, &mut messages).map_err(|_| FetchError::TooLarge)?;
         if let Some(retry) = parser.take_retry() {
-            backoff.set_base(retry.max(SHORTEST_WAIT));
+            backoff.set_base(retry.max(MIN_WAIT));
         }
         for message in messages.drain(..) {
-            // It works: the next wait is a short one again.
+            // The stream works: the next wait is the minimum again.
             backoff.reset();
             if sender.send(Signal::Message(message, arrived_at)).await.is_err() {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! Reads bodies up to a bound, whatever they unpack to.
+//! Reads bodies up to a bound, before and after decompression.
 
 use std::io::{self, Write};
 

@@ -19,7 +19,7 @@ pub enum FetchError {
         /// How long the server asked to be left alone.
         retry_after: Duration,
     },
-    /// The answer is larger than what is read.
+    /// The answer is larger than the limit.
     TooLarge,
     /// The server sent the request elsewhere.
     Redirect,

@@ -22,11 +22,11 @@ pub use error::FetchError;
 pub use url::{AllowHttp, Url};
 
 /// Redirects within a server that are followed.
-const MOST_REDIRECTS: usize = 3;
+const MAX_REDIRECTS: usize = 3;
 /// An idle connection is kept for the next poll, and no longer.
 const IDLE: Duration = Duration::from_secs(60);
-/// A server that asks to come back later than this is asked all the same.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// The maximum of `Retry-After`; a later time is treated as this one.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// The client. Connections are kept between requests.
 pub struct Http {
@@ -142,7 +142,7 @@ impl Http {
         let agent = concat!("signet-verifier/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         let mut url = url.clone();
-        for _ in 0..=MOST_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let mut request = Request::new(Full::new(body.clone()));
             *request.method_mut() = method.clone();
             *request.uri_mut() = url.uri().clone();
@@ -169,7 +169,7 @@ fn successful(status: StatusCode, headers: &HeaderMap) -> Result<(), FetchError>
     }
     let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|value| value.parse().ok()).map(Duration::from_secs);
-    let retry_after = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+    let retry_after = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
     Err(FetchError::Status { code: status.as_u16(), retry_after })
 }
 
@@ -180,8 +180,8 @@ async fn within<T>(
     tokio::time::timeout(timeout, whole).await.unwrap_or(Err(FetchError::Timeout))
 }
 
-/// Trusts what the system trusts. Where it trusts nobody, HTTPS fails when it is used: a verifier
-/// on loopback needs none.
+/// Trusts the system's roots. Without any, HTTPS fails when it is used: a verifier on loopback
+/// needs none.
 fn tls() -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -7,7 +7,7 @@ use http::uri::Scheme;
 
 use super::FetchError;
 
-/// Where `http://` may be used: whoever is on the way can put keys of their own into an answer.
+/// Where `http://` is allowed: an attacker on the way can put keys of their own into an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AllowHttp {
     /// Nowhere.

@@ -1,12 +1,12 @@
-//! How often tokens with unknown keys may make a verifier ask the issuer: whoever sends forged
-//! tokens decides how many there are, but not how many requests come of them.
+//! The limit on fetches for tokens with unknown keys: an attacker chooses the number of forged
+//! tokens, but not the number of requests to the issuer.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// At most one fetch an interval, and so many a minute.
+/// At most one fetch in an interval, and a maximum number a minute.
 pub struct Budget {
     interval: Duration,
     per_minute: usize,

@@ -7,8 +7,8 @@ use http::header::{AGE, CACHE_CONTROL};
 
 /// Where the server says nothing.
 const DEFAULT: Duration = Duration::from_secs(300);
-/// Whatever the server says, keys are looked at once a day.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// The maximum time between two fetches of the keys, whatever the server says.
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The time for which the answer with these headers is still fresh; zero if it never was.
 pub fn lifetime(headers: &HeaderMap) -> Duration {
@@ -24,7 +24,7 @@ pub fn lifetime(headers: &HeaderMap) -> Duration {
             max_age = value.trim().trim_matches('"').parse().ok().map(Duration::from_secs);
         }
     }
-    max_age.unwrap_or(DEFAULT).min(LONGEST).saturating_sub(age(headers))
+    max_age.unwrap_or(DEFAULT).min(MAX_AGE).saturating_sub(age(headers))
 }
 
 /// How long ago the answer was made or confirmed, by its `Age` (RFC 9111 section 5.1).

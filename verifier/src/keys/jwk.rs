@@ -12,12 +12,12 @@ use super::{Key, KeySet};
 use crate::algorithm::Algorithm;
 use crate::jws::decode;
 
-/// More keys than this are read by nobody.
-const MOST_KEYS: usize = 256;
+/// The maximum number of keys that are read.
+const MAX_KEYS: usize = 256;
 /// RSA moduli in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// The longest public exponent in bytes; 65537 has three.
-const LONGEST_EXPONENT: usize = 4;
+const MAX_EXPONENT_BYTES: usize = 4;
 
 #[derive(Deserialize)]
 struct JwkSet {
@@ -39,7 +39,7 @@ struct Jwk {
     y: Option<String>,
 }
 
-/// A key for one algorithm, with the bytes that tell it from others.
+/// A key for one algorithm, with the bytes that distinguish it from others.
 struct Candidate {
     key: Key,
     material: Vec<u8>,
@@ -49,14 +49,14 @@ impl KeySet {
     /// The keys of `json` that verify by one of `allowed`.
     pub fn read(json: &[u8], allowed: &[Algorithm]) -> serde_json::Result<Self> {
         let set: JwkSet = serde_json::from_slice(json)?;
-        let jwks = set.keys.into_iter().take(MOST_KEYS);
+        let jwks = set.keys.into_iter().take(MAX_KEYS);
         let jwks = jwks.filter_map(|jwk| serde_json::from_value::<Jwk>(jwk).ok());
         Ok(Self(distinct(jwks.flat_map(|jwk| jwk.candidates(allowed)).collect())))
     }
 }
 
-/// What one name means. Where two different keys share name and algorithm, nobody can tell which
-/// of them is meant: neither is used. The same key twice is one.
+/// The keys that each name identifies. If two different keys share name and algorithm, neither is
+/// used. The same key twice is one.
 fn distinct(candidates: Vec<Candidate>) -> Vec<Key> {
     let same = |a: &Key, b: &Key| a.kid == b.kid && a.algorithm == b.algorithm;
     let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
@@ -122,7 +122,7 @@ impl Jwk {
         let e = integer(self.e.as_deref()?)?;
         let bits = n.len() * 8 - n.first()?.leading_zeros() as usize;
         let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
-        let exponent = odd(&e) && e != [1] && e.len() <= LONGEST_EXPONENT;
+        let exponent = odd(&e) && e != [1] && e.len() <= MAX_EXPONENT_BYTES;
         if !RSA_BITS.contains(&bits) || !odd(&n) || !exponent {
             return None;
         }

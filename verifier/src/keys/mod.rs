@@ -20,7 +20,7 @@ pub use source::{Asker, Keys, NotFetched};
 /// Headers that a key's tokens are recognised by without reading them. An issuer has one a key.
 const HEADERS: usize = 4;
 /// The longest signature, by RSA-8192, and what a decoder wants beside it.
-const LONGEST_SIGNATURE: usize = 1024 + 8;
+const MAX_SIGNATURE_BYTES: usize = 1024 + 8;
 
 /// A public key that verifies by one algorithm.
 pub struct Key {
@@ -44,7 +44,7 @@ impl Key {
 
     /// Whether `signature`, in base64url, is this key's of `signed`.
     pub fn has_signed(&self, signed: &[u8], signature: &str) -> bool {
-        let mut buffer = [0; LONGEST_SIGNATURE];
+        let mut buffer = [0; MAX_SIGNATURE_BYTES];
         jws::decode_into(signature, &mut buffer)
             .is_some_and(|signature| self.public.verify_sig(signed, signature).is_ok())
     }

@@ -1,5 +1,5 @@
-//! The background task that keeps the keys: it fetches them ahead of their end, and at once when
-//! somebody misses one. Verification goes on meanwhile with those that are held.
+//! The background task that keeps the keys: it fetches them before they expire, and immediately
+//! when a verification needs a missing one. Verification continues with the present keys.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ use crate::metadata::Issuer;
 use crate::observer::{Event, Observer};
 
 /// The longest JWK Set that is read.
-const LONGEST: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// However short a life the server and the caller give to keys.
-const SHORTEST: Duration = Duration::from_millis(50);
+const MIN_LIFETIME: Duration = Duration::from_millis(50);
 
 /// What the task works with.
 pub struct Refresh {
@@ -30,7 +30,7 @@ pub struct Refresh {
     pub issuer: Arc<Issuer>,
     /// Keys for other algorithms are left out.
     pub allowed: Vec<Algorithm>,
-    /// The shortest time between two fetches that nobody asked for.
+    /// The minimum time between two scheduled fetches.
     pub interval: Duration,
     /// For how long keys that are no longer fresh are used while no others can be had.
     pub stale_if_error: Duration,
@@ -81,7 +81,7 @@ impl Refresh {
     /// Fetches the keys, holds them and returns for how long they are fresh.
     async fn fetch(&self, latest: &mut Option<Latest>) -> Result<Duration, FetchError> {
         let metadata = self.issuer.metadata().await?;
-        let answer = self.issuer.http().get(&metadata.jwks_uri, LONGEST).await?;
+        let answer = self.issuer.http().get(&metadata.jwks_uri, MAX_BYTES).await?;
         let set = match latest {
             Some(latest) if latest.body == answer.body => Arc::clone(&latest.set),
             _ => {
@@ -90,7 +90,7 @@ impl Refresh {
             }
         };
         *latest = Some(Latest { body: answer.body, set: Arc::clone(&set) });
-        let fresh_for = freshness::lifetime(&answer.headers).max(self.interval).max(SHORTEST);
+        let fresh_for = freshness::lifetime(&answer.headers).max(self.interval).max(MIN_LIFETIME);
         self.keys.hold(set, answer.asked_at + fresh_for + self.stale_if_error);
         Ok(fresh_for)
     }

@@ -1,4 +1,4 @@
-//! The keys that are held now, and the one refetch that all share who miss a key.
+//! The keys that are held now, and the one refetch that all verifications share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use super::absent::Absent;
 use super::budget::Budget;
 use crate::http::FetchError;
 
-/// How many names of forged keys are remembered.
-const MOST_ABSENT: usize = 1024;
+/// The maximum number of remembered unknown names.
+const MAX_ABSENT: usize = 1024;
 
-/// A set of keys, and until when it may be used although no newer one could be had.
+/// A set of keys, and until when it may be used without a newer one.
 pub struct Held {
     set: Arc<KeySet>,
     usable_until: Instant,
@@ -27,15 +27,15 @@ impl Held {
     }
 }
 
-/// What came of the latest fetch.
+/// The outcome of the latest fetch.
 #[derive(Default)]
 pub struct Round {
     number: u64,
     failure: Option<FetchError>,
 }
 
-/// Who misses a key. Anybody can forge tokens, but nobody the documents of the issuer's server: what
-/// the one may ask for must not be used up by the other.
+/// Who needs a missing key. Anybody can forge tokens, but only the issuer's server its documents:
+/// forged tokens must not use up the budget of the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// A token's verification.
@@ -44,12 +44,12 @@ pub enum Asker {
     Feed,
 }
 
-/// Why a missing key will not come.
+/// Why a missing key is not fetched.
 #[derive(Debug)]
 pub enum NotFetched {
-    /// It was looked for a moment ago, and the issuer has none.
+    /// It was looked for a moment ago, and the issuer has no such key.
     Absent,
-    /// Too much else was looked for. If the latest fetch failed, this is why.
+    /// The budget is used up. If the latest fetch failed, this is why.
     Refused(Option<FetchError>),
     /// The fetch failed.
     Failed(FetchError),
@@ -65,9 +65,9 @@ pub struct Keys {
 
 struct Asks {
     in_flight: bool,
-    /// When the fetch in flight was begun.
+    /// When the fetch in progress began.
     begun_at: Option<Instant>,
-    /// When the last one that is over was begun: the answer is not older.
+    /// When the last finished one began: the answer is not older.
     answered: Option<Instant>,
     /// By asker.
     budgets: [Budget; 2],
@@ -75,7 +75,7 @@ struct Asks {
 }
 
 impl Keys {
-    /// No keys yet. The sender is for the task: when it ends, nobody waits for it any longer.
+    /// Without keys at first. The sender is for the task: when it ends, nothing waits any longer.
     pub fn new(
         interval: Duration,
         per_minute: usize,
@@ -88,7 +88,7 @@ impl Keys {
             begun_at: None,
             answered: None,
             budgets: [(); 2].map(|()| Budget::new(interval, per_minute)),
-            absent: Absent::new(absent_for, MOST_ABSENT),
+            absent: Absent::new(absent_for, MAX_ABSENT),
         };
         let keys = Self {
             held: ArcSwapOption::empty(),
@@ -99,7 +99,7 @@ impl Keys {
         (keys, sender)
     }
 
-    /// What is held now; no lock is taken.
+    /// The keys that are held now; takes no lock.
     pub fn load(&self) -> Guard<Option<Arc<Held>>> {
         self.held.load()
     }
@@ -109,8 +109,8 @@ impl Keys {
         self.load().as_ref().is_some_and(|held| held.usable(now).is_some())
     }
 
-    /// Waits for the fetch that may bring the key `kid`, or any keys where there are none. All who
-    /// wait share one, and the asker's budget decides whether there is one at all.
+    /// Waits for the fetch that may bring the key `kid`, or any keys if there are none. All callers
+    /// share one fetch, and the asker's budget decides whether it is made.
     pub async fn refetch(
         &self,
         asker: Asker,
@@ -126,7 +126,7 @@ impl Keys {
             }
             let failure = rounds.borrow().failure.clone();
             if asks.in_flight && kid.is_some() && failure.is_some() {
-                // While the issuer is away, forged tokens are not to pile up until each time-out.
+                // While the issuer is down, forged tokens must not pile up until each time-out.
                 return Err(NotFetched::Refused(failure));
             }
             if !asks.in_flight {
@@ -145,8 +145,8 @@ impl Keys {
         failure.map_or(Ok(()), |failure| Err(NotFetched::Failed(failure)))
     }
 
-    /// Notes that a fetch did not bring `kid`, which was missed at `since`. A fetch that was under way
-    /// by then says nothing: its answer may be from before the key.
+    /// Records that a fetch did not bring `kid`, which was missing at `since`. A fetch that was in
+    /// progress by then proves nothing: its answer may be older than the key.
     pub fn note_absent(&self, kid: &str, since: Instant) {
         let mut asks = self.asks();
         if asks.answered.is_some_and(|begun_at| begun_at >= since) {
@@ -154,29 +154,29 @@ impl Keys {
         }
     }
 
-    /// Why there are no keys, as far as that is known.
+    /// Why there are no keys, if known.
     pub fn failure(&self) -> FetchError {
         self.rounds.borrow().failure.clone().unwrap_or(FetchError::Stopped)
     }
 
-    /// For the task: somebody misses a key.
+    /// For the task: a key is missing.
     pub(super) async fn wished(&self) {
         self.wish.notified().await;
     }
 
-    /// For the task: a fetch begins; whoever misses a key waits for this one.
+    /// For the task: a fetch begins; whoever needs a missing key waits for this one.
     pub(super) fn begin(&self) {
         let mut asks = self.asks();
         asks.in_flight = true;
         asks.begun_at = Some(Instant::now());
     }
 
-    /// For the task: these are the keys now.
+    /// For the task: replaces the keys.
     pub(super) fn hold(&self, set: Arc<KeySet>, usable_until: Instant) {
         self.held.store(Some(Arc::new(Held { set, usable_until })));
     }
 
-    /// For the task: the fetch is over. Under the lock, so that nobody begins to wait for a fetch
+    /// For the task: the fetch is over. Under the lock, so that nothing begins to wait for a fetch
     /// that has just ended.
     pub(super) fn finish(&self, rounds: &watch::Sender<Round>, failure: Option<FetchError>) {
         let mut asks = self.asks();

@@ -1,5 +1,5 @@
-//! What administrators do to registered clients: look through them, and change or remove one as long
-//! as it is what they have seen.
+//! What administrators do to registered clients: list them, and change or remove one if its version
+//! is the one that they read.
 
 use super::{ClientStore, collect};
 use crate::base::time::Timestamp;
@@ -9,7 +9,7 @@ use crate::storage::{StorageError, Transaction};
 impl ClientStore {
     /// Up to `limit` clients whose id sorts after `after`, by id.
     pub async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
-        // The limit is of clients, and a client has a row for each of its few secrets.
+        // The limit counts clients, and a client has a row for each of its few secrets.
         let query = sqlx::query(select!(
             "WHERE c.client_id IN (SELECT client_id FROM clients WHERE client_id > $1 \
              ORDER BY client_id LIMIT $2) ORDER BY c.client_id, s.created_at LIMIT 20000"
@@ -19,8 +19,8 @@ impl ClientStore {
         collect(&self.db.fetch_all(query).await?)
     }
 
-    /// Puts `next` in the place of `client`, secrets aside, as long as that is as it was read.
-    /// `false` where it was changed meanwhile, or is gone.
+    /// Replaces `client`, except for secrets, by `next`, if `client` is unchanged since it was
+    /// read. Returns `false` when it was changed or removed.
     pub async fn replace_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -48,7 +48,8 @@ impl ClientStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Removes `client` with its secrets as long as it is as it was read. `false` where it is not.
+    /// Removes `client` with its secrets, if it is unchanged since it was read. Returns `false`
+    /// when it was changed or removed.
     pub async fn remove_in(
         &self,
         transaction: &mut Transaction<'_>,

@@ -1,6 +1,6 @@
-//! The queue in front of the hashing threads: which job has room in it, and which is next. Pure
-//! decisions, made under the pool's lock. Invariant: logins always have room and turns of their own,
-//! whatever callers who have not signed in ask for.
+//! The queue of the hashing threads: whether a job has room in it, and which job is next. Pure
+//! decisions, made under the pool's lock. Invariant: logins always have their own share of room and
+//! threads, whatever callers who have not signed in request.
 
 use std::collections::VecDeque;
 
@@ -12,20 +12,20 @@ use crate::domain::credentials::password::{Password, Verdict};
 pub(super) enum Job {
     Hash {
         password: Password,
-        /// Whether nobody has signed in to ask for it.
+        /// Whether its caller has not signed in.
         anonymous: bool,
         reply: oneshot::Sender<Secret<String>>,
     },
     Verify {
         password: Password,
         stored: Secret<String>,
-        dear: bool,
+        expensive: bool,
         reply: oneshot::Sender<Verdict>,
     },
 }
 
 impl Job {
-    /// Whether the caller has gone away meanwhile, so that the work would be for nothing.
+    /// Whether the caller has disconnected, so that the work would be useless.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Hash { reply, .. } => reply.is_closed(),
@@ -33,14 +33,14 @@ impl Job {
         }
     }
 
-    /// Whether it makes a hash for a caller who has not signed in.
+    /// Whether the job makes a hash for a caller who has not signed in.
     pub(super) fn is_anonymous(&self) -> bool {
         matches!(self, Self::Hash { anonymous: true, .. })
     }
 
-    /// Whether it is far dearer than a hash of the policy.
-    pub(super) fn is_dear(&self) -> bool {
-        matches!(self, Self::Verify { dear: true, .. })
+    /// Whether the job is far more expensive than a hash of the policy.
+    pub(super) fn is_expensive(&self) -> bool {
+        matches!(self, Self::Verify { expensive: true, .. })
     }
 }
 
@@ -51,34 +51,34 @@ pub(super) struct Queue {
     pub(super) busy: usize,
     /// Threads that have not ended.
     pub(super) threads: usize,
-    /// Whether one of them is at a dear job. There is one of those at a time: the ceilings hold for
-    /// each hash, and all threads together would multiply them.
-    pub(super) dear: bool,
-    /// Threads at work on hashes for callers who have not signed in.
+    /// Whether one of them runs an expensive job. There is one of those at a time: the ceilings
+    /// hold for each hash, and all threads together would multiply them.
+    pub(super) expensive: bool,
+    /// Threads that compute hashes for callers who have not signed in.
     pub(super) anonymous: usize,
     /// Places that are reserved for such hashes, which may not come.
     pub(super) reserved: usize,
-    /// Other jobs that were taken since the last of those.
+    /// Other jobs that were started since the last of those.
     passed: usize,
     pub(super) closed: bool,
 }
 
-/// Of the places in the queue, and of the turns while others wait, hashes for callers who have not
-/// signed in get one in this many.
+/// The share of hashes for callers who have not signed in, as one in this many: of the places in
+/// the queue, and of the starts while others wait.
 const ANONYMOUS_SHARE: usize = 4;
 
 impl Queue {
-    /// Takes the first job that may be begun on one of `threads`. A dear one that has to wait lets
-    /// others pass; the thread that ends the one before looks here next. So does a hash for a caller
-    /// who has not signed in, three times: a flood of those holds up no login for longer than one
-    /// hash, and is not held up for ever.
+    /// Takes the first job that may start on one of `threads`. A waiting expensive job lets others
+    /// pass; the thread that ends the running one looks here next. A hash for a caller who has not
+    /// signed in lets three others pass: a flood of those delays no login by more than one hash,
+    /// and is itself not delayed for ever.
     pub(super) fn take(&mut self, threads: usize) -> Option<Job> {
-        let may_begin = |job: &Job| !(self.dear && job.is_dear());
+        let may_begin = |job: &Job| !(self.expensive && job.is_expensive());
         let first = |anonymous| {
             let wanted = |job: &Job| job.is_anonymous() == anonymous && may_begin(job);
             self.jobs.iter().position(wanted)
         };
-        // One thread at least is for others, where there are two.
+        // At least one thread is for others, if there are two.
         let anonymous = first(true).filter(|_| self.anonymous < threads.div_ceil(2));
         let position = match (first(false), anonymous) {
             (Some(_), Some(anonymous)) if self.passed + 1 >= ANONYMOUS_SHARE => anonymous,
@@ -86,7 +86,7 @@ impl Queue {
             (None, anonymous) => anonymous?,
         };
         let job = self.jobs.remove(position)?;
-        self.dear |= job.is_dear();
+        self.expensive |= job.is_expensive();
         self.busy += 1;
         if job.is_anonymous() {
             self.anonymous += 1;
@@ -97,15 +97,15 @@ impl Queue {
         Some(job)
     }
 
-    /// Whether there is room for `job` among `most`. What waits to be done one by one leaves half
-    /// of it to all others.
+    /// Whether the queue has room for `job` among `most`. Jobs that run one at a time leave half of
+    /// it to all others.
     pub(super) fn has_room(&self, job: &Job, most: usize) -> bool {
-        let dear = || self.jobs.iter().filter(|job| job.is_dear()).count();
-        self.taken() < most && !(job.is_dear() && dear() >= most.div_ceil(2))
+        let expensive = || self.jobs.iter().filter(|job| job.is_expensive()).count();
+        self.taken() < most && !(job.is_expensive() && expensive() >= most.div_ceil(2))
     }
 
-    /// Takes a place among `most` for a hash for a caller who has not signed in. All of these leave
-    /// three quarters of the places to others. `false` where there is none.
+    /// Reserves a place among `most` for a hash for a caller who has not signed in. All of these
+    /// leave three quarters of the places to others. Returns `false` without a free place.
     pub(super) fn reserve(&mut self, most: usize) -> bool {
         let waiting = self.jobs.iter().filter(|job| job.is_anonymous()).count();
         let held = self.reserved + self.anonymous + waiting;
@@ -114,14 +114,14 @@ impl Queue {
         has_room
     }
 
-    /// Puts a job in a place that was reserved for it.
+    /// Adds a job in a place that was reserved for it.
     pub(super) fn push_reserved(&mut self, job: Job) {
         self.reserved = self.reserved.saturating_sub(1);
         self.jobs.push_back(job);
     }
 
     fn taken(&self) -> usize {
-        // A job that a thread is about to take up does not wait in anybody's way.
+        // A job that a thread is about to start takes no place from others.
         self.jobs.len() + self.busy + self.reserved
     }
 }
@@ -132,18 +132,18 @@ mod tests {
 
     #[test]
     fn dear_hashes_go_one_by_one_and_let_others_pass() {
-        let job = |dear| {
+        let job = |expensive| {
             let (reply, _) = oneshot::channel();
             let stored = Secret::new(String::new());
-            Job::Verify { password: Password::new(""), stored, dear, reply }
+            Job::Verify { password: Password::new(""), stored, expensive, reply }
         };
         let mut queue = Queue { jobs: [true, true, false].map(job).into(), ..Queue::default() };
         let mut take = |ended: bool| {
-            queue.dear &= !ended;
-            queue.take(4).map(|job| job.is_dear())
+            queue.expensive &= !ended;
+            queue.take(4).map(|job| job.is_expensive())
         };
         assert_eq!(take(false), Some(true));
-        assert_eq!(take(false), Some(false), "it passes the second dear one");
+        assert_eq!(take(false), Some(false), "it passes the second expensive one");
         assert_eq!(take(false), None, "which waits");
         assert_eq!(take(true), Some(true));
 

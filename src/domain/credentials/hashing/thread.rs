@@ -1,11 +1,11 @@
-//! The threads of the pool, counted, so that the end of the service can wait until all have wiped their
-//! memory.
+//! The threads of the pool, counted, so that the end of the service can wait until all have wiped
+//! their memory.
 
 use std::sync::Arc;
 
 use super::Shared;
 
-/// Counts a thread for as long as it lives.
+/// Counts a thread while it lives.
 pub(super) struct Thread(Arc<Shared>);
 
 impl Thread {
@@ -15,7 +15,7 @@ impl Thread {
         Self(shared)
     }
 
-    /// What all of them share.
+    /// The state that all of them share.
     pub(super) fn shared(&self) -> &Shared {
         &self.0
     }

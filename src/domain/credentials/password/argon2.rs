@@ -1,5 +1,5 @@
-//! Argon2 (RFC 9106) in PHC strings: Argon2id for every new hash, and what others made with
-//! Argon2id or Argon2i.
+//! Argon2 (RFC 9106) in PHC strings: Argon2id for every new hash, and stored hashes of Argon2id or
+//! Argon2i from other systems.
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -8,28 +8,28 @@ use zeroize::Zeroize;
 
 use super::encoding::MALFORMED;
 use super::{Password, PasswordPolicy};
-use crate::base::secret::{Random, Secret};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
 
 const OUTPUT: usize = 32;
-/// A stored hash that asks for more is not computed: an import must not burn the server.
-const MOST_MEMORY_KIB: u32 = 1024 * 1024;
-/// What every thread may take at once, whatever the policy.
+/// The maximum memory of a stored hash: an imported one must not exhaust the server.
+const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+/// The memory above which only one hash is verified at a time, whatever the policy.
 const MODEST_MEMORY_KIB: u32 = 64 * 1024;
-const MOST_PARALLELISM: u32 = 16;
+const MAX_PARALLELISM: u32 = 16;
 /// Memory times passes: libsodium's most sensitive setting, some seconds of a core.
-const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
+const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
 const TOO_DEAR: &str = "asks for more work than is allowed: Argon2 goes up to 1 GiB, 16 lanes, and \
                         4 GiB over all passes";
 
-/// The most that a PHC string's salt and output have in base64: 48 and 64 bytes.
-const LONGEST: [usize; 2] = [64, 86];
-const TOO_LONG: &str =
-    "is longer than is taken: Argon2's salt goes up to 48 bytes, its output up to 64";
+/// The maximum lengths of a PHC string's salt and output in base64: 48 and 64 bytes.
+const MAX_LENGTHS: [usize; 2] = [64, 86];
+const TOO_LONG: &str = "is too long: Argon2's salt may have up to 48 bytes, its output up to 64";
 
-/// Memory that a hashing thread keeps between hashes: filling fresh pages costs as much again as
-/// a hash's second half. What a hash leaves in it allows guessing its password faster than the stored
-/// hash does, so it is wiped before it is given back; not after each hash, which would cost as much
-/// as the fresh pages, and the next one overwrites it.
+/// The memory that a hashing thread keeps between hashes: filling fresh pages costs as much again
+/// as the second half of a hash. The content after a hash allows guessing its password faster than
+/// the stored hash does, so the memory is wiped before it is returned; not after each hash, which
+/// would cost as much as the fresh pages, and the next one overwrites it.
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
 
@@ -44,7 +44,7 @@ impl HashMemory {
         &mut self.0[..count]
     }
 
-    /// Wipes it and gives it back.
+    /// Wipes the memory and returns it.
     pub fn release(&mut self) {
         self.wipe();
         self.0 = Vec::new();
@@ -54,12 +54,12 @@ impl HashMemory {
         self.0.iter_mut().for_each(Block::zeroize);
     }
 
-    /// Fills it as far as a hash of `policy` needs.
+    /// Fills the memory as far as a hash of `policy` needs.
     pub fn warm(&mut self, policy: &PasswordPolicy) {
         self.blocks(&params(policy));
     }
 
-    /// Gives it back where a foreign hash needed more than one of `policy`.
+    /// Returns the memory if an imported hash needed more than one of `policy`.
     pub fn shrink(&mut self, policy: &PasswordPolicy) {
         if self.0.len() > params(policy).block_count() {
             self.release();
@@ -74,12 +74,17 @@ impl Drop for HashMemory {
 }
 
 /// The Argon2id parameters of `policy`.
+#[allow(clippy::expect_used, reason = "the policy's constructor checked these bounds")]
 fn params(policy: &PasswordPolicy) -> Params {
     Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(OUTPUT))
         .expect("the policy's constructor checked these bounds")
 }
 
 /// Hashes `password` with a fresh salt.
+#[allow(
+    clippy::expect_used,
+    reason = "the policy's parameters and the salt are within Argon2's bounds"
+)]
 pub fn hash(
     password: &Password,
     policy: &PasswordPolicy,
@@ -95,12 +100,16 @@ pub fn hash(
     Secret::new(phc_string(&params, &salt, &output))
 }
 
-/// A hash that no password has and that takes as long to check as any made under `policy`: what
-/// an unknown user's password is checked against.
+/// A hash that no password matches and that takes as long to verify as any under `policy`, for
+/// unknown users.
 pub fn unmatchable(policy: &PasswordPolicy, random: &Random) -> Secret<String> {
     Secret::new(phc_string(&params(policy), &random.bytes::<16>(), &random.bytes::<OUTPUT>()))
 }
 
+#[allow(
+    clippy::expect_used,
+    reason = "both lengths are constants within the bounds of PHC strings"
+)]
 fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> String {
     let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
     // Both lengths are constants within the PHC format's bounds (8 to 64 bytes).
@@ -109,7 +118,12 @@ fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> String {
     format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${output}")
 }
 
-/// Computes for nobody what a hash under `policy` costs, or `part` of it; more than 1 counts as 1.
+/// Computes the work of a hash under `policy`, or `part` of it, without a result; more than 1
+/// counts as 1.
+#[allow(
+    clippy::expect_used,
+    reason = "the policy's parameters and the salt are within Argon2's bounds"
+)]
 pub fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
     let least = 8 * policy.parallelism;
     let memory_kib = ((f64::from(policy.memory_kib) * part) as u32).clamp(least, policy.memory_kib);
@@ -118,7 +132,7 @@ pub fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
     let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
     compute(b"", algorithm, version, &params, &[0; 16], &mut output, memory)
         .expect("the policy's parameters and a salt of 16 bytes are within Argon2's bounds");
-    // Looked at by nobody, and computed all the same.
+    // The result is not used, and must be computed nevertheless.
     std::hint::black_box(output);
 }
 
@@ -134,22 +148,22 @@ pub struct Hash {
 impl Hash {
     /// Reads a PHC string.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        // Said apart from what is malformed: such a hash is well made.
+        // A well-formed hash above the ceiling has an error of its own.
         let mut ends = text.rsplitn(3, '$');
         let (output, salt) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
-        if salt.len() > LONGEST[0] || output.len() > LONGEST[1] {
+        if salt.len() > MAX_LENGTHS[0] || output.len() > MAX_LENGTHS[1] {
             return Err(TOO_LONG);
         }
         let hash = PasswordHash::new(text).map_err(|_| MALFORMED)?;
         let params = Params::try_from(&hash).map_err(|_| MALFORMED)?;
-        // A hash made with a secret key cannot be checked without it.
+        // A hash made with a secret key cannot be verified without it.
         if !params.keyid().is_empty() {
             return Err(MALFORMED);
         }
         let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
-        if params.m_cost() > MOST_MEMORY_KIB
-            || params.p_cost() > MOST_PARALLELISM
-            || work > MOST_WORK_KIB
+        if params.m_cost() > MAX_MEMORY_KIB
+            || params.p_cost() > MAX_PARALLELISM
+            || work > MAX_WORK_KIB
         {
             return Err(TOO_DEAR);
         }
@@ -171,13 +185,13 @@ impl Hash {
         computed.is_ok() && verify_slices_are_equal(&output, expected).is_ok()
     }
 
-    /// Whether it takes much more memory than a hash of `policy`, or a quarter of the most work.
-    pub fn is_dear(&self, policy: &PasswordPolicy) -> bool {
+    /// Whether it takes much more memory than a hash of `policy`, or a quarter of the maximum work.
+    pub fn is_expensive(&self, policy: &PasswordPolicy) -> bool {
         let work = u64::from(self.params.m_cost()) * u64::from(self.params.t_cost());
-        self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MOST_WORK_KIB / 4
+        self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MAX_WORK_KIB / 4
     }
 
-    /// Whether it was made as `policy` would make it.
+    /// Whether it was made with the parameters of `policy`.
     pub fn is_current(&self, policy: &PasswordPolicy) -> bool {
         let wanted = params(policy);
         self.algorithm == Algorithm::Argon2id
@@ -203,7 +217,7 @@ fn compute(
         (Algorithm::Argon2id, Version::V0x13) => {
             argon2id::hash_into(password, salt, params, blocks, output)
         }
-        // Brought along by an import and hashed again at the first login.
+        // An imported one is hashed again at the first login.
         _ => Argon2::new(algorithm, version, params.clone())
             .hash_password_into_with_memory(password, salt, output, blocks),
     }

@@ -1,5 +1,5 @@
-//! bcrypt as it is, and behind a digest as Django (`bcrypt_sha256$`), passlib (`$bcrypt-sha256$`) and
-//! WordPress since 6.8 (`$wp$`) use it against its limit of 72 bytes.
+//! bcrypt, alone and over a digest as Django (`bcrypt_sha256$`), passlib (`$bcrypt-sha256$`) and
+//! WordPress since 6.8 (`$wp$`) use it to avoid its limit of 72 bytes.
 
 use std::fmt::Write;
 
@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 
 use super::encoding::{self, MALFORMED, bcrypt_base64, parts, values};
 
-const LEAST_COST: u64 = 4;
-/// Systems have 10 to 12, the cautious 14; every one more takes twice as long.
-const MOST_COST: u64 = 16;
+const MIN_COST: u64 = 4;
+/// The maximum cost. Systems use 10 to 12, some 14; each step doubles the time.
+const MAX_COST: u64 = 16;
 const TOO_DEAR: &str = "asks for more work than is allowed: bcrypt goes up to cost 16";
-/// What bcrypt looks at. All that comes after is cut off, as it was where the hash was made.
-const MOST_BYTES: usize = 72;
+/// The number of bytes that bcrypt uses. The rest is cut off, as it was where the hash was made.
+const MAX_BYTES: usize = 72;
 
-/// What becomes of the password first.
+/// The digest of the password before bcrypt.
 enum Before {
     Nothing,
     /// Django: SHA-256 in hexadecimal digits.
@@ -32,14 +32,14 @@ enum Before {
     Base64HmacSha384,
 }
 
-/// What WordPress keys its HMAC with.
+/// The key of WordPress' HMAC.
 const WORDPRESS_KEY: &[u8] = b"wp-sha384";
 
 impl Before {
-    /// What bcrypt sees in place of the password.
+    /// The input of bcrypt in place of the password.
     fn digest(&self, password: &[u8]) -> Option<Zeroizing<String>> {
         let sha256 = || digest::digest(&digest::SHA256, password);
-        // Room for the longest, so that no half-written copy is left behind by a move.
+        // Room for the longest, so that no move leaves a copy behind.
         let mut text = Zeroizing::new(String::with_capacity(64));
         match self {
             Self::Nothing => return None,
@@ -63,7 +63,7 @@ impl Before {
     }
 }
 
-/// What PHP's `trim` leaves.
+/// The characters that PHP's `trim` removes.
 fn php_trim(password: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| b" \t\n\r\0\x0b".contains(byte);
     let start = password.iter().position(|byte| !is_space(byte)).unwrap_or(password.len());
@@ -80,7 +80,7 @@ pub struct Hash {
 }
 
 impl Hash {
-    /// A whole `$2b$…` by itself.
+    /// A whole `$2b$…` without a digest.
     pub fn plain(text: &str) -> Result<Self, &'static str> {
         let [empty, version, cost, rest] = parts(text, '$')?;
         let (salt, expected) = rest.split_at_checked(22).ok_or(MALFORMED)?;
@@ -122,32 +122,33 @@ impl Hash {
         salt: &str,
         expected: &str,
     ) -> Result<Self, &'static str> {
-        // `2x` marks the hashes of an implementation that was wrong.
+        // `2x` marks the hashes of a faulty implementation.
         if !["2a", "2b", "2y"].contains(&version) {
             return Err(MALFORMED);
         }
         let (salt, expected) = (bcrypt_base64(salt)?, bcrypt_base64(expected)?);
         match encoding::number(cost)? {
-            cost if cost < LEAST_COST => Err(MALFORMED),
-            cost if cost > MOST_COST => Err(TOO_DEAR),
+            cost if cost < MIN_COST => Err(MALFORMED),
+            cost if cost > MAX_COST => Err(TOO_DEAR),
             cost => Ok(Self { before, cost: cost as u32, salt, expected }),
         }
     }
 
-    /// Whether it takes a quarter of the most work or more.
-    pub fn is_dear(&self) -> bool {
-        u64::from(self.cost) >= MOST_COST - 2
+    /// Whether it takes a quarter of the maximum work or more.
+    pub fn is_expensive(&self) -> bool {
+        u64::from(self.cost) >= MAX_COST - 2
     }
 
-    /// Whether it is the hash of `password`, which holds no NUL; compared in constant time.
+    /// Whether it is the hash of `password`, which contains no NUL; compared in constant time.
+    #[allow(clippy::indexing_slicing, reason = "`used` is at most the length of the key")]
     pub fn matches(&self, password: &[u8]) -> bool {
         let digest = self.before.digest(password);
         let password = digest.as_ref().map_or(password, |text| text.as_bytes());
-        // The terminating NUL of the C string is part of the key, where there is room for it.
-        let mut key = Zeroizing::new([0; MOST_BYTES]);
-        let used = password.len().min(MOST_BYTES);
+        // The terminating NUL of the C string is part of the key, if there is room for it.
+        let mut key = Zeroizing::new([0; MAX_BYTES]);
+        let used = password.len().min(MAX_BYTES);
         key[..used].copy_from_slice(&password[..used]);
-        let output = bcrypt::bcrypt(self.cost, self.salt, &key[..MOST_BYTES.min(used + 1)]);
+        let output = bcrypt::bcrypt(self.cost, self.salt, &key[..MAX_BYTES.min(used + 1)]);
         verify_slices_are_equal(&output[..self.expected.len()], &self.expected).is_ok()
     }
 }

@@ -1,5 +1,5 @@
-//! How stored hashes are written: parts between separators, decimal numbers, named parameters, and
-//! base64 in the alphabets that the libraries use. Everything here takes hostile text.
+//! The notations of stored hashes: parts between separators, decimal numbers, named parameters, and
+//! base64 in the alphabets of the libraries. Everything here parses hostile text.
 
 use std::ops::RangeInclusive;
 
@@ -7,14 +7,14 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// The answer to what does not read as its scheme says.
+/// The error for a hash that is malformed for its scheme.
 pub const MALFORMED: &str = "is malformed";
-/// The answer to what belongs to no scheme.
+/// The error for a hash of no known scheme.
 pub const UNKNOWN: &str = "is of an unknown scheme";
 
-/// An empty salt is a conversion gone wrong; the longest is what passlib takes.
+/// The lengths of a salt: an empty one is a faulty conversion, the longest is passlib's.
 const SALT_BYTES: RangeInclusive<usize> = 1..=1024;
-/// From half a SHA-256 up to a whole SHA-512.
+/// The lengths of an output, from half a SHA-256 to a whole SHA-512.
 const OUTPUT_BYTES: RangeInclusive<usize> = 16..=64;
 
 const STANDARD: GeneralPurpose = GeneralPurpose::new(
@@ -22,7 +22,8 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Neither 16 nor 23 bytes fill their last character, and no implementation looks at its rest.
+/// Neither 16 nor 23 bytes fill their last character, and no implementation checks its remaining
+/// bits.
 const BCRYPT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::BCRYPT,
     GeneralPurposeConfig::new()
@@ -30,8 +31,7 @@ const BCRYPT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// crypt(3)'s base64, in the alphabet that traditional systems have; the place of a character is its
-/// value.
+/// crypt(3)'s base64, in the traditional alphabet; the position of a character is its value.
 const CRYPT64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The value of a character of crypt(3)'s base64.
@@ -39,7 +39,7 @@ pub fn crypt64_value(character: u8) -> Option<usize> {
     CRYPT64.iter().position(|known| *known == character)
 }
 
-/// Whether `text` holds nothing but characters of crypt(3)'s base64.
+/// Whether `text` has only characters of crypt(3)'s base64.
 pub fn is_crypt64(text: &str) -> bool {
     text.bytes().all(|byte| crypt64_value(byte).is_some())
 }
@@ -56,7 +56,7 @@ pub fn crypt64(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of [`crypt64`]. What does not fill its last byte has to be zero.
+/// The bytes of [`crypt64`]. The unused bits of the last byte must be zero.
 pub fn from_crypt64(text: &str) -> Result<Vec<u8>, &'static str> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     for group in text.as_bytes().chunks(4) {
@@ -94,7 +94,7 @@ pub fn values<'a, const N: usize>(
     Ok(values)
 }
 
-/// A decimal number; one that is too large for its type is too large for every ceiling too.
+/// A decimal number; one that overflows its type is above every ceiling too.
 pub fn number(text: &str) -> Result<u64, &'static str> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX)).ok_or(MALFORMED)
@@ -126,12 +126,12 @@ pub fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
     text.as_bytes().chunks(2).map(pair).collect::<Option<_>>().ok_or(MALFORMED)
 }
 
-/// `salt`, if it is of a length that salts have.
+/// `salt`, if its length is valid.
 pub fn salt(salt: Vec<u8>) -> Result<Vec<u8>, &'static str> {
     SALT_BYTES.contains(&salt.len()).then_some(salt).ok_or(MALFORMED)
 }
 
-/// `output`, if it is of a length that hashes have.
+/// `output`, if its length is valid.
 pub fn output(output: Vec<u8>) -> Result<Vec<u8>, &'static str> {
     OUTPUT_BYTES.contains(&output.len()).then_some(output).ok_or(MALFORMED)
 }

@@ -1,6 +1,6 @@
-//! Firebase's scrypt: the key that scrypt derives encrypts the project's signer key, and the hash
-//! is what comes out. There is no form of its own that carries the project's parameters; read here
-//! are Ory Kratos' (`$firescrypt$`) and Supabase's (`$fbscrypt$`).
+//! Firebase's scrypt: the key that scrypt derives encrypts the project's signer key, and the
+//! ciphertext is the hash. Firebase has no notation with the project's parameters; those of Ory
+//! Kratos (`$firescrypt$`) and Supabase (`$fbscrypt$`) are read here.
 
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::encoding::{self, MALFORMED, base64, parts, values};
 use super::scrypt::{self, Params};
 
-/// Firebase's own have 64 bytes.
+/// Firebase's own signer keys have 64 bytes.
 const SIGNER_KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// A stored hash of Firebase's with the parameters of its project.
@@ -60,9 +60,9 @@ impl Hash {
         Ok(Self { params, salt, signer_key, expected })
     }
 
-    /// Whether it takes much memory, or a quarter of the most work.
-    pub fn is_dear(&self) -> bool {
-        scrypt::is_dear(&self.params)
+    /// Whether it takes much memory, or a quarter of the maximum work.
+    pub fn is_expensive(&self) -> bool {
+        scrypt::is_expensive(&self.params)
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
@@ -73,7 +73,7 @@ impl Hash {
         let encrypted = UnboundCipherKey::new(&AES_256, key.as_slice())
             .and_then(EncryptingKey::ctr)
             .and_then(|key| {
-                // The key is used for this one message: a counter from zero is what Firebase has.
+                // The key is used for this one message: Firebase starts the counter at zero.
                 key.less_safe_encrypt(&mut output, EncryptionContext::Iv128([0; 16].into()))
             });
         encrypted.is_ok() && verify_slices_are_equal(&output, &self.expected).is_ok()

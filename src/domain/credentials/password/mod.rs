@@ -1,5 +1,5 @@
-//! Passwords: what may be chosen (NIST SP 800-63B section 3.1.1), how they are hashed (Argon2id in
-//! PHC strings) and checked, also against the hashes of other systems.
+//! Passwords: the rules for new ones (NIST SP 800-63B section 3.1.1), their hashing (Argon2id in
+//! PHC strings) and verification, also against the hashes of other systems.
 
 mod argon2;
 mod bcrypt;
@@ -25,10 +25,10 @@ use crate::domain::users::email::key_of;
 
 pub use self::argon2::{HashMemory, hash, unmatchable};
 pub use self::pace::Pace;
-pub use self::stored::{check_stored, is_dear};
+pub use self::stored::{check_stored, is_expensive};
 
-const SHORTEST: usize = 8;
-const LONGEST: usize = 256;
+const MIN_CHARACTERS: usize = 8;
+const MAX_CHARACTERS: usize = 256;
 
 /// The commonest passwords, in lower case.
 const COMMON: &str = include_str!("common_passwords.txt");
@@ -55,10 +55,10 @@ impl Password {
     /// Whether it may be chosen by the owner of `login`; the error is a sentence for people.
     pub fn check_new(&self, login: &str) -> Result<(), &'static str> {
         let text = self.normal.expose();
-        if text.chars().count() < SHORTEST {
+        if text.chars().count() < MIN_CHARACTERS {
             return Err("must have at least 8 characters");
         }
-        if text.chars().count() > LONGEST {
+        if text.chars().count() > MAX_CHARACTERS {
             return Err("must have at most 256 characters");
         }
         if text.contains('\0') {
@@ -133,7 +133,7 @@ pub fn verify(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::secret::Random;
+    use crate::base::random::Random;
 
     fn cheap(iterations: u32) -> PasswordPolicy {
         PasswordPolicy::new(64, iterations, 1, 1, 1).unwrap()
@@ -177,7 +177,7 @@ mod tests {
             |cost: u32| format!("$2b${cost}$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
         let pbkdf2 = |n: u32| format!("pbkdf2:sha256:{n}$salt$c5e478d59288c841aa530db6845c4c8d");
         let scrypt = |n: u32| format!("scrypt:{n}:8:1$salt${}", "c5".repeat(64));
-        for (stored, dear) in [
+        for (stored, expensive) in [
             (argon2(64 * 1024, 3), false),
             (argon2(64 * 1024 + 8, 1), true),
             (argon2(1024 * 1024, 1), true),
@@ -190,12 +190,12 @@ mod tests {
             (scrypt(1 << 17), true),
             ("no hash at all".into(), false),
         ] {
-            assert_eq!(is_dear(&stored, &policy), dear, "{stored}");
+            assert_eq!(is_expensive(&stored, &policy), expensive, "{stored}");
         }
         // What the policy itself asks for is not.
         let most = PasswordPolicy::new(1 << 20, 4, 1, 1, 1).unwrap();
-        assert!(!is_dear(unmatchable(&most, &Random::system()).expose(), &most));
-        assert!(!is_dear(&argon2(512 * 1024, 1), &most));
+        assert!(!is_expensive(unmatchable(&most, &Random::system()).expose(), &most));
+        assert!(!is_expensive(&argon2(512 * 1024, 1), &most));
     }
 
     #[test]

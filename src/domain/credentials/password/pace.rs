@@ -1,6 +1,6 @@
-//! How long a wrong password takes: as long as one that was checked against a present hash, also
-//! where what is stored is cheaper, malformed, or absent. Otherwise the time of the answer would
-//! tell which accounts exist. What is dearer than a present hash cannot be hidden.
+//! The time of refusing a wrong password: that of verifying a current hash, even if the stored hash
+//! is cheaper, malformed or absent. Otherwise the time of the answer would reveal which accounts
+//! exist. A hash more expensive than a current one cannot be hidden.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use rustix::time::{ClockId, clock_gettime};
 use super::PasswordPolicy;
 use super::argon2::{self, HashMemory};
 
-/// What one hash of the present policy costs on this thread, learned as it goes: in time of the
-/// processor, which does not count other threads' work.
+/// The measured cost of one current hash on this thread, in processor time, which does not count
+/// other threads' work.
 #[derive(Default)]
 pub struct Pace(Option<Duration>);
 
 impl Pace {
-    /// Takes note of a further hash's cost.
+    /// Records the cost of a further hash.
     pub fn learn(&mut self, cost: Duration) {
-        // One outlier, as after a pause that has cooled the memory, moves it only a little.
+        // An outlier, as after a pause that has cooled the memory, changes it only a little.
         self.0 = Some(self.0.map_or(cost, |usual| (usual * 7 + cost) / 8));
     }
 
@@ -39,8 +39,8 @@ impl Pace {
                 cost
             }
         };
-        // What is missing shrinks with every turn: less memory is filled faster, so that the first
-        // turn leaves a little.
+        // The remainder shrinks with every round: less memory is filled faster, so that the first
+        // round leaves a little.
         let whole = usual * hashes;
         while let missing = whole.saturating_sub(watch.elapsed())
             && !missing.is_zero()
@@ -50,7 +50,7 @@ impl Pace {
     }
 }
 
-/// A stopwatch for the processor's time of this thread.
+/// A stopwatch for this thread's processor time.
 pub struct Watch(Duration);
 
 impl Watch {
@@ -67,7 +67,7 @@ impl Watch {
 
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    // Both are within their ranges for times that began with the thread.
+    // Both are within their ranges for times since the start of the thread.
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
@@ -75,7 +75,7 @@ fn cpu_time() -> Duration {
 mod tests {
     use super::super::{Password, unmatchable, verify};
     use super::*;
-    use crate::base::secret::Random;
+    use crate::base::random::Random;
 
     /// The median of some wrong passwords' times.
     fn time(typed: &str, stored: &str, memory: &mut HashMemory, pace: &mut Pace) -> f64 {

@@ -7,8 +7,8 @@ use aws_lc_rs::pbkdf2;
 
 use super::encoding::{self, MALFORMED, parts, values};
 
-/// Ten times what the libraries take by default: some seconds of a core.
-const MOST_ROUNDS: u64 = 10_000_000;
+/// The maximum number of rounds, ten times the libraries' defaults: some seconds of a core.
+const MAX_ROUNDS: u64 = 10_000_000;
 const TOO_DEAR: &str = "asks for more work than is allowed: PBKDF2 goes up to 10000000 rounds";
 
 /// The hash function below HMAC.
@@ -52,8 +52,8 @@ impl Hash {
         Self::new(digest, rounds, salt.into(), encoding::base64(expected)?)
     }
 
-    /// passlib: rounds, the salt and the hash in its base64. A PHC string names the rounds (`i`) and,
-    /// if it likes, the length of the hash in bytes (`l`).
+    /// passlib: rounds, then salt and hash in its base64. A PHC string names the rounds (`i`) and
+    /// optionally the length of the hash in bytes (`l`).
     pub fn passlib(digest: Digest, text: &str) -> Result<Self, &'static str> {
         let [rounds, salt, expected] = parts(text, '$')?;
         let (salt, expected) = (encoding::base64(salt)?, encoding::base64(expected)?);
@@ -69,8 +69,8 @@ impl Hash {
         Self::new(digest, rounds, salt, expected)
     }
 
-    /// Spring: hexadecimal digits of the salt, of so many bytes, and the hash of 32; the rounds are
-    /// those of its defaults.
+    /// Spring: hexadecimal digits of the salt, of the given length, and of the hash of 32 bytes;
+    /// the rounds are those of its defaults.
     pub fn spring(
         digest: Digest,
         rounds: &str,
@@ -121,9 +121,9 @@ impl Hash {
         Self::new(digest, rounds, salt.into(), encoding::hex(expected)?)
     }
 
-    /// Whether it takes a quarter of the most work or more.
-    pub fn is_dear(&self) -> bool {
-        u64::from(self.rounds.get()) * blocks(self.digest, &self.expected) >= MOST_ROUNDS / 4
+    /// Whether it takes a quarter of the maximum work or more.
+    pub fn is_expensive(&self) -> bool {
+        u64::from(self.rounds.get()) * blocks(self.digest, &self.expected) >= MAX_ROUNDS / 4
     }
 
     fn new(
@@ -134,7 +134,7 @@ impl Hash {
     ) -> Result<Self, &'static str> {
         let (salt, expected) = (encoding::salt(salt)?, encoding::output(expected)?);
         let rounds = encoding::number(rounds)?;
-        if rounds.saturating_mul(blocks(digest, &expected)) > MOST_ROUNDS {
+        if rounds.saturating_mul(blocks(digest, &expected)) > MAX_ROUNDS {
             return Err(TOO_DEAR);
         }
         let rounds = u32::try_from(rounds).ok().and_then(NonZeroU32::new).ok_or(MALFORMED)?;
@@ -148,7 +148,7 @@ impl Hash {
     }
 }
 
-/// Every block of output costs all rounds once more.
+/// Every block of output costs all rounds again.
 fn blocks(digest: Digest, output: &[u8]) -> u64 {
     output.len().div_ceil(digest.len()) as u64
 }

@@ -1,15 +1,16 @@
-//! phpass' portable hashes (`$P$`, and phpBB's `$H$`): MD5, many times over.
+//! phpass' portable hashes (`$P$`, and phpBB's `$H$`): iterated MD5.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use md5::{Digest, Md5};
 
 use super::encoding::{self, MALFORMED};
 
-/// As long as 256 characters can be. It is hashed anew in every round.
-const LONGEST_PASSWORD: usize = 1024;
-/// WordPress has 2^13, passlib 2^19. With the longest password this is some seconds of a core.
-const MOST_LOG_ROUNDS: usize = 20;
-const LEAST_LOG_ROUNDS: usize = 7;
+/// The maximum length of a password in bytes, that of 256 characters. Every round hashes it again.
+const MAX_PASSWORD_BYTES: usize = 1024;
+/// The bounds of the rounds. WordPress uses 2^13, passlib 2^19; with the longest password the
+/// maximum is some seconds of a core.
+const MAX_LOG_ROUNDS: usize = 20;
+const MIN_LOG_ROUNDS: usize = 7;
 const TOO_DEAR: &str = "asks for more work than is allowed: phpass goes up to 2^20 rounds";
 
 /// A stored phpass hash.
@@ -21,6 +22,7 @@ pub struct Hash {
 
 impl Hash {
     /// One character for the rounds, 8 of salt, 22 of hash.
+    #[allow(clippy::indexing_slicing, reason = "the length was checked before")]
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
         let value = encoding::crypt64_value;
@@ -28,10 +30,10 @@ impl Hash {
         else {
             return Err(MALFORMED);
         };
-        if log_rounds < LEAST_LOG_ROUNDS {
+        if log_rounds < MIN_LOG_ROUNDS {
             return Err(MALFORMED);
         }
-        if log_rounds > MOST_LOG_ROUNDS {
+        if log_rounds > MAX_LOG_ROUNDS {
             return Err(TOO_DEAR);
         }
         let (mut salt, mut expected) = ([0; 8], [0; 22]);
@@ -40,14 +42,14 @@ impl Hash {
         Ok(Self { rounds: 1 << log_rounds, salt, expected })
     }
 
-    /// Whether it takes the most work that is allowed. passlib's own take half of it.
-    pub fn is_dear(&self) -> bool {
-        self.rounds >= 1 << MOST_LOG_ROUNDS
+    /// Whether it takes the maximum work. passlib's own take half of it.
+    pub fn is_expensive(&self) -> bool {
+        self.rounds >= 1 << MAX_LOG_ROUNDS
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
     pub fn matches(&self, password: &[u8]) -> bool {
-        if password.len() > LONGEST_PASSWORD {
+        if password.len() > MAX_PASSWORD_BYTES {
             return false;
         }
         let md5 = |start: &[u8]| Md5::new().chain_update(start).chain_update(password).finalize();

@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 
 use super::encoding::{self, MALFORMED, parts, values};
 
-/// With the largest block size this is 256 MiB, taken for the time of one hash.
-const MOST_LOG_N: u64 = 17;
-const MOST_R: u64 = 16;
-const MOST_P: u64 = 16;
-/// All three together: some seconds of a core.
-const MOST_WORK: u64 = 1 << 23;
-/// 128 bytes each: 64 MiB, which every thread may take at once.
+/// The bounds of the parameters. With the largest block size N is 256 MiB, allocated for the time
+/// of one hash.
+const MAX_LOG_N: u64 = 17;
+const MAX_R: u64 = 16;
+const MAX_P: u64 = 16;
+/// The bound on the product of all three: some seconds of a core.
+const MAX_WORK: u64 = 1 << 23;
+/// The memory above which only one hash is verified at a time, in blocks of 128 bytes: 64 MiB.
 const MODEST_N_TIMES_R: u64 = 1 << 19;
 const TOO_DEAR: &str = "asks for more work than is allowed: scrypt goes up to N = 2^17, r = 16, \
                         p = 16 and N*r*p = 2^23";
@@ -63,9 +64,9 @@ impl Hash {
         Ok(Self { params, salt, expected })
     }
 
-    /// Whether it takes much memory, or a quarter of the most work.
-    pub fn is_dear(&self) -> bool {
-        is_dear(&self.params)
+    /// Whether it takes much memory, or a quarter of the maximum work.
+    pub fn is_expensive(&self) -> bool {
+        is_expensive(&self.params)
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
@@ -82,19 +83,20 @@ pub fn params(log_n: u64, r: &str, p: &str) -> Result<Params, &'static str> {
     if log_n == 0 || r == 0 || p == 0 {
         return Err(MALFORMED);
     }
-    if log_n > MOST_LOG_N || r > MOST_R || p > MOST_P || (r * p) << log_n > MOST_WORK {
+    if log_n > MAX_LOG_N || r > MAX_R || p > MAX_P || (r * p) << log_n > MAX_WORK {
         return Err(TOO_DEAR);
     }
     Params::new(log_n as u8, r as u32, p as u32).map_err(|_| MALFORMED)
 }
 
-/// Whether they ask for more than 64 MiB, or for a quarter of the most work.
-pub fn is_dear(params: &Params) -> bool {
+/// Whether they take more than 64 MiB, or a quarter of the maximum work.
+pub fn is_expensive(params: &Params) -> bool {
     let n_times_r = u64::from(params.r()) << params.log_n();
-    n_times_r > MODEST_N_TIMES_R || n_times_r * u64::from(params.p()) >= MOST_WORK / 4
+    n_times_r > MODEST_N_TIMES_R || n_times_r * u64::from(params.p()) >= MAX_WORK / 4
 }
 
-/// Fills `output`, which is not empty and of a few dozen bytes.
+/// Fills `output`, which has a few dozen bytes.
+#[allow(clippy::expect_used, reason = "the length of the output is a constant")]
 pub fn derive(password: &[u8], salt: &[u8], params: &Params, output: &mut [u8]) {
     scrypt::scrypt(password, salt, params, output)
         .expect("the length of the output is within scrypt's bounds");
@@ -102,7 +104,8 @@ pub fn derive(password: &[u8], salt: &[u8], params: &Params, output: &mut [u8]) 
 
 fn logarithm(n: &str) -> Result<u64, &'static str> {
     match encoding::number(n)? {
-        // Cut off, not a power of two: it is beyond every ceiling all the same.
+        // A number that is no power of two is rounded down, which changes no comparison with a
+        // ceiling.
         u64::MAX => Err(TOO_DEAR),
         n if n.is_power_of_two() => Ok(n.trailing_zeros().into()),
         _ => Err(MALFORMED),

@@ -1,22 +1,22 @@
-//! SHA-crypt (`$5$` with SHA-256, `$6$` with SHA-512; Drepper's specification, glibc and passlib), as
-//! Linux keeps it in `/etc/shadow`.
+//! SHA-crypt (`$5$` with SHA-256, `$6$` with SHA-512; Drepper's specification, glibc and passlib),
+//! as in `/etc/shadow` on Linux.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sha_crypt::{Params, sha256_crypt, sha512_crypt};
 
 use super::encoding::{self, MALFORMED, parts};
 
-/// Without a number of rounds it is this.
+/// The default number of rounds.
 const USUAL_ROUNDS: u64 = 5000;
-/// What the scheme itself allows begins here; fewer are never written.
+/// The minimum of the scheme.
 const MIN_ROUNDS: u64 = 1000;
-/// glibc takes 5000 by default, passlib 656 000. With the longest password this is some seconds of a
-/// core.
+/// The maximum number of rounds. glibc uses 5000 by default, passlib 656 000. With the longest
+/// password this is some seconds of a core.
 const MAX_ROUNDS: u64 = 1_000_000;
 const TOO_DEAR: &str = "asks for more work than is allowed: SHA-crypt goes up to 1000000 rounds";
-/// What is longer is cut off where the hash is made.
+/// The maximum length of a salt; the rest is cut off when a hash is made.
 const MAX_SALT: usize = 16;
-/// As long as 256 characters can be. It is hashed anew in every round.
+/// The maximum length of a password in bytes, that of 256 characters. Every round hashes it again.
 const MAX_PASSWORD: usize = 1024;
 
 /// The order in which the bytes of the hash are written.
@@ -47,7 +47,7 @@ pub struct Hash {
 }
 
 impl Hash {
-    /// The number of rounds, if it is not the usual one, the salt as text, and the hash.
+    /// The number of rounds, if it is not the default, the salt as text, and the hash.
     pub fn parse(digest: Digest, text: &str) -> Result<Self, &'static str> {
         let (rounds, text) = match text.strip_prefix("rounds=") {
             Some(text) => text.split_once('$').ok_or(MALFORMED)?,
@@ -71,8 +71,9 @@ impl Hash {
         Ok(Self { digest, params, rounds, salt, expected })
     }
 
-    /// Whether it takes more than three quarters of the most work; passlib's own take two thirds.
-    pub fn is_dear(&self) -> bool {
+    /// Whether it takes more than three quarters of the maximum work; passlib's own take two
+    /// thirds.
+    pub fn is_expensive(&self) -> bool {
         self.rounds > MAX_ROUNDS / 4 * 3
     }
 
@@ -90,7 +91,7 @@ impl Hash {
     }
 }
 
-/// `hash`, of as many bytes as `order` has, as it is written.
+/// `hash`, of as many bytes as `order` has, in the order of the notation.
 fn write(hash: &[u8], order: &[usize]) -> String {
     let bytes: Vec<u8> = order.iter().filter_map(|place| hash.get(*place).copied()).collect();
     encoding::crypt64(&bytes)

@@ -1,4 +1,4 @@
-//! What is stored of a password: a string of one of the known schemes, told apart by its start.
+//! Stored password hashes: strings of the known schemes, distinguished by their beginning.
 
 mod flask_security;
 
@@ -9,13 +9,14 @@ use super::{
     PasswordPolicy, argon2, bcrypt, firebase, pbkdf2, phpass, scrypt, sha_crypt, yescrypt,
 };
 
-/// The longest that is read; the longest salt and hash of any scheme leave room.
-const LONGEST: usize = 2048;
+/// The maximum length in bytes, above the longest salt and hash of any scheme.
+const MAX_BYTES: usize = 2048;
 
-/// How every hash of ASP.NET Identity begins: version 3, and the high bytes of a number up to 2.
+/// The beginning of every hash of ASP.NET Identity: version 3, and the high bytes of a number up to
+/// 2.
 const ASP_NET_IDENTITY: &str = "AQAAAA";
 
-/// A hash that can be checked: of a known scheme, well-formed, within the ceilings on work.
+/// A hash that can be verified: of a known scheme, well-formed, within the ceilings on work.
 pub enum StoredHash {
     /// Argon2id and Argon2i.
     Argon2(argon2::Hash),
@@ -38,12 +39,13 @@ pub enum StoredHash {
 }
 
 impl StoredHash {
-    /// Reads a stored hash; the error is a sentence for the operator and holds nothing of it.
+    /// Parses a stored hash. The error is a sentence for the operator without any part of the hash.
+    #[allow(clippy::indexing_slicing, reason = "the prefix was matched before")]
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_BYTES {
             return Err(MALFORMED);
         }
-        // The one form that has neither a name nor a separator: four bytes that are always the same.
+        // The one form without a name or a separator: four bytes that are always the same.
         if text.starts_with(ASP_NET_IDENTITY) {
             return pbkdf2::Hash::asp_net(text).map(Self::Pbkdf2);
         }
@@ -52,7 +54,7 @@ impl StoredHash {
         }
         let (scheme, rest) = split_scheme(text).ok_or(UNKNOWN)?;
         match scheme {
-            // Argon2d gives no protection against side channels and was never a default anywhere.
+            // Argon2d has no protection against side channels and was never a default.
             "$argon2id$" | "$argon2i$" => argon2::Hash::parse(text).map(Self::Argon2),
             // Django's name before the string itself.
             "argon2$" if rest.starts_with("argon2id$") || rest.starts_with("argon2i$") => {
@@ -85,6 +87,7 @@ impl StoredHash {
     }
 
     /// Spring's `DelegatingPasswordEncoder`: the encoder's name in braces, then its hash.
+    #[allow(clippy::indexing_slicing, reason = "the prefix was matched before")]
     fn spring(text: &str) -> Result<Self, &'static str> {
         let (name, hash) = text[1..].split_once('}').ok_or(MALFORMED)?;
         let is_argon2 = hash.starts_with("$argon2id$") || hash.starts_with("$argon2i$");
@@ -104,7 +107,8 @@ impl StoredHash {
 
     /// Whether it is the hash of exactly these bytes.
     pub fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
-        // Nobody types it. bcrypt ends there, and HMAC does not tell `pw` from `pw` and a NUL.
+        // People do not type it. bcrypt ends there, and HMAC does not distinguish `pw` from `pw`
+        // and a NUL.
         if password.contains(&0) && !matches!(self, Self::Argon2(_)) {
             return false;
         }
@@ -121,17 +125,17 @@ impl StoredHash {
         }
     }
 
-    fn is_dear(&self, policy: &PasswordPolicy) -> bool {
+    fn is_expensive(&self, policy: &PasswordPolicy) -> bool {
         match self {
-            Self::Argon2(hash) => hash.is_dear(policy),
-            Self::Bcrypt(hash) => hash.is_dear(),
-            Self::Pbkdf2(hash) => hash.is_dear(),
-            Self::Scrypt(hash) => hash.is_dear(),
-            Self::Firebase(hash) => hash.is_dear(),
-            Self::Phpass(hash) => hash.is_dear(),
-            Self::ShaCrypt(hash) => hash.is_dear(),
-            Self::Yescrypt(hash) => hash.is_dear(),
-            Self::FlaskSecurity(hash) => hash.hash.is_dear(policy),
+            Self::Argon2(hash) => hash.is_expensive(policy),
+            Self::Bcrypt(hash) => hash.is_expensive(),
+            Self::Pbkdf2(hash) => hash.is_expensive(),
+            Self::Scrypt(hash) => hash.is_expensive(),
+            Self::Firebase(hash) => hash.is_expensive(),
+            Self::Phpass(hash) => hash.is_expensive(),
+            Self::ShaCrypt(hash) => hash.is_expensive(),
+            Self::Yescrypt(hash) => hash.is_expensive(),
+            Self::FlaskSecurity(hash) => hash.hash.is_expensive(policy),
         }
     }
 
@@ -141,18 +145,19 @@ impl StoredHash {
     }
 }
 
-/// Whether checking `hash` takes far more memory than `policy` does, or a good part of what the
-/// ceilings on work allow.
-pub fn is_dear(hash: &str, policy: &PasswordPolicy) -> bool {
-    StoredHash::parse(hash).is_ok_and(|hash| !hash.is_current(policy) && hash.is_dear(policy))
+/// Whether verifying `hash` takes far more memory than `policy` does, or a good part of the maximum
+/// work.
+pub fn is_expensive(hash: &str, policy: &PasswordPolicy) -> bool {
+    StoredHash::parse(hash).is_ok_and(|hash| !hash.is_current(policy) && hash.is_expensive(policy))
 }
 
-/// Whether `hash` can be checked at a login; the error is a sentence for the operator.
+/// Checks that `hash` can be verified at a login. The error is a sentence for the operator.
 pub fn check_stored(hash: &str) -> Result<(), &'static str> {
     StoredHash::parse(hash).map(drop)
 }
 
-/// The scheme's name with what encloses it, and the rest.
+/// The scheme's name with its delimiters, and the rest.
+#[allow(clippy::indexing_slicing, reason = "the prefix was matched before")]
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let start = usize::from(text.starts_with('$'));
     let end = text[start..].find(['$', ':'])? + start + 1;

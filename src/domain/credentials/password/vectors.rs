@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::encoding::UNKNOWN;
 use super::*;
-use crate::base::secret::Random;
+use crate::base::random::Random;
 
 /// Of RFC 7914 section 12, for `pleaseletmein` and `SodiumChloride`: base64, and hexadecimal.
 const SODIUM: [&str; 2] = [

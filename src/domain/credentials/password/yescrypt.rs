@@ -1,5 +1,5 @@
-//! yescrypt (`$y$`), which most Linux distributions write into `/etc/shadow`. Only its native mode
-//! without any of the options that nobody sets.
+//! yescrypt (`$y$`), the default of most Linux distributions in `/etc/shadow`. Only its native mode
+//! without options is supported.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use yescrypt::{Mode, Params, yescrypt};
@@ -7,14 +7,14 @@ use zeroize::Zeroizing;
 
 use super::encoding::{self, MALFORMED, parts};
 
-/// The marks of the native mode, as parameters begin.
+/// The beginning of the parameters in the native mode.
 const NATIVE: char = 'j';
-/// More characters are no parameters of this mode without options.
+/// The maximum length of the parameters in this mode without options.
 const MAX_PARAMETERS: usize = 8;
-/// 128 bytes each: 256 MiB, which is libxcrypt's cost 9; by default it has 5.
+/// The maximum memory in blocks of 128 bytes: 256 MiB, libxcrypt's cost 9; its default is 5.
 const MAX_N_TIMES_R: u64 = 1 << 21;
 const MAX_P: u32 = 16;
-/// 64 MiB, which every thread may take at once.
+/// The memory above which only one hash is verified at a time: 64 MiB.
 const MODEST_N_TIMES_R: u64 = 1 << 19;
 const TOO_DEAR: &str = "asks for more work than is allowed: yescrypt goes up to 256 MiB and p = 16";
 /// What the scheme takes.
@@ -41,7 +41,7 @@ impl Hash {
         if n_times_r.is_none() || p > MAX_P {
             return Err(TOO_DEAR);
         }
-        // With other options, such as more passes over the memory, these are not the same.
+        // Other options, such as more passes over the memory, are encoded differently.
         if Params::new(Mode::Rw, n, r, p) != Ok(params) {
             return Err(MALFORMED);
         }
@@ -54,7 +54,7 @@ impl Hash {
     }
 
     /// Whether it takes more than 64 MiB.
-    pub fn is_dear(&self) -> bool {
+    pub fn is_expensive(&self) -> bool {
         self.params.n().saturating_mul(self.params.r().into()) > MODEST_N_TIMES_R
     }
 

@@ -10,7 +10,7 @@ fn after(before: &str, steps: &[(i64, Step)]) -> (String, Option<(i64, Option<u6
         take(*step, &mut chain, *now).unwrap();
     }
     let owed = chain.owed();
-    (shown(&chain), owed.map(|Owed { since, lead }| (since.as_unix(), lead.map(|l| l.as_secs()))))
+    (shown(&chain), owed.map(|Owed { since, ahead }| (since.as_unix(), ahead.map(|l| l.as_secs()))))
 }
 
 const REVOKED: &str = "a 0 0..*, b 0 *..";
@@ -40,15 +40,18 @@ fn a_key_counts_as_published_after_the_second_of_the_revocation() {
 #[test]
 fn what_is_owed_is_planned_once_and_not_before_a_key_signs() {
     let needs = |before: &str, owed: Option<u64>| {
-        let lead = owed.map(seconds);
-        chain(before, 20).owing(Some(Owed { since: at(10), lead })).needs_successor(at(20))
+        let ahead = owed.map(seconds);
+        chain(before, 20).owing(Some(Owed { since: at(10), ahead })).needs_successor(at(20))
     };
     assert!(needs("b 0 10..", Some(35)));
     assert!(!needs("b 0 10..", None), "it is planned");
     assert!(!needs("", Some(35)), "the first key comes first");
     assert!(!needs("b 0 10..15", Some(35)), "its algorithm is not used any more");
     let waiting: Vec<_> = (0..8).map(|n| format!("w{n} 0 {0}..{1}", 30 + n, 31 + n)).collect();
-    assert!(!needs(&format!("b 0 10..30, {}", waiting.join(", ")), Some(35)), "JWKS would grow");
+    assert!(
+        !needs(&format!("b 0 10..30, {}", waiting.join(", ")), Some(35)),
+        "JWKS would add_due_keys"
+    );
     assert!(!chain("b 0 10..", 20).needs_successor(at(20)));
     assert_eq!(chain("b 0 10..", 20).succeed("n".into(), &RULES, at(20)), None);
     let too_long = chain("b 0 10..", 20).owe(TOO_LONG, at(20));
@@ -58,13 +61,13 @@ fn what_is_owed_is_planned_once_and_not_before_a_key_signs() {
 #[test]
 fn a_second_revocation_leaves_a_handover_that_is_due() {
     const DUE: &str = "b 0 10..47, n 12 47..*, c 13 *..";
-    let owing = || chain(DUE, 20).owing(Some(Owed { since: at(10), lead: None }));
+    let owing = || chain(DUE, 20).owing(Some(Owed { since: at(10), ahead: None }));
     let revoke = |kid: &str, now: i64| {
         let mut chain = owing();
         chain.revoke(kid, &RULES, at(now)).unwrap();
         chain.owe(seconds(500), at(now)).unwrap();
         let owed = chain.owed().unwrap();
-        (shown(&chain), (owed.since.as_unix(), owed.lead.map(|lead| lead.as_secs())))
+        (shown(&chain), (owed.since.as_unix(), owed.ahead.map(|ahead| ahead.as_secs())))
     };
     // The spare signs, and not the key that is to hand over.
     let signs = "b 0 10..20!20, c 13 20..47, n 12 47..";
@@ -77,29 +80,29 @@ fn a_second_revocation_leaves_a_handover_that_is_due() {
     assert_eq!(revoke("c", 20), (left.into(), (20, Some(500))));
     // A handover that is over is nothing special any more.
     let mut over = chain("b 0 10..47, n 12 47..*, c 13 *..", 60);
-    over = over.owing(Some(Owed { since: at(10), lead: None }));
+    over = over.owing(Some(Owed { since: at(10), ahead: None }));
     over.revoke("n", &RULES, at(60)).unwrap();
     assert_eq!(shown(&over), "n 12 47..60!60, b 0 10..47, c 13 60..");
 }
 
 #[test]
 fn a_key_that_was_to_hand_over_and_is_taken_out_is_owed_again() {
-    let owed = Some(Owed { since: at(10), lead: None });
+    let owed = Some(Owed { since: at(10), ahead: None });
     // The spare was published before the revocation, so it would not do.
     let mut chain = chain("a 0 0..47, n 12 47..*, b 0 *..", 20).owing(owed);
-    assert_eq!(chain.successor().map(|link| link.kid.as_str()), Some("n"));
+    assert_eq!(chain.successor().map(|entry| entry.kid.as_str()), Some("n"));
     chain.retire("n", false, &RULES, at(20)).unwrap();
     assert_eq!(shown(&chain), "n 12 47..20!20, a 0 0..*, b 0 *..");
-    assert_eq!(chain.owed(), Some(Owed { since: at(10), lead: Some(seconds(35)) }));
+    assert_eq!(chain.owed(), Some(Owed { since: at(10), ahead: Some(seconds(35)) }));
     assert_eq!(chain.successor(), None);
     // A further revocation asks for more patience; the shorter time holds.
     chain.owe(seconds(500), at(30)).unwrap();
-    assert_eq!(chain.owed(), Some(Owed { since: at(30), lead: Some(seconds(35)) }));
+    assert_eq!(chain.owed(), Some(Owed { since: at(30), ahead: Some(seconds(35)) }));
 }
 
 #[test]
 fn a_key_that_every_cache_can_have_signs_rather_than_a_younger_one() {
-    let owed = Some(Owed { since: at(10), lead: None });
+    let owed = Some(Owed { since: at(10), ahead: None });
     for (spare_from, signs) in [(70, "n 12 100..*, c 70 *.."), (60, "c 60 100..947, n 12 947..")] {
         let text = format!("b 0 10..947, n 12 947..*, c {spare_from} *..");
         let mut chain = chain(&text, 100).owing(owed);
@@ -110,9 +113,9 @@ fn a_key_that_every_cache_can_have_signs_rather_than_a_younger_one() {
 
 #[test]
 fn a_rotation_leaves_a_handover_that_comes_before_it() {
-    let rotate = |text: &str, lead| {
-        let mut chain = chain(text, 20).owing(Some(Owed { since: at(10), lead: None }));
-        chain.rotate(lead, &RULES, at(20)).map(|_| shown(&chain))
+    let rotate = |text: &str, ahead| {
+        let mut chain = chain(text, 20).owing(Some(Owed { since: at(10), ahead: None }));
+        chain.rotate(ahead, &RULES, at(20)).map(|_| shown(&chain))
     };
     const DUE: &str = "b 0 10..47, n 12 47..*, c 13 *..";
     assert_eq!(rotate(DUE, Usual), Ok("b 0 10..47, n 12 47..120, c 13 120..".into()));
@@ -125,10 +128,10 @@ fn a_rotation_leaves_a_handover_that_comes_before_it() {
 #[test]
 fn a_key_of_a_clock_that_is_ahead_is_published_as_long_as_any_other() {
     // Made within the second of the revocation, so its publication counts from the next.
-    let rotate = |lead| {
+    let rotate = |ahead| {
         let mut chain = chain("b 0 10..121, n 21 121..*, c 13 *..", 20)
-            .owing(Some(Owed { since: at(20), lead: None }));
-        chain.rotate(lead, &RULES, at(20)).map(|_| shown(&chain))
+            .owing(Some(Owed { since: at(20), ahead: None }));
+        chain.rotate(ahead, &RULES, at(20)).map(|_| shown(&chain))
     };
     assert_eq!(rotate(Usual), Err(Refusal::UnderWay(at(121))));
     let sooner = Ok("b 0 10..61, n 21 61..*, c 13 *..".into());
@@ -137,7 +140,7 @@ fn a_key_of_a_clock_that_is_ahead_is_published_as_long_as_any_other() {
 
 #[test]
 fn what_is_stored_of_a_handover_is_bounded() {
-    let owed = |since, lead: u64| Owed { since: at(since), lead: Some(seconds(lead)) };
+    let owed = |since, ahead: u64| Owed { since: at(since), ahead: Some(seconds(ahead)) };
     let days_90 = DAYS_90.as_secs();
     assert_eq!(owed(90, 35).bounded(at(100)), owed(90, 35));
     assert_eq!(owed(160, days_90).bounded(at(100)), owed(160, days_90));

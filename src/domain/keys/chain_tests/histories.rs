@@ -9,7 +9,7 @@ use proptest::test_runner::TestCaseResult;
 
 use super::{at, seconds};
 use crate::base::time::Timestamp;
-use crate::domain::keys::chain::{Chain, Lead, Link, Owed, Refusal, Rules};
+use crate::domain::keys::chain::{Chain, Owed, PublishAhead, Refusal, Rules, ScheduledKey};
 use crate::domain::keys::rotation::{NOT_PLANNED, State};
 
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ enum Step {
     Maintain,
     /// The first half of that.
     Succeed,
-    Rotate(Lead),
-    Import(Lead),
+    Rotate(PublishAhead),
+    Import(PublishAhead),
     /// Which of the keys that there ever were, whether it is forced, and whether the algorithm is
     /// in use, so that another spare is made.
     Retire(usize, bool, bool),
@@ -42,7 +42,7 @@ struct Action {
 #[derive(Clone, Default)]
 struct Table {
     version: u64,
-    rows: Vec<Link>,
+    rows: Vec<ScheduledKey>,
     revoked: HashSet<String>,
     owed: Option<Owed>,
 }
@@ -53,7 +53,7 @@ impl Table {
         Chain::new(known.cloned(), now).owing(self.owed)
     }
 
-    fn states(&self, now: Timestamp) -> impl Iterator<Item = (&Link, State)> {
+    fn states(&self, now: Timestamp) -> impl Iterator<Item = (&ScheduledKey, State)> {
         self.rows.iter().map(move |row| (row, row.times.state(now)))
     }
 
@@ -111,7 +111,7 @@ impl World {
                 return Ok(());
             }
             let changed: Vec<_> =
-                chain.links().filter(|link| !read.rows.contains(link)).cloned().collect();
+                chain.entries().filter(|entry| !read.rows.contains(entry)).cloned().collect();
             let owed = chain.owed();
             if changed.is_empty() && owed == read.owed || action.crash {
                 return self.check_now(action);
@@ -139,7 +139,7 @@ impl World {
                     false => now.plus(rules.publish_ahead),
                 };
                 if chain.needs_key(rules, now) {
-                    chain.grow(new, first_at, rules, now);
+                    chain.add_spare(new, first_at, rules, now);
                 }
                 return Ok(());
             }
@@ -147,66 +147,66 @@ impl World {
                 chain.succeed(new, rules, now);
                 return Ok(());
             }
-            Step::Import(lead) => return chain.import(new, *lead, rules, now).map(drop),
-            Step::Rotate(lead) => drop(chain.rotate(*lead, rules, now)?),
+            Step::Import(ahead) => return chain.import(new, *ahead, rules, now).map(drop),
+            Step::Rotate(ahead) => drop(chain.rotate(*ahead, rules, now)?),
             Step::Retire(number, forced, in_use) => {
                 chain.retire(&target(*number), *forced, rules, now)?;
                 if !in_use {
                     return Ok(());
                 }
             }
-            Step::Revoke(number, lead) => {
+            Step::Revoke(number, ahead) => {
                 chain.revoke(&target(*number), rules, now)?;
-                chain.owe(seconds(*lead), now)?;
+                chain.owe(seconds(*ahead), now)?;
             }
         }
         if chain.needs_key(rules, now) {
-            chain.grow(spare, now, rules, now);
+            chain.add_spare(spare, now, rules, now);
         }
         Ok(())
     }
 
     /// Writes row by row, in the order that the chain gives, new rows last.
-    fn commit(&mut self, action: &Action, changed: Vec<Link>) -> TestCaseResult {
+    fn commit(&mut self, action: &Action, changed: Vec<ScheduledKey>) -> TestCaseResult {
         let before = self.table.clone();
-        let lead = match action.step {
-            Step::Revoke(_, lead) => {
+        let ahead = match action.step {
+            Step::Revoke(_, ahead) => {
                 self.unmet.push(self.now);
-                Some(seconds(lead))
+                Some(seconds(ahead))
             }
-            Step::Rotate(lead) | Step::Import(lead) => Some(match lead {
-                Lead::Usual => self.rules.publish_ahead,
-                Lead::Shortened(lead) | Lead::Forced(lead) => lead,
+            Step::Rotate(ahead) | Step::Import(ahead) => Some(match ahead {
+                PublishAhead::Usual => self.rules.publish_ahead,
+                PublishAhead::Shortened(ahead) | PublishAhead::Forced(ahead) => ahead,
             }),
             _ => None,
         };
-        self.shortest = self.shortest.into_iter().chain(lead).min();
+        self.shortest = self.shortest.into_iter().chain(ahead).min();
         let (old, new): (Vec<_>, Vec<_>) = changed
             .iter()
             .cloned()
-            .partition(|link| before.rows.iter().any(|row| row.kid == link.kid));
+            .partition(|entry| before.rows.iter().any(|row| row.kid == entry.kid));
         prop_assert!(new.len() <= 1, "one key a step is made: {new:?}");
-        for link in old {
-            let row = self.table.rows.iter_mut().find(|row| row.kid == link.kid);
-            *row.expect("it is there") = link;
+        for entry in old {
+            let row = self.table.rows.iter_mut().find(|row| row.kid == entry.kid);
+            *row.expect("it is there") = entry;
             self.table.check_index()?;
         }
         self.table.rows.extend(new);
         self.table.check_index()?;
         self.table.version += 1;
-        for link in &changed {
-            let old = before.rows.iter().find(|row| row.kid == link.kid);
-            self.check_lead(action, old, link)?;
+        for entry in &changed {
+            let old = before.rows.iter().find(|row| row.kid == entry.kid);
+            self.check_publish_ahead(action, old, entry)?;
             // Its own target, taken out in this very second.
-            if link.times.retires_at == Some(self.now)
+            if entry.times.retires_at == Some(self.now)
                 && old.is_some_and(|old| old.times.retires_at != Some(self.now))
             {
                 let state = old.map(|old| old.times.state(self.now));
                 let revoked = matches!(action.step, Step::Revoke(..));
-                prop_assert!(revoked || state != Some(State::Active), "the active key: {link:?}");
-                self.excused.insert(link.kid.clone());
+                prop_assert!(revoked || state != Some(State::Active), "the active key: {entry:?}");
+                self.excused.insert(entry.kid.clone());
                 if revoked {
-                    self.table.revoked.insert(link.kid.clone());
+                    self.table.revoked.insert(entry.kid.clone());
                 }
             }
         }
@@ -215,16 +215,21 @@ impl World {
     }
 
     /// No key signs before verifiers know it.
-    fn check_lead(&self, action: &Action, old: Option<&Link>, link: &Link) -> TestCaseResult {
+    fn check_publish_ahead(
+        &self,
+        action: &Action,
+        old: Option<&ScheduledKey>,
+        entry: &ScheduledKey,
+    ) -> TestCaseResult {
         let planned = old.map(|old| old.times.activates_at);
-        if planned == Some(link.times.activates_at) || link.times.activates_at == NOT_PLANNED {
+        if planned == Some(entry.times.activates_at) || entry.times.activates_at == NOT_PLANNED {
             return Ok(());
         }
         let least = match &action.step {
-            Step::Rotate(lead) | Step::Import(lead) => match lead {
-                Lead::Usual => self.rules.publish_ahead,
-                Lead::Shortened(_) => self.rules.least_ahead,
-                Lead::Forced(_) => seconds(0),
+            Step::Rotate(ahead) | Step::Import(ahead) => match ahead {
+                PublishAhead::Usual => self.rules.publish_ahead,
+                PublishAhead::Shortened(_) => self.rules.least_ahead,
+                PublishAhead::Forced(_) => seconds(0),
             },
             Step::Maintain => self.rules.publish_ahead,
             Step::Succeed => self.shortest.unwrap_or_default(),
@@ -235,9 +240,9 @@ impl World {
             Step::Revoke(..) => seconds(0),
         };
         let first = self.table.rows.len() == 1;
-        let known = link.times.activates_at.since(link.times.created_at);
-        prop_assert!(first || known >= least, "{action:?}: {link:?}");
-        prop_assert!(first || link.times.activates_at >= self.now, "{action:?}: {link:?}");
+        let known = entry.times.activates_at.since(entry.times.created_at);
+        prop_assert!(first || known >= least, "{action:?}: {entry:?}");
+        prop_assert!(first || entry.times.activates_at >= self.now, "{action:?}: {entry:?}");
         Ok(())
     }
 
@@ -292,19 +297,19 @@ impl World {
         });
         let spares = spares.count();
         // After the very first key comes its spare.
-        let grown = self.table.rows.len() > 1 && !action.crash;
+        let added = self.table.rows.len() > 1 && !action.crash;
         let settled = matches!(action.step, Step::Maintain)
             && self.instances[action.instance].version == self.table.version;
-        prop_assert!(!(grown && settled) || spares == 1, "{:?}", self.table.rows);
+        prop_assert!(!(added && settled) || spares == 1, "{:?}", self.table.rows);
         Ok(())
     }
 }
 
-fn leads() -> impl Strategy<Value = Lead> {
+fn leads() -> impl Strategy<Value = PublishAhead> {
     prop_oneof![
-        Just(Lead::Usual),
-        (0..300_u64).prop_map(|wait| Lead::Shortened(seconds(wait))),
-        (0..300_u64).prop_map(|wait| Lead::Forced(seconds(wait))),
+        Just(PublishAhead::Usual),
+        (0..300_u64).prop_map(|wait| PublishAhead::Shortened(seconds(wait))),
+        (0..300_u64).prop_map(|wait| PublishAhead::Forced(seconds(wait))),
     ]
 }
 
@@ -315,7 +320,7 @@ fn actions() -> impl Strategy<Value = Action> {
         2 => leads().prop_map(Step::Import),
         2 => (any::<usize>(), any::<bool>(), any::<bool>())
             .prop_map(|(key, forced, in_use)| Step::Retire(key, forced, in_use)),
-        2 => (any::<usize>(), 0..300_u64).prop_map(|(key, lead)| Step::Revoke(key, lead)),
+        2 => (any::<usize>(), 0..300_u64).prop_map(|(key, ahead)| Step::Revoke(key, ahead)),
     ];
     let elapsed = prop_oneof![4 => 0..3_i64, 4 => 0..200_i64, 1 => 0..3000_i64];
     (elapsed, 0..3_usize, any::<bool>(), steps, prop::bool::weighted(0.1)).prop_map(

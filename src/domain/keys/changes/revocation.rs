@@ -1,12 +1,12 @@
-//! What is done when a key is revoked: it leaves at once, and a key that nobody has seen takes over a
-//! while later. The first step waits for nothing, so that it works while no key can be made (an HSM
-//! that hangs, a missing key-encryption key); the second is stored with it, as owed.
+//! The revocation of a key: it ends immediately, and a key that no verifier has seen becomes active
+//! some time later. The first step waits for nothing, so that it works while no key can be made (an
+//! HSM that hangs, a missing key-encryption key); the second is stored with it, as owed.
 
 use std::time::Duration;
 
-use super::{Because, Grown};
+use super::{AddedKey, Because};
 use crate::base::time::Timestamp;
-use crate::domain::keys::chain::{Chain, Link, Rules};
+use crate::domain::keys::chain::{Chain, Rules, ScheduledKey};
 use crate::domain::keys::rotation::State;
 use crate::domain::keys::store::StoredKey;
 use crate::domain::keys::{Algorithm, Keys, KeysError, tag};
@@ -16,22 +16,22 @@ const A_SECOND: Duration = Duration::from_secs(1);
 /// What a revocation did.
 #[derive(Clone, Debug)]
 pub struct Revoked {
-    /// Whether another issuer made its tokens, so that nobody here knows since when.
+    /// Whether another issuer made its tokens, so that their first issue is unknown here.
     pub only_verified: bool,
     /// When the key began to sign; `None` if it never did.
     pub signed_from: Option<Timestamp>,
-    /// When it ceased to.
+    /// When it ceased to sign.
     pub signed_until: Option<Timestamp>,
-    /// The key that signs now, with the time of its publication.
-    pub active: Option<Link>,
-    /// The algorithm of the key that takes over later.
+    /// The key that is active now, with the time of its publication.
+    pub active: Option<ScheduledKey>,
+    /// The algorithm of the key that becomes active later.
     pub successor_of: Algorithm,
 }
 
 impl Keys {
-    /// Takes a compromised key out of JWKS at once; where it signs, the spare signs from now on. A
-    /// key that is made after, by [`maintain`](Self::maintain), takes over `handover_in` after it
-    /// was published. Refuses more than 90 days.
+    /// Ends a compromised key immediately; if it is active, the spare signs from now on. A key that
+    /// [`maintain`](Self::maintain) makes afterwards becomes active `handover_in` after its
+    /// publication. Refuses more than 90 days.
     pub async fn revoke(
         &self,
         kid: &str,
@@ -54,8 +54,8 @@ impl Keys {
             return self.revoke_in_chain(&stored, handover_in, &rules, now).await;
         }
         // No new key is made for its algorithm, so one of the default algorithm makes verifiers
-        // fetch. Asked for before, lest it be forgotten, and after, lest a key serve that was
-        // published before the revocation.
+        // fetch JWKS. It is requested before the change, so that it cannot be forgotten, and again
+        // after it, so that no key published before the revocation serves for it.
         self.change(algorithms.default, None, None, now, owe).await?;
         let revoked = self.revoke_in_chain(&stored, handover_in, &rules, now).await?;
         self.change(algorithms.default, None, None, now, owe).await?;
@@ -93,25 +93,26 @@ impl Keys {
             self.check_all_open(now).await?;
             return self.change_with_spare(stored.algorithm, rules, Some(kid), now, revoke).await;
         }
-        // Nothing has to be waited for: the next spare can be made after.
+        // Nothing is needed first: the next spare can be made afterwards.
         let revoke = |chain: &mut Chain| revoke(chain, now);
         self.change(stored.algorithm, None, Some(kid), now, revoke).await
     }
 
-    /// Makes the key that takes over because another was revoked, where that is still owed.
+    /// Makes the key that becomes active because another was revoked, if it is still owed.
     pub(super) async fn make_successor(
         &self,
         algorithm: Algorithm,
         rules: &Rules,
         now: Timestamp,
-    ) -> Result<Option<Grown>, KeysError> {
+    ) -> Result<Option<AddedKey>, KeysError> {
         let chain = self.load_chain(algorithm, now).await?;
         let Some(owed) = chain.owed().filter(|_| chain.needs_successor(now)) else {
             return Ok(None);
         };
         let (new, mut now) = self.generate(algorithm, now).await?;
         if now == owed.since {
-            // Times are whole seconds: one later, nobody can have seen the key before the revocation.
+            // Times are whole seconds: one second later, no verifier can have seen the key before
+            // the revocation.
             tokio::time::sleep(A_SECOND).await;
             now = now.plus(A_SECOND);
         }
@@ -119,19 +120,18 @@ impl Keys {
         let succeed = |chain: &mut Chain| {
             let (kid, because) = (kid.clone(), Because::Revocation);
             let handover = chain.succeed(kid.clone(), rules, now);
-            let grown = |handover| Grown { kid, algorithm, handover: Some(handover), because };
-            Ok(handover.map(grown))
+            let added = |handover| AddedKey { kid, algorithm, handover: Some(handover), because };
+            Ok(handover.map(added))
         };
         self.change(algorithm, Some(new), None, now, succeed).await
     }
 
-    /// The key of `algorithm` that takes over, or took over, for the last revocation; `None` while
-    /// it is not made.
+    /// The successor in `algorithm` after the last revocation; `None` while it is not made.
     pub async fn find_successor(
         &self,
         algorithm: Algorithm,
         now: Timestamp,
-    ) -> Result<Option<Link>, KeysError> {
+    ) -> Result<Option<ScheduledKey>, KeysError> {
         Ok(self.load_chain(algorithm, now).await?.successor().cloned())
     }
 }

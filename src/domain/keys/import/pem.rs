@@ -1,11 +1,12 @@
-//! The one key of a PEM file (RFC 7468): text around it, certificates and parameters are passed over,
-//! as `openssl pkcs12` writes them; which of several keys is meant is not guessed.
+//! The one key of a PEM file (RFC 7468). Text around it, certificates and parameters are ignored,
+//! as `openssl pkcs12` writes them; several keys are refused, since none of them is certainly the
+//! right one.
 
 use super::ImportError;
 
-/// Longer text is no key.
+/// The longest text that is read.
 const MAX_LENGTH: usize = 32 * 1024;
-/// So many keys are named in a refusal.
+/// The maximum number of keys that a refusal names.
 const MAX_NAMED: usize = 5;
 
 const BEGIN: &str = "-----BEGIN ";
@@ -14,7 +15,7 @@ const DASHES: &str = "-----";
 /// A block of a PEM file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block<'a> {
-    /// What it says it is, such as `PRIVATE KEY`.
+    /// Its label, such as `PRIVATE KEY`.
     pub label: &'a str,
     /// From its first to its last dash.
     pub text: &'a str,
@@ -22,7 +23,7 @@ pub(super) struct Block<'a> {
     line: usize,
 }
 
-/// The one private key in `text`, or, where there is none, its one public key.
+/// The one private key in `text`, or, without a private key, its one public key.
 pub(super) fn find_key(text: &str) -> Result<Block<'_>, ImportError> {
     if text.len() > MAX_LENGTH {
         return Err(ImportError::TooLong);
@@ -52,7 +53,8 @@ fn named(blocks: &[&Block<'_>]) -> String {
     names.join(", ")
 }
 
-/// All whole blocks of `text`, in its order. What is cut off, or has no proper label, is text.
+/// All whole blocks of `text`, in order. A block without an end or with an improper label is text.
+#[allow(clippy::indexing_slicing, reason = "positions are those of the found delimiters")]
 fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut at = 0;

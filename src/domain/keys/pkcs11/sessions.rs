@@ -1,6 +1,6 @@
-//! The sessions with a token: a few side by side, since one carries one operation at a time. Modules
-//! differ in what they answer when a token was away or a login is lost. So any failure ends the
-//! session it happened in and all that are older, and the operation is tried once more in a new one.
+//! The sessions with a token: a few at a time, since one carries one operation. Modules differ in
+//! their answers when a token was away or a login is lost. So any failure ends its session and all
+//! older ones, and the operation is tried once more in a new one.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,12 +15,12 @@ use cryptoki::types::AuthPin;
 
 use super::{Pkcs11Config, TokenError};
 
-/// Sessions at the same time. Tokens share a limit among all who use them.
+/// The maximum number of sessions. Tokens share a limit among all their users.
 const MAX_SESSIONS: usize = 16;
 /// How long an operation waits for a session.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a token that is away is left alone, so that operations fail at once and do not queue
-/// up behind time limits of the module.
+/// How long a failed token is not used, so that operations fail immediately and do not wait for
+/// time limits of the module.
 const REST: Duration = Duration::from_secs(1);
 
 /// One session, logged in.
@@ -55,10 +55,10 @@ impl Login {
 
 struct Pool {
     idle: Vec<Login>,
-    /// Idle ones and those in use.
+    /// The number of open sessions, idle or in use.
     open: usize,
     limit: usize,
-    /// Raised by a failure: what was opened before it is not used again.
+    /// Raised by a failure: older sessions are not used again.
     generation: u64,
     rest_until: Option<Instant>,
     pin_refused: bool,
@@ -91,7 +91,7 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Does `work` in a session, and once more in a new one if it fails there.
+    /// Runs `work` in a session, and once more in a new one if it fails there.
     pub(super) fn with<T>(
         &self,
         work: impl Fn(&mut Login) -> Result<T, TokenError>,
@@ -125,7 +125,7 @@ impl Sessions {
                 return Ok(login);
             }
             match self.open_session(&mut pool) {
-                // The token has no more to give: wait for one of those we have.
+                // The token has no more sessions: wait for one of this process.
                 Err(TokenError::Failed(Error::Pkcs11(RvError::SessionCount, _)))
                     if pool.open > 0 =>
                 {
@@ -165,8 +165,8 @@ impl Sessions {
         let mut session = self.log_in();
         let is_away = matches!(session, Err(TokenError::Failed(_) | TokenError::NoToken(_)));
         if is_away && pool.open == 0 && pool.generation > 0 {
-            // Some modules see a token that was away only when they are started anew. Nobody is
-            // in a call: all sessions are closed, and opening them is under the pool's lock.
+            // Some modules see a token that was away only after a restart. No call is running: all
+            // sessions are closed, and opening them is under the pool's lock.
             let _ = self.module.clone().finalize();
             session = self.log_in();
         }
@@ -179,13 +179,13 @@ impl Sessions {
         Ok(Login { session: session?, private_keys: HashMap::new(), generation: pool.generation })
     }
 
-    /// A new session. The login is the process's: where another session has it, all have.
+    /// A new session. The login belongs to the process: all sessions share it.
     fn log_in(&self) -> Result<Session, TokenError> {
         match self.module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(error) => return Err(error.into()),
         }
-        // For reading and writing, since keys are made and removed too.
+        // Sessions are read-write, since keys are made and removed too.
         let session = self.module.open_rw_session(self.find_slot()?)?;
         let pin = AuthPin::new(self.config.pin.expose().as_str().into());
         match session.login(UserType::User, Some(&pin)) {
@@ -203,11 +203,11 @@ impl Sessions {
         }
     }
 
-    /// Where the token is now: its slot may be another after it was away.
+    /// The present slot of the token, which may be another one after it was away.
     fn find_slot(&self) -> Result<Slot, TokenError> {
         let label = &self.config.token_label;
         let is_ours = |slot: &Slot| {
-            // A slot that fails is another's, as far as can be known.
+            // A slot that fails is treated as another token's.
             self.module.get_token_info(*slot).is_ok_and(|token| token.label() == label)
         };
         let slots = self.module.get_slots_with_token()?;
@@ -215,7 +215,7 @@ impl Sessions {
     }
 }
 
-/// Whether another session may do better.
+/// Whether another session may succeed.
 fn is_failure<T>(outcome: &Result<T, TokenError>) -> bool {
     matches!(outcome, Err(TokenError::Failed(_) | TokenError::Unusable(..)))
 }

@@ -1,4 +1,4 @@
-//! How rows are read page by page, and what is kept of too many.
+//! How rows are read page by page, and which ones are kept if there are too many.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -7,14 +7,14 @@ use super::{KeyStore, Rows, StoredKey};
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
-/// More keys than this are never loaded, and as many rows that are none; what is left out is the
-/// oldest. All rows are looked at, so many at a time: rows that were planted displace no key.
-const MOST_KEYS: usize = 500;
-/// So many rows are read at a time.
+/// The maximum number of keys that are loaded, and of rows that are not keys; the oldest are left
+/// out. All rows are read, a page at a time, so that planted rows displace no key.
+const MAX_KEYS: usize = 500;
+/// Rows in a page.
 pub(super) const PAGE: i64 = 500;
 
 impl KeyStore {
-    /// All rows, newest first. Where there are too many, those for which `counts` is true displace the
+    /// All rows, newest first. If there are too many, those for which `counts` is true displace the
     /// others.
     pub async fn load_all(
         &self,
@@ -23,8 +23,8 @@ impl KeyStore {
         self.load(None, counts).await
     }
 
-    /// The same of rows that are not retired at `now`. A revoked one is not among them, however far
-    /// behind the clock is.
+    /// The rows that are not retired at `now`. A revoked key is not among them, however far behind
+    /// the clock is.
     pub async fn load_published(
         &self,
         now: Timestamp,
@@ -59,7 +59,7 @@ impl KeyStore {
             keys.add(count);
             others.add(rest);
             others.unreadable.append(&mut page.unreadable);
-            others.unreadable.truncate(MOST_KEYS);
+            others.unreadable.truncate(MAX_KEYS);
         }
         keys.unreadable = others.unreadable;
         keys.keys.append(&mut others.keys);
@@ -69,11 +69,11 @@ impl KeyStore {
 }
 
 impl Rows {
-    /// Adds keys, and leaves out the oldest of too many.
+    /// Adds keys, and drops the oldest if there are too many.
     fn add(&mut self, mut keys: Vec<StoredKey>) {
         self.keys.append(&mut keys);
         self.keys.sort_by_key(newest_first);
-        self.keys.truncate(MOST_KEYS);
+        self.keys.truncate(MAX_KEYS);
     }
 }
 
@@ -81,8 +81,8 @@ fn newest_first(key: &StoredKey) -> std::cmp::Reverse<(Timestamp, Timestamp)> {
     std::cmp::Reverse((key.times.activates_at, key.times.created_at))
 }
 
-/// The name after which the next page begins, if this one is full. In SQLite a name that is no text
-/// comes after all that are, and nobody's key.
+/// The name after which the next page begins, if this one is full. In SQLite a name that is not
+/// text sorts after all text, and belongs to no key.
 pub(super) fn next_page(rows: &[AnyRow]) -> Option<String> {
     let last = rows.last().filter(|_| rows.len() as i64 == PAGE)?;
     last.try_get("kid").ok()

@@ -1,5 +1,5 @@
-//! What lies sealed in the database: the private parts of keys with the tags of their rows, and other
-//! secrets of the service. Each is put in the place of what was read, or not at all.
+//! The sealed values in the database: the private parts of keys with the tags of their rows, and
+//! other secrets of the service. Each replaces the value that was read, or changes nothing.
 
 use sqlx::Row;
 
@@ -8,9 +8,9 @@ use crate::base::time::Timestamp;
 use crate::storage::{Statement, StorageError};
 
 impl KeyStore {
-    /// Gives rows that have no tag the one that `tagged` has, with its sealed private part, and records
-    /// under the name `done` that this was the time to do it: all at once, and once. `Conflict` when
-    /// another did.
+    /// Stores the tags of `tagged`, with the sealed private parts, for rows that have none, and
+    /// records under the name `done` that this is finished, in one transaction. `Conflict` when
+    /// another process was first.
     pub async fn tag_all(
         &self,
         tagged: &[StoredKey],
@@ -36,8 +36,8 @@ impl KeyStore {
             .await
     }
 
-    /// Puts the private part and the tag of `new` in the place of those of `old`: the same, sealed
-    /// otherwise. `false` when they are not those of `old` any more.
+    /// Replaces the private part and the tag of `old` by those of `new`: the same, sealed under
+    /// another key. Returns `false` when they are not those of `old` any more.
     pub async fn replace_sealed(
         &self,
         old: &StoredKey,
@@ -55,7 +55,7 @@ impl KeyStore {
         Ok(self.db.execute(update).await? == 1)
     }
 
-    /// The sealed secret `name`, if there is one.
+    /// The sealed secret `name`, if present.
     pub async fn find_secret(&self, name: &str) -> Result<Option<String>, StorageError> {
         let query =
             sqlx::query("SELECT sealed_value FROM sealed_secrets WHERE name = $1").bind(name);
@@ -73,8 +73,8 @@ impl KeyStore {
         self.db.execute(insert_secret(name, sealed_value, now)).await.map(drop)
     }
 
-    /// Puts `new` in the place of `old`, the same secret sealed otherwise. `false` when it is not
-    /// `old` any more.
+    /// Replaces `old` by `new`, the same secret sealed differently. Returns `false` when the stored
+    /// one is not `old` any more.
     pub async fn replace_secret(
         &self,
         name: &str,

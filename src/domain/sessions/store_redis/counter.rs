@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 
 use redis::cmd;
 
-use crate::base::secret::Random;
+use crate::base::random::Random;
 use crate::storage::StorageError;
 use crate::storage::redis::Redis;
 

@@ -1,7 +1,6 @@
-//! Users by their address. An internationalised domain has several spellings, and accounts of earlier
-//! versions keep the one that they were made with: so an address is looked for in all of its forms,
-//! and nobody gets one that an account has in another form. Pairs that earlier versions let in are left
-//! alone.
+//! Lookups of users by address. An internationalised domain has several spellings, and accounts of
+//! earlier versions keep theirs: so an address is looked up in all of its forms, and a new account
+//! cannot have an address that exists in another form. Pairs from earlier versions are left alone.
 
 use sqlx::AssertSqlSafe;
 
@@ -10,11 +9,11 @@ use crate::domain::users::{User, email};
 use crate::storage::{StorageError, Transaction};
 
 impl UserStore {
-    /// The user with the address `text`, whatever form it is written in; of a pair of accounts with
-    /// one address, the one whose own form it is. A compatibility spelling finds only an account that
-    /// is spelled so itself.
+    /// The user with the address `text`, in any of its forms; of a pair of accounts with one
+    /// address, the one with the same form. A compatibility spelling finds only an account with the
+    /// same spelling.
     pub async fn find_by_address(&self, text: &str) -> Result<Option<User>, StorageError> {
-        // PostgreSQL's text cannot hold it, and fails where it should find nothing.
+        // PostgreSQL's text cannot contain NUL, and the query would fail.
         if text.contains('\0') {
             return Ok(None);
         }
@@ -31,9 +30,9 @@ impl UserStore {
         Ok(found.into_iter().next().filter(is_spelled_so))
     }
 
-    /// Whether another account has the address of `user` in another form; one in the same form is a
-    /// conflict of the unique index. A user who is stored under its form already is one of a pair,
-    /// which stays, unless the address is spelled as the other one's now.
+    /// Whether another account has the address of `user` in another form; the unique index covers
+    /// the same form. A user who is already stored in this form is one of a pair, which stays,
+    /// unless the address is now spelled like the other one's.
     pub(in crate::domain::users) async fn is_taken_in(
         &self,
         transaction: &mut Transaction<'_>,

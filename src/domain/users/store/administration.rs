@@ -24,23 +24,23 @@ impl User {
     }
 }
 
-/// Which users a list is to have.
+/// The filter of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// What the address begins with, whatever its case and composition.
+    /// The beginning of the address, compared without case and composition.
     pub email_prefix: Option<String>,
-    /// A role that they have.
+    /// A role that the users have.
     pub role: Option<String>,
-    /// Whether they are disabled.
+    /// Whether the users are disabled.
     pub disabled: Option<bool>,
 }
 
-/// What became of a change to a user who was read before.
+/// The outcome of a change to a user who was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// It is done.
+    /// The change is stored.
     Done,
-    /// The user was changed or deleted since.
+    /// The user was changed or removed concurrently.
     Stale,
     /// No active administrator would be left.
     LastAdministrator,
@@ -52,18 +52,18 @@ impl From<u64> for Changed {
     }
 }
 
-/// A part of all users.
+/// A page of users.
 #[derive(Debug)]
 pub struct Page {
-    /// By address.
+    /// The users, by address.
     pub users: Vec<User>,
-    /// The address after which the next part begins, in its comparison form.
+    /// The address after which the next page begins, in its comparison form.
     pub next: Option<String>,
 }
 
-/// The number of users with any role that one page is looked for among: where few have the role
-/// that is asked for, a page has few users, and no page takes longer than it may.
-const MAX_LOOKED_THROUGH: i64 = 5_000;
+/// The number of users with roles that one page searches for a role: if few have it, a page has
+/// few, and no page takes longer than allowed.
+const MAX_SEARCHED: i64 = 5_000;
 
 impl UserStore {
     /// Up to `limit` users of `filter` whose address sorts after `after`, by address.
@@ -83,7 +83,7 @@ impl UserStore {
                     OR (email_key >= $4 AND email_key < $5)) AND email_key > $3";
         }
         let (limit_at, role_at) = (bounds.len() + 1, bounds.len() + 2);
-        // One text a combination, so that each has the index that serves it.
+        // Each combination has a text of its own, so that each uses its index.
         let disabled = match filter.disabled {
             None => "",
             Some(true) => " AND disabled_at IS NOT NULL",
@@ -95,7 +95,7 @@ impl UserStore {
             }
             Some(_) => format!(
                 "{columns} FROM ({columns} {from}{disabled} AND roles <> '' \
-                 ORDER BY email_key LIMIT {MAX_LOOKED_THROUGH}) looked_through \
+                 ORDER BY email_key LIMIT {MAX_SEARCHED}) looked_through \
                  WHERE ' ' || roles || ' ' LIKE ${role_at} ESCAPE '!' \
                  ORDER BY email_key LIMIT ${limit_at}",
                 columns = columns!()
@@ -105,7 +105,7 @@ impl UserStore {
         for bound in &bounds {
             query = query.bind(bound.clone());
         }
-        // One more than is shown, to find out whether there are more.
+        // One user more than a page shows whether others follow.
         query = query.bind(i64::from(limit) + 1);
         if let Some(role) = &filter.role {
             query = query.bind(format!("% {} %", role.replace('_', "!_")));
@@ -121,7 +121,7 @@ impl UserStore {
         Ok(Page { users, next })
     }
 
-    /// The last address that was looked through for a role, where that was not the last of all.
+    /// The last address that was searched for a role, unless it was the last of all.
     async fn end_of_look(
         &self,
         from: &str,
@@ -131,7 +131,7 @@ impl UserStore {
         let text = format!(
             "SELECT email_key {from}{disabled} AND roles <> '' ORDER BY email_key \
              LIMIT 1 OFFSET {}",
-            MAX_LOOKED_THROUGH - 1
+            MAX_SEARCHED - 1
         );
         let mut query = sqlx::query(AssertSqlSafe(text));
         for bound in bounds {
@@ -141,7 +141,7 @@ impl UserStore {
         Ok(row.map(|row| row.try_get("email_key")).transpose()?)
     }
 
-    /// Whether another user than `user` is an active administrator.
+    /// Whether any user but `user` is an active administrator.
     pub async fn has_other_administrator(&self, user: &User) -> Result<bool, StorageError> {
         let query = sqlx::query(concat!(
             "SELECT id FROM users WHERE ",
@@ -231,11 +231,11 @@ fn deletion(user: &User) -> Statement<'static> {
         .bind(user.version)
 }
 
-/// The least text that sorts after everything that begins with `prefix`, by code points.
+/// The least text that sorts after every text that begins with `prefix`, by code points.
 fn end_of(prefix: &str) -> String {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
-        // Between the two halves lie the surrogates, which are no characters.
+        // Between the two ranges are the surrogates, which are no characters.
         let next =
             if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
         if let Some(next) = next {

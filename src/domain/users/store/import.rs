@@ -1,4 +1,4 @@
-//! Many users at once: stored where nobody is in their way, and looked up by what is.
+//! Bulk storage and lookup of users, for imports.
 
 use std::collections::HashSet;
 
@@ -13,22 +13,23 @@ use crate::domain::users::Metadata;
 use crate::domain::users::import::IMPORTED_ID;
 use crate::storage::{StorageError, rows_of_values};
 
-/// How many users one statement stores. More would save PostgreSQL little, and cost SQLite much: for
-/// the name of a placeholder it goes through those before it, each time one is bound.
+/// The number of users that one statement stores. More would save PostgreSQL little, and cost
+/// SQLite much: to name a placeholder it scans those before it, at each binding.
 const ROWS: usize = 25;
-/// How many values one query looks for.
+/// The number of values that one query looks up.
 const LOOKED_FOR: usize = 100;
 
 impl UserStore {
-    /// Stores those of `users` whose address and id are both free, in one short transaction; the
-    /// first where two of them are in each other's way. Returns ids and comparison forms of the
-    /// addresses of the stored ones.
+    /// Stores those of `users` whose address and id are both free, in one short transaction; of two
+    /// conflicting ones, the first. Returns ids and comparison forms of the addresses of the stored
+    /// ones.
     pub async fn create_missing(
         &self,
         users: &[User],
     ) -> Result<HashSet<(Uuid, String)>, StorageError> {
         let stored = match self.insert_all(users, "").await {
-            // Asking who was stored costs as much as a third of storing; mostly it is everybody.
+            // Returning the stored ones costs as much as a third of storing them; mostly all are
+            // stored.
             Ok(_) => users.iter().map(|user| (user.id, user.email_key.clone())).collect(),
             Err(StorageError::Conflict) => {
                 let missing = " ON CONFLICT DO NOTHING RETURNING id, email_key";
@@ -75,7 +76,8 @@ impl UserStore {
         Ok(users)
     }
 
-    /// Up to `limit` users whose id sorts after `after`, in that order: the id, and the one of before
+    /// Up to `limit` users whose id sorts after `after`, in that order: the id, and the imported id
+    /// if there is one.
     /// an import where there is one.
     pub async fn list_imported_ids(
         &self,
@@ -105,7 +107,7 @@ impl UserStore {
         let places: Vec<_> = (1..=values.len()).map(|number| format!("${number}")).collect();
         let condition = format!("WHERE {column} IN ({})", places.join(", "));
         let text = format!("{}{condition}", select!(""));
-        // As many texts as there are lengths: not worth remembering.
+        // There are as many texts as lengths, so prepared statements would not pay off.
         let query = sqlx::query(AssertSqlSafe(text)).persistent(false);
         let query = values.fold(query, |query, value| query.bind(value));
         self.db.fetch_all(query).await?.iter().map(read).collect()

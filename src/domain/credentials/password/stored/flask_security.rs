@@ -1,5 +1,5 @@
-//! Flask-Security as it is by default: a hash of any scheme over an HMAC of the password. The hash
-//! does not show that, nor the key, so the export writes both in front of it: `flask_security$`, and
+//! Flask-Security with its defaults: a hash of any scheme over an HMAC of the password. The hash
+//! shows neither that nor the key, so the export adds both in front: `flask_security$`, and
 //! `SECURITY_PASSWORD_SALT` in base64.
 
 use aws_lc_rs::hmac;
@@ -12,24 +12,25 @@ use super::super::argon2::HashMemory;
 use super::super::encoding::{MALFORMED, base64, salt};
 use super::StoredHash;
 
-/// A stored hash with the key before it.
+/// A stored hash with the key in front.
 pub struct Hash {
     key: Vec<u8>,
-    /// What is stored there.
+    /// The hash in Flask-Security's own store.
     pub hash: Box<StoredHash>,
 }
 
 impl Hash {
-    /// The key, then the hash as it is stored there. These begin with `$`, so none is within another.
+    /// The key, then the hash of Flask-Security's store. That hash begins with `$`, so none is
+    /// nested.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (key, hash) = text.split_at(text.find('$').ok_or(MALFORMED)?);
         Ok(Self { key: salt(base64(key)?)?, hash: Box::new(StoredHash::parse(hash)?) })
     }
 
-    /// Whether it is the hash of `password`, brought into normal form KD as it was there.
+    /// Whether it is the hash of `password`, in normal form KD as Flask-Security uses it.
     pub fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
         let Ok(text) = str::from_utf8(password) else { return false };
-        // Room for all of it, so that no half-written copy is left behind by a move.
+        // Room for all of it, so that no move leaves a copy behind.
         let mut normal =
             Zeroizing::new(String::with_capacity(text.nfkd().map(char::len_utf8).sum()));
         normal.extend(text.nfkd());
