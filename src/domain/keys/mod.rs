@@ -170,7 +170,7 @@ impl Keys {
             }
         }
         keys.reload(now).await?;
-        Ok((keys, Opening { added: added, adoption }))
+        Ok((keys, Opening { added, adoption }))
     }
 
     /// Fails with the first active or pending key that does not open. Called before anything is

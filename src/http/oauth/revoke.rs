@@ -33,7 +33,7 @@ impl TokenQuestion {
         request: &HttpRequest,
     ) -> Result<Option<Credentials>, OAuthError> {
         let (id, secret) = (self.client_id.as_deref(), self.client_secret.as_ref());
-        Ok(extract::credentials(request, id, secret)?)
+        extract::credentials(request, id, secret)
     }
 }
 
