@@ -35,7 +35,7 @@ impl Fault {
                 "check the name for typing errors, and that this machine's resolver knows it"
             }
             Self::Request(Connect(_, error)) if error.kind() == ErrorKind::ConnectionRefused => {
-                "start the service or its proxy, or check host and port: nobody listens there"
+                "start the service or its proxy, or check host and port: no process listens there"
             }
             Self::Request(Connect(..)) => {
                 "check routes and firewalls between this machine and the issuer"
@@ -75,7 +75,7 @@ fn of_tls(error: &io::Error) -> &'static str {
              list of roots, or SSL_CERT_FILE"
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "renew the certificate, and see why that did not happen by itself"
+            "renew the certificate, and see why it was not renewed automatically"
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "set this machine's clock, or wait until the certificate begins"

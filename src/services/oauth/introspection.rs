@@ -30,11 +30,11 @@ pub enum Introspection {
 
 impl AuthorizationServer {
     /// The state of `token` now. Only confidential clients may ask: an open endpoint would let anybody
-    /// try tokens (section 2.1).
+    /// try tokens (section 2.1). The client is authenticated before it hears that the token is missing.
     pub async fn introspect(
         &self,
         credentials: Option<Credentials>,
-        token: &str,
+        token: Option<&str>,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Introspection, TokenError> {
@@ -43,6 +43,7 @@ impl AuthorizationServer {
         if client.client_type == ClientType::Public {
             return Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic });
         }
+        let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
         match self.authentication.find_live(token, now).await? {
             Some((claims, _)) => Ok(Introspection::AccessToken(Box::new(claims))),
             None => self.introspect_refresh_token(&client, token, now).await,

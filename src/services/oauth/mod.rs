@@ -116,7 +116,7 @@ impl From<SignError> for TokenError {
             // not open here until somebody gives what opens it.
             SignError::Away | SignError::NoKey => StorageError::Unavailable(error.into()).into(),
             SignError::TooLong => {
-                Self::InvalidScope("the token would be longer than 15 KiB: ask for less at once")
+                Self::InvalidScope("the token would be longer than 15 KiB: request fewer words")
             }
             error => Self::Sign(error),
         }

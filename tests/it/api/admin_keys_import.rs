@@ -78,7 +78,7 @@ async fn keys_of_every_usual_form_come_in() {
         assert_eq!(view["activates_at"], done["activates_at"], "{name}");
         assert_eq!(view["algorithm"], "RS256", "{name}");
         assert!(service.client.jwks().await.to_string().contains(kid), "{name}");
-        assert!(service.refused(PATH, body, 409).await.contains("there already"), "{name}");
+        assert!(service.refused(PATH, body, 409).await.contains("exists already"), "{name}");
     }
 }
 
@@ -137,8 +137,8 @@ async fn what_is_weak_or_unreadable_is_refused_with_the_reason() {
             None,
             "DH PARAMETERS",
         ),
-        ("no PEM".into(), None, "no PEM"),
-        (String::new(), None, "no PEM"),
+        ("no PEM".into(), None, "not a PEM"),
+        (String::new(), None, "not a PEM"),
     ] {
         let told =
             service.refused(PATH, json!({ "pem": pem, "passphrase": passphrase }), 400).await;

@@ -230,7 +230,7 @@ fn the_way_it_is_written_is_told_by_the_name_or_the_option() {
     for name in ["users.txt", "users", "-"] {
         write(&signet, name, &user);
         let error = assert_fails(&import(&[name], &user));
-        assert!(error.contains("use --format"), "{error}");
+        assert!(error.contains("give it with --format"), "{error}");
     }
     let sum = signet.cli_json(&["users", "import", "users.txt", "--format", "jsonl"], "");
     assert_eq!(counts(&sum), [1, 0, 0]);

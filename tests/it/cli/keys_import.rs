@@ -129,7 +129,7 @@ fn what_is_weak_or_no_key_is_refused() {
     signet.cli_ok(&["keys", "import", "-"], &pem);
     assert!(import(&[], &pem).contains(&format!("the key {kid} exists already")));
     signet.cli_ok(&["keys", "retire", &kid], "");
-    assert!(import(&[], &pem).contains("there already"), "also when it is retired");
+    assert!(import(&[], &pem).contains("exists already"), "also when it is retired");
 }
 
 #[tokio::test]

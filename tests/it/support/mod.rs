@@ -3,6 +3,7 @@
 pub mod client;
 pub mod contract;
 pub mod fixtures;
+mod folder;
 pub mod jwt;
 pub mod keys;
 pub mod pgbouncer;

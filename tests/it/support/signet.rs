@@ -8,12 +8,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 
-use super::keys::{SHARED_SET, lay_ready, next_set};
+use super::folder::Folder;
+use super::keys::{SHARED_SET, next_set};
 use super::postgres::Postgres;
 use super::process::{Process, free_port, poll};
-use super::reaper;
 use super::redis::Redis;
 
 /// What it stores in.
@@ -25,33 +24,6 @@ pub enum Backend {
     PostgresRedis,
     /// Accounts and sessions in PostgreSQL.
     PostgresSql,
-}
-
-/// The folder of an instance, and beside it what only a debug build reads (src/base/debug.rs).
-struct Folder {
-    own: PathBuf,
-    beside: TempDir,
-}
-
-impl Folder {
-    fn new(keys: usize) -> Arc<Self> {
-        let beside = tempfile::Builder::new().prefix("signet-it-").tempdir().expect("a folder");
-        reaper::remove_at_exit(beside.path());
-        let folder = Self { own: beside.path().join("own"), beside };
-        std::fs::create_dir(&folder.own).expect("a folder");
-        lay_ready(keys, &folder.ready_keys());
-        Arc::new(folder)
-    }
-
-    /// The keys made beforehand.
-    fn ready_keys(&self) -> PathBuf {
-        self.beside.path().join("keys")
-    }
-
-    /// Says how far the clock is ahead.
-    fn clock(&self) -> PathBuf {
-        self.beside.path().join("clock")
-    }
 }
 
 /// Settings of an instance to be started.
@@ -249,7 +221,7 @@ impl Signet {
     /// Sets the clock ahead, further each time: that of all processes on this folder, commands too.
     /// What an instance does every so many seconds still takes its time.
     pub fn advance(&mut self, seconds: u64) {
-        let new = self.folder.beside.path().join("clock.new");
+        let new = self.folder.clock().with_extension("new");
         let ahead = std::fs::read_to_string(self.folder.clock()).unwrap_or_default();
         let ahead = ahead.parse::<u64>().unwrap_or_default() + seconds;
         std::fs::write(&new, ahead.to_string()).expect("a file");

@@ -89,7 +89,7 @@ impl Claims {
         }
         if self.refused.len() >= MOST_REFUSED {
             return refused(format!(
-                "nobody new is taken after {MOST_REFUSED} refusals: mend those first"
+                "no further users are imported after {MOST_REFUSED} refusals: correct those first"
             ));
         }
         if self.taken.contains(&address) {

@@ -127,10 +127,10 @@ mod tests {
     #[test]
     fn what_has_no_key_says_what_it_has() {
         let none = found(&block("CERTIFICATE")).unwrap_err();
-        assert!(none.contains("no PEM") && none.contains("CERTIFICATE in line 1"), "{none}");
+        assert!(none.contains("not a PEM") && none.contains("CERTIFICATE in line 1"), "{none}");
         for text in ["", "text", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----\nAAAA", BEGIN] {
             let error = found(text).unwrap_err();
-            assert!(error.contains("no PEM") && !error.contains("in line"), "{text}: {error}");
+            assert!(error.contains("not a PEM") && !error.contains("in line"), "{text}: {error}");
         }
         let unnamed = "-----BEGIN \n-----\n-----END \n-----";
         assert!(found(unnamed).is_err());

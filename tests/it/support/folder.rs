@@ -1,0 +1,37 @@
+//! The folder of an instance.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::keys::lay_ready;
+use super::reaper;
+
+/// The folder of an instance, and beside it what only a debug build reads (src/base/debug.rs).
+pub(super) struct Folder {
+    /// The folder that the instance works in.
+    pub(super) own: PathBuf,
+    beside: TempDir,
+}
+
+impl Folder {
+    pub(super) fn new(keys: usize) -> Arc<Self> {
+        let beside = tempfile::Builder::new().prefix("signet-it-").tempdir().expect("a folder");
+        reaper::remove_at_exit(beside.path());
+        let folder = Self { own: beside.path().join("own"), beside };
+        std::fs::create_dir(&folder.own).expect("a folder");
+        lay_ready(keys, &folder.ready_keys());
+        Arc::new(folder)
+    }
+
+    /// The keys made beforehand.
+    pub(super) fn ready_keys(&self) -> PathBuf {
+        self.beside.path().join("keys")
+    }
+
+    /// Says how far the clock is ahead.
+    pub(super) fn clock(&self) -> PathBuf {
+        self.beside.path().join("clock")
+    }
+}
