@@ -59,6 +59,17 @@
 //! - A store that does not answer gives "unavailable", never "invalid".
 //! - Password hashing has its own threads, and nothing else waits behind it.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        missing_docs,
+        unreachable_pub,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod app;
 pub mod base;
 pub mod cli;

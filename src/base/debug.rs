@@ -5,18 +5,18 @@
 use std::path::{Path, PathBuf};
 
 /// The file that says by how many seconds the clock is ahead, if `SIGNET_CLOCK_FILE` names one.
-pub fn clock_file() -> Option<PathBuf> {
+pub(crate) fn clock_file() -> Option<PathBuf> {
     std::env::var_os("SIGNET_CLOCK_FILE").map(PathBuf::from)
 }
 
 /// The seconds that `file` holds; zero while it does not exist.
-pub fn seconds_ahead(file: &Path) -> u64 {
+pub(crate) fn seconds_ahead(file: &Path) -> u64 {
     std::fs::read_to_string(file).map_or(0, |text| text.trim().parse().unwrap_or_default())
 }
 
 /// A PKCS#8 document of an RSA key of 2048 bits from the folder that `SIGNET_READY_KEYS` names, where
 /// each is taken once, whichever process comes first. `None` once none is left.
-pub fn take_rsa_key() -> Option<Vec<u8>> {
+pub(crate) fn take_rsa_key() -> Option<Vec<u8>> {
     let folder = std::fs::read_dir(std::env::var_os("SIGNET_READY_KEYS")?).ok()?;
     folder.flatten().find_map(|entry| {
         let document = std::fs::read(entry.path()).ok()?;

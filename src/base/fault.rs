@@ -2,7 +2,7 @@
 
 /// Kills the process, without any clean-up, if `SIGNET_FAULT` names this `point`.
 #[cfg(debug_assertions)]
-pub fn point(point: &str) {
+pub(crate) fn point(point: &str) {
     use rustix::process::{Signal, getpid, kill_process};
     if std::env::var("SIGNET_FAULT").is_ok_and(|wanted| wanted == point) {
         // SIGKILL cannot be caught; if it could not be sent, the test sees that the process lives.

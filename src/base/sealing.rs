@@ -133,6 +133,7 @@ impl SealingKeys {
     }
 
     /// The key that seals.
+    #[allow(clippy::indexing_slicing, reason = "there is at least one key by construction")]
     pub fn newest(&self) -> &SealingKey {
         &self.0[0]
     }

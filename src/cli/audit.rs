@@ -15,7 +15,7 @@ use crate::views::event::EventView;
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// List events, newest first.
     List {
         /// The kind of event, such as user.disabled.
@@ -44,7 +44,7 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, config: &Config) -> Result<()> {
+pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let Command::List { event, subject, actor, since, until, limit, json } = command;
     let (now, stores) = super::open(config).await?;
     let [since, until] = [since, until].map(|moment| moment.map(|moment| moment.seen_from(now)));
@@ -71,7 +71,7 @@ pub async fn run(command: Command, config: &Config) -> Result<()> {
 
 /// A time, or a time span before now.
 #[derive(Clone, Copy)]
-pub enum Moment {
+pub(super) enum Moment {
     At(Timestamp),
     Ago(Duration),
 }

@@ -20,7 +20,7 @@ use crate::views::client::{ClientView, listed};
 const MAX_LISTED: i64 = 10_000;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Register a client. The secret of a confidential one is shown once.
     #[command(group(clap::ArgGroup::new("kind").required(true).args(["public", "confidential"])))]
     Add {
@@ -82,7 +82,7 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, config: &Config) -> Result<()> {
+pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     match command {
         Command::Add {

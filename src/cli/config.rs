@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::domain::mail::Transport;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Say whether the configuration is sound; exit 1 with everything that is wrong if not.
     Check,
     /// Show every setting in effect and its origin, secrets masked.
@@ -20,7 +20,7 @@ pub enum Command {
 }
 
 /// The configuration was loaded, so it is sound but for the files that it names.
-pub fn run(command: Command, config: &Config) -> Result<()> {
+pub(super) fn run(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::Check => {
             if let Some(mail) = &config.mail {

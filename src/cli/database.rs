@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::domain::keys::Keys;
 
 /// Applies what is missing. `serve` does the same at its start.
-pub async fn migrate(config: &Config) -> Result<()> {
+pub(super) async fn migrate(config: &Config) -> Result<()> {
     let db = open_database(config).await?;
     let (known, applied) = db.migrations().await.context("the migrations cannot be read")?;
     let adopts = Keys::await_adoption(&db).await.context("the keys cannot be read")?;

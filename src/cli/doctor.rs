@@ -35,7 +35,7 @@ use snapshot::Feed;
 const MAX_INPUT_BYTES: u64 = 4096;
 
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The issuer, exactly as tokens name it (`iss`).
     #[arg(long, value_name = "URL")]
     issuer: Issuer,
@@ -60,7 +60,7 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Runs all checks and prints their results; fails if a check failed.
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let secret = match arguments.client_secret_stdin {
         true => Some(read_secret()?),
         false => None,

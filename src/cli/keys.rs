@@ -24,7 +24,7 @@ use crate::views::key_revocation::RevocationView;
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// List the keys: state, what comes next and when, and whether all JWKS caches have them.
     List {
         /// As JSON.
@@ -148,7 +148,7 @@ impl From<ActivationArguments> for Activation {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, config: &Config) -> Result<()> {
+pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::List { json } => list(config, json, Clock::system().now()).await,
         Command::Export { kid, pem, .. } => export(config, &kid, pem).await,

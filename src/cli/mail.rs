@@ -19,7 +19,7 @@ use crate::services::notifications;
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Send a test mail now, and say what the server answered.
     Test {
         /// The address to send it to.
@@ -64,7 +64,7 @@ impl From<Waiting> for WaitingRow {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, config: &Config) -> Result<()> {
+pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::Test { address } => test(&address, config).await,
         Command::Outbox { json } => list(json, config).await,

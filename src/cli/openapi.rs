@@ -5,6 +5,6 @@ use anyhow::Result;
 use super::output;
 
 /// Prints it.
-pub fn run() -> Result<()> {
+pub(super) fn run() -> Result<()> {
     output::print(&crate::http::openapi().to_pretty_json()?)
 }

@@ -5,22 +5,22 @@ use std::io::Write;
 use anyhow::Result;
 use serde::Serialize;
 
-pub use crate::views::cell::{cell, words};
+pub(super) use crate::views::cell::{cell, words};
 
 /// Prints a line to standard output.
-pub fn print(text: &str) -> Result<()> {
+pub(super) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
 }
 
 /// Prints `value` as JSON.
-pub fn json(value: &impl Serialize) -> Result<()> {
+pub(super) fn json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }
 
 /// Prints rows under their headings, each column as wide as its widest cell.
-pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Result<()> {
+pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Result<()> {
     let mut widths = headings.map(|heading| heading.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -38,7 +38,7 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Resul
 }
 
 /// Prints what one thing is, a line for each field.
-pub fn fields(fields: &[(&str, String)]) -> Result<()> {
+pub(super) fn fields(fields: &[(&str, String)]) -> Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let line = |(name, value): &(&str, String)| format!("{name:width$}  {value}");
     print(&fields.iter().map(line).collect::<Vec<_>>().join("\n"))

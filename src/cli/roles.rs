@@ -14,7 +14,7 @@ use crate::services::role_management::{RoleChangeError, users};
 use crate::views::role::RoleView;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// List roles.
     List {
         /// As JSON.
@@ -69,7 +69,7 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, config: &Config) -> Result<()> {
+pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     match command {
         Command::List { json } => list(&stores, json).await,

@@ -24,7 +24,7 @@ const HASHING_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKLOG: u32 = 1024;
 
 /// Runs the service until a signal stops it.
-pub fn run(config: Config) -> Result<()> {
+pub(super) fn run(config: Config) -> Result<()> {
     telemetry::init(&config.log).map_err(anyhow::Error::msg)?;
     allow_connections();
     actix_web::rt::System::new().block_on(serve(config))

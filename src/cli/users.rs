@@ -35,7 +35,7 @@ const MAX_INPUT: u64 = 4096;
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Add a user. The password is asked for, or read from standard input.
     Add {
         /// The e-mail address.
@@ -133,7 +133,7 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, config: &Config) -> Result<()> {
+pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     let by = &Initiator::command_line();
     match command {
@@ -296,7 +296,7 @@ fn read_line() -> Result<Secret<String>> {
 }
 
 /// Makes the first administrator, for a development start; the password to show once.
-pub async fn bootstrap_administrator(
+pub(super) async fn bootstrap_administrator(
     app: &Issuer,
     now: Timestamp,
 ) -> Result<Option<(String, Secret<String>)>> {

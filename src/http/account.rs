@@ -1,11 +1,11 @@
 //! Endpoints of the signed-in user, and those that make an account. This file has `/signup`, `/logout`,
 //! `/users/me` and its password.
 
-pub mod email;
-pub mod recovery;
-pub mod removal;
-pub mod sessions;
-pub mod verify;
+pub(super) mod email;
+pub(super) mod recovery;
+pub(super) mod removal;
+pub(super) mod sessions;
+pub(super) mod verify;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
@@ -33,7 +33,7 @@ use email::{SignupAcceptedBody, signup_accepted};
 
 request_body! {
     /// A request for an account.
-    pub struct SignupBody {
+    pub(super) struct SignupBody {
         /// The login name.
         #[schema(format = "email", max_length = 254)]
         email: Email as String,
@@ -48,7 +48,7 @@ request_body! {
 
 /// The new account, with what proves its address later.
 #[derive(Serialize, ToSchema)]
-pub struct SignedUpBody {
+pub(super) struct SignedUpBody {
     /// The account.
     #[serde(flatten)]
     user: UserView,
@@ -76,7 +76,7 @@ pub struct SignedUpBody {
             `Retry-After`"),
     )
 )]
-pub async fn signup(
+pub(super) async fn signup(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -142,7 +142,10 @@ fn taken() -> Problem {
     ),
     security(("user" = []), ("service" = []))
 )]
-pub async fn logout(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn logout(
+    app: Data<Issuer>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let claims = signed_in::claims(&app, &request, now).await?;
     let origin = extract::origin(&request, &app);
@@ -167,7 +170,10 @@ pub async fn logout(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespo
     ),
     security(("user" = []))
 )]
-pub async fn read_me(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn read_me(
+    app: Data<Issuer>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let (user, _) = signed_in::user(&app, &request, app.clock.now()).await?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
@@ -178,7 +184,7 @@ const FIXED: [&str; 8] =
 
 request_body! {
     /// The members of an account that its owner may change.
-    pub struct ChangeBody {
+    pub(super) struct ChangeBody {
         /// A new display name; null or empty removes it.
         #[schema(max_length = 200)]
         name: DisplayName as Option<String>,
@@ -199,7 +205,7 @@ request_body! {
     ),
     security(("user" = []))
 )]
-pub async fn change_me(
+pub(super) async fn change_me(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -232,7 +238,7 @@ pub async fn change_me(
 
 request_body! {
     /// A change of password.
-    pub struct PasswordChangeBody {
+    pub(super) struct PasswordChangeBody {
         /// The present password.
         #[schema(format = Password)]
         current_password: Password as String,
@@ -255,7 +261,7 @@ request_body! {
     ),
     security(("user" = []))
 )]
-pub async fn change_password(
+pub(super) async fn change_password(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,

@@ -15,7 +15,7 @@ use crate::domain::tokens::{Claims, scope};
 use crate::services::authentication::AdminRequest;
 
 /// The administrator that `request` speaks for.
-pub async fn administrator(
+pub(super) async fn administrator(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
@@ -24,7 +24,7 @@ pub async fn administrator(
 }
 
 /// The same, with the claims of the token.
-pub async fn administrator_and_claims(
+pub(super) async fn administrator_and_claims(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
@@ -33,7 +33,7 @@ pub async fn administrator_and_claims(
 }
 
 /// Succeeds for who may read users: administrators, and clients that may do that in their own name.
-pub async fn reader_of_users(
+pub(super) async fn reader_of_users(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
@@ -43,7 +43,7 @@ pub async fn reader_of_users(
 
 /// Who asks for a change, with which fields, and when. That is decided after the body has come,
 /// which may take its time.
-pub async fn asked(
+pub(super) async fn asked(
     app: &Issuer,
     request: &HttpRequest,
     fields: impl Future<Output = Result<Fields, BodyError>>,
@@ -56,7 +56,7 @@ pub async fn asked(
 }
 
 /// What only administrators see, as the answer to one of them: nobody keeps it.
-pub fn shown(body: &impl Serialize) -> HttpResponse {
+pub(super) fn shown(body: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 

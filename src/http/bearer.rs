@@ -6,7 +6,7 @@ use super::error::{OAuthError, Problem};
 
 /// Why a bearer token does not open an endpoint (RFC 6750 section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BearerError {
+pub(super) enum BearerError {
     /// None was presented, or not by the Bearer scheme.
     Missing,
     /// More than one was presented (section 2).

@@ -99,14 +99,14 @@ fn add_security(openapi: &mut utoipa::openapi::OpenApi, prefix: &str) {
 }
 
 /// The OpenAPI document of routes whose failures have these `forms`.
-pub fn openapi(forms: &HashMap<&'static str, ErrorForm>) -> utoipa::openapi::OpenApi {
+pub(super) fn openapi(forms: &HashMap<&'static str, ErrorForm>) -> utoipa::openapi::OpenApi {
     let mut document = Api::openapi();
     complete(&mut document, forms);
     document
 }
 
 /// The document and the page, made once, and Swagger UI's configuration.
-pub struct Docs {
+pub(super) struct Docs {
     document: Bytes,
     page: Bytes,
     config: Arc<Config<'static>>,
@@ -114,7 +114,7 @@ pub struct Docs {
 
 impl Docs {
     /// Made once at the start; `prefix` is the path of the issuer, empty for the root.
-    pub fn new(prefix: &str, forms: &HashMap<&'static str, ErrorForm>) -> Self {
+    pub(super) fn new(prefix: &str, forms: &HashMap<&'static str, ErrorForm>) -> Self {
         let mut document = openapi(forms);
         if !prefix.is_empty() {
             document.servers = Some(vec![utoipa::openapi::Server::new(prefix)]);
@@ -140,7 +140,7 @@ impl Docs {
         (status = 404, description = "It is switched off (`docs.enabled`)"),
     )
 )]
-pub async fn document(docs: Data<Docs>) -> HttpResponse {
+pub(super) async fn document(docs: Data<Docs>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(docs.document.clone())
 }
 
@@ -152,7 +152,7 @@ pub async fn document(docs: Data<Docs>) -> HttpResponse {
         (status = 404, description = "It is switched off (`docs.enabled`)"),
     )
 )]
-pub async fn page(docs: Data<Docs>) -> HttpResponse {
+pub(super) async fn page(docs: Data<Docs>) -> HttpResponse {
     html(docs.page.clone())
 }
 
@@ -187,7 +187,7 @@ fn html(text: Bytes) -> HttpResponse {
 }
 
 /// A file of Swagger UI.
-pub async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse, Problem> {
     if name.is_empty() {
         return Ok(html(docs.page.clone()));
     }

@@ -56,7 +56,7 @@ impl Headers {
 
 /// The form in which a route answers failures: a column of the route table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorForm {
+pub(super) enum ErrorForm {
     /// RFC 6749 section 5.2.
     OAuth,
     /// The same with its description once more as `detail`, which `/login` promises.
@@ -67,19 +67,19 @@ pub enum ErrorForm {
 
 impl ErrorForm {
     /// 405 with the methods that are allowed.
-    pub fn method_not_allowed(self, allow: &'static str) -> HttpResponse {
+    pub(super) fn method_not_allowed(self, allow: &'static str) -> HttpResponse {
         let description = format!("the method is not allowed here; use {allow}");
         let headers = Headers { allow: Some(allow), ..Headers::NONE };
         self.answer(StatusCode::METHOD_NOT_ALLOWED, description, headers)
     }
 
     /// 404 where there is no route.
-    pub fn not_found(self) -> HttpResponse {
+    pub(super) fn not_found(self) -> HttpResponse {
         self.answer(StatusCode::NOT_FOUND, "no endpoint has this path".into(), Headers::NONE)
     }
 
     /// An error of the framework, which said `description`.
-    pub fn of_framework(self, status: StatusCode, description: String) -> HttpResponse {
+    pub(super) fn of_framework(self, status: StatusCode, description: String) -> HttpResponse {
         self.answer(status, description, Headers::NONE)
     }
 
@@ -95,7 +95,7 @@ impl ErrorForm {
 
 /// An error of the OAuth endpoints.
 #[derive(Clone, Debug)]
-pub struct OAuthError {
+pub(super) struct OAuthError {
     status: StatusCode,
     error: &'static str,
     description: String,
@@ -111,12 +111,12 @@ impl OAuthError {
     }
 
     /// 400 `invalid_request`.
-    pub fn invalid_request(description: impl Into<String>) -> Self {
+    pub(super) fn invalid_request(description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
 
     /// An error with its challenge (RFC 9110 section 11.6.1).
-    pub fn challenging(
+    pub(super) fn challenging(
         status: StatusCode,
         error: &'static str,
         description: &str,
@@ -127,12 +127,12 @@ impl OAuthError {
     }
 
     /// 400 `unsupported_grant_type`, with those that are supported.
-    pub fn unsupported_grant_type(description: &'static str) -> Self {
+    pub(super) fn unsupported_grant_type(description: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", description)
     }
 
     /// The same with its description once more as `detail`, which `/login` promises.
-    pub fn with_detail(self) -> Self {
+    pub(super) fn with_detail(self) -> Self {
         Self { with_detail: true, ..self }
     }
 
@@ -158,7 +158,7 @@ impl OAuthError {
     }
 
     /// The cause, for the log only.
-    pub fn cause(&self) -> Option<&str> {
+    pub(super) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 }
@@ -195,7 +195,7 @@ impl ResponseError for OAuthError {
 
 /// One wrong field of a request body.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct FieldError {
+pub(super) struct FieldError {
     /// The field.
     pub field: Cow<'static, str>,
     /// What is wrong with it, for people.
@@ -204,7 +204,7 @@ pub struct FieldError {
 
 /// An error in the form of RFC 9457.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     errors: Vec<FieldError>,
@@ -214,7 +214,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of this status.
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -225,30 +225,30 @@ impl Problem {
     }
 
     /// A problem with its challenge (RFC 9110 section 11.6.1).
-    pub fn challenging(status: StatusCode, detail: &str, challenge: &'static str) -> Self {
+    pub(super) fn challenging(status: StatusCode, detail: &str, challenge: &'static str) -> Self {
         let headers = Headers { www_authenticate: Some(challenge), ..Headers::NONE };
         Self { headers, ..Self::new(status, detail) }
     }
 
     /// 400 with what is wrong in each field.
-    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+    pub(super) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let described: Vec<_> =
             errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, described.join("; ")) }
     }
 
     /// 404 where no resource has the id or name of the path.
-    pub fn not_found() -> Self {
+    pub(super) fn not_found() -> Self {
         Self::missing("no resource has this id")
     }
 
     /// The same; `detail` says which kind of resource was not found.
-    pub fn missing(detail: &str) -> Self {
+    pub(super) fn missing(detail: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// 503 with `Retry-After`.
-    pub fn unavailable(detail: impl Into<String>) -> Self {
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         Self { headers: Headers::RETRY, ..problem }
     }
@@ -259,17 +259,17 @@ impl Problem {
     }
 
     /// 500 without detail.
-    pub fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL)
     }
 
     /// Adds the cause, for the log line of the request.
-    pub fn because(self, error: &dyn Error) -> Self {
+    pub(super) fn because(self, error: &dyn Error) -> Self {
         Self { cause: Some(describe(error)), ..self }
     }
 
     /// The cause, for the log only.
-    pub fn cause(&self) -> Option<&str> {
+    pub(super) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 }

@@ -25,16 +25,16 @@ use crate::domain::clients::{Credentials, MalformedCredentials};
 
 use charset::Charset;
 pub(crate) use fields::request_body;
-pub use fields::{Body, DisplayName, Fields, Member, Schema, read_form};
-pub use query::Query;
+pub(super) use fields::{Body, DisplayName, Fields, Member, Schema, read_form};
+pub(super) use query::Query;
 
 /// The most bytes that a body may have, where the endpoint does not say otherwise.
-pub const MAX_BODY: usize = 16 * 1024;
+pub(super) const MAX_BODY: usize = 16 * 1024;
 /// The longest that a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The reason why a body was not read.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
+pub(super) enum BodyError {
     /// More than the limit.
     #[error("the body is larger than {} KiB", .0 / 1024)]
     TooLarge(usize),
@@ -69,7 +69,7 @@ pub enum BodyError {
 
 impl BodyError {
     /// Its HTTP status.
-    pub fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongType(_) | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -83,7 +83,7 @@ impl BodyError {
 
 /// The media types that bodies come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MediaType {
+pub(super) enum MediaType {
     /// `application/x-www-form-urlencoded`.
     Form,
     /// `application/json`.
@@ -102,7 +102,7 @@ impl MediaType {
     }
 
     /// The type that `request` says its body has, without parameters and without case.
-    pub fn of(request: &HttpRequest) -> Option<Self> {
+    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
         let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
         let essence = value.split(';').next().unwrap_or_default().trim();
         let known = [Self::Form, Self::Json, Self::MergePatch];
@@ -177,12 +177,12 @@ async fn read(
 }
 
 /// Returns `value`, the parameter `name` that a request must have.
-pub fn required<T>(name: &str, value: Option<T>) -> Result<T, OAuthError> {
+pub(super) fn required<T>(name: &str, value: Option<T>) -> Result<T, OAuthError> {
     value.ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
 }
 
 /// The client that `request` presents by its header or by the fields of its body.
-pub fn credentials(
+pub(super) fn credentials(
     request: &HttpRequest,
     client_id: Option<&str>,
     client_secret: Option<&Secret<String>>,
@@ -200,7 +200,7 @@ pub fn credentials(
 
 /// The bearer token of `request` (RFC 6750 section 2.1; the header is the only way in, since a
 /// token in a URL or a form ends up in logs).
-pub fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
+pub(super) fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let value = values.next().ok_or(BearerError::Missing)?;
     if values.next().is_some() {
@@ -215,7 +215,7 @@ pub fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
 }
 
 /// Where `request` comes from. A forwarded address counts only when a configured proxy sent it.
-pub fn origin(request: &HttpRequest, app: &Issuer) -> Origin {
+pub(super) fn origin(request: &HttpRequest, app: &Issuer) -> Origin {
     let proxies = &app.config.http.trusted_proxies;
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());

@@ -4,7 +4,7 @@
 use std::panic::resume_unwind;
 
 /// Runs `work` to its end, whoever waits for it, and returns what it returns.
-pub async fn to_the_end<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
+pub(super) async fn to_the_end<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
     match actix_web::rt::spawn(work).await {
         Ok(done) => done,
         // The task is never cancelled, so it panicked; the panic goes on here as if it had not

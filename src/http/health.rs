@@ -12,7 +12,7 @@ use crate::base::metrics::Readings;
 
 /// That all is well.
 #[derive(Serialize, ToSchema)]
-pub struct HealthBody {
+pub(super) struct HealthBody {
     /// `live` or `ready`.
     status: &'static str,
 }
@@ -22,7 +22,7 @@ pub struct HealthBody {
     get, path = "/health/live", tag = "Operation",
     responses((status = 200, description = "It does", body = HealthBody))
 )]
-pub async fn live() -> HttpResponse {
+pub(super) async fn live() -> HttpResponse {
     answer("live")
 }
 
@@ -36,7 +36,7 @@ pub async fn live() -> HttpResponse {
         (status = 503, description = "They cannot; the detail says why"),
     )
 )]
-pub async fn ready(app: Data<Issuer>) -> Result<HttpResponse, Problem> {
+pub(super) async fn ready(app: Data<Issuer>) -> Result<HttpResponse, Problem> {
     if app.is_draining() {
         return Err(Problem::unavailable("draining"));
     }
@@ -70,7 +70,7 @@ fn answer(status: &'static str) -> HttpResponse {
             content_type = "text/plain"),
     )
 )]
-pub async fn metrics(
+pub(super) async fn metrics(
     app: Data<Issuer>,
     listeners: Data<Listeners>,
 ) -> Result<HttpResponse, Problem> {

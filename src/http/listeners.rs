@@ -17,7 +17,7 @@ const OF_A_CLIENT: usize = 2;
 
 /// The places of one instance. Cheap to clone.
 #[derive(Clone)]
-pub struct Places {
+pub(super) struct Places {
     all: Arc<Semaphore>,
     strangers: Arc<Mutex<Strangers>>,
     /// How many each client has by holders of the scope.
@@ -46,7 +46,7 @@ struct Strangers {
 }
 
 /// A place that is taken; free again when this value is dropped.
-pub struct Place {
+pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     _taken_by: TakenBy,
 }
@@ -69,7 +69,7 @@ struct Stranger {
 
 impl Places {
     /// `max` places, of which one address may have `per_address`.
-    pub fn new(max: usize, per_address: usize) -> Self {
+    pub(super) fn new(max: usize, per_address: usize) -> Self {
         let all = Arc::new(Semaphore::new(max));
         let limits = Limits {
             in_all: max,
@@ -81,12 +81,12 @@ impl Places {
     }
 
     /// The number of places that are taken.
-    pub fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> usize {
         self.limits.in_all - self.all.available_permits()
     }
 
     /// A place for a holder of the scope `revocations:read` of this client, if there is one.
-    pub fn take(&self, client_id: &str) -> Option<Place> {
+    pub(super) fn take(&self, client_id: &str) -> Option<Place> {
         let permit = self.all.clone().try_acquire_owned().ok()?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let of_client = clients.get(client_id).copied().unwrap_or_default();
@@ -101,7 +101,7 @@ impl Places {
 
     /// A place for anybody at `address`, if there is one for strangers; without an address they all
     /// count as one.
-    pub fn take_as_stranger(&self, address: Option<IpAddr>) -> Option<Place> {
+    pub(super) fn take_as_stranger(&self, address: Option<IpAddr>) -> Option<Place> {
         let network = network_of(address.unwrap_or(IpAddr::from([0; 4])));
         let permit = self.all.clone().try_acquire_owned().ok()?;
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);

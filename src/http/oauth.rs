@@ -1,8 +1,8 @@
 //! Endpoints that client apps and resource servers call by OAuth 2.0 and OpenID Connect, all found
 //! through the metadata.
 
-pub mod discovery;
-pub mod introspect;
-pub mod revoke;
-pub mod token;
-pub mod userinfo;
+pub(super) mod discovery;
+pub(super) mod introspect;
+pub(super) mod revoke;
+pub(super) mod token;
+pub(super) mod userinfo;

@@ -23,17 +23,17 @@ use crate::base::metrics::RouteMetrics;
 
 /// The id of one request.
 #[derive(Clone)]
-pub struct RequestId(String);
+pub(super) struct RequestId(String);
 
 impl RequestId {
     /// As text.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 /// Makes request ids: unique across instances by a random prefix, cheap by a counter.
-pub struct RequestIds {
+pub(super) struct RequestIds {
     prefix: String,
     next: AtomicU64,
     proxies: Proxies,
@@ -41,7 +41,7 @@ pub struct RequestIds {
 
 impl RequestIds {
     /// Ids that begin with `prefix`, or are given by `proxies`.
-    pub fn new(prefix: u64, proxies: Proxies) -> Self {
+    pub(super) fn new(prefix: u64, proxies: Proxies) -> Self {
         Self { prefix: format!("{prefix:016x}"), next: AtomicU64::new(0), proxies }
     }
 
@@ -80,7 +80,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
 
 /// How much is said of a route's answers in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verbosity {
+pub(super) enum Verbosity {
     /// A line for each.
     Each,
     /// A line for failures; the rest at debug. For what is polled.
@@ -89,7 +89,7 @@ pub enum Verbosity {
 
 /// The layer for one route.
 #[derive(Clone)]
-pub struct Observe {
+pub(super) struct Observe {
     /// The route's pattern, in place of the path: paths and queries may carry what no log should.
     pub route: &'static str,
     /// Its metrics.
@@ -121,7 +121,7 @@ where
 }
 
 /// A service with the layer around it.
-pub struct Observed<S> {
+pub(super) struct Observed<S> {
     service: S,
     around: Rc<Observe>,
 }

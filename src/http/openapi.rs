@@ -16,7 +16,7 @@ use crate::services::oauth::metadata::path;
 
 /// A problem (RFC 9457), `application/problem+json`.
 #[derive(Serialize, ToSchema)]
-pub struct ProblemBody {
+pub(super) struct ProblemBody {
     #[schema(example = "about:blank")]
     r#type: String,
     #[schema(example = "Bad Request")]
@@ -32,7 +32,7 @@ pub struct ProblemBody {
 
 /// An error (RFC 6749 section 5.2).
 #[derive(Serialize, ToSchema)]
-pub struct ErrorBody {
+pub(super) struct ErrorBody {
     /// The code.
     #[schema(example = "invalid_grant")]
     error: String,
@@ -47,7 +47,7 @@ pub struct ErrorBody {
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "describes a member for the documentation")]
 #[serde(untagged)]
-pub enum Span {
+pub(super) enum Span {
     /// Such as `1h`.
     Text(String),
     /// Whole seconds.
@@ -67,7 +67,10 @@ const WITHOUT_STORE: [&str; 7] = [
 
 /// Adds it to every operation of `document`, whose failures have one of `forms`. What an operation says
 /// of a status itself stays.
-pub fn complete(document: &mut utoipa::openapi::OpenApi, forms: &HashMap<&'static str, ErrorForm>) {
+pub(super) fn complete(
+    document: &mut utoipa::openapi::OpenApi,
+    forms: &HashMap<&'static str, ErrorForm>,
+) {
     for (path, item) in &mut document.paths.paths {
         let form = forms.get(path.as_str()).copied().unwrap_or(ErrorForm::Problem);
         let methods =

@@ -7,15 +7,15 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 /// The number of items of a page where the caller names none.
-pub const DEFAULT_LIMIT: u32 = 50;
+pub(super) const DEFAULT_LIMIT: u32 = 50;
 /// The most items of a page.
-pub const MAX_LIMIT: u32 = 200;
+pub(super) const MAX_LIMIT: u32 = 200;
 
 /// Which page is asked for.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes parameters for the documentation")]
-pub struct PageParams {
+pub(super) struct PageParams {
     /// How many items the page has at most.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
@@ -25,7 +25,7 @@ pub struct PageParams {
 
 /// What is listed. A cursor of one list is none of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     Users,
     Clients,
     Sessions,
@@ -45,7 +45,7 @@ impl Kind {
 
 /// A part of a list.
 #[derive(Serialize, ToSchema)]
-pub struct Page<T> {
+pub(super) struct Page<T> {
     /// In the list's order.
     items: Vec<T>,
     /// The `cursor` of the next page; null where there is none.
@@ -55,7 +55,7 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// The page that `found` begins: of more than `limit` items, the first ones. `place` is where
     /// an item stands.
-    pub fn of<F: Into<T>>(
+    pub(super) fn of<F: Into<T>>(
         mut found: Vec<F>,
         limit: u32,
         kind: Kind,
@@ -70,7 +70,7 @@ impl<T> Page<T> {
     }
 
     /// A page of a list whose store says where the next begins.
-    pub fn up_to(items: Vec<T>, kind: Kind, next: Option<String>) -> Self {
+    pub(super) fn up_to(items: Vec<T>, kind: Kind, next: Option<String>) -> Self {
         Self { items, next_cursor: next.map(|place| cursor(kind, &place)) }
     }
 }
@@ -80,7 +80,7 @@ fn cursor(kind: Kind, place: &str) -> String {
 }
 
 /// The place in a list of that kind that `cursor` stands for.
-pub fn place_of(kind: Kind, cursor: &str) -> Option<String> {
+pub(super) fn place_of(kind: Kind, cursor: &str) -> Option<String> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     let place = text.strip_prefix(kind.mark())?.strip_prefix(':')?;
     // PostgreSQL's text cannot hold NUL.

@@ -9,7 +9,7 @@ use super::error::Problem;
 
 /// `Cache-Control` of answers with an `ETag` for `If-Match`. A proxy that compresses them would make
 /// the tag weak (RFC 9110 section 8.8.1), so none may (RFC 9111 section 5.2.2.6).
-pub const CACHE_CONTROL: &str = "no-store, no-transform";
+pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
 
 /// The most bytes of the caller's `If-Match` that an error repeats.
 const MAX_SENT: usize = 200;
@@ -17,7 +17,7 @@ const MAX_SENT: usize = 200;
 /// Whether `request` is made to what `etag` stands for. RFC 9110 section 13.1.1 compares strongly; the
 /// weak spelling is accepted all the same, since proxies that compress weaken the tag, and a tag here
 /// stands for one state whatever its encoding.
-pub fn check(request: &HttpRequest, etag: &EntityTag) -> Result<(), Problem> {
+pub(super) fn check(request: &HttpRequest, etag: &EntityTag) -> Result<(), Problem> {
     if !request.headers().contains_key(header::IF_MATCH) {
         let detail = "a change needs If-Match with the ETag of what is to be changed";
         return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, detail));
@@ -31,7 +31,7 @@ pub fn check(request: &HttpRequest, etag: &EntityTag) -> Result<(), Problem> {
 }
 
 /// The answer to a request whose `If-Match` is not `now`, which is `None` where there is nothing now.
-pub fn changed(request: &HttpRequest, now: Option<&EntityTag>) -> Problem {
+pub(super) fn changed(request: &HttpRequest, now: Option<&EntityTag>) -> Problem {
     let sent = request.headers().get_all(header::IF_MATCH).filter_map(|value| value.to_str().ok());
     let sent = sent.collect::<Vec<_>>().join(", ");
     let sent = match sent.trim() {
@@ -49,7 +49,7 @@ pub fn changed(request: &HttpRequest, now: Option<&EntityTag>) -> Problem {
 }
 
 /// RFC 9110 section 13.1.2: weak comparison against a list, or `*`.
-pub fn is_known(request: &HttpRequest, etag: &str) -> bool {
+pub(super) fn is_known(request: &HttpRequest, etag: &str) -> bool {
     let values = request.headers().get_all(header::IF_NONE_MATCH);
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
         let tag = tag.trim();
@@ -59,7 +59,7 @@ pub fn is_known(request: &HttpRequest, etag: &str) -> bool {
 }
 
 /// What `shown` makes of a thing, or 304 where the caller has just that.
-pub fn unless_known(
+pub(super) fn unless_known(
     request: &HttpRequest,
     etag: &EntityTag,
     shown: impl FnOnce() -> HttpResponse,

@@ -12,7 +12,7 @@ use crate::domain::users::User;
 
 /// Whether `password` is the user's. The login limits count here too, so an open browser allows no more
 /// guesses than the login page.
-pub async fn is_present_password(
+pub(super) async fn is_present_password(
     app: &Data<Issuer>,
     user: &User,
     password: Password,

@@ -9,21 +9,21 @@ use actix_web::dev::ServiceRequest;
 use crate::base::network::Network;
 
 /// The trusted proxies of one process.
-pub struct Proxies {
+pub(super) struct Proxies {
     networks: Vec<Network>,
     warned: AtomicBool,
 }
 
 impl Proxies {
     /// Trusts the peers in `networks`.
-    pub fn new(networks: Vec<Network>) -> Self {
+    pub(super) fn new(networks: Vec<Network>) -> Self {
         Self { networks, warned: AtomicBool::new(false) }
     }
 
     /// Whether `request` comes from a trusted proxy. Another peer that sends `X-Forwarded-For` is
     /// logged, once in the life of the process: it is either a proxy that the operator forgot to
     /// name, so that all callers seem to have its address, or anybody who tries.
-    pub fn sent(&self, request: &ServiceRequest) -> bool {
+    pub(super) fn sent(&self, request: &ServiceRequest) -> bool {
         let Some(peer) = request.peer_addr() else { return false };
         let is_trusted = self.contains(peer.ip());
         if !is_trusted && request.headers().contains_key("x-forwarded-for") {

@@ -20,14 +20,14 @@ use crate::domain::tokens::{Claims, scope};
 use crate::storage::StorageError;
 
 /// What the routes of the feed share.
-pub struct Listeners {
+pub(super) struct Listeners {
     places: Places,
     cache_control: HeaderValue,
 }
 
 impl Listeners {
     /// As many as the configuration of `app` says.
-    pub fn new(app: &Issuer) -> Self {
+    pub(super) fn new(app: &Issuer) -> Self {
         let config = &app.config.revocations;
         let visibility = if config.open { "public" } else { "private" };
         let value = format!("{visibility}, max-age={}", config.max_age.as_secs());
@@ -38,7 +38,7 @@ impl Listeners {
     }
 
     /// The number of open streams.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.places.taken()
     }
 }
@@ -66,7 +66,7 @@ impl Listeners {
     ),
     security((), ("service" = ["revocations:read"]))
 )]
-pub async fn snapshot(
+pub(super) async fn snapshot(
     app: Data<Issuer>,
     listeners: Data<Listeners>,
     request: HttpRequest,
@@ -152,7 +152,7 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
     ),
     security((), ("service" = ["revocations:read"]))
 )]
-pub async fn stream(
+pub(super) async fn stream(
     app: Data<Issuer>,
     listeners: Data<Listeners>,
     request: HttpRequest,

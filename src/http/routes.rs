@@ -18,7 +18,7 @@ use crate::app::Issuer;
 use crate::services::oauth::metadata::path;
 
 /// Makes the routes of one worker.
-pub struct Routes {
+pub(super) struct Routes {
     app: Data<Issuer>,
     ids: Arc<RequestIds>,
     metadata: Data<discovery::MetadataBody>,
@@ -31,7 +31,7 @@ pub struct Routes {
 
 impl Routes {
     /// What all workers share.
-    pub fn new(app: Arc<Issuer>) -> Self {
+    pub(super) fn new(app: Arc<Issuer>) -> Self {
         let random = &app.stores.random;
         let issuer = url::Url::parse(&app.config.issuer).ok();
         let prefix =
@@ -50,7 +50,7 @@ impl Routes {
     }
 
     /// Adds everything, at the root and, where the issuer has a path, below it as well.
-    pub fn configure(&self, service: &mut ServiceConfig) {
+    pub(super) fn configure(&self, service: &mut ServiceConfig) {
         service.app_data(self.app.clone());
         service.app_data(self.metadata.clone());
         service.app_data(self.cache_control.clone());

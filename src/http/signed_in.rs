@@ -13,7 +13,7 @@ use crate::storage::StorageError;
 
 /// The reason why no user is signed in.
 #[derive(Debug)]
-pub enum NotSignedIn {
+pub(super) enum NotSignedIn {
     /// The token.
     Bearer(BearerError),
     /// A store.
@@ -63,7 +63,7 @@ impl From<authentication::BearerError> for NotSignedIn {
 }
 
 /// The claims of the live access token that `request` carries, which is meant for Signet.
-pub async fn claims(
+pub(super) async fn claims(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
@@ -73,7 +73,7 @@ pub async fn claims(
 }
 
 /// The user that the token of `request` was issued to. A client's own token was issued to no user.
-pub async fn user(
+pub(super) async fn user(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,

@@ -23,7 +23,7 @@ use Origins::{Any, Listed, No};
 
 /// From which web pages a route may be called (never with cookies: there are none).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Origins {
+pub(super) enum Origins {
     /// From every page.
     Any,
     /// From the pages of `http.cors_origins`.
@@ -33,7 +33,7 @@ pub enum Origins {
 }
 
 /// One route.
-pub struct Row {
+pub(super) struct Row {
     /// Its pattern, below the path of the issuer.
     pub at: &'static str,
     /// The web pages that may call it.
@@ -49,13 +49,13 @@ pub struct Row {
 }
 
 /// The form in which each route answers failures.
-pub fn forms() -> HashMap<&'static str, ErrorForm> {
+pub(super) fn forms() -> HashMap<&'static str, ErrorForm> {
     rows(true).into_iter().map(|row| (row.at, row.form)).collect()
 }
 
 /// Every route; those of the documentation where it is served.
 #[rustfmt::skip]
-pub fn rows(docs: bool) -> Vec<Row> {
+pub(super) fn rows(docs: bool) -> Vec<Row> {
     const READ: &str = "GET, HEAD";
     let post = web::post;
     let mut rows = Vec::new();

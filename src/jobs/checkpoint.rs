@@ -10,7 +10,7 @@ use crate::app::Issuer;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Folds it every [`CHECKPOINT_EVERY`].
-pub async fn checkpoint(app: Arc<Issuer>) {
+pub(super) async fn checkpoint(app: Arc<Issuer>) {
     let mut interval = every(CHECKPOINT_EVERY);
     loop {
         interval.tick().await;

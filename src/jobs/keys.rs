@@ -18,7 +18,7 @@ const NOT_FOLLOWED: &str = "the signing keys could not be followed";
 
 /// Takes over what others did to the keys, and does what is due: immediately on a notice of another
 /// instance, and every [`LOOK_EVERY`] without one.
-pub async fn follow(app: Arc<Issuer>) {
+pub(super) async fn follow(app: Arc<Issuer>) {
     let mut interval = every(LOOK_EVERY);
     let mut recorded = HashSet::new();
     loop {

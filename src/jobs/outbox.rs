@@ -23,7 +23,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 const BATCH: i64 = 20;
 
 /// The running loops.
-pub struct Loops {
+pub(super) struct Loops {
     stop: watch::Sender<bool>,
     sorting: Vec<JoinHandle<()>>,
     delivering: Vec<JoinHandle<()>>,
@@ -31,7 +31,7 @@ pub struct Loops {
 
 impl Loops {
     /// Starts them; none where no mail is sent.
-    pub fn start(app: &Arc<Issuer>) -> Self {
+    pub(super) fn start(app: &Arc<Issuer>) -> Self {
         let (stop, stopping) = watch::channel(false);
         let lanes = app.notifier.as_ref().map_or(0, Notifier::lanes);
         let mut sorting = Vec::new();
@@ -45,7 +45,7 @@ impl Loops {
 
     /// Lets each finish the message that it is sending, within `limit`. One that is cut off is sent
     /// again.
-    pub async fn finish(self, limit: Duration) {
+    pub(super) async fn finish(self, limit: Duration) {
         self.sorting.iter().for_each(JoinHandle::abort);
         // There is no receiver where no mail is sent.
         let _ = self.stop.send(true);

@@ -17,7 +17,7 @@ const RESTORE_EVERY: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Takes over what is revoked, here or elsewhere, and publishes it to listeners.
-pub async fn follow(app: Arc<Issuer>) {
+pub(super) async fn follow(app: Arc<Issuer>) {
     let mut look = every(LOOK_EVERY);
     let mut maintain = every(MAINTAIN_EVERY);
     let mut fails = false;
@@ -54,7 +54,7 @@ async fn follow_once(app: &Issuer) -> Result<(), FollowError> {
 }
 
 /// Sends heartbeats to listeners.
-pub async fn beat(app: Arc<Issuer>) {
+pub(super) async fn beat(app: Arc<Issuer>) {
     let mut interval = every(app.config.revocations.heartbeat);
     loop {
         interval.tick().await;
@@ -63,7 +63,7 @@ pub async fn beat(app: Arc<Issuer>) {
 }
 
 /// Writes back what is revoked whenever the session store may have lost it.
-pub async fn restore(app: Arc<Issuer>) {
+pub(super) async fn restore(app: Arc<Issuer>) {
     let mut interval = every(RESTORE_EVERY);
     loop {
         interval.tick().await;

@@ -12,7 +12,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const BATCH: u32 = 1000;
 
 /// Removes expired sessions, login attempts, audit events and revocations every [`SWEEP_EVERY`].
-pub async fn sweep(app: Arc<Issuer>) {
+pub(super) async fn sweep(app: Arc<Issuer>) {
     let mut interval = tokio::time::interval(SWEEP_EVERY);
     loop {
         interval.tick().await;

@@ -62,7 +62,7 @@ pub struct Db {
 }
 
 /// Pages of SQLite's write-ahead log after which it is begun anew: 32 MiB.
-const LONGEST_LOG: i64 = 8192;
+const MAX_LOG: i64 = 8192;
 
 /// How long it is waited for the readers of the old log. The writer is held up meanwhile.
 const RESTART_PATIENCE: &str = "PRAGMA busy_timeout = 50";
@@ -235,7 +235,7 @@ impl Db {
             let passive = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
             let row = session.fetch_optional(passive).await?.ok_or(sqlx::Error::RowNotFound)?;
             let pages: i64 = row.try_get("log")?;
-            if pages > LONGEST_LOG {
+            if pages > MAX_LOG {
                 // While one write follows the other, the log never comes to its end, and grows. Now
                 // that little is left to fold, the writer can wait for it, but not for a reader who
                 // takes long: then it is tried again the next time.

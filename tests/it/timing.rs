@@ -12,7 +12,7 @@ use crate::support::signet::Signet;
 const TRIES: usize = 200;
 /// A busy machine needs more tries to show the same: up to so many times as many, all of which count.
 /// A difference that is there does not go away with more of them.
-const MOST_ROUNDS: usize = 5;
+const MAX_ROUNDS: usize = 5;
 /// The most by which two kinds of refusals may differ, as a share of the time they take.
 const MOST: f64 = 0.02;
 
@@ -58,7 +58,7 @@ async fn compare(client: &Client, mut kinds: Vec<Kind>) {
     // To warm up.
     try_all(client, &mut kinds, 10).await;
     kinds.iter_mut().for_each(|kind| kind.times.clear());
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         try_all(client, &mut kinds, TRIES).await;
         if report(&kinds) < MOST {
             return;

@@ -59,6 +59,7 @@ impl<'de, M: Members<'de>> Visitor<'de> for ObjectVisitor<M> {
 struct Names<'de>(Vec<Cow<'de, str>>);
 
 impl Names<'_> {
+    #[allow(clippy::indexing_slicing, reason = "windows of two have two")]
     fn check<E: Error>(mut self) -> Result<(), E> {
         self.0.sort_unstable();
         match self.0.windows(2).any(|pair| pair[0] == pair[1]) {

@@ -39,6 +39,10 @@ pub fn decode(segment: &str) -> Option<Vec<u8>> {
 }
 
 /// Decodes a segment into `buffer` and returns what it holds.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the length is that of what was decoded into the buffer"
+)]
 pub fn decode_into<'b>(segment: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let length = URL_SAFE_NO_PAD.decode_slice(segment, buffer).ok()?;
     Some(&buffer[..length])

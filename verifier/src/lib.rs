@@ -61,6 +61,11 @@
 //! verifier asks few addresses, which are ASCII, and follows a redirect nowhere else. Proxies are not
 //! supported.
 
+#![cfg_attr(
+    not(test),
+    warn(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
 #[cfg(feature = "actix")]
 pub mod actix;
 mod algorithm;

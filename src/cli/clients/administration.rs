@@ -14,7 +14,7 @@ use crate::domain::clients::change::ClientChange;
 use crate::views::client::ClientView;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show a client.
     Show {
         /// The client.
@@ -65,7 +65,7 @@ pub enum Command {
 
 /// A lifetime, or the configured one.
 #[derive(Clone, Copy, Debug)]
-pub struct Lifetime(Option<Duration>);
+pub(crate) struct Lifetime(Option<Duration>);
 
 fn lifetime(text: &str) -> Result<Lifetime, humantime::DurationError> {
     if text == "default" {
@@ -75,7 +75,7 @@ fn lifetime(text: &str) -> Result<Lifetime, humantime::DurationError> {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()> {
+pub(super) async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()> {
     let disable = |disabled| ClientChange { disabled: Some(disabled), ..ClientChange::default() };
     match command {
         Command::Show { client_id, json } => {

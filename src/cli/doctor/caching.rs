@@ -10,7 +10,7 @@ use crate::storage::outbound::{Answer, Request, StatusCode, header};
 
 /// How long an answer may be kept (RFC 9111).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeping {
+pub(super) enum Keeping {
     /// For so long.
     For(Duration),
     /// Not without asking again.
@@ -21,7 +21,7 @@ pub enum Keeping {
 
 impl Keeping {
     /// Of `answer`.
-    pub fn of(answer: &Answer) -> Self {
+    pub(super) fn of(answer: &Answer) -> Self {
         let values = answer.headers.get_all(header::CACHE_CONTROL).iter();
         let text: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
         Self::read(&text.join(","))
@@ -42,7 +42,7 @@ impl Keeping {
 }
 
 /// Asks again for what `answer` was, by its `ETag`.
-pub async fn revalidate(
+pub(super) async fn revalidate(
     http: &Http,
     url: &Url,
     request: Request,

@@ -32,7 +32,7 @@ const ERRORS: [&str; 10] = [
 ];
 
 /// A client, and where it is known.
-pub struct Client<'a> {
+pub(super) struct Client<'a> {
     /// Its name.
     pub client_id: &'a str,
     /// Its secret.
@@ -42,14 +42,14 @@ pub struct Client<'a> {
 }
 
 /// A token, and how long it took.
-pub struct Token {
+pub(super) struct Token {
     pub token: Secret<String>,
     pub took: Duration,
 }
 
 /// Why a client does not get what it asks for.
 #[derive(Debug)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// There is no answer.
     Fault(Fault),
     /// The server's word, and its status.
@@ -60,7 +60,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// What to do about it.
-    pub fn mend(&self) -> String {
+    pub(super) fn mend(&self) -> String {
         match self {
             Self::Fault(fault) => fault.mend(),
             Self::Error("invalid_client", _) => "check the client's id and secret".into(),
@@ -86,7 +86,7 @@ impl fmt::Display for Refusal {
 
 impl Client<'_> {
     /// Sends a form to an endpoint, as this client.
-    pub async fn post(
+    pub(super) async fn post(
         &self,
         http: &Http,
         url: Option<&Url>,
@@ -122,7 +122,7 @@ impl Client<'_> {
     }
 
     /// A token for the client itself (RFC 6749 section 4.4). It is never shown.
-    pub async fn token(
+    pub(super) async fn token(
         &self,
         http: &Http,
         scope: Option<&str>,
@@ -144,6 +144,6 @@ impl Client<'_> {
 }
 
 /// A body that is a JSON object.
-pub fn object(answer: &Answer) -> Option<Map<String, Value>> {
+pub(super) fn object(answer: &Answer) -> Option<Map<String, Value>> {
     serde_json::from_slice(&answer.body).ok()
 }

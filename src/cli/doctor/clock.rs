@@ -15,7 +15,7 @@ const FAIL_ABOVE: Duration = Duration::from_secs(30);
 const ROUNDING: Duration = Duration::from_millis(500);
 
 /// Compares the `Date` of an answer with the time of day in the middle of the question.
-pub fn check(clock: &Clock, answer: &Answer, report: &mut Report) {
+pub(super) fn check(clock: &Clock, answer: &Answer, report: &mut Report) {
     let date = answer.header(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
     let Some(date) = date else {

@@ -15,7 +15,7 @@ const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// An event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
+pub(super) struct Event {
     /// What kind.
     pub name: String,
     /// What it says.
@@ -24,13 +24,13 @@ pub struct Event {
 
 impl Event {
     /// The data as a JSON object.
-    pub fn object(&self) -> Option<Map<String, Value>> {
+    pub(super) fn object(&self) -> Option<Map<String, Value>> {
         serde_json::from_str(&self.data).ok()
     }
 }
 
 /// A stream that is open.
-pub struct Events {
+pub(super) struct Events {
     body: Incoming,
     parser: Parser,
     /// When it was connected to.
@@ -39,7 +39,7 @@ pub struct Events {
 
 impl Events {
     /// Opens the stream of `feed`.
-    pub async fn open(http: &Http, feed: &Feed) -> Result<Self, Fault> {
+    pub(super) async fn open(http: &Http, feed: &Feed) -> Result<Self, Fault> {
         let since = Instant::now();
         let mut connection = http.connect(&feed.stream).await?;
         let request = Request { accept: Some("text/event-stream"), ..feed.request() };
@@ -55,7 +55,11 @@ impl Events {
     }
 
     /// The next event; `None` where the stream has ended.
-    pub async fn next(&mut self, http: &Http, limit: Duration) -> Result<Option<Event>, Fault> {
+    pub(super) async fn next(
+        &mut self,
+        http: &Http,
+        limit: Duration,
+    ) -> Result<Option<Event>, Fault> {
         let next = async {
             loop {
                 if let Some(event) = self.parser.event() {
@@ -74,7 +78,7 @@ impl Events {
     }
 
     /// The next event of this name, others passed over.
-    pub async fn named(
+    pub(super) async fn named(
         &mut self,
         http: &Http,
         name: &str,
@@ -103,6 +107,7 @@ struct Parser {
 
 impl Parser {
     /// The next event that is whole. Bare comments are none.
+    #[allow(clippy::indexing_slicing, reason = "both places were found in the text")]
     fn event(&mut self) -> Option<Event> {
         let mut read = 0;
         let mut whole = None;

@@ -9,7 +9,7 @@ use crate::storage::outbound::OutboundError;
 
 /// The reason why there is no answer, or none that counts.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub(super) enum Fault {
     /// The request has no usable answer.
     #[error(transparent)]
     Request(#[from] OutboundError),
@@ -26,7 +26,7 @@ pub enum Fault {
 
 impl Fault {
     /// What to do about it.
-    pub fn mend(&self) -> String {
+    pub(super) fn mend(&self) -> String {
         use OutboundError::{
             Address, Connect, Http, Name, Network, NoAddress, Redirect, Slow, Status, Tls, TooLong,
         };
@@ -88,7 +88,7 @@ fn of_tls(error: &io::Error) -> &'static str {
 }
 
 /// A time as people read it.
-pub fn seconds(time: Duration) -> String {
+pub(super) fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
         seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
         seconds if seconds < 10.0 => format!("{seconds:.1} s"),

@@ -15,7 +15,7 @@ use crate::storage::outbound::{
 };
 
 /// The client and the end of the run.
-pub struct Http {
+pub(super) struct Http {
     /// The clock that the issuer's is compared with.
     pub clock: Clock,
     deadline: Instant,
@@ -25,14 +25,14 @@ pub struct Http {
 
 impl Http {
     /// A client that asks until `deadline` and trusts the system's authorities.
-    pub fn new(deadline: Instant) -> Result<Self, rustls::Error> {
+    pub(super) fn new(deadline: Instant) -> Result<Self, rustls::Error> {
         let agent = concat!("signet-doctor/", env!("CARGO_PKG_VERSION"));
         let outbound = Outbound::new(OutboundPolicy::DEFAULT, agent)?;
         Ok(Self { clock: Clock::system(), deadline, outbound })
     }
 
     /// Waits for `work`, at most for `limit` and never beyond the deadline.
-    pub async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         limit: Duration,
         work: impl Future<Output = Result<T, Fault>>,
@@ -46,7 +46,7 @@ impl Http {
     }
 
     /// Waits until the deadline for a step of a request, which has a limit of its own.
-    pub async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         step: impl Future<Output = Result<T, OutboundError>>,
     ) -> Result<T, Fault> {
@@ -54,12 +54,12 @@ impl Http {
     }
 
     /// Connects to the host of `url` by the first of its addresses that answers.
-    pub async fn connect(&self, url: &Url) -> Result<Connection, Fault> {
+    pub(super) async fn connect(&self, url: &Url) -> Result<Connection, Fault> {
         self.in_time(self.outbound.connect(Target::of_operator(url))).await
     }
 
     /// Asks `url` on a connection of its own. A body above `max_bytes` is not read.
-    pub async fn ask(
+    pub(super) async fn ask(
         &self,
         url: &Url,
         request: Request,
@@ -71,7 +71,7 @@ impl Http {
 }
 
 /// The value of `Authorization` for a client (RFC 6749 section 2.3.1).
-pub fn basic(client_id: &str, secret: &str) -> HeaderValue {
+pub(super) fn basic(client_id: &str, secret: &str) -> HeaderValue {
     let encode =
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = zeroize::Zeroizing::new(format!("{}:{}", encode(client_id), encode(secret)));
@@ -79,7 +79,7 @@ pub fn basic(client_id: &str, secret: &str) -> HeaderValue {
 }
 
 /// The value of `Authorization` for a token (RFC 6750 section 2.1).
-pub fn bearer(token: &str) -> HeaderValue {
+pub(super) fn bearer(token: &str) -> HeaderValue {
     sensitive(&format!("Bearer {token}"))
 }
 

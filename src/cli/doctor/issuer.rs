@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 /// An issuer's name: exactly the text of `iss`, and the same as an address.
 #[derive(Clone, Debug)]
-pub struct Issuer {
+pub(super) struct Issuer {
     /// As it was given.
     pub name: String,
     /// As an address.
@@ -32,13 +32,13 @@ impl FromStr for Issuer {
 
 impl Issuer {
     /// The metadata of RFC 8414 section 3.1, which puts the issuer's path last.
-    pub fn oauth_metadata(&self) -> Url {
+    pub(super) fn oauth_metadata(&self) -> Url {
         let path = self.url.path().trim_end_matches('/');
         self.at(&format!("/.well-known/oauth-authorization-server{path}"))
     }
 
     /// The metadata of OpenID Connect Discovery 1.0 section 4, which puts the issuer's path first.
-    pub fn openid_metadata(&self) -> Url {
+    pub(super) fn openid_metadata(&self) -> Url {
         let path = self.url.path().trim_end_matches('/');
         self.at(&format!("{path}/.well-known/openid-configuration"))
     }
@@ -50,14 +50,14 @@ impl Issuer {
     }
 
     /// Whether what is read from `url` is the issuer's word: by HTTPS, or on this very machine.
-    pub fn may_be_asked_at(&self, url: &Url) -> bool {
+    pub(super) fn may_be_asked_at(&self, url: &Url) -> bool {
         let plain = || url.scheme() == "http" && is_loopback(url) && is_loopback(&self.url);
         let bare = url.username().is_empty() && url.password().is_none();
         bare && (url.scheme() == "https" || plain())
     }
 
     /// Whether `url` lies below the issuer.
-    pub fn is_above(&self, url: &Url) -> bool {
+    pub(super) fn is_above(&self, url: &Url) -> bool {
         let path = self.url.path().trim_end_matches('/');
         let below = url.path().strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         url.origin() == self.url.origin() && below

@@ -23,7 +23,11 @@ const MAX_AGE: Duration = Duration::from_secs(86_400);
 const MIN_RSA_BITS: usize = 2048;
 
 /// Reads the key set and looks at each key.
-pub async fn check(http: &Http, url: Option<&Url>, report: &mut Report) -> Option<ForeignKeys> {
+pub(super) async fn check(
+    http: &Http,
+    url: Option<&Url>,
+    report: &mut Report,
+) -> Option<ForeignKeys> {
     let Some(url) = url else {
         report.skipped("jwks", "the metadata leads to no key set");
         return None;
@@ -62,6 +66,7 @@ fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+#[allow(clippy::indexing_slicing, reason = "every `kid` was counted above")]
 fn names(keys: &ForeignKeys, report: &mut Report) {
     let mut count = BTreeMap::new();
     for key in &keys.0 {

@@ -27,7 +27,7 @@ const SOON: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the checks need to know.
-pub struct Setting<'a> {
+pub(super) struct Setting<'a> {
     pub http: &'a Http,
     pub issuer: &'a Issuer,
     pub keys: Option<&'a ForeignKeys>,
@@ -36,7 +36,7 @@ pub struct Setting<'a> {
 }
 
 /// Gets a token, and follows it to its end.
-pub async fn check(setting: &Setting<'_>, report: &mut Report) {
+pub(super) async fn check(setting: &Setting<'_>, report: &mut Report) {
     let Setting { http, client, .. } = *setting;
     let token = match client.token(http, None, report).await {
         Ok(token) => token,

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// What the metadata leads to. Only addresses that may be asked.
 #[derive(Default)]
-pub struct Metadata {
+pub(super) struct Metadata {
     /// Whether the documents are those of the issuer that was asked for.
     pub is_issuers: bool,
     /// Whether a client's secret may be sent in a form only.
@@ -43,7 +43,7 @@ impl Document {
 }
 
 /// Reads both documents. The answer that one of them came in is for the comparison of clocks.
-pub async fn check(
+pub(super) async fn check(
     http: &Http,
     issuer: &Issuer,
     report: &mut Report,
@@ -97,6 +97,7 @@ fn report_read(
 }
 
 /// RFC 8414 section 3.3: what is said in another name does not count.
+#[allow(clippy::indexing_slicing, reason = "called with at least one document")]
 fn is_issuers(issuer: &Issuer, found: &[Document], report: &mut Report) -> bool {
     let asked = issuer.name.as_str();
     let names: Vec<_> = found.iter().map(|document| document.text("issuer")).collect();

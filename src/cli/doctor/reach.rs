@@ -11,7 +11,7 @@ use super::report::Report;
 use crate::storage::outbound::Target;
 
 /// Whether the issuer can be asked at all.
-pub async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> bool {
+pub(super) async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> bool {
     let start = Instant::now();
     let target = Target::of_operator(&issuer.url);
     let addresses = match http.in_time(http.outbound.resolve(target)).await {

@@ -18,7 +18,7 @@ const MIN_SECRET: usize = 8;
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(super) enum Status {
     /// As it should be.
     Ok,
     /// It works, and should be better.
@@ -42,7 +42,7 @@ impl Status {
 
 /// One check.
 #[derive(Debug, Serialize)]
-pub struct Check {
+pub(super) struct Check {
     check: &'static str,
     status: Status,
     seen: String,
@@ -54,7 +54,7 @@ pub struct Check {
 
 impl Check {
     /// Adds what was measured, for scripts.
-    pub fn took(&mut self, time: Duration) {
+    pub(super) fn took(&mut self, time: Duration) {
         self.milliseconds = Some((time.as_secs_f64() * 1e4).round() / 10.0);
     }
 
@@ -67,7 +67,7 @@ impl Check {
 
 /// All checks so far.
 #[derive(Default)]
-pub struct Report {
+pub(super) struct Report {
     checks: Vec<Check>,
     secrets: Vec<Secret<String>>,
 }
@@ -82,12 +82,12 @@ struct Document<'a> {
 
 impl Report {
     /// Adds what is as it should be.
-    pub fn ok(&mut self, check: &'static str, seen: impl Into<String>) -> &mut Check {
+    pub(super) fn ok(&mut self, check: &'static str, seen: impl Into<String>) -> &mut Check {
         self.add(check, Status::Ok, &seen.into(), None)
     }
 
     /// Adds what works and should be better.
-    pub fn warning(
+    pub(super) fn warning(
         &mut self,
         check: &'static str,
         seen: impl Into<String>,
@@ -97,7 +97,7 @@ impl Report {
     }
 
     /// Adds what has to be mended.
-    pub fn failed(
+    pub(super) fn failed(
         &mut self,
         check: &'static str,
         seen: impl Into<String>,
@@ -107,31 +107,31 @@ impl Report {
     }
 
     /// Adds what was not done, and why.
-    pub fn skipped(&mut self, check: &'static str, why: impl Into<String>) {
+    pub(super) fn skipped(&mut self, check: &'static str, why: impl Into<String>) {
         self.add(check, Status::Skipped, &why.into(), None);
     }
 
     /// Never shows `secret`, whoever says it from now on. A short one could be found by the gaps that
     /// it leaves in other words.
-    pub fn hide(&mut self, secret: &str) {
+    pub(super) fn hide(&mut self, secret: &str) {
         if secret.len() >= MIN_SECRET {
             self.secrets.push(Secret::new(secret.to_owned()));
         }
     }
 
     /// Tells on standard error what takes a while.
-    pub fn progress(&self, what: &str) {
+    pub(super) fn progress(&self, what: &str) {
         // Nobody may be there to read it.
         let _ = writeln!(std::io::stderr(), "signet: {what} …");
     }
 
     /// Whether nothing failed.
-    pub fn is_ok(&self) -> bool {
+    pub(super) fn is_ok(&self) -> bool {
         self.checks.iter().all(|check| check.status != Status::Failed)
     }
 
     /// Prints it, for people or for scripts.
-    pub fn print(&self, issuer: &str, json: bool) -> Result<()> {
+    pub(super) fn print(&self, issuer: &str, json: bool) -> Result<()> {
         if json {
             return output::json(&Document { issuer, ok: self.is_ok(), checks: &self.checks });
         }
@@ -149,6 +149,7 @@ impl Report {
         }
     }
 
+    #[allow(clippy::indexing_slicing, reason = "a check was pushed just before")]
     fn add(
         &mut self,
         check: &'static str,

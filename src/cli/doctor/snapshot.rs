@@ -19,7 +19,7 @@ use crate::storage::outbound::{Answer, HeaderValue, Request, StatusCode, header}
 /// The media type in its header.
 const TYPE: &str = "revocations+jwt";
 /// The size of a snapshot: half a million entries.
-pub const MAX_BYTES: usize = 64 << 20;
+pub(super) const MAX_BYTES: usize = 64 << 20;
 /// A larger one costs each follower that starts.
 const LARGE: usize = 16 << 20;
 /// The service looks into the database every half second.
@@ -29,7 +29,7 @@ const MAX_KEPT: Duration = Duration::from_secs(300);
 
 /// The feed and the authorization to read it.
 #[derive(Clone)]
-pub struct Feed {
+pub(super) struct Feed {
     /// The snapshot.
     pub snapshot: Url,
     /// The stream.
@@ -42,13 +42,13 @@ pub struct Feed {
 
 impl Feed {
     /// A request for snapshot or stream.
-    pub fn request(&self) -> Request {
+    pub(super) fn request(&self) -> Request {
         Request { authorization: self.authorization.clone(), ..Request::default() }
     }
 }
 
 /// Reads the snapshot; returns the feed if this client may read it.
-pub async fn check(
+pub(super) async fn check(
     http: &Http,
     issuer: &Issuer,
     keys: Option<&ForeignKeys>,

@@ -32,7 +32,7 @@ struct Beat {
 }
 
 /// Listens for three beats.
-pub async fn check(http: &Http, feed: &Feed, report: &mut Report) {
+pub(super) async fn check(http: &Http, feed: &Feed, report: &mut Report) {
     report.progress("listening to the stream of revocations");
     let mut events = match Events::open(http, feed).await {
         Ok(events) => events,

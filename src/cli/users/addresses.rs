@@ -43,7 +43,7 @@ struct Finding {
 }
 
 /// Checks all addresses and prints those that an operator should look at.
-pub async fn check(stores: &Stores, json: bool) -> Result<()> {
+pub(super) async fn check(stores: &Stores, json: bool) -> Result<()> {
     let findings = find(stores).await?;
     if json {
         return output::json(&findings);

@@ -16,7 +16,7 @@ use crate::views::session::SessionView;
 use crate::views::user::ManagedUserView;
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show a user.
     Show {
         /// The e-mail address or id.
@@ -63,7 +63,7 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()> {
+pub(super) async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()> {
     match command {
         Command::Show { user, json } => show(find(stores, &user).await?, json),
         Command::Set { user, name, email, roles, email_verified, json } => {

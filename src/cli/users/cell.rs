@@ -16,12 +16,12 @@ fn is_formula(text: &str) -> bool {
 }
 
 /// The cell to write for `text`.
-pub fn neutralise(text: &str) -> Cow<'_, str> {
+pub(super) fn neutralise(text: &str) -> Cow<'_, str> {
     if is_formula(text) { format!("'{text}").into() } else { text.into() }
 }
 
 /// The text of a cell that [`neutralise`] or another program wrote.
-pub fn restore(cell: &str) -> &str {
+pub(super) fn restore(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(cell)
 }
 

@@ -19,7 +19,7 @@ use crate::views::user::ManagedUserView;
 const MAX_INPUT: u64 = 4 * MAX_METADATA_BYTES as u64;
 
 /// Gives `user` a role.
-pub async fn grant_role(
+pub(super) async fn grant_role(
     stores: &Stores,
     user: &User,
     role: &str,
@@ -41,7 +41,7 @@ pub async fn grant_role(
 }
 
 /// Takes a role from `user`.
-pub async fn revoke_role(
+pub(super) async fn revoke_role(
     stores: &Stores,
     user: &User,
     role: &str,
@@ -65,7 +65,7 @@ pub async fn revoke_role(
 }
 
 /// Replaces the metadata of `user` by the JSON object on standard input.
-pub async fn set_metadata(
+pub(super) async fn set_metadata(
     stores: &Stores,
     user: User,
     json: bool,

@@ -30,7 +30,7 @@ enum Format {
 }
 
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// How to write them; as the name of the output says if absent, else jsonl.
     #[arg(long)]
     format: Option<Format>,
@@ -46,7 +46,7 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-pub async fn run(
+pub(super) async fn run(
     arguments: Arguments,
     stores: &Stores,
     by: &Initiator,

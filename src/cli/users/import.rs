@@ -41,7 +41,7 @@ use crate::domain::tokens::scope;
 use crate::services::accounts::import::{Imported, Outcome};
 use crate::storage::StorageError;
 use claims::Claims;
-pub use fields::Fields;
+pub(super) use fields::Fields;
 use job::{Format, Job};
 use progress::Progress;
 use reading::Reading;
@@ -57,7 +57,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 const PAGE: i64 = 1000;
 
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The file; - for standard input.
     file: PathBuf,
     /// The format of the file. By default it follows from the file's name: .jsonl, .ndjson or .csv;
@@ -85,7 +85,7 @@ pub struct Arguments {
 }
 
 /// Runs the command. The exit code is 0 where every user was taken or there already.
-pub async fn run(
+pub(super) async fn run(
     arguments: Arguments,
     config: &Config,
     stores: &Stores,

@@ -66,7 +66,7 @@ impl Published {
     /// A row of `algorithm` that may be a key of an instance with another key-encryption key. While
     /// such a row exists no new key is made. If the authentic keys are a whole chain, the row is
     /// not one of its keys, since whoever changes a chain writes the neighbouring rows as well.
-    pub fn undecided(&self, algorithm: Algorithm, now: Timestamp) -> Option<&Refused> {
+    pub(super) fn undecided(&self, algorithm: Algorithm, now: Timestamp) -> Option<&Refused> {
         let is_whole = || Chain::new(entries(self.keys.clone(), algorithm), now).is_whole(now);
         let may_be =
             |row: &&Refused| row.algorithm == Some(algorithm) && row.error.missing_key().is_some();
@@ -74,7 +74,7 @@ impl Published {
     }
 
     /// The reason why no key is usable: that of the first row that is not authentic.
-    pub fn into_refusal(self) -> KeysError {
+    pub(super) fn into_refusal(self) -> KeysError {
         self.refused.into_iter().next().map_or(KeysError::NoneActive, Refused::into_error)
     }
 }

@@ -23,7 +23,7 @@ impl StoredKey {
 
 /// A key pair whose private half is ready to be stored.
 #[derive(Clone)]
-pub struct Kept {
+pub(super) struct Kept {
     /// The public half.
     pub public: PublicKey,
     /// What is stored of the private half.

@@ -11,7 +11,7 @@ pub(super) const LEASE: i64 = 30;
 
 /// The decision on an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It may be made.
     Granted,
     /// The attempts in flight decide: wait for them.
@@ -22,7 +22,7 @@ pub enum Verdict {
 
 /// Failures that are not forgotten yet, and attempts in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
+pub(super) struct Budget {
     /// The failures and the attempts in flight together.
     pub(super) charged: u32,
     /// The moment from which failures are forgotten.

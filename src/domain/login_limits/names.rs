@@ -52,6 +52,7 @@ impl Names {
     }
 
     /// The name of `value` among records of `kind`.
+    #[allow(clippy::indexing_slicing, reason = "a tag has 32 bytes")]
     pub(super) fn of(&self, kind: char, value: &[u8]) -> String {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(&[kind as u8]);

@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The rule of one budget: a number of failures is free in a period, and each one beyond doubles the
 /// wait for the next, up to the longest. They are forgotten evenly, as many in a period as are free.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub(super) struct Rule {
     pub(super) free: u32,
     pub(super) period: Duration,
     pub(super) delays: Delays,

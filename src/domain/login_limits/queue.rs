@@ -21,7 +21,7 @@ const MAX_REMEMBERED: usize = 4096;
 
 /// The queues in use, and some that were in use. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Queues(Arc<Shared>);
+pub(super) struct Queues(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -44,7 +44,7 @@ impl Shared {
 
 /// What the attempts share that change one record, or that are made at one account from one network.
 #[derive(Default)]
-pub struct Queue {
+pub(super) struct Queue {
     /// The record as this process last saw it, if it is known; held while the record is changed.
     pub(super) record: AsyncMutex<Option<Option<String>>>,
     /// Held by the attempt that may reserve, or wait for those in flight.
@@ -57,7 +57,7 @@ pub struct Queue {
 }
 
 /// A queue in use. It is dropped with its last user, unless it remembers a record.
-pub struct Entered {
+pub(super) struct Entered {
     pub(super) key: String,
     pub(super) queue: Arc<Queue>,
     shared: Arc<Shared>,

@@ -29,7 +29,7 @@ pub enum Outcome {
 
 /// What settling an attempt needs to know of its reservation: the lease period in each budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reserved {
+pub(super) struct Reserved {
     own: i64,
     /// Where the account was not known to sign in from the network.
     shared: Option<i64>,
@@ -37,7 +37,7 @@ pub struct Reserved {
 
 /// What is kept under one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// Of a network: its attempts. Of an account: those from networks that were not known.
     pub(super) shared: Budget,
     /// Of an account: its networks.
@@ -46,7 +46,7 @@ pub struct Record {
 
 /// The attempts at one account from one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     pub(super) network: String,
     pub(super) budget: Budget,
     /// The newest login from there.
@@ -61,7 +61,7 @@ impl Entry {
 
 impl Record {
     /// Reserves an attempt at this account from `network`.
-    pub fn reserve_account(
+    pub(super) fn reserve_account(
         self,
         network: &str,
         now: Timestamp,
@@ -88,7 +88,7 @@ impl Record {
     }
 
     /// Settles an attempt that was reserved at this account.
-    pub fn settle_account(
+    pub(super) fn settle_account(
         self,
         network: &str,
         reserved: Reserved,
@@ -116,7 +116,7 @@ impl Record {
     }
 
     /// Reserves an attempt from this network.
-    pub fn reserve_network(
+    pub(super) fn reserve_network(
         self,
         now: Timestamp,
         policy: &Policy,
@@ -130,7 +130,7 @@ impl Record {
 
     /// Settles an attempt that was reserved from this network. One that succeeded is given back and
     /// clears nothing: a guesser may have an account too.
-    pub fn settle_network(
+    pub(super) fn settle_network(
         self,
         reserved: Reserved,
         outcome: Outcome,
@@ -143,7 +143,7 @@ impl Record {
 
     /// Counts a request that is limited by `rule` in this record, or says how many seconds it has
     /// to wait.
-    pub fn charge(self, now: Timestamp, rule: &Rule) -> Result<Self, Verdict> {
+    pub(super) fn charge(self, now: Timestamp, rule: &Rule) -> Result<Self, Verdict> {
         let budget = self.shared.at(now, rule);
         match budget.wait(now, rule) {
             0 => Ok(Self { shared: budget.charge(now), networks: Vec::new() }),
@@ -152,7 +152,7 @@ impl Record {
     }
 
     /// An account's record without any failures. Known networks stay known.
-    pub fn unlock(self, now: Timestamp, policy: &Policy) -> Self {
+    pub(super) fn unlock(self, now: Timestamp, policy: &Policy) -> Self {
         let mut record = self.account_at(now, policy);
         record.shared = record.shared.clear();
         for entry in &mut record.networks {
@@ -162,7 +162,7 @@ impl Record {
     }
 
     /// The moment until which an account's record is kept.
-    pub fn account_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
+    pub(super) fn account_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
         let known = self.networks.iter().filter_map(|entry| entry.signed_in_at);
         let known = known.map(|at| at.plus(policy.known_network));
         let budgets = self.networks.iter().map(|entry| &entry.budget);
@@ -172,7 +172,7 @@ impl Record {
     }
 
     /// The moment until which a network's record is kept.
-    pub fn network_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
+    pub(super) fn network_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
         self.shared.forgotten_at(&policy.network).max(now.plus(AT_LEAST))
     }
 
@@ -189,6 +189,7 @@ impl Record {
     }
 
     /// The entry of `network`, a new one where there is none.
+    #[allow(clippy::indexing_slicing, reason = "the position was found or pushed just before")]
     fn entry(&mut self, network: &str, now: Timestamp) -> &mut Entry {
         let known = self.networks.iter().position(|entry| entry.network == network);
         let position = known.unwrap_or_else(|| {

@@ -16,7 +16,7 @@ const CHANGE_TIMEOUT: Duration = Duration::from_millis(1500);
 const MAX_RACES: usize = 64;
 
 /// The records of one store.
-pub struct Records {
+pub(super) struct Records {
     store: Store,
     queues: Queues,
 }

@@ -18,7 +18,7 @@ const FARTHEST: i64 = 1 << 40;
 
 impl Record {
     /// The text of this record.
-    pub fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let mut text = String::with_capacity(64);
         text.push_str(VERSION);
         write_budget(&mut text, &self.shared);
@@ -34,7 +34,7 @@ impl Record {
     }
 
     /// Reads what a store had; nothing there is an empty record.
-    pub fn from_text(text: Option<&str>) -> Result<Self, StorageError> {
+    pub(super) fn from_text(text: Option<&str>) -> Result<Self, StorageError> {
         let Some(text) = text else { return Ok(Self::default()) };
         parse(text).ok_or_else(|| StorageError::corrupt("record of login attempts"))
     }

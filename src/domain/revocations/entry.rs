@@ -77,7 +77,7 @@ pub struct Entry {
 
 /// The entries of one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(super) struct Change {
     /// Its number.
     pub seq: i64,
     /// When it was made.

@@ -60,7 +60,7 @@ fn delay_after(others: usize) -> Duration {
 }
 
 impl Feed {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (listeners, _) = broadcast::channel(MAX_BEHIND);
         let known = Known {
             head: Head { epoch: String::new(), seq: 0 },
@@ -83,12 +83,12 @@ impl Feed {
     }
 
     /// The position of this instance.
-    pub fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         self.read().head.clone()
     }
 
     /// Replaces the history by another one, and sends listeners to the snapshot.
-    pub fn begin_anew(&self, head: Head, changes: impl IntoIterator<Item = Change>) {
+    pub(super) fn begin_anew(&self, head: Head, changes: impl IntoIterator<Item = Change>) {
         let mut live = Live::default();
         changes.into_iter().flat_map(|change| change.entries).for_each(|entry| live.add(entry));
         let mut known = self.write();
@@ -98,7 +98,7 @@ impl Feed {
     }
 
     /// Applies the changes that follow, up to number `seq`.
-    pub fn take_in(&self, changes: VecDeque<Change>, seq: i64) {
+    pub(super) fn take_in(&self, changes: VecDeque<Change>, seq: i64) {
         let mut known = self.write();
         for change in &changes {
             change.entries.iter().for_each(|entry| known.live.add(entry.clone()));
@@ -112,7 +112,7 @@ impl Feed {
     }
 
     /// Sends listeners to the snapshot instead of publishing the changes that wait.
-    pub fn skip_waiting(&self) {
+    pub(super) fn skip_waiting(&self) {
         let mut known = self.write();
         if !known.waiting.is_empty() {
             known.skip_waiting();
@@ -120,7 +120,7 @@ impl Feed {
     }
 
     /// The next change to publish, with the entries to publish.
-    pub fn waiting(&self) -> Option<(String, Change)> {
+    pub(super) fn waiting(&self) -> Option<(String, Change)> {
         let known = self.read();
         let Change { seq, at, entries } = known.waiting.front()?;
         let entries = event::to_publish(entries, |sub| known.live.cut_off_entry(sub));
@@ -128,7 +128,7 @@ impl Feed {
     }
 
     /// Publishes the event of the change that was waiting.
-    pub fn publish(&self, event: Event) {
+    pub(super) fn publish(&self, event: Event) {
         let mut known = self.write();
         if known.waiting.front().is_none_or(|change| change.seq != event.seq) {
             return;
@@ -147,7 +147,7 @@ impl Feed {
     }
 
     /// Records that at `moment` the present state was complete.
-    pub fn confirm(&self, moment: Instant) {
+    pub(super) fn confirm(&self, moment: Instant) {
         let mut known = self.write();
         if known.sent < known.head.seq {
             // The changes between were removed from the record before this instance read them.
@@ -157,7 +157,7 @@ impl Feed {
     }
 
     /// Sends a heartbeat to the listeners.
-    pub fn beat(&self) {
+    pub(super) fn beat(&self) {
         let known = self.read();
         if let Some(confirmed_at) = known.confirmed_at {
             let age = confirmed_at.elapsed();
@@ -167,7 +167,7 @@ impl Feed {
 
     /// Adds a listener that has received everything up to `after`, or nothing yet. Returns `None`
     /// once the service is about to stop.
-    pub fn listen(&self, after: Option<i64>) -> Option<Subscription> {
+    pub(super) fn listen(&self, after: Option<i64>) -> Option<Subscription> {
         // No event can come between the missed and the new ones: that would need the lock.
         let known = self.read();
         let listeners = known.listeners.as_ref()?;
@@ -185,12 +185,17 @@ impl Feed {
     }
 
     /// Ends all streams, and accepts no more.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.write().listeners = None;
     }
 
     /// Drops expired entries, and events that no key verifies or no listener needs.
-    pub fn forget(&self, is_published: impl Fn(&str) -> bool, oldest: Timestamp, now: Timestamp) {
+    pub(super) fn forget(
+        &self,
+        is_published: impl Fn(&str) -> bool,
+        oldest: Timestamp,
+        now: Timestamp,
+    ) {
         let mut known = self.write();
         known.live.forget(now);
         let is_of_use = |event: &Event| event.at >= oldest && is_published(&event.kid);
@@ -200,24 +205,24 @@ impl Feed {
     }
 
     /// All entries that are valid at `now`, and the position.
-    pub fn entries(&self, now: Timestamp) -> (Head, Vec<Entry>) {
+    pub(super) fn entries(&self, now: Timestamp) -> (Head, Vec<Entry>) {
         let known = self.read();
         (known.head.clone(), known.live.entries(now))
     }
 
     /// How long ago the database was last read completely; `None` before the first time.
-    pub fn age(&self) -> Option<Duration> {
+    pub(super) fn age(&self) -> Option<Duration> {
         self.read().confirmed_at.map(|at| at.elapsed())
     }
 
     /// Whether the position is `head`.
-    pub fn is_at(&self, epoch: &str, seq: i64) -> bool {
+    pub(super) fn is_at(&self, epoch: &str, seq: i64) -> bool {
         let known = self.read();
         known.head.seq == seq && known.head.epoch == epoch
     }
 
     /// Reads the entries.
-    pub fn ask<T>(&self, question: impl FnOnce(&Live) -> T) -> T {
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Live) -> T) -> T {
         question(&self.read().live)
     }
 }

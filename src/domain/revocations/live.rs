@@ -67,7 +67,7 @@ struct CutOff {
 impl Live {
     /// Adds an entry. Of two for the same tokens, the wider one is kept; an entry for a whole
     /// session, or for all of a client's own tokens, replaces those for single tokens.
-    pub fn add(&mut self, entry: Entry) {
+    pub(super) fn add(&mut self, entry: Entry) {
         let expires_at = entry.expires_at;
         match entry.revoked {
             Revoked::Session { sid, user_id } => {
@@ -157,39 +157,39 @@ impl Live {
     }
 
     /// The number of published entries that name a session or token of the user.
-    pub fn of_user(&self, user_id: Uuid) -> OfUser {
+    pub(super) fn of_user(&self, user_id: Uuid) -> OfUser {
         self.by_user.get(&user_id).copied().unwrap_or_default()
     }
 
     /// The number of published entries that name tokens of no session whose subject this is.
-    pub fn tokens_of(&self, subject: &str) -> usize {
+    pub(super) fn tokens_of(&self, subject: &str) -> usize {
         self.grouped.get(&Group::Subject(subject.to_owned())).map_or(0, Vec::len)
     }
 
     /// The moment before which all tokens of the subject are revoked, if any.
-    pub fn cut_off_of(&self, sub: &str) -> Option<Timestamp> {
+    pub(super) fn cut_off_of(&self, sub: &str) -> Option<Timestamp> {
         self.subjects.get(sub).map(|cut_off| cut_off.before)
     }
 
     /// The same as an entry.
-    pub fn cut_off_entry(&self, sub: &str) -> Option<Entry> {
+    pub(super) fn cut_off_entry(&self, sub: &str) -> Option<Entry> {
         let CutOff { before, expires_at } = *self.subjects.get(sub)?;
         Some(Entry { revoked: Revoked::Subject { sub: sub.to_owned(), before }, expires_at })
     }
 
     /// Whether all tokens of the session are revoked.
-    pub fn has_session(&self, sid: Uuid) -> bool {
+    pub(super) fn has_session(&self, sid: Uuid) -> bool {
         self.sessions.contains_key(&sid) || self.ended.contains_key(&sid)
     }
 
     /// Whether the token has an entry of its own.
-    pub fn has_token(&self, jti: &str) -> bool {
+    pub(super) fn has_token(&self, jti: &str) -> bool {
         self.tokens.contains_key(jti)
     }
 
     /// Whether the token with these claims is revoked. The verification of its signature checks its
     /// key.
-    pub fn covers(&self, claims: &Claims) -> bool {
+    pub(super) fn covers(&self, claims: &Claims) -> bool {
         let is_cut_off = |cut_off: &CutOff| claims.iat < cut_off.before;
         claims.sid.is_some_and(|sid| self.has_session(sid))
             || self.has_token(&claims.jti)
@@ -198,7 +198,7 @@ impl Live {
     }
 
     /// Drops expired entries.
-    pub fn forget(&mut self, now: Timestamp) {
+    pub(super) fn forget(&mut self, now: Timestamp) {
         self.sessions.retain(|_, session| session.expires_at > now);
         self.ended.retain(|_, session| session.expires_at > now);
         self.tokens.retain(|_, token| token.expires_at > now);
@@ -220,7 +220,7 @@ impl Live {
     }
 
     /// The number of published entries.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.sessions.len()
             + self.tokens.len()
             + self.subjects.len()
@@ -229,7 +229,7 @@ impl Live {
     }
 
     /// All entries that are valid at `now`, unpublished ones included.
-    pub fn entries(&self, now: Timestamp) -> Vec<Entry> {
+    pub(super) fn entries(&self, now: Timestamp) -> Vec<Entry> {
         let sessions = self.sessions.iter().map(|(sid, session)| Entry {
             revoked: Revoked::Session { sid: *sid, user_id: session.user_id },
             expires_at: session.expires_at,

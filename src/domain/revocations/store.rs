@@ -55,7 +55,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Starts the history under the name `epoch`, if there is none.
-    pub async fn ensure_history(&self, epoch: &str) -> Result<(), StorageError> {
+    pub(super) async fn ensure_history(&self, epoch: &str) -> Result<(), StorageError> {
         let insert = sqlx::query(
             "INSERT INTO revocation_history (id, epoch, last_seq, token_life, token_life_seen_at) \
              VALUES (1, $1, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
@@ -65,7 +65,7 @@ impl Store {
 
     /// Records that access tokens can be valid for `life` from now on. A longer earlier value
     /// counts until the last token with it must have expired.
-    pub async fn observe_token_life(
+    pub(super) async fn observe_token_life(
         &self,
         life: Duration,
         now: Timestamp,
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Writes changes within `transaction`, numbered in their order.
-    pub async fn record_in(
+    pub(super) async fn record_in(
         &self,
         transaction: &mut Transaction<'_>,
         changes: &[&[Revoked]],
@@ -122,7 +122,7 @@ impl Store {
     /// Writes `single` within `transaction`, or the change `whole` instead if the maximum number of
     /// tokens of `group` is on record one by one. Returns whether it wrote `whole`. The count is
     /// exact under concurrency, since it is made under the lock on the history.
-    pub async fn record_token_in(
+    pub(super) async fn record_token_in(
         &self,
         transaction: &mut Transaction<'_>,
         group: &TokenGroup<'_>,
@@ -152,14 +152,14 @@ impl Store {
     }
 
     /// For how long access tokens can be valid from now on, leeway included.
-    pub async fn token_life(&self) -> Result<Duration, StorageError> {
+    pub(super) async fn token_life(&self) -> Result<Duration, StorageError> {
         let query = sqlx::query("SELECT token_life FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
         Ok(life_of(row.map_or(Ok(0), |row| row.try_get(0))?))
     }
 
     /// The present position of the history.
-    pub async fn head(&self) -> Result<Head, StorageError> {
+    pub(super) async fn head(&self) -> Result<Head, StorageError> {
         let query = sqlx::query("SELECT epoch, last_seq FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
         let row = row.ok_or_else(|| StorageError::corrupt("history of revocations"))?;
@@ -167,7 +167,10 @@ impl Store {
     }
 
     /// The next changes after number `seq`, and whether they are all.
-    pub async fn read_after(&self, seq: i64) -> Result<(VecDeque<Change>, bool), StorageError> {
+    pub(super) async fn read_after(
+        &self,
+        seq: i64,
+    ) -> Result<(VecDeque<Change>, bool), StorageError> {
         let query = sqlx::query(
             "SELECT seq, claim, value, owner, session_id, issued_before, changed_at, expires_at \
              FROM revocations WHERE seq > $1 ORDER BY seq, part LIMIT $2",
@@ -193,14 +196,14 @@ impl Store {
     }
 
     /// Whether the record has an entry for the key.
-    pub async fn has_key(&self, kid: &str) -> Result<bool, StorageError> {
+    pub(super) async fn has_key(&self, kid: &str) -> Result<bool, StorageError> {
         let query =
             sqlx::query("SELECT seq FROM revocations WHERE claim = 'kid' AND value = $1 LIMIT 1");
         Ok(self.db.fetch_optional(query.bind(kid.to_owned())).await?.is_some())
     }
 
     /// Removes at most `limit` expired entries. Returns how many it removed.
-    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         let delete = sqlx::query(
             "DELETE FROM revocations WHERE (seq, part) IN (SELECT seq, part FROM revocations \
              WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",

@@ -13,7 +13,7 @@ pub fn check_role(role: &str) -> Result<(), &'static str> {
 }
 
 /// The maximum number of roles of a user: they are in every token.
-pub const MAX_ROLES: usize = 32;
+pub(super) const MAX_ROLES: usize = 32;
 
 /// Checks the roles of a user, without repetitions.
 pub fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {

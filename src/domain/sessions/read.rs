@@ -8,7 +8,7 @@ pub(super) type Answer<T> = Result<T, StorageError>;
 
 /// A session as it was read, with what its store needs to find it unchanged.
 #[derive(Debug)]
-pub struct Held {
+pub(super) struct Held {
     /// The session.
     pub session: Session,
     /// The record byte for byte, for a store that compares records; otherwise empty.

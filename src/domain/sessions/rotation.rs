@@ -18,7 +18,7 @@ const MAX_RECOVERIES: u64 = 3;
 /// The decision on a presented refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "most decisions are the large one, and none is kept")]
-pub enum Decision {
+pub(super) enum Decision {
     /// Store `next` in place of the record, and give out the generation that is then current.
     Advance {
         /// The record to store.
@@ -72,7 +72,7 @@ impl Refusal {
 }
 
 /// Decides what `presented`, a generation from a token that verified, means for `session`.
-pub fn decide(
+pub(super) fn decide(
     session: &Session,
     presented: u64,
     client_id: &str,

@@ -29,7 +29,7 @@ pub(super) const CLOSED: &str = "is of a sign-up, and sign-up is closed now; the
 
 /// An accepted request.
 #[derive(Serialize, ToSchema)]
-pub struct AcceptedBody {
+pub(crate) struct AcceptedBody {
     /// What happens next, for people.
     #[schema(example = "if there is an account with this address, a mail is on its way to it")]
     detail: &'static str,
@@ -44,7 +44,7 @@ pub(super) fn accepted(detail: &'static str) -> HttpResponse {
 
 /// An accepted sign-up, the same for new and taken addresses.
 #[derive(Serialize, ToSchema)]
-pub struct SignupAcceptedBody {
+pub(crate) struct SignupAcceptedBody {
     /// What happens next, for people.
     #[schema(example = "a mail is on its way to this address: it says what to do next")]
     detail: &'static str,
@@ -73,7 +73,7 @@ pub(super) fn check_mail_is_on(app: &Issuer) -> Result<(), Problem> {
 
 request_body! {
     /// An address.
-    pub struct AddressBody {
+    pub(crate) struct AddressBody {
         /// The address of an account.
         #[schema(format = "email", max_length = 254)]
         pub(super) email: Email as String,
@@ -96,7 +96,7 @@ request_body! {
             after `Retry-After`"),
     )
 )]
-pub async fn ask_verification(
+pub(crate) async fn ask_verification(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -113,7 +113,7 @@ pub async fn ask_verification(
 
 request_body! {
     /// A change of address.
-    pub struct EmailChangeBody {
+    pub(crate) struct EmailChangeBody {
         /// The new address.
         #[schema(format = "email", max_length = 254)]
         email: Email as String,
@@ -139,7 +139,7 @@ request_body! {
     ),
     security(("user" = []))
 )]
-pub async fn ask_change(
+pub(crate) async fn ask_change(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,

@@ -27,7 +27,7 @@ use crate::services::accounts::Resettable;
             after `Retry-After`"),
     )
 )]
-pub async fn forgot(
+pub(crate) async fn forgot(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -45,7 +45,7 @@ pub async fn forgot(
 
 request_body! {
     /// A new password.
-    pub struct PasswordResetBody {
+    pub(crate) struct PasswordResetBody {
         /// The token from the mail.
         #[schema(format = Password)]
         token: Secret<String> as String,
@@ -68,7 +68,7 @@ request_body! {
         (status = 404, description = "This service sends no mail"),
     )
 )]
-pub async fn reset(
+pub(crate) async fn reset(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,

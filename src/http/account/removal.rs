@@ -16,7 +16,7 @@ use crate::http::signed_in;
 
 request_body! {
     /// The removal of one's own account.
-    pub struct AccountRemovalBody {
+    pub(crate) struct AccountRemovalBody {
         /// The current password.
         #[schema(format = Password)]
         current_password: Password as String,
@@ -36,7 +36,7 @@ request_body! {
     ),
     security(("user" = []))
 )]
-pub async fn remove(
+pub(crate) async fn remove(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -79,4 +79,4 @@ pub async fn remove(
     security(("user" = []))
 )]
 #[allow(dead_code, reason = "describes the second method for the documentation")]
-pub async fn remove_by_post() {}
+pub(crate) async fn remove_by_post() {}

@@ -21,7 +21,7 @@ const UNKNOWN: &str = "the user has no session with this id";
     responses((status = 200, description = "All sessions", body = Vec<SessionView>)),
     security(("user" = []))
 )]
-pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
     let policy = app.stores.sessions.policy();
@@ -43,7 +43,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     ),
     security(("user" = []))
 )]
-pub async fn end_one(
+pub(crate) async fn end_one(
     app: Data<Issuer>,
     request: HttpRequest,
     sid: Path<String>,
@@ -76,7 +76,10 @@ pub async fn end_one(
     ),
     security(("user" = []))
 )]
-pub async fn end_all(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn end_all(
+    app: Data<Issuer>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
     // A misspelt query must not end the session that it was meant to spare.

@@ -27,7 +27,7 @@ const SEVERAL: &str = "is one too many: give only one of signup_token, password 
 
 request_body! {
     /// A token from a mail, and one of the others beside it.
-    pub struct ProofBody {
+    pub(crate) struct ProofBody {
         /// The token from the mail.
         #[schema(format = Password)]
         token: Secret<String> as String,
@@ -69,7 +69,7 @@ enum Evidence {
     ),
     security((), ("user" = []))
 )]
-pub async fn verify(
+pub(crate) async fn verify(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,

@@ -35,7 +35,7 @@ use crate::views::event::EventView;
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
     let mut query = Query::read(&request);
     let (limit, cursor) = (query.limit(), query.cursor(Kind::Events));

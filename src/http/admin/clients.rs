@@ -1,7 +1,7 @@
 //! Clients, for administrators: `/admin/clients`. Read here, changed in `changes`; the same as
 //! `signet clients` does. A secret is in the answer to the request that made it, and in no other.
 
-pub mod changes;
+pub(crate) mod changes;
 
 use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::web::{Data, Path};
@@ -27,7 +27,7 @@ use crate::views::client::ClientView;
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
     let mut query = Query::read(&request);
     let (limit, after) = (query.limit(), query.cursor(Kind::Clients).unwrap_or_default());
@@ -52,7 +52,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn read(
+pub(crate) async fn read(
     app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,

@@ -1,7 +1,7 @@
 //! The signing keys, for administrators: `/admin/keys`. Read here, changed in `changes`; the same
 //! as `signet keys` does. No answer has anything of a private key.
 
-pub mod changes;
+pub(crate) mod changes;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Accept, Header, Quality};
@@ -18,7 +18,7 @@ use crate::views::key::KeyView;
 
 /// All keys.
 #[derive(Serialize, ToSchema)]
-pub struct KeysBody {
+pub(crate) struct KeysBody {
     /// Newest first.
     keys: Vec<KeyView>,
 }
@@ -32,7 +32,7 @@ pub struct KeysBody {
     responses((status = 200, description = "All of them", body = KeysBody)),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     administrator(&app, &request, now).await?;
     let keys = app.key_management.list(now).await?;
@@ -64,7 +64,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn read(
+pub(crate) async fn read(
     app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,
@@ -95,7 +95,7 @@ pub async fn read(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn read_public(
+pub(crate) async fn read_public(
     app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,

@@ -1,12 +1,12 @@
 //! Endpoints for administrators, a file a thing; the same as the command line does. Each parses a
 //! request, calls one use case in `services` and shows what it returns.
 
-pub mod audit;
-pub mod clients;
-pub mod keys;
-pub mod roles;
-pub mod sessions;
-pub mod users;
+pub(super) mod audit;
+pub(super) mod clients;
+pub(super) mod keys;
+pub(super) mod roles;
+pub(super) mod sessions;
+pub(super) mod users;
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;

@@ -22,7 +22,7 @@ use crate::views::role::RoleView;
 
 /// All roles.
 #[derive(Serialize, ToSchema)]
-pub struct RolesBody {
+pub(crate) struct RolesBody {
     /// By name.
     roles: Vec<RoleView>,
 }
@@ -36,7 +36,7 @@ pub struct RolesBody {
     responses((status = 200, description = "All of them", body = RolesBody)),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     administrator(&app, &request, app.clock.now()).await?;
     let roles = app.role_management.list().await?;
     Ok(shown(&RolesBody { roles: roles.iter().map(RoleView::from).collect() }))
@@ -55,7 +55,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn read(
+pub(crate) async fn read(
     app: Data<Issuer>,
     request: HttpRequest,
     name: Path<String>,
@@ -74,7 +74,7 @@ pub async fn read(
 #[schema(example = json!({
     "scope": "orders:read orders:write", "description": "Takes orders",
 }))]
-pub struct PutBody {
+pub(crate) struct PutBody {
     /// The scope words that it carries, separated by spaces; may be empty.
     scope: String,
     /// What it is for; none if absent.
@@ -87,7 +87,7 @@ pub struct PutBody {
 
 /// A role that was defined.
 #[derive(Serialize, ToSchema)]
-pub struct DefinedBody {
+pub(crate) struct DefinedBody {
     #[serde(flatten)]
     role: RoleView,
     /// How many users had the name already, and hold what it carries from now on.
@@ -119,7 +119,7 @@ pub struct DefinedBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn put(
+pub(crate) async fn put(
     app: Data<Issuer>,
     request: HttpRequest,
     name: Path<String>,
@@ -195,7 +195,7 @@ pub async fn put(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn remove(
+pub(crate) async fn remove(
     app: Data<Issuer>,
     request: HttpRequest,
     name: Path<String>,

@@ -36,7 +36,7 @@ use crate::views::session::ManagedSessionView;
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let (_, claims) = administrator_and_claims(&app, &request, now).await?;
     let mut query = Query::read(&request);
@@ -62,7 +62,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn list_of_user(
+pub(crate) async fn list_of_user(
     app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
@@ -87,7 +87,7 @@ pub async fn list_of_user(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn end(
+pub(crate) async fn end(
     app: Data<Issuer>,
     request: HttpRequest,
     sid: Path<String>,
@@ -117,7 +117,7 @@ pub async fn end(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn end_of_user(
+pub(crate) async fn end_of_user(
     app: Data<Issuer>,
     request: HttpRequest,
     path: Path<(String, String)>,
@@ -141,7 +141,7 @@ pub async fn end_of_user(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn end_all_of_user(
+pub(crate) async fn end_all_of_user(
     app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,

@@ -2,7 +2,7 @@
 //! `users:read`; changed in `changes`; the same as `signet users` does. No answer has anything of a
 //! password.
 
-pub mod changes;
+pub(crate) mod changes;
 
 use crate::domain::roles::check_role;
 use actix_web::http::header::{self, ETag, EntityTag};
@@ -42,7 +42,7 @@ use crate::views::user::ManagedUserView;
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
     )
 )]
-pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     reader_of_users(&app, &request, app.clock.now()).await?;
     let mut query = Query::read(&request);
     let (limit, after) = (query.limit(), query.cursor(Kind::Users).unwrap_or_default());
@@ -76,7 +76,7 @@ pub async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRespons
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
     )
 )]
-pub async fn read(
+pub(crate) async fn read(
     app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,

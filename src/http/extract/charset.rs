@@ -6,7 +6,7 @@ use super::BodyError;
 
 /// What a body may hold by its own account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charset {
+pub(super) enum Charset {
     /// Any text.
     Utf8,
     /// ASCII alone. Clients name `ISO-8859-1` or `us-ascii` out of habit; what is ASCII once it is
@@ -17,7 +17,7 @@ pub enum Charset {
 impl Charset {
     /// The one that `request` names; UTF-8 where it names none. Fails for one that is not a superset of
     /// ASCII, and for an unknown one.
-    pub fn of(request: &HttpRequest) -> Result<Self, BodyError> {
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, BodyError> {
         match request.encoding() {
             Ok(encoding) if encoding.name() == "UTF-8" => Ok(Self::Utf8),
             Ok(encoding) if encoding.is_ascii_compatible() => Ok(Self::Ascii),
@@ -26,7 +26,7 @@ impl Charset {
     }
 
     /// Fails where `text`, a part of the body once it is decoded, could be read in two ways.
-    pub fn check(self, text: &str) -> Result<(), BodyError> {
+    pub(super) fn check(self, text: &str) -> Result<(), BodyError> {
         if self == Self::Utf8 || text.is_ascii() { Ok(()) } else { Err(BodyError::NotAscii) }
     }
 }

@@ -22,12 +22,12 @@ use crate::base::secret::Secret;
 use crate::domain::credentials::Password;
 use crate::http::error::{FieldError, Problem};
 
-pub use form::read_form;
+pub(crate) use form::read_form;
 pub(crate) use member::request_body;
-pub use member::{Body, DisplayName, Member, Schema};
+pub(crate) use member::{Body, DisplayName, Member, Schema};
 
 /// The members of a JSON object or a form, with everything that is wrong in them collected.
-pub struct Fields {
+pub(crate) struct Fields {
     members: HashMap<String, Value>,
     errors: Vec<FieldError>,
 }
@@ -62,12 +62,15 @@ impl<'de> Deserialize<'de> for Members {
 
 impl Fields {
     /// Reads the JSON object of `request`.
-    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
+    pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
         Self::read_up_to(MAX_BODY, request, payload).await
     }
 
     /// The same where nothing need be said: a request without a body has no members.
-    pub async fn read_if_any(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
+    pub(crate) async fn read_if_any(
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<Self, BodyError> {
         let headers = request.headers();
         let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
         let empty = !headers.contains_key(header::TRANSFER_ENCODING)
@@ -79,7 +82,7 @@ impl Fields {
     }
 
     /// The same where up to `longest` bytes may come.
-    pub async fn read_up_to(
+    pub(crate) async fn read_up_to(
         longest: usize,
         request: &HttpRequest,
         payload: Payload,
@@ -89,7 +92,7 @@ impl Fields {
     }
 
     /// The same for a change, which may be called a merge patch (RFC 7396) as well.
-    pub async fn read_patch(
+    pub(crate) async fn read_patch(
         longest: usize,
         request: &HttpRequest,
         payload: Payload,
@@ -110,12 +113,12 @@ impl Fields {
     }
 
     /// Reads the members of `B`, and ignores others.
-    pub fn body<B: Body>(&mut self) -> B {
+    pub(crate) fn body<B: Body>(&mut self) -> B {
         B::read(self)
     }
 
     /// Reads the member `name`; where it is required, its absence is an error.
-    pub fn member<T: Member>(&mut self, name: &'static str, is_required: bool) -> Option<T> {
+    pub(crate) fn member<T: Member>(&mut self, name: &'static str, is_required: bool) -> Option<T> {
         let known = self.errors.len();
         let value = T::read(self, name);
         if is_required && value.is_none() && self.errors.len() == known {
@@ -125,7 +128,7 @@ impl Fields {
     }
 
     /// Notes what is wrong with a password that the owner of `login` chooses in the member `name`.
-    pub fn check_new_password(
+    pub(crate) fn check_new_password(
         &mut self,
         name: &'static str,
         password: Option<&Password>,
@@ -137,7 +140,7 @@ impl Fields {
     }
 
     /// The text member `name`; absent and null are the same. Another type is an error.
-    pub fn optional(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn optional(&mut self, name: &'static str) -> Option<String> {
         match self.members.get(name) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -149,7 +152,7 @@ impl Fields {
     }
 
     /// The password member `name`, which must be there; no copy of it is left behind.
-    pub fn password(&mut self, name: &'static str) -> Option<Password> {
+    pub(crate) fn password(&mut self, name: &'static str) -> Option<Password> {
         match self.members.get(name) {
             Some(Value::String(text)) => Some(Password::new(text)),
             _ => {
@@ -160,7 +163,7 @@ impl Fields {
     }
 
     /// The text member `name`, which must be there.
-    pub fn required(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn required(&mut self, name: &'static str) -> Option<String> {
         let known = self.errors.len();
         let value = self.optional(name);
         if value.is_none() && self.errors.len() == known {
@@ -170,17 +173,17 @@ impl Fields {
     }
 
     /// The text member `name`, which must not be seen; no copy of it is left behind.
-    pub fn secret(&mut self, name: &'static str) -> Option<Secret<String>> {
+    pub(crate) fn secret(&mut self, name: &'static str) -> Option<Secret<String>> {
         self.optional(name).map(Secret::new)
     }
 
     /// The same, which must be there.
-    pub fn required_secret(&mut self, name: &'static str) -> Option<Secret<String>> {
+    pub(crate) fn required_secret(&mut self, name: &'static str) -> Option<Secret<String>> {
         self.required(name).map(Secret::new)
     }
 
     /// The member `name` that is true or false; absent and null are false.
-    pub fn flag(&mut self, name: &'static str) -> bool {
+    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
         match self.members.get(name) {
             None | Some(Value::Null) => false,
             Some(Value::Bool(flag)) => *flag,
@@ -192,7 +195,7 @@ impl Fields {
     }
 
     /// The time span `name`: text such as `1h`, as in the configuration, or whole seconds.
-    pub fn duration(&mut self, name: &'static str) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, name: &'static str) -> Option<Duration> {
         let duration = match self.members.get(name) {
             None | Some(Value::Null) => return None,
             Some(Value::String(text)) => humantime::parse_duration(text).ok(),
@@ -205,28 +208,32 @@ impl Fields {
     }
 
     /// Whether the object has a member `name` at all, null included.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
     /// Notes that `name` is wrong.
-    pub fn reject(&mut self, name: impl Into<Cow<'static, str>>, message: impl Into<String>) {
+    pub(crate) fn reject(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) {
         self.errors.push(FieldError { field: name.into(), message: message.into() });
     }
 
     /// Whether anything was wrong so far.
-    pub fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }
 
     /// Succeeds if nothing was wrong.
-    pub fn finish(mut self) -> Result<(), Problem> {
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
         let errors = std::mem::take(&mut self.errors);
         if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
     }
 
     /// Returns `read`, which required members make, if nothing was wrong.
-    pub fn finish_with<T>(self, read: Option<T>) -> Result<T, Problem> {
+    pub(crate) fn finish_with<T>(self, read: Option<T>) -> Result<T, Problem> {
         self.finish()?;
         read.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete"))
     }

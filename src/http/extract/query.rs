@@ -13,14 +13,14 @@ use crate::http::paging;
 const MAX_VALUE: usize = 2048;
 
 /// The parameters of a query, with everything that is wrong in them collected.
-pub struct Query {
+pub(crate) struct Query {
     parameters: Vec<(String, String)>,
     errors: Vec<FieldError>,
 }
 
 impl Query {
     /// Reads the query of `request`.
-    pub fn read(request: &HttpRequest) -> Self {
+    pub(crate) fn read(request: &HttpRequest) -> Self {
         Self::parse(request.query_string())
     }
 
@@ -46,14 +46,14 @@ impl Query {
     }
 
     /// Notes that `name` is wrong, once.
-    pub fn reject(&mut self, name: &'static str, message: impl Into<String>) {
+    pub(crate) fn reject(&mut self, name: &'static str, message: impl Into<String>) {
         if self.errors.iter().all(|known| known.field != name) {
             self.errors.push(FieldError { field: name.into(), message: message.into() });
         }
     }
 
     /// The parameter `name`, unless absent or empty.
-    pub fn take(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
         self.take_any(name).filter(|value| !value.is_empty())
     }
 
@@ -79,7 +79,7 @@ impl Query {
 
     /// The parameter `name` that is true or false. Empty it is neither: whoever says `?force` or
     /// `?except_current=` meant something by it.
-    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
         let value = self.take_any(name)?.parse().ok();
         if value.is_none() {
             self.reject(name, "must be true or false");
@@ -88,18 +88,18 @@ impl Query {
     }
 
     /// The parameter `name` that is a user's id.
-    pub fn user_id(&mut self, name: &'static str) -> Option<Uuid> {
+    pub(crate) fn user_id(&mut self, name: &'static str) -> Option<Uuid> {
         self.take_as(name, "must be the id of a user", |value| value.parse().ok())
     }
 
     /// The parameter `name` that is a moment.
-    pub fn time(&mut self, name: &'static str) -> Option<Timestamp> {
+    pub(crate) fn time(&mut self, name: &'static str) -> Option<Timestamp> {
         let must_be = "must be a time such as 2026-01-30T09:30:00Z";
         self.take_as(name, must_be, Timestamp::parse)
     }
 
     /// How many items a page is to have.
-    pub fn limit(&mut self) -> u32 {
+    pub(crate) fn limit(&mut self) -> u32 {
         let must_be = format!("must be from 1 to {}", paging::MAX_LIMIT);
         let within = |limit: &u32| (1..=paging::MAX_LIMIT).contains(limit);
         let read = |value: &str| value.parse().ok().filter(within);
@@ -107,13 +107,13 @@ impl Query {
     }
 
     /// Where the page begins, in a list of that kind.
-    pub fn cursor(&mut self, kind: paging::Kind) -> Option<String> {
+    pub(crate) fn cursor(&mut self, kind: paging::Kind) -> Option<String> {
         let must_be = "must be a next_cursor of this list";
         self.take_as("cursor", must_be, |value| paging::place_of(kind, value))
     }
 
     /// Succeeds if nothing was wrong, and every parameter was taken.
-    pub fn finish(mut self) -> Result<(), Problem> {
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
         if !self.parameters.is_empty() {
             self.reject("query", "has unknown parameters");
         }

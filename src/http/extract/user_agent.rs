@@ -40,7 +40,7 @@ const SYSTEMS: [(&str, &str); 7] = [
 ];
 
 /// The user agent of `request`, if it names one.
-pub fn of(request: &HttpRequest) -> Option<String> {
+pub(super) fn of(request: &HttpRequest) -> Option<String> {
     summarise(request.headers().get(header::USER_AGENT)?.to_str().ok()?)
 }
 

@@ -14,11 +14,11 @@ use crate::http::precondition;
 use crate::services::oauth::metadata::Metadata;
 
 /// The metadata document, serialised once.
-pub struct MetadataBody(Bytes);
+pub(crate) struct MetadataBody(Bytes);
 
 impl MetadataBody {
     /// The document of `app`.
-    pub fn new(app: &Issuer) -> Self {
+    pub(crate) fn new(app: &Issuer) -> Self {
         let config = &app.config;
         let algorithms = &config.keys.policy.algorithms;
         let metadata = Metadata::new(&config.issuer, algorithms, config.docs_enabled);
@@ -33,7 +33,7 @@ impl MetadataBody {
     get, path = "/.well-known/oauth-authorization-server", tag = "Discovery",
     responses((status = 200, description = "The metadata", body = Object))
 )]
-pub async fn metadata(body: Data<MetadataBody>) -> HttpResponse {
+pub(crate) async fn metadata(body: Data<MetadataBody>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "public, max-age=600"))
@@ -48,7 +48,7 @@ pub async fn metadata(body: Data<MetadataBody>) -> HttpResponse {
     responses((status = 200, description = "The metadata", body = Object))
 )]
 #[allow(dead_code, reason = "describes the second path for the documentation")]
-pub async fn openid_configuration() {}
+pub(crate) async fn openid_configuration() {}
 
 /// Read the public keys that verify access tokens
 ///
@@ -60,7 +60,7 @@ pub async fn openid_configuration() {}
         (status = 304, description = "The set whose `ETag` came in `If-None-Match`"),
     )
 )]
-pub async fn jwks(
+pub(crate) async fn jwks(
     app: Data<Issuer>,
     cache_control: Data<CacheControl>,
     request: HttpRequest,
@@ -80,7 +80,7 @@ pub async fn jwks(
 }
 
 /// The `Cache-Control` of the key set.
-pub struct CacheControl {
+pub(crate) struct CacheControl {
     max_age: Duration,
     lead: Duration,
     /// The usual answer, ready-made.
@@ -89,7 +89,7 @@ pub struct CacheControl {
 
 impl CacheControl {
     /// By the policy of `app`'s keys.
-    pub fn new(app: &Issuer) -> Self {
+    pub(crate) fn new(app: &Issuer) -> Self {
         let policy = app.keys.policy();
         let max_age = policy.jwks_max_age;
         Self { max_age, lead: policy.least_ahead(), usual: public_for(max_age) }

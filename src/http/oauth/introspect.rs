@@ -53,7 +53,7 @@ fn without_empty(mut body: Value) -> Value {
 /// member. An access token shows all its claims, also those that its client adds.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the answer for the documentation")]
-pub struct IntrospectionBody {
+pub(crate) struct IntrospectionBody {
     /// Whether the token is valid now.
     active: bool,
     /// `Bearer` for an access token.
@@ -108,7 +108,7 @@ pub struct IntrospectionBody {
     ),
     security(("client" = []))
 )]
-pub async fn introspect(
+pub(crate) async fn introspect(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,

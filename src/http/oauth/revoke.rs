@@ -12,7 +12,7 @@ use crate::http::finish::to_the_end;
 
 request_body! {
     /// The form of revocation and introspection.
-    pub struct TokenQuestion {
+    pub(crate) struct TokenQuestion {
         /// The access or refresh token.
         pub(super) token: String as String,
         /// `access_token` or `refresh_token`; not needed.
@@ -59,7 +59,7 @@ impl TokenQuestion {
     ),
     security(("client" = []))
 )]
-pub async fn revoke(
+pub(crate) async fn revoke(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,

@@ -28,7 +28,7 @@ const MAX_RESOURCES: usize = 16;
 
 /// A successful answer (RFC 6749 section 5.1).
 #[derive(Serialize, ToSchema)]
-pub struct TokenBody {
+pub(crate) struct TokenBody {
     /// The access token, a JWT (RFC 9068).
     access_token: String,
     /// Always `Bearer`.
@@ -47,7 +47,7 @@ pub struct TokenBody {
 
 request_body! {
     /// The form of the token endpoint.
-    pub struct TokenForm {
+    pub(crate) struct TokenForm {
         /// `password`, `refresh_token` or `client_credentials`.
         grant_type: String as String,
         /// With `password`: the e-mail address.
@@ -73,7 +73,7 @@ request_body! {
 
 request_body! {
     /// The form of `/login`.
-    pub struct LoginForm {
+    pub(crate) struct LoginForm {
         /// `password`, or absent.
         #[schema(pattern = "^password$")]
         grant_type: String as Option<String>,
@@ -99,7 +99,7 @@ request_body! {
 request_body! {
     /// The same as JSON: the e-mail address is `email` or `username`. Empty text counts as absent.
     #[schema(example = json!({ "email": "ada@example.com", "password": "…" }))]
-    pub struct LoginBody {
+    pub(crate) struct LoginBody {
         /// `password`, or absent.
         #[schema(pattern = "^(password)?$")]
         grant_type: String as Option<String>,
@@ -178,7 +178,7 @@ impl Member for Resources {
     ),
     security((), ("client" = []))
 )]
-pub async fn token(
+pub(crate) async fn token(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -232,7 +232,7 @@ pub async fn token(
     ),
     security((), ("client" = []))
 )]
-pub async fn login(
+pub(crate) async fn login(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,

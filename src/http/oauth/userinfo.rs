@@ -13,7 +13,7 @@ use crate::http::signed_in;
 
 /// Claims about the user: `name` with the scope `profile`, the address with `email`.
 #[derive(Serialize, ToSchema)]
-pub struct UserInfo {
+pub(crate) struct UserInfo {
     /// The user's id, as in the token.
     sub: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,10 @@ pub struct UserInfo {
     ),
     security(("user" = []))
 )]
-pub async fn userinfo(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, OAuthError> {
+pub(crate) async fn userinfo(
+    app: Data<Issuer>,
+    request: HttpRequest,
+) -> Result<HttpResponse, OAuthError> {
     let (user, claims) = signed_in::user(&app, &request, app.clock.now()).await?;
     let scope = Scope::parse(&claims.scope).unwrap_or_default();
     if !scope.contains(scope::OPENID) {
@@ -66,4 +69,4 @@ pub async fn userinfo(app: Data<Issuer>, request: HttpRequest) -> Result<HttpRes
     security(("user" = []))
 )]
 #[allow(dead_code, reason = "describes the second method for the documentation")]
-pub async fn userinfo_by_post() {}
+pub(crate) async fn userinfo_by_post() {}

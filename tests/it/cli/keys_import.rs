@@ -98,8 +98,8 @@ fn what_is_weak_or_no_key_is_refused() {
         assert_fails(&signet.cli(&[&["keys", "import", "-"][..], more].concat(), input))
     };
     for (input, why) in [
-        ("", "no PEM"),
-        ("-----BEGIN NONSENSE-----", "no PEM"),
+        ("", "not a PEM"),
+        ("-----BEGIN NONSENSE-----", "not a PEM"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "cannot be read"),
         (&format!("{pem}{}", pkcs8(&foreign_key().0)), "2 private keys (PRIVATE KEY in line 1, "),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "CERTIFICATE in line 1"),

@@ -15,7 +15,7 @@ on_every_backend!(whatever_ends_is_told);
 
 const NEW_PASSWORD: &str = "twelve orange wagons";
 const SERVICE: &str = "reports";
-const MOST_SESSIONS: usize = 4;
+const MAX_SESSIONS: usize = 4;
 
 /// An instance, an administrator, and a user who is signed in twice.
 struct World {
@@ -144,7 +144,7 @@ async fn end(world: &World, path: &str) -> Vec<String> {
             return world.both();
         }
         "beyond the limit of sessions" => {
-            for _ in 0..MOST_SESSIONS {
+            for _ in 0..MAX_SESSIONS {
                 world.client().login(&world.email, PASSWORD).await;
             }
             return world.both();
@@ -203,7 +203,7 @@ async fn end(world: &World, path: &str) -> Vec<String> {
 
 async fn whatever_ends_is_told(backend: Backend) {
     let signet = Signet::builder().backend(backend);
-    let signet = signet.set("sessions.max_per_user", &MOST_SESSIONS.to_string());
+    let signet = signet.set("sessions.max_per_user", &MAX_SESSIONS.to_string());
     // The clock of "displaced long ago" is the retry window.
     let signet = signet.set("sessions.retry_window", "0s").start();
     let mut admin = Admin::of(signet).await;

@@ -45,6 +45,7 @@ impl Parser {
     }
 
     /// Reads on, and adds the events that are whole to `messages`.
+    #[allow(clippy::indexing_slicing, reason = "the text is not empty there")]
     pub fn push(
         &mut self,
         mut bytes: &[u8],

@@ -36,6 +36,7 @@ impl Folding {
 }
 
 impl Hasher for Folding {
+    #[allow(clippy::indexing_slicing, reason = "a remainder is shorter than a block")]
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {

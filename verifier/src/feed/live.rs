@@ -214,6 +214,7 @@ impl Live {
 }
 
 /// The entries of the lane of this name; empty for a new lane.
+#[allow(clippy::indexing_slicing, reason = "the position was found or pushed just before")]
 fn of_lane<'a>(lanes: &'a mut Vec<(Box<str>, Revocations)>, name: &str) -> &'a mut Revocations {
     let position = lanes.iter().position(|(known, _)| **known == *name).unwrap_or_else(|| {
         lanes.push((name.into(), Revocations::default()));

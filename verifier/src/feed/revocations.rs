@@ -99,6 +99,7 @@ impl Revocations {
         self.widen(entry.kind, entry.name.into(), reach);
     }
 
+    #[allow(clippy::indexing_slicing, reason = "one map for each kind")]
     fn widen(&mut self, kind: Kind, name: Box<str>, reach: Reach) {
         let names = &mut self.0[kind as usize];
         if names.len() == names.capacity() {
@@ -114,6 +115,7 @@ impl Revocations {
     }
 
     /// Whether some entry ends the token of `names`.
+    #[allow(clippy::indexing_slicing, reason = "one map for each kind")]
     pub fn end(&self, names: &Names<'_>) -> bool {
         let ends = |kind: Kind, name: &str| {
             let reach = self.0[kind as usize].get(name);
@@ -127,11 +129,13 @@ impl Revocations {
     }
 
     /// Whether what this key signs is no longer good.
+    #[allow(clippy::indexing_slicing, reason = "one map for each kind")]
     pub fn end_key(&self, kid: &str) -> bool {
         self.0[Kind::Key as usize].contains_key(kid)
     }
 
     /// What of `self` is not in `held` yet.
+    #[allow(clippy::indexing_slicing, reason = "one map for each kind")]
     pub fn missing_from(self, held: &Self) -> Self {
         let mut missing = Self::default();
         for (kind, names) in Kind::ALL.into_iter().zip(self.0) {
@@ -157,6 +161,7 @@ impl Revocations {
     /// The names whose entries concern no token any longer. Keys are not among them: who stole one
     /// dates tokens as he likes, and a JWK Set that was fetched before may outlive the entry. There
     /// are few of them.
+    #[allow(clippy::indexing_slicing, reason = "one map for each kind")]
     pub fn expired(&self, now: i64) -> Vec<(Kind, Box<str>)> {
         let of_kind = |kind: Kind| {
             let ended = self.0[kind as usize].iter().filter(move |(_, reach)| reach.exp <= now);
@@ -167,6 +172,7 @@ impl Revocations {
     }
 
     /// Forgets these names.
+    #[allow(clippy::indexing_slicing, reason = "one map for each kind")]
     pub fn remove(&mut self, names: &[(Kind, Box<str>)]) {
         for (kind, name) in names {
             self.0[*kind as usize].remove(name);

@@ -57,6 +57,7 @@ impl KeySet {
 
 /// The keys that each name identifies. If two different keys share name and algorithm, neither is
 /// used. The same key twice is one.
+#[allow(clippy::indexing_slicing, reason = "the position was found in the same list")]
 fn distinct(candidates: Vec<Candidate>) -> Vec<Key> {
     let same = |a: &Key, b: &Key| a.kid == b.kid && a.algorithm == b.algorithm;
     let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
@@ -137,6 +138,7 @@ impl Jwk {
 }
 
 /// A number without the zeros before it, which some issuers write.
+#[allow(clippy::indexing_slicing, reason = "zeros were counted in the same bytes")]
 fn integer(text: &str) -> Option<Vec<u8>> {
     let bytes = decode(text)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();

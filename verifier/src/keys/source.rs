@@ -111,6 +111,7 @@ impl Keys {
 
     /// Waits for the fetch that may bring the key `kid`, or any keys if there are none. All callers
     /// share one fetch, and the asker's budget decides whether it is made.
+    #[allow(clippy::indexing_slicing, reason = "one budget for each asker")]
     pub async fn refetch(
         &self,
         asker: Asker,

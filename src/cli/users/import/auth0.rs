@@ -17,7 +17,7 @@ const UNKNOWN: &str = "the password hash is of an unknown scheme";
 const MALFORMED: &str = "the password hash is malformed";
 
 /// Reads all users.
-pub fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
     records::for_each(reader, Top::Record, |record| {
         let email = record.value.get("email").and_then(Value::as_str).unwrap_or_default();
         let email = email.to_owned();

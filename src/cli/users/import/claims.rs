@@ -11,10 +11,10 @@ use crate::domain::users::import::ImportedUser;
 use crate::services::accounts::import::{ID_TAKEN, Met, Outcome};
 
 /// How many addresses of refused lines are remembered, in some 20 MB.
-const MOST_REFUSED: usize = 900_000;
+const MAX_REFUSED: usize = 900_000;
 
 /// Addresses and ids that are taken.
-pub struct Claims {
+pub(super) struct Claims {
     /// What a place in the file is called.
     place: &'static str,
     dry_run: bool,
@@ -31,7 +31,7 @@ pub struct Claims {
 
 impl Claims {
     /// Of a file whose places are called `place`.
-    pub fn new(place: &'static str, dry_run: bool) -> Self {
+    pub(super) fn new(place: &'static str, dry_run: bool) -> Self {
         Self {
             place,
             dry_run,
@@ -44,36 +44,36 @@ impl Claims {
     }
 
     /// What a batch claims is looked for in the database by those after it.
-    pub fn end_batch(&mut self) {
+    pub(super) fn end_batch(&mut self) {
         if !self.dry_run {
             self.taken.clear();
         }
     }
 
     /// Whether the stored ids of before matter for a user who meets `met`, and are not known yet.
-    pub fn wants_stored_ids(&self, user: &ImportedUser, met: &Met) -> bool {
+    pub(super) fn wants_stored_ids(&self, user: &ImportedUser, met: &Met) -> bool {
         !self.knows_stored_ids && *met == Met::NoAccount && own_id(user).is_some()
     }
 
     /// Takes stored ids of before for taken.
-    pub fn learn_ids(&mut self, ids: impl Iterator<Item = String>) {
+    pub(super) fn learn_ids(&mut self, ids: impl Iterator<Item = String>) {
         self.imported_ids.extend(ids.map(|id| self.hasher.hash_one(id.as_str())));
     }
 
     /// All stored ids of before are known.
-    pub fn end_stored_ids(&mut self) {
+    pub(super) fn end_stored_ids(&mut self) {
         self.knows_stored_ids = true;
     }
 
     /// The entry is refused for what it says.
-    pub fn refuse(&mut self, entry: &Entry) {
+    pub(super) fn refuse(&mut self, entry: &Entry) {
         if let Ok(email) = Email::parse(&entry.email) {
             self.reserve(self.hash("address", email.key()), entry.place);
         }
     }
 
     /// What becomes of the user at `place`, who meets `met`; `None` where the account is to be made.
-    pub fn decide(&mut self, user: &ImportedUser, place: u64, met: Met) -> Option<Outcome> {
+    pub(super) fn decide(&mut self, user: &ImportedUser, place: u64, met: Met) -> Option<Outcome> {
         let address = self.hash("address", user.email.key());
         match met {
             Met::NoAccount => {}
@@ -87,9 +87,9 @@ impl Claims {
         if let Some(first) = self.refused.get(&address) {
             return refused(format!("the address is that of {} {first}, refused", self.place));
         }
-        if self.refused.len() >= MOST_REFUSED {
+        if self.refused.len() >= MAX_REFUSED {
             return refused(format!(
-                "no further users are imported after {MOST_REFUSED} refusals: correct those first"
+                "no further users are imported after {MAX_REFUSED} refusals: correct those first"
             ));
         }
         if self.taken.contains(&address) {
@@ -111,7 +111,7 @@ impl Claims {
     }
 
     fn reserve(&mut self, address: u64, place: u64) {
-        if self.refused.len() < MOST_REFUSED {
+        if self.refused.len() < MAX_REFUSED {
             self.refused.entry(address).or_insert(place);
         }
     }
@@ -200,11 +200,11 @@ mod tests {
     #[test]
     fn beyond_what_is_remembered_nobody_new_is_taken() {
         let mut claims = Claims::new("line", false);
-        (0..MOST_REFUSED as u64 - 1).for_each(|number| claims.reserve(number, number));
+        (0..MAX_REFUSED as u64 - 1).for_each(|number| claims.reserve(number, number));
         assert_eq!(claims.decide(&named("ada"), 1, Met::NoAccount), None);
         claims.refuse(&refused("bob@example.com", 2));
         claims.refuse(&refused("eve@example.com", 3));
-        assert_eq!(claims.refused.len(), MOST_REFUSED);
+        assert_eq!(claims.refused.len(), MAX_REFUSED);
         let outcome = claims.decide(&named("eve"), 4, Met::NoAccount);
         assert!(matches!(outcome, Some(Outcome::Refused(why)) if why.contains("mend")));
     }

@@ -25,7 +25,7 @@ const SCHEMES: [&str; 7] = [
 const MALFORMED: &str = "the password hash is malformed";
 
 /// Reads all users.
-pub fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
     if matches!(records::first_byte(&mut reader)?, Some(b'[' | b'{')) {
         return records::for_each(reader, Top::List(&["data", "users"]), |record| {
             let (email, fields) = match record.value {

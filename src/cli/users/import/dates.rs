@@ -15,7 +15,7 @@ const FIRST_SECONDS: i64 = 100_000_000;
 
 /// What is said of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Date {
+pub(super) enum Date {
     /// Nothing, by no value or by a zero one.
     Absent,
     /// This one.
@@ -25,7 +25,7 @@ pub enum Date {
 }
 
 /// Reads a time: text, seconds or a finer unit since 1970, or MongoDB's `{"$date": …}`.
-pub fn read(value: Option<&Value>, now: Timestamp) -> Date {
+pub(super) fn read(value: Option<&Value>, now: Timestamp) -> Date {
     let moment = match value {
         None | Some(Value::Null) => return Date::Absent,
         Some(Value::String(text)) => match text.trim() {

@@ -19,7 +19,7 @@ use crate::domain::users::Email;
 
 const GROUP: &str = "auth.group";
 /// More groups are no dump that anybody has.
-const MOST_GROUPS: usize = 100_000;
+const MAX_GROUPS: usize = 100_000;
 
 impl DjangoOptions {
     fn is_user(&self, model: &str) -> bool {
@@ -31,7 +31,12 @@ impl DjangoOptions {
 }
 
 /// Reads all users.
-pub fn read(reader: Reader, job: &Job, sink: &mut Sink, noticed: &mut Noticed) -> Result<()> {
+pub(super) fn read(
+    reader: Reader,
+    job: &Job,
+    sink: &mut Sink,
+    noticed: &mut Noticed,
+) -> Result<()> {
     let options = &job.django;
     let mut groups = Groups::of(&job.path);
     let mut users = 0_u64;
@@ -142,8 +147,8 @@ impl Groups {
         {
             self.names.insert(key, name.clone());
         }
-        if self.names.len() > MOST_GROUPS {
-            bail!("the dump has more than {MOST_GROUPS} groups");
+        if self.names.len() > MAX_GROUPS {
+            bail!("the dump has more than {MAX_GROUPS} groups");
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ pub struct Record {
 }
 
 /// Calls `take` for each record of the dump; `wants` says of which models the fields are read.
-pub fn for_each(
+pub(super) fn for_each(
     mut reader: Reader,
     wants: impl Fn(&str) -> bool,
     take: impl FnMut(Record) -> Result<()>,

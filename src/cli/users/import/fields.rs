@@ -20,7 +20,7 @@ type Checked<T> = Result<T, String>;
 /// One user, as written. What is null or blank counts as not said.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fields {
+pub(crate) struct Fields {
     pub id: Option<Value>,
     pub email: Option<Value>,
     pub name: Option<Value>,
@@ -37,7 +37,7 @@ pub struct Fields {
 
 impl Fields {
     /// Their names, in the order in which an export writes them.
-    pub const NAMES: [&str; 9] = [
+    pub(crate) const NAMES: [&str; 9] = [
         "id",
         "email",
         "name",
@@ -50,7 +50,7 @@ impl Fields {
     ];
 
     /// The field called `name`.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Option<Value>> {
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Option<Value>> {
         match name {
             "id" => Some(&mut self.id),
             "email" => Some(&mut self.email),
@@ -66,13 +66,13 @@ impl Fields {
     }
 
     /// The address as it is written, for the report.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         self.email.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// Checks all of it by `rules`; the error is a sentence for the operator, after the user's place.
     /// What the user comes in without is added to `warnings`.
-    pub fn check(self, rules: &Rules, warnings: &mut Vec<Warning>) -> Checked<ImportedUser> {
+    pub(crate) fn check(self, rules: &Rules, warnings: &mut Vec<Warning>) -> Checked<ImportedUser> {
         let email = text("email", self.email)?.ok_or("has no e-mail address")?;
         let email = Email::parse(&email).map_err(|problem| format!("email {problem}"))?;
         let name = cut(text("name", self.name)?.unwrap_or_default(), warnings);

@@ -10,7 +10,7 @@ use super::{json, source};
 
 /// How a dump is taken.
 #[derive(Clone)]
-pub struct DjangoOptions {
+pub(super) struct DjangoOptions {
     /// The user model; `None` for `auth.user`.
     pub model: Option<String>,
     /// Whether superusers get the role that administers Signet.
@@ -19,7 +19,7 @@ pub struct DjangoOptions {
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// A JSON object a line.
     Jsonl,
     /// A table with the names of its columns in the first line.
@@ -39,7 +39,7 @@ pub enum Format {
 impl Format {
     /// By the end of the file's name. Of a JSON file its beginning tells whether it is a list of users
     /// or a Django dump.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_lowercase().as_str() {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "csv" => Some(Self::Csv),
@@ -57,7 +57,7 @@ impl Format {
     }
 
     /// What the places that a report names are.
-    pub fn place(self) -> &'static str {
+    pub(super) fn place(self) -> &'static str {
         match self {
             Self::Jsonl | Self::Csv => "line",
             Self::Json | Self::Django | Self::Keycloak | Self::Auth0 | Self::Clerk => "record",
@@ -67,7 +67,7 @@ impl Format {
 
 /// What is to be read, and how.
 #[derive(Clone)]
-pub struct Job {
+pub(super) struct Job {
     pub path: PathBuf,
     pub format: Format,
     pub django: DjangoOptions,

@@ -9,7 +9,7 @@ use super::sink::Sink;
 use super::source::Reader;
 
 /// Reads all users.
-pub fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
     records::for_each(reader, Top::Record, |record| {
         let email = record.value.get("email").and_then(Value::as_str).unwrap_or_default();
         let (email, value) = (email.to_owned(), record.value);
@@ -23,6 +23,6 @@ pub fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
 }
 
 /// Whether a file that begins so holds users of this form, rather than a Django dump.
-pub fn is_list_of_users(reader: Reader) -> bool {
+pub(super) fn is_list_of_users(reader: Reader) -> bool {
     records::first_of_array(reader).is_some_and(|first| !first.contains_key("model"))
 }

@@ -27,7 +27,12 @@ const OWN_CLIENTS: [&str; 7] = [
 const OWN_ROLES: [&str; 2] = ["offline_access", "uma_authorization"];
 
 /// Reads all users.
-pub fn read(reader: Reader, rules: &Rules, sink: &mut Sink, noticed: &mut Noticed) -> Result<()> {
+pub(super) fn read(
+    reader: Reader,
+    rules: &Rules,
+    sink: &mut Sink,
+    noticed: &mut Noticed,
+) -> Result<()> {
     records::for_each(reader, Top::List(&["users"]), |record| {
         let email = record.value.get("email").and_then(Value::as_str).unwrap_or_default();
         let email = email.to_owned();

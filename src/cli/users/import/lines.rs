@@ -13,10 +13,10 @@ use super::source::Reader;
 use super::{json, records};
 
 /// Longer lines are refused.
-const LONGEST_LINE: usize = 64 * 1024;
+const MAX_LINE: usize = 64 * 1024;
 
 /// Reads all lines.
-pub fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
     // An array of the same objects says so by its first character, which no line has.
     if records::first_byte(&mut reader)? == Some(b'[') {
         return json::read(reader, rules, sink);
@@ -43,10 +43,10 @@ pub fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
 /// Reads the next line; whether it is whole, or `None` at the end.
 fn next(reader: &mut Reader, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
     line.clear();
-    if reader.by_ref().take(LONGEST_LINE as u64 + 1).read_until(b'\n', line)? == 0 {
+    if reader.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', line)? == 0 {
         return Ok(None);
     }
-    let whole = line.len() <= LONGEST_LINE;
+    let whole = line.len() <= MAX_LINE;
     if !whole && !line.ends_with(b"\n") {
         reader.skip_until(b'\n')?;
     }

@@ -6,21 +6,21 @@ use super::fields::Fields;
 use crate::domain::users::Email;
 
 /// What a record says of a user; `None` where it is no user. Within, a sentence for the operator.
-pub type Read = Option<Result<Fields, String>>;
+pub(super) type Read = Option<Result<Fields, String>>;
 
 /// The text of a member; `None` where it is absent, blank or no text.
-pub fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// First and last name in one.
-pub fn full_name(first: Option<&str>, last: Option<&str>) -> Option<Value> {
+pub(super) fn full_name(first: Option<&str>, last: Option<&str>) -> Option<Value> {
     let name = [first, last].into_iter().flatten().collect::<Vec<_>>().join(" ");
     (!name.is_empty()).then_some(Value::String(name))
 }
 
 /// The address, or a user name that is one where there is none.
-pub fn address(members: &Map<String, Value>, email: &str) -> Option<Value> {
+pub(super) fn address(members: &Map<String, Value>, email: &str) -> Option<Value> {
     let is_address = |name: &&str| Email::parse(name).is_ok();
     let username = || text(members, "username").filter(is_address);
     text(members, email).or_else(username).map(|address| Value::String(address.to_owned()))
@@ -28,7 +28,7 @@ pub fn address(members: &Map<String, Value>, email: &str) -> Option<Value> {
 
 /// The members of these names, for the user's metadata; what is null or empty is left out. A user name
 /// that is the address says nothing.
-pub fn metadata(
+pub(super) fn metadata(
     members: &mut Map<String, Value>,
     names: &[&str],
     email: Option<&Value>,
@@ -49,6 +49,6 @@ pub fn metadata(
 }
 
 /// Base64 as PHC strings have it.
-pub fn unpadded(base64: &str) -> &str {
+pub(super) fn unpadded(base64: &str) -> &str {
     base64.trim().trim_end_matches('=')
 }

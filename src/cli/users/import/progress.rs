@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How often the line is written anew.
 const EVERY: Duration = Duration::from_millis(200);
 
-pub struct Progress {
+pub(super) struct Progress {
     read: Arc<AtomicU64>,
     length: Option<u64>,
     is_terminal: bool,
@@ -18,18 +18,18 @@ pub struct Progress {
 
 impl Progress {
     /// Of a file of `length` bytes, of which `read` have been read.
-    pub fn new(read: Arc<AtomicU64>, length: Option<u64>) -> Self {
+    pub(super) fn new(read: Arc<AtomicU64>, length: Option<u64>) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         Self { read, length, is_terminal, start: Instant::now(), shown: None }
     }
 
     /// Since the start.
-    pub fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
     /// Says that `users` are done, unless it was said a moment ago.
-    pub fn show(&mut self, users: u64) {
+    pub(super) fn show(&mut self, users: u64) {
         if !self.is_terminal || self.shown.is_some_and(|shown| shown.elapsed() < EVERY) {
             return;
         }
@@ -39,7 +39,7 @@ impl Progress {
     }
 
     /// Takes the line away, so that something else can be said.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if self.shown.take().is_some() {
             write("\r\x1b[K");
         }

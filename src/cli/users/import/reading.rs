@@ -16,14 +16,14 @@ use super::{auth0, clerk, django, json, keycloak, lines, source, table};
 const WAITING: usize = 2;
 
 /// A file being read.
-pub struct Reading {
+pub(super) struct Reading {
     pub batches: mpsc::Receiver<Vec<Entry>>,
     thread: JoinHandle<(Noticed, Result<()>)>,
 }
 
 impl Reading {
     /// Starts to read; `count` grows with the bytes.
-    pub fn start(job: Job, count: Arc<AtomicU64>) -> Result<Self> {
+    pub(super) fn start(job: Job, count: Arc<AtomicU64>) -> Result<Self> {
         let reader = source::open(&job.path, count)?;
         let (sender, batches) = mpsc::channel(WAITING);
         let body = move || {
@@ -49,7 +49,7 @@ impl Reading {
 
     /// What was noticed, and whether the file was read to its end. Only to be asked when there are
     /// no more batches: a thread that waits for its standard input waits for ever.
-    pub fn end(self) -> (Noticed, Result<()>) {
+    pub(super) fn end(self) -> (Noticed, Result<()>) {
         drop(self.batches);
         self.thread
             .join()

@@ -18,7 +18,7 @@ const MAX_RECORD: u64 = 1024 * 1024;
 
 /// What an object at the top of a file is.
 #[derive(Clone, Copy)]
-pub enum Top {
+pub(super) enum Top {
     /// A record; others may follow.
     Record,
     /// What holds the list, in a member of one of these names.
@@ -36,7 +36,7 @@ pub struct Record {
 }
 
 /// Calls `take` for each value of the list in `reader`.
-pub fn for_each(
+pub(super) fn for_each(
     mut reader: Reader,
     top: Top,
     take: impl FnMut(Record) -> Result<()>,
@@ -63,13 +63,13 @@ pub fn for_each(
 }
 
 /// The first byte after white space, which stays there for lines to be counted.
-pub fn first_byte(reader: &mut Reader) -> Result<Option<u8>> {
+pub(super) fn first_byte(reader: &mut Reader) -> Result<Option<u8>> {
     let beginning = reader.fill_buf().context("the file cannot be read")?;
     Ok(beginning.iter().copied().find(|byte| !byte.is_ascii_whitespace()))
 }
 
 /// The first value of an array, if that is what `reader` begins with and it is an object.
-pub fn first_of_array(mut reader: Reader) -> Option<Map<String, Value>> {
+pub(super) fn first_of_array(mut reader: Reader) -> Option<Map<String, Value>> {
     if first_byte(&mut reader).ok()? != Some(b'[') {
         return None;
     }

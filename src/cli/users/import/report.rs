@@ -16,11 +16,11 @@ use super::sink::{Entry, Noticed};
 use crate::services::accounts::import::Outcome;
 
 /// Longer reasons are cut: they may hold the name of an unknown member.
-const LONGEST_TEXT: usize = 300;
+const MAX_TEXT: usize = 300;
 
 /// The sum of an import.
 #[derive(Default, Serialize)]
-pub struct Counts {
+pub(super) struct Counts {
     pub dry_run: bool,
     /// Accounts made; in a dry run, that would have been.
     pub imported: u64,
@@ -48,7 +48,7 @@ pub struct Counts {
     pub seconds: f64,
 }
 
-pub struct Report {
+pub(super) struct Report {
     place: &'static str,
     rejects: Option<BufWriter<File>>,
     progress: Progress,
@@ -57,7 +57,7 @@ pub struct Report {
 
 impl Report {
     /// Calls places in the file `place`; writes refusals also into a new file at `rejects`.
-    pub fn new(
+    pub(super) fn new(
         place: &'static str,
         rejects: Option<&Path>,
         progress: Progress,
@@ -72,17 +72,17 @@ impl Report {
     }
 
     /// What a place in the file is called.
-    pub fn place(&self) -> &'static str {
+    pub(super) fn place(&self) -> &'static str {
         self.place
     }
 
     /// How many users were taken up so far.
-    pub fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.counts.imported + self.counts.present + self.counts.refused
     }
 
     /// Counts what became of `entry`, and tells it where it was refused.
-    pub fn add(&mut self, entry: &Entry, outcome: Outcome) -> Result<()> {
+    pub(super) fn add(&mut self, entry: &Entry, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Created => {
                 let user = entry.user.as_ref();
@@ -136,12 +136,12 @@ impl Report {
     }
 
     /// Says how far the import is.
-    pub fn show_progress(&mut self) {
+    pub(super) fn show_progress(&mut self) {
         self.progress.show(self.total());
     }
 
     /// The file has been read as far as it will be.
-    pub fn end(&mut self, noticed: Noticed) -> Result<()> {
+    pub(super) fn end(&mut self, noticed: Noticed) -> Result<()> {
         self.progress.clear();
         self.counts.seconds = self.progress.elapsed().as_secs_f64();
         self.counts.superusers = noticed.superusers;
@@ -157,7 +157,7 @@ impl Report {
 
 impl Counts {
     /// For people.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let Self { imported, present, refused, seconds, .. } = self;
         let did = if self.dry_run { "would be imported" } else { "imported" };
         let rate = (imported + present + refused) as f64 / seconds.max(0.001);
@@ -196,7 +196,7 @@ impl Counts {
     }
 
     /// For the audit trail.
-    pub fn detail(&self) -> String {
+    pub(super) fn detail(&self) -> String {
         let Self { imported, without_password, administrators, present, refused, .. } = self;
         format!(
             "imported {imported}, of these without a password {without_password} and \
@@ -207,16 +207,16 @@ impl Counts {
 
 /// Text of a file that somebody else made, for a terminal: nothing in it that steers one, turns its
 /// order round or cannot be seen, which is named instead, and no more than fits.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::new();
-    for c in text.chars().take(LONGEST_TEXT) {
+    for c in text.chars().take(MAX_TEXT) {
         if is_invisible(c) {
             plain.push_str(&format!("<U+{:04X}>", u32::from(c)));
         } else {
             plain.push(c);
         }
     }
-    if text.chars().nth(LONGEST_TEXT).is_some() {
+    if text.chars().nth(MAX_TEXT).is_some() {
         plain.push('\u{2026}');
     }
     plain

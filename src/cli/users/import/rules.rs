@@ -8,7 +8,7 @@ use crate::base::time::Timestamp;
 
 /// What holds for all users of one import.
 #[derive(Clone)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// When it began.
     pub now: Timestamp,
     /// Roles that administer Signet and are therefore left out; empty where they are kept.
@@ -17,19 +17,19 @@ pub struct Rules {
 
 impl Rules {
     /// Whether users come in with roles that administer Signet.
-    pub fn keeps_administrators(&self) -> bool {
+    pub(crate) fn keeps_administrators(&self) -> bool {
         self.administrators.is_empty()
     }
 
     /// Whether users come in without this role.
-    pub fn leaves_out(&self, role: &str) -> bool {
+    pub(crate) fn leaves_out(&self, role: &str) -> bool {
         self.administrators.iter().any(|administrator| administrator == role)
     }
 }
 
 /// Why a user comes in with less than the file says.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Warning {
+pub(crate) enum Warning {
     /// The name is too long.
     NameCut,
     /// When the account was made cannot be read.

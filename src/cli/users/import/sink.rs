@@ -15,7 +15,7 @@ const BATCH: usize = 100;
 /// A batch of long records ends sooner.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// One user of the file, or why it is none.
-pub struct Entry {
+pub(super) struct Entry {
     /// The line, or the number of the record in a dump.
     pub place: u64,
     /// The address as it is written, if there is one.
@@ -27,7 +27,7 @@ pub struct Entry {
 
 /// What was noticed beside the users. Bounded, however long the file.
 #[derive(Default)]
-pub struct Noticed {
+pub(super) struct Noticed {
     /// Records of other models, by model.
     pub skipped: BTreeMap<String, u64>,
     /// Superusers who were not made administrators.
@@ -41,14 +41,14 @@ const MAX_NOTICED: usize = 1000;
 
 impl Noticed {
     /// Counts a record of `model`, which is no user.
-    pub fn skip(&mut self, model: &str) {
+    pub(super) fn skip(&mut self, model: &str) {
         if self.skipped.len() < MAX_NOTICED || self.skipped.contains_key(model) {
             *self.skipped.entry(model.to_owned()).or_default() += 1;
         }
     }
 
     /// Takes note of a group or role that makes no role.
-    pub fn leave_out(&mut self, name: String) {
+    pub(super) fn leave_out(&mut self, name: String) {
         if self.groups.len() < MAX_NOTICED {
             self.groups.insert(name);
         }
@@ -56,7 +56,7 @@ impl Noticed {
 }
 
 /// Where the formats put what they read.
-pub struct Sink {
+pub(super) struct Sink {
     batch: Vec<Entry>,
     bytes: usize,
     sender: mpsc::Sender<Vec<Entry>>,
@@ -64,7 +64,7 @@ pub struct Sink {
 
 impl Sink {
     /// A sink that hands its batches to `sender`.
-    pub fn new(sender: mpsc::Sender<Vec<Entry>>) -> Self {
+    pub(super) fn new(sender: mpsc::Sender<Vec<Entry>>) -> Self {
         Self { batch: Vec::new(), bytes: 0, sender }
     }
 
@@ -76,7 +76,7 @@ impl Sink {
     }
 
     /// Takes what is said of the user at `place`, who is called `email` in the report, and checks it.
-    pub fn check(
+    pub(super) fn check(
         &mut self,
         place: u64,
         email: String,
@@ -90,7 +90,7 @@ impl Sink {
     }
 
     /// Hands over what is left.
-    pub fn flush(&mut self) -> Result<()> {
+    pub(super) fn flush(&mut self) -> Result<()> {
         self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {

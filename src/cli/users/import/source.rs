@@ -12,22 +12,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, bail};
 
 /// What the formats read from.
-pub type Reader = BufReader<Box<dyn Read + Send>>;
+pub(super) type Reader = BufReader<Box<dyn Read + Send>>;
 
 /// Whether the path stands for standard input.
-pub fn is_stdin(path: &Path) -> bool {
+pub(super) fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
 /// How many bytes there are to read, where that is known.
-pub fn length(path: &Path) -> Option<u64> {
+pub(super) fn length(path: &Path) -> Option<u64> {
     let metadata = if is_stdin(path) { None } else { path.metadata().ok() };
     metadata.filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
 }
 
 /// Opens a file, or standard input; adds to `count` what is read of it. UTF-8 only, with or
 /// without the mark that some editors put at the start.
-pub fn open(path: &Path, count: Arc<AtomicU64>) -> Result<Reader> {
+pub(super) fn open(path: &Path, count: Arc<AtomicU64>) -> Result<Reader> {
     let mut inner: Box<dyn Read + Send> = if is_stdin(path) {
         Box::new(io::stdin())
     } else {
@@ -62,7 +62,7 @@ impl<R: Read> Read for Counted<R> {
 /// How much more may be read before the present record is too long. A parser that reads on until a
 /// record ends would otherwise hold whatever a broken file makes it hold.
 #[derive(Clone)]
-pub struct Allowance {
+pub(super) struct Allowance {
     longest: u64,
     left: Rc<Cell<u64>>,
     exceeded: Rc<Cell<bool>>,
@@ -70,32 +70,32 @@ pub struct Allowance {
 
 impl Allowance {
     /// Records of at most `longest` bytes.
-    pub fn new(longest: u64) -> Self {
+    pub(super) fn new(longest: u64) -> Self {
         Self { longest, left: Rc::new(Cell::new(longest)), exceeded: Rc::default() }
     }
 
     /// A new record begins.
-    pub fn renew(&self) {
+    pub(super) fn renew(&self) {
         self.left.set(self.longest);
     }
 
     /// The rest of this record is not kept, so it may be of any length.
-    pub fn lift(&self) {
+    pub(super) fn lift(&self) {
         self.left.set(u64::MAX);
     }
 
     /// How much of this record was read.
-    pub fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.longest.saturating_sub(self.left.get()) as usize
     }
 
     /// Whether a record was too long, which is why reading failed.
-    pub fn is_exceeded(&self) -> bool {
+    pub(super) fn is_exceeded(&self) -> bool {
         self.exceeded.get()
     }
 
     /// Holds `reader` to it.
-    pub fn limit<R: Read>(&self, reader: R) -> impl Read + use<R> {
+    pub(super) fn limit<R: Read>(&self, reader: R) -> impl Read + use<R> {
         Limited { reader, allowance: self.clone() }
     }
 }

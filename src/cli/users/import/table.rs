@@ -13,12 +13,12 @@ use super::source::{Allowance, Reader};
 use crate::domain::users::Email;
 
 /// Longer records are no users: a quote was left open.
-const LONGEST_RECORD: u64 = 64 * 1024;
+const MAX_RECORD: u64 = 64 * 1024;
 /// How far the parser reads ahead.
 const BUFFER: usize = 8 * 1024;
 
 /// Reads all records.
-pub fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
     let mut names: Option<Vec<&'static str>> = None;
     for_each(reader, |line, record| {
         let Some(columns) = &names else {
@@ -37,11 +37,11 @@ pub fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
 
 /// Calls `take` for each record with its line, that of the names of the columns first; blank lines are
 /// none.
-pub fn for_each(
+pub(super) fn for_each(
     reader: Reader,
     mut take: impl FnMut(u64, &ByteRecord) -> Result<()>,
 ) -> Result<()> {
-    let allowance = Allowance::new(LONGEST_RECORD + BUFFER as u64);
+    let allowance = Allowance::new(MAX_RECORD + BUFFER as u64);
     let reader = allowance.limit(reader);
     let mut csv = ReaderBuilder::new()
         // The number of fields is checked below, record by record.

@@ -34,6 +34,7 @@ const TOO_LONG: &str = "is too long: Argon2's salt may have up to 48 bytes, its 
 pub struct HashMemory(Vec<Block>);
 
 impl HashMemory {
+    #[allow(clippy::indexing_slicing, reason = "the memory was grown to `count` just before")]
     fn blocks(&mut self, params: &Params) -> &mut [Block] {
         let count = params.block_count();
         if self.0.len() < count {
@@ -124,7 +125,7 @@ fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> String {
     clippy::expect_used,
     reason = "the policy's parameters and the salt are within Argon2's bounds"
 )]
-pub fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
+pub(super) fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
     let least = 8 * policy.parallelism;
     let memory_kib = ((f64::from(policy.memory_kib) * part) as u32).clamp(least, policy.memory_kib);
     let params = params(&PasswordPolicy { memory_kib, ..policy.clone() });
@@ -137,7 +138,7 @@ pub fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
 }
 
 /// A stored Argon2 hash.
-pub struct Hash {
+pub(super) struct Hash {
     algorithm: Algorithm,
     version: Version,
     params: Params,
@@ -147,7 +148,7 @@ pub struct Hash {
 
 impl Hash {
     /// Reads a PHC string.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         // A well-formed hash above the ceiling has an error of its own.
         let mut ends = text.rsplitn(3, '$');
         let (output, salt) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
@@ -178,7 +179,7 @@ impl Hash {
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
-    pub fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
+    pub(super) fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
         let Self { algorithm, version, params, salt, expected } = self;
         let mut output = vec![0; expected.len()];
         let computed = compute(password, *algorithm, *version, params, salt, &mut output, memory);
@@ -186,13 +187,13 @@ impl Hash {
     }
 
     /// Whether it takes much more memory than a hash of `policy`, or a quarter of the maximum work.
-    pub fn is_expensive(&self, policy: &PasswordPolicy) -> bool {
+    pub(super) fn is_expensive(&self, policy: &PasswordPolicy) -> bool {
         let work = u64::from(self.params.m_cost()) * u64::from(self.params.t_cost());
         self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MAX_WORK_KIB / 4
     }
 
     /// Whether it was made with the parameters of `policy`.
-    pub fn is_current(&self, policy: &PasswordPolicy) -> bool {
+    pub(super) fn is_current(&self, policy: &PasswordPolicy) -> bool {
         let wanted = params(policy);
         self.algorithm == Algorithm::Argon2id
             && self.version == Version::V0x13

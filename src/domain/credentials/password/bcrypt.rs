@@ -72,7 +72,7 @@ fn php_trim(password: &[u8]) -> &[u8] {
 }
 
 /// A stored bcrypt hash.
-pub struct Hash {
+pub(super) struct Hash {
     before: Before,
     cost: u32,
     salt: [u8; 16],
@@ -81,7 +81,7 @@ pub struct Hash {
 
 impl Hash {
     /// A whole `$2b$…` without a digest.
-    pub fn plain(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn plain(text: &str) -> Result<Self, &'static str> {
         let [empty, version, cost, rest] = parts(text, '$')?;
         let (salt, expected) = rest.split_at_checked(22).ok_or(MALFORMED)?;
         if !empty.is_empty() || cost.len() != 2 {
@@ -91,17 +91,17 @@ impl Hash {
     }
 
     /// Django: a whole `$2b$…` over the digest.
-    pub fn django(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn django(text: &str) -> Result<Self, &'static str> {
         Ok(Self { before: Before::HexSha256, ..Self::plain(text)? })
     }
 
     /// WordPress: a whole `$2y$…` over the digest.
-    pub fn wordpress(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn wordpress(text: &str) -> Result<Self, &'static str> {
         Ok(Self { before: Before::Base64HmacSha384, ..Self::plain(text)? })
     }
 
     /// passlib: parameters by name, or in version 1 by place, then salt and hash.
-    pub fn passlib(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn passlib(text: &str) -> Result<Self, &'static str> {
         let [parameters, salt, expected] = parts(text, '$')?;
         if parameters.starts_with("v=") {
             let [version, variant, cost] = values(parameters, ["v", "t", "r"])?;
@@ -135,13 +135,13 @@ impl Hash {
     }
 
     /// Whether it takes a quarter of the maximum work or more.
-    pub fn is_expensive(&self) -> bool {
+    pub(super) fn is_expensive(&self) -> bool {
         u64::from(self.cost) >= MAX_COST - 2
     }
 
     /// Whether it is the hash of `password`, which contains no NUL; compared in constant time.
     #[allow(clippy::indexing_slicing, reason = "`used` is at most the length of the key")]
-    pub fn matches(&self, password: &[u8]) -> bool {
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         let digest = self.before.digest(password);
         let password = digest.as_ref().map_or(password, |text| text.as_bytes());
         // The terminating NUL of the C string is part of the key, if there is room for it.

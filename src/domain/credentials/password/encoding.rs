@@ -8,9 +8,9 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// The error for a hash that is malformed for its scheme.
-pub const MALFORMED: &str = "is malformed";
+pub(super) const MALFORMED: &str = "is malformed";
 /// The error for a hash of no known scheme.
-pub const UNKNOWN: &str = "is of an unknown scheme";
+pub(super) const UNKNOWN: &str = "is of an unknown scheme";
 
 /// The lengths of a salt: an empty one is a faulty conversion, the longest is passlib's.
 const SALT_BYTES: RangeInclusive<usize> = 1..=1024;
@@ -35,18 +35,19 @@ const BCRYPT: GeneralPurpose = GeneralPurpose::new(
 const CRYPT64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The value of a character of crypt(3)'s base64.
-pub fn crypt64_value(character: u8) -> Option<usize> {
+pub(super) fn crypt64_value(character: u8) -> Option<usize> {
     CRYPT64.iter().position(|known| *known == character)
 }
 
 /// Whether `text` has only characters of crypt(3)'s base64.
-pub fn is_crypt64(text: &str) -> bool {
+pub(super) fn is_crypt64(text: &str) -> bool {
     text.bytes().all(|byte| crypt64_value(byte).is_some())
 }
 
 /// crypt(3)'s base64: every three bytes as a number, the first byte its lowest, in four characters,
 /// the lowest first.
-pub fn crypt64(bytes: &[u8]) -> String {
+#[allow(clippy::indexing_slicing, reason = "six bits are below 64")]
+pub(super) fn crypt64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let number = group.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte));
@@ -57,7 +58,7 @@ pub fn crypt64(bytes: &[u8]) -> String {
 }
 
 /// The bytes of [`crypt64`]. The unused bits of the last byte must be zero.
-pub fn from_crypt64(text: &str) -> Result<Vec<u8>, &'static str> {
+pub(super) fn from_crypt64(text: &str) -> Result<Vec<u8>, &'static str> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     for group in text.as_bytes().chunks(4) {
         let values = group.iter().rev().map(|byte| crypt64_value(*byte));
@@ -73,13 +74,16 @@ pub fn from_crypt64(text: &str) -> Result<Vec<u8>, &'static str> {
 }
 
 /// Exactly `N` parts.
-pub fn parts<const N: usize>(text: &str, separator: char) -> Result<[&str; N], &'static str> {
+pub(super) fn parts<const N: usize>(
+    text: &str,
+    separator: char,
+) -> Result<[&str; N], &'static str> {
     let parts: Vec<_> = text.split(separator).collect();
     parts.try_into().map_err(|_| MALFORMED)
 }
 
 /// The values of `name=value,name=value`, with these names in this order.
-pub fn values<'a, const N: usize>(
+pub(super) fn values<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
 ) -> Result<[&'a str; N], &'static str> {
@@ -95,13 +99,13 @@ pub fn values<'a, const N: usize>(
 }
 
 /// A decimal number; one that overflows its type is above every ceiling too.
-pub fn number(text: &str) -> Result<u64, &'static str> {
+pub(super) fn number(text: &str) -> Result<u64, &'static str> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX)).ok_or(MALFORMED)
 }
 
 /// Base64, padded or not, in the standard alphabet, the one for URLs or passlib's (`.` for `+`).
-pub fn base64(text: &str) -> Result<Vec<u8>, &'static str> {
+pub(super) fn base64(text: &str) -> Result<Vec<u8>, &'static str> {
     let standard = text.bytes().map(|byte| match byte {
         b'-' | b'.' => b'+',
         b'_' => b'/',
@@ -111,13 +115,13 @@ pub fn base64(text: &str) -> Result<Vec<u8>, &'static str> {
 }
 
 /// Exactly `N` bytes in bcrypt's base64.
-pub fn bcrypt_base64<const N: usize>(text: &str) -> Result<[u8; N], &'static str> {
+pub(super) fn bcrypt_base64<const N: usize>(text: &str) -> Result<[u8; N], &'static str> {
     let bytes = BCRYPT.decode(text).map_err(|_| MALFORMED)?;
     bytes.try_into().map_err(|_| MALFORMED)
 }
 
 /// Pairs of hexadecimal digits.
-pub fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
+pub(super) fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pair = |pair: &[u8]| match pair {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
@@ -127,12 +131,12 @@ pub fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
 }
 
 /// `salt`, if its length is valid.
-pub fn salt(salt: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+pub(super) fn salt(salt: Vec<u8>) -> Result<Vec<u8>, &'static str> {
     SALT_BYTES.contains(&salt.len()).then_some(salt).ok_or(MALFORMED)
 }
 
 /// `output`, if its length is valid.
-pub fn output(output: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+pub(super) fn output(output: Vec<u8>) -> Result<Vec<u8>, &'static str> {
     OUTPUT_BYTES.contains(&output.len()).then_some(output).ok_or(MALFORMED)
 }
 

@@ -13,7 +13,7 @@ use super::scrypt::{self, Params};
 const SIGNER_KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// A stored hash of Firebase's with the parameters of its project.
-pub struct Hash {
+pub(super) struct Hash {
     params: Params,
     /// The user's salt, then the project's separator.
     salt: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct Hash {
 
 impl Hash {
     /// Kratos: `ln`, `r` and `p`, then salt, hash, salt separator and signer key.
-    pub fn kratos(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn kratos(text: &str) -> Result<Self, &'static str> {
         let [parameters, salt, expected, separator, signer_key] = parts(text, '$')?;
         let [log_n, r, p] = values(parameters, ["ln", "r", "p"])?;
         let params = scrypt::params(encoding::number(log_n)?, r, p)?;
@@ -32,7 +32,7 @@ impl Hash {
 
     /// Supabase: version 1, `n` (which is the logarithm), `r`, `p`, salt separator and signer key
     /// by their names, then salt and hash.
-    pub fn supabase(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn supabase(text: &str) -> Result<Self, &'static str> {
         let [parameters, salt, expected] = parts(text, '$')?;
         let names = ["v", "n", "r", "p", "ss", "sk"];
         let [version, log_n, r, p, separator, signer_key] = values(parameters, names)?;
@@ -61,12 +61,12 @@ impl Hash {
     }
 
     /// Whether it takes much memory, or a quarter of the maximum work.
-    pub fn is_expensive(&self) -> bool {
+    pub(super) fn is_expensive(&self) -> bool {
         scrypt::is_expensive(&self.params)
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
-    pub fn matches(&self, password: &[u8]) -> bool {
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         let mut key = Zeroizing::new([0; 32]);
         scrypt::derive(password, &self.salt, &self.params, key.as_mut_slice());
         let mut output = self.signer_key.clone();

@@ -13,7 +13,7 @@ const TOO_DEAR: &str = "asks for more work than is allowed: PBKDF2 goes up to 10
 
 /// The hash function below HMAC.
 #[derive(Clone, Copy)]
-pub enum Digest {
+pub(super) enum Digest {
     Sha1,
     Sha256,
     Sha512,
@@ -38,7 +38,7 @@ impl Digest {
 }
 
 /// A stored PBKDF2 hash.
-pub struct Hash {
+pub(super) struct Hash {
     digest: Digest,
     rounds: NonZeroU32,
     salt: Vec<u8>,
@@ -47,14 +47,14 @@ pub struct Hash {
 
 impl Hash {
     /// Django: rounds, the salt as text, base64.
-    pub fn django(digest: Digest, text: &str) -> Result<Self, &'static str> {
+    pub(super) fn django(digest: Digest, text: &str) -> Result<Self, &'static str> {
         let [rounds, salt, expected] = parts(text, '$')?;
         Self::new(digest, rounds, salt.into(), encoding::base64(expected)?)
     }
 
     /// passlib: rounds, then salt and hash in its base64. A PHC string names the rounds (`i`) and
     /// optionally the length of the hash in bytes (`l`).
-    pub fn passlib(digest: Digest, text: &str) -> Result<Self, &'static str> {
+    pub(super) fn passlib(digest: Digest, text: &str) -> Result<Self, &'static str> {
         let [rounds, salt, expected] = parts(text, '$')?;
         let (salt, expected) = (encoding::base64(salt)?, encoding::base64(expected)?);
         let (rounds, length) = if rounds.contains(',') {
@@ -71,7 +71,7 @@ impl Hash {
 
     /// Spring: hexadecimal digits of the salt, of the given length, and of the hash of 32 bytes;
     /// the rounds are those of its defaults.
-    pub fn spring(
+    pub(super) fn spring(
         digest: Digest,
         rounds: &str,
         salt_length: usize,
@@ -87,7 +87,7 @@ impl Hash {
 
     /// ASP.NET Identity, version 3: base64 of the number 1 in a byte, then digest, rounds and the length
     /// of the salt in four bytes each, the highest first, then the salt and the hash.
-    pub fn asp_net(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn asp_net(text: &str) -> Result<Self, &'static str> {
         let bytes = encoding::base64(text)?;
         let (head, rest) = bytes.split_at_checked(13).ok_or(MALFORMED)?;
         let (version, numbers) = head.split_at_checked(1).ok_or(MALFORMED)?;
@@ -109,7 +109,7 @@ impl Hash {
     }
 
     /// Werkzeug: digest and rounds, the salt as text, hexadecimal digits.
-    pub fn werkzeug(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn werkzeug(text: &str) -> Result<Self, &'static str> {
         let [method, salt, expected] = parts(text, '$')?;
         let [digest, rounds] = parts(method, ':')?;
         let digest = match digest {
@@ -122,7 +122,7 @@ impl Hash {
     }
 
     /// Whether it takes a quarter of the maximum work or more.
-    pub fn is_expensive(&self) -> bool {
+    pub(super) fn is_expensive(&self) -> bool {
         u64::from(self.rounds.get()) * blocks(self.digest, &self.expected) >= MAX_ROUNDS / 4
     }
 
@@ -142,7 +142,7 @@ impl Hash {
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
-    pub fn matches(&self, password: &[u8]) -> bool {
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         let algorithm = self.digest.algorithm();
         pbkdf2::verify(algorithm, self.rounds, &self.salt, password, &self.expected).is_ok()
     }

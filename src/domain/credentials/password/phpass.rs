@@ -14,7 +14,7 @@ const MIN_LOG_ROUNDS: usize = 7;
 const TOO_DEAR: &str = "asks for more work than is allowed: phpass goes up to 2^20 rounds";
 
 /// A stored phpass hash.
-pub struct Hash {
+pub(super) struct Hash {
     rounds: u32,
     salt: [u8; 8],
     expected: [u8; 22],
@@ -23,7 +23,7 @@ pub struct Hash {
 impl Hash {
     /// One character for the rounds, 8 of salt, 22 of hash.
     #[allow(clippy::indexing_slicing, reason = "the length was checked before")]
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
         let value = encoding::crypt64_value;
         let (Some(log_rounds), true) = (value(text[0]), text.iter().all(|b| value(*b).is_some()))
@@ -43,12 +43,12 @@ impl Hash {
     }
 
     /// Whether it takes the maximum work. passlib's own take half of it.
-    pub fn is_expensive(&self) -> bool {
+    pub(super) fn is_expensive(&self) -> bool {
         self.rounds >= 1 << MAX_LOG_ROUNDS
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
-    pub fn matches(&self, password: &[u8]) -> bool {
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         if password.len() > MAX_PASSWORD_BYTES {
             return false;
         }

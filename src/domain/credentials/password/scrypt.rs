@@ -1,7 +1,7 @@
 //! scrypt (RFC 7914) in the forms of passlib, Django, Werkzeug and Spring, and its ceilings.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-pub use scrypt::Params;
+pub(super) use scrypt::Params;
 use zeroize::Zeroizing;
 
 use super::encoding::{self, MALFORMED, parts, values};
@@ -19,7 +19,7 @@ const TOO_DEAR: &str = "asks for more work than is allowed: scrypt goes up to N 
                         p = 16 and N*r*p = 2^23";
 
 /// A stored scrypt hash.
-pub struct Hash {
+pub(super) struct Hash {
     params: Params,
     salt: Vec<u8>,
     expected: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Hash {
 
 impl Hash {
     /// passlib: named parameters, the salt and the hash in base64.
-    pub fn passlib(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn passlib(text: &str) -> Result<Self, &'static str> {
         let [parameters, salt, expected] = parts(text, '$')?;
         let [log_n, r, p] = values(parameters, ["ln", "r", "p"])?;
         let params = params(encoding::number(log_n)?, r, p)?;
@@ -35,13 +35,13 @@ impl Hash {
     }
 
     /// Django: N, the salt as text, r, p, base64.
-    pub fn django(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn django(text: &str) -> Result<Self, &'static str> {
         let [n, salt, r, p, expected] = parts(text, '$')?;
         Self::new(params(logarithm(n)?, r, p)?, salt.into(), encoding::base64(expected)?)
     }
 
     /// Werkzeug: N, r and p, the salt as text, hexadecimal digits.
-    pub fn werkzeug(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn werkzeug(text: &str) -> Result<Self, &'static str> {
         let [method, salt, expected] = parts(text, '$')?;
         let [n, r, p] = parts(method, ':')?;
         Self::new(params(logarithm(n)?, r, p)?, salt.into(), encoding::hex(expected)?)
@@ -49,7 +49,7 @@ impl Hash {
 
     /// Spring: `$`, the parameters as one hexadecimal number (the logarithm of N, then r and p in a byte
     /// each), the salt and the hash in base64.
-    pub fn spring(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn spring(text: &str) -> Result<Self, &'static str> {
         let [empty, parameters, salt, expected] = parts(text, '$')?;
         let is_hex = parameters.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = u64::from_str_radix(parameters, 16).ok().filter(|_| is_hex);
@@ -65,12 +65,12 @@ impl Hash {
     }
 
     /// Whether it takes much memory, or a quarter of the maximum work.
-    pub fn is_expensive(&self) -> bool {
+    pub(super) fn is_expensive(&self) -> bool {
         is_expensive(&self.params)
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
-    pub fn matches(&self, password: &[u8]) -> bool {
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         let mut output = Zeroizing::new(vec![0; self.expected.len()]);
         derive(password, &self.salt, &self.params, &mut output);
         verify_slices_are_equal(&output, &self.expected).is_ok()
@@ -78,7 +78,7 @@ impl Hash {
 }
 
 /// Parameters within the ceilings; N by its binary logarithm.
-pub fn params(log_n: u64, r: &str, p: &str) -> Result<Params, &'static str> {
+pub(super) fn params(log_n: u64, r: &str, p: &str) -> Result<Params, &'static str> {
     let (r, p) = (encoding::number(r)?, encoding::number(p)?);
     if log_n == 0 || r == 0 || p == 0 {
         return Err(MALFORMED);
@@ -90,14 +90,14 @@ pub fn params(log_n: u64, r: &str, p: &str) -> Result<Params, &'static str> {
 }
 
 /// Whether they take more than 64 MiB, or a quarter of the maximum work.
-pub fn is_expensive(params: &Params) -> bool {
+pub(super) fn is_expensive(params: &Params) -> bool {
     let n_times_r = u64::from(params.r()) << params.log_n();
     n_times_r > MODEST_N_TIMES_R || n_times_r * u64::from(params.p()) >= MAX_WORK / 4
 }
 
 /// Fills `output`, which has a few dozen bytes.
 #[allow(clippy::expect_used, reason = "the length of the output is a constant")]
-pub fn derive(password: &[u8], salt: &[u8], params: &Params, output: &mut [u8]) {
+pub(super) fn derive(password: &[u8], salt: &[u8], params: &Params, output: &mut [u8]) {
     scrypt::scrypt(password, salt, params, output)
         .expect("the length of the output is within scrypt's bounds");
 }

@@ -32,13 +32,13 @@ const ORDER_512: [usize; 64] = [
 
 /// The hash function within.
 #[derive(Clone, Copy)]
-pub enum Digest {
+pub(super) enum Digest {
     Sha256,
     Sha512,
 }
 
 /// A stored SHA-crypt hash.
-pub struct Hash {
+pub(super) struct Hash {
     digest: Digest,
     params: Params,
     rounds: u64,
@@ -48,7 +48,7 @@ pub struct Hash {
 
 impl Hash {
     /// The number of rounds, if it is not the default, the salt as text, and the hash.
-    pub fn parse(digest: Digest, text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(digest: Digest, text: &str) -> Result<Self, &'static str> {
         let (rounds, text) = match text.strip_prefix("rounds=") {
             Some(text) => text.split_once('$').ok_or(MALFORMED)?,
             None => ("", text),
@@ -73,12 +73,12 @@ impl Hash {
 
     /// Whether it takes more than three quarters of the maximum work; passlib's own take two
     /// thirds.
-    pub fn is_expensive(&self) -> bool {
+    pub(super) fn is_expensive(&self) -> bool {
         self.rounds > MAX_ROUNDS / 4 * 3
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
-    pub fn matches(&self, password: &[u8]) -> bool {
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         if password.len() > MAX_PASSWORD {
             return false;
         }

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 2048;
 const ASP_NET_IDENTITY: &str = "AQAAAA";
 
 /// A hash that can be verified: of a known scheme, well-formed, within the ceilings on work.
-pub enum StoredHash {
+pub(super) enum StoredHash {
     /// Argon2id and Argon2i.
     Argon2(argon2::Hash),
     /// bcrypt, also behind a digest.
@@ -41,7 +41,7 @@ pub enum StoredHash {
 impl StoredHash {
     /// Parses a stored hash. The error is a sentence for the operator without any part of the hash.
     #[allow(clippy::indexing_slicing, reason = "the prefix was matched before")]
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > MAX_BYTES {
             return Err(MALFORMED);
         }
@@ -106,7 +106,7 @@ impl StoredHash {
     }
 
     /// Whether it is the hash of exactly these bytes.
-    pub fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
+    pub(super) fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
         // People do not type it. bcrypt ends there, and HMAC does not distinguish `pw` from `pw`
         // and a NUL.
         if password.contains(&0) && !matches!(self, Self::Argon2(_)) {
@@ -140,7 +140,7 @@ impl StoredHash {
     }
 
     /// Whether it was made as `policy` would make it.
-    pub fn is_current(&self, policy: &PasswordPolicy) -> bool {
+    pub(super) fn is_current(&self, policy: &PasswordPolicy) -> bool {
         matches!(self, Self::Argon2(hash) if hash.is_current(policy))
     }
 }

@@ -22,7 +22,7 @@ const MAX_SALT: usize = 64;
 const OUTPUT: usize = 32;
 
 /// A stored yescrypt hash.
-pub struct Hash {
+pub(super) struct Hash {
     params: Params,
     salt: Vec<u8>,
     expected: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct Hash {
 
 impl Hash {
     /// The parameters, the salt and the hash, all in crypt's base64.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let [parameters, salt, expected] = parts(text, '$')?;
         if !parameters.starts_with(NATIVE) || parameters.len() > MAX_PARAMETERS {
             return Err(MALFORMED);
@@ -54,12 +54,12 @@ impl Hash {
     }
 
     /// Whether it takes more than 64 MiB.
-    pub fn is_expensive(&self) -> bool {
+    pub(super) fn is_expensive(&self) -> bool {
         self.params.n().saturating_mul(self.params.r().into()) > MODEST_N_TIMES_R
     }
 
     /// Whether it is the hash of `password`; compared in constant time.
-    pub fn matches(&self, password: &[u8]) -> bool {
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         let mut output = Zeroizing::new([0; OUTPUT]);
         let computed = yescrypt(password, &self.salt, &self.params, output.as_mut_slice());
         computed.is_ok() && verify_slices_are_equal(output.as_slice(), &self.expected).is_ok()

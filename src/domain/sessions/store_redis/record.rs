@@ -13,14 +13,14 @@ use crate::domain::sessions::{Login, Origin, Session, SessionKind};
 use crate::storage::StorageError;
 
 /// The format of records, their first field.
-pub const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 
 /// The number of fields of a whole record, its version included.
 const KNOWN_FIELDS: usize = 18;
 
 /// The record of a session; the key contains its user and sid. `held` is the record that it replaces,
 /// or empty: the fields that a later version has added to it are kept.
-pub fn encode(session: &Session, held: &[u8]) -> Result<Vec<u8>, StorageError> {
+pub(super) fn encode(session: &Session, held: &[u8]) -> Result<Vec<u8>, StorageError> {
     let Session { client_id, scope, audience, epoch, current, parent, origin, login, .. } = session;
     let address = origin.address.map(encode_address).unwrap_or_default();
     let user_agent = origin.user_agent.as_deref().unwrap_or_default();
@@ -55,6 +55,7 @@ pub fn encode(session: &Session, held: &[u8]) -> Result<Vec<u8>, StorageError> {
 }
 
 /// The fields that a later version has added to a record, with the tab before them.
+#[allow(clippy::indexing_slicing, reason = "the place was found in the record")]
 fn unknown(record: &[u8]) -> &[u8] {
     let mut tabs = record.iter().enumerate().filter(|(_, byte)| **byte == b'\t');
     tabs.nth(KNOWN_FIELDS - 1).map_or(&[], |(place, _)| &record[place..])
@@ -76,7 +77,7 @@ fn decode_address(text: &str) -> Option<IpAddr> {
 }
 
 /// The session of a record.
-pub fn decode(user_id: Uuid, sid: Uuid, record: &[u8]) -> Result<Session, StorageError> {
+pub(super) fn decode(user_id: Uuid, sid: Uuid, record: &[u8]) -> Result<Session, StorageError> {
     parse_record(user_id, sid, record).ok_or_else(|| StorageError::corrupt("session record"))
 }
 

@@ -34,7 +34,7 @@ const MAX_CLIENT_BYTES: usize = 32 * 1024;
     "grants": ["client_credentials"],
     "scopes": ["users:read"],
 }))]
-pub struct NewClientBody {
+pub(crate) struct NewClientBody {
     /// Its public name: 1 to 100 characters of A-Z a-z 0-9 - . _ ~
     #[schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._~-]+$")]
     client_id: String,
@@ -74,7 +74,7 @@ pub struct NewClientBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn create(
+pub(crate) async fn create(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -100,7 +100,7 @@ pub async fn create(
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "scopes": ["users:read", "reports:write"], "disabled": false }))]
-pub struct ClientChangeBody {
+pub(crate) struct ClientChangeBody {
     /// A name for people; null or empty removes it.
     #[schema(max_length = 200)]
     name: Option<String>,
@@ -147,7 +147,7 @@ pub struct ClientChangeBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn change(
+pub(crate) async fn change(
     app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,
@@ -187,7 +187,7 @@ pub async fn change(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn remove(
+pub(crate) async fn remove(
     app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,
@@ -207,7 +207,7 @@ pub async fn remove(
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "keep_old_for": "1h" }))]
-pub struct RotateSecretBody {
+pub(crate) struct RotateSecretBody {
     /// How long the present secret stays valid, at most 90 days; `24h` if absent, `0s` ends it at
     /// once.
     keep_old_for: Option<Span>,
@@ -228,7 +228,7 @@ pub struct RotateSecretBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn rotate_secret(
+pub(crate) async fn rotate_secret(
     app: Data<Issuer>,
     request: HttpRequest,
     client_id: Path<String>,

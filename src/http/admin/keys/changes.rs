@@ -29,7 +29,7 @@ const MAX_IMPORT_BYTES: usize = 64 * 1024;
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "activate_in": "1h" }))]
-pub struct RotateBody {
+pub(crate) struct RotateBody {
     /// When the next key starts to sign; `keys.publish_ahead` if absent.
     activate_in: Option<Span>,
     /// Which keys, where more than one algorithm is in use.
@@ -59,7 +59,7 @@ pub struct RotateBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn rotate(
+pub(crate) async fn rotate(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -79,7 +79,7 @@ pub async fn rotate(
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "force": true, "reason": "moved to an HSM" }))]
-pub struct RetireBody {
+pub(crate) struct RetireBody {
     /// Also while its tokens can be alive.
     force: Option<bool>,
     /// Why; needed where it is forced, and kept in the audit trail.
@@ -100,7 +100,7 @@ pub struct RetireBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn retire(
+pub(crate) async fn retire(
     app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,
@@ -120,7 +120,7 @@ pub async fn retire(
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "reason": "the backup of 30 January was stolen" }))]
-pub struct RevokeBody {
+pub(crate) struct RevokeBody {
     /// Kept in the audit trail.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
@@ -165,7 +165,7 @@ pub struct RevokeBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn revoke(
+pub(crate) async fn revoke(
     app: Data<Issuer>,
     request: HttpRequest,
     kid: Path<String>,
@@ -192,7 +192,7 @@ pub async fn revoke(
     "kid": "2024-11",
     "activate_in": "24h",
 }))]
-pub struct ImportBody {
+pub(crate) struct ImportBody {
     /// An RSA key: PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
     #[schema(format = Password, max_length = 32768)]
     pem: String,
@@ -242,7 +242,7 @@ pub struct ImportBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn import(
+pub(crate) async fn import(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -310,7 +310,10 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn rewrap(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn rewrap(
+    app: Data<Issuer>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let actor = administrator(&app, &request, now).await?;
     let rewrap = async move |app: &Issuer, by: &Initiator| app.key_management.rewrap(by, now).await;

@@ -28,7 +28,7 @@ const MAX_USER: usize = 64 * 1024;
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "email": "ada@example.com", "name": "Ada", "roles": ["staff"] }))]
-pub struct NewUserBody {
+pub(crate) struct NewUserBody {
     /// The login name.
     #[schema(format = "email", max_length = 254)]
     email: String,
@@ -63,7 +63,7 @@ pub struct NewUserBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn create(
+pub(crate) async fn create(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
@@ -111,7 +111,7 @@ pub async fn create(
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "roles": ["staff", "admin"] }))]
-pub struct UserChangeBody {
+pub(crate) struct UserChangeBody {
     /// A new display name; null or empty removes it.
     #[schema(max_length = 200)]
     name: Option<String>,
@@ -155,7 +155,7 @@ pub struct UserChangeBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn change(
+pub(crate) async fn change(
     app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
@@ -191,7 +191,7 @@ pub async fn change(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn remove(
+pub(crate) async fn remove(
     app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
@@ -209,7 +209,7 @@ pub async fn remove(
 /// A new password.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
-pub struct NewPasswordBody {
+pub(crate) struct NewPasswordBody {
     /// 8 to 256 characters, none of the commonest.
     #[schema(format = Password, min_length = 8, max_length = 256)]
     password: String,
@@ -229,7 +229,7 @@ pub struct NewPasswordBody {
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn set_password(
+pub(crate) async fn set_password(
     app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,
@@ -273,7 +273,7 @@ pub async fn set_password(
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub async fn unlock(
+pub(crate) async fn unlock(
     app: Data<Issuer>,
     request: HttpRequest,
     id: Path<String>,

@@ -13,7 +13,7 @@ const MAX_NAME: usize = 100;
 
 impl Fields {
     /// Notes every member that is not among `known`.
-    pub fn refuse_others(&mut self, known: &[&str]) {
+    pub(crate) fn refuse_others(&mut self, known: &[&str]) {
         let is_known = |name: &String| known.contains(&name.as_str());
         let mut unknown: Vec<_> =
             self.members.keys().filter(|name| !is_known(name)).cloned().collect();
@@ -25,7 +25,7 @@ impl Fields {
     }
 
     /// The text member `name`; empty for null. `None` where it is absent or not text.
-    pub fn text_or_null(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn text_or_null(&mut self, name: &'static str) -> Option<String> {
         if !self.has(name) {
             return None;
         }
@@ -35,7 +35,7 @@ impl Fields {
     }
 
     /// The member `name` that is true or false. `None` where it is absent or neither.
-    pub fn flag_if_any(&mut self, name: &'static str) -> Option<bool> {
+    pub(crate) fn flag_if_any(&mut self, name: &'static str) -> Option<bool> {
         match self.members.get(name)? {
             Value::Bool(flag) => Some(*flag),
             _ => {
@@ -46,7 +46,7 @@ impl Fields {
     }
 
     /// The member `name` that is a list of text. `None` where it is absent or not that.
-    pub fn texts(&mut self, name: &'static str) -> Option<Vec<String>> {
+    pub(crate) fn texts(&mut self, name: &'static str) -> Option<Vec<String>> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let texts = match self.members.get(name)? {
             Value::Array(values) => values.iter().map(text).collect(),
@@ -59,13 +59,13 @@ impl Fields {
     }
 
     /// Whether the member `name` is a list.
-    pub fn is_list(&self, name: &str) -> bool {
+    pub(crate) fn is_list(&self, name: &str) -> bool {
         self.members.get(name).is_some_and(Value::is_array)
     }
 
     /// The member `name` that is an object; null where it is null. `None` where it is absent or
     /// neither.
-    pub fn object_or_null(&mut self, name: &'static str) -> Option<Option<Metadata>> {
+    pub(crate) fn object_or_null(&mut self, name: &'static str) -> Option<Option<Metadata>> {
         match self.members.get(name)? {
             Value::Null => Some(None),
             Value::Object(members) => Some(Some(members.clone())),

@@ -21,7 +21,10 @@ const REPEATABLE: &str = "resource";
 /// Reads the form of `request`. A parameter without a value counts as absent (RFC 6749 section 3.2);
 /// the endpoint says when one that it requires is missing. Fails where the request has neither a media
 /// type nor a body, so that such a request is `invalid_request` before its client is authenticated.
-pub async fn read_form<B: Body>(request: &HttpRequest, payload: Payload) -> Result<B, BodyError> {
+pub(crate) async fn read_form<B: Body>(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<B, BodyError> {
     if !request.headers().contains_key(header::CONTENT_TYPE) {
         let text = read(request, payload, MAX_BODY).await?;
         return match text.expose().is_empty() {

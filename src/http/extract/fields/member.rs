@@ -9,14 +9,14 @@ use crate::domain::users::Email;
 use super::Fields;
 
 /// A type that a member of a body is read as.
-pub trait Member: Sized {
+pub(crate) trait Member: Sized {
     /// Reads the member `name` of `fields`. `None` where it is absent or wrong; what is wrong is noted
     /// in `fields`.
     fn read(fields: &mut Fields, name: &'static str) -> Option<Self>;
 }
 
 /// A type that the schema of a member has.
-pub trait Schema {
+pub(crate) trait Schema {
     /// Whether the member must be there.
     const IS_REQUIRED: bool;
 }
@@ -30,7 +30,7 @@ impl<T> Schema for Option<T> {
 }
 
 /// A request body.
-pub trait Body: Sized {
+pub(crate) trait Body: Sized {
     /// The names of its members.
     const NAMES: &'static [&'static str];
 
@@ -93,7 +93,7 @@ impl Member for Email {
 }
 
 /// A name for people; `None` where the member is null or empty, which removes a name.
-pub struct DisplayName(pub Option<String>);
+pub(crate) struct DisplayName(pub Option<String>);
 
 impl Member for DisplayName {
     fn read(fields: &mut Fields, name: &'static str) -> Option<Self> {

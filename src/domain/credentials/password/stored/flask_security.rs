@@ -13,7 +13,7 @@ use super::super::encoding::{MALFORMED, base64, salt};
 use super::StoredHash;
 
 /// A stored hash with the key in front.
-pub struct Hash {
+pub(crate) struct Hash {
     key: Vec<u8>,
     /// The hash in Flask-Security's own store.
     pub hash: Box<StoredHash>,
@@ -22,13 +22,13 @@ pub struct Hash {
 impl Hash {
     /// The key, then the hash of Flask-Security's store. That hash begins with `$`, so none is
     /// nested.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (key, hash) = text.split_at(text.find('$').ok_or(MALFORMED)?);
         Ok(Self { key: salt(base64(key)?)?, hash: Box::new(StoredHash::parse(hash)?) })
     }
 
     /// Whether it is the hash of `password`, in normal form KD as Flask-Security uses it.
-    pub fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
+    pub(crate) fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
         let Ok(text) = str::from_utf8(password) else { return false };
         // Room for all of it, so that no move leaves a copy behind.
         let mut normal =
