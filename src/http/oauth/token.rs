@@ -194,13 +194,12 @@ pub(crate) async fn token(
     let wish = wish(form.scope, form.resource.unwrap_or_default())?;
     let response = match grant {
         GrantType::Password => {
-            let username = required("username", form.username)?;
-            let password = required("password", form.password)?;
+            let (username, password) = (form.username, form.password);
             let request = PasswordRequest { credentials, username, password, wish };
             sign_in(&app, request, origin, now).await?
         }
         GrantType::RefreshToken => {
-            let refresh_token = required("refresh_token", form.refresh_token)?;
+            let refresh_token = form.refresh_token;
             let request = RefreshRequest { credentials, refresh_token, wish };
             let app = app.clone();
             let refresh =
@@ -287,8 +286,8 @@ fn wanted(request: &HttpRequest, body: LoginBody) -> Result<PasswordRequest, OAu
     let client_id = filled(body.client_id);
     let client_secret = body.client_secret.filter(|secret| !secret.expose().is_empty());
     Ok(PasswordRequest {
-        username: required("username", username.or(email))?,
-        password: required("password", body.password)?,
+        username: Some(required("username", username.or(email))?),
+        password: Some(required("password", body.password)?),
         wish: wish(filled(body.scope), resources)?,
         credentials: extract::credentials(request, client_id.as_deref(), client_secret.as_ref())?,
     })

@@ -15,10 +15,11 @@ use crate::storage::StorageError;
 pub struct PasswordRequest {
     /// What the client authenticates by; where absent, the bundled first-party client.
     pub credentials: Option<Credentials>,
-    /// The login name as it was typed.
-    pub username: String,
+    /// The login name as it was typed. A client is authenticated before it hears that this, or the
+    /// password, is missing.
+    pub username: Option<String>,
     /// The password as it was typed.
-    pub password: Password,
+    pub password: Option<Password>,
     /// The scope and resources asked for.
     pub wish: Wish,
 }
@@ -35,6 +36,8 @@ impl AuthorizationServer {
         let PasswordRequest { credentials, username, password, wish } = request;
         let credentials = super::or_first_party(credentials);
         let client = self.client(&credentials, origin, now).await?;
+        let username = username.ok_or(TokenError::InvalidRequest("username is missing"))?;
+        let password = password.ok_or(TokenError::InvalidRequest("password is missing"))?;
         super::check_grant(&client, GrantType::Password)?;
         let policy = self.access_tokens.policy();
         let resources = target::of_grant(&client, &wish, policy)?;

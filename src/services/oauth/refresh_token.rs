@@ -22,7 +22,7 @@ pub struct RefreshRequest {
     /// another client asks for that one's authentication.
     pub credentials: Option<Credentials>,
     /// The token as it was presented.
-    pub refresh_token: String,
+    pub refresh_token: Option<String>,
     /// The scope and resources asked for.
     pub wish: Wish,
 }
@@ -39,8 +39,10 @@ impl AuthorizationServer {
         let is_identified = request.credentials.is_some();
         let credentials = super::or_first_party(request.credentials);
         let client = &*self.client(&credentials, origin, now).await?;
+        let refresh_token =
+            request.refresh_token.ok_or(TokenError::InvalidRequest("refresh_token is missing"))?;
         super::check_grant(client, GrantType::RefreshToken)?;
-        let Some(presented) = self.refresh_tokens.parse(&request.refresh_token) else {
+        let Some(presented) = self.refresh_tokens.parse(&refresh_token) else {
             return Err(self.refuse(client, None, "not_ours", origin, now).await);
         };
         let RefreshToken { user_id, sid, generation } = presented;
