@@ -12,4 +12,4 @@ pub(crate) fn point(point: &str) {
 
 /// Does nothing.
 #[cfg(not(debug_assertions))]
-pub fn point(_: &str) {}
+pub(crate) fn point(_: &str) {}

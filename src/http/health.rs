@@ -10,7 +10,7 @@ use super::revocations::Listeners;
 use crate::app::Issuer;
 use crate::base::metrics::Readings;
 
-/// That all is well.
+/// The state of the process.
 #[derive(Serialize, ToSchema)]
 pub(super) struct HealthBody {
     /// `live` or `ready`.

@@ -66,8 +66,15 @@ impl Routes {
             for row in rows(false).into_iter().filter(is_metadata) {
                 self.add(service, &format!("{}{prefix}", row.at), row);
             }
-            service.service(web::scope(prefix).configure(|service| self.add_table(service)));
+            let below = |service: &mut ServiceConfig| {
+                self.add_table(service);
+                self.add_unknown_of_oauth(service);
+            };
+            service.service(web::scope(prefix).configure(below));
         }
+        // Last, since a scope does not pass on what it has no route for, and an issuer's path may begin
+        // with it.
+        self.add_unknown_of_oauth(service);
         let observed = self.around("unknown", Verbosity::Each, ErrorForm::Problem);
         let not_found = || async { ErrorForm::Problem.not_found() };
         service.default_service(web::route().to(not_found).wrap(observed));
@@ -77,7 +84,10 @@ impl Routes {
         for row in rows(self.app.config.docs_enabled) {
             self.add(service, row.at, row);
         }
-        // What is below it and is no route fails in the form of its neighbours.
+    }
+
+    /// Lets paths below `/oauth2` that no route has fail in the form of their neighbours.
+    fn add_unknown_of_oauth(&self, service: &mut ServiceConfig) {
         let observed = self.around("unknown", Verbosity::Each, ErrorForm::OAuth);
         let not_found = || async { ErrorForm::OAuth.not_found() };
         let unknown = web::scope("/oauth2").default_service(web::route().to(not_found));

@@ -43,8 +43,8 @@ impl OutboundPolicy {
         ca_file: Option<&Path>,
         allow: Vec<Allowed>,
     ) -> Result<Self, (&'static str, String)> {
-        if !(1..=60).contains(&timeout.as_secs()) {
-            return Err(("timeout", "must be from 1s to 1m".into()));
+        if !(1..=10).contains(&timeout.as_secs()) {
+            return Err(("timeout", "must be from 1s to 10s".into()));
         }
         let wrong = |problem: String| ("ca_file", problem);
         let authorities = match ca_file {

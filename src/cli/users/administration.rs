@@ -80,10 +80,8 @@ pub(super) async fn run(command: Command, stores: &Stores, now: Timestamp) -> Re
                 ..UserChange::default()
             };
             let user = find(stores, &user).await?;
-            let changed = stores
-                .accounts
-                .change_present(user.id, &change, &Initiator::command_line(), now)
-                .await;
+            let changed =
+                stores.accounts.change(&user, change, &Initiator::command_line(), now).await;
             show(changed.context("the user cannot be changed")?, json)
         }
         Command::Delete { user } => {

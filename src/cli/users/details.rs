@@ -82,7 +82,7 @@ pub(super) async fn set_metadata(
     let metadata =
         check_metadata(value).map_err(|problem| anyhow::anyhow!("the metadata {problem}"))?;
     let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
-    let user = stores.accounts.change_present(user.id, &change, by, now).await?;
+    let user = stores.accounts.change(&user, change, by, now).await?;
     if json {
         output::json(&ManagedUserView::listed(user))
     } else {

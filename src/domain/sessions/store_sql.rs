@@ -159,7 +159,12 @@ impl SqlStore {
         .bind(MAX_LISTED)
         .bind(i64::from(policy.max_per_user) - 1);
         let ended = self.0.fetch_all(end_the_oldest).await?;
-        ended.iter().map(|row| Ok(read_session(row)?.ended(policy, now))).collect()
+        let read = |row: &AnyRow| {
+            // A record of a later version that this one cannot read may have been used just now.
+            let unknown = EndedSession { sid: read_id(row.try_get(0)?)?, last_issue: now };
+            Ok(read_session(row).map_or(unknown, |session| session.ended(policy, now)))
+        };
+        ended.iter().map(read).collect()
     }
 
     pub(super) async fn compare_and_swap(

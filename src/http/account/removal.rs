@@ -57,7 +57,7 @@ pub(crate) async fn remove(
     fields.finish()?;
     let remove = async move {
         let by = &Initiator::user(user.id, origin);
-        app.accounts.leave(user.id, by, now).await
+        app.accounts.leave(&user, by, now).await
     };
     to_the_end(remove).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -66,8 +66,8 @@ pub(crate) async fn revoke(
 ) -> Result<HttpResponse, OAuthError> {
     let form: TokenQuestion = read_form(&request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let credentials = form.credentials(&request)?;
-    let token = extract::required("token", form.token)?;
+    let (token, credentials) = (form.token.clone(), form.credentials(&request));
+    let (token, credentials) = (extract::required("token", token)?, credentials?);
     let revoke =
         async move { app.authorization_server.revoke(credentials, &token, &origin, now).await };
     to_the_end(revoke).await?;

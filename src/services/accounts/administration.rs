@@ -173,12 +173,21 @@ impl Accounts {
         self.remove_as_read(user, force, by, now).await
     }
 
-    /// Removes the user with this id, who asked for it, and all sessions; not the last
-    /// administrator.
-    pub async fn leave(&self, id: Uuid, by: &Initiator, now: Timestamp) -> Result<(), ChangeError> {
+    /// Removes `user`, who asked for it, and all sessions; not the last administrator. `Stale` where the
+    /// account was disabled, or its sessions ended, since it was read: what showed that the user asks for
+    /// it no longer counts.
+    pub async fn leave(
+        &self,
+        user: &User,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
         for _ in 0..MAX_ATTEMPTS {
-            let Some(user) = self.users.find(id).await? else { return Ok(()) };
-            match self.remove_as_read(&user, false, by, now).await {
+            let Some(present) = self.users.find(user.id).await? else { return Ok(()) };
+            if present.session_epoch != user.session_epoch || !present.is_active() {
+                return Err(ChangeError::Stale);
+            }
+            match self.remove_as_read(&present, false, by, now).await {
                 Err(ChangeError::Stale) => {}
                 done => return done,
             }

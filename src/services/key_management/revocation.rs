@@ -58,6 +58,7 @@ impl KeyManagement {
         // The other instances drop it before a key is made, which may take a while.
         self.notify_instances().await;
         self.make_spare(now).await;
+        self.notify_instances().await;
         let successor = self.keys.find_successor(revoked.successor_of, now).await;
         let successor = successor.unwrap_or_else(|error| {
             tracing::warn!(%error, "the key that takes over was not found");

@@ -40,10 +40,10 @@ impl AuthorizationServer {
     ) -> Result<Introspection, TokenError> {
         let credentials = super::required(credentials)?;
         let client = self.client(&credentials, origin, now).await?;
+        let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
         if client.client_type == ClientType::Public {
             return Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic });
         }
-        let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
         match self.authentication.find_live(token, now).await? {
             Some((claims, _)) => Ok(Introspection::AccessToken(Box::new(claims))),
             None => self.introspect_refresh_token(&client, token, now).await,

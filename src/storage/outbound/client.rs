@@ -25,7 +25,8 @@ use super::{Answer, Giver, OutboundError, OutboundPolicy, Request, Target, netwo
 
 /// The time for each step of a request but connecting: name, TLS, head, body.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time for a connection to one of a name's addresses; then the next one is tried.
+/// The time for a connection to one of a name's addresses, at most a quarter of the whole; then the
+/// next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The number of a name's addresses that are tried.
@@ -128,7 +129,7 @@ impl Outbound {
     /// Connects to one resolved address.
     pub async fn dial(&self, address: SocketAddr) -> Result<TcpStream, OutboundError> {
         let failed = |error| OutboundError::Connect(address, error);
-        within(CONNECT_TIMEOUT, async {
+        within(CONNECT_TIMEOUT.min(self.policy.timeout / 4), async {
             let stream = TcpStream::connect(address).await.map_err(failed)?;
             // Small requests should not wait for each other.
             stream.set_nodelay(true).map_err(failed)?;

@@ -60,6 +60,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pbkdf2", &["domain/credentials/"]),
     ("bcrypt", &["domain/credentials/"]),
     ("md5", &["domain/credentials/"]),
+    ("sha_crypt", &["domain/credentials/"]),
+    ("yescrypt", &["domain/credentials/"]),
 ];
 
 /// The layer of a module, and its room: `domain`, `domain/keys`.
@@ -157,7 +159,7 @@ fn unlimited_checks_of_passwords(tree: &Tree) -> Vec<String> {
 /// What only tests set is read in these files, in code that a release build is compiled without.
 const DEBUG_ONLY: &[(&str, &str, &str)] = &[
     ("base/debug.rs", "base/mod.rs", "#[cfg(debug_assertions)]\npub(crate) mod debug;"),
-    ("base/fault.rs", "base/fault.rs", "#[cfg(debug_assertions)]\npub fn point("),
+    ("base/fault.rs", "base/fault.rs", "#[cfg(debug_assertions)]\npub(crate) fn point("),
 ];
 
 /// The configuration is the one reader of environment variables in a release build.

@@ -138,15 +138,22 @@ async fn the_issuer_is_what_was_configured_whatever_the_request_says() {
 
 #[tokio::test]
 async fn an_issuer_with_a_path_keeps_it_in_every_address() {
-    let signet = Signet::builder().set("issuer", "http://127.0.0.1:9/tenant").start();
-    let document = Client::new(signet.base())
-        .get("/.well-known/openid-configuration")
-        .answer()
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(document["issuer"], "http://127.0.0.1:9/tenant");
-    assert_eq!(document["jwks_uri"], "http://127.0.0.1:9/tenant/.well-known/jwks.json");
+    for path in ["/tenant", "/oauth2", "/oauth2/default"] {
+        let issuer = format!("http://127.0.0.1:9{path}");
+        let signet = Signet::builder().set("issuer", &issuer).start();
+        let client = Client::new(signet.base());
+        let document = client.get("/.well-known/openid-configuration").answer().await;
+        let document = document.expect(200).json();
+        assert_eq!(document["issuer"], issuer.as_str());
+        assert_eq!(document["jwks_uri"], format!("{issuer}/.well-known/jwks.json"));
+        // The addresses lead somewhere behind a proxy that passes the path on, and what no route has
+        // fails in the form of its neighbours.
+        client.get(&format!("{path}/.well-known/jwks.json")).answer().await.expect(200);
+        client.get(&format!("{path}/oauth2/token")).answer().await.expect(405);
+        let unknown = client.get(&format!("{path}/oauth2/none")).answer().await;
+        unknown.expect_oauth_error(404, "invalid_request");
+        client.get("/oauth2/none").answer().await.expect(404);
+    }
 }
 
 #[tokio::test]

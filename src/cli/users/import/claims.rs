@@ -206,6 +206,8 @@ mod tests {
         claims.refuse(&refused("eve@example.com", 3));
         assert_eq!(claims.refused.len(), MAX_REFUSED);
         let outcome = claims.decide(&named("eve"), 4, Met::NoAccount);
-        assert!(matches!(outcome, Some(Outcome::Refused(why)) if why.contains("correct those first")));
+        assert!(
+            matches!(outcome, Some(Outcome::Refused(why)) if why.contains("correct those first"))
+        );
     }
 }
