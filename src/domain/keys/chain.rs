@@ -243,7 +243,7 @@ impl Chain {
     /// Ends a compromised key immediately. If it is active, a pending key signs from now on: of
     /// those that every cache can have, or else of all, the one that was published first and is not
     /// itself the successor after a revocation. The chain may then have no key, and must [add
-    /// one](Self::grow) in the same change.
+    /// one](Self::add_spare) in the same change.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
     pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
         let active = self.find(kid)?.times.state(now) == State::Active;
