@@ -1,5 +1,5 @@
-//! The composition root: a [`Process`] and its [`Issuer`] from a [`Config`]. The only place that picks
-//! engines.
+//! The composition root: it makes a [`Process`] and its [`Issuer`] from a [`Config`]. Only this
+//! module chooses storage engines.
 
 mod issuer;
 mod process;
@@ -29,16 +29,16 @@ use crate::storage::{Db, StorageError};
 /// Why the service cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database does not answer, or not to us.
+    /// The database does not answer, or refuses the connection.
     #[error("the database at {0} cannot be reached")]
     DatabaseUnreachable(String, #[source] StorageError),
-    /// The database.
+    /// The database answers with an error.
     #[error("the database cannot be used")]
     Database(#[source] StorageError),
-    /// The session store.
+    /// The session store cannot be used.
     #[error("the session store cannot be used")]
     SessionStore(#[source] StorageError),
-    /// The key-encryption key.
+    /// The key-encryption key cannot be read or made.
     #[error(transparent)]
     EncryptionKey(#[from] EncryptionKeyError),
     /// There are signing keys, but no key-encryption key.
@@ -47,21 +47,21 @@ pub enum StartError {
          were sealed under in keys.encryption_key, or its file in {0}"
     )]
     EncryptionKeyMissing(String),
-    /// The signing keys.
+    /// The signing keys cannot be used.
     #[error("the signing keys cannot be used")]
     Keys(#[from] KeysError),
-    /// The record of revoked tokens.
+    /// The record of revoked tokens cannot be read.
     #[error("the revocations cannot be read")]
     Revocations(#[from] FollowError),
-    /// The templates or the transport of mail.
+    /// The templates or the transport of mail cannot be used.
     #[error("mail cannot be sent")]
     Mail(#[from] NotifierError),
-    /// Threads or metrics.
+    /// The threads or the metrics cannot be set up.
     #[error("the process cannot be set up")]
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The use cases of signing keys, for the command line: the session store is not needed.
+/// Opens the use cases of signing keys for the command line, which need no session store.
 pub async fn open_key_management(
     config: &Config,
     now: Timestamp,
@@ -79,8 +79,8 @@ pub async fn open_key_management(
     open_keys(config, &db, around, &random, now).await
 }
 
-/// The login limits, whose records are kept where sessions are, under names that are made with a key
-/// which lies sealed beside the signing keys.
+/// Opens the login limits. Their records are stored where sessions are, under names that are hashed
+/// with a key which is sealed beside the signing keys.
 async fn open_login_limits(
     config: &Config,
     stores: &Stores,
@@ -95,7 +95,7 @@ async fn open_login_limits(
     })
 }
 
-/// The login limits, for the command line.
+/// Opens the login limits for the command line.
 pub async fn open_login_limits_alone(
     config: &Config,
     stores: &Stores,
@@ -105,8 +105,7 @@ pub async fn open_login_limits_alone(
     open_login_limits(config, stores, &key_management.keys, now).await
 }
 
-/// Opens the signing keys, making the key-encryption key and the first signing keys where this is
-/// the very first start.
+/// Opens the signing keys. The first start makes the key-encryption key and the first signing keys.
 async fn open_keys(
     config: &Config,
     db: &Db,
@@ -119,7 +118,7 @@ async fn open_keys(
     Ok(KeyManagement::open(db, vault, policy, around, lifetime, now).await?)
 }
 
-/// The key-encryption keys, the newest first, if there are any yet.
+/// Returns the key-encryption keys, the newest first; `None` if none was made yet.
 pub fn find_sealing_keys(config: &Config) -> Result<Option<SealingKeys>, EncryptionKeyError> {
     match &config.keys.encryption_key {
         Some(given) => encryption_key::parse(given).map(Some),

@@ -1,4 +1,5 @@
-//! Everything whose work carries the name of one issuer (`iss`): its keys, the use cases, the mail.
+//! The parts of the service that work in the name of one issuer (`iss`): its keys, the use cases,
+//! the mail.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -30,11 +31,11 @@ pub struct Issuer {
     pub key_management: KeyManagement,
     /// The record of revoked tokens and its feed.
     pub revocations: Revocations,
-    /// Signs the feed.
+    /// The signer of the feed.
     pub signer: Signer,
     /// The limits on attempts to check a password.
     pub login_limits: LoginLimits,
-    /// Who callers are.
+    /// The authentication of callers.
     pub authentication: Authentication,
     /// The grants and the endpoints around them.
     pub authorization_server: AuthorizationServer,
@@ -48,7 +49,7 @@ pub struct Issuer {
     pub role_management: RoleManagement,
     /// The use cases of clients.
     pub client_management: ClientManagement,
-    /// Sends mail, where it is sent.
+    /// The sender of mail; `None` while mail is off.
     pub notifier: Option<Notifier>,
 }
 
@@ -114,7 +115,7 @@ impl Issuer {
     }
 }
 
-/// Opens the signing keys, one of which has to sign now, and makes those that are due.
+/// Opens the signing keys and makes those that are due. Fails if no key can sign now.
 async fn open_keys_of_service(
     process: &Process,
     stores: &Stores,
@@ -126,9 +127,9 @@ async fn open_keys_of_service(
     let around = Surroundings { clients, revocations, audit, notices };
     let key_management = open_keys(&process.config, db, around, random, now).await?;
     key_management.keys.check_can_sign(now).await?;
-    // Of an algorithm that is new in the configuration, the first key.
+    // This also makes the first key of an algorithm that is new in the configuration.
     match key_management.maintain(now).await {
-        // A key that is bad does not stop a service that has a good one.
+        // A key that cannot be used does not stop a service that has a key to sign with.
         Err(
             error @ (KeysError::Sealed(..) | KeysError::Undecided(_) | KeysError::Unverified(..)),
         ) => {

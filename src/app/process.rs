@@ -1,5 +1,5 @@
-//! What one process has, whoever's name its tokens carry: configuration, clock, stores, threads,
-//! metrics, and the notices between instances.
+//! The parts of one process that do not depend on its issuer: configuration, clock, stores,
+//! threads, metrics, and the notices between instances.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +85,8 @@ impl Process {
         self.revoked.notified().await;
     }
 
-    /// Receives notices of other instances, where they share a Redis, and never returns then.
+    /// Receives the notices of other instances. Never returns if the instances share a Redis, and
+    /// returns immediately if they do not.
     pub async fn receive_notices(&self) {
         if let SessionBackend::Redis(redis) = &self.config.sessions.backend {
             let keys = notices::listen(redis, KEYS_CHANGED, || self.keys_changed.notify_one());
@@ -94,8 +95,8 @@ impl Process {
         }
     }
 
-    /// Lets readiness be false and the streams of the feed end, so that their listeners connect to
-    /// another instance.
+    /// Starts draining: readiness turns false, and the streams of the feed end, so that their
+    /// listeners connect to another instance.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::SeqCst);
         self.stores.revocations.close();

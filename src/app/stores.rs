@@ -23,7 +23,7 @@ use crate::storage::{Db, StorageError};
 pub struct Stores {
     /// The database.
     pub db: Db,
-    /// Redis, where sessions live there.
+    /// Redis, if the sessions are stored there.
     pub redis: Option<Redis>,
     /// The users.
     pub users: UserStore,
@@ -37,21 +37,21 @@ pub struct Stores {
     pub audit: Audit,
     /// The accounts.
     pub accounts: Accounts,
-    /// Who has which roles.
+    /// The roles that users have.
     pub roles: Roles,
     /// The use cases of role definitions.
     pub role_management: RoleManagement,
     /// The use cases of clients.
     pub client_management: ClientManagement,
-    /// Mail that waits.
+    /// The outbox: mail that is not delivered yet.
     pub outbox: Outbox,
     /// The source of secrets and identifiers.
     pub random: Random,
 }
 
 impl Stores {
-    /// Connects everything that `config` names, with the database migrated, the bundled client and
-    /// the built-in role in place.
+    /// Connects the stores that `config` names, migrates the database, and creates the bundled
+    /// client and the built-in role if they are missing.
     pub async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {
         let db = open_database(config).await?;
         let random = Random::system();
@@ -118,7 +118,7 @@ pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     Ok(db)
 }
 
-/// Connects the database as it is.
+/// Connects the database without migrating it.
 pub(super) async fn connect_database(config: &Config) -> Result<Db, StartError> {
     let url = config.database.url.expose();
     let max_connections = config.database.max_connections;
@@ -129,7 +129,7 @@ pub(super) async fn connect_database(config: &Config) -> Result<Db, StartError> 
     db.map_err(|error| StartError::DatabaseUnreachable(database_address(url), error))
 }
 
-/// Where a database is, without user and password.
+/// The address of a database, for messages: without user name and password.
 fn database_address(url: &str) -> String {
     if let Some(path) = url.strip_prefix("sqlite://") {
         return path.to_owned();
@@ -144,7 +144,7 @@ fn database_address(url: &str) -> String {
     }
 }
 
-/// Registers the bundled client of `/login` and of the docs page, unless it is there.
+/// Registers the bundled client of `/login` and of the docs page, unless it exists.
 async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(), StorageError> {
     if clients.find(FIRST_PARTY).await?.is_some() {
         return Ok(());

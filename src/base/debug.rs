@@ -1,4 +1,5 @@
-//! What a debug build takes from its tests: how far its clock is ahead, and RSA keys made before.
+//! The inputs of a debug build from its tests: how far its clock is ahead, and RSA keys that were
+//! made beforehand.
 //!
 //! Release builds are compiled without this file, and so without the variables it names.
 
@@ -14,8 +15,9 @@ pub(crate) fn seconds_ahead(file: &Path) -> u64 {
     std::fs::read_to_string(file).map_or(0, |text| text.trim().parse().unwrap_or_default())
 }
 
-/// A PKCS#8 document of an RSA key of 2048 bits from the folder that `SIGNET_READY_KEYS` names, where
-/// each is taken once, whichever process comes first. `None` once none is left.
+/// Takes an RSA key of 2048 bits, as a PKCS#8 document, from the folder that `SIGNET_READY_KEYS`
+/// names. The key's file is removed, so that no other process takes it too. Returns `None` when no
+/// key is left.
 pub(crate) fn take_rsa_key() -> Option<Vec<u8>> {
     let folder = std::fs::read_dir(std::env::var_os("SIGNET_READY_KEYS")?).ok()?;
     folder.flatten().find_map(|entry| {

@@ -3,8 +3,8 @@
 /// The maximum number of characters of a display name.
 pub const MAX_DISPLAY_NAME: usize = 200;
 
-/// Checks a display name: trimmed, at most 200 characters, without control characters. An empty one
-/// is `None`. The error is a sentence for people.
+/// Trims and checks a display name: at most 200 characters, without control characters. Returns
+/// `None` for an empty one. The error completes a sentence that begins with the name of the field.
 pub fn check_display_name(name: &str) -> Result<Option<String>, &'static str> {
     let name = name.trim();
     if name.chars().count() > MAX_DISPLAY_NAME {

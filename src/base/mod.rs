@@ -1,4 +1,4 @@
-//! Values and tools without a rule of the service in them; every other layer may use them.
+//! Values and tools that contain no rules of the service. Every other layer may use them.
 
 #[cfg(debug_assertions)]
 pub(crate) mod debug;

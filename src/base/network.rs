@@ -1,6 +1,6 @@
 //! Networks in CIDR form (RFC 4632, RFC 4291 section 2.3), as the configuration names them: the
-//! proxies whose forwarded addresses count, and the networks that requests to addresses of clients
-//! may reach.
+//! proxies whose forwarded addresses Signet accepts, and the networks that Signet's requests to
+//! addresses of clients may reach.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,7 +15,7 @@ pub struct Network {
 
 impl Network {
     /// Whether `address` is in this network. An IPv4 address written as IPv6 counts as IPv4, since
-    /// a dual-stack listener shows its IPv4 peers so.
+    /// a dual-stack socket reports its IPv4 peers in that form.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -51,7 +51,8 @@ impl FromStr for Network {
             Some(prefix) => prefix.parse().ok().filter(|p| *p <= width).ok_or_else(wrong)?,
             None => width,
         };
-        // IPv4 addresses in IPv6 form (RFC 4291 section 2.5.5.2), as peers are compared.
+        // An IPv4 address in IPv6 form (RFC 4291 section 2.5.5.2) becomes IPv4, since `contains`
+        // compares peers as IPv4.
         match (address.to_canonical(), prefix) {
             (canonical @ IpAddr::V4(_), 96..) if address.is_ipv6() => {
                 Ok(Self { address: canonical, prefix: prefix - 96 })

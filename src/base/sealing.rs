@@ -39,7 +39,7 @@ impl SealingKey {
     /// Length of the key in bytes.
     pub const LENGTH: usize = 32;
 
-    /// A key of 32 bytes.
+    /// Creates a key from 32 bytes.
     #[allow(clippy::expect_used, reason = "the type gives the length")]
     #[allow(clippy::indexing_slicing, reason = "a SHA-256 has 32 bytes")]
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
@@ -60,7 +60,7 @@ impl SealingKey {
         Some(Self::new(bytes.as_slice().try_into().ok()?))
     }
 
-    /// Text for a new random key, in the form that [`SealingKey::parse`] reads.
+    /// Generates a random key, as text that [`SealingKey::parse`] reads.
     pub fn generate(random: &Random) -> Secret<String> {
         let bytes = Zeroizing::new(random.bytes::<{ Self::LENGTH }>());
         Secret::new(STANDARD.encode(bytes.as_slice()))

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Logging.
+/// The configuration of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// The form of a line.
@@ -28,7 +28,7 @@ pub enum LogFormat {
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// The levels of libraries, whose daily events are useful only for debugging.
+/// The levels of libraries, whose routine events are useful only for debugging.
 const QUIET: &str =
     "sqlx=warn,actix_server=warn,actix_web=warn,actix_http=warn,mio=warn,rustls=warn,h2=warn";
 
@@ -62,7 +62,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
              info,signet=debug, not \"{level}\""
         )
     };
-    // A bare word that is no level would be read as the name of a module to trace.
+    // `EnvFilter` would read a bare word that is no level as the name of a module to trace.
     let is_known = |part: &str| part.contains(['=', '[']) || LEVELS.contains(&part);
     if level.is_empty() || !level.split(',').all(is_known) {
         return Err(wrong());

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::audit::{Filter, Kept};
 use crate::views::event::EventView;
 
-/// The number of events that are read in one step.
+/// The maximum number of events that one query reads.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
@@ -21,19 +21,19 @@ pub(super) enum Command {
         /// The kind of event, such as user.disabled.
         #[arg(long)]
         event: Option<String>,
-        /// What it happened to: the id of a user or client, the kid of a key.
+        /// The subject of the event: the id of a user or client, or the kid of a key.
         #[arg(long, allow_hyphen_values = true)]
         subject: Option<String>,
         /// The actor: user:ID, client:ID, a bare id, cli, or system.
         #[arg(long)]
         actor: Option<String>,
-        /// Not before this time, such as 2026-01-30T09:30:00Z, or 24h for so long ago.
+        /// The earliest time, such as 2026-01-30T09:30:00Z, or 24h for a day before now.
         #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
         since: Option<Moment>,
-        /// Before this time.
+        /// The time before which events are listed, in the same forms.
         #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
         until: Option<Moment>,
-        /// The most events.
+        /// The maximum number of events.
         #[arg(long, value_name = "NUMBER", default_value = "100",
               value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
@@ -80,7 +80,7 @@ impl Moment {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let ago = || humantime::parse_duration(text).ok().map(Self::Ago);
         let moment = Timestamp::parse(text).map(Self::At).or_else(ago);
-        moment.ok_or("a time is 2026-01-30T09:30:00Z, or 24h for so long ago")
+        moment.ok_or("must be a time such as 2026-01-30T09:30:00Z, or 24h for a day before now")
     }
 
     fn seen_from(self, now: Timestamp) -> Timestamp {

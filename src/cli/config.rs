@@ -1,4 +1,4 @@
-//! `signet config`: check it, and show what is in effect and where it comes from.
+//! `signet config`: checks the configuration, or shows every setting in effect and its origin.
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -9,7 +9,7 @@ use crate::domain::mail::Transport;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Say whether the configuration is sound; exit 1 with everything that is wrong if not.
+    /// Check the configuration; print everything that is wrong and exit 1 if it is not sound.
     Check,
     /// Show every setting in effect and its origin, secrets masked.
     Show {
@@ -19,7 +19,7 @@ pub(super) enum Command {
     },
 }
 
-/// The configuration was loaded, so it is sound but for the files that it names.
+/// Runs the command. `config` was loaded, so only the files that it names can still be wrong.
 pub(super) fn run(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::Check => {

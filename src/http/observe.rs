@@ -1,6 +1,6 @@
-//! What happens around every request: an id in the answer and in the log line, a count and a
-//! duration, and the headers that every answer carries. One layer, on each route, so that the
-//! handles of its metrics are looked up once and not per request.
+//! The layer around every route: it puts an id into the answer and the log line, counts and times
+//! the request, and sets the headers that every answer carries. Each route has a layer of its own,
+//! so that the handles of its metrics are looked up once and not per request.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -26,13 +26,13 @@ use crate::base::metrics::RouteMetrics;
 pub(super) struct RequestId(String);
 
 impl RequestId {
-    /// As text.
+    /// The id as text.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Makes request ids: unique across instances by a random prefix, cheap by a counter.
+/// A source of request ids: a random prefix makes them unique across instances, a counter cheap.
 pub(super) struct RequestIds {
     prefix: String,
     next: AtomicU64,
@@ -40,13 +40,14 @@ pub(super) struct RequestIds {
 }
 
 impl RequestIds {
-    /// Ids that begin with `prefix`, or are given by `proxies`.
+    /// Creates a source whose ids begin with `prefix`, and which uses the ids that `proxies` send.
     pub(super) fn new(prefix: u64, proxies: Proxies) -> Self {
         Self { prefix: format!("{prefix:016x}"), next: AtomicU64::new(0), proxies }
     }
 
-    /// The id that a trusted proxy gave the request, where it is harmless, else a fresh one. From
-    /// anybody else it could name another request of the log or the audit trail.
+    /// Returns the id that a trusted proxy gave the request, if it is well-formed, else a fresh
+    /// one. An id from any other caller is ignored: it could be that of another request in the log
+    /// or the audit trail.
     fn assign(&self, request: &ServiceRequest) -> RequestId {
         let by_proxy = self.proxies.sent(request);
         let given = request.headers().get(NAME).filter(|_| by_proxy);
@@ -67,7 +68,8 @@ impl RequestIds {
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
 
-/// OWASP Secure Headers: nothing here is to be sniffed, framed or leaked by referrer.
+/// The headers that OWASP Secure Headers recommends: a browser must not guess the type of an
+/// answer, frame it, or send its address as a referrer.
 const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -78,29 +80,29 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// How much is said of a route's answers in the log.
+/// Which answers of a route are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verbosity {
-    /// A line for each.
+    /// One line for each answer.
     Each,
-    /// A line for failures; the rest at debug. For what is polled.
+    /// One line for each failure; other answers at the level debug. For routes that are polled.
     Failures,
 }
 
 /// The layer for one route.
 #[derive(Clone)]
 pub(super) struct Observe {
-    /// The route's pattern, in place of the path: paths and queries may carry what no log should.
+    /// The route's pattern, logged in place of the path: paths and queries may contain secrets.
     pub route: &'static str,
     /// Its metrics.
     pub metrics: RouteMetrics,
-    /// What is logged.
+    /// Which answers are logged.
     pub verbosity: Verbosity,
-    /// How it answers failures.
+    /// The form of the route's error answers.
     pub form: ErrorForm,
-    /// Where ids come from.
+    /// The source of request ids.
     pub ids: std::sync::Arc<RequestIds>,
-    /// Says whether the instance is draining.
+    /// The issuer, whose process reports whether it is draining.
     pub app: Data<Issuer>,
 }
 
@@ -145,7 +147,7 @@ where
         let answer = self.service.call(request);
         Box::pin(async move {
             let response = answer.await?;
-            // Errors that a library answers with its own text get our clothes.
+            // An error that the framework answers with its own text gets the form of this API.
             let mut response = match foreign_error(&response, &around) {
                 Some(dressed) => response.into_response(dressed).map_into_right_body(),
                 None => response.map_into_left_body(),
@@ -172,7 +174,7 @@ fn foreign_error<B>(
     Some(around.form.of_framework(status, detail))
 }
 
-/// What made the request fail, where that is known.
+/// The cause of a failed request, if it is known.
 fn cause<B>(response: &ServiceResponse<B>) -> Option<String> {
     let error = response.response().error()?;
     let oauth = error.as_error::<OAuthError>().and_then(OAuthError::cause);
@@ -184,12 +186,13 @@ impl Observe {
     fn finish<B>(&self, response: &mut ServiceResponse<B>, id: &RequestId, start: Instant) {
         let status = response.status();
         if self.app.is_draining() {
-            // A proxy that kept the connection would send its next request into one that ends.
+            // A proxy that kept the connection would send its next request to an instance that is
+            // stopping.
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         let headers = response.headers_mut();
         for (name, value) in &ALWAYS {
-            // The docs page brings a policy of its own.
+            // The docs page sets a `Content-Security-Policy` of its own.
             if !headers.contains_key(name) {
                 headers.insert(name.clone(), value.clone());
             }

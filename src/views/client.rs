@@ -1,5 +1,5 @@
-//! A client as it is shown to administrators: everything but its secrets, of which only the times
-//! are shown.
+//! A client as it is shown to administrators: everything but the text of its secrets, of which only
+//! the times are shown.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -20,31 +20,31 @@ pub struct ClientView {
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     pub client_type: ClientType,
-    /// What it may use at the token endpoint.
+    /// The grants that it may use at the token endpoint.
     #[schema(value_type = Vec<String>)]
     pub grants: Vec<&'static str>,
-    /// What it may ask for.
+    /// The scopes that it may request.
     pub scopes: Vec<String>,
     /// The resources that it may name (RFC 8707).
     pub audiences: Vec<String>,
-    /// Seconds that its access tokens live, where that differs from the configured time.
+    /// The lifetime of its access tokens in seconds, if the client has one of its own.
     pub access_token_lifetime: Option<u64>,
     /// Members of the user's metadata that go into its tokens.
     pub claims: Vec<String>,
-    /// Whether it may not get tokens.
+    /// Whether the client is disabled, so that it gets no tokens.
     pub disabled: bool,
-    /// Its secrets, those that are over included.
+    /// Its secrets, expired ones included.
     pub secrets: Vec<SecretView>,
     /// When it was registered.
     pub created_at: String,
 }
 
-/// When a secret is good.
+/// The times between which a secret is valid.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SecretView {
     /// When it was made.
     pub created_at: String,
-    /// When it ends, once it has a successor.
+    /// When it expires, if a newer secret has replaced it.
     pub expires_at: Option<String>,
 }
 
@@ -54,14 +54,14 @@ pub struct SecretView {
 pub struct ClientWithSecretView {
     #[serde(flatten)]
     client: ClientView,
-    /// Shown this once; a public client has none.
+    /// The new secret, which no other answer shows; absent for a public client.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     client_secret: Option<String>,
 }
 
 impl ClientWithSecretView {
-    /// The form of `client`, whose new secret is `secret`.
+    /// Combines `client` with its new secret, if it has one.
     pub fn new(client: &Client, secret: Option<&Secret<String>>) -> Self {
         let client_secret = secret.map(|secret| secret.expose().clone());
         Self { client: client.into(), client_secret }
@@ -119,7 +119,7 @@ impl ClientView {
         ]
     }
 
-    /// Everything that is shown of this client, with the names.
+    /// The name and the value of everything that is shown of this client.
     pub fn fields(self) -> [(&'static str, String); 11] {
         let secret = |secret: &SecretView| match &secret.expires_at {
             Some(at) => format!("made {}, ends {at}", secret.created_at),
@@ -143,8 +143,9 @@ impl ClientView {
     }
 }
 
-/// The JSON of `client` that `signet clients` prints where it lists clients or has made a secret:
-/// there, `scope` has the words separated by spaces, and `secrets` is a number.
+/// The JSON of `client` that `signet clients` prints in a list of clients or with a new secret. It
+/// differs from [`ClientView`]: `scope` has the scopes, separated by spaces, and `secrets` is the
+/// number of secrets.
 pub fn listed(client: &Client, secret: Option<&Secret<String>>) -> serde_json::Result<Value> {
     let mut listed = serde_json::to_value(ClientWithSecretView::new(client, secret))?;
     if let Some(members) = listed.as_object_mut() {

@@ -8,11 +8,11 @@ use serde::de::MapAccess;
 use crate::error::Reason;
 use crate::json::{self, Members, NumericDate, Text, Value, once};
 
-/// However generous the leeway: a token that says to be issued later than this from now was not
-/// made by a clock that is right.
+/// How far in the future `iat` may be, in seconds, whatever the leeway: beyond it, the clock that
+/// dated the token is wrong.
 const FUTURE: i64 = 60;
 
-/// What every access token has, and what some have.
+/// The claims of an access token. Every token has them all, except `scope`, `roles` and `sid`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// `sub`
@@ -35,19 +35,20 @@ pub struct Claims {
     pub sid: Option<Box<str>>,
 }
 
-/// The claims that a verifier wants.
+/// What a verifier requires of the claims.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The one issuer.
+    /// The issuer, which `iss` has to name exactly.
     pub issuer: String,
-    /// A token has to be for one of these.
+    /// The accepted audiences, one of which `aud` has to contain.
     pub audiences: Vec<String>,
-    /// How far clocks may be apart, in seconds.
+    /// The permitted difference between clocks, in seconds.
     pub leeway: i64,
 }
 
 impl Rules {
-    /// Reads a payload whose signature is good, at `now`.
+    /// Reads the payload of a token whose signature was verified, and checks its claims at `now`,
+    /// in seconds since 1970.
     pub fn read(&self, payload: &[u8], now: i64) -> Result<Claims, Reason> {
         let payload = json::object(payload, Payload::default()).map_err(|_| Reason::Malformed)?;
         if payload.iss.as_ref().ok_or(Reason::Claims)?.0 != self.issuer {
@@ -116,7 +117,7 @@ impl<'de> Members<'de> for Payload<'de> {
     }
 }
 
-/// A string, or an array of nothing else (RFC 7519 section 4.1.3).
+/// Reads `aud`: a string, or an array of strings alone (RFC 7519 section 4.1.3).
 fn audiences(aud: Value<'_>) -> Result<Vec<Box<str>>, Reason> {
     match aud {
         Value::Text(one) => Ok(vec![one.into()]),
@@ -125,8 +126,8 @@ fn audiences(aud: Value<'_>) -> Result<Vec<Box<str>>, Reason> {
     }
 }
 
-/// The names in an array. Other forms, which RFC 9068 section 2.2.3.1 by way of RFC 7643 allows,
-/// are no roles here.
+/// Reads `roles`: the strings in an array. Other forms, which RFC 9068 section 2.2.3.1 allows by
+/// reference to RFC 7643, are ignored.
 fn roles(roles: Value<'_>) -> Vec<Box<str>> {
     match roles {
         Value::Texts { texts, .. } => owned(texts),

@@ -15,7 +15,7 @@ settings.configure(
     INSTALLED_APPS=["rest_framework"],
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": ["signet_auth.SignetAuthentication"],
-        # Whatever forgets to say who may call it is at least not open to all.
+        # A view that does not say who may call it is at least not open to all.
         "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
         "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
         "UNAUTHENTICATED_USER": None,

@@ -26,8 +26,8 @@ async def refused(_: Request, refusal: Refused) -> JSONResponse:
     return JSONResponse({"detail": refusal.detail}, refusal.status, refusal.headers)
 
 
-# HTTPBearer is for the documentation page's Authorize button. Not async, both of them: fetching keys
-# blocks, and FastAPI then runs them on threads.
+# HTTPBearer is for the documentation page's Authorize button. Neither dependency is async: fetching
+# keys blocks, and FastAPI runs such functions on threads.
 def caller(request: Request, _=Depends(HTTPBearer(auto_error=False))) -> dict:
     return tokens.check(request.headers.get("Authorization"))
 

@@ -1,4 +1,5 @@
-//! What an answer says about how long it may be kept, and whether it is recognised when asked for again.
+//! The checks of caching: how long an answer may be kept, and whether the server recognises its
+//! `ETag` in a later request.
 
 use std::time::Duration;
 
@@ -11,16 +12,16 @@ use crate::storage::outbound::{Answer, Request, StatusCode, header};
 /// How long an answer may be kept (RFC 9111).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keeping {
-    /// For so long.
+    /// For this duration.
     For(Duration),
-    /// Not without asking again.
+    /// Not without a new request: `no-store` or `no-cache`.
     Not,
-    /// It does not say.
+    /// The answer does not say: it has no valid `max-age`.
     Unsaid,
 }
 
 impl Keeping {
-    /// Of `answer`.
+    /// Reads the `Cache-Control` of `answer`.
     pub(super) fn of(answer: &Answer) -> Self {
         let values = answer.headers.get_all(header::CACHE_CONTROL).iter();
         let text: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
@@ -41,7 +42,8 @@ impl Keeping {
     }
 }
 
-/// Asks again for what `answer` was, by its `ETag`.
+/// Repeats the request that got `answer`, with its `ETag` in `If-None-Match`, and reports whether
+/// the server answers 304.
 pub(super) async fn revalidate(
     http: &Http,
     url: &Url,
@@ -52,21 +54,21 @@ pub(super) async fn revalidate(
     report: &mut Report,
 ) {
     let Some(etag) = answer.headers.get(header::ETAG) else {
-        let mend = "let the proxy pass ETag on, so that who has it already is not sent it again";
+        let mend = "let the proxy pass ETag on, so that an unchanged document is not sent again";
         report.warning(check, "the answer has no ETag", mend);
         return;
     };
     let request = Request { if_none_match: Some(etag.clone()), ..request };
     match http.ask(url, request, max_bytes).await {
         Ok(again) if again.status == StatusCode::NOT_MODIFIED => {
-            report.ok(check, "304 where it is known already").took(again.head_after);
+            report.ok(check, "304 for an unchanged document").took(again.head_after);
         }
-        // What has changed in between is sent whole, with another tag.
+        // A document that has changed in between is sent whole, with another tag.
         Ok(again) if again.headers.get(header::ETAG).is_some_and(|other| other != etag) => {
-            report.skipped(check, "it changed in between");
+            report.skipped(check, "the document changed in between");
         }
         Ok(again) => {
-            let mend = "let the proxy pass If-None-Match on: it is sent whole each time";
+            let mend = "let the proxy pass If-None-Match on: each answer is sent whole";
             let seen = format!("status {} for a known ETag", again.status.as_u16());
             report.warning(check, seen, mend);
         }

@@ -1,4 +1,5 @@
-//! A client that gets tokens, authenticated as the metadata says.
+//! The client that requests tokens for the checks, authenticated by the method that the metadata
+//! names.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,10 +15,10 @@ use super::report::Report;
 use crate::base::secret::Secret;
 use crate::storage::outbound::{Answer, OutboundError, Request, StatusCode, check_status};
 
-/// The size of an answer.
+/// The maximum size of an answer in bytes.
 const MAX_BYTES: usize = 1 << 20;
-/// What an authorization server says (RFC 6749 section 5.2, RFC 7009 section 2.2.1). Anything else it
-/// may have from the request.
+/// The error codes that the report shows (RFC 6749 section 5.2, RFC 7009 section 2.2.1). Any other
+/// text of a server may repeat a part of the request, such as the secret.
 const ERRORS: [&str; 10] = [
     "invalid_request",
     "invalid_client",
@@ -31,35 +32,35 @@ const ERRORS: [&str; 10] = [
     "access_denied",
 ];
 
-/// A client, and where it is known.
+/// A client, and the metadata of the issuer that it is registered with.
 pub(super) struct Client<'a> {
-    /// Its name.
+    /// The id that it is registered under.
     pub client_id: &'a str,
     /// Its secret.
     pub secret: &'a Secret<String>,
-    /// What the issuer says of itself.
+    /// The issuer's metadata.
     pub metadata: &'a Metadata,
 }
 
-/// A token, and how long it took.
+/// A token, and how long the issuer took to answer with it.
 pub(super) struct Token {
     pub token: Secret<String>,
     pub took: Duration,
 }
 
-/// Why a client does not get what it asks for.
+/// Why a request of a client fails.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// There is no answer.
+    /// The request failed, or the answer cannot be used.
     Fault(Fault),
-    /// The server's word, and its status.
+    /// The server's error code, and the status of its answer.
     Error(&'static str, StatusCode),
-    /// The metadata leads nowhere.
+    /// The metadata names no endpoint to which a request may be sent.
     NoEndpoint,
 }
 
 impl Refusal {
-    /// What to do about it.
+    /// What the operator can do about the refusal.
     pub(super) fn mend(&self) -> String {
         match self {
             Self::Fault(fault) => fault.mend(),
@@ -121,7 +122,7 @@ impl Client<'_> {
         }
     }
 
-    /// A token for the client itself (RFC 6749 section 4.4). It is never shown.
+    /// Requests a token for the client itself (RFC 6749 section 4.4). The report never shows it.
     pub(super) async fn token(
         &self,
         http: &Http,
@@ -143,7 +144,7 @@ impl Client<'_> {
     }
 }
 
-/// A body that is a JSON object.
+/// Returns the body of `answer`, if it is a JSON object.
 pub(super) fn object(answer: &Answer) -> Option<Map<String, Value>> {
     serde_json::from_slice(&answer.body).ok()
 }

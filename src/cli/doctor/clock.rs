@@ -1,4 +1,5 @@
-//! How far the issuer's clock is from this machine's: tokens are judged by both.
+//! The check of the issuer's clock against this machine's: the issuer dates tokens by its own
+//! clock, and verifiers judge them by theirs.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,14 +8,14 @@ use super::report::Report;
 use crate::base::time::Clock;
 use crate::storage::outbound::{Answer, header};
 
-/// Beyond it, tokens begin to be refused by those without leeway.
+/// The difference above which the check warns: verifiers without leeway refuse some tokens.
 const WARN_ABOVE: Duration = Duration::from_secs(2);
-/// Beyond it, a usual leeway is used up.
+/// The difference above which the check fails: it uses up the usual leeway of verifiers.
 const FAIL_ABOVE: Duration = Duration::from_secs(30);
-/// `Date` is in whole seconds, rounded down.
+/// The mean error of `Date`, which is in whole seconds, rounded down.
 const ROUNDING: Duration = Duration::from_millis(500);
 
-/// Compares the `Date` of an answer with the time of day in the middle of the question.
+/// Compares the `Date` of an answer with this machine's time halfway between request and answer.
 pub(super) fn check(clock: &Clock, answer: &Answer, report: &mut Report) {
     let date = answer.header(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
@@ -23,7 +24,7 @@ pub(super) fn check(clock: &Clock, answer: &Answer, report: &mut Report) {
         report.warning("clock", "the answer has no Date", mend);
         return;
     };
-    // An answer out of a cache says when it was made, and how long ago that was.
+    // The `Date` of a cached answer says when the issuer made it, and `Age` how long ago that was.
     let age = answer.header(header::AGE).and_then(|age| age.parse().ok()).unwrap_or(0);
     let there = date.saturating_add(Duration::from_secs(age)).saturating_add(ROUNDING);
     let asked_at = clock.since_epoch().saturating_sub(answer.asked_at.elapsed());

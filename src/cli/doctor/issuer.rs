@@ -1,22 +1,23 @@
-//! The issuer that is looked at, and which addresses may be asked in its name.
+//! The issuer that `signet doctor` checks, and the addresses to which it may send requests.
 
 use std::str::FromStr;
 
 use url::{Host, Url};
 
-/// An issuer's name: exactly the text of `iss`, and the same as an address.
+/// An issuer: its name, which is exactly the text of `iss`, and the same name as a URL.
 #[derive(Clone, Debug)]
 pub(super) struct Issuer {
-    /// As it was given.
+    /// The name as the operator gave it.
     pub name: String,
-    /// As an address.
+    /// The name as a URL.
     pub url: Url,
 }
 
 impl FromStr for Issuer {
     type Err = &'static str;
 
-    /// RFC 8414 section 2: an address without query and fragment.
+    /// Parses an issuer's name (RFC 8414 section 2): a URL without query, fragment, user name and
+    /// password.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let wrong = "must be an address such as https://id.example.com";
         let url = Url::parse(name).map_err(|_| wrong)?;
@@ -31,13 +32,14 @@ impl FromStr for Issuer {
 }
 
 impl Issuer {
-    /// The metadata of RFC 8414 section 3.1, which puts the issuer's path last.
+    /// The address of the metadata of RFC 8414 section 3.1, which puts the issuer's path last.
     pub(super) fn oauth_metadata(&self) -> Url {
         let path = self.url.path().trim_end_matches('/');
         self.at(&format!("/.well-known/oauth-authorization-server{path}"))
     }
 
-    /// The metadata of OpenID Connect Discovery 1.0 section 4, which puts the issuer's path first.
+    /// The address of the metadata of OpenID Connect Discovery 1.0 section 4, which puts the
+    /// issuer's path first.
     pub(super) fn openid_metadata(&self) -> Url {
         let path = self.url.path().trim_end_matches('/');
         self.at(&format!("{path}/.well-known/openid-configuration"))
@@ -49,7 +51,8 @@ impl Issuer {
         url
     }
 
-    /// Whether what is read from `url` is the issuer's word: by HTTPS, or on this very machine.
+    /// Whether the command may send a request for this issuer to `url`: over HTTPS, or over plain
+    /// HTTP if both are on this machine. A URL with a user name or a password is refused.
     pub(super) fn may_be_asked_at(&self, url: &Url) -> bool {
         let plain = || url.scheme() == "http" && is_loopback(url) && is_loopback(&self.url);
         let bare = url.username().is_empty() && url.password().is_none();
@@ -64,7 +67,7 @@ impl Issuer {
     }
 }
 
-/// Whether `url` is on this very machine.
+/// Whether the host of `url` is `localhost` or a loopback address.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -114,7 +117,7 @@ mod tests {
         assert!(near.may_be_asked_at(&url("http://localhost:2/x")));
         assert!(near.may_be_asked_at(&url("https://a/x")));
         assert!(!near.may_be_asked_at(&url("http://a/x")));
-        // Whoever stands outside does not send anybody to this machine's own services.
+        // An issuer on another machine cannot direct the command to this machine's own services.
         assert!(!far.may_be_asked_at(&url("http://127.0.0.1/x")));
         assert!(!far.may_be_asked_at(&url("https://u@a/x")));
     }

@@ -1,5 +1,6 @@
-//! Records in Redis: `signet:key`, each a text that lives until it expires. No step touches two of
-//! them, so a cluster may put them where it likes. Times come with the call, never from Redis.
+//! Records in Redis: texts under `signet:{key}`, each of which expires. No command touches two of
+//! them, so a cluster may keep each on any node. The caller passes the time; Redis's clock is never
+//! asked for it.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ pub struct RedisRecords {
 }
 
 impl RedisRecords {
-    /// The script is loaded when it is first needed.
+    /// Creates the records in `redis`. The script is loaded at its first use.
     pub(super) fn new(redis: Redis) -> Self {
         let compare_and_swap = Script::new(include_str!("compare_and_swap.lua")).into();
         Self { redis, compare_and_swap }
@@ -61,7 +62,7 @@ fn full(key: &str) -> String {
     format!("signet:{key}")
 }
 
-/// The seconds that a record lives; Redis takes no zero.
+/// The lifetime of a record in seconds, at least 1: Redis refuses 0.
 fn seconds(expires_at: Timestamp, now: Timestamp) -> u64 {
     expires_at.since(now).as_secs().max(1)
 }

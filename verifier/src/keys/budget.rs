@@ -10,12 +10,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Budget {
     interval: Duration,
     per_minute: usize,
-    /// When the fetches of the last minute were, oldest first.
+    /// The times of the fetches in the last minute, oldest first.
     taken: VecDeque<Instant>,
 }
 
 impl Budget {
-    /// A budget that nothing was taken from.
+    /// Creates a budget from which no fetch was taken.
     pub fn new(interval: Duration, per_minute: usize) -> Self {
         Self { interval, per_minute, taken: VecDeque::new() }
     }

@@ -14,37 +14,37 @@ use crate::http::FetchError;
 use crate::metadata::Issuer;
 use crate::observer::{Event, Observer};
 
-/// The longest JWK Set that is read.
+/// The maximum size of a JWK Set in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// However short a life the server and the caller give to keys.
+/// The minimum lifetime of fetched keys, however short the one that the server and the caller give.
 const MIN_LIFETIME: Duration = Duration::from_millis(50);
 
-/// What the task works with.
+/// The task's keys, source and settings.
 pub struct Refresh {
     /// Where the keys are held.
     pub keys: Arc<Keys>,
-    /// Tells those who wait.
+    /// Notifies the verifications that wait for a fetch.
     pub rounds: watch::Sender<Round>,
-    /// Whose keys.
+    /// The issuer of the keys.
     pub issuer: Arc<Issuer>,
-    /// Keys for other algorithms are left out.
+    /// The accepted algorithms; keys for others are left out.
     pub allowed: Vec<Algorithm>,
     /// The minimum time between two scheduled fetches.
     pub interval: Duration,
-    /// For how long keys that are no longer fresh are used while no others can be had.
+    /// How long keys that are no longer fresh are used while fetches fail.
     pub stale_if_error: Duration,
-    /// Hears of every fetch.
+    /// Receives an event for every fetch.
     pub observer: Observer,
 }
 
-/// The latest answer: while the next one is the same, its keys stay parsed.
+/// The latest answer: if the next one is the same, its parsed keys are used again.
 struct Latest {
     body: Vec<u8>,
     set: Arc<KeySet>,
 }
 
-/// Keeps the keys for as long as it runs.
+/// Keeps the keys up to date; never returns.
 pub async fn run(refresh: Refresh) {
     let mut latest = None;
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
@@ -58,7 +58,7 @@ pub async fn run(refresh: Refresh) {
                 jittered(*fresh_for)
             }
             Err(error) => {
-                // The documents may have moved.
+                // The addresses in the metadata may have changed, so the next fetch reads it again.
                 refresh.issuer.forget().await;
                 backoff.next().max(error.retry_after())
             }

@@ -5,11 +5,13 @@ use md5::{Digest, Md5};
 
 use super::encoding::{self, MALFORMED};
 
-/// The maximum length of a password in bytes, that of 256 characters. Every round hashes it again.
+/// The maximum length of a password in bytes, enough for 256 characters in UTF-8: every round
+/// hashes the whole password.
 const MAX_PASSWORD_BYTES: usize = 1024;
-/// The bounds of the rounds. WordPress uses 2^13, passlib 2^19; with the longest password the
-/// maximum is some seconds of a core.
+/// The binary logarithm of the maximum number of rounds. WordPress uses 2^13 rounds and passlib
+/// 2^19; with the longest password, 2^20 take some seconds of a core.
 const MAX_LOG_ROUNDS: usize = 20;
+/// The binary logarithm of the minimum number of rounds, that of phpass itself.
 const MIN_LOG_ROUNDS: usize = 7;
 const TOO_DEAR: &str = "asks for more work than is allowed: phpass goes up to 2^20 rounds";
 
@@ -21,7 +23,7 @@ pub(super) struct Hash {
 }
 
 impl Hash {
-    /// One character for the rounds, 8 of salt, 22 of hash.
+    /// Parses what follows the prefix: one character for the rounds, 8 of salt and 22 of hash.
     #[allow(clippy::indexing_slicing, reason = "the length was checked before")]
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
@@ -42,12 +44,13 @@ impl Hash {
         Ok(Self { rounds: 1 << log_rounds, salt, expected })
     }
 
-    /// Whether it takes the maximum work. passlib's own take half of it.
+    /// Whether the hash takes the maximum work. A hash with passlib's default rounds takes half of
+    /// it.
     pub(super) fn is_expensive(&self) -> bool {
         self.rounds >= 1 << MAX_LOG_ROUNDS
     }
 
-    /// Whether it is the hash of `password`; compared in constant time.
+    /// Whether this is the hash of `password`. The comparison takes constant time.
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         if password.len() > MAX_PASSWORD_BYTES {
             return false;

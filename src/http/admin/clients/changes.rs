@@ -1,5 +1,6 @@
-//! What administrators do to clients. Each change is made to the client as it was read, runs to its
-//! end even if its caller hangs up, and is in force everywhere when it is acknowledged.
+//! The routes by which administrators create, change and remove clients. A change applies to the
+//! version of the client that was read, is completed even if the caller disconnects, and is in
+//! force at every instance when it is acknowledged.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag};
@@ -22,7 +23,8 @@ use crate::http::precondition;
 use crate::services::client_management::DEFAULT_OVERLAP;
 use crate::views::client::{ClientView, ClientWithSecretView};
 
-/// 32 audiences of 500 bytes, 64 words of scope of 128, and everything else.
+/// The maximum size of a body in bytes: 32 audiences of 500 bytes, 64 scopes of 128, and everything
+/// else.
 const MAX_CLIENT_BYTES: usize = 32 * 1024;
 
 /// A new client.
@@ -43,10 +45,10 @@ pub(crate) struct NewClientBody {
     /// A name for people.
     #[schema(max_length = 200)]
     name: Option<String>,
-    /// What it may use at the token endpoint; the usual grant of its type if absent.
+    /// The grants that it may use at the token endpoint; the default grant of its type if absent.
     #[schema(min_items = 1, nullable = false)]
     grants: Option<Vec<String>>,
-    /// What it may ask for.
+    /// The scopes that it may request.
     #[schema(max_items = 64, nullable = false)]
     scopes: Option<Vec<String>>,
     /// The resources that it may name (RFC 8707).
@@ -55,9 +57,9 @@ pub(crate) struct NewClientBody {
     /// Members of the user's metadata that its tokens have as claims.
     #[schema(max_items = 20, nullable = false)]
     claims: Option<Vec<String>>,
-    /// How long its access tokens live, such as `5m` or seconds; as configured if absent.
+    /// The lifetime of its access tokens, such as `5m` or seconds; the configured one if absent.
     access_token_lifetime: Option<Span>,
-    /// Whether it may not get tokens yet.
+    /// Whether the client is disabled at first, so that it gets no tokens.
     #[schema(nullable = false)]
     disabled: Option<bool>,
 }
@@ -96,7 +98,7 @@ pub(crate) async fn create(
     Ok(shown(response, &client).json(ClientWithSecretView::new(&client, secret.as_ref())))
 }
 
-/// What may be changed of a client; what is absent stays as it is.
+/// The members of a client that can be changed; a member that is absent stays as it is.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "scopes": ["users:read", "reports:write"], "disabled": false }))]
@@ -104,10 +106,10 @@ pub(crate) struct ClientChangeBody {
     /// A name for people; null or empty removes it.
     #[schema(max_length = 200)]
     name: Option<String>,
-    /// What it may use at the token endpoint, at least one.
+    /// The grants that it may use at the token endpoint, at least one.
     #[schema(min_items = 1, nullable = false)]
     grants: Option<Vec<String>>,
-    /// What it may ask for.
+    /// The scopes that it may request.
     #[schema(max_items = 64, nullable = false)]
     scopes: Option<Vec<String>>,
     /// The resources that it may name (RFC 8707).
@@ -116,9 +118,9 @@ pub(crate) struct ClientChangeBody {
     /// Members of the user's metadata that its tokens have as claims.
     #[schema(max_items = 20, nullable = false)]
     claims: Option<Vec<String>>,
-    /// How long its access tokens live, such as `5m` or seconds; null for what is configured.
+    /// The lifetime of its access tokens, such as `5m` or seconds; null for the configured one.
     access_token_lifetime: Option<Span>,
-    /// Whether it may not get tokens.
+    /// Whether the client is disabled, so that it gets no tokens.
     #[schema(nullable = false)]
     disabled: Option<bool>,
 }
@@ -131,7 +133,7 @@ pub(crate) struct ClientChangeBody {
     operation_id = "change_client",
     params(
         ("client_id" = String, Path, description = "The client's id"),
-        ("If-Match" = String, Header, description = "The `ETag` of what is to be changed"),
+        ("If-Match" = String, Header, description = "The `ETag` of the version to change"),
     ),
     request_body(content(
         (inline(ClientChangeBody) = "application/json"),
@@ -141,7 +143,7 @@ pub(crate) struct ClientChangeBody {
         (status = 200, description = "The client as it is now", body = ClientView,
             headers(("ETag" = String))),
         (status = 404, description = "No client has this id"),
-        (status = 409, description = "The bundled client needs it, or the caller would shut itself out"),
+        (status = 409, description = "The bundled client would lose what it needs, or the caller its access"),
         (status = 412, description = "The client has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
@@ -176,12 +178,12 @@ pub(crate) async fn change(
     operation_id = "remove_client",
     params(
         ("client_id" = String, Path, description = "The client's id"),
-        ("If-Match" = String, Header, description = "The `ETag` of what is to be removed"),
+        ("If-Match" = String, Header, description = "The `ETag` of the version to remove"),
     ),
     responses(
-        (status = 204, description = "It is gone"),
+        (status = 204, description = "The client is removed"),
         (status = 404, description = "No client has this id"),
-        (status = 409, description = "It is the bundled client, or the caller itself"),
+        (status = 409, description = "The client is the bundled one, or the caller itself"),
         (status = 412, description = "The client has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
@@ -203,13 +205,13 @@ pub(crate) async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// How secrets change over.
+/// How a new secret replaces the present one.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the body for the documentation")]
 #[schema(example = json!({ "keep_old_for": "1h" }))]
 pub(crate) struct RotateSecretBody {
-    /// How long the present secret stays valid, at most 90 days; `24h` if absent, `0s` ends it at
-    /// once.
+    /// How long the present secret stays valid, at most 90 days; `24h` if absent, `0s` ends it
+    /// immediately.
     keep_old_for: Option<Span>,
 }
 
@@ -224,7 +226,7 @@ pub(crate) struct RotateSecretBody {
     responses(
         (status = 200, description = "The client with its new secret", body = ClientWithSecretView),
         (status = 404, description = "No client has this id"),
-        (status = 409, description = "It is public"),
+        (status = 409, description = "The client is public and has no secret"),
     ),
     security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
@@ -249,7 +251,7 @@ pub(crate) async fn rotate_secret(
     Ok(response.json(ClientWithSecretView::new(&client, Some(&secret))))
 }
 
-/// What is left to say where no field is wrong.
+/// The error for a body in which no field is wrong and which still makes no client.
 fn incomplete() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete")
 }
@@ -257,7 +259,7 @@ fn incomplete() -> Problem {
 const CHANGEABLE: [&str; 7] =
     ["name", "grants", "scopes", "audiences", "claims", "access_token_lifetime", "disabled"];
 
-/// The client of that id and type, with nothing else said of it.
+/// Creates the client that has the id and type of `fields`, and defaults for everything else.
 fn bare(fields: &mut Fields, now: Timestamp) -> Option<Client> {
     let client_id = fields.required("client_id");
     let confidential = match fields.required("type")?.as_str() {
@@ -276,7 +278,7 @@ fn bare(fields: &mut Fields, now: Timestamp) -> Option<Client> {
     bare.check(now).map_err(reject).ok()
 }
 
-/// `client` as `fields` will have it.
+/// Applies the changes in `fields` to `client`. Returns `None` when it rejected a field.
 fn changed(fields: &mut Fields, client: &Client, now: Timestamp) -> Option<Client> {
     let lifetime = fields.duration("access_token_lifetime");
     let change = ClientChange {

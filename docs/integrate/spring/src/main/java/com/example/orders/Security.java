@@ -38,7 +38,7 @@ class Security {
     SecurityFilterChain chain(HttpSecurity http, Revocations revocations) throws Exception {
         http.sessionManagement(sessions ->
                 sessions.sessionCreationPolicy(SessionCreationPolicy.STATELESS))
-            // Nothing that a browser sends by itself lets anybody in.
+            // No credential that a browser sends automatically is accepted.
             .csrf(csrf -> csrf.disable())
             .authorizeHttpRequests(requests -> requests
                 .requestMatchers(HttpMethod.GET, "/orders").hasAuthority("SCOPE_orders:read")
@@ -82,13 +82,13 @@ class Security {
         };
     }
 
-    /** Signet signs other things than access tokens, with the same keys: the type tells. */
+    /** Signet signs other things than access tokens, with the same keys; the type differs. */
     @Bean
     JwtTypeValidator accessTokensOnly() {
         return new JwtTypeValidator("at+jwt", "application/at+jwt");
     }
 
-    /** What else RFC 9068 wants; Spring does not miss it, and makes up an {@code iat}. */
+    /** Requires the other claims of RFC 9068; Spring does not, and makes up an {@code iat}. */
     @Bean
     OAuth2TokenValidator<Jwt> everythingIsThere() {
         return token -> {
