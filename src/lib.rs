@@ -27,8 +27,8 @@
 //!   - [`services::authentication`]: who a caller is: a user by password, a bearer.
 //!   - [`services::oauth`]: the grants, revocation, introspection, metadata; one file a use case.
 //!   - [`services::accounts`]: sign-up, a new password or address, disabling, removal, roles.
-//!   - [`services::key_management`], [`services::client_management`]: what operators and the service
-//!     itself do to signing keys and clients.
+//!   - [`services::key_management`], [`services::client_management`], [`services::role_management`]:
+//!     what operators and the service itself do to signing keys, clients and roles.
 //!   - [`services::notifications`]: which mail goes to whom.
 //! - [`config`]: layers of settings in, one checked configuration out.
 //! - [`app`]: a process and the issuer that it serves; the only place that picks engines.
@@ -40,7 +40,7 @@
 //!
 //! Imports go down only, and no files stand in a circle but a module and its own children. Between
 //! domains, `tokens` imports `keys`; `revocations`, `clients` and `roles` import `tokens`; `sessions`
-//! imports `revocations`; `credentials` imports `users`. No domain imports another's store, HTTP or
+//! imports `revocations`; `credentials` imports `users`; `mail` imports `outbox`. No domain imports another's store, HTTP or
 //! the configuration. `tests/it/architecture/` holds all this.
 //!
 //! # Invariants
@@ -55,6 +55,7 @@
 //!   ahead.
 //! - No store holds a password, token or private key in the clear; no log, error or answer shows one
 //!   to anyone but its receiver.
+//! - One active administrator stays, unless the command line is told otherwise.
 //! - No password is hashed for a check before the attempt has been reserved within its limits.
 //! - A store that does not answer gives "unavailable", never "invalid".
 //! - Password hashing has its own threads, and nothing else waits behind it.
