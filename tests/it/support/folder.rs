@@ -1,5 +1,6 @@
 //! The folder of an instance.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,17 @@ impl Folder {
     /// The keys made beforehand.
     pub(super) fn ready_keys(&self) -> PathBuf {
         self.beside.path().join("keys")
+    }
+
+    /// What the instance writes to its standard output and error.
+    pub(super) fn output(&self) -> PathBuf {
+        self.beside.path().join("output")
+    }
+
+    /// Opens that file for the instance, which adds to it.
+    pub(super) fn open_output(&self) -> File {
+        let file = File::options().append(true).create(true).open(self.output());
+        file.expect("a file for the output")
     }
 
     /// Says how far the clock is ahead.

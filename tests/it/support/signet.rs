@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -130,7 +130,6 @@ impl Builder {
             base,
             settings: self.settings,
             process: None,
-            output: Arc::default(),
         }
     }
 
@@ -149,7 +148,6 @@ pub struct Signet {
     base: String,
     settings: Vec<(String, String)>,
     process: Option<Process>,
-    output: Arc<Mutex<String>>,
 }
 
 impl Signet {
@@ -230,7 +228,8 @@ impl Signet {
 
     /// Everything it has written to its standard output and error so far, restarts included.
     pub fn output(&self) -> String {
-        self.output.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        let bytes = std::fs::read(self.folder.output()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -244,11 +243,10 @@ impl Signet {
     pub fn spawn(&mut self) {
         self.process = None;
         let mut command = self.command(&[]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = Process::spawn(&mut command, "KILL");
-        collect(process.child().stdout.take().expect("a pipe"), &self.output);
-        collect(process.child().stderr.take().expect("a pipe"), &self.output);
-        self.process = Some(process);
+        // A file and no pipe: what was written before an answer can be read after it.
+        let [out, err] = [(); 2].map(|()| self.folder.open_output());
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        self.process = Some(Process::spawn(&mut command, "KILL"));
     }
 
     /// Starts the process, again if need be, and waits until it is ready.
@@ -352,19 +350,6 @@ impl Drop for Signet {
             eprintln!("--- the end of Signet's output\n{}\n---", tail.join("\n"));
         }
     }
-}
-
-fn collect(pipe: impl Read + Send + 'static, output: &Arc<Mutex<String>>) {
-    let output = output.clone();
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(pipe);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            let mut output = output.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            output.push_str(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
-    });
 }
 
 /// The status of one GET, without an HTTP client: starting a server needs no runtime.
