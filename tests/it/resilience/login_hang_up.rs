@@ -39,15 +39,13 @@ async fn hashes(client: &Client) -> u64 {
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number")
 }
 
-/// Waits until no login is under way any more.
+/// Waits until no login is under way any more: a busy machine may need a while for one hash.
 async fn settle(client: &Client) {
-    let mut before = hashes(client).await;
-    loop {
+    let (mut before, mut unchanged) = (hashes(client).await, 0);
+    while unchanged < 5 {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let now = hashes(client).await;
-        if now == before {
-            return;
-        }
+        unchanged = if now == before { unchanged + 1 } else { 0 };
         before = now;
     }
 }
