@@ -31,14 +31,15 @@ impl Folder {
         self.beside.path().join("keys")
     }
 
-    /// What the instance writes to its standard output and error.
-    pub(super) fn output(&self) -> PathBuf {
-        self.beside.path().join("output")
+    /// What the instance that listens on `address` writes to its standard output and error; several
+    /// may work in one folder.
+    pub(super) fn output(&self, address: &str) -> PathBuf {
+        self.beside.path().join(address)
     }
 
     /// Opens that file for the instance, which adds to it.
-    pub(super) fn open_output(&self) -> File {
-        let file = File::options().append(true).create(true).open(self.output());
+    pub(super) fn open_output(&self, address: &str) -> File {
+        let file = File::options().append(true).create(true).open(self.output(address));
         file.expect("a file for the output")
     }
 

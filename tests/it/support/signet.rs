@@ -228,7 +228,7 @@ impl Signet {
 
     /// Everything it has written to its standard output and error so far, restarts included.
     pub fn output(&self) -> String {
-        let bytes = std::fs::read(self.folder.output()).unwrap_or_default();
+        let bytes = std::fs::read(self.folder.output(self.address())).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -244,7 +244,7 @@ impl Signet {
         self.process = None;
         let mut command = self.command(&[]);
         // A file and no pipe: what was written before an answer can be read after it.
-        let [out, err] = [(); 2].map(|()| self.folder.open_output());
+        let [out, err] = [(); 2].map(|()| self.folder.open_output(self.address()));
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         self.process = Some(Process::spawn(&mut command, "KILL"));
     }
