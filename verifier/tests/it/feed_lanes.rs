@@ -81,7 +81,7 @@ async fn each_lane_is_a_history_of_its_own() {
 async fn what_is_known_is_as_old_as_the_oldest_lane_and_a_lane_may_end() {
     let issuer = Issuer::start().await;
     let feed = Feed::open(&issuer);
-    let staleness = Duration::from_millis(1500);
+    let staleness = Duration::from_secs(3);
     let options = signet_verifier::Feed::new(staleness, Beyond::Refuse);
     let verifier = feed.following(options.poll_interval(Duration::from_millis(200))).await;
     feed.heard().await;
@@ -184,7 +184,7 @@ async fn a_snapshot_that_is_too_large_leaves_what_is_held_and_is_told_of() {
     feed.revoke(json!({ "jti": "gone", "exp": now() + 600 }));
     let told = Arc::new(Mutex::new((0, 0)));
     let noted = Arc::clone(&told);
-    let staleness = Duration::from_millis(900);
+    let staleness = Duration::from_secs(3);
     let options = signet_verifier::Feed::new(staleness, Beyond::Refuse)
         .poll_interval(Duration::from_millis(100))
         .longest_snapshot(10_000);

@@ -128,8 +128,8 @@ async fn keys_are_fetched_by_the_servers_max_age_and_nobody_waits() {
     *issuer.cache_control.lock().unwrap() = "max-age=1".into();
     let builder = issuer.builder().refetch_budget(Duration::from_millis(100), 10);
     let verifier = builder.timeout(Duration::from_secs(10)).build().unwrap();
-    verifier.ready().await.unwrap();
     let began = Instant::now();
+    verifier.ready().await.unwrap();
     until("the keys are fetched again", || issuer.count(JWKS) >= 2).await;
     assert!(began.elapsed() > Duration::from_millis(700), "{:?}", began.elapsed());
     // The next fetch hangs. Tokens are verified meanwhile.
