@@ -5,52 +5,34 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Process, StartError, Stores, open_keys, open_login_limits};
-use crate::domain::clients::store::ClientStore;
 use crate::domain::keys::{Keys, KeysError};
 use crate::domain::login_limits::{Limits, LoginLimits, Names, RefreshLimit, RevocationLimit};
 use crate::domain::revocations::Revocations;
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
-use crate::services::accounts::{AccountLimits, Accounts, Roles};
+use crate::services::accounts::{Accounts, SelfService};
 use crate::services::authentication::Authentication;
 use crate::services::client_management::ClientManagement;
 use crate::services::key_management::{KeyManagement, Surroundings};
-use crate::services::notifications::{Notifier, NotifierStores};
+use crate::services::notifications::Notifier;
 use crate::services::oauth::{self, AuthorizationServer};
 use crate::services::role_management::RoleManagement;
 
 /// An issuer that is served. Dereferences to its process, so that handlers reach clock, configuration
 /// and metrics in one step.
 pub struct Issuer {
-    /// The process that serves it.
-    pub process: Arc<Process>,
-    /// The clients.
-    pub clients: ClientStore,
-    /// The signing keys.
-    pub keys: Keys,
-    /// The use cases of signing keys.
-    pub key_management: KeyManagement,
-    /// The record of revoked tokens and its feed.
-    pub revocations: Revocations,
-    /// The signer of the feed.
-    pub signer: Signer,
-    /// The limits on attempts to check a password.
-    pub login_limits: LoginLimits,
-    /// The authentication of callers.
-    pub authentication: Authentication,
-    /// The grants and the endpoints around them.
-    pub authorization_server: AuthorizationServer,
-    /// The accounts.
-    pub accounts: Accounts,
-    /// The limits on sign-ups, mail and own changes.
-    pub account_limits: AccountLimits,
-    /// The roles that users have.
-    pub roles: Roles,
-    /// The use cases of role definitions.
-    pub role_management: RoleManagement,
-    /// The use cases of clients.
-    pub client_management: ClientManagement,
-    /// The sender of mail; `None` while mail is off.
-    pub notifier: Option<Notifier>,
+    pub(crate) process: Arc<Process>,
+    pub(crate) keys: Keys,
+    pub(crate) key_management: KeyManagement,
+    pub(crate) revocations: Revocations,
+    pub(crate) signer: Signer,
+    pub(crate) login_limits: LoginLimits,
+    pub(crate) authentication: Authentication,
+    pub(crate) authorization_server: AuthorizationServer,
+    pub(crate) accounts: Accounts,
+    pub(crate) self_service: SelfService,
+    pub(crate) role_management: RoleManagement,
+    pub(crate) client_management: ClientManagement,
+    pub(crate) notifier: Option<Notifier>,
 }
 
 impl Deref for Issuer {
@@ -73,7 +55,6 @@ impl Issuer {
         revocations.follow(&signer, async || {}, now).await?;
 
         let login_limits = open_login_limits(config, &stores, &keys, now).await?;
-        let account_limits = open_account_limits(&process, &stores, login_limits.names());
         let notifier = open_notifier(&process, &stores, &keys).await?;
         let access_tokens = AccessTokens::new(keys.clone(), config.tokens.clone());
         let authentication = Authentication::new(
@@ -83,6 +64,14 @@ impl Issuer {
             login_limits.clone(),
             config.require_verified_email,
         );
+        let proof_within = config.mail.as_ref().filter(|_| config.require_verified_email);
+        let self_service = SelfService {
+            accounts: stores.accounts.clone(),
+            authentication: authentication.clone(),
+            hashing: process.hashing.clone(),
+            limits: open_account_limits(&process, &stores, login_limits.names()),
+            proof_within: proof_within.map(|mail| mail.policy.pending_lifetime()),
+        };
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
         let authorization_server = AuthorizationServer::new(
             authentication.clone(),
@@ -96,7 +85,6 @@ impl Issuer {
             process.metrics.clone(),
         );
         Ok(Self {
-            clients: stores.clients,
             keys,
             key_management,
             revocations,
@@ -105,8 +93,7 @@ impl Issuer {
             authentication,
             authorization_server,
             accounts: stores.accounts,
-            account_limits,
-            roles: stores.roles,
+            self_service,
             role_management: stores.role_management,
             client_management: stores.client_management,
             notifier,
@@ -142,14 +129,13 @@ async fn open_keys_of_service(
 }
 
 /// The limits on sign-ups, mail and own changes, kept beside the login limits and under the same names.
-fn open_account_limits(process: &Process, stores: &Stores, names: &Names) -> AccountLimits {
+fn open_account_limits(process: &Process, stores: &Stores, names: &Names) -> Limits {
     let config = &process.config;
     let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
-    let limits = match &stores.redis {
+    match &stores.redis {
         None => Limits::in_sql(&stores.db, names, sign_ups, mails),
         Some(redis) => Limits::in_redis(redis, names, sign_ups, mails),
-    };
-    AccountLimits::new(limits, stores.audit.clone())
+    }
 }
 
 async fn open_notifier(
@@ -160,7 +146,7 @@ async fn open_notifier(
     let Some(mail) = &process.config.mail else { return Ok(None) };
     let token_key = keys.mailed_token_key(&stores.random, process.clock.now()).await?;
     let Stores { users, outbox, audit, random, .. } = stores;
-    let (users, outbox) = (users.clone(), outbox.clone());
-    let notified = NotifierStores { users, outbox, audit: audit.clone(), random: random.clone() };
-    Ok(Some(Notifier::new(mail, &process.config.issuer, notified, &token_key)?))
+    let (users, outbox, audit) = (users.clone(), outbox.clone(), audit.clone());
+    let (issuer, random) = (&process.config.issuer, random.clone());
+    Ok(Some(Notifier::new(mail, issuer, users, outbox, audit, random, &token_key)?))
 }

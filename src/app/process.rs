@@ -23,18 +23,12 @@ const REVOKED: &str = "signet:revocations";
 
 /// A running process.
 pub struct Process {
-    /// The configuration.
-    pub config: Config,
-    /// The source of `now`.
-    pub clock: Clock,
-    /// The database.
-    pub db: Db,
-    /// The stores.
-    pub stores: SharedStores,
-    /// The threads that hash passwords.
-    pub hashing: Arc<Hashing>,
-    /// The metrics.
-    pub metrics: Arc<Metrics>,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) db: Db,
+    pub(crate) stores: SharedStores,
+    pub(crate) hashing: Arc<Hashing>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(super) notices: Notices,
     keys_changed: Notify,
     revoked: Notify,

@@ -7,13 +7,13 @@ use crate::config::{Config, Pooler, SessionBackend};
 use crate::domain::audit::Audit;
 use crate::domain::clients::store::ClientStore;
 use crate::domain::clients::{Client, ClientType, FIRST_PARTY, GrantType};
-use crate::domain::mail::Outbox;
+use crate::domain::outbox::Outbox;
 use crate::domain::revocations::Revocations;
 use crate::domain::roles::RoleStore;
 use crate::domain::sessions::Sessions;
 use crate::domain::tokens::{Scope, scope};
 use crate::domain::users::UserStore;
-use crate::services::accounts::{Accounts, Roles};
+use crate::services::accounts::Accounts;
 use crate::services::client_management::ClientManagement;
 use crate::services::role_management::RoleManagement;
 use crate::storage::redis::Redis;
@@ -21,32 +21,18 @@ use crate::storage::{Db, StorageError};
 
 /// The stores and domains that both the service and the command line work on.
 pub struct Stores {
-    /// The database.
-    pub db: Db,
-    /// Redis, if the sessions are stored there.
-    pub redis: Option<Redis>,
-    /// The users.
-    pub users: UserStore,
-    /// The clients.
-    pub clients: ClientStore,
-    /// The record of revoked tokens.
-    pub revocations: Revocations,
-    /// The sessions.
-    pub sessions: Sessions,
-    /// The audit trail.
-    pub audit: Audit,
-    /// The accounts.
-    pub accounts: Accounts,
-    /// The roles that users have.
-    pub roles: Roles,
-    /// The use cases of role definitions.
-    pub role_management: RoleManagement,
-    /// The use cases of clients.
-    pub client_management: ClientManagement,
-    /// The outbox: mail that is not delivered yet.
-    pub outbox: Outbox,
-    /// The source of secrets and identifiers.
-    pub random: Random,
+    pub(crate) db: Db,
+    pub(crate) redis: Option<Redis>,
+    pub(crate) users: UserStore,
+    pub(crate) clients: ClientStore,
+    pub(crate) revocations: Revocations,
+    pub(crate) sessions: Sessions,
+    pub(crate) audit: Audit,
+    pub(crate) accounts: Accounts,
+    pub(crate) role_management: RoleManagement,
+    pub(crate) client_management: ClientManagement,
+    pub(crate) outbox: Outbox,
+    pub(crate) random: Random,
 }
 
 impl Stores {
@@ -89,7 +75,6 @@ impl Stores {
             config.tokens.admin_audience.clone(),
         );
         let role_store = RoleStore::new(db.clone());
-        let roles = Roles::new(users.clone(), audit.clone());
         let role_management = RoleManagement::new(role_store.clone(), users.clone(), audit.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;
         role_store.ensure_built_in(now).await.map_err(StartError::Database)?;
@@ -102,7 +87,6 @@ impl Stores {
             sessions,
             audit,
             accounts,
-            roles,
             role_management,
             client_management,
             outbox,

@@ -11,7 +11,8 @@ use crate::app::open_database;
 use crate::base::random::Random;
 use crate::base::time::Clock;
 use crate::config::Config;
-use crate::domain::mail::{Outbox, Waiting, template};
+use crate::domain::mail::template;
+use crate::domain::outbox::{Outbox, Waiting};
 use crate::domain::users::Email;
 use crate::services::notifications;
 
@@ -52,9 +53,9 @@ struct WaitingRow {
 impl From<Waiting> for WaitingRow {
     fn from(waiting: Waiting) -> Self {
         Self {
-            id: waiting.id.to_string(),
-            kind: waiting.kind.as_str(),
-            recipient: waiting.recipient,
+            id: waiting.entry.id.to_string(),
+            kind: waiting.entry.kind.as_str(),
+            recipient: waiting.entry.recipient,
             created_at: waiting.created_at.to_string(),
             attempts: waiting.attempts,
             next_attempt_at: waiting.due_at.to_string(),
@@ -93,7 +94,7 @@ async fn list(json: bool, config: &Config) -> Result<()> {
     loop {
         let page = outbox.list(&after, PAGE).await.context("the outbox cannot be read")?;
         let Some(last) = page.last() else { break };
-        after = last.id.to_string();
+        after = last.entry.id.to_string();
         rows.extend(page.into_iter().map(WaitingRow::from));
     }
     db.close().await;

@@ -13,19 +13,16 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::bearer::BearerError;
 use super::error::Problem;
 use super::extract::{self, Body, DisplayName, Fields, MAX_BODY, request_body};
 use super::finish::to_the_end;
-use super::present_password::is_present_password;
-use super::signed_in;
+
+use super::signed_in::{self, Asked};
 use crate::app::Issuer;
-use crate::base::secret::Fingerprint;
 use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
 use crate::domain::users::Email;
-use crate::services::accounts::{NewAccount, NewSignup};
-use crate::services::authentication::CheckError;
+use crate::services::authentication::{BearerError, CheckError};
 use crate::storage::StorageError;
 use crate::views::user::UserView;
 
@@ -91,43 +88,26 @@ pub(super) async fn signup(
     let (email, password) = fields.finish_with(email.zip(password))?;
     let name = name.and_then(|DisplayName(name)| name);
 
-    let now = app.clock.now();
-    let origin = extract::origin(&request, &app);
-    // A flood of sign-ups must not reach the store, for which logins would wait. The limits in memory
-    // refuse one from few networks; one from many networks finds no place for hashing.
-    app.account_limits.check_sign_up(&origin, now).await?;
-    let place = app.hashing.reserve_anonymous()?;
-    app.account_limits.admit_sign_up(&origin, now).await?;
-    let signup_token = app.stores.random.token();
-    let fingerprint = Fingerprint::of(signup_token.expose().as_bytes());
-    if let (true, Some(mail)) = (app.config.require_verified_email, &app.config.mail) {
-        app.account_limits.admit_mail(&origin, now).await?;
-        let expires_at = now.plus(mail.policy.pending_lifetime());
-        // Hashed also for a taken address, whose answer must take as long.
-        let password_hash = place.hash(password).await?;
-        let new = NewSignup { email, name, password_hash, fingerprint, expires_at };
-        to_the_end(async move { app.accounts.sign_up(new, now).await }).await?;
-        return Ok(signup_accepted(signup_token));
-    }
-    // Looked up before the expensive hash; the insert decides between two concurrent sign-ups.
-    if app.stores.users.find_by_address(email.address()).await?.is_some() {
-        return Err(taken());
-    }
-    let password_hash = place.hash(password).await?;
-    let new = NewAccount::new(email, name, password_hash);
-    let create =
-        async move { app.accounts.create_by_signup(new, &fingerprint, &origin, now).await };
-    match to_the_end(create).await {
-        Ok(user) => Ok(HttpResponse::Created()
+    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+    let prepared = app.self_service.prepare_sign_up(email, password, name, &origin, now).await;
+    let new = prepared.map_err(not_signed_up)?;
+    let sign_up = async move { app.self_service.sign_up(new, &origin, now).await };
+    match to_the_end(sign_up).await.map_err(|error| not_signed_up(error.into()))? {
+        (signup_token, None) => Ok(signup_accepted(signup_token)),
+        (signup_token, Some(user)) => Ok(HttpResponse::Created()
             .insert_header(("Cache-Control", "no-store"))
             .json(SignedUpBody { user: user.into(), signup_token: signup_token.expose().clone() })),
-        Err(StorageError::Conflict) => Err(taken()),
-        Err(error) => Err(error.into()),
     }
 }
 
-fn taken() -> Problem {
-    Problem::new(StatusCode::CONFLICT, "an account with this e-mail address exists already")
+fn not_signed_up(error: CheckError) -> Problem {
+    match error {
+        CheckError::Storage(StorageError::Conflict) => {
+            let detail = "an account with this e-mail address exists already";
+            Problem::new(StatusCode::CONFLICT, detail)
+        }
+        error => error.into(),
+    }
 }
 
 /// Sign out
@@ -210,12 +190,8 @@ pub(super) async fn change_me(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    extract::bearer(&request)?;
-    // The user is authenticated once the body has arrived, which may take a while.
-    let fields = Fields::read_patch(MAX_BODY, &request, payload).await;
-    let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
-    let mut fields = fields?;
+    let fields = Fields::read_patch(MAX_BODY, &request, payload);
+    let Asked { user, mut fields, origin, now } = Asked::read(&app, &request, fields).await?;
     for fixed in FIXED {
         if fields.has(fixed) {
             fields.reject(fixed, "cannot be changed here");
@@ -224,15 +200,17 @@ pub(super) async fn change_me(
     fields.refuse_others(&[&FIXED[..], ChangeBody::NAMES].concat());
     let ChangeBody { name } = fields.body();
     fields.finish()?;
-    if let Some(DisplayName(name)) = name {
-        let (app, origin) = (app.clone(), extract::origin(&request, &app));
-        app.account_limits.admit_own_change(user.id, &origin, now).await?;
-        let change =
-            async move { app.accounts.set_own_name(user.id, name.as_deref(), origin, now).await };
-        to_the_end(change).await?;
-    }
+    let user = match name {
+        None => Some(user),
+        Some(DisplayName(name)) => {
+            let change = async move {
+                app.self_service.change_name(&user, name.as_deref(), origin, now).await
+            };
+            to_the_end(change).await?
+        }
+    };
     // Another request has removed the user concurrently, which has ended this session too.
-    let user = app.stores.users.find(user.id).await?.ok_or(BearerError::Invalid)?;
+    let user = user.ok_or(BearerError::Invalid)?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
 
@@ -266,23 +244,14 @@ pub(super) async fn change_password(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    extract::bearer(&request)?;
-    // The user is authenticated once the body has arrived, which may take a while.
-    let fields = Fields::read(&request, payload).await;
-    let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
-    let mut fields = fields?;
-    let PasswordChangeBody { current_password, new_password } = fields.body();
-    fields.check_new_password("new_password", new_password.as_ref(), &user.email);
-    let origin = extract::origin(&request, &app);
-    if let Some(current) = current_password
-        && !is_present_password(&app, &user, current, &origin, now).await?
-    {
-        fields.reject("current_password", "is not the present password");
-    }
+    let mut asked = Asked::read(&app, &request, Fields::read(&request, payload)).await?;
+    let PasswordChangeBody { current_password, new_password } = asked.fields.body();
+    let login = &asked.user.email;
+    asked.fields.check_new_password("new_password", new_password.as_ref(), login);
+    asked.check_password(&app, current_password).await?;
+    let Asked { user, fields, origin, now } = asked;
     let new = fields.finish_with(new_password)?;
-    app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
-    let hash = app.hashing.hash(new).await?;
+    let hash = app.self_service.hash_own(&user, new, &origin, now).await?;
     let change = async move {
         let by = &Initiator::user(user.id, origin);
         app.accounts.change_password(&user, &hash, by, now).await

@@ -7,19 +7,18 @@ use serde::Serialize;
 
 use super::error::Problem;
 use super::extract::{self, BodyError, Fields};
-use super::signed_in::NotSignedIn;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Actor;
 use crate::domain::tokens::{Claims, scope};
-use crate::services::authentication::AdminRequest;
+use crate::services::authentication::{AdminRequest, BearerError};
 
 /// The administrator that `request` speaks for.
 pub(super) async fn administrator(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<Actor, NotSignedIn> {
+) -> Result<Actor, BearerError> {
     Ok(caller(app, request, None, now).await?.0)
 }
 
@@ -28,7 +27,7 @@ pub(super) async fn administrator_and_claims(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<(Actor, Claims), NotSignedIn> {
+) -> Result<(Actor, Claims), BearerError> {
     caller(app, request, None, now).await
 }
 
@@ -37,7 +36,7 @@ pub(super) async fn reader_of_users(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<(), NotSignedIn> {
+) -> Result<(), BearerError> {
     caller(app, request, Some(scope::USERS_READ), now).await.map(drop)
 }
 
@@ -67,7 +66,7 @@ async fn caller(
     request: &HttpRequest,
     own: Option<&'static str>,
     now: Timestamp,
-) -> Result<(Actor, Claims), NotSignedIn> {
+) -> Result<(Actor, Claims), BearerError> {
     // The pattern and not the path, in which anything may stand.
     let route = request.match_pattern().unwrap_or_default();
     let request = AdminRequest {
@@ -76,5 +75,5 @@ async fn caller(
         route: &format!("{} {route}", request.method()),
         origin: extract::origin(request, app),
     };
-    Ok(app.authentication.administrator(request, now).await?)
+    app.authentication.administrator(request, now).await
 }

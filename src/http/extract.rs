@@ -15,13 +15,13 @@ use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use zeroize::Zeroize;
 
-use super::bearer::BearerError;
 use super::error::OAuthError;
 use super::observe::RequestId;
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::audit::Origin;
 use crate::domain::clients::{Credentials, MalformedCredentials};
+use crate::services::authentication::BearerError;
 
 use charset::Charset;
 pub(crate) use fields::request_body;

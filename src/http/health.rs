@@ -75,20 +75,20 @@ pub(super) async fn metrics(
     listeners: Data<Listeners>,
 ) -> Result<HttpResponse, Problem> {
     let [refreshes_limited, revocations_limited] = app.authorization_server.limited();
-    let [sign_ups_limited, mails_limited, own_changes_limited] = app.account_limits.limited();
+    let [sign_ups_limited, mails_limited, own_changes_limited] = app.self_service.limited();
     let readings = Readings {
-        hashes_waiting: app.hashing.waiting(),
-        hashes: app.hashing.computed(),
-        logins_limited: app.login_limits.limited(),
-        refreshes_limited,
-        revocations_limited,
-        sign_ups_limited,
-        mails_limited,
-        own_changes_limited,
-        revocations: app.revocations.count(),
-        revocations_age: app.revocations.age(),
-        listeners: listeners.count(),
-        keys_unverified: app.keys.count_unverified(),
+        hashes_waiting: app.hashing.waiting() as f64,
+        hashes: app.hashing.computed() as f64,
+        logins_limited: app.login_limits.limited() as f64,
+        refreshes_limited: refreshes_limited as f64,
+        revocations_limited: revocations_limited as f64,
+        sign_ups_limited: sign_ups_limited as f64,
+        mails_limited: mails_limited as f64,
+        own_changes_limited: own_changes_limited as f64,
+        revocations: app.revocations.count() as f64,
+        revocations_age: app.revocations.age().as_secs_f64(),
+        listeners: listeners.count() as f64,
+        keys_unverified: app.keys.count_unverified() as f64,
     };
     let text = app.metrics.render(readings).map_err(|error| Problem::internal().because(&error))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))

@@ -16,7 +16,6 @@ mod observe;
 mod openapi;
 mod paging;
 mod precondition;
-mod present_password;
 mod proxies;
 mod revocations;
 mod routes;

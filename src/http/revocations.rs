@@ -9,7 +9,6 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt, future};
 
-use super::bearer::BearerError;
 use super::error::Problem;
 use super::extract::{self, Query};
 use super::listeners::Places;
@@ -17,6 +16,7 @@ use super::{precondition, signed_in};
 use crate::app::Issuer;
 use crate::domain::revocations::LANE;
 use crate::domain::tokens::{Claims, scope};
+use crate::services::authentication::BearerError;
 use crate::storage::StorageError;
 
 /// What the routes of the feed share.

@@ -1,73 +1,25 @@
 //! The bearer of the access token that a request carries, at Signet's own endpoints.
 
 use actix_web::HttpRequest;
+use actix_web::web::Data;
 
-use super::bearer::BearerError;
-use super::extract;
+use super::error::Problem;
+use super::extract::{self, BodyError, Fields};
+use super::finish::to_the_end;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
+use crate::domain::audit::Origin;
+use crate::domain::credentials::Password;
 use crate::domain::tokens::Claims;
 use crate::domain::users::User;
-use crate::services::authentication;
-use crate::storage::StorageError;
-
-/// The reason why no user is signed in.
-#[derive(Debug)]
-pub(super) enum NotSignedIn {
-    /// The token.
-    Bearer(BearerError),
-    /// A store.
-    Storage(StorageError),
-}
-
-impl From<BearerError> for NotSignedIn {
-    fn from(error: BearerError) -> Self {
-        Self::Bearer(error)
-    }
-}
-
-impl From<StorageError> for NotSignedIn {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<NotSignedIn> for super::error::Problem {
-    fn from(error: NotSignedIn) -> Self {
-        match error {
-            NotSignedIn::Bearer(error) => error.into(),
-            NotSignedIn::Storage(error) => error.into(),
-        }
-    }
-}
-
-impl From<NotSignedIn> for super::error::OAuthError {
-    fn from(error: NotSignedIn) -> Self {
-        match error {
-            NotSignedIn::Bearer(error) => error.into(),
-            NotSignedIn::Storage(error) => error.into(),
-        }
-    }
-}
-
-impl From<authentication::BearerError> for NotSignedIn {
-    fn from(error: authentication::BearerError) -> Self {
-        use authentication::BearerError::*;
-        Self::Bearer(match error {
-            Invalid => BearerError::Invalid,
-            NotAUser => BearerError::NotAUser,
-            NotAdministrator => BearerError::NotAdministrator,
-            Storage(error) => return Self::Storage(error),
-        })
-    }
-}
+use crate::services::authentication::BearerError;
 
 /// The claims of the live access token that `request` carries, which is meant for Signet.
 pub(super) async fn claims(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<Claims, NotSignedIn> {
+) -> Result<Claims, BearerError> {
     let (claims, _) = app.authentication.bearer(extract::bearer(request)?, now).await?;
     Ok(claims)
 }
@@ -77,6 +29,57 @@ pub(super) async fn user(
     app: &Issuer,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<(User, Claims), NotSignedIn> {
-    Ok(app.authentication.user(extract::bearer(request)?, now).await?)
+) -> Result<(User, Claims), BearerError> {
+    app.authentication.user(extract::bearer(request)?, now).await
+}
+
+/// A change that a signed-in user asks for.
+pub(super) struct Asked {
+    pub(super) user: User,
+    pub(super) fields: Fields,
+    pub(super) origin: Origin,
+    pub(super) now: Timestamp,
+}
+
+impl Asked {
+    /// Reads the body. The user is authenticated once it has arrived, which may take a while.
+    pub(super) async fn read(
+        app: &Issuer,
+        request: &HttpRequest,
+        fields: impl Future<Output = Result<Fields, BodyError>>,
+    ) -> Result<Self, Problem> {
+        extract::bearer(request)?;
+        let fields = fields.await;
+        let now = app.clock.now();
+        let (user, _) = self::user(app, request, now).await?;
+        Ok(Self { user, fields: fields?, origin: extract::origin(request, app), now })
+    }
+
+    /// Notes a `current_password` that is not the user's.
+    pub(super) async fn check_password(
+        &mut self,
+        app: &Data<Issuer>,
+        password: Option<Password>,
+    ) -> Result<(), Problem> {
+        let Some(password) = password else { return Ok(()) };
+        if !is_present_password(app, &self.user, password, &self.origin, self.now).await? {
+            self.fields.reject("current_password", "is not the present password");
+        }
+        Ok(())
+    }
+}
+
+/// Whether `password` is the user's. The login limits count here too, so an open browser allows no more
+/// guesses than the login page.
+pub(super) async fn is_present_password(
+    app: &Data<Issuer>,
+    user: &User,
+    password: Password,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<bool, Problem> {
+    let (app, user, origin) = (app.clone(), user.clone(), origin.clone());
+    let check =
+        async move { app.authentication.is_present_password(&user, password, &origin, now).await };
+    Ok(to_the_end(check).await?)
 }

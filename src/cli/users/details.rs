@@ -11,8 +11,7 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
 use crate::domain::users::metadata::MAX_METADATA_BYTES;
 use crate::domain::users::{User, check_metadata};
-use crate::services::accounts::RolesError;
-use crate::services::accounts::administration::UserChange;
+use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::views::user::ManagedUserView;
 
 /// The length in bytes of metadata with white space between.
@@ -27,7 +26,7 @@ pub(super) async fn grant_role(
     now: Timestamp,
 ) -> Result<()> {
     check_role(role).map_err(anyhow::Error::msg)?;
-    let granted = stores.roles.grant(user.id, role, by, now).await?;
+    let granted = stores.accounts.set_role(user.id, role, true, false, by, now).await?;
     if stores.role_management.find(role).await.context("the roles cannot be read")?.is_none() {
         eprintln!("signet: no role {role} is defined yet, so it carries no scopes");
     }
@@ -49,9 +48,11 @@ pub(super) async fn revoke_role(
     by: &Initiator,
     now: Timestamp,
 ) -> Result<()> {
-    let revoked = stores.roles.revoke(user.id, role, force, by, now).await;
+    let revoked = stores.accounts.set_role(user.id, role, false, force, by, now).await;
     let revoked = revoked.map_err(|error| match error {
-        RolesError::LastAdministrator => anyhow::anyhow!("{error} (--force)"),
+        ChangeError::LastAdministrator => anyhow::anyhow!(
+            "no other user who may sign in has the role admin: force it to go on (--force)"
+        ),
         error => error.into(),
     });
     if !revoked? {

@@ -16,7 +16,6 @@ use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
 use crate::domain::users::{Metadata, User};
-use crate::services::accounts::Accounts;
 
 /// The number of users on one page of the store.
 const PAGE: i64 = 500;
@@ -64,9 +63,9 @@ pub(super) async fn run(
     let hashes = if with_hashes { "with password hashes" } else { "without password hashes" };
     stores.accounts.record_export(hashes.into(), by, now).await;
     match file {
-        None => write_all(io::stdout().lock(), format, with_hashes, &stores.accounts).await,
+        None => write_all(io::stdout().lock(), format, with_hashes, stores).await,
         Some(file) => {
-            write_all(&file.file, format, with_hashes, &stores.accounts).await?;
+            write_all(&file.file, format, with_hashes, stores).await?;
             file.finish()
         }
     }
@@ -76,12 +75,12 @@ async fn write_all(
     output: impl Write,
     format: Format,
     with_hashes: bool,
-    accounts: &Accounts,
+    stores: &Stores,
 ) -> Result<()> {
     let mut writer = Writer::new(output, format, with_hashes)?;
     let mut after = String::new();
     loop {
-        let page = accounts.list(&after, PAGE).await.context("the users cannot be read")?;
+        let page = stores.users.list(&after, PAGE).await.context("the users cannot be read")?;
         let Some(last) = page.last() else { break };
         after = last.email_key.clone();
         for user in &page {

@@ -253,10 +253,10 @@ impl Run<'_> {
         claims: &mut Claims,
         mut interrupted: Pin<&mut impl Future>,
     ) -> Result<(), StorageError> {
-        let accounts = &self.stores.accounts;
+        let users = &self.stores.users;
         let mut after = String::new();
         loop {
-            let page = async || accounts.list_imported_ids(&after, PAGE).await;
+            let page = async || users.list_imported_ids(&after, PAGE).await;
             let page = patiently(page, interrupted.as_mut()).await?;
             let Some((last, _)) = page.last() else { break };
             after.clone_from(last);

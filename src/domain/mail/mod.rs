@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use crate::domain::outbox::{Entry, Kind, Outbox, WINDOW, Waiting, backoff};
+use crate::domain::outbox::Kind;
 pub use message::{Mailbox, Message};
 pub use template::Templates;
 pub use transport::{Connection, NotTaken, SmtpConfig, Tls, Transport, TransportConfig};

@@ -11,7 +11,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, escape_formatter};
 
-use super::Kind;
+use crate::domain::outbox::Kind;
 
 /// The size of a template file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;

@@ -27,7 +27,7 @@ const MAX_SIGN_UPS: i64 = 6;
 const MAX_ERROR_BYTES: usize = 300;
 
 /// A message that is requested.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// The row's name, from which the message's token is made.
     pub id: Uuid,
@@ -44,20 +44,10 @@ pub struct Entry {
 /// A row of the outbox.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// The row's name.
-    pub id: Uuid,
-    /// The subject.
-    pub kind: Kind,
-    /// The address that it goes to.
-    pub recipient: String,
-    /// The user that it concerns, where one is known.
-    pub user_id: Option<Uuid>,
-    /// The only session epoch in which it is still wanted.
-    pub epoch: Option<i64>,
+    /// What was requested.
+    pub entry: Entry,
     /// When it was requested.
     pub created_at: Timestamp,
-    /// When it was sorted, and so became a message to deliver.
-    pub sorted_at: Option<Timestamp>,
     /// The number of deliveries that were begun.
     pub attempts: i64,
     /// When it may be claimed next.
@@ -81,8 +71,8 @@ pub struct Outbox {
 macro_rules! select {
     ($condition:literal) => {
         concat!(
-            "SELECT id, kind, recipient, user_id, epoch, created_at, sorted_at, attempts, due_at, \
-             last_error FROM mail_outbox ",
+            "SELECT id, kind, recipient, user_id, epoch, created_at, attempts, due_at, last_error \
+             FROM mail_outbox ",
             $condition
         )
     };
@@ -246,8 +236,7 @@ impl Outbox {
         let update = sqlx::query(
             "UPDATE mail_outbox SET due_at = $2, attempts = attempts + 1 \
              WHERE id = $1 AND due_at <= $3 AND sorted_at IS NOT NULL \
-             RETURNING id, kind, recipient, user_id, epoch, created_at, sorted_at, attempts, \
-             due_at, last_error",
+             RETURNING id, kind, recipient, user_id, epoch, created_at, attempts, due_at, last_error",
         )
         .bind(id.to_string())
         .bind(until.as_unix())
@@ -265,7 +254,7 @@ impl Outbox {
         let update = sqlx::query(
             "UPDATE mail_outbox SET due_at = $2, last_error = $3 WHERE id = $1 AND attempts = $4",
         )
-        .bind(claimed.id.to_string())
+        .bind(claimed.entry.id.to_string())
         .bind(due_at.as_unix())
         .bind(error[..error.floor_char_boundary(MAX_ERROR_BYTES)].to_owned())
         .bind(claimed.attempts);
@@ -370,14 +359,16 @@ fn read(row: &AnyRow) -> Result<Waiting, StorageError> {
     let kind: String = row.try_get("kind")?;
     let user_id: Option<String> = row.try_get("user_id")?;
     let user_id = user_id.map(|id| id.parse()).transpose();
-    Ok(Waiting {
+    let entry = Entry {
         id: read_id(row)?,
         kind: Kind::parse(&kind).ok_or_else(|| StorageError::corrupt("kind of a message"))?,
         recipient: row.try_get("recipient")?,
         user_id: user_id.map_err(|_| StorageError::corrupt("user of a message"))?,
         epoch: row.try_get("epoch")?,
+    };
+    Ok(Waiting {
+        entry,
         created_at: Timestamp::from_unix(row.try_get("created_at")?),
-        sorted_at: row.try_get::<Option<i64>, _>("sorted_at")?.map(Timestamp::from_unix),
         attempts: row.try_get("attempts")?,
         due_at: Timestamp::from_unix(row.try_get("due_at")?),
         last_error: row.try_get("last_error")?,

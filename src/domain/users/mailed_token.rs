@@ -60,9 +60,7 @@ impl MailedToken {
     /// Whether it still fits `user`: the address and the session epoch are those that it was issued
     /// for, and the user is active.
     pub fn fits(&self, user: &User) -> bool {
-        user.is_active()
-            && email::key_of(&user.email) == email::key_of(&self.email)
-            && self.epoch.is_none_or(|epoch| epoch == user.session_epoch)
+        user.is_in(self.epoch) && email::key_of(&user.email) == email::key_of(&self.email)
     }
 }
 

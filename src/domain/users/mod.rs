@@ -21,7 +21,8 @@ pub use email::Email;
 pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
 pub use metadata::{Metadata, check_metadata};
 pub use pending::{MAX_PENDING, PendingSignup, PendingToken};
-pub use store::UserStore;
+pub use store::{Filter, UserStore};
+pub use store_tokens::Redemption;
 
 /// A user's account.
 #[derive(Clone, Debug)]
@@ -59,6 +60,11 @@ impl User {
     /// Whether the user may sign in and keep sessions.
     pub fn is_active(&self) -> bool {
         self.disabled_at.is_none()
+    }
+
+    /// Whether the user is active and, where an `epoch` is given, has ended no session since.
+    pub fn is_in(&self, epoch: Option<i64>) -> bool {
+        self.is_active() && epoch.is_none_or(|epoch| epoch == self.session_epoch)
     }
 
     /// Whether the user has `role`.

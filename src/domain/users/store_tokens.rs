@@ -13,6 +13,35 @@ use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::storage::{StorageError, Transaction};
 
+/// What a mailed token does to its user; each records the token's address as proven.
+#[derive(Clone, Copy)]
+pub enum Redemption<'a> {
+    /// Nothing else.
+    Verify,
+    /// Gives the account, whose address was not proven, to whoever proved it: this password hash, no
+    /// display name, all sessions end. Not where sessions were ended since the user was read.
+    TakeOver(&'a Secret<String>),
+    /// Gives the user the address. Not where sessions were ended since the token was requested.
+    Move,
+    /// Sets this password hash and ends all sessions. If the address was not proven before, removes the
+    /// display name, which a stranger may have chosen. Not where sessions were ended since the token was
+    /// requested.
+    Reset(&'a Secret<String>),
+}
+
+/// A change to the user of $1 at $2 who has the address $3.
+macro_rules! update {
+    ($set:literal, $guard:literal) => {
+        concat!(
+            "UPDATE users SET ",
+            $set,
+            ", updated_at = $2, version = version + 1 \
+             WHERE id = $1 AND email_key = $3 AND disabled_at IS NULL",
+            $guard
+        )
+    };
+}
+
 impl UserStore {
     /// Makes the token of `fingerprint` valid, from now until it expires; again if its message is
     /// sent again. Returns `false` when it was used already, or its message was withdrawn.
@@ -123,106 +152,58 @@ impl UserStore {
         Ok(())
     }
 
-    /// Records that the address of `user` is proven. Returns `false` when the user has another one
-    /// by now, is disabled or gone.
-    pub async fn verify_email_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        user: &User,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let update = sqlx::query(
-            "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $3), \
-             updated_at = $3, version = version + 1 \
-             WHERE id = $1 AND email_key = $2 AND disabled_at IS NULL",
-        )
-        .bind(user.id.to_string())
-        .bind(user.email_key.clone())
-        .bind(now.as_unix());
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
-    }
-
-    /// Records that the address of `user` is proven, and gives the account to whoever proved it: a
-    /// new password, no display name, all sessions end. Returns `false` when the account has
-    /// changed since `user` was read: another address, all sessions ended, proven, disabled or
-    /// gone.
-    pub async fn take_over_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        user: &User,
-        hash: &Secret<String>,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let update = sqlx::query(
-            "UPDATE users SET password_hash = $2, name = NULL, email_verified_at = $3, \
-             session_epoch = session_epoch + 1, updated_at = $3, version = version + 1 \
-             WHERE id = $1 AND email_key = $4 AND session_epoch = $5 \
-             AND email_verified_at IS NULL AND disabled_at IS NULL",
-        )
-        .bind(user.id.to_string())
-        .bind(hash.expose().clone())
-        .bind(now.as_unix())
-        .bind(user.email_key.clone())
-        .bind(user.session_epoch);
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
-    }
-
-    /// Gives `user` the address that `token` was mailed to, and records it as proven. Returns
-    /// `false` when the user has another one by now, has ended all sessions since, is disabled or
-    /// gone; `Conflict` when the new one is taken, in any form.
-    pub async fn change_email_in(
+    /// Changes `user` as `redemption` says. Returns `false` when the user has another address by now, is
+    /// disabled or gone, or what the redemption asks for does not hold; `Conflict` when the new address
+    /// is taken, in any form.
+    pub async fn apply_in(
         &self,
         transaction: &mut Transaction<'_>,
         token: &MailedToken,
         user: &User,
+        redemption: Redemption<'_>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        // Another spelling of the address keeps its stored form.
-        let key = email::key_of(&token.email);
-        let is_same = key == email::key_of(&user.email);
-        let email_key = if is_same { user.email_key.clone() } else { key };
-        let next = User { email: token.email.clone(), email_key, ..user.clone() };
-        if self.is_taken_in(transaction, &next).await? {
-            return Err(StorageError::Conflict);
-        }
-        let update = sqlx::query(
-            "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, \
-             updated_at = $4, version = version + 1 \
-             WHERE id = $1 AND email_key = $5 AND session_epoch = $6 AND disabled_at IS NULL",
-        )
-        .bind(user.id.to_string())
-        .bind(next.email)
-        .bind(next.email_key)
-        .bind(now.as_unix())
-        .bind(user.email_key.clone())
-        .bind(token.epoch.unwrap_or(-1));
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
-    }
-
-    /// Sets a new password hash of `user`, ends all sessions, and records the address that `token`
-    /// was mailed to as proven. If it was not proven before, removes the display name, which a
-    /// stranger may have chosen. Returns `false` when the user has another address by now, has
-    /// ended all sessions since the token was requested, is disabled or gone.
-    pub async fn reset_password_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        token: &MailedToken,
-        user: &User,
-        hash: &Secret<String>,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let update = sqlx::query(
-            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
-             name = CASE WHEN email_verified_at IS NULL THEN NULL ELSE name END, \
-             email_verified_at = COALESCE(email_verified_at, $3), updated_at = $3, \
-             version = version + 1 \
-             WHERE id = $1 AND email_key = $4 AND session_epoch = $5 AND disabled_at IS NULL",
-        )
-        .bind(user.id.to_string())
-        .bind(hash.expose().clone())
-        .bind(now.as_unix())
-        .bind(user.email_key.clone())
-        .bind(token.epoch.unwrap_or(-1));
+        let bound = |text: &'static str| {
+            let update = sqlx::query(text).bind(user.id.to_string()).bind(now.as_unix());
+            update.bind(user.email_key.clone())
+        };
+        let update = match redemption {
+            Redemption::Verify => {
+                bound(update!("email_verified_at = COALESCE(email_verified_at, $2)", ""))
+            }
+            Redemption::TakeOver(hash) => bound(update!(
+                "password_hash = $5, name = NULL, email_verified_at = $2, \
+                 session_epoch = session_epoch + 1",
+                " AND session_epoch = $4 AND email_verified_at IS NULL"
+            ))
+            .bind(user.session_epoch)
+            .bind(hash.expose().clone()),
+            Redemption::Reset(hash) => bound(update!(
+                "password_hash = $5, session_epoch = session_epoch + 1, \
+                 name = CASE WHEN email_verified_at IS NULL THEN NULL ELSE name END, \
+                 email_verified_at = COALESCE(email_verified_at, $2)",
+                " AND session_epoch = $4"
+            ))
+            .bind(token.epoch.unwrap_or(-1))
+            .bind(hash.expose().clone()),
+            Redemption::Move => {
+                // Another spelling of the address keeps its stored form.
+                let key = email::key_of(&token.email);
+                let is_same = key == email::key_of(&user.email);
+                let email_key = if is_same { user.email_key.clone() } else { key };
+                let next = User { email: token.email.clone(), email_key, ..user.clone() };
+                if self.is_taken_in(transaction, &next).await? {
+                    return Err(StorageError::Conflict);
+                }
+                bound(update!(
+                    "email = $5, email_key = $6, email_verified_at = $2",
+                    " AND session_epoch = $4"
+                ))
+                .bind(token.epoch.unwrap_or(-1))
+                .bind(next.email)
+                .bind(next.email_key)
+            }
+        };
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 

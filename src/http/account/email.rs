@@ -9,17 +9,12 @@ use utoipa::ToSchema;
 
 use crate::app::Issuer;
 use crate::base::secret::Secret;
-use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
-use crate::domain::login_limits::Limited;
-use crate::domain::mail;
 use crate::domain::users::Email;
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields, request_body};
 use crate::http::finish::to_the_end;
-use crate::http::present_password::is_present_password;
-use crate::http::signed_in;
-use crate::services::authentication::CheckError;
+use crate::http::signed_in::Asked;
 
 /// The message for a mailed token that is refused, whatever the reason.
 pub(super) const NOT_GOOD: &str = "is not valid, was used, or has expired";
@@ -76,8 +71,20 @@ request_body! {
     pub(crate) struct AddressBody {
         /// The address of an account.
         #[schema(format = "email", max_length = 254)]
-        pub(super) email: Email as String,
+        email: Email as String,
     }
+}
+
+/// The address that a request for mail names.
+pub(super) async fn address(
+    app: &Issuer,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Email, Problem> {
+    check_mail_is_on(app)?;
+    let mut fields = Fields::read(request, payload).await?;
+    let AddressBody { email } = fields.body();
+    fields.finish_with(email)
 }
 
 /// Request a mail that verifies an address
@@ -101,13 +108,10 @@ pub(crate) async fn ask_verification(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    check_mail_is_on(&app)?;
-    let mut fields = Fields::read(&request, payload).await?;
-    let AddressBody { email } = fields.body();
-    let email = fields.finish_with(email)?;
+    let email = address(&app, &request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    app.account_limits.admit_mail(&origin, now).await?;
-    to_the_end(async move { app.accounts.ask_verification(&email, now).await }).await?;
+    let ask = async move { app.self_service.ask_verification(&email, &origin, now).await };
+    to_the_end(ask).await?;
     Ok(accepted("if there is an account with this address to be verified, a mail is on its way"))
 }
 
@@ -145,31 +149,15 @@ pub(crate) async fn ask_change(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     check_mail_is_on(&app)?;
-    extract::bearer(&request)?;
-    // The user is authenticated once the body has arrived, which may take a while.
-    let fields = Fields::read(&request, payload).await;
-    let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
-    let mut fields = fields?;
-    let EmailChangeBody { email, current_password } = fields.body();
-    if email.as_ref().is_some_and(|email| email.address() == user.email) {
-        fields.reject("email", "is the present address");
+    let mut asked = Asked::read(&app, &request, Fields::read(&request, payload)).await?;
+    let EmailChangeBody { email, current_password } = asked.fields.body();
+    if email.as_ref().is_some_and(|email| email.address() == asked.user.email) {
+        asked.fields.reject("email", "is the present address");
     }
-    let origin = extract::origin(&request, &app);
-    if let Some(current) = current_password
-        && !is_present_password(&app, &user, current, &origin, now).await?
-    {
-        fields.reject("current_password", "is not the present password");
-    }
+    asked.check_password(&app, current_password).await?;
+    let Asked { user, fields, origin, now } = asked;
     let email = fields.finish_with(email)?;
-    app.account_limits.admit_confirmed_change(user.id, &origin, now).await?;
-    let ask = async move {
-        let by = &Initiator::user(user.id, origin);
-        app.accounts.ask_email_change(&user, &email, by, now).await
-    };
-    if !to_the_end(ask).await? {
-        let limited = Limited { retry_after: mail::WINDOW.as_secs() };
-        return Err(CheckError::Limited(limited).into());
-    }
+    let ask = async move { app.self_service.ask_email_change(&user, &email, origin, now).await };
+    to_the_end(ask).await?;
     Ok(accepted("a mail is on its way to the new address; it changes when that is confirmed"))
 }

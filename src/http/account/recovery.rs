@@ -3,7 +3,9 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::email::{AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, check_mail_is_on};
+use super::email::{
+    AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, address, check_mail_is_on,
+};
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::credentials::Password;
@@ -32,13 +34,9 @@ pub(crate) async fn forgot(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    check_mail_is_on(&app)?;
-    let mut fields = Fields::read(&request, payload).await?;
-    let AddressBody { email } = fields.body();
-    let email = fields.finish_with(email)?;
+    let email = address(&app, &request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    app.account_limits.admit_mail(&origin, now).await?;
-    let ask = async move { app.accounts.ask_password_reset(&email, &origin, now).await };
+    let ask = async move { app.self_service.ask_password_reset(&email, &origin, now).await };
     to_the_end(ask).await?;
     Ok(accepted("if there is an account with this address, a mail is on its way to it"))
 }
@@ -90,7 +88,7 @@ pub(crate) async fn reset(
     let login = found.as_ref().map_or("", Resettable::email);
     fields.check_new_password("password", password.as_ref(), login);
     if let (Some(found), Some(password), false) = (found, password, fields.has_errors()) {
-        let hash = app.hashing.hash_anonymous(password).await?;
+        let hash = app.self_service.hash_anonymous(password).await?;
         let (app, origin) = (app.clone(), extract::origin(&request, &app));
         let reset = async move {
             let attempts = &app.login_limits;

@@ -9,10 +9,9 @@ use crate::app::Issuer;
 use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
 use crate::http::error::Problem;
-use crate::http::extract::{self, Fields, request_body};
+use crate::http::extract::{Fields, request_body};
 use crate::http::finish::to_the_end;
-use crate::http::present_password::is_present_password;
-use crate::http::signed_in;
+use crate::http::signed_in::Asked;
 
 request_body! {
     /// The removal of one's own account.
@@ -41,19 +40,10 @@ pub(crate) async fn remove(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    extract::bearer(&request)?;
-    // The user is authenticated once the body has arrived, which may take a while.
-    let fields = Fields::read(&request, payload).await;
-    let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
-    let mut fields = fields?;
-    let origin = extract::origin(&request, &app);
-    let AccountRemovalBody { current_password } = fields.body();
-    if let Some(current) = current_password
-        && !is_present_password(&app, &user, current, &origin, now).await?
-    {
-        fields.reject("current_password", "is not the present password");
-    }
+    let mut asked = Asked::read(&app, &request, Fields::read(&request, payload)).await?;
+    let AccountRemovalBody { current_password } = asked.fields.body();
+    asked.check_password(&app, current_password).await?;
+    let Asked { user, fields, origin, now } = asked;
     fields.finish()?;
     let remove = async move {
         let by = &Initiator::user(user.id, origin);

@@ -15,9 +15,8 @@ use crate::domain::credentials::Password;
 use crate::http::error::Problem;
 use crate::http::extract::{self, Fields, request_body};
 use crate::http::finish::to_the_end;
-use crate::http::present_password::is_present_password;
 use crate::http::signed_in;
-use crate::services::accounts::{Provable, Voucher};
+use crate::services::accounts::{Evidence, Provable, Voucher};
 
 /// The message for a valid token that comes alone.
 const ALONE: &str = "is missing: the mailed token alone proves nothing. Give the signup_token, the \
@@ -42,13 +41,6 @@ request_body! {
         #[schema(format = Password, min_length = 8, max_length = 256)]
         new_password: Password as Option<String>,
     }
-}
-
-/// The evidence that the body gives beside the mailed token.
-enum Evidence {
-    SignupToken(Secret<String>),
-    Password(Password),
-    NewPassword(Password),
 }
 
 /// Prove an address by a token that was mailed to it
@@ -160,53 +152,15 @@ async fn vouch(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<Option<Voucher>, Problem> {
-    let (field, problem) = match (evidence, found) {
-        (Evidence::SignupToken(_), Provable::Change(..)) => (
-            "signup_token",
-            "does not count for a change of address: sign in, or give the password",
-        ),
-        (Evidence::SignupToken(signup_token), _) => {
-            match app.accounts.match_signup_token(found, &signup_token).await? {
-                Some(voucher) => return Ok(Some(voucher)),
-                None => ("signup_token", "is not that of the sign-up that the mail was sent for"),
-            }
+    let hashes = matches!(evidence, Evidence::NewPassword(_));
+    let (app, found, origin) = (app.clone(), found.clone(), origin.clone());
+    let vouch = async move { app.self_service.vouch(&found, evidence, &origin, now).await };
+    // An attempt at a password is settled even when the client hangs up.
+    match if hashes { vouch.await } else { to_the_end(vouch).await }? {
+        Ok(voucher) => Ok(Some(voucher)),
+        Err((field, problem)) => {
+            fields.reject(field, problem);
+            Ok(None)
         }
-        (Evidence::Password(password), Provable::Present(_, user) | Provable::Change(_, user)) => {
-            if is_present_password(app, user, password, origin, now).await? {
-                return Ok(Some(Voucher::Owner));
-            }
-            ("password", "is not the present password")
-        }
-        (Evidence::Password(_), Provable::SignUp(_, signups)) if signups.is_empty() => {
-            ("password", "is of a sign-up that is gone: give a new_password instead")
-        }
-        (Evidence::Password(password), Provable::SignUp(_, signups)) => {
-            let (app, signups, origin) = (app.clone(), signups.clone(), origin.clone());
-            let check = async move {
-                app.authentication.check_signup_password(&signups, password, &origin, now).await
-            };
-            if let Some(signup) = to_the_end(check).await? {
-                return Ok(Some(Voucher::SignUp(signup)));
-            }
-            ("password", "is not the password of a sign-up that the mail can prove")
-        }
-        (Evidence::NewPassword(_), Provable::Change(..)) => (
-            "new_password",
-            "does not count for a change of address: sign in, or give the password",
-        ),
-        (Evidence::NewPassword(_), Provable::Present(_, user))
-            if user.email_verified_at.is_some() =>
-        {
-            ("new_password", "is for an address that is not proven yet: ask for a password reset")
-        }
-        (Evidence::NewPassword(password), _) => match password.check_new(found.email()) {
-            Ok(()) => {
-                let hash = app.hashing.hash_anonymous(password).await?;
-                return Ok(Some(Voucher::NewPassword(hash)));
-            }
-            Err(problem) => ("new_password", problem),
-        },
-    };
-    fields.reject(field, problem);
-    Ok(None)
+    }
 }

@@ -10,13 +10,12 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use crate::app::Issuer;
-use crate::domain::users::User;
+use crate::domain::users::{Filter, User};
 use crate::http::administrator::reader_of_users;
 use crate::http::error::Problem;
 use crate::http::extract::Query;
 use crate::http::paging::{Kind, Page, PageParams};
 use crate::http::precondition;
-use crate::services::accounts::Filter;
 use crate::views::user::ManagedUserView;
 
 /// List users by address
@@ -55,7 +54,7 @@ pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<Http
         query.reject("role", problem);
     }
     query.finish()?;
-    let found = app.accounts.page(&filter, &after, limit).await?;
+    let found = app.stores.users.page(&filter, &after, limit).await?;
     let items: Vec<ManagedUserView> = found.users.into_iter().map(Into::into).collect();
     let page = Page::up_to(items, Kind::Users, found.next);
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))

@@ -11,7 +11,6 @@ use crate::domain::login_limits::AttemptError;
 use crate::domain::roles;
 use crate::domain::sessions::PageError;
 use crate::http::extract::BodyError;
-use crate::services::accounts::RolesError;
 use crate::services::accounts::administration::ChangeError;
 use crate::services::authentication::CheckError;
 use crate::services::client_management::ClientChangeError;
@@ -124,6 +123,7 @@ impl From<ChangeError> for Problem {
         let status = match error {
             ChangeError::Storage(error) => return error.into(),
             ChangeError::Stale => StatusCode::PRECONDITION_FAILED,
+            ChangeError::Roles(_) => StatusCode::BAD_REQUEST,
             ChangeError::Taken | ChangeError::Oneself | ChangeError::LastAdministrator => {
                 StatusCode::CONFLICT
             }
@@ -207,17 +207,6 @@ impl From<Refusal> for Problem {
             | Refusal::Known(_) => StatusCode::CONFLICT,
         };
         Self::new(status, refusal.to_string())
-    }
-}
-
-impl From<RolesError> for Problem {
-    fn from(error: RolesError) -> Self {
-        match error {
-            RolesError::Storage(error) => error.into(),
-            RolesError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
-            RolesError::NoUser => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            RolesError::LastAdministrator => Self::new(StatusCode::CONFLICT, error.to_string()),
-        }
     }
 }
 

@@ -2,43 +2,16 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::revoke::TokenQuestion;
 use crate::app::Issuer;
-use crate::base::time::Timestamp;
-use crate::domain::tokens::Claims;
 use crate::domain::tokens::claims::has_value;
 use crate::http::error::OAuthError;
 use crate::http::extract::{self, read_form};
 use crate::services::oauth::Introspection;
 use crate::storage::StorageError;
-
-/// The answer.
-#[derive(Serialize)]
-struct Answer {
-    active: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_type: Option<&'static str>,
-    /// The claims of an access token, as the token has them.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    claims: Option<Box<Claims>>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<RefreshToken>,
-}
-
-/// The state of a refresh token.
-#[derive(Serialize)]
-struct RefreshToken {
-    iss: String,
-    sub: String,
-    client_id: String,
-    scope: String,
-    iat: Timestamp,
-    exp: Timestamp,
-}
 
 /// The members of `body` that have a value. A token of an earlier version or of another issuer may
 /// have empty claims.
@@ -118,24 +91,23 @@ pub(crate) async fn introspect(
     let credentials = form.credentials(&request)?;
     let token = form.token.as_deref();
     let found = app.authorization_server.introspect(credentials, token, &origin, now).await?;
-    let mut body = Answer {
-        active: !matches!(found, Introspection::Inactive),
-        token_type: None,
-        claims: None,
-        refresh_token: None,
-    };
-    match found {
-        Introspection::Inactive => {}
+    let body = match found {
+        Introspection::Inactive => json!({ "active": false }),
         Introspection::AccessToken(claims) => {
-            body.token_type = Some("Bearer");
-            body.claims = Some(claims);
+            let mut body = serde_json::to_value(claims)
+                .map_err(|error| StorageError::Internal(error.into()))?;
+            body["active"] = true.into();
+            body["token_type"] = "Bearer".into();
+            body
         }
         Introspection::RefreshToken { sub, client_id, scope, iat, exp } => {
-            let iss = app.config.issuer.clone();
-            body.refresh_token = Some(RefreshToken { iss, sub, client_id, scope, iat, exp });
+            let iss = &app.config.issuer;
+            json!({
+                "active": true, "iss": iss, "sub": sub, "client_id": client_id, "scope": scope,
+                "iat": iat, "exp": exp,
+            })
         }
-    }
-    let body = serde_json::to_value(body).map(without_empty);
-    let body = body.map_err(|error| StorageError::Internal(error.into()))?;
+    };
+    let body = without_empty(body);
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
 }

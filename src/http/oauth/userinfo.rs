@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use crate::app::Issuer;
 use crate::domain::tokens::{Scope, scope};
-use crate::http::bearer::BearerError;
 use crate::http::error::OAuthError;
 use crate::http::signed_in;
+use crate::services::authentication::BearerError;
 
 /// Claims about the user: `name` with the scope `profile`, the address with `email`.
 #[derive(Serialize, ToSchema)]

@@ -4,7 +4,7 @@
 use super::Accounts;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Initiator, Kind};
-use crate::domain::mail::{self, Entry};
+use crate::domain::outbox::{self, Entry};
 use crate::domain::users::{Email, User};
 use crate::storage::StorageError;
 
@@ -15,7 +15,7 @@ impl Accounts {
         email: &Email,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let entry = self.entry(mail::Kind::Verification, email.address(), now);
+        let entry = self.entry(outbox::Kind::Verification, email.address(), now);
         self.outbox.ask(&entry, now).await
     }
 
@@ -35,8 +35,8 @@ impl Accounts {
             epoch: Some(user.session_epoch),
             ..self.entry(kind, address, now)
         };
-        let asked = entry(mail::Kind::EmailChange, new.address());
-        let notice = entry(mail::Kind::EmailChangeAsked, &user.email);
+        let asked = entry(outbox::Kind::EmailChange, new.address());
+        let notice = entry(outbox::Kind::EmailChangeAsked, &user.email);
         let admitted = self.db.write(async |transaction| {
             if !self.outbox.admit_in(transaction, &asked, user.id, now).await? {
                 return Ok(false);
@@ -56,7 +56,7 @@ impl Accounts {
     }
 
     /// A message to an address of which nothing more is known.
-    pub(super) fn entry(&self, kind: mail::Kind, recipient: &str, now: Timestamp) -> Entry {
+    pub(super) fn entry(&self, kind: outbox::Kind, recipient: &str, now: Timestamp) -> Entry {
         let id = self.random.uuid_at(now);
         Entry { id, kind, recipient: recipient.to_owned(), user_id: None, epoch: None }
     }

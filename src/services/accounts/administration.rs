@@ -10,6 +10,7 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::login_limits::LoginLimits;
+use crate::domain::roles::check_roles;
 use crate::domain::sessions::Session;
 use crate::domain::users::store::Changed;
 use crate::domain::users::{Email, Metadata, User, email};
@@ -17,7 +18,7 @@ use crate::storage::StorageError;
 
 /// How often a change is tried that another one preceded: an account that is changed as often is
 /// under attack.
-pub(super) const MAX_ATTEMPTS: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// What is to become different; `None` stays as it is. All of it has been checked.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +56,9 @@ pub enum ChangeError {
     /// No one could undo it.
     #[error("this is the last active administrator: give another user the role admin first")]
     LastAdministrator,
+    /// No user may have these roles.
+    #[error("{0}")]
+    Roles(&'static str),
     /// A store failed.
     #[error(transparent)]
     Storage(StorageError),
@@ -150,11 +154,50 @@ impl Accounts {
         by: &Initiator,
         now: Timestamp,
     ) -> Result<User, ChangeError> {
+        let change = async |user: User| self.change(&user, change.clone(), by, now).await;
+        self.on_present(id, change).await?.ok_or(ChangeError::Stale)
+    }
+
+    /// Gives the user with this id a role, defined or not, or takes it away; the last administrator
+    /// loses it only by `force`. `false` where that is so already.
+    pub async fn set_role(
+        &self,
+        id: Uuid,
+        role: &str,
+        has: bool,
+        force: bool,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Result<bool, ChangeError> {
+        let change = async |user: User| {
+            if user.has_role(role) == has {
+                return Ok(false);
+            }
+            let mut roles = user.roles.clone();
+            roles.retain(|present| present != role);
+            roles.extend(has.then(|| role.to_owned()));
+            // One that is there already may be of an earlier version.
+            if has {
+                roles = check_roles(&roles).map_err(ChangeError::Roles)?;
+            }
+            let change = UserChange { roles: Some(roles), force, ..UserChange::default() };
+            self.change(&user, change, by, now).await.map(|_| true)
+        };
+        self.on_present(id, change).await?.ok_or(ChangeError::Stale)
+    }
+
+    /// Runs `change` on the user with this id as it is now, and again where another change preceded it.
+    /// `None` when the user is gone.
+    async fn on_present<T>(
+        &self,
+        id: Uuid,
+        change: impl AsyncFn(User) -> Result<T, ChangeError>,
+    ) -> Result<Option<T>, ChangeError> {
         for _ in 0..MAX_ATTEMPTS {
-            let Some(user) = self.users.find(id).await? else { break };
-            match self.change(&user, change.clone(), by, now).await {
+            let Some(user) = self.users.find(id).await? else { return Ok(None) };
+            match change(user).await {
                 Err(ChangeError::Stale) => {}
-                done => return done,
+                done => return done.map(Some),
             }
         }
         Err(ChangeError::Stale)
@@ -182,17 +225,11 @@ impl Accounts {
         by: &Initiator,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
-        for _ in 0..MAX_ATTEMPTS {
-            let Some(present) = self.users.find(user.id).await? else { return Ok(()) };
-            if present.session_epoch != user.session_epoch || !present.is_active() {
-                return Err(ChangeError::Stale);
-            }
-            match self.remove_as_read(&present, false, by, now).await {
-                Err(ChangeError::Stale) => {}
-                done => return done,
-            }
-        }
-        Err(ChangeError::Stale)
+        let leave = async |present: User| match present.is_in(Some(user.session_epoch)) {
+            true => self.remove_as_read(&present, false, by, now).await,
+            false => Err(ChangeError::Stale),
+        };
+        self.on_present(user.id, leave).await.map(Option::unwrap_or_default)
     }
 
     async fn remove_as_read(

@@ -119,15 +119,6 @@ impl Accounts {
         Ok(Imported { outcomes, wrote_for })
     }
 
-    /// Up to `limit` users whose id sorts after `after`: the id, and the one of before an import.
-    pub async fn list_imported_ids(
-        &self,
-        after: &str,
-        limit: i64,
-    ) -> Result<Vec<(String, Option<String>)>, StorageError> {
-        self.users.list_imported_ids(after, limit).await
-    }
-
     /// Records that an import begins; `detail` says of what.
     pub async fn record_import_begun(&self, detail: String, by: &Initiator, now: Timestamp) {
         self.record_many(Kind::UsersImportBegun, detail, by, now).await;

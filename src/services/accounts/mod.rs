@@ -4,34 +4,28 @@
 //! sessions' records are deleted before and after it, so that introspection sees the end as well.
 
 mod addresses;
-mod limits;
+mod own;
 mod proofs;
 mod recovery;
 mod signups;
 
 pub mod administration;
-pub mod merge_patch;
-pub mod roles;
-
 pub mod import;
-
+pub mod merge_patch;
 use uuid::Uuid;
 
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind, Origin};
-use crate::domain::mail::Outbox;
+use crate::domain::outbox::Outbox;
 use crate::domain::sessions::Sessions;
 use crate::domain::users::{Email, Metadata, User, UserStore};
 use crate::storage::{Db, StorageError};
 
-pub use crate::domain::users::store::{Filter, Page};
-pub use limits::AccountLimits;
+pub use own::{Evidence, SelfService};
 pub use proofs::{Provable, Voucher};
 pub use recovery::Resettable;
-pub use roles::{Roles, RolesError};
-pub use signups::NewSignup;
 
 /// The accounts of this service. Cheap to clone.
 #[derive(Clone)]
@@ -127,21 +121,6 @@ impl Accounts {
     ) -> Result<bool, StorageError> {
         let change = self.users.change_password(user, hash, now);
         self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await
-    }
-
-    /// A page of the users that `filter` lets through, those after the address key `after` first.
-    pub async fn page(
-        &self,
-        filter: &Filter,
-        after: &str,
-        limit: u32,
-    ) -> Result<Page, StorageError> {
-        self.users.page(filter, after, limit).await
-    }
-
-    /// Up to `limit` users whose address key comes after `after`, in order.
-    pub async fn list(&self, after: &str, limit: i64) -> Result<Vec<User>, StorageError> {
-        self.users.list(after, limit).await
     }
 
     /// Changes the display name on behalf of the user with this id, which is logged and fills no

@@ -2,13 +2,12 @@
 //! new one. Whatever ends all sessions also ends every token that was asked for before.
 
 use super::Accounts;
-use super::administration::forget_failures;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind, Origin};
 use crate::domain::login_limits::LoginLimits;
-use crate::domain::mail::{self, Entry};
-use crate::domain::users::{Email, MailedToken, PendingToken, Purpose, User};
+use crate::domain::outbox;
+use crate::domain::users::{Email, MailedToken, PendingToken, Purpose, Redemption, User};
 use crate::storage::StorageError;
 
 /// What a mailed token may set a password for.
@@ -38,7 +37,7 @@ impl Accounts {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let entry = self.entry(mail::Kind::PasswordReset, email.address(), now);
+        let entry = self.entry(outbox::Kind::PasswordReset, email.address(), now);
         self.outbox.ask(&entry, now).await?;
         let by = &Initiator::anonymous(origin.clone());
         self.audit.record(Event::new(Kind::PasswordResetAsked, by), now).await;
@@ -51,16 +50,27 @@ impl Accounts {
         token: &Secret<String>,
         now: Timestamp,
     ) -> Result<Option<Resettable>, StorageError> {
+        let found = self.find_mailed(token, now).await?;
+        Ok(found.filter(|found| match found {
+            Resettable::Account(token, user) => {
+                token.purpose == Purpose::ResetPassword && token.fits(user)
+            }
+            Resettable::SignUp(token) => token.purpose == Purpose::ResetPassword,
+        }))
+    }
+
+    /// The record of `token`, whatever it is for.
+    pub(super) async fn find_mailed(
+        &self,
+        token: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Option<Resettable>, StorageError> {
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
         if let Some(token) = self.users.find_token(&fingerprint, now).await? {
             let user = self.users.find(token.user_id).await?;
-            let good =
-                user.filter(|user| token.purpose == Purpose::ResetPassword && token.fits(user));
-            return Ok(good.map(|user| Resettable::Account(token, Box::new(user))));
+            return Ok(user.map(|user| Resettable::Account(token, Box::new(user))));
         }
-        let token = self.users.find_pending_token(&fingerprint, now).await?;
-        let token = token.filter(|token| token.purpose == Purpose::ResetPassword);
-        Ok(token.map(Resettable::SignUp))
+        Ok(self.users.find_pending_token(&fingerprint, now).await?.map(Resettable::SignUp))
     }
 
     /// Redeems the token of `found` for a new password, ends all sessions, forgets the wrong
@@ -74,45 +84,13 @@ impl Accounts {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let user = match found {
+        match found {
             Resettable::Account(token, user) => {
-                let done = self.reset_present(token, user, hash, origin, now).await?;
-                done.then(|| User::clone(user))
+                self.redeem(token, user, Redemption::Reset(hash), attempts, origin, now).await
             }
-            Resettable::SignUp(token) => self.sign_up_anew(token, hash, origin, now).await?,
-        };
-        if let Some(user) = &user {
-            forget_failures(attempts, user, now).await;
-        }
-        Ok(user.is_some())
-    }
-
-    async fn reset_present(
-        &self,
-        token: &MailedToken,
-        user: &User,
-        hash: &Secret<String>,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let notice = Entry {
-            user_id: Some(user.id),
-            ..self.entry(mail::Kind::PasswordChanged, &user.email, now)
-        };
-        let change = self.db.write(async |transaction| {
-            let changed = self.users.redeem_in(transaction, token, now).await?
-                && self.users.reset_password_in(transaction, token, user, hash, now).await?;
-            if changed {
-                self.users.end_tokens_in(transaction, user.id, now).await?;
-                self.outbox.tell_in(transaction, &notice, now).await?;
+            Resettable::SignUp(token) => {
+                self.sign_up_anew(token, hash, attempts, origin, now).await
             }
-            Ok(changed)
-        });
-        let by = &Initiator::user(user.id, origin.clone());
-        let done = self.ending_sessions(change, Kind::PasswordReset, user.id, by, now).await?;
-        if done {
-            self.outbox.wake();
         }
-        Ok(done)
     }
 }

@@ -12,18 +12,39 @@ use crate::domain::tokens::{Claims, Scope, scope};
 use crate::domain::users::User;
 use crate::storage::StorageError;
 
-/// Why an access token does not open an endpoint (RFC 6750 section 3.1).
+/// Why a bearer token does not open an endpoint (RFC 6750 section 3.1).
 #[derive(Debug, thiserror::Error)]
 pub enum BearerError {
+    /// None was presented, or not by the Bearer scheme.
+    #[error("a bearer token is needed")]
+    Missing,
+    /// More than one was presented (section 2).
+    #[error("present one bearer token, by one Authorization header")]
+    Repeated,
     /// The token is not good, was revoked, is for another audience, or its session or user is gone.
     #[error("the access token is not valid")]
     Invalid,
-    /// The token is good, but was not issued to a user.
+    /// It is good, but was not issued to a user.
     #[error("the access token was not issued to a user")]
     NotAUser,
-    /// The token is good, but does not administer Signet.
-    #[error("the access token does not administer Signet")]
+    /// It is good, but lacks the scope `openid`.
+    #[error("the access token lacks the scope openid")]
+    NotOpenId,
+    /// It is good, but does not administer Signet.
+    #[error(
+        "administration needs a token with the scope signet:admin, asked for by name, and of a user \
+         a role that carries it"
+    )]
     NotAdministrator,
+    /// It administers Signet, but is a client's own where the password of a person is needed.
+    #[error(
+        "a client's own token cannot do this: an administrator does it with the current password, or \
+         an operator at the command line"
+    )]
+    NotAPerson,
+    /// It is good, but lacks the scope `revocations:read`.
+    #[error("the access token lacks the scope revocations:read")]
+    NotListener,
     /// A store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

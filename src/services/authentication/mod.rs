@@ -26,20 +26,13 @@ pub use password::CheckError;
 /// The stores that authentication and the grants share. Cheap to clone.
 #[derive(Clone)]
 pub struct SharedStores {
-    /// The users.
-    pub users: UserStore,
-    /// The clients, remembered for a moment.
-    pub clients: ClientRegistry,
-    /// The scopes that roles carry, remembered for a moment.
-    pub roles: RoleRegistry,
-    /// The sessions.
-    pub sessions: Sessions,
-    /// The record of revoked tokens.
-    pub revocations: Revocations,
-    /// The audit trail.
-    pub audit: Audit,
-    /// The source of secrets and identifiers.
-    pub random: Random,
+    pub(crate) users: UserStore,
+    pub(crate) clients: ClientRegistry,
+    pub(crate) roles: RoleRegistry,
+    pub(crate) sessions: Sessions,
+    pub(crate) revocations: Revocations,
+    pub(crate) audit: Audit,
+    pub(crate) random: Random,
 }
 
 /// Authenticates users and bearers of access tokens. Cheap to clone.

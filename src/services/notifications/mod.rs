@@ -19,10 +19,8 @@ use crate::domain::audit::{Audit, Event, Initiator, Kind as AuditKind};
 use crate::domain::mail::message::Unwritable;
 use crate::domain::mail::template::{Fields, TemplateError};
 use crate::domain::mail::transport::TransportError;
-use crate::domain::mail::{
-    Config, Connection, Kind, Message, NotTaken, Outbox, Policy, Templates, Transport, Waiting,
-    backoff,
-};
+use crate::domain::mail::{Config, Connection, Message, NotTaken, Policy, Templates, Transport};
+use crate::domain::outbox::{Entry, Kind, Outbox, Waiting, backoff};
 use crate::domain::users::{Email, MailedTokenKey, UserStore};
 use crate::storage::StorageError;
 
@@ -88,28 +86,18 @@ impl MessageContext {
     }
 }
 
-/// The stores that a [`Notifier`] works on.
-pub struct NotifierStores {
-    /// The users.
-    pub users: UserStore,
-    /// What is to be sent.
-    pub outbox: Outbox,
-    /// The audit trail.
-    pub audit: Audit,
-    /// The source of chance.
-    pub random: Random,
-}
-
 impl Notifier {
     /// A notifier that works by `config` and makes tokens with `token_key`. Nothing is connected
     /// yet.
     pub fn new(
         config: &Config,
         issuer: &str,
-        stores: NotifierStores,
+        users: UserStore,
+        outbox: Outbox,
+        audit: Audit,
+        random: Random,
         token_key: &Secret<Vec<u8>>,
     ) -> Result<Self, NotifierError> {
-        let NotifierStores { users, outbox, audit, random } = stores;
         Ok(Self {
             users,
             outbox,
@@ -151,7 +139,7 @@ impl Notifier {
         let Some(claimed) = self.outbox.claim(id, now.plus(longest), now).await? else {
             return Ok(None);
         };
-        let message = match self.write(&claimed, now).await {
+        let message = match self.write(&claimed.entry, now).await {
             Ok(Some(message)) => message,
             Ok(None) => {
                 self.outbox.remove(id).await?;
@@ -159,7 +147,7 @@ impl Notifier {
             }
             Err(WriteError::Storage(error @ StorageError::Unavailable(_))) => return Err(error),
             Err(error @ WriteError::Unwritable(_)) => {
-                return self.give_up(&claimed, &error.to_string(), now).await.map(Some);
+                return self.give_up(&claimed.entry, &error.to_string(), now).await.map(Some);
             }
             // A template or the account's row may be mended.
             Err(error) => return self.put_off(&claimed, &error.to_string(), now).await.map(Some),
@@ -168,11 +156,11 @@ impl Notifier {
             Ok(answer) => {
                 fault::point("mail.taken");
                 self.remove_delivered(id).await?;
-                tracing::info!(mail = %id, kind = claimed.kind.as_str(), answer, "mail sent");
+                tracing::info!(mail = %id, kind = claimed.entry.kind.as_str(), answer, "mail sent");
                 Delivery::Sent
             }
             Err(NotTaken::Now(error)) => self.put_off(&claimed, &error, now).await?,
-            Err(NotTaken::Ever(error)) => self.give_up(&claimed, &error, now).await?,
+            Err(NotTaken::Ever(error)) => self.give_up(&claimed.entry, &error, now).await?,
         };
         Ok(Some(delivery))
     }
@@ -195,19 +183,19 @@ impl Notifier {
         now: Timestamp,
     ) -> Result<Delivery, StorageError> {
         if now.since(claimed.created_at) >= self.policy().give_up_after {
-            return self.give_up(claimed, error, now).await;
+            return self.give_up(&claimed.entry, error, now).await;
         }
         let [chance] = self.random.bytes();
         let due_at = now.plus(backoff::after(claimed.attempts, chance));
         self.outbox.put_off(claimed, due_at, error).await?;
-        let (id, kind) = (claimed.id, claimed.kind.as_str());
+        let (id, kind) = (claimed.entry.id, claimed.entry.kind.as_str());
         tracing::warn!(mail = %id, kind, attempt = claimed.attempts, error, %due_at, "mail put off");
         Ok(Delivery::PutOff)
     }
 
     async fn give_up(
         &self,
-        claimed: &Waiting,
+        claimed: &Entry,
         error: &str,
         now: Timestamp,
     ) -> Result<Delivery, StorageError> {

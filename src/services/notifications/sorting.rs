@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Notifier;
 use crate::base::time::Timestamp;
-use crate::domain::mail::{Entry, Kind, Waiting};
+use crate::domain::outbox::{Entry, Kind};
 use crate::domain::users::{User, email};
 use crate::storage::StorageError;
 
@@ -17,6 +17,7 @@ impl Notifier {
     /// Sorts what waits for it, up to a bound; returns whether there may be more.
     pub async fn sort(&self, now: Timestamp) -> Result<bool, StorageError> {
         let rows = self.outbox.unsorted(BATCH).await?;
+        let rows: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
         let known = self.remove_undeliverable(&rows, now).await?;
         for asked in known {
             match self.sort_one(asked, now).await {
@@ -37,16 +38,16 @@ impl Notifier {
     /// the others.
     async fn remove_undeliverable<'a>(
         &self,
-        rows: &'a [Waiting],
+        rows: &'a [Entry],
         now: Timestamp,
-    ) -> Result<Vec<&'a Waiting>, StorageError> {
-        let keys_of = |asked: &Waiting| match asked.user_id {
+    ) -> Result<Vec<&'a Entry>, StorageError> {
+        let keys_of = |asked: &Entry| match asked.user_id {
             Some(_) => Vec::new(),
             None => email::stored_keys(&asked.recipient),
         };
         let keys: Vec<_> = rows.iter().flat_map(keys_of).collect();
         let known = self.users.known_email_keys(&keys, now).await?;
-        let is_deliverable = |asked: &&Waiting| {
+        let is_deliverable = |asked: &&Entry| {
             asked.user_id.is_some() || keys_of(asked).iter().any(|key| known.contains(key))
         };
         let (others, undeliverable): (Vec<_>, Vec<_>) = rows.iter().partition(is_deliverable);
@@ -55,7 +56,7 @@ impl Notifier {
         Ok(others)
     }
 
-    async fn sort_one(&self, asked: &Waiting, now: Timestamp) -> Result<(), StorageError> {
+    async fn sort_one(&self, asked: &Entry, now: Timestamp) -> Result<(), StorageError> {
         let mut next = self.message_for(asked, now).await?;
         while let Some(message) = next {
             if self.is_due(&message, now).await? {
@@ -81,16 +82,14 @@ impl Notifier {
         Ok(true)
     }
 
-    /// What is to be sent for `asked`; `None` for nothing.
+    /// What is to be sent for `asked`; `None` for nothing. A sign-up's mail carries a token, and
+    /// `asked.user_id` is the id of the sign-up.
     async fn message_for(
         &self,
-        asked: &Waiting,
+        asked: &Entry,
         now: Timestamp,
     ) -> Result<Option<ToSend>, StorageError> {
         let key = email::key_of(&asked.recipient);
-        if asked.kind == Kind::SignUp {
-            return self.message_for_signup(asked, key).await;
-        }
         let Some(asker) = asked.user_id else {
             return match self.users.find_by_address(&asked.recipient).await? {
                 Some(user) if user.is_active() => Ok(for_address(asked, &user)),
@@ -98,62 +97,36 @@ impl Notifier {
                 None => self.message_for_pending(asked, key, now).await,
             };
         };
+        if asked.kind == Kind::SignUp {
+            return Ok(match self.users.find_by_address(&asked.recipient).await? {
+                Some(holder) => account_exists(asked, &holder, None),
+                None => Some(ToSend::new(asked.clone(), vec![key])),
+            });
+        }
         let user = self.users.find(asker).await?;
-        let Some(user) = user.filter(|user| still_asks(asked, user)) else { return Ok(None) };
-        let own = |kind| Entry {
-            id: asked.id,
-            kind,
-            recipient: asked.recipient.clone(),
-            user_id: Some(user.id),
-            epoch: asked.epoch,
-        };
-        match asked.kind {
+        // Nothing has ended what was asked for.
+        let Some(user) = user.filter(|user| user.is_in(asked.epoch)) else { return Ok(None) };
+        let subjects = match asked.kind {
             Kind::EmailChange => {
                 let holder = self.users.find_by_address(&asked.recipient).await?;
-                match holder.filter(|holder| holder.id != user.id) {
-                    Some(holder) if holder.is_active() => {
-                        let exists = to(asked.id, Kind::AccountExists, &holder, None);
-                        let subjects = vec![holder.id.to_string(), user.id.to_string()];
-                        Ok(Some(ToSend::new(exists, subjects)))
-                    }
-                    Some(_) => Ok(None),
-                    // The account that asks for many addresses was counted when it asked.
-                    None => Ok(Some(ToSend::new(own(asked.kind), vec![key]))),
+                if let Some(holder) = holder.filter(|holder| holder.id != user.id) {
+                    return Ok(account_exists(asked, &holder, Some(&user)));
                 }
+                // The account that asks for many addresses was counted when it asked.
+                vec![key]
             }
             // As often as a change was asked for: the owner of the account gets a notice of each.
-            Kind::EmailChangeAsked => Ok(Some(ToSend::new(own(asked.kind), Vec::new()))),
-            kind => Ok(Some(ToSend::new(own(kind), vec![user.id.to_string()]))),
-        }
-    }
-
-    /// A sign-up's mail carries a token; where the address has an account, its holder gets a notice
-    /// instead. `asked.user_id` is the id of the sign-up.
-    async fn message_for_signup(
-        &self,
-        asked: &Waiting,
-        key: String,
-    ) -> Result<Option<ToSend>, StorageError> {
-        Ok(match self.users.find_by_address(&asked.recipient).await? {
-            Some(holder) if holder.is_active() => {
-                let exists = to(asked.id, Kind::AccountExists, &holder, None);
-                Some(ToSend::new(exists, vec![holder.id.to_string()]))
-            }
-            Some(_) => None,
-            None => {
-                let recipient = asked.recipient.clone();
-                let (id, user_id) = (asked.id, asked.user_id);
-                let entry = Entry { id, kind: Kind::SignUp, recipient, user_id, epoch: None };
-                Some(ToSend::new(entry, vec![key]))
-            }
-        })
+            Kind::EmailChangeAsked => Vec::new(),
+            _ => vec![user.id.to_string()],
+        };
+        Ok(Some(ToSend::new(asked.clone(), subjects)))
     }
 
     /// What a caller who knows an address that is only signed up may have sent to it: a token that
     /// is for none of its sign-ups more than for another.
     async fn message_for_pending(
         &self,
-        asked: &Waiting,
+        asked: &Entry,
         key: String,
         now: Timestamp,
     ) -> Result<Option<ToSend>, StorageError> {
@@ -164,8 +137,8 @@ impl Notifier {
         };
         let newest = self.users.find_pending(&key, now).await?.into_iter().next();
         Ok(newest.map(|signup| {
-            let recipient = signup.email;
-            let entry = Entry { id: asked.id, kind, recipient, user_id: None, epoch: None };
+            let entry =
+                Entry { id: asked.id, kind, recipient: signup.email, user_id: None, epoch: None };
             ToSend { entry, counted_as: asked.kind, subjects: vec![key] }
         }))
     }
@@ -196,19 +169,19 @@ impl ToSend {
     }
 }
 
-/// Whether `user` is who asked, and nothing has ended what was asked for.
-fn still_asks(asked: &Waiting, user: &User) -> bool {
-    user.is_active() && asked.epoch.is_none_or(|epoch| epoch == user.session_epoch)
+/// What a caller who knows an address may have sent to it.
+fn for_address(asked: &Entry, user: &User) -> Option<ToSend> {
+    let epoch = (asked.kind == Kind::PasswordReset).then_some(user.session_epoch);
+    let is_proven = asked.kind == Kind::Verification && user.email_verified_at.is_some();
+    let entry = to(asked.id, asked.kind, user, epoch);
+    (!is_proven).then(|| ToSend::new(entry, vec![user.id.to_string()]))
 }
 
-/// What a caller who knows an address may have sent to it.
-fn for_address(asked: &Waiting, user: &User) -> Option<ToSend> {
-    let entry = match asked.kind {
-        Kind::Verification if user.email_verified_at.is_some() => return None,
-        Kind::PasswordReset => to(asked.id, asked.kind, user, Some(user.session_epoch)),
-        kind => to(asked.id, kind, user, None),
-    };
-    Some(ToSend::new(entry, vec![user.id.to_string()]))
+/// The notice to `holder`, who has the address that somebody signs up with or `asker` wants.
+fn account_exists(asked: &Entry, holder: &User, asker: Option<&User>) -> Option<ToSend> {
+    let subjects = [Some(holder), asker].into_iter().flatten().map(|user| user.id.to_string());
+    let entry = to(asked.id, Kind::AccountExists, holder, None);
+    holder.is_active().then(|| ToSend::new(entry, subjects.collect()))
 }
 
 fn to(id: Uuid, kind: Kind, user: &User, epoch: Option<i64>) -> Entry {

@@ -6,8 +6,9 @@ use url::Url;
 use super::{MessageContext, Notifier, WriteError};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
+use crate::domain::mail::Message;
 use crate::domain::mail::template::Fields;
-use crate::domain::mail::{Kind, Message, Waiting};
+use crate::domain::outbox::{Entry, Kind};
 use crate::domain::users::{MailedToken, PendingToken, Purpose, User, email};
 use crate::storage::StorageError;
 
@@ -22,7 +23,7 @@ impl Notifier {
     /// The message of `claimed`; `None` where it is not wanted any more.
     pub(super) async fn write(
         &self,
-        claimed: &Waiting,
+        claimed: &Entry,
         now: Timestamp,
     ) -> Result<Option<Message>, WriteError> {
         let (user, wanted) = if is_for_signup(claimed) {
@@ -64,7 +65,7 @@ impl Notifier {
     async fn issue(
         &self,
         purpose: Purpose,
-        claimed: &Waiting,
+        claimed: &Entry,
         now: Timestamp,
     ) -> Result<Option<Issued>, StorageError> {
         let lifetime = match purpose {
@@ -107,16 +108,14 @@ fn purpose(kind: Kind) -> Option<Purpose> {
 
 /// Whether the message is for an address that is only signed up. Of a sign-up, the row names the
 /// record in the place of a user; what was asked for by the address names nothing.
-fn is_for_signup(claimed: &Waiting) -> bool {
+fn is_for_signup(claimed: &Entry) -> bool {
     claimed.kind == Kind::SignUp
         || (claimed.kind == Kind::PasswordReset && claimed.user_id.is_none())
 }
 
 /// Whether the message still holds. A notice of what has happened always does.
-fn is_wanted(claimed: &Waiting, user: Option<&User>) -> bool {
-    let fits = |user: &User| {
-        user.is_active() && claimed.epoch.is_none_or(|epoch| epoch == user.session_epoch)
-    };
+fn is_wanted(claimed: &Entry, user: Option<&User>) -> bool {
+    let fits = |user: &User| user.is_in(claimed.epoch);
     match claimed.kind {
         Kind::EmailChangeAsked | Kind::EmailChanged | Kind::PasswordChanged => true,
         Kind::EmailChange => user.is_some_and(fits),
@@ -131,13 +130,13 @@ fn is_wanted(claimed: &Waiting, user: Option<&User>) -> bool {
     }
 }
 
-fn has_address(user: &User, claimed: &Waiting) -> bool {
+fn has_address(user: &User, claimed: &Entry) -> bool {
     email::key_of(&user.email) == email::key_of(&claimed.recipient)
 }
 
 /// The display name, where its owner is known to read the message. Any caller may sign up with
 /// another person's address, and the name that they chose is not to be mailed there.
-fn known_name<'u>(user: &'u User, claimed: &Waiting) -> Option<&'u str> {
+fn known_name<'u>(user: &'u User, claimed: &Entry) -> Option<&'u str> {
     let known = user.email_verified_at.is_some() && has_address(user, claimed);
     user.name.as_deref().filter(|_| known)
 }

@@ -58,7 +58,7 @@ impl AuthorizationServer {
                 Ok(rotation) => rotation,
                 Err(RotationError::Storage(error)) => return Err(error.into()),
                 Err(RotationError::Reuse(_)) => {
-                    self.metrics.refreshes.reused.inc();
+                    self.metrics.count_refresh("reused", "");
                     self.record(Kind::RefreshTokenReused, client, presented, origin, now).await;
                     return Err(NOT_GOOD);
                 }
@@ -115,21 +115,21 @@ impl AuthorizationServer {
         now: Timestamp,
     ) {
         self.count(GrantType::RefreshToken);
-        let refreshes = &self.metrics.refreshes;
-        match advance {
-            None => refreshes.replayed.inc(),
-            Some(Advance::Redeemed) => refreshes.advanced.inc(),
-            Some(Advance::Healed) => {
-                refreshes.healed.inc();
-                self.metrics.sessions_healed.inc();
-                tracing::warn!(
-                    "a refresh token was newer than its session: the store had lost writes"
-                );
-            }
-            Some(Advance::Recovered) => {
-                refreshes.recovered.inc();
-                self.record(Kind::RefreshTokenRecovered, client, presented, origin, now).await;
-            }
+        self.metrics.count_refresh(
+            match advance {
+                None => "replayed",
+                Some(Advance::Redeemed) => "advanced",
+                Some(Advance::Healed) => "healed",
+                Some(Advance::Recovered) => "recovered",
+            },
+            "",
+        );
+        if advance == Some(Advance::Healed) {
+            self.metrics.sessions_healed.inc();
+            tracing::warn!("a refresh token was newer than its session: the store had lost writes");
+        }
+        if advance == Some(Advance::Recovered) {
+            self.record(Kind::RefreshTokenRecovered, client, presented, origin, now).await;
         }
     }
 
@@ -161,7 +161,7 @@ impl AuthorizationServer {
         origin: &Origin,
         now: Timestamp,
     ) -> TokenError {
-        self.metrics.refreshes.refused(reason);
+        self.metrics.count_refresh("refused", reason);
         let by = &Initiator::client(&client.client_id, origin.clone());
         let event = Event::new(Kind::RefreshRefused, by).client(&client.client_id);
         let event = match presented {

@@ -35,6 +35,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // A password is not to be the address.
     ("domain/credentials", &["domain/users"]),
     ("services/oauth", &["services/authentication"]),
+    // A present password is checked within the login limits.
+    ("services/accounts", &["services/authentication"]),
 ];
 
 /// The commands that start the service, or show its interface.

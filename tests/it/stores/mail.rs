@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 use signet::base::secret::{Fingerprint, Secret};
-use signet::domain::mail::{Entry, Kind, Outbox};
+use signet::domain::outbox::{Entry, Kind, Outbox};
 use signet::domain::users::store::Changed;
-use signet::domain::users::{Email, MailedToken, Purpose, User, UserStore};
+use signet::domain::users::{Email, MailedToken, Purpose, Redemption, User, UserStore};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ async fn a_row_goes_from_asked_to_sorted_to_claimed_to_gone(db: Db) {
     outbox.ask(&asked, at(0)).await.unwrap();
     assert_eq!((outbox.count().await.unwrap(), outbox.due(9, at(9)).await.unwrap().len()), (1, 0));
     assert!(outbox.claim(asked.id, at(9), at(0)).await.unwrap().is_none(), "not sorted yet");
-    let row = &outbox.unsorted(9).await.unwrap()[0];
+    let row = &outbox.unsorted(9).await.unwrap()[0].entry;
     assert_eq!((row.id, row.kind, row.user_id, row.epoch), (asked.id, asked.kind, None, None));
 
     let user_id = Some(new_id());
@@ -64,8 +64,8 @@ async fn a_row_goes_from_asked_to_sorted_to_claimed_to_gone(db: Db) {
 
     assert_eq!(outbox.due(9, at(1)).await.unwrap(), [sorted.id]);
     let claimed = outbox.claim(sorted.id, at(60), at(1)).await.unwrap().unwrap();
-    assert_eq!((claimed.attempts, claimed.recipient.as_str()), (1, "Ann@example.com"));
-    assert_eq!((claimed.user_id, claimed.epoch), (user_id, Some(2)));
+    assert_eq!((claimed.attempts, claimed.entry.recipient.as_str()), (1, "Ann@example.com"));
+    assert_eq!((claimed.entry.user_id, claimed.entry.epoch), (user_id, Some(2)));
     let error = "é".repeat(400);
     outbox.put_off(&claimed, at(5), &error).await.unwrap();
     assert!(outbox.due(9, at(4)).await.unwrap().is_empty());
@@ -224,19 +224,21 @@ async fn a_used_token_does_not_come_back(db: Db) {
 
 async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
     let users = UserStore::new(db.clone());
-    let reset = async |token: &MailedToken, user: &User| {
-        let hash = Secret::new("new".to_owned());
+    let apply = async |token: &MailedToken, user: &User, redemption: Redemption<'_>| {
         db.write(async |transaction| {
-            users.reset_password_in(transaction, token, user, &hash, at(5)).await
+            users.apply_in(transaction, token, user, redemption, at(5)).await
         })
         .await
     };
-    let verify = async |user: &User| {
-        db.write(async |transaction| users.verify_email_in(transaction, user, at(5)).await).await
+    let hash = Secret::new("new".to_owned());
+    let reset = async |token: &MailedToken, user: &User| {
+        apply(token, user, Redemption::Reset(&hash)).await
+    };
+    let verify = async |token: &MailedToken, user: &User| {
+        apply(token, user, Redemption::Verify).await
     };
     let change = async |token: &MailedToken, user: &User| {
-        db.write(async |transaction| users.change_email_in(transaction, token, user, at(5)).await)
-            .await
+        apply(token, user, Redemption::Move).await
     };
     let moved = |user: &User| User { email_key: "elsewhere@example.com".into(), ..user.clone() };
     let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
@@ -248,7 +250,7 @@ async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
     }
     assert!(!reset(&token, &moved(&user)).await.unwrap());
     assert!(!elsewhere.fits(&user) && token.fits(&user));
-    assert!(!verify(&moved(&user)).await.unwrap());
+    assert!(!verify(&token, &moved(&user)).await.unwrap());
     assert!(reset(&token, &user).await.unwrap());
     assert!(!reset(&token, &user).await.unwrap(), "the epoch was raised");
     let changed = users.find(user.id).await.unwrap().unwrap();
@@ -273,6 +275,6 @@ async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
         User { disabled_at: Some(at(6)), session_epoch: other.session_epoch + 1, ..other.clone() };
     assert_eq!(users.replace(&other, &disabled, true).await.unwrap(), Changed::Done);
     let present = MailedToken { epoch: Some(1), ..token.clone() };
-    assert!(!reset(&present, &other).await.unwrap() && !verify(&other).await.unwrap());
+    assert!(!reset(&present, &other).await.unwrap() && !verify(&present, &other).await.unwrap());
     assert!(!change(&present, &other).await.unwrap());
 }

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use signet::base::secret::{Fingerprint, Secret};
 use signet::base::time::Timestamp;
-use signet::domain::mail::{Entry, Kind, Outbox};
+use signet::domain::outbox::{Entry, Kind, Outbox};
 use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, PendingSignup, PendingToken, Purpose, User, UserStore};
 use signet::storage::{Db, StorageError};
