@@ -17,7 +17,7 @@ use crate::services::accounts::Accounts;
 use crate::services::client_management::ClientManagement;
 use crate::services::role_management::RoleManagement;
 use crate::storage::redis::Redis;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 /// The stores and domains that both the service and the command line work on.
 pub struct Stores {
@@ -129,7 +129,7 @@ fn database_address(url: &str) -> String {
 }
 
 /// Registers the bundled client of `/login` and of the docs page, unless it exists.
-async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Result<(), StorageError> {
+async fn ensure_first_party(clients: &ClientStore, now: Timestamp) -> Stored<()> {
     if clients.find(FIRST_PARTY).await?.is_some() {
         return Ok(());
     }

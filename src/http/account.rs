@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::Problem;
+use super::error::{Answer, Problem};
 use super::extract::{self, Body, DisplayName, Fields, MAX_BODY, request_body};
 use super::finish::to_the_end;
 
@@ -73,11 +73,7 @@ pub(super) struct SignedUpBody {
             `Retry-After`"),
     )
 )]
-pub(super) async fn signup(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn signup(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     if !app.config.signup_enabled {
         return Err(Problem::new(StatusCode::FORBIDDEN, "sign-up is closed"));
     }
@@ -122,10 +118,7 @@ fn not_signed_up(error: CheckError) -> Problem {
     ),
     security(("user" = []), ("service" = []))
 )]
-pub(super) async fn logout(
-    app: Data<Issuer>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn logout(app: Data<Issuer>, request: HttpRequest) -> Answer {
     let now = app.clock.now();
     let claims = signed_in::claims(&app, &request, now).await?;
     let origin = extract::origin(&request, &app);
@@ -150,10 +143,7 @@ pub(super) async fn logout(
     ),
     security(("user" = []))
 )]
-pub(super) async fn read_me(
-    app: Data<Issuer>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn read_me(app: Data<Issuer>, request: HttpRequest) -> Answer {
     let (user, _) = signed_in::user(&app, &request, app.clock.now()).await?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(UserView::from(user)))
 }
@@ -185,11 +175,7 @@ request_body! {
     ),
     security(("user" = []))
 )]
-pub(super) async fn change_me(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn change_me(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     let fields = Fields::read_patch(MAX_BODY, &request, payload);
     let Asked { user, mut fields, origin, now } = Asked::read(&app, &request, fields).await?;
     for fixed in FIXED {
@@ -243,7 +229,7 @@ pub(super) async fn change_password(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let mut asked = Asked::read(&app, &request, Fields::read(&request, payload)).await?;
     let PasswordChangeBody { current_password, new_password } = asked.fields.body();
     let login = &asked.user.email;

@@ -202,6 +202,9 @@ pub(super) struct FieldError {
     pub message: String,
 }
 
+/// What a handler returns.
+pub(super) type Answer = Result<HttpResponse, Problem>;
+
 /// An error in the form of RFC 9457.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {

@@ -13,7 +13,7 @@ use super::every;
 use crate::app::Issuer;
 use crate::domain::mail::Connection;
 use crate::services::notifications::{Delivery, Notifier};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// The time between two looks for messages of other instances, or messages that are due again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ async fn deliver_due(
     notifier: &Notifier,
     connection: &mut Connection,
     stopping: &watch::Receiver<bool>,
-) -> Result<bool, StorageError> {
+) -> Stored<bool> {
     let mut took = false;
     for id in notifier.outbox().due(BATCH, app.clock.now()).await? {
         if is_over(app, stopping) {

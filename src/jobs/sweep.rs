@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::Issuer;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -29,10 +29,7 @@ pub(super) async fn sweep(app: Arc<Issuer>) {
 }
 
 /// Removes what has expired, batch after batch.
-async fn purge_all<F: Future<Output = Result<u64, StorageError>>>(
-    what: &str,
-    remove: impl Fn() -> F,
-) {
+async fn purge_all<F: Future<Output = Stored<u64>>>(what: &str, remove: impl Fn() -> F) {
     loop {
         match remove().await {
             Ok(removed) if removed >= u64::from(BATCH) => tokio::task::yield_now().await,

@@ -16,6 +16,9 @@ pub enum StorageError {
     Internal(#[source] Cause),
 }
 
+/// What a store returns.
+pub type Stored<T> = Result<T, StorageError>;
+
 impl StorageError {
     /// Data in the store that this version of Signet cannot read.
     pub fn corrupt(what: &str) -> Self {

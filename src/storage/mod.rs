@@ -22,7 +22,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Row};
 
 use connections::{Connector, Lease};
-pub use error::StorageError;
+pub use error::{StorageError, Stored};
 use session::{Options, Session};
 pub use session::{Statements, Transaction};
 

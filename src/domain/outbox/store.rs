@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Kind;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError, Transaction};
+use crate::storage::{Db, Statement, StorageError, Stored, Transaction};
 
 /// The interval between two messages of one kind to a user or address, where anyone can request them.
 const MIN_INTERVAL_SECONDS: i64 = 60;
@@ -85,7 +85,7 @@ impl Outbox {
     }
 
     /// Requests a message, to be sorted later. `Unavailable` while the outbox is full.
-    pub async fn ask(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn ask(&self, entry: &Entry, now: Timestamp) -> Stored<()> {
         let inserted = self.db.execute(insert(entry, None, self.limit, now)).await?;
         self.wake();
         not_full(inserted)
@@ -97,7 +97,7 @@ impl Outbox {
         transaction: &mut Transaction<'_>,
         entry: &Entry,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let inserted = insert(entry, None, self.limit, now).execute(&mut **transaction).await?;
         not_full(inserted.rows_affected())
     }
@@ -108,7 +108,7 @@ impl Outbox {
         transaction: &mut Transaction<'_>,
         entry: &Entry,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         insert(entry, Some(now), i64::MAX, now).execute(&mut **transaction).await?;
         Ok(())
     }
@@ -130,14 +130,14 @@ impl Outbox {
     }
 
     /// Up to `limit` rows that are to be sorted, oldest first.
-    pub async fn unsorted(&self, limit: i64) -> Result<Vec<Waiting>, StorageError> {
+    pub async fn unsorted(&self, limit: i64) -> Stored<Vec<Waiting>> {
         let query =
             sqlx::query(select!("WHERE sorted_at IS NULL ORDER BY id LIMIT $1")).bind(limit);
         Ok(readable(&self.db.fetch_all(query).await?))
     }
 
     /// Replaces a request by the message `entry`, to be delivered.
-    pub async fn set_sorted(&self, entry: &Entry, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn set_sorted(&self, entry: &Entry, now: Timestamp) -> Stored<()> {
         let update = sqlx::query(
             "UPDATE mail_outbox SET kind = $2, recipient = $3, user_id = $4, epoch = $5, \
              sorted_at = $6 WHERE id = $1 AND sorted_at IS NULL",
@@ -154,7 +154,7 @@ impl Outbox {
     }
 
     /// Whether a message equal to `entry` waits already.
-    pub async fn has_same(&self, entry: &Entry) -> Result<bool, StorageError> {
+    pub async fn has_same(&self, entry: &Entry) -> Stored<bool> {
         let query = sqlx::query(
             "SELECT id FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient = $3 \
              AND id <> $4 AND sorted_at IS NOT NULL AND COALESCE(epoch, -1) = $5 LIMIT 1",
@@ -169,13 +169,7 @@ impl Outbox {
 
     /// Counts the row `id` against the messages of `kind` that `subject`, a user or an address, may
     /// get; `false` when none is left. A row that was counted already passes again.
-    pub async fn admit(
-        &self,
-        kind: Kind,
-        subject: &str,
-        id: Uuid,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    pub async fn admit(&self, kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Stored<bool> {
         Ok(self.db.execute(admission(kind, subject, id, now)).await? > 0)
     }
 
@@ -186,7 +180,7 @@ impl Outbox {
         entry: &Entry,
         user_id: Uuid,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let admit = admission(entry.kind, &user_id.to_string(), entry.id, now);
         Ok(admit.execute(&mut **transaction).await?.rows_affected() > 0)
     }
@@ -196,7 +190,7 @@ impl Outbox {
         &self,
         transaction: &mut Transaction<'_>,
         entry: &Entry,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let delete = sqlx::query(
             "DELETE FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient <> $3",
         )
@@ -208,14 +202,14 @@ impl Outbox {
     }
 
     /// Deletes counts that have no effect any more.
-    pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn purge(&self, now: Timestamp) -> Stored<()> {
         let delete = sqlx::query("DELETE FROM mail_limits WHERE last_at <= $1")
             .bind(now.minus(WINDOW).as_unix());
         self.db.execute(delete).await.map(drop)
     }
 
     /// Up to `limit` rows that may be delivered now, the longest due first.
-    pub async fn due(&self, limit: i64, now: Timestamp) -> Result<Vec<Uuid>, StorageError> {
+    pub async fn due(&self, limit: i64, now: Timestamp) -> Stored<Vec<Uuid>> {
         let query = sqlx::query(
             "SELECT id FROM mail_outbox WHERE due_at <= $1 AND sorted_at IS NOT NULL \
              ORDER BY due_at, id LIMIT $2",
@@ -232,7 +226,7 @@ impl Outbox {
         id: Uuid,
         until: Timestamp,
         now: Timestamp,
-    ) -> Result<Option<Waiting>, StorageError> {
+    ) -> Stored<Option<Waiting>> {
         let update = sqlx::query(
             "UPDATE mail_outbox SET due_at = $2, attempts = attempts + 1 \
              WHERE id = $1 AND due_at <= $3 AND sorted_at IS NOT NULL \
@@ -245,12 +239,7 @@ impl Outbox {
     }
 
     /// Puts a claimed row off until `due_at`, unless another instance has claimed it since.
-    pub async fn put_off(
-        &self,
-        claimed: &Waiting,
-        due_at: Timestamp,
-        error: &str,
-    ) -> Result<(), StorageError> {
+    pub async fn put_off(&self, claimed: &Waiting, due_at: Timestamp, error: &str) -> Stored<()> {
         let update = sqlx::query(
             "UPDATE mail_outbox SET due_at = $2, last_error = $3 WHERE id = $1 AND attempts = $4",
         )
@@ -262,20 +251,20 @@ impl Outbox {
     }
 
     /// Removes a row, delivered or not wanted any more; `false` when it was gone.
-    pub async fn remove(&self, id: Uuid) -> Result<bool, StorageError> {
+    pub async fn remove(&self, id: Uuid) -> Stored<bool> {
         let delete = sqlx::query("DELETE FROM mail_outbox WHERE id = $1").bind(id.to_string());
         Ok(self.db.execute(delete).await? > 0)
     }
 
     /// The number of rows.
-    pub async fn count(&self) -> Result<i64, StorageError> {
+    pub async fn count(&self) -> Stored<i64> {
         let query = sqlx::query("SELECT CAST(COUNT(*) AS BIGINT) AS waiting FROM mail_outbox");
         let row = self.db.fetch_optional(query).await?;
         Ok(row.map(|row| row.try_get("waiting")).transpose()?.unwrap_or(0))
     }
 
     /// Up to `limit` rows after `after`, oldest first, for listing.
-    pub async fn list(&self, after: &str, limit: i64) -> Result<Vec<Waiting>, StorageError> {
+    pub async fn list(&self, after: &str, limit: i64) -> Stored<Vec<Waiting>> {
         let query = sqlx::query(select!("WHERE id > $1 ORDER BY id LIMIT $2"))
             .bind(after.to_owned())
             .bind(limit);
@@ -314,7 +303,7 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
     .bind(max)
 }
 
-fn not_full(inserted: u64) -> Result<(), StorageError> {
+fn not_full(inserted: u64) -> Stored<()> {
     match inserted {
         0 => Err(StorageError::Unavailable("the outbox is full".into())),
         _ => Ok(()),
@@ -345,7 +334,7 @@ fn insert(
     .bind(limit)
 }
 
-fn read_id(row: &AnyRow) -> Result<Uuid, StorageError> {
+fn read_id(row: &AnyRow) -> Stored<Uuid> {
     let id: String = row.try_get("id")?;
     id.parse().map_err(|_| StorageError::corrupt("id of a message"))
 }
@@ -355,7 +344,7 @@ fn readable(rows: &[AnyRow]) -> Vec<Waiting> {
     rows.iter().filter_map(|row| read(row).ok()).collect()
 }
 
-fn read(row: &AnyRow) -> Result<Waiting, StorageError> {
+fn read(row: &AnyRow) -> Stored<Waiting> {
     let kind: String = row.try_get("kind")?;
     let user_id: Option<String> = row.try_get("user_id")?;
     let user_id = user_id.map(|id| id.parse()).transpose();

@@ -4,11 +4,11 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::Outbox;
-use crate::storage::{StorageError, rows_of_values};
+use crate::storage::{Stored, rows_of_values};
 
 impl Outbox {
     /// Removes rows that are not sorted yet and lead to no message.
-    pub async fn remove_unsorted(&self, ids: &[Uuid]) -> Result<(), StorageError> {
+    pub async fn remove_unsorted(&self, ids: &[Uuid]) -> Stored<()> {
         if ids.is_empty() {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Email, User};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError, Transaction, rows_of_values};
+use crate::storage::{Db, Statement, StorageError, Stored, Transaction, rows_of_values};
 
 /// The columns of whole users.
 macro_rules! columns {
@@ -52,7 +52,7 @@ impl UserStore {
     }
 
     /// Stores a new user; `Conflict` when the address is taken, in whichever form.
-    pub async fn create(&self, user: &User) -> Result<(), StorageError> {
+    pub async fn create(&self, user: &User) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 match self.create_unless_taken_in(transaction, user).await? {
@@ -69,7 +69,7 @@ impl UserStore {
         &self,
         transaction: &mut Transaction<'_>,
         user: &User,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         if self.is_taken_in(transaction, user).await? {
             return Ok(false);
         }
@@ -80,13 +80,13 @@ impl UserStore {
     }
 
     /// The user with this id.
-    pub async fn find(&self, id: Uuid) -> Result<Option<User>, StorageError> {
+    pub async fn find(&self, id: Uuid) -> Stored<Option<User>> {
         let query = sqlx::query(select!("WHERE id = $1")).bind(id.to_string());
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
     /// The user with this login name, given in its comparison form.
-    pub async fn find_by_email_key(&self, key: &str) -> Result<Option<User>, StorageError> {
+    pub async fn find_by_email_key(&self, key: &str) -> Stored<Option<User>> {
         // PostgreSQL's text cannot contain NUL, and the query would fail.
         if key.contains('\0') {
             return Ok(None);
@@ -96,7 +96,7 @@ impl UserStore {
     }
 
     /// Up to `limit` users whose address sorts after `after`, by address.
-    pub async fn list(&self, after: &str, limit: i64) -> Result<Vec<User>, StorageError> {
+    pub async fn list(&self, after: &str, limit: i64) -> Stored<Vec<User>> {
         let query = sqlx::query(select!(
             "WHERE email_key > $1 \
              ORDER BY email_key LIMIT $2"
@@ -107,18 +107,13 @@ impl UserStore {
     }
 
     /// Whether the table has any user.
-    pub async fn is_empty(&self) -> Result<bool, StorageError> {
+    pub async fn is_empty(&self) -> Stored<bool> {
         let row = self.db.fetch_optional(sqlx::query("SELECT id FROM users LIMIT 1")).await?;
         Ok(row.is_none())
     }
 
     /// Changes the display name. Returns `false` when no user has this id.
-    pub async fn set_name(
-        &self,
-        id: Uuid,
-        name: Option<&str>,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    pub async fn set_name(&self, id: Uuid, name: Option<&str>, now: Timestamp) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE users SET name = $2, updated_at = $3, version = version + 1 WHERE id = $1",
         )
@@ -134,7 +129,7 @@ impl UserStore {
         id: Uuid,
         hash: &Secret<String>,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
              updated_at = $3, version = version + 1 WHERE id = $1",
@@ -152,7 +147,7 @@ impl UserStore {
         user: &User,
         hash: &Secret<String>,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
              updated_at = $3, version = version + 1 \
@@ -172,7 +167,7 @@ impl UserStore {
         id: Uuid,
         old: &Secret<String>,
         new: &Secret<String>,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let update =
             sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
                 .bind(id.to_string())
@@ -182,7 +177,7 @@ impl UserStore {
     }
 
     /// Ends every present session of the user.
-    pub async fn end_sessions(&self, id: Uuid) -> Result<bool, StorageError> {
+    pub async fn end_sessions(&self, id: Uuid) -> Stored<bool> {
         let update =
             sqlx::query("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1")
                 .bind(id.to_string());
@@ -242,8 +237,8 @@ fn metadata_text(metadata: &super::Metadata) -> Option<String> {
     (!metadata.is_empty()).then(text)
 }
 
-fn read(row: &AnyRow) -> Result<User, StorageError> {
-    let time = |column| -> Result<_, StorageError> {
+fn read(row: &AnyRow) -> Stored<User> {
+    let time = |column| -> Stored<_> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_unix))
     };
     let id: String = row.try_get("id")?;

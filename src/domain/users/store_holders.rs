@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use super::UserStore;
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// Whether the user has a role, given as ` name `: between spaces it is no part of another name.
 macro_rules! has_role {
@@ -18,7 +18,7 @@ const BATCH: i64 = 2000;
 
 impl UserStore {
     /// How many users have `role`.
-    pub async fn count_with_role(&self, role: &str) -> Result<u64, StorageError> {
+    pub async fn count_with_role(&self, role: &str) -> Stored<u64> {
         let (mut holders, mut after) = (0, String::new());
         while let Some(last) = self.batch_after(&after).await? {
             let query = sqlx::query(concat!(
@@ -38,7 +38,7 @@ impl UserStore {
     }
 
     /// Takes `role` from every user who has it; how many had.
-    pub async fn take_role(&self, role: &str, now: Timestamp) -> Result<u64, StorageError> {
+    pub async fn take_role(&self, role: &str, now: Timestamp) -> Stored<u64> {
         let (mut taken, mut after) = (0, String::new());
         while let Some(last) = self.batch_after(&after).await? {
             // Every name with two spaces of its own, so that one that stands twice goes twice.
@@ -59,7 +59,7 @@ impl UserStore {
     }
 
     /// The last of the next users by id; `None` when there are no more.
-    async fn batch_after(&self, id: &str) -> Result<Option<String>, StorageError> {
+    async fn batch_after(&self, id: &str) -> Stored<Option<String>> {
         let query = sqlx::query(
             "SELECT MAX(id) AS last FROM \
              (SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT $2) AS batch",

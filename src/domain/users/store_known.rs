@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::UserStore;
 use crate::base::time::Timestamp;
-use crate::storage::{StorageError, rows_of_values};
+use crate::storage::{Stored, rows_of_values};
 
 impl UserStore {
     /// Those of `keys`, addresses in every form that they may be stored under, that have an account
@@ -15,7 +15,7 @@ impl UserStore {
         &self,
         keys: &[String],
         now: Timestamp,
-    ) -> Result<HashSet<String>, StorageError> {
+    ) -> Stored<HashSet<String>> {
         // PostgreSQL's text cannot contain NUL, and the query would fail.
         let keys: Vec<_> = keys.iter().filter(|key| !key.contains('\0')).collect();
         if keys.is_empty() {

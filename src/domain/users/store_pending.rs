@@ -10,7 +10,7 @@ use super::pending::{MAX_PENDING, PendingSignup, PendingToken};
 use super::{User, UserStore, email};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::storage::{StorageError, Transaction};
+use crate::storage::{StorageError, Stored, Transaction};
 
 impl UserStore {
     /// Stores a sign-up within `transaction`. Removes expired ones, and the oldest of its address
@@ -20,7 +20,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         signup: &PendingSignup,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let key = email::key_of(&signup.email);
         let delete = sqlx::query(
             "DELETE FROM pending_signups WHERE email_key = $1 AND id NOT IN \
@@ -49,11 +49,7 @@ impl UserStore {
 
     /// The sign-ups of an address, given in its comparison form, newest first. The table may have
     /// more rows if several came at the same moment: the oldest are not valid any more.
-    pub async fn find_pending(
-        &self,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Vec<PendingSignup>, StorageError> {
+    pub async fn find_pending(&self, key: &str, now: Timestamp) -> Stored<Vec<PendingSignup>> {
         // PostgreSQL's text cannot contain NUL, and the query would fail.
         if key.contains('\0') {
             return Ok(Vec::new());
@@ -74,7 +70,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         id: Uuid,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let delete = sqlx::query("DELETE FROM pending_signups WHERE id = $1 AND expires_at > $2")
             .bind(id.to_string())
             .bind(now.as_unix());
@@ -88,7 +84,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         key: &str,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let delete =
             sqlx::query("DELETE FROM pending_signups WHERE email_key = $1").bind(key.to_owned());
         delete.execute(&mut **transaction).await?;
@@ -109,7 +105,7 @@ impl UserStore {
         &self,
         token: &PendingToken,
         fingerprint: &Fingerprint,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let insert = sqlx::query(
             "INSERT INTO pending_tokens (id, fingerprint, purpose, signup_id, email, \
              email_key, expires_at, used_at) \
@@ -133,7 +129,7 @@ impl UserStore {
         &self,
         fingerprint: &Fingerprint,
         now: Timestamp,
-    ) -> Result<Option<PendingToken>, StorageError> {
+    ) -> Stored<Option<PendingToken>> {
         let query = sqlx::query(
             "SELECT id, purpose, signup_id, email, expires_at FROM pending_tokens \
              WHERE fingerprint = $1 AND used_at IS NULL AND expires_at > $2",
@@ -149,7 +145,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         token: &PendingToken,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE pending_tokens SET used_at = $2 \
              WHERE id = $1 AND used_at IS NULL AND expires_at > $2",
@@ -160,7 +156,7 @@ impl UserStore {
     }
 
     /// Deletes sign-ups that have expired by `now`, and tokens that expired before `then`.
-    pub async fn purge_pending(&self, now: Timestamp, then: Timestamp) -> Result<(), StorageError> {
+    pub async fn purge_pending(&self, now: Timestamp, then: Timestamp) -> Stored<()> {
         let delete = sqlx::query("DELETE FROM pending_signups WHERE expires_at <= $1");
         self.db.execute(delete.bind(now.as_unix())).await?;
         let delete = sqlx::query("DELETE FROM pending_tokens WHERE expires_at <= $1");
@@ -173,7 +169,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         user: &User,
         fingerprint: &Fingerprint,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let insert = sqlx::query(
             "INSERT INTO signup_tokens (user_id, fingerprint, epoch) VALUES ($1, $2, $3)",
         )
@@ -186,11 +182,7 @@ impl UserStore {
 
     /// Whether `fingerprint` is that of the signup token of `user`, and no session epoch has ended
     /// since.
-    pub async fn has_signup_token(
-        &self,
-        user: &User,
-        fingerprint: &Fingerprint,
-    ) -> Result<bool, StorageError> {
+    pub async fn has_signup_token(&self, user: &User, fingerprint: &Fingerprint) -> Stored<bool> {
         let query =
             sqlx::query("SELECT fingerprint FROM signup_tokens WHERE user_id = $1 AND epoch = $2")
                 .bind(user.id.to_string())
@@ -205,7 +197,7 @@ impl UserStore {
         &self,
         transaction: &mut Transaction<'_>,
         user_id: Uuid,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let delete =
             sqlx::query("DELETE FROM signup_tokens WHERE user_id = $1").bind(user_id.to_string());
         delete.execute(&mut **transaction).await?;
@@ -213,9 +205,9 @@ impl UserStore {
     }
 }
 
-fn read_signup(row: &AnyRow) -> Result<PendingSignup, StorageError> {
+fn read_signup(row: &AnyRow) -> Stored<PendingSignup> {
     let corrupt = || StorageError::corrupt("pending sign-up");
-    let text = |column| -> Result<String, StorageError> { Ok(row.try_get(column)?) };
+    let text = |column| -> Stored<String> { Ok(row.try_get(column)?) };
     Ok(PendingSignup {
         id: text("id")?.parse().map_err(|_| corrupt())?,
         email: text("email")?,
@@ -226,9 +218,9 @@ fn read_signup(row: &AnyRow) -> Result<PendingSignup, StorageError> {
     })
 }
 
-fn read_token(row: &AnyRow) -> Result<PendingToken, StorageError> {
+fn read_token(row: &AnyRow) -> Stored<PendingToken> {
     let corrupt = || StorageError::corrupt("token of a pending sign-up");
-    let text = |column| -> Result<String, StorageError> { Ok(row.try_get(column)?) };
+    let text = |column| -> Stored<String> { Ok(row.try_get(column)?) };
     let signup_id: Option<String> = row.try_get("signup_id")?;
     Ok(PendingToken {
         id: text("id")?.parse().map_err(|_| corrupt())?,

@@ -11,7 +11,7 @@ use super::mailed_token::{MailedToken, Purpose};
 use super::{User, UserStore, email};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::storage::{StorageError, Transaction};
+use crate::storage::{StorageError, Stored, Transaction};
 
 /// What a mailed token does to its user; each records the token's address as proven.
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ impl UserStore {
         &self,
         token: &MailedToken,
         fingerprint: &Fingerprint,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let insert = sqlx::query(
             "INSERT INTO mailed_tokens \
              (id, fingerprint, purpose, user_id, email, epoch, expires_at, used_at) \
@@ -72,7 +72,7 @@ impl UserStore {
         &self,
         fingerprint: &Fingerprint,
         now: Timestamp,
-    ) -> Result<Option<MailedToken>, StorageError> {
+    ) -> Stored<Option<MailedToken>> {
         let query = sqlx::query(
             "SELECT id, purpose, user_id, email, epoch, expires_at FROM mailed_tokens \
              WHERE fingerprint = $1 AND used_at IS NULL AND expires_at > $2",
@@ -88,7 +88,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         token: &MailedToken,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE mailed_tokens SET used_at = $2 \
              WHERE id = $1 AND used_at IS NULL AND expires_at > $2",
@@ -104,7 +104,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         user_id: Uuid,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let update = sqlx::query(
             "UPDATE mailed_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL",
         )
@@ -120,7 +120,7 @@ impl UserStore {
         transaction: &mut Transaction<'_>,
         user_id: Uuid,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let update = sqlx::query(
             "UPDATE mailed_tokens SET used_at = $3 \
              WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL",
@@ -139,7 +139,7 @@ impl UserStore {
         user_id: Uuid,
         new: &str,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let update = sqlx::query(
             "UPDATE mailed_tokens SET used_at = $4 \
              WHERE user_id = $1 AND purpose = $2 AND email <> $3 AND used_at IS NULL",
@@ -162,7 +162,7 @@ impl UserStore {
         user: &User,
         redemption: Redemption<'_>,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let bound = |text: &'static str| {
             let update = sqlx::query(text).bind(user.id.to_string()).bind(now.as_unix());
             update.bind(user.email_key.clone())
@@ -208,16 +208,16 @@ impl UserStore {
     }
 
     /// Deletes tokens that expired before `then`.
-    pub async fn purge_tokens(&self, then: Timestamp) -> Result<(), StorageError> {
+    pub async fn purge_tokens(&self, then: Timestamp) -> Stored<()> {
         let delete =
             sqlx::query("DELETE FROM mailed_tokens WHERE expires_at <= $1").bind(then.as_unix());
         self.db.execute(delete).await.map(drop)
     }
 }
 
-fn read(row: &AnyRow) -> Result<MailedToken, StorageError> {
+fn read(row: &AnyRow) -> Stored<MailedToken> {
     let corrupt = || StorageError::corrupt("mailed token");
-    let text = |column| -> Result<String, StorageError> { Ok(row.try_get(column)?) };
+    let text = |column| -> Stored<String> { Ok(row.try_get(column)?) };
     Ok(MailedToken {
         id: text("id")?.parse().map_err(|_| corrupt())?,
         purpose: Purpose::parse(&text("purpose")?).ok_or_else(corrupt)?,

@@ -11,7 +11,7 @@ use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::credentials::Password;
 use crate::domain::users::Email;
-use crate::http::error::Problem;
+use crate::http::error::{Answer, Problem};
 use crate::http::extract::{self, Fields, request_body};
 use crate::http::finish::to_the_end;
 use crate::http::signed_in::Asked;
@@ -107,7 +107,7 @@ pub(crate) async fn ask_verification(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let email = address(&app, &request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
     let ask = async move { app.self_service.ask_verification(&email, &origin, now).await };
@@ -147,7 +147,7 @@ pub(crate) async fn ask_change(
     app: Data<Issuer>,
     request: HttpRequest,
     payload: Payload,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     check_mail_is_on(&app)?;
     let mut asked = Asked::read(&app, &request, Fields::read(&request, payload)).await?;
     let EmailChangeBody { email, current_password } = asked.fields.body();

@@ -9,7 +9,7 @@ use super::email::{
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::credentials::Password;
-use crate::http::error::Problem;
+use crate::http::error::Answer;
 use crate::http::extract::{self, Fields, request_body};
 use crate::http::finish::to_the_end;
 use crate::services::accounts::Resettable;
@@ -29,11 +29,7 @@ use crate::services::accounts::Resettable;
             after `Retry-After`"),
     )
 )]
-pub(crate) async fn forgot(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn forgot(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     let email = address(&app, &request, payload).await?;
     let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
     let ask = async move { app.self_service.ask_password_reset(&email, &origin, now).await };
@@ -66,11 +62,7 @@ request_body! {
         (status = 404, description = "This service sends no mail"),
     )
 )]
-pub(crate) async fn reset(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn reset(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
     let now = app.clock.now();

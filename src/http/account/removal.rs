@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::app::Issuer;
 use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
-use crate::http::error::Problem;
+use crate::http::error::Answer;
 use crate::http::extract::{Fields, request_body};
 use crate::http::finish::to_the_end;
 use crate::http::signed_in::Asked;
@@ -35,11 +35,7 @@ request_body! {
     ),
     security(("user" = []))
 )]
-pub(crate) async fn remove(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn remove(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     let mut asked = Asked::read(&app, &request, Fields::read(&request, payload)).await?;
     let AccountRemovalBody { current_password } = asked.fields.body();
     asked.check_password(&app, current_password).await?;

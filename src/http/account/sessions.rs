@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::app::Issuer;
 use crate::domain::audit::Initiator;
-use crate::http::error::Problem;
+use crate::http::error::{Answer, Problem};
 use crate::http::extract::Query;
 use crate::http::finish::to_the_end;
 use crate::http::{extract, signed_in};
@@ -21,7 +21,7 @@ const UNKNOWN: &str = "the user has no session with this id";
     responses((status = 200, description = "All sessions", body = Vec<SessionView>)),
     security(("user" = []))
 )]
-pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Answer {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
     let policy = app.stores.sessions.policy();
@@ -43,11 +43,7 @@ pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<Http
     ),
     security(("user" = []))
 )]
-pub(crate) async fn end_one(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    sid: Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn end_one(app: Data<Issuer>, request: HttpRequest, sid: Path<String>) -> Answer {
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let sid: Uuid = sid.parse().map_err(|_| Problem::missing(UNKNOWN))?;
@@ -76,10 +72,7 @@ pub(crate) async fn end_one(
     ),
     security(("user" = []))
 )]
-pub(crate) async fn end_all(
-    app: Data<Issuer>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn end_all(app: Data<Issuer>, request: HttpRequest) -> Answer {
     let now = app.clock.now();
     let (user, claims) = signed_in::user(&app, &request, now).await?;
     // A misspelt query must not end the session that it was meant to spare.

@@ -12,7 +12,7 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
 use crate::domain::credentials::Password;
-use crate::http::error::Problem;
+use crate::http::error::{Answer, Problem};
 use crate::http::extract::{self, Fields, request_body};
 use crate::http::finish::to_the_end;
 use crate::http::signed_in;
@@ -61,11 +61,7 @@ request_body! {
     ),
     security((), ("user" = []))
 )]
-pub(crate) async fn verify(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn verify(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
     let now = app.clock.now();

@@ -1,60 +1,90 @@
 //! Mail that is asked for by an address: to prove it, or to change to it. Invariant: a request
 //! costs the same whether there is an account or not, and only the mail shows the result.
 
-use super::Accounts;
+use super::{Accounts, SelfService};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Initiator, Kind};
-use crate::domain::outbox::{self, Entry};
+use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::login_limits::Limited;
+use crate::domain::outbox::{self, Entry, WINDOW};
 use crate::domain::users::{Email, User};
-use crate::storage::StorageError;
+use crate::services::authentication::CheckError;
 
-impl Accounts {
+impl SelfService {
     /// Sends a token that proves the address, if it is of an account or a sign-up and not proven yet.
     pub async fn ask_verification(
         &self,
         email: &Email,
+        origin: &Origin,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
-        let entry = self.entry(outbox::Kind::Verification, email.address(), now);
-        self.outbox.ask(&entry, now).await
+    ) -> Result<(), CheckError> {
+        self.ask_mail(outbox::Kind::Verification, email, origin, now).await
     }
 
-    /// Asks to give `user` the address `new`: a token goes there, and a notice to the present one.
-    /// The answer does not show whether it is taken. It takes the place of what was asked before:
-    /// an address that was mistyped is not to be had any more. `false` where that was asked too
-    /// often.
+    /// Sends a token for a new password, if the address is of an active account or a pending sign-up.
+    pub async fn ask_password_reset(
+        &self,
+        email: &Email,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), CheckError> {
+        self.ask_mail(outbox::Kind::PasswordReset, email, origin, now).await?;
+        let by = &Initiator::anonymous(origin.clone());
+        self.accounts.audit.record(Event::new(Kind::PasswordResetAsked, by), now).await;
+        Ok(())
+    }
+
+    async fn ask_mail(
+        &self,
+        kind: outbox::Kind,
+        email: &Email,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), CheckError> {
+        self.admit_mail(origin, now).await?;
+        let entry = self.accounts.entry(kind, email.address(), now);
+        Ok(self.accounts.outbox.ask(&entry, now).await?)
+    }
+
+    /// Asks to give `user`, who has confirmed it by the present password, the address `new`: a token
+    /// goes there, and a notice to the present one. The answer does not show whether it is taken. It
+    /// takes the place of what was asked before: an address that was mistyped is not to be had any more.
     pub async fn ask_email_change(
         &self,
         user: &User,
         new: &Email,
-        by: &Initiator,
+        origin: Origin,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<(), CheckError> {
+        self.admit_confirmed_change(user, &origin, now).await?;
+        let Accounts { db, users, outbox, .. } = &self.accounts;
+        let by = &Initiator::user(user.id, origin);
         let entry = |kind, address| Entry {
             user_id: Some(user.id),
             epoch: Some(user.session_epoch),
-            ..self.entry(kind, address, now)
+            ..self.accounts.entry(kind, address, now)
         };
         let asked = entry(outbox::Kind::EmailChange, new.address());
         let notice = entry(outbox::Kind::EmailChangeAsked, &user.email);
-        let admitted = self.db.write(async |transaction| {
-            if !self.outbox.admit_in(transaction, &asked, user.id, now).await? {
+        let admitted = db.write(async |transaction| {
+            if !outbox.admit_in(transaction, &asked, user.id, now).await? {
                 return Ok(false);
             }
-            self.outbox.supersede_in(transaction, &asked).await?;
-            self.users.end_other_changes_in(transaction, user.id, new.address(), now).await?;
-            self.outbox.ask_in(transaction, &asked, now).await?;
-            self.outbox.ask_in(transaction, &notice, now).await?;
+            outbox.supersede_in(transaction, &asked).await?;
+            users.end_other_changes_in(transaction, user.id, new.address(), now).await?;
+            outbox.ask_in(transaction, &asked, now).await?;
+            outbox.ask_in(transaction, &notice, now).await?;
             Ok(true)
         });
         if !admitted.await? {
-            return Ok(false);
+            return Err(CheckError::Limited(Limited { retry_after: WINDOW.as_secs() }));
         }
-        self.outbox.wake();
-        self.record(Kind::EmailChangeAsked, user.id, by, now).await;
-        Ok(true)
+        outbox.wake();
+        self.accounts.record(Kind::EmailChangeAsked, user.id, by, now).await;
+        Ok(())
     }
+}
 
+impl Accounts {
     /// A message to an address of which nothing more is known.
     pub(super) fn entry(&self, kind: outbox::Kind, recipient: &str, now: Timestamp) -> Entry {
         let id = self.random.uuid_at(now);

@@ -6,15 +6,13 @@
 use uuid::Uuid;
 
 use super::Accounts;
-use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind};
-use crate::domain::login_limits::LoginLimits;
 use crate::domain::roles::check_roles;
 use crate::domain::sessions::Session;
 use crate::domain::users::store::Changed;
 use crate::domain::users::{Email, Metadata, User, email};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// How often a change is tried that another one preceded: an account that is changed as often is
 /// under attack.
@@ -249,43 +247,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Sets a new password for `user`, ends all sessions and forgets the wrong passwords. `false`
-    /// when the user is gone.
-    pub async fn set_password(
-        &self,
-        user: &User,
-        hash: &Secret<String>,
-        attempts: &LoginLimits,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let change = self.users.set_password(user.id, hash, now);
-        let done = self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await?;
-        if done {
-            forget_failures(attempts, user, now).await;
-        }
-        Ok(done)
-    }
-
-    /// Forgets the wrong passwords of `user`, whose next login need not wait.
-    pub async fn unlock(
-        &self,
-        user: &User,
-        attempts: &LoginLimits,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        unlock(attempts, user, now).await?;
-        self.record(Kind::UserUnlocked, user.id, by, now).await;
-        Ok(())
-    }
-
     /// The live sessions of `user`, newest first.
-    pub async fn sessions(
-        &self,
-        user: &User,
-        now: Timestamp,
-    ) -> Result<Vec<Session>, StorageError> {
+    pub async fn sessions(&self, user: &User, now: Timestamp) -> Stored<Vec<Session>> {
         let mut sessions = self.sessions.list(user.id, now).await?;
         sessions.retain(|session| session.epoch == user.session_epoch);
         Ok(sessions)
@@ -299,18 +262,6 @@ impl Accounts {
             false => Err(ChangeError::LastAdministrator),
         }
     }
-}
-
-/// Forgets the wrong passwords of `user`, who has a new one. The new password stands even where this
-/// fails: at worst the next login has to wait.
-pub(super) async fn forget_failures(attempts: &LoginLimits, user: &User, now: Timestamp) {
-    if let Err(error) = unlock(attempts, user, now).await {
-        tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");
-    }
-}
-
-async fn unlock(attempts: &LoginLimits, user: &User, now: Timestamp) -> Result<(), StorageError> {
-    attempts.unlock(&attempts.names().account(&email::key_of(&user.email)), now).await
 }
 
 fn check_not_oneself(user: &User, by: &Initiator) -> Result<(), ChangeError> {
@@ -362,6 +313,7 @@ fn differences(user: &User, next: &User) -> Vec<(Kind, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::secret::Secret;
 
     fn user() -> User {
         let email = Email::parse("Ann@example.com").unwrap();

@@ -11,7 +11,7 @@ use crate::base::time::Timestamp;
 use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::users::import::{Comparison, ImportedUser};
 use crate::domain::users::{User, email};
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// The reason where an account was in the way of storing a user, and was gone when it was read.
 const VANISHED: &str = "met an account that was just being removed: run the import again";
@@ -66,7 +66,7 @@ pub struct Imported {
 
 impl Accounts {
     /// The account that each of these users meets, found without a lock that others wait for.
-    pub async fn meet(&self, users: &[&ImportedUser]) -> Result<Vec<Met>, StorageError> {
+    pub async fn meet(&self, users: &[&ImportedUser]) -> Stored<Vec<Met>> {
         let keys: Vec<_> =
             users.iter().map(|user| email::stored_keys(user.email.address())).collect();
         let each: Vec<_> = keys.iter().flatten().map(String::as_str).collect();
@@ -92,7 +92,7 @@ impl Accounts {
         batch: &[&ImportedUser],
         policy: &PasswordPolicy,
         now: Timestamp,
-    ) -> Result<Imported, StorageError> {
+    ) -> Stored<Imported> {
         let unmatchable = || password::unmatchable(policy, &self.random);
         let new_id = || self.random.uuid_at(now);
         let to_user = |user: &&ImportedUser| user.to_user(new_id, unmatchable, now);

@@ -17,14 +17,15 @@ use uuid::Uuid;
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Audit, Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Audit, Event, Initiator, Kind};
+use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::Outbox;
 use crate::domain::sessions::Sessions;
-use crate::domain::users::{Email, Metadata, User, UserStore};
-use crate::storage::{Db, StorageError};
+use crate::domain::users::{Email, Metadata, User, UserStore, email};
+use crate::storage::{Db, Stored};
 
-pub use own::{Evidence, SelfService};
-pub use proofs::{Provable, Voucher};
+pub use own::SelfService;
+pub use proofs::{Evidence, Provable, Voucher};
 pub use recovery::Resettable;
 
 /// The accounts of this service. Cheap to clone.
@@ -85,12 +86,7 @@ impl Accounts {
     }
 
     /// Makes an account; `Conflict` when the address is taken, also by a request a moment earlier.
-    pub async fn create(
-        &self,
-        new: NewAccount,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<User, StorageError> {
+    pub async fn create(&self, new: NewAccount, by: &Initiator, now: Timestamp) -> Stored<User> {
         let user = self.new_user(new, now);
         self.users.create(&user).await?;
         let roles = (!user.roles.is_empty()).then(|| format!("roles {}", user.roles.join(" ")));
@@ -118,33 +114,44 @@ impl Accounts {
         hash: &Secret<String>,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let change = self.users.change_password(user, hash, now);
         self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await
     }
 
-    /// Changes the display name on behalf of the user with this id, which is logged and fills no
-    /// table: users may do so as often as the limit allows.
-    pub async fn set_own_name(
+    /// Sets a new password for `user`, ends all sessions and forgets the wrong passwords. `false`
+    /// when the user is gone.
+    pub async fn set_password(
         &self,
-        id: Uuid,
-        name: Option<&str>,
-        origin: Origin,
+        user: &User,
+        hash: &Secret<String>,
+        attempts: &LoginLimits,
+        by: &Initiator,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
-        if self.users.set_name(id, name, now).await? {
-            self.record(Kind::OwnNameChanged, id, &Initiator::user(id, origin), now).await;
+    ) -> Stored<bool> {
+        let change = self.users.set_password(user.id, hash, now);
+        let done = self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await?;
+        if done {
+            forget_failures(attempts, user, now).await;
         }
+        Ok(done)
+    }
+
+    /// Forgets the wrong passwords of `user`, whose next login need not wait.
+    pub async fn unlock(
+        &self,
+        user: &User,
+        attempts: &LoginLimits,
+        by: &Initiator,
+        now: Timestamp,
+    ) -> Stored<()> {
+        unlock(attempts, user, now).await?;
+        self.record(Kind::UserUnlocked, user.id, by, now).await;
         Ok(())
     }
 
     /// Ends all sessions of the user. `false` when there is no such user.
-    pub async fn end_sessions(
-        &self,
-        id: Uuid,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    pub async fn end_sessions(&self, id: Uuid, by: &Initiator, now: Timestamp) -> Stored<bool> {
         self.ending_sessions(self.users.end_sessions(id), Kind::SessionsRevoked, id, by, now).await
     }
 
@@ -156,7 +163,7 @@ impl Accounts {
         sid: Uuid,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<u64, StorageError> {
+    ) -> Stored<u64> {
         let ended = self.sessions.revoke_others(id, sid, now).await?;
         if ended > 0 {
             self.record(Kind::OtherSessionsRevoked, id, by, now).await;
@@ -171,7 +178,7 @@ impl Accounts {
         sid: Uuid,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let done = self.sessions.revoke(id, sid, now).await?;
         if done {
             let event = Event::new(Kind::SessionRevoked, by).about(id).detail(sid.to_string());
@@ -185,12 +192,12 @@ impl Accounts {
     /// second takes what a login under way has begun in between.
     async fn ending_sessions(
         &self,
-        change: impl Future<Output = Result<bool, StorageError>>,
+        change: impl Future<Output = Stored<bool>>,
         kind: Kind,
         id: Uuid,
         by: &Initiator,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         self.sessions.revoke_all(id, now).await?;
         if !change.await? {
             return Ok(false);
@@ -211,4 +218,16 @@ impl Accounts {
     async fn record(&self, kind: Kind, subject: Uuid, by: &Initiator, now: Timestamp) {
         self.audit.record(Event::new(kind, by).about(subject), now).await;
     }
+}
+
+/// Forgets the wrong passwords of `user`, who has a new one. The new password stands even where this
+/// fails: at worst the next login has to wait.
+async fn forget_failures(attempts: &LoginLimits, user: &User, now: Timestamp) {
+    if let Err(error) = unlock(attempts, user, now).await {
+        tracing::warn!(user = %user.id, %error, "wrong passwords were not forgotten");
+    }
+}
+
+async fn unlock(attempts: &LoginLimits, user: &User, now: Timestamp) -> Stored<()> {
+    attempts.unlock(&attempts.names().account(&email::key_of(&user.email)), now).await
 }

@@ -3,18 +3,19 @@
 //! person's address only waits for its owner to click. So a token counts together with something of
 //! the account's owner, or with a new password, after which nothing of a stranger is left.
 
-use super::Accounts;
-use super::administration::forget_failures;
 use super::recovery::Resettable;
+use super::{Accounts, SelfService, forget_failures};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Initiator, Kind, Origin};
+use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
 use crate::domain::users::{
     MailedToken, PendingSignup, PendingToken, Purpose, Redemption, User, email,
 };
-use crate::storage::StorageError;
+use crate::services::authentication::CheckError;
+use crate::storage::{StorageError, Stored};
 
 /// What a mailed token can prove. Nothing is used up yet.
 #[derive(Clone)]
@@ -35,6 +36,16 @@ pub enum Voucher {
     SignUp(PendingSignup),
     /// Nothing has to: the account gets this password hash, and its previous holder loses it.
     NewPassword(Secret<String>),
+}
+
+/// The evidence that a caller gives beside a mailed token.
+pub enum Evidence {
+    /// What the sign-up answered.
+    SignupToken(Secret<String>),
+    /// The password of the account or of the sign-up.
+    Password(Password),
+    /// A new password.
+    NewPassword(Password),
 }
 
 impl Provable {
@@ -61,7 +72,7 @@ impl Accounts {
         &self,
         token: &Secret<String>,
         now: Timestamp,
-    ) -> Result<Option<Provable>, StorageError> {
+    ) -> Stored<Option<Provable>> {
         let token = match self.find_mailed(token, now).await? {
             Some(Resettable::Account(token, user)) => {
                 return Ok(match token.purpose {
@@ -92,7 +103,7 @@ impl Accounts {
         &self,
         provable: &Provable,
         signup_token: &Secret<String>,
-    ) -> Result<Option<Voucher>, StorageError> {
+    ) -> Stored<Option<Voucher>> {
         let fingerprint = Fingerprint::of(signup_token.expose().as_bytes());
         match provable {
             Provable::Present(_, user) => {
@@ -118,7 +129,7 @@ impl Accounts {
         attempts: &LoginLimits,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let (token, user, redemption) = match (&provable, &voucher) {
             (Provable::Present(token, user), Voucher::Owner) => (token, user, Redemption::Verify),
             (Provable::Present(token, user), Voucher::NewPassword(hash)) => {
@@ -153,7 +164,7 @@ impl Accounts {
         attempts: &LoginLimits,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let (kind, notice) = match redemption {
             Redemption::Verify => (Kind::EmailVerified, None),
             Redemption::Move => (Kind::EmailChanged, Some(outbox::Kind::EmailChanged)),
@@ -204,5 +215,65 @@ impl Accounts {
             kind => self.record(kind, user.id, by, now).await,
         }
         Ok(true)
+    }
+}
+
+impl SelfService {
+    /// Checks `evidence` for the token of `found`. `Err` within: the member that is wrong, and why.
+    pub async fn vouch(
+        &self,
+        found: &Provable,
+        evidence: Evidence,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Result<Voucher, (&'static str, &'static str)>, CheckError> {
+        const OF_CHANGE: &str =
+            "does not count for a change of address: sign in, or give the password";
+        Ok(Err(match (evidence, found) {
+            (Evidence::SignupToken(_), Provable::Change(..)) => ("signup_token", OF_CHANGE),
+            (Evidence::SignupToken(signup_token), _) => {
+                match self.accounts.match_signup_token(found, &signup_token).await? {
+                    Some(voucher) => return Ok(Ok(voucher)),
+                    None => {
+                        ("signup_token", "is not that of the sign-up that the mail was sent for")
+                    }
+                }
+            }
+            (
+                Evidence::Password(password),
+                Provable::Present(_, user) | Provable::Change(_, user),
+            ) => {
+                if self.authentication.is_present_password(user, password, origin, now).await? {
+                    return Ok(Ok(Voucher::Owner));
+                }
+                ("password", "is not the present password")
+            }
+            (Evidence::Password(_), Provable::SignUp(_, signups)) if signups.is_empty() => {
+                ("password", "is of a sign-up that is gone: give a new_password instead")
+            }
+            (Evidence::Password(password), Provable::SignUp(_, signups)) => {
+                let check =
+                    self.authentication.check_signup_password(signups, password, origin, now);
+                if let Some(signup) = check.await? {
+                    return Ok(Ok(Voucher::SignUp(signup)));
+                }
+                ("password", "is not the password of a sign-up that the mail can prove")
+            }
+            (Evidence::NewPassword(_), Provable::Change(..)) => ("new_password", OF_CHANGE),
+            (Evidence::NewPassword(_), Provable::Present(_, user))
+                if user.email_verified_at.is_some() =>
+            {
+                (
+                    "new_password",
+                    "is for an address that is not proven yet: ask for a password reset",
+                )
+            }
+            (Evidence::NewPassword(password), _) => match password.check_new(found.email()) {
+                Ok(()) => {
+                    return Ok(Ok(Voucher::NewPassword(self.hash_anonymous(password).await?)));
+                }
+                Err(problem) => ("new_password", problem),
+            },
+        }))
     }
 }

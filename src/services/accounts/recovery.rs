@@ -4,11 +4,10 @@
 use super::Accounts;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::Origin;
 use crate::domain::login_limits::LoginLimits;
-use crate::domain::outbox;
-use crate::domain::users::{Email, MailedToken, PendingToken, Purpose, Redemption, User};
-use crate::storage::StorageError;
+use crate::domain::users::{MailedToken, PendingToken, Purpose, Redemption, User};
+use crate::storage::Stored;
 
 /// What a mailed token may set a password for.
 pub enum Resettable {
@@ -29,27 +28,12 @@ impl Resettable {
 }
 
 impl Accounts {
-    /// Sends a token for a new password, if the address is of an active account or a pending sign-up.
-    /// The same work either way.
-    pub async fn ask_password_reset(
-        &self,
-        email: &Email,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        let entry = self.entry(outbox::Kind::PasswordReset, email.address(), now);
-        self.outbox.ask(&entry, now).await?;
-        let by = &Initiator::anonymous(origin.clone());
-        self.audit.record(Event::new(Kind::PasswordResetAsked, by), now).await;
-        Ok(())
-    }
-
     /// What `token` may set a password for now; nothing is used up yet.
     pub async fn find_password_reset(
         &self,
         token: &Secret<String>,
         now: Timestamp,
-    ) -> Result<Option<Resettable>, StorageError> {
+    ) -> Stored<Option<Resettable>> {
         let found = self.find_mailed(token, now).await?;
         Ok(found.filter(|found| match found {
             Resettable::Account(token, user) => {
@@ -64,7 +48,7 @@ impl Accounts {
         &self,
         token: &Secret<String>,
         now: Timestamp,
-    ) -> Result<Option<Resettable>, StorageError> {
+    ) -> Stored<Option<Resettable>> {
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
         if let Some(token) = self.users.find_token(&fingerprint, now).await? {
             let user = self.users.find(token.user_id).await?;
@@ -83,7 +67,7 @@ impl Accounts {
         attempts: &LoginLimits,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         match found {
             Resettable::Account(token, user) => {
                 self.redeem(token, user, Redemption::Reset(hash), attempts, origin, now).await

@@ -3,72 +3,102 @@
 //! immediately, and its address counts as unproven. Either way the caller gets a signup token,
 //! which later shows that who reads the address's mail is who chose the password.
 
-use super::administration::forget_failures;
-use super::{Accounts, NewAccount};
+use super::own::{UNCOUNTED, address_of};
+use super::{Accounts, NewAccount, SelfService, forget_failures};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Initiator, Kind, Origin};
+use crate::domain::audit::{Actor, Initiator, Kind, Origin};
+use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
 use crate::domain::users::{Email, PendingSignup, PendingToken, User, email};
-use crate::storage::StorageError;
+use crate::services::authentication::CheckError;
+use crate::storage::{StorageError, Stored};
 
-impl Accounts {
-    /// Makes an account immediately, and keeps the fingerprint of its signup token; `Conflict` when
-    /// the address is taken.
-    pub(super) async fn create_by_signup(
+impl SelfService {
+    /// Counts a sign-up and hashes its password. `Conflict` when the address is taken, unless it has
+    /// to be proven, since the answer does not show that then.
+    pub async fn prepare_sign_up(
         &self,
-        new: NewAccount,
-        fingerprint: &Fingerprint,
+        email: Email,
+        password: Password,
+        name: Option<String>,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<User, StorageError> {
-        let user = self.new_user(new, now);
-        self.db
-            .write(async |transaction| {
-                if !self.users.create_unless_taken_in(transaction, &user).await? {
-                    return Err(StorageError::Conflict);
-                }
-                self.users.keep_signup_token_in(transaction, &user, fingerprint).await
-            })
-            .await?;
-        let by = &Initiator::anonymous(origin.clone());
-        self.record(Kind::UserCreated, user.id, by, now).await;
-        Ok(user)
+    ) -> Result<NewAccount, CheckError> {
+        let (sign_ups, kind) = (&self.limits.sign_ups, Kind::SignUpLimited);
+        let address = address_of(origin);
+        // A flood of sign-ups must not reach the store, for which logins would wait. The limits in
+        // memory refuse one from few networks; one from many networks finds no place for hashing.
+        let known = match address {
+            Some(address) => sign_ups.check_by_network(address, now),
+            None => Err(UNCOUNTED),
+        };
+        self.admitted(known, kind, Actor::Anonymous, origin, now).await?;
+        let place = self.hashing.reserve_anonymous()?;
+        let counted = match address {
+            Some(address) => sign_ups.take_by_network(address, now).await,
+            None => Err(UNCOUNTED),
+        };
+        self.admitted(counted, kind, Actor::Anonymous, origin, now).await?;
+        if self.proof_within.is_some() {
+            self.admit_mail(origin, now).await?;
+        } else if self.accounts.users.find_by_address(email.address()).await?.is_some() {
+            // Looked up before the expensive hash; the insert decides between two concurrent sign-ups.
+            return Err(StorageError::Conflict.into());
+        }
+        // Hashed also for a taken address whose answer must take as long.
+        Ok(NewAccount::new(email, name, place.hash(password).await?))
     }
 
-    /// Keeps a sign-up, with the fingerprint of its signup token, until its address is proven or it
-    /// expires, and asks for the mail that proves it. Where the address is taken the same is done, time
-    /// included: only the mail differs.
-    pub(super) async fn keep_signup(
+    /// Signs `new` up; returns the signup token, and the account where it is made immediately. `Conflict`
+    /// when the address of that is taken.
+    pub async fn sign_up(
         &self,
         new: NewAccount,
-        fingerprint: Fingerprint,
-        expires_at: Timestamp,
+        origin: &Origin,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<(Secret<String>, Option<User>)> {
+        let Accounts { db, users, outbox, random, .. } = &self.accounts;
+        let token = random.token();
+        let fingerprint = Fingerprint::of(token.expose().as_bytes());
+        let Some(time) = self.proof_within else {
+            let user = self.accounts.new_user(new, now);
+            db.write(async |transaction| {
+                if !users.create_unless_taken_in(transaction, &user).await? {
+                    return Err(StorageError::Conflict);
+                }
+                users.keep_signup_token_in(transaction, &user, &fingerprint).await
+            })
+            .await?;
+            let by = &Initiator::anonymous(origin.clone());
+            self.accounts.record(Kind::UserCreated, user.id, by, now).await;
+            return Ok((token, Some(user)));
+        };
+        // Where the address is taken the same is done, time included: only the mail differs.
         let signup = PendingSignup {
-            id: self.random.uuid_at(now),
+            id: random.uuid_at(now),
             email: new.email.address().to_owned(),
             name: new.name,
             password_hash: new.password_hash,
             fingerprint,
-            expires_at,
+            expires_at: now.plus(time),
         };
         let entry = Entry {
             user_id: Some(signup.id),
-            ..self.entry(outbox::Kind::SignUp, &signup.email, now)
+            ..self.accounts.entry(outbox::Kind::SignUp, &signup.email, now)
         };
-        self.db
-            .write(async |transaction| {
-                self.users.add_pending_in(transaction, &signup, now).await?;
-                self.outbox.ask_in(transaction, &entry, now).await
-            })
-            .await?;
-        self.outbox.wake();
-        Ok(())
+        db.write(async |transaction| {
+            users.add_pending_in(transaction, &signup, now).await?;
+            outbox.ask_in(transaction, &entry, now).await
+        })
+        .await?;
+        outbox.wake();
+        Ok((token, None))
     }
+}
 
+impl Accounts {
     /// Makes the account of the reader of the mail to the address of `token`, with a password of
     /// their own and nothing of any sign-up; forgets the wrong passwords.
     pub(super) async fn sign_up_anew(
@@ -78,7 +108,7 @@ impl Accounts {
         attempts: &LoginLimits,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let made = self.complete_signup(token, None, hash, origin, now).await?;
         if let Some(user) = &made {
             forget_failures(attempts, user, now).await;
@@ -97,7 +127,7 @@ impl Accounts {
         hash: &Secret<String>,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<Option<User>, StorageError> {
+    ) -> Stored<Option<User>> {
         let email = signup.map_or(&token.email, |signup| &signup.email);
         let Ok(email) = Email::parse(email) else { return Ok(None) };
         let name = signup.and_then(|signup| signup.name.clone());

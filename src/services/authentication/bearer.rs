@@ -10,7 +10,7 @@ use crate::domain::clients::GrantType;
 use crate::domain::sessions::Live;
 use crate::domain::tokens::{Claims, Scope, scope};
 use crate::domain::users::User;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// Why a bearer token does not open an endpoint (RFC 6750 section 3.1).
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +65,7 @@ pub struct AdminRequest<'a> {
 impl Authentication {
     /// The claims of `token` and its session, if the token is good and not revoked, and its session
     /// and client are live. For whatever audience it is.
-    pub async fn find_live(
-        &self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<Option<(Claims, Live)>, StorageError> {
+    pub async fn find_live(&self, token: &str, now: Timestamp) -> Stored<Option<(Claims, Live)>> {
         let Ok(claims) = self.access_tokens.verify(token, now) else { return Ok(None) };
         // What resource servers refuse is refused here, even where the session store has lost it.
         if self.stores.revocations.covers(&claims) {

@@ -22,7 +22,7 @@ use crate::domain::mail::transport::TransportError;
 use crate::domain::mail::{Config, Connection, Message, NotTaken, Policy, Templates, Transport};
 use crate::domain::outbox::{Entry, Kind, Outbox, Waiting, backoff};
 use crate::domain::users::{Email, MailedTokenKey, UserStore};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// The time by which a claim outlives the longest delivery; the rest of the work takes less.
 const CLAIM_MARGIN: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ impl Notifier {
         id: Uuid,
         connection: &mut Connection,
         now: Timestamp,
-    ) -> Result<Option<Delivery>, StorageError> {
+    ) -> Stored<Option<Delivery>> {
         let longest = self.transport.timeout() + CLAIM_MARGIN;
         let Some(claimed) = self.outbox.claim(id, now.plus(longest), now).await? else {
             return Ok(None);
@@ -167,7 +167,7 @@ impl Notifier {
 
     /// Removes a delivered message, however long the database does not answer: it must not be sent
     /// again, so nothing else is begun before.
-    async fn remove_delivered(&self, id: Uuid) -> Result<(), StorageError> {
+    async fn remove_delivered(&self, id: Uuid) -> Stored<()> {
         loop {
             match self.outbox.remove(id).await {
                 Err(StorageError::Unavailable(_)) => tokio::time::sleep(RETRY_REMOVAL_AFTER).await,
@@ -176,12 +176,7 @@ impl Notifier {
         }
     }
 
-    async fn put_off(
-        &self,
-        claimed: &Waiting,
-        error: &str,
-        now: Timestamp,
-    ) -> Result<Delivery, StorageError> {
+    async fn put_off(&self, claimed: &Waiting, error: &str, now: Timestamp) -> Stored<Delivery> {
         if now.since(claimed.created_at) >= self.policy().give_up_after {
             return self.give_up(&claimed.entry, error, now).await;
         }
@@ -193,12 +188,7 @@ impl Notifier {
         Ok(Delivery::PutOff)
     }
 
-    async fn give_up(
-        &self,
-        claimed: &Entry,
-        error: &str,
-        now: Timestamp,
-    ) -> Result<Delivery, StorageError> {
+    async fn give_up(&self, claimed: &Entry, error: &str, now: Timestamp) -> Stored<Delivery> {
         // Of two instances that give it up concurrently, one records it.
         if self.outbox.remove(claimed.id).await? {
             let event = Event::new(AuditKind::MailGivenUp, &Initiator::system())
@@ -215,7 +205,7 @@ impl Notifier {
 
     /// Deletes what does not matter any more: counts, and tokens whose message cannot be sent
     /// again.
-    pub async fn purge(&self, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn purge(&self, now: Timestamp) -> Stored<()> {
         self.outbox.purge(now).await?;
         let then = now.minus(2 * self.policy().give_up_after);
         self.users.purge_pending(now, then).await?;

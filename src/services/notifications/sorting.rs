@@ -8,14 +8,14 @@ use super::Notifier;
 use crate::base::time::Timestamp;
 use crate::domain::outbox::{Entry, Kind};
 use crate::domain::users::{User, email};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// How many rows are sorted in one go.
 const BATCH: i64 = 100;
 
 impl Notifier {
     /// Sorts what waits for it, up to a bound; returns whether there may be more.
-    pub async fn sort(&self, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn sort(&self, now: Timestamp) -> Stored<bool> {
         let rows = self.outbox.unsorted(BATCH).await?;
         let rows: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
         let known = self.remove_undeliverable(&rows, now).await?;
@@ -40,7 +40,7 @@ impl Notifier {
         &self,
         rows: &'a [Entry],
         now: Timestamp,
-    ) -> Result<Vec<&'a Entry>, StorageError> {
+    ) -> Stored<Vec<&'a Entry>> {
         let keys_of = |asked: &Entry| match asked.user_id {
             Some(_) => Vec::new(),
             None => email::stored_keys(&asked.recipient),
@@ -56,7 +56,7 @@ impl Notifier {
         Ok(others)
     }
 
-    async fn sort_one(&self, asked: &Entry, now: Timestamp) -> Result<(), StorageError> {
+    async fn sort_one(&self, asked: &Entry, now: Timestamp) -> Stored<()> {
         let mut next = self.message_for(asked, now).await?;
         while let Some(message) = next {
             if self.is_due(&message, now).await? {
@@ -68,7 +68,7 @@ impl Notifier {
     }
 
     /// Whether no message of the same kind waits already, and none of the recipients gets too many.
-    async fn is_due(&self, message: &ToSend, now: Timestamp) -> Result<bool, StorageError> {
+    async fn is_due(&self, message: &ToSend, now: Timestamp) -> Stored<bool> {
         let ToSend { entry, counted_as, subjects } = message;
         // What has no subjects was counted when it was asked for, and is sent each time.
         if !subjects.is_empty() && self.outbox.has_same(entry).await? {
@@ -84,11 +84,7 @@ impl Notifier {
 
     /// What is to be sent for `asked`; `None` for nothing. A sign-up's mail carries a token, and
     /// `asked.user_id` is the id of the sign-up.
-    async fn message_for(
-        &self,
-        asked: &Entry,
-        now: Timestamp,
-    ) -> Result<Option<ToSend>, StorageError> {
+    async fn message_for(&self, asked: &Entry, now: Timestamp) -> Stored<Option<ToSend>> {
         let key = email::key_of(&asked.recipient);
         let Some(asker) = asked.user_id else {
             return match self.users.find_by_address(&asked.recipient).await? {
@@ -129,7 +125,7 @@ impl Notifier {
         asked: &Entry,
         key: String,
         now: Timestamp,
-    ) -> Result<Option<ToSend>, StorageError> {
+    ) -> Stored<Option<ToSend>> {
         let kind = match asked.kind {
             Kind::Verification => Kind::SignUp,
             Kind::PasswordReset => Kind::PasswordReset,

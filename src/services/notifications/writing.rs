@@ -10,7 +10,7 @@ use crate::domain::mail::Message;
 use crate::domain::mail::template::Fields;
 use crate::domain::outbox::{Entry, Kind};
 use crate::domain::users::{MailedToken, PendingToken, Purpose, User, email};
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// A token that was made good.
 struct Issued {
@@ -67,7 +67,7 @@ impl Notifier {
         purpose: Purpose,
         claimed: &Entry,
         now: Timestamp,
-    ) -> Result<Option<Issued>, StorageError> {
+    ) -> Stored<Option<Issued>> {
         let lifetime = match purpose {
             Purpose::ResetPassword => self.policy().reset_lifetime,
             Purpose::VerifyEmail | Purpose::ChangeEmail => self.policy().verification_lifetime,

@@ -7,7 +7,7 @@ use super::{TokenError, Wish};
 use crate::domain::clients::Client;
 use crate::domain::sessions::Session;
 use crate::domain::tokens::{Policy, Scope, scope};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// A resource that the client may not name.
 const NOT_REGISTERED: TokenError =
@@ -75,7 +75,7 @@ pub(super) fn of_refresh(
 
 /// The scope that `session` can still be refreshed with. One of a version that had no audience of
 /// administration keeps its other words.
-pub(super) fn granted_scope(session: &Session) -> Result<Scope, StorageError> {
+pub(super) fn granted_scope(session: &Session) -> Stored<Scope> {
     let granted =
         Scope::parse(&session.scope).map_err(|_| StorageError::corrupt("scope of a session"))?;
     if administers(session) {

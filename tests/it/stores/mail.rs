@@ -231,15 +231,12 @@ async fn changes_are_guarded_by_address_epoch_and_state(db: Db) {
         .await
     };
     let hash = Secret::new("new".to_owned());
-    let reset = async |token: &MailedToken, user: &User| {
-        apply(token, user, Redemption::Reset(&hash)).await
-    };
-    let verify = async |token: &MailedToken, user: &User| {
-        apply(token, user, Redemption::Verify).await
-    };
-    let change = async |token: &MailedToken, user: &User| {
-        apply(token, user, Redemption::Move).await
-    };
+    let reset =
+        async |token: &MailedToken, user: &User| apply(token, user, Redemption::Reset(&hash)).await;
+    let verify =
+        async |token: &MailedToken, user: &User| apply(token, user, Redemption::Verify).await;
+    let change =
+        async |token: &MailedToken, user: &User| apply(token, user, Redemption::Move).await;
     let moved = |user: &User| User { email_key: "elsewhere@example.com".into(), ..user.clone() };
     let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
     let elsewhere = MailedToken { email: "elsewhere@example.com".into(), ..token.clone() };

@@ -6,13 +6,13 @@ use sqlx::AssertSqlSafe;
 
 use super::UserStore;
 use crate::domain::users::{User, email};
-use crate::storage::{StorageError, Transaction};
+use crate::storage::{Stored, Transaction};
 
 impl UserStore {
     /// The user with the address `text`, in any of its forms; of a pair of accounts with one
     /// address, the one with the same form. A compatibility spelling finds only an account with the
     /// same spelling.
-    pub async fn find_by_address(&self, text: &str) -> Result<Option<User>, StorageError> {
+    pub async fn find_by_address(&self, text: &str) -> Stored<Option<User>> {
         // PostgreSQL's text cannot contain NUL, and the query would fail.
         if text.contains('\0') {
             return Ok(None);
@@ -37,7 +37,7 @@ impl UserStore {
         &self,
         transaction: &mut Transaction<'_>,
         user: &User,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let mut keys = email::stored_keys(&user.email);
         let spelled = keys.first().cloned().unwrap_or_default();
         keys.retain(|key| *key != user.email_key);

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{UserStore, metadata_text, read};
 use crate::base::time::Timestamp;
 use crate::domain::users::{User, email};
-use crate::storage::{Statement, StorageError};
+use crate::storage::{Statement, StorageError, Stored};
 
 /// The condition of [`User::is_administrator`], in the words of the index `users_administrators`,
 /// which finds the few among many.
@@ -67,12 +67,7 @@ const MAX_SEARCHED: i64 = 5_000;
 
 impl UserStore {
     /// Up to `limit` users of `filter` whose address sorts after `after`, by address.
-    pub async fn page(
-        &self,
-        filter: &Filter,
-        after: &str,
-        limit: u32,
-    ) -> Result<Page, StorageError> {
+    pub async fn page(&self, filter: &Filter, after: &str, limit: u32) -> Stored<Page> {
         let [prefix, other] =
             email::prefix_keys(filter.email_prefix.as_deref().unwrap_or_default());
         let mut bounds = vec![prefix.clone(), end_of(&prefix), after.to_owned()];
@@ -127,7 +122,7 @@ impl UserStore {
         from: &str,
         disabled: &str,
         bounds: Vec<String>,
-    ) -> Result<Option<String>, StorageError> {
+    ) -> Stored<Option<String>> {
         let text = format!(
             "SELECT email_key {from}{disabled} AND roles <> '' ORDER BY email_key \
              LIMIT 1 OFFSET {}",
@@ -142,7 +137,7 @@ impl UserStore {
     }
 
     /// Whether any user but `user` is an active administrator.
-    pub async fn has_other_administrator(&self, user: &User) -> Result<bool, StorageError> {
+    pub async fn has_other_administrator(&self, user: &User) -> Stored<bool> {
         let query = sqlx::query(concat!(
             "SELECT id FROM users WHERE ",
             is_administrator!(),
@@ -154,19 +149,14 @@ impl UserStore {
     /// Puts `next` in the place of `user`, as long as that is as it was read; where `next` has a
     /// later epoch, the sessions of `user` are dead from then on. The last administrator stays one
     /// unless `force` is set. `Conflict` when the address is taken.
-    pub async fn replace(
-        &self,
-        user: &User,
-        next: &User,
-        force: bool,
-    ) -> Result<Changed, StorageError> {
+    pub async fn replace(&self, user: &User, next: &User, force: bool) -> Stored<Changed> {
         let loses_one = user.is_administrator() && !next.is_administrator() && !force;
         self.guarded(replacement(user, next), Some(next), loses_one).await
     }
 
     /// Deletes `user`, as long as that is as it was read. The last administrator stays unless
     /// `force` is set.
-    pub async fn delete(&self, user: &User, force: bool) -> Result<Changed, StorageError> {
+    pub async fn delete(&self, user: &User, force: bool) -> Stored<Changed> {
         self.guarded(deletion(user), None, user.is_administrator() && !force).await
     }
 
@@ -178,7 +168,7 @@ impl UserStore {
         change: Statement<'static>,
         next: Option<&User>,
         loses_one: bool,
-    ) -> Result<Changed, StorageError> {
+    ) -> Stored<Changed> {
         let next = next.filter(|next| email::stored_keys(&next.email).len() > 1);
         if next.is_none() && !loses_one {
             return Ok(self.db.execute(change).await?.into());

@@ -11,7 +11,7 @@ use super::{COLUMNS, INSERT, User, UserStore, bind, read};
 use crate::base::fault;
 use crate::domain::users::Metadata;
 use crate::domain::users::import::IMPORTED_ID;
-use crate::storage::{StorageError, rows_of_values};
+use crate::storage::{StorageError, Stored, rows_of_values};
 
 /// The number of users that one statement stores. More would save PostgreSQL little, and cost
 /// SQLite much: to name a placeholder it scans those before it, at each binding.
@@ -23,10 +23,7 @@ impl UserStore {
     /// Stores those of `users` whose address and id are both free, in one short transaction; of two
     /// conflicting ones, the first. Returns ids and comparison forms of the addresses of the stored
     /// ones.
-    pub async fn create_missing(
-        &self,
-        users: &[User],
-    ) -> Result<HashSet<(Uuid, String)>, StorageError> {
+    pub async fn create_missing(&self, users: &[User]) -> Stored<HashSet<(Uuid, String)>> {
         let stored = match self.insert_all(users, "").await {
             // Returning the stored ones costs as much as a third of storing them; mostly all are
             // stored.
@@ -43,7 +40,7 @@ impl UserStore {
     }
 
     /// Stores `users` by statements that end with `end`; the rows that these return.
-    async fn insert_all(&self, users: &[User], end: &str) -> Result<Vec<AnyRow>, StorageError> {
+    async fn insert_all(&self, users: &[User], end: &str) -> Stored<Vec<AnyRow>> {
         let statements: Vec<_> = users
             .chunks(ROWS)
             .map(|users| (format!("{INSERT}{}{end}", rows_of_values(users.len(), COLUMNS)), users))
@@ -63,7 +60,7 @@ impl UserStore {
     }
 
     /// The users that have one of these addresses, in their comparison form, or one of these ids.
-    pub async fn find_any(&self, keys: &[&str], ids: &[Uuid]) -> Result<Vec<User>, StorageError> {
+    pub async fn find_any(&self, keys: &[&str], ids: &[Uuid]) -> Stored<Vec<User>> {
         let mut users = Vec::new();
         for keys in keys.chunks(LOOKED_FOR) {
             users.extend(
@@ -83,7 +80,7 @@ impl UserStore {
         &self,
         after: &str,
         limit: i64,
-    ) -> Result<Vec<(String, Option<String>)>, StorageError> {
+    ) -> Stored<Vec<(String, Option<String>)>> {
         let query =
             sqlx::query("SELECT id, metadata FROM users WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(after.to_owned())
@@ -103,7 +100,7 @@ impl UserStore {
         &self,
         column: &'static str,
         values: impl ExactSizeIterator<Item = String>,
-    ) -> Result<Vec<User>, StorageError> {
+    ) -> Stored<Vec<User>> {
         let places: Vec<_> = (1..=values.len()).map(|number| format!("${number}")).collect();
         let condition = format!("WHERE {column} IN ({})", places.join(", "));
         let text = format!("{}{condition}", select!(""));
@@ -114,7 +111,7 @@ impl UserStore {
     }
 }
 
-fn identity(row: &AnyRow) -> Result<(Uuid, String), StorageError> {
+fn identity(row: &AnyRow) -> Stored<(Uuid, String)> {
     let id: String = row.try_get("id")?;
     let id = id.parse().map_err(|_| StorageError::corrupt("user id"))?;
     Ok((id, row.try_get("email_key")?))
