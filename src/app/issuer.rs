@@ -14,7 +14,7 @@ use crate::services::authentication::Authentication;
 use crate::services::client_management::ClientManagement;
 use crate::services::key_management::{KeyManagement, Surroundings};
 use crate::services::notifications::Notifier;
-use crate::services::oauth::{self, AuthorizationServer};
+use crate::services::oauth::AuthorizationServer;
 use crate::services::role_management::RoleManagement;
 
 /// An issuer that is served. Dereferences to its process, so that handlers reach clock, configuration
@@ -57,33 +57,30 @@ impl Issuer {
         let login_limits = open_login_limits(config, &stores, &keys, now).await?;
         let notifier = open_notifier(&process, &stores, &keys).await?;
         let access_tokens = AccessTokens::new(keys.clone(), config.tokens.clone());
-        let authentication = Authentication::new(
-            process.stores.clone(),
-            access_tokens.clone(),
-            process.hashing.clone(),
-            login_limits.clone(),
-            config.require_verified_email,
-        );
+        let authentication = Authentication {
+            stores: process.stores.clone(),
+            access_tokens: access_tokens.clone(),
+            hashing: process.hashing.clone(),
+            login_limits: login_limits.clone(),
+            requires_verified_email: config.require_verified_email,
+        };
         let proof_within = config.mail.as_ref().filter(|_| config.require_verified_email);
         let self_service = SelfService {
             accounts: stores.accounts.clone(),
             authentication: authentication.clone(),
-            hashing: process.hashing.clone(),
             limits: open_account_limits(&process, &stores, login_limits.names()),
             proof_within: proof_within.map(|mail| mail.policy.pending_lifetime()),
         };
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
-        let authorization_server = AuthorizationServer::new(
-            authentication.clone(),
-            process.stores.clone(),
+        let authorization_server = AuthorizationServer {
+            authentication: authentication.clone(),
+            stores: process.stores.clone(),
             access_tokens,
-            RefreshTokenKey::new(&refresh_token_key),
-            oauth::Limits {
-                refreshes: RefreshLimit::new(config.refresh_limits),
-                revocations: RevocationLimit::new(config.revocation_limits),
-            },
-            process.metrics.clone(),
-        );
+            refresh_tokens: RefreshTokenKey::new(&refresh_token_key),
+            refresh_limit: RefreshLimit::new(config.refresh_limits),
+            revocation_limit: RevocationLimit::new(config.revocation_limits),
+            metrics: process.metrics.clone(),
+        };
         Ok(Self {
             keys,
             key_management,

@@ -18,28 +18,19 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// one line for each that is late. SQLite is never late.
 pub async fn wait_for_stores(config: &Config, log: impl Fn(&str)) -> Result<(), StartError> {
     let deadline = Instant::now() + config.startup_timeout;
-    wait_for_database(config, deadline, &log).await?;
+    if !config.database.url.expose().starts_with("sqlite:") {
+        let connect = async || {
+            connect_database(config).await?.close().await;
+            Ok(())
+        };
+        wait(connect, "the database", deadline, &log).await?;
+    }
     if let SessionBackend::Redis(redis) = &config.sessions.backend {
         let connect =
             async || Redis::connect(redis).await.map(drop).map_err(StartError::SessionStore);
         wait(connect, "the session store", deadline, &log).await?;
     }
     Ok(())
-}
-
-async fn wait_for_database(
-    config: &Config,
-    deadline: Instant,
-    log: &impl Fn(&str),
-) -> Result<(), StartError> {
-    if config.database.url.expose().starts_with("sqlite:") {
-        return Ok(());
-    }
-    let connect = async || {
-        connect_database(config).await?.close().await;
-        Ok(())
-    };
-    wait(connect, "the database", deadline, log).await
 }
 
 async fn wait(

@@ -16,14 +16,12 @@ pub(super) async fn sweep(app: Arc<Issuer>) {
     let mut interval = tokio::time::interval(SWEEP_EVERY);
     loop {
         interval.tick().await;
-        let sessions = || app.stores.sessions.purge(app.clock.now(), BATCH);
-        purge_all("sessions", sessions).await;
-        let attempts = || app.login_limits.purge(app.clock.now(), BATCH);
-        purge_all("login attempts", attempts).await;
-        let audit = || app.stores.audit.purge(&app.config.audit, app.clock.now(), BATCH);
+        let now = app.clock.now();
+        purge_all("sessions", || app.stores.sessions.purge(now, BATCH)).await;
+        purge_all("login attempts", || app.login_limits.purge(now, BATCH)).await;
+        let audit = || app.stores.audit.purge(&app.config.audit, now, BATCH);
         purge_all("audit events", audit).await;
-        let revocations = || app.revocations.purge(app.clock.now(), BATCH);
-        purge_all("revocations", revocations).await;
+        purge_all("revocations", || app.revocations.purge(now, BATCH)).await;
         app.revocations.forget(&app.signer, app.clock.now());
     }
 }

@@ -8,7 +8,6 @@ pub mod metadata;
 pub mod pending;
 pub mod store;
 mod store_holders;
-mod store_known;
 mod store_pending;
 mod store_tokens;
 

@@ -4,14 +4,13 @@
 //! look at accounts, so a refusal is the same for known and unknown addresses.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Accounts;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Event, Initiator, Kind, Origin};
-use crate::domain::credentials::{Hashing, Password};
+use crate::domain::credentials::Password;
 use crate::domain::login_limits::{AttemptError, Limited, Limits};
 use crate::domain::users::User;
 use crate::services::authentication::{Authentication, CheckError};
@@ -20,7 +19,6 @@ use crate::services::authentication::{Authentication, CheckError};
 pub struct SelfService {
     pub(crate) accounts: Accounts,
     pub(crate) authentication: Authentication,
-    pub(crate) hashing: Arc<Hashing>,
     pub(crate) limits: Limits,
     /// How long a sign-up waits for the proof of its address; `None` where none is asked for.
     pub(crate) proof_within: Option<Duration>,
@@ -57,12 +55,12 @@ impl SelfService {
         now: Timestamp,
     ) -> Result<Secret<String>, CheckError> {
         self.admit_confirmed_change(user, origin, now).await?;
-        Ok(self.hashing.hash(new).await?)
+        Ok(self.authentication.hashing.hash(new).await?)
     }
 
     /// Hashes the new password of a caller who has shown a mailed token.
     pub async fn hash_anonymous(&self, new: Password) -> Result<Secret<String>, CheckError> {
-        Ok(self.hashing.hash_anonymous(new).await?)
+        Ok(self.authentication.hashing.hash_anonymous(new).await?)
     }
 
     /// The numbers of refused sign-ups, mails and own changes.

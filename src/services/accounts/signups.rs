@@ -35,7 +35,7 @@ impl SelfService {
             None => Err(UNCOUNTED),
         };
         self.admitted(known, kind, Actor::Anonymous, origin, now).await?;
-        let place = self.hashing.reserve_anonymous()?;
+        let place = self.authentication.hashing.reserve_anonymous()?;
         let counted = match address {
             Some(address) => sign_ups.take_by_network(address, now).await,
             None => Err(UNCOUNTED),

@@ -38,23 +38,10 @@ pub struct SharedStores {
 /// Authenticates users and bearers of access tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Authentication {
-    stores: SharedStores,
-    access_tokens: AccessTokens,
-    hashing: Arc<Hashing>,
-    login_limits: LoginLimits,
-    requires_verified_email: bool,
-}
-
-impl Authentication {
-    /// Authentication against `stores`; with `requires_verified_email`, a user whose address is not
-    /// proven cannot log in.
-    pub fn new(
-        stores: SharedStores,
-        access_tokens: AccessTokens,
-        hashing: Arc<Hashing>,
-        login_limits: LoginLimits,
-        requires_verified_email: bool,
-    ) -> Self {
-        Self { stores, access_tokens, hashing, login_limits, requires_verified_email }
-    }
+    pub(crate) stores: SharedStores,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) hashing: Arc<Hashing>,
+    pub(crate) login_limits: LoginLimits,
+    /// Whether a user whose address is not proven cannot log in.
+    pub(crate) requires_verified_email: bool,
 }

@@ -33,22 +33,16 @@ pub use introspection::Introspection;
 pub use password::PasswordRequest;
 pub use refresh_token::RefreshRequest;
 
-/// How often one session or client may do what costs every resource server something.
-pub struct Limits {
-    /// The limit on the refreshes of one session.
-    pub refreshes: RefreshLimit,
-    /// The limit on the revocations of tokens of one session or client.
-    pub revocations: RevocationLimit,
-}
-
 /// The authorization server (RFC 6749): its grants and the endpoints around them.
 pub struct AuthorizationServer {
-    authentication: Authentication,
-    stores: SharedStores,
-    access_tokens: AccessTokens,
-    refresh_tokens: RefreshTokenKey,
-    limits: Limits,
-    metrics: Arc<Metrics>,
+    pub(crate) authentication: Authentication,
+    pub(crate) stores: SharedStores,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) refresh_tokens: RefreshTokenKey,
+    pub(crate) refresh_limit: RefreshLimit,
+    /// On tokens of one session or client: each revocation goes to every resource server.
+    pub(crate) revocation_limit: RevocationLimit,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1).
@@ -149,21 +143,9 @@ struct OfSession<'a> {
 }
 
 impl AuthorizationServer {
-    /// The server that issues `access_tokens` and `refresh_tokens` and counts them in `metrics`.
-    pub fn new(
-        authentication: Authentication,
-        stores: SharedStores,
-        access_tokens: AccessTokens,
-        refresh_tokens: RefreshTokenKey,
-        limits: Limits,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { authentication, stores, access_tokens, refresh_tokens, limits, metrics }
-    }
-
     /// The numbers of refreshes and of revocations that the limits have refused.
     pub fn limited(&self) -> [u64; 2] {
-        [self.limits.refreshes.limited(), self.limits.revocations.limited()]
+        [self.refresh_limit.limited(), self.revocation_limit.limited()]
     }
 
     /// Signs an access token for a user's session or, where there is none, for `client` itself.

@@ -46,7 +46,7 @@ impl AuthorizationServer {
             return Err(self.refuse(client, None, "not_ours", origin, now).await);
         };
         let RefreshToken { user_id, sid, generation } = presented;
-        self.limits.refreshes.take(sid, now).map_err(TokenError::Limited)?;
+        self.refresh_limit.take(sid, now).map_err(TokenError::Limited)?;
 
         let sessions = &self.stores.sessions;
         for _ in 0..MAX_ATTEMPTS {

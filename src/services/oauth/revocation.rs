@@ -149,7 +149,7 @@ impl AuthorizationServer {
 
     /// Everything that a revocation adds goes to every resource server, hence the limit.
     fn check_revocation_limit(&self, revoker: Revoker, now: Timestamp) -> Result<(), CheckError> {
-        self.limits.revocations.take(revoker, now).map_err(CheckError::Limited)
+        self.revocation_limit.take(revoker, now).map_err(CheckError::Limited)
     }
 }
 

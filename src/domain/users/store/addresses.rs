@@ -2,11 +2,14 @@
 //! earlier versions keep theirs: so an address is looked up in all of its forms, and a new account
 //! cannot have an address that exists in another form. Pairs from earlier versions are left alone.
 
-use sqlx::AssertSqlSafe;
+use std::collections::HashSet;
+
+use sqlx::{AssertSqlSafe, Row};
 
 use super::UserStore;
+use crate::base::time::Timestamp;
 use crate::domain::users::{User, email};
-use crate::storage::{Stored, Transaction};
+use crate::storage::{Stored, Transaction, rows_of_values};
 
 impl UserStore {
     /// The user with the address `text`, in any of its forms; of a pair of accounts with one
@@ -57,5 +60,30 @@ impl UserStore {
             .bind(spelled);
         let query = keys.into_iter().fold(query, |query, key| query.bind(key));
         Ok(query.fetch_optional(&mut **transaction).await?.is_some())
+    }
+
+    /// Those of `keys`, addresses in every form that they may be stored under, that have an account
+    /// or a pending sign-up.
+    pub async fn known_email_keys(
+        &self,
+        keys: &[String],
+        now: Timestamp,
+    ) -> Stored<HashSet<String>> {
+        // PostgreSQL's text cannot contain NUL, and the query would fail.
+        let keys: Vec<_> = keys.iter().filter(|key| !key.contains('\0')).collect();
+        if keys.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let values = rows_of_values(1, keys.len());
+        let query = format!(
+            "SELECT email_key FROM users WHERE email_key IN {values} UNION \
+             SELECT email_key FROM pending_signups WHERE email_key IN {values} \
+             AND expires_at > ${}",
+            keys.len() + 1
+        );
+        let query = sqlx::query(AssertSqlSafe(query));
+        let query = keys.into_iter().fold(query, |query, key| query.bind(key.clone()));
+        let rows = self.db.fetch_all(query.bind(now.as_unix())).await?;
+        rows.iter().map(|row| Ok(row.try_get("email_key")?)).collect()
     }
 }
