@@ -34,18 +34,15 @@ impl Kind {
 /// How mail is sent, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The transport.
-    pub transport: TransportConfig,
-    /// The sender.
-    pub from: Mailbox,
+    pub(crate) transport: TransportConfig,
+    pub(crate) from: Mailbox,
     /// A folder of templates that replace the built-in ones.
-    pub templates: Option<PathBuf>,
+    pub(crate) templates: Option<PathBuf>,
     /// The application's page that takes a token which proves an address.
-    pub verification_url: Option<Url>,
+    pub(crate) verification_url: Option<Url>,
     /// The application's page that takes a token for a new password.
-    pub reset_url: Option<Url>,
-    /// Lifetimes and bounds.
-    pub policy: Policy,
+    pub(crate) reset_url: Option<Url>,
+    pub(crate) policy: Policy,
 }
 
 impl Config {

@@ -53,20 +53,18 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
 /// The variables of a template. One without a value is `none`.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
-    /// The name of the service.
-    pub service: &'a str,
+    pub(crate) service: &'a str,
     /// Its address.
-    pub issuer: &'a str,
-    /// The address that the message goes to.
-    pub email: &'a str,
+    pub(crate) issuer: &'a str,
+    pub(crate) email: &'a str,
     /// The user's display name, where the address is known to be the user's.
-    pub name: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
     /// The page to go to with the token in it, where there is such a page.
-    pub link: Option<&'a str>,
+    pub(crate) link: Option<&'a str>,
     /// The token, of kinds that have one.
-    pub token: Option<&'a str>,
+    pub(crate) token: Option<&'a str>,
     /// How long it is good, such as `30 minutes`.
-    pub expires_in: Option<&'a str>,
+    pub(crate) expires_in: Option<&'a str>,
 }
 
 impl Fields<'_> {
@@ -88,11 +86,10 @@ impl Fields<'_> {
 #[derive(Debug)]
 pub struct Rendered {
     /// One line.
-    pub subject: String,
-    /// Plain text.
-    pub text: String,
+    pub(crate) subject: String,
+    pub(crate) text: String,
     /// The same as HTML; `None` where the template is empty.
-    pub html: Option<String>,
+    pub(crate) html: Option<String>,
 }
 
 /// Why templates cannot be used.

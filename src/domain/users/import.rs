@@ -16,25 +16,18 @@ pub const IMPORTED_ID: &str = "imported_id";
 #[derive(Clone, Debug)]
 pub struct ImportedUser {
     /// The id to keep.
-    pub id: Option<Uuid>,
-    /// The login name.
-    pub email: Email,
+    pub(crate) id: Option<Uuid>,
+    pub(crate) email: Email,
     /// A hash that this version can verify; without one, only a reset lets the user in.
-    pub password_hash: Option<Secret<String>>,
-    /// The display name.
-    pub name: Option<String>,
-    /// Role names.
-    pub roles: Option<Vec<String>>,
+    pub(crate) password_hash: Option<Secret<String>>,
+    pub(crate) name: Option<String>,
+    pub(crate) roles: Option<Vec<String>>,
     /// Roles of the imported user that the import leaves out. An existing account may have them.
-    pub left_out: Vec<String>,
-    /// Whether the user may not sign in.
-    pub disabled: Option<bool>,
-    /// Whether the address is proven.
-    pub email_verified: Option<bool>,
-    /// When the account was created.
-    pub created_at: Option<Timestamp>,
-    /// The metadata.
-    pub metadata: Option<Metadata>,
+    pub(crate) left_out: Vec<String>,
+    pub(crate) disabled: Option<bool>,
+    pub(crate) email_verified: Option<bool>,
+    pub(crate) created_at: Option<Timestamp>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 /// How an existing account compares with the imported data for its address.

@@ -123,40 +123,25 @@ impl UserStore {
         Ok(self.db.execute(update).await? > 0)
     }
 
-    /// Sets a new password hash and ends all sessions. `false` when the user is gone.
+    /// Sets a new password hash and ends all sessions. `false` when the user is gone or, where an `epoch`
+    /// is given, disabled or not in that session epoch any more: no other password, not signed out
+    /// everywhere.
     pub async fn set_password(
         &self,
         id: Uuid,
         hash: &Secret<String>,
+        epoch: Option<i64>,
         now: Timestamp,
     ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
-             updated_at = $3, version = version + 1 WHERE id = $1",
+             updated_at = $3, version = version + 1 WHERE id = $1 AND (CAST($4 AS BIGINT) IS NULL \
+             OR (session_epoch = CAST($4 AS BIGINT) AND disabled_at IS NULL))",
         )
         .bind(id.to_string())
         .bind(hash.expose().clone())
-        .bind(now.as_unix());
-        Ok(self.db.execute(update).await? > 0)
-    }
-
-    /// Sets a new password hash and ends all sessions, if `user` is unchanged since it was read: no
-    /// other password, not disabled, not signed out everywhere.
-    pub async fn change_password(
-        &self,
-        user: &User,
-        hash: &Secret<String>,
-        now: Timestamp,
-    ) -> Stored<bool> {
-        let update = sqlx::query(
-            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
-             updated_at = $3, version = version + 1 \
-             WHERE id = $1 AND session_epoch = $4 AND disabled_at IS NULL",
-        )
-        .bind(user.id.to_string())
-        .bind(hash.expose().clone())
         .bind(now.as_unix())
-        .bind(user.session_epoch);
+        .bind(epoch);
         Ok(self.db.execute(update).await? > 0)
     }
 

@@ -80,17 +80,20 @@ pub(crate) async fn verify(app: Data<Issuer>, request: HttpRequest, payload: Pay
     if let (Some(found), false) = (found, fields.has_errors()) {
         let origin = extract::origin(&request, &app);
         let voucher = match evidence {
-            Some(evidence) => vouch(&app, &mut fields, &found, evidence, &origin, now).await?,
-            None => vouch_signed_in(&app, &mut fields, &found, &request, now).await?,
+            Some(evidence) => vouch(&app, &found, evidence, &origin, now).await?,
+            None => vouch_signed_in(&app, &found, &request, now).await?,
         };
-        if let Some(voucher) = voucher {
-            let prove = async move {
-                let attempts = &app.login_limits;
-                app.accounts.prove(found, voucher, attempts, &origin, now).await
-            };
-            // The token was used, or the account has changed, concurrently.
-            if !to_the_end(prove).await? {
-                fields.reject("token", NOT_GOOD);
+        match voucher {
+            Err((field, problem)) => fields.reject(field, problem),
+            Ok(voucher) => {
+                let prove = async move {
+                    let attempts = &app.login_limits;
+                    app.accounts.prove(found, voucher, attempts, &origin, now).await
+                };
+                // The token was used, or the account has changed, concurrently.
+                if !to_the_end(prove).await? {
+                    fields.reject("token", NOT_GOOD);
+                }
             }
         }
     }
@@ -118,45 +121,37 @@ fn evidence(
     Some(first)
 }
 
-/// Checks that the caller is signed in to the account that `found` is of; what is wrong is noted in
-/// `fields`.
+/// What a checked evidence is worth, or the field that is wrong and why.
+type Vouched = Result<Result<Voucher, (&'static str, &'static str)>, Problem>;
+
+/// Checks that the caller is signed in to the account that `found` is of.
 async fn vouch_signed_in(
-    app: &Data<Issuer>,
-    fields: &mut Fields,
+    app: &Issuer,
     found: &Provable,
     request: &HttpRequest,
     now: Timestamp,
-) -> Result<Option<Voucher>, Problem> {
+) -> Vouched {
     if !request.headers().contains_key(header::AUTHORIZATION) {
-        fields.reject("signup_token", ALONE);
-        return Ok(None);
+        return Ok(Err(("signup_token", ALONE)));
     }
     let (user, _) = signed_in::user(app, request, now).await?;
-    if found.user().is_some_and(|owner| owner.id == user.id) {
-        return Ok(Some(Voucher::Owner));
+    match found.user() {
+        Some(owner) if owner.id == user.id => Ok(Ok(Voucher::Owner)),
+        _ => Ok(Err(("token", "was not mailed for the account that is signed in"))),
     }
-    fields.reject("token", "was not mailed for the account that is signed in");
-    Ok(None)
 }
 
-/// Checks `evidence` for the token of `found`; what is wrong is noted in `fields`.
+/// Checks `evidence` for the token of `found`.
 async fn vouch(
     app: &Data<Issuer>,
-    fields: &mut Fields,
     found: &Provable,
     evidence: Evidence,
     origin: &Origin,
     now: Timestamp,
-) -> Result<Option<Voucher>, Problem> {
+) -> Vouched {
     let hashes = matches!(evidence, Evidence::NewPassword(_));
     let (app, found, origin) = (app.clone(), found.clone(), origin.clone());
     let vouch = async move { app.self_service.vouch(&found, evidence, &origin, now).await };
     // An attempt at a password is settled even when the client hangs up.
-    match if hashes { vouch.await } else { to_the_end(vouch).await }? {
-        Ok(voucher) => Ok(Some(voucher)),
-        Err((field, problem)) => {
-            fields.reject(field, problem);
-            Ok(None)
-        }
-    }
+    Ok(if hashes { vouch.await } else { to_the_end(vouch).await }?)
 }

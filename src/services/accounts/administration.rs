@@ -21,20 +21,15 @@ const MAX_ATTEMPTS: usize = 8;
 /// What is to become different; `None` stays as it is. All of it has been checked.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
-    /// The display name, or none.
-    pub name: Option<Option<String>>,
-    /// The login name.
-    pub email: Option<Email>,
-    /// All roles.
-    pub roles: Option<Vec<String>>,
-    /// Whether the user may not sign in.
-    pub disabled: Option<bool>,
+    pub(crate) name: Option<Option<String>>,
+    pub(crate) email: Option<Email>,
+    pub(crate) roles: Option<Vec<String>>,
+    pub(crate) disabled: Option<bool>,
     /// Whether the address is known to be the user's; a new address is not, unless it is said here.
-    pub email_verified: Option<bool>,
-    /// All that the application keeps.
-    pub metadata: Option<Metadata>,
+    pub(crate) email_verified: Option<bool>,
+    pub(crate) metadata: Option<Metadata>,
     /// Whether the change is made even if it leaves no active administrator.
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
 /// Why an account was not changed.

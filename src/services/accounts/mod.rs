@@ -41,20 +41,15 @@ pub struct Accounts {
 
 /// A checked request for an account.
 pub struct NewAccount {
-    /// The login name.
-    pub email: Email,
-    /// The display name.
-    pub name: Option<String>,
+    pub(crate) email: Email,
+    pub(crate) name: Option<String>,
     /// A PHC string.
-    pub password_hash: Secret<String>,
-    /// Role names.
-    pub roles: Vec<String>,
-    /// Whether the address is known to be the user's.
-    pub email_verified: bool,
-    /// Whether the user may not sign in yet.
-    pub disabled: bool,
+    pub(crate) password_hash: Secret<String>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) email_verified: bool,
+    pub(crate) disabled: bool,
     /// What the application keeps of the user.
-    pub metadata: Metadata,
+    pub(crate) metadata: Metadata,
 }
 
 impl NewAccount {
@@ -115,7 +110,7 @@ impl Accounts {
         by: &Initiator,
         now: Timestamp,
     ) -> Stored<bool> {
-        let change = self.users.change_password(user, hash, now);
+        let change = self.users.set_password(user.id, hash, Some(user.session_epoch), now);
         self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await
     }
 
@@ -129,7 +124,7 @@ impl Accounts {
         by: &Initiator,
         now: Timestamp,
     ) -> Stored<bool> {
-        let change = self.users.set_password(user.id, hash, now);
+        let change = self.users.set_password(user.id, hash, None, now);
         let done = self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await?;
         if done {
             forget_failures(attempts, user, now).await;

@@ -52,14 +52,12 @@ pub enum BearerError {
 
 /// A request for something that administrators do.
 pub struct AdminRequest<'a> {
-    /// The access token.
-    pub token: &'a str,
+    pub(crate) token: &'a str,
     /// The scope word that admits a client in its own name as well, where there is one.
-    pub own: Option<&'static str>,
+    pub(crate) own: Option<&'static str>,
     /// The method and route, for the audit event of a refusal.
-    pub route: &'a str,
-    /// Where the request came from.
-    pub origin: Origin,
+    pub(crate) route: &'a str,
+    pub(crate) origin: Origin,
 }
 
 impl Authentication {

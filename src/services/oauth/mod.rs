@@ -47,12 +47,10 @@ pub struct AuthorizationServer {
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1).
 pub struct TokenResponse {
-    /// The access token and its lifetime.
-    pub access: AccessToken,
-    /// The scope of the access token.
-    pub scope: Scope,
+    pub(crate) access: AccessToken,
+    pub(crate) scope: Scope,
     /// The refresh token, where the grant gives one.
-    pub refresh_token: Option<String>,
+    pub(crate) refresh_token: Option<String>,
 }
 
 /// Why there is no token. The wire form is `http/error`'s.

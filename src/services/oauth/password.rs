@@ -14,14 +14,12 @@ use crate::storage::StorageError;
 /// A password request.
 pub struct PasswordRequest {
     /// What the client authenticates by; where absent, the bundled first-party client.
-    pub credentials: Option<Credentials>,
+    pub(crate) credentials: Option<Credentials>,
     /// The login name as it was typed. A client is authenticated before it hears that this, or the
     /// password, is missing.
-    pub username: Option<String>,
-    /// The password as it was typed.
-    pub password: Option<Password>,
-    /// The scope and resources asked for.
-    pub wish: Wish,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Password>,
+    pub(crate) wish: Wish,
 }
 
 impl AuthorizationServer {

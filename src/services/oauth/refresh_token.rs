@@ -20,11 +20,9 @@ const MAX_ATTEMPTS: usize = 8;
 pub struct RefreshRequest {
     /// What the client authenticates by. Where absent, the bundled first-party client, and a token of
     /// another client asks for that one's authentication.
-    pub credentials: Option<Credentials>,
-    /// The token as it was presented.
-    pub refresh_token: Option<String>,
-    /// The scope and resources asked for.
-    pub wish: Wish,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) refresh_token: Option<String>,
+    pub(crate) wish: Wish,
 }
 
 impl AuthorizationServer {

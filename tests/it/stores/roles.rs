@@ -1,21 +1,23 @@
 //! What the stores of roles and of users promise of each other on both databases, however many change
 //! them at once.
 
-use std::sync::Arc;
-
 use signet::base::random::Random;
 use signet::base::secret::Secret;
 use signet::domain::audit::{Audit, Initiator};
+use signet::domain::outbox::Outbox;
+use signet::domain::revocations::Revocations;
 use signet::domain::roles::{Change, Expect, Refusal, RoleStore, Step, What};
+use signet::domain::sessions::{Recovery, Sessions};
 use signet::domain::tokens::Scope;
 use signet::domain::users::store::Changed;
 use signet::domain::users::{Email, Metadata, User, UserStore};
-use signet::services::accounts::{Roles, RolesError};
+use signet::services::accounts::Accounts;
+use signet::services::accounts::administration::ChangeError;
 use signet::services::role_management::{RoleChangeError, RoleManagement};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
-use super::engines::{Engine, at, database, new_id};
+use super::engines::{Engine, at, database, new_id, policy};
 use crate::support::on_each;
 
 on_each!(Engine [Sqlite Postgres Pooler], |engine| Stores::on(engine).await, {
@@ -33,7 +35,7 @@ struct Stores {
     users: UserStore,
     store: RoleStore,
     definitions: RoleManagement,
-    roles: Arc<Roles>,
+    accounts: Accounts,
 }
 
 impl Stores {
@@ -43,8 +45,11 @@ impl Stores {
         store.ensure_built_in(at(0)).await.unwrap();
         let audit = Audit::new(db.clone(), Random::system());
         let definitions = RoleManagement::new(store.clone(), users.clone(), audit.clone());
-        let roles = Arc::new(Roles::new(users.clone(), audit));
-        Self { engine, db, users, store, definitions, roles }
+        let revocations = Revocations::open(db.clone(), Random::system()).await.unwrap();
+        let sessions = Sessions::in_sql(db.clone(), revocations, policy(Recovery::Recover, 3));
+        let (outbox, random) = (Outbox::new(db.clone(), 9), Random::system());
+        let accounts = Accounts::new(db.clone(), users.clone(), sessions, outbox, audit, random);
+        Self { engine, db, users, store, definitions, accounts }
     }
 
     async fn user(&self, roles: &str) -> Uuid {
@@ -78,13 +83,8 @@ fn removal(name: &str, force: bool) -> Change {
 }
 
 /// Gives a role or takes one away, as an operator does.
-async fn turn(roles: Arc<Roles>, id: Uuid, role: String, give: bool) -> Result<bool, RolesError> {
-    let by = &Initiator::system();
-    if give {
-        roles.grant(id, &role, by, at(1)).await
-    } else {
-        roles.revoke(id, &role, false, by, at(1)).await
-    }
+async fn turn(accounts: Accounts, id: Uuid, role: String, give: bool) -> Result<bool, ChangeError> {
+    accounts.set_role(id, &role, give, false, &Initiator::system(), at(1)).await
 }
 
 async fn roles_given_at_once_are_all_there(stores: Stores) {
@@ -92,14 +92,14 @@ async fn roles_given_at_once_are_all_there(stores: Stores) {
     let given: Vec<_> = (0..8).map(|n| format!("role-{n}")).collect();
     let tasks: Vec<_> = given
         .iter()
-        .map(|role| tokio::spawn(turn(stores.roles.clone(), id, role.clone(), true)))
+        .map(|role| tokio::spawn(turn(stores.accounts.clone(), id, role.clone(), true)))
         .collect();
     let mut expected = Vec::new();
     for (task, role) in tasks.into_iter().zip(given) {
         match task.await.unwrap() {
             Ok(true) => expected.push(role),
             // Told, not swallowed; eight that go one after the other all find their turn.
-            Err(RolesError::Storage(StorageError::Unavailable(_)))
+            Err(ChangeError::Stale | ChangeError::Storage(StorageError::Unavailable(_)))
                 if !matches!(stores.engine, Engine::Sqlite) => {}
             other => panic!("{other:?}"),
         }
@@ -120,14 +120,14 @@ async fn one_of_the_last_two_administrators_stays(stores: Stores) {
     let two = [stores.user("admin clerk").await, stores.user("clerk admin").await];
     for round in 0..10 {
         let tasks =
-            two.map(|id| tokio::spawn(turn(stores.roles.clone(), id, "admin".into(), false)));
+            two.map(|id| tokio::spawn(turn(stores.accounts.clone(), id, "admin".into(), false)));
         let mut taken = 0;
         for task in tasks {
             match task.await.unwrap() {
                 Ok(done) => taken += u32::from(done),
-                Err(RolesError::LastAdministrator) => {}
+                Err(ChangeError::LastAdministrator) => {}
                 // Two that wait for each other: one of them is told to come back.
-                Err(RolesError::Storage(StorageError::Unavailable(_))) => {}
+                Err(ChangeError::Storage(StorageError::Unavailable(_))) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -139,11 +139,11 @@ async fn one_of_the_last_two_administrators_stays(stores: Stores) {
         }
         assert!(left >= 1 && left + taken == 2, "round {round}: {left} left, {taken} taken");
         for id in two {
-            turn(stores.roles.clone(), id, "admin".into(), true).await.unwrap();
+            turn(stores.accounts.clone(), id, "admin".into(), true).await.unwrap();
         }
     }
     // Who may not sign in may lose it: nobody is locked out by that.
-    assert!(turn(stores.roles.clone(), disabled, "admin".into(), false).await.unwrap());
+    assert!(turn(stores.accounts.clone(), disabled, "admin".into(), false).await.unwrap());
 }
 
 async fn of_two_roles_that_carry_a_word_one_stays_unless_forced(stores: Stores) {

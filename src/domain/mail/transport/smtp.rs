@@ -41,21 +41,18 @@ pub enum Tls {
 #[derive(Clone, Debug)]
 pub struct SmtpConfig {
     /// Its name, which its certificate must have, or its address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How the connection is protected.
-    pub tls: Tls,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: Tls,
     /// A PEM file of the authority it is trusted by, in the place of the system's.
-    pub ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
     /// The name or address that this host gives itself in EHLO (RFC 5321 section 4.1.1.1).
-    pub hello: String,
+    pub(crate) hello: String,
     /// User and password, where it asks for them.
-    pub credentials: Option<(String, Secret<String>)>,
-    /// The time limit for the delivery of one message.
-    pub timeout: Duration,
+    pub(crate) credentials: Option<(String, Secret<String>)>,
+    pub(crate) timeout: Duration,
     /// The number of connections of one process.
-    pub connections: usize,
+    pub(crate) connections: usize,
 }
 
 /// The server, ready to be connected to.
