@@ -30,8 +30,10 @@ pub struct Process {
     pub(crate) hashing: Arc<Hashing>,
     pub(crate) metrics: Arc<Metrics>,
     pub(super) notices: Notices,
-    keys_changed: Notify,
-    revoked: Notify,
+    /// Another instance, or the command line, has changed the signing keys.
+    pub(crate) keys_changed: Notify,
+    /// Another instance has revoked something.
+    pub(crate) revoked: Notify,
     draining: AtomicBool,
 }
 
@@ -67,16 +69,6 @@ impl Process {
     /// Notifies the other instances that something was revoked.
     pub async fn notify_revoked(&self) {
         self.notices.send(REVOKED).await;
-    }
-
-    /// Waits until another instance, or the command line, has changed the signing keys.
-    pub async fn keys_changed_elsewhere(&self) {
-        self.keys_changed.notified().await;
-    }
-
-    /// Waits until another instance has revoked something.
-    pub async fn revoked_elsewhere(&self) {
-        self.revoked.notified().await;
     }
 
     /// Receives the notices of other instances. Never returns if the instances share a Redis, and

@@ -5,6 +5,7 @@ pub(crate) mod debug;
 pub mod display_name;
 pub(crate) mod fault;
 pub mod metrics;
+pub(crate) mod named;
 pub mod network;
 pub mod random;
 pub mod sealing;

@@ -24,7 +24,7 @@ pub(super) async fn follow(app: Arc<Issuer>) {
     loop {
         tokio::select! {
             _ = interval.tick() => {}
-            () = app.keys_changed_elsewhere() => {}
+            () = app.keys_changed.notified() => {}
         }
         // A token (HSM) may hang, and what others did must be followed all the same.
         let followed = tokio::time::timeout(FOLLOW_TIMEOUT, follow_once(&app, &mut recorded)).await;

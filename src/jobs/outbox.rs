@@ -33,7 +33,7 @@ impl Loops {
     /// Starts them; none where no mail is sent.
     pub(super) fn start(app: &Arc<Issuer>) -> Self {
         let (stop, stopping) = watch::channel(false);
-        let lanes = app.notifier.as_ref().map_or(0, Notifier::lanes);
+        let lanes = app.notifier.as_ref().map_or(0, |notifier| notifier.transport.lanes());
         let mut sorting = Vec::new();
         if lanes > 0 {
             sorting.push(tokio::spawn(sort(app.clone())));
@@ -65,7 +65,7 @@ async fn sort(app: Arc<Issuer>) {
             Ok(true) => tokio::task::yield_now().await,
             Ok(false) => {
                 // Either way it is time to look.
-                let _ = tokio::time::timeout(LOOK_EVERY, notifier.outbox().asked()).await;
+                let _ = tokio::time::timeout(LOOK_EVERY, notifier.outbox.asked()).await;
             }
             Err(error) => {
                 log(&error);
@@ -77,7 +77,7 @@ async fn sort(app: Arc<Issuer>) {
 
 async fn deliver(app: Arc<Issuer>, mut stopping: watch::Receiver<bool>) {
     let Some(notifier) = &app.notifier else { return };
-    let mut connection = notifier.connection();
+    let mut connection = notifier.transport.connection();
     while !is_over(&app, &stopping) {
         match deliver_due(&app, notifier, &mut connection, &stopping).await {
             Ok(true) => continue,
@@ -87,7 +87,7 @@ async fn deliver(app: Arc<Issuer>, mut stopping: watch::Receiver<bool>) {
         connection.hang_up().await;
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = notifier.outbox().sorted() => {}
+            () = notifier.outbox.sorted() => {}
             _ = stopping.changed() => {}
         }
     }
@@ -108,14 +108,14 @@ async fn deliver_due(
     stopping: &watch::Receiver<bool>,
 ) -> Stored<bool> {
     let mut took = false;
-    for id in notifier.outbox().due(BATCH, app.clock.now()).await? {
+    for id in notifier.outbox.due(BATCH, app.clock.now()).await? {
         if is_over(app, stopping) {
             return Ok(false);
         }
         // A message that lets the code panic is tried again later, and holds up no other.
         let delivery = AssertUnwindSafe(notifier.deliver(id, connection, app.clock.now()));
         let Ok(delivery) = delivery.catch_unwind().await else {
-            *connection = notifier.connection();
+            *connection = notifier.transport.connection();
             continue;
         };
         if let Some(delivery) = delivery? {
@@ -136,7 +136,7 @@ async fn count(app: Arc<Issuer>) {
     let mut interval = every(COUNT_EVERY);
     loop {
         interval.tick().await;
-        match notifier.outbox().count().await {
+        match notifier.outbox.count().await {
             Ok(waiting) => app.metrics.mails_waiting.set(waiting),
             Err(error) => log(&error),
         }

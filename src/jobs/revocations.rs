@@ -29,7 +29,7 @@ pub(super) async fn follow(app: Arc<Issuer>) {
                     tracing::warn!(%error, "revoked keys were not looked through");
                 }
             }
-            () = app.revoked_elsewhere() => {}
+            () = app.revoked.notified() => {}
             // The others look into the record as soon as this one does.
             () = app.revocations.recorded() => app.notify_revoked().await,
         }

@@ -8,62 +8,29 @@ pub mod backoff;
 mod store;
 mod store_unsorted;
 
+use crate::base::named::named;
 pub use store::{Entry, Outbox, WINDOW, Waiting};
 
-/// The subject of a message. Its name in the database is also that of its templates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A token that proves an address.
-    Verification,
-    /// The same for a sign-up that is not an account yet.
-    SignUp,
-    /// A token for a new password.
-    PasswordReset,
-    /// A sign-up or change asked for an address that has an account.
-    AccountExists,
-    /// A token, to the new address, that changes to it.
-    EmailChange,
-    /// To the present address: a change was requested.
-    EmailChangeAsked,
-    /// To the previous address: it was changed.
-    EmailChanged,
-    /// The password was reset.
-    PasswordChanged,
-    /// A test by an operator who tries the settings.
-    Test,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::Verification,
-        Self::SignUp,
-        Self::PasswordReset,
-        Self::AccountExists,
-        Self::EmailChange,
-        Self::EmailChangeAsked,
-        Self::EmailChanged,
-        Self::PasswordChanged,
-        Self::Test,
-    ];
-
-    /// The kind's name in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Verification => "verification",
-            Self::SignUp => "sign_up",
-            Self::PasswordReset => "password_reset",
-            Self::AccountExists => "account_exists",
-            Self::EmailChange => "email_change",
-            Self::EmailChangeAsked => "email_change_asked",
-            Self::EmailChanged => "email_changed",
-            Self::PasswordChanged => "password_changed",
-            Self::Test => "test",
-        }
-    }
-
-    /// The kind of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+named! {
+    /// The subject of a message. Its name in the database is also that of its templates.
+    pub enum Kind {
+        /// A token that proves an address.
+        Verification = "verification",
+        /// The same for a sign-up that is not an account yet.
+        SignUp = "sign_up",
+        /// A token for a new password.
+        PasswordReset = "password_reset",
+        /// A sign-up or change asked for an address that has an account.
+        AccountExists = "account_exists",
+        /// A token, to the new address, that changes to it.
+        EmailChange = "email_change",
+        /// To the present address: a change was requested.
+        EmailChangeAsked = "email_change_asked",
+        /// To the previous address: it was changed.
+        EmailChanged = "email_changed",
+        /// The password was reset.
+        PasswordChanged = "password_changed",
+        /// A test by an operator who tries the settings.
+        Test = "test",
     }
 }

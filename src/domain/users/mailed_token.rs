@@ -8,34 +8,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use super::{User, email};
+use crate::base::named::named;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 
-/// The only purpose of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Prove the account's address.
-    VerifyEmail,
-    /// Change the account's address to the one that the token was mailed to.
-    ChangeEmail,
-    /// Set a new password.
-    ResetPassword,
-}
-
-impl Purpose {
-    /// Its name in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::VerifyEmail => "verify_email",
-            Self::ChangeEmail => "change_email",
-            Self::ResetPassword => "reset_password",
-        }
-    }
-
-    /// The purpose of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::VerifyEmail, Self::ChangeEmail, Self::ResetPassword];
-        all.into_iter().find(|purpose| purpose.as_str() == name)
+named! {
+    /// The only purpose of a token.
+    pub enum Purpose {
+        /// Prove the account's address.
+        VerifyEmail = "verify_email",
+        /// Change the account's address to the one that the token was mailed to.
+        ChangeEmail = "change_email",
+        /// Set a new password.
+        ResetPassword = "reset_password",
     }
 }
 

@@ -100,7 +100,7 @@ impl Authentication {
             claims.sub.parse().map_err(|_| StorageError::corrupt("sub of our own token"))?;
         let user = self.stores.users.find(id).await?;
         // The epoch counts even where a session's record has outlived it.
-        let user = user.filter(|user| user.is_active() && user.session_epoch == epoch);
+        let user = user.filter(|user| user.is_in(Some(epoch)));
         user.ok_or(BearerError::Invalid)
     }
 

@@ -56,12 +56,12 @@ pub enum Delivery {
 /// Sorts, writes and sends messages. Shared by the loops of a process.
 pub struct Notifier {
     users: UserStore,
-    outbox: Outbox,
+    pub(crate) outbox: Outbox,
     audit: Audit,
     random: Random,
     tokens: MailedTokenKey,
     context: MessageContext,
-    transport: Transport,
+    pub(crate) transport: Transport,
 }
 
 /// What every message is written with.
@@ -111,21 +111,6 @@ impl Notifier {
 
     fn policy(&self) -> &Policy {
         &self.context.config.policy
-    }
-
-    /// What is to be sent.
-    pub fn outbox(&self) -> &Outbox {
-        &self.outbox
-    }
-
-    /// A connection for [`deliver`](Self::deliver), opened by its first use.
-    pub fn connection(&self) -> Connection {
-        self.transport.connection()
-    }
-
-    /// The number of connections that may be open concurrently.
-    pub fn lanes(&self) -> usize {
-        self.transport.lanes()
     }
 
     /// Delivers the message `id`; `None` where another instance has it or had it.

@@ -80,8 +80,7 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<(), TokenError> {
         let present = self.stores.users.find(user.id).await?;
-        let present = present
-            .filter(|present| present.is_active() && present.session_epoch == user.session_epoch);
+        let present = present.filter(|present| present.is_in(Some(user.session_epoch)));
         if present.as_ref().is_some_and(|present| present.roles == user.roles) {
             return Ok(());
         }

@@ -1,0 +1,33 @@
+//! Enums whose values have names: in the database, on the wire or in the log.
+
+/// Defines an enum with the name of each value.
+macro_rules! named {
+    ($(#[$doc:meta])* pub enum $type:ident {
+        $($(#[$of_value:meta])* $value:ident = $name:literal,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type {
+            $($(#[$of_value])* $value,)+
+        }
+
+        impl $type {
+            /// Every value.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$value),+];
+
+            /// The name.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $name,)+
+                }
+            }
+
+            /// The value of this name.
+            pub fn parse(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|value| value.as_str() == name)
+            }
+        }
+    };
+}
+
+pub(crate) use named;
