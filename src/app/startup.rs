@@ -11,7 +11,6 @@ use super::{StartError, StorageError};
 use crate::config::{Config, SessionBackend};
 use crate::storage::redis::Redis;
 
-/// The pause before a late store is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Waits until the database and Redis can be used, for at most `startup_timeout` in all. `log` gets

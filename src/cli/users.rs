@@ -24,7 +24,6 @@ use crate::config::Config;
 use crate::domain::audit::Initiator;
 use crate::domain::credentials::password::{self, HashMemory};
 use crate::domain::users::{Email, User};
-use crate::services::accounts::NewAccount;
 use crate::services::accounts::administration::UserChange;
 use crate::storage::StorageError;
 use crate::views::user::ManagedUserView;
@@ -147,8 +146,9 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
                 check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
             let password = read_password(password_stdin, email.address())?;
             let password_hash = hash(config, &stores.random, &password);
-            let new = NewAccount::new(email, name, password_hash);
-            let new = NewAccount { roles, email_verified, ..new };
+            let new = stores.accounts.new_user(&email, name, password_hash, now);
+            let email_verified_at = email_verified.then_some(now);
+            let new = User { roles, email_verified_at, ..new };
             let user = match stores.accounts.create(new, by, now).await {
                 Err(StorageError::Conflict) => {
                     bail!("a user with this e-mail address exists already")
@@ -306,12 +306,11 @@ pub(super) async fn bootstrap_administrator(
     let text = app.stores.random.token();
     let email = Email::parse("admin@example.com").map_err(anyhow::Error::msg)?;
     let password_hash = hash(&app.config, &app.stores.random, &Password::new(text.expose()));
-    let new = NewAccount {
-        name: Some("Administrator".into()),
+    let new = User {
         roles: vec![crate::domain::roles::ADMIN_ROLE.into()],
         // No one reads its mail, and it must be able to log in.
-        email_verified: true,
-        ..NewAccount::new(email, None, password_hash)
+        email_verified_at: Some(now),
+        ..app.accounts.new_user(&email, Some("Administrator".into()), password_hash, now)
     };
     match app.accounts.create(new, &Initiator::system(), now).await {
         Ok(user) => Ok(Some((user.email, text))),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::every;
 use crate::app::Issuer;
 
-/// The time between two checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Folds it every [`CHECKPOINT_EVERY`].

@@ -10,7 +10,6 @@ use super::every;
 use crate::app::Issuer;
 use crate::domain::audit::Kind;
 
-/// The time between two looks for changes by other instances.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The longest time that following may take, making a key included.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);

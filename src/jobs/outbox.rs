@@ -19,10 +19,8 @@ use crate::storage::{StorageError, Stored};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The time between two counts of waiting messages, at which messages that are over are removed too.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// The number of messages that a loop reads at once.
 const BATCH: i64 = 20;
 
-/// The running loops.
 pub(super) struct Loops {
     stop: watch::Sender<bool>,
     sorting: Vec<JoinHandle<()>>,

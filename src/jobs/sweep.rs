@@ -6,9 +6,7 @@ use std::time::Duration;
 use crate::app::Issuer;
 use crate::storage::Stored;
 
-/// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// The rows that are removed in one step.
 const BATCH: u32 = 1000;
 
 /// Removes expired sessions, login attempts, audit events and revocations every [`SWEEP_EVERY`].
@@ -26,7 +24,6 @@ pub(super) async fn sweep(app: Arc<Issuer>) {
     }
 }
 
-/// Removes what has expired, batch after batch.
 async fn purge_all<F: Future<Output = Stored<u64>>>(what: &str, remove: impl Fn() -> F) {
     loop {
         match remove().await {

@@ -13,11 +13,9 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, escape_formatt
 
 use crate::domain::outbox::Kind;
 
-/// The size of a template file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// The length of a subject; receivers cut longer ones off.
 const MAX_SUBJECT_BYTES: usize = 200;
-/// The size of a rendered message, both forms together.
 const MAX_MESSAGE_BYTES: usize = 512 * 1024;
 /// The beginning of a text template's first line.
 const SUBJECT: &str = "Subject:";
@@ -28,7 +26,6 @@ macro_rules! built_in {
     };
 }
 
-/// The built-in templates.
 const BUILT_IN: [(&str, &str); 18] = built_in![
     "_action.html",
     "account_exists.html",

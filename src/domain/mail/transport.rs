@@ -11,7 +11,6 @@ pub use smtp::{SmtpConfig, Tls};
 use super::Message;
 use smtp::{Server, Session};
 
-/// The time for writing a file.
 const FILES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The configured transport.

@@ -67,7 +67,6 @@ pub struct Outbox {
     sorted: Arc<Notify>,
 }
 
-/// A query for whole rows, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!(

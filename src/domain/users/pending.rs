@@ -37,52 +37,11 @@ pub struct PendingToken {
     pub id: Uuid,
     /// Its purpose: prove the address, or set a password.
     pub purpose: Purpose,
-    /// The sign-up that it was mailed for; `None` if it was requested by address.
+    /// The sign-up that it was mailed for, which alone it can prove; `None` if it was requested by
+    /// address, and can prove any.
     pub signup_id: Option<Uuid>,
     /// The address that it was mailed to.
     pub email: String,
     /// When it expires.
     pub expires_at: Timestamp,
-}
-
-impl PendingToken {
-    /// Of `standing`, the sign-ups of its address, newest first, those that it can prove: the one
-    /// that it was mailed for, or any if it was mailed for none.
-    pub fn provable(&self, mut standing: Vec<PendingSignup>) -> Vec<PendingSignup> {
-        if let Some(id) = self.signup_id {
-            standing.retain(|signup| signup.id == id);
-        }
-        standing
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_proves_the_sign_up_that_it_was_mailed_for() {
-        let signup = |id| PendingSignup {
-            id: Uuid::from_u128(id),
-            email: "ann@example.com".into(),
-            name: None,
-            password_hash: Secret::new(String::new()),
-            fingerprint: Fingerprint::of(b"token"),
-            expires_at: Timestamp::from_unix(9),
-        };
-        let token = |signup_id: Option<u128>| PendingToken {
-            id: Uuid::nil(),
-            purpose: Purpose::VerifyEmail,
-            signup_id: signup_id.map(Uuid::from_u128),
-            email: "ann@example.com".into(),
-            expires_at: Timestamp::from_unix(9),
-        };
-        let provable = |signup_id| -> Vec<u128> {
-            let signups = token(signup_id).provable(vec![signup(3), signup(2), signup(1)]);
-            signups.iter().map(|signup| signup.id.as_u128()).collect()
-        };
-        assert_eq!(provable(Some(2)), [2]);
-        assert_eq!(provable(Some(7)), [0; 0], "gone");
-        assert_eq!(provable(None), [3, 2, 1]);
-    }
 }

@@ -10,7 +10,6 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::storage::{Db, Statement, StorageError, Stored, Transaction, rows_of_values};
 
-/// The columns of whole users.
 macro_rules! columns {
     () => {
         "SELECT id, email, email_key, name, password_hash, roles, session_epoch, email_verified_at, \
@@ -18,7 +17,6 @@ macro_rules! columns {
     };
 }
 
-/// A query for whole users, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!(columns!(), " FROM users ", $condition)
@@ -36,7 +34,6 @@ const INSERT: &str = "INSERT INTO users (id, email, email_key, name, password_ha
                       session_epoch, email_verified_at, disabled_at, created_at, updated_at, \
                       metadata, version) VALUES ";
 
-/// How many values [`bind`] binds.
 const COLUMNS: usize = 13;
 
 /// The table `users`. Cheap to clone.

@@ -191,18 +191,6 @@ impl UserStore {
         let kept: String = row.try_get("fingerprint")?;
         Ok(Fingerprint::parse(&kept).is_some_and(|kept| kept == *fingerprint))
     }
-
-    /// Deletes the signup token of the user.
-    pub async fn end_signup_token_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        user_id: Uuid,
-    ) -> Stored<()> {
-        let delete =
-            sqlx::query("DELETE FROM signup_tokens WHERE user_id = $1").bind(user_id.to_string());
-        delete.execute(&mut **transaction).await?;
-        Ok(())
-    }
 }
 
 fn read_signup(row: &AnyRow) -> Stored<PendingSignup> {

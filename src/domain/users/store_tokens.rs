@@ -98,38 +98,26 @@ impl UserStore {
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 
-    /// Ends every token of the user, the signup token included.
+    /// Ends the tokens of the user that are for `purpose`, or all, and in either case the signup token.
     pub async fn end_tokens_in(
         &self,
         transaction: &mut Transaction<'_>,
         user_id: Uuid,
+        purpose: Option<Purpose>,
         now: Timestamp,
     ) -> Stored<()> {
         let update = sqlx::query(
-            "UPDATE mailed_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL",
+            "UPDATE mailed_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL \
+             AND (CAST($3 AS TEXT) IS NULL OR purpose = CAST($3 AS TEXT))",
         )
         .bind(user_id.to_string())
-        .bind(now.as_unix());
+        .bind(now.as_unix())
+        .bind(purpose.map(Purpose::as_str));
         update.execute(&mut **transaction).await?;
-        self.end_signup_token_in(transaction, user_id).await
-    }
-
-    /// Ends the tokens that could prove the user's present address, which is proven now.
-    pub async fn end_verifications_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        user_id: Uuid,
-        now: Timestamp,
-    ) -> Stored<()> {
-        let update = sqlx::query(
-            "UPDATE mailed_tokens SET used_at = $3 \
-             WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL",
-        )
-        .bind(user_id.to_string())
-        .bind(Purpose::VerifyEmail.as_str())
-        .bind(now.as_unix());
-        update.execute(&mut **transaction).await?;
-        self.end_signup_token_in(transaction, user_id).await
+        let delete =
+            sqlx::query("DELETE FROM signup_tokens WHERE user_id = $1").bind(user_id.to_string());
+        delete.execute(&mut **transaction).await?;
+        Ok(())
     }
 
     /// Ends the tokens that would give the user another address than `new`.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::credentials::Password;
+use crate::domain::outbox::Kind;
 use crate::domain::users::Email;
 use crate::http::error::{Answer, Problem};
 use crate::http::extract::{self, Fields, request_body};
@@ -75,16 +76,20 @@ request_body! {
     }
 }
 
-/// The address that a request for mail names.
-pub(super) async fn address(
-    app: &Issuer,
-    request: &HttpRequest,
+/// Asks for mail to the address that the request names.
+pub(super) async fn ask_mail(
+    app: Data<Issuer>,
+    request: HttpRequest,
     payload: Payload,
-) -> Result<Email, Problem> {
-    check_mail_is_on(app)?;
-    let mut fields = Fields::read(request, payload).await?;
+    kind: Kind,
+) -> Result<(), Problem> {
+    check_mail_is_on(&app)?;
+    let mut fields = Fields::read(&request, payload).await?;
     let AddressBody { email } = fields.body();
-    fields.finish_with(email)
+    let email = fields.finish_with(email)?;
+    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+    let ask = async move { app.self_service.ask_mail(kind, &email, &origin, now).await };
+    Ok(to_the_end(ask).await?)
 }
 
 /// Request a mail that verifies an address
@@ -108,10 +113,7 @@ pub(crate) async fn ask_verification(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    let email = address(&app, &request, payload).await?;
-    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let ask = async move { app.self_service.ask_verification(&email, &origin, now).await };
-    to_the_end(ask).await?;
+    ask_mail(app, request, payload, Kind::Verification).await?;
     Ok(accepted("if there is an account with this address to be verified, a mail is on its way"))
 }
 

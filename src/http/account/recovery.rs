@@ -4,11 +4,12 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::email::{
-    AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, address, check_mail_is_on,
+    AcceptedBody, AddressBody, CLOSED, NOT_GOOD, accepted, ask_mail, check_mail_is_on,
 };
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::domain::credentials::Password;
+use crate::domain::outbox::Kind;
 use crate::http::error::Answer;
 use crate::http::extract::{self, Fields, request_body};
 use crate::http::finish::to_the_end;
@@ -30,10 +31,7 @@ use crate::services::accounts::Resettable;
     )
 )]
 pub(crate) async fn forgot(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
-    let email = address(&app, &request, payload).await?;
-    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let ask = async move { app.self_service.ask_password_reset(&email, &origin, now).await };
-    to_the_end(ask).await?;
+    ask_mail(app, request, payload, Kind::PasswordReset).await?;
     Ok(accepted("if there is an account with this address, a mail is on its way to it"))
 }
 

@@ -12,7 +12,6 @@ use crate::http::finish::to_the_end;
 use crate::http::{extract, signed_in};
 use crate::views::session::SessionView;
 
-/// The answer to a session that the user does not have.
 const UNKNOWN: &str = "the user has no session with this id";
 
 /// List one's own sessions, newest first

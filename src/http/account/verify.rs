@@ -18,10 +18,8 @@ use crate::http::finish::to_the_end;
 use crate::http::signed_in;
 use crate::services::accounts::{Evidence, Provable, Voucher};
 
-/// The message for a valid token that comes alone.
 const ALONE: &str = "is missing: the mailed token alone proves nothing. Give the signup_token, the \
                      account's password, a new_password, or the account's bearer token";
-/// The message for more than one kind of evidence.
 const SEVERAL: &str = "is one too many: give only one of signup_token, password and new_password";
 
 request_body! {

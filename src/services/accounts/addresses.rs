@@ -10,30 +10,10 @@ use crate::domain::users::{Email, User};
 use crate::services::authentication::CheckError;
 
 impl SelfService {
-    /// Sends a token that proves the address, if it is of an account or a sign-up and not proven yet.
-    pub async fn ask_verification(
-        &self,
-        email: &Email,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<(), CheckError> {
-        self.ask_mail(outbox::Kind::Verification, email, origin, now).await
-    }
-
-    /// Sends a token for a new password, if the address is of an active account or a pending sign-up.
-    pub async fn ask_password_reset(
-        &self,
-        email: &Email,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<(), CheckError> {
-        self.ask_mail(outbox::Kind::PasswordReset, email, origin, now).await?;
-        let by = &Initiator::anonymous(origin.clone());
-        self.accounts.audit.record(Event::new(Kind::PasswordResetAsked, by), now).await;
-        Ok(())
-    }
-
-    async fn ask_mail(
+    /// Asks for the mail to `email` with a token that proves the address, if it is of an account or a
+    /// sign-up and not proven yet, or with one for a new password, if it is of an active account or a
+    /// pending sign-up.
+    pub async fn ask_mail(
         &self,
         kind: outbox::Kind,
         email: &Email,
@@ -42,7 +22,12 @@ impl SelfService {
     ) -> Result<(), CheckError> {
         self.admit_mail(origin, now).await?;
         let entry = self.accounts.entry(kind, email.address(), now);
-        Ok(self.accounts.outbox.ask(&entry, now).await?)
+        self.accounts.outbox.ask(&entry, now).await?;
+        if kind == outbox::Kind::PasswordReset {
+            let by = &Initiator::anonymous(origin.clone());
+            self.accounts.audit.record(Event::new(Kind::PasswordResetAsked, by), now).await;
+        }
+        Ok(())
     }
 
     /// Asks to give `user`, who has confirmed it by the present password, the address `new`: a token

@@ -67,7 +67,6 @@ impl From<StorageError> for ChangeError {
 }
 
 impl UserChange {
-    /// The user as it will be.
     fn applied_to(self, user: &User, now: Timestamp) -> User {
         let mut next = user.clone();
         next.name = self.name.unwrap_or(next.name);

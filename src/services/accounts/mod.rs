@@ -21,7 +21,7 @@ use crate::domain::audit::{Audit, Event, Initiator, Kind};
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::Outbox;
 use crate::domain::sessions::Sessions;
-use crate::domain::users::{Email, Metadata, User, UserStore, email};
+use crate::domain::users::{Email, User, UserStore, email};
 use crate::storage::{Db, Stored};
 
 pub use own::SelfService;
@@ -39,34 +39,6 @@ pub struct Accounts {
     random: Random,
 }
 
-/// A checked request for an account.
-pub struct NewAccount {
-    pub(crate) email: Email,
-    pub(crate) name: Option<String>,
-    /// A PHC string.
-    pub(crate) password_hash: Secret<String>,
-    pub(crate) roles: Vec<String>,
-    pub(crate) email_verified: bool,
-    pub(crate) disabled: bool,
-    /// What the application keeps of the user.
-    pub(crate) metadata: Metadata,
-}
-
-impl NewAccount {
-    /// An active account without roles, whose address is not proven.
-    pub fn new(email: Email, name: Option<String>, password_hash: Secret<String>) -> Self {
-        Self {
-            email,
-            name,
-            password_hash,
-            roles: Vec::new(),
-            email_verified: false,
-            disabled: false,
-            metadata: Metadata::new(),
-        }
-    }
-}
-
 impl Accounts {
     /// Accounts over these stores, all but the sessions in `db`.
     pub fn new(
@@ -80,25 +52,24 @@ impl Accounts {
         Self { db, users, sessions, outbox, audit, random }
     }
 
-    /// Makes an account; `Conflict` when the address is taken, also by a request a moment earlier.
-    pub async fn create(&self, new: NewAccount, by: &Initiator, now: Timestamp) -> Stored<User> {
-        let user = self.new_user(new, now);
+    /// A new active user without roles, whose address is not proven.
+    pub fn new_user(
+        &self,
+        email: &Email,
+        name: Option<String>,
+        password_hash: Secret<String>,
+        now: Timestamp,
+    ) -> User {
+        User::new(self.random.uuid_at(now), email, name, password_hash, Vec::new(), now)
+    }
+
+    /// Stores a new user; `Conflict` when the address is taken, also by a request a moment earlier.
+    pub async fn create(&self, user: User, by: &Initiator, now: Timestamp) -> Stored<User> {
         self.users.create(&user).await?;
         let roles = (!user.roles.is_empty()).then(|| format!("roles {}", user.roles.join(" ")));
         let event = Event::new(Kind::UserCreated, by).about(user.id).detail(roles);
         self.audit.record(event, now).await;
         Ok(user)
-    }
-
-    fn new_user(&self, new: NewAccount, now: Timestamp) -> User {
-        let id = self.random.uuid_at(now);
-        let user = User::new(id, &new.email, new.name, new.password_hash, new.roles, now);
-        User {
-            email_verified_at: new.email_verified.then_some(now),
-            disabled_at: new.disabled.then_some(now),
-            metadata: new.metadata,
-            ..user
-        }
     }
 
     /// Changes the password on behalf of `user` and ends all sessions. `false` when the account has

@@ -88,13 +88,13 @@ impl Accounts {
             Some(Resettable::SignUp(token)) if token.purpose == Purpose::VerifyEmail => token,
             _ => return Ok(None),
         };
-        let standing = self.users.find_pending(&email::key_of(&token.email), now).await?;
+        let mut signups = self.users.find_pending(&email::key_of(&token.email), now).await?;
         // After the sign-ups, which end as the account is made: where none is left for that reason,
         // it is the token that is not good any more.
         if self.users.find_by_address(&token.email).await?.is_some() {
             return Ok(None);
         }
-        let signups = token.provable(standing);
+        signups.retain(|signup| token.signup_id.is_none_or(|id| id == signup.id));
         Ok(Some(Provable::SignUp(token, signups)))
     }
 
@@ -183,12 +183,10 @@ impl Accounts {
                 if !self.users.redeem_in(transaction, token, now).await? {
                     return Err(StorageError::Conflict);
                 }
-                match &notice {
-                    None => self.users.end_verifications_in(transaction, user.id, now).await?,
-                    Some(notice) => {
-                        self.users.end_tokens_in(transaction, user.id, now).await?;
-                        self.outbox.tell_in(transaction, notice, now).await?;
-                    }
+                let ended = notice.is_none().then_some(Purpose::VerifyEmail);
+                self.users.end_tokens_in(transaction, user.id, ended, now).await?;
+                if let Some(notice) = &notice {
+                    self.outbox.tell_in(transaction, notice, now).await?;
                 }
                 Ok(true)
             });

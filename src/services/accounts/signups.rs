@@ -4,7 +4,7 @@
 //! which later shows that who reads the address's mail is who chose the password.
 
 use super::own::{UNCOUNTED, address_of};
-use super::{Accounts, NewAccount, SelfService, forget_failures};
+use super::{Accounts, SelfService, forget_failures};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Initiator, Kind, Origin};
@@ -25,7 +25,7 @@ impl SelfService {
         name: Option<String>,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<NewAccount, CheckError> {
+    ) -> Result<User, CheckError> {
         let (sign_ups, kind) = (&self.limits.sign_ups, Kind::SignUpLimited);
         let address = address_of(origin);
         // A flood of sign-ups must not reach the store, for which logins would wait. The limits in
@@ -48,14 +48,14 @@ impl SelfService {
             return Err(StorageError::Conflict.into());
         }
         // Hashed also for a taken address whose answer must take as long.
-        Ok(NewAccount::new(email, name, place.hash(password).await?))
+        Ok(self.accounts.new_user(&email, name, place.hash(password).await?, now))
     }
 
-    /// Signs `new` up; returns the signup token, and the account where it is made immediately. `Conflict`
+    /// Signs `user` up; returns the signup token, and the account where it is made immediately. `Conflict`
     /// when the address of that is taken.
     pub async fn sign_up(
         &self,
-        new: NewAccount,
+        user: User,
         origin: &Origin,
         now: Timestamp,
     ) -> Stored<(Secret<String>, Option<User>)> {
@@ -63,7 +63,6 @@ impl SelfService {
         let token = random.token();
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
         let Some(time) = self.proof_within else {
-            let user = self.accounts.new_user(new, now);
             db.write(async |transaction| {
                 if !users.create_unless_taken_in(transaction, &user).await? {
                     return Err(StorageError::Conflict);
@@ -77,10 +76,10 @@ impl SelfService {
         };
         // Where the address is taken the same is done, time included: only the mail differs.
         let signup = PendingSignup {
-            id: random.uuid_at(now),
-            email: new.email.address().to_owned(),
-            name: new.name,
-            password_hash: new.password_hash,
+            id: user.id,
+            email: user.email,
+            name: user.name,
+            password_hash: user.password_hash,
             fingerprint,
             expires_at: now.plus(time),
         };
@@ -131,8 +130,8 @@ impl Accounts {
         let email = signup.map_or(&token.email, |signup| &signup.email);
         let Ok(email) = Email::parse(email) else { return Ok(None) };
         let name = signup.and_then(|signup| signup.name.clone());
-        let new = NewAccount::new(email, name, hash.clone());
-        let user = self.new_user(NewAccount { email_verified: true, ..new }, now);
+        let user = self.new_user(&email, name, hash.clone(), now);
+        let user = User { email_verified_at: Some(now), ..user };
         let made = self.db.write(async |transaction| {
             // First, so that of two concurrent proofs the second waits here and changes nothing.
             if !self.users.create_unless_taken_in(transaction, &user).await? {

@@ -23,23 +23,16 @@ pub enum LoginError {
     Check(#[from] CheckError),
 }
 
-/// A password that was checked at login.
 struct Checked {
-    /// The user with the login name, whatever the password is.
     user: Option<User>,
-    /// What the password is to that user.
     verdict: Verdict,
     /// Whether the password belongs to a sign-up that waits for the proof of its address.
     awaits_proof: bool,
 }
 
-/// A login that is refused.
 struct Refusal {
-    /// The account that it concerns, for the audit trail.
     account: Option<Uuid>,
-    /// The reason, for the audit trail.
     reason: &'static str,
-    /// The answer to the caller.
     answer: &'static str,
 }
 
@@ -48,7 +41,6 @@ impl LoginError {
     pub const INCORRECT: &str = "Incorrect email or password";
 }
 
-/// The user who may log in, or the refusal.
 fn decide(checked: Checked, requires_verified_email: bool) -> Result<User, Refusal> {
     const UNVERIFIED: (&str, &str) = ("unverified address", "E-mail address not verified");
     let refuse = |account, (reason, answer)| Err(Refusal { account, reason, answer });

@@ -64,7 +64,6 @@ pub struct Notifier {
     pub(crate) transport: Transport,
 }
 
-/// What every message is written with.
 struct MessageContext {
     templates: Templates,
     service: String,
@@ -73,7 +72,6 @@ struct MessageContext {
 }
 
 impl MessageContext {
-    /// Reads and tries the templates.
     fn open(config: &Config, issuer: &str) -> Result<Self, TemplateError> {
         let host = Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
         let service = config.from.name.clone().or(host).unwrap_or_else(|| issuer.to_owned());

@@ -21,7 +21,6 @@ use super::{Message, NotTaken, TransportError};
 use crate::base::secret::Secret;
 use crate::storage::tls;
 
-/// The time for a server's answer to QUIT.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The part of a server's answer that is repeated.
 const MAX_ANSWER_BYTES: usize = 200;
@@ -138,7 +137,6 @@ fn tls_parameters(config: &SmtpConfig) -> Result<TlsParameters, TransportError> 
     builder.build().map_err(TransportError::Tls)
 }
 
-/// An open connection, between two messages.
 pub(super) struct Session(AsyncSmtpConnection);
 
 impl Session {
@@ -171,7 +169,6 @@ impl Session {
         Ok(one_line(&format!("{} {said}", answer.code())))
     }
 
-    /// Says goodbye.
     pub(super) async fn quit(mut self) {
         // The server has what it took already, whatever becomes of this.
         let _ = tokio::time::timeout(QUIT_TIMEOUT, self.0.abort()).await;

@@ -16,7 +16,6 @@ use crate::storage::{StorageError, Stored, rows_of_values};
 /// The number of users that one statement stores. More would save PostgreSQL little, and cost
 /// SQLite much: to name a placeholder it scans those before it, at each binding.
 const ROWS: usize = 25;
-/// The number of values that one query looks up.
 const LOOKED_FOR: usize = 100;
 
 impl UserStore {

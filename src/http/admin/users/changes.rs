@@ -16,7 +16,6 @@ use crate::http::administrator::{administrator, asked};
 use crate::http::error::Problem;
 use crate::http::extract::Fields;
 use crate::http::{admin, precondition};
-use crate::services::accounts::NewAccount;
 use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::services::accounts::merge_patch::merge_patch;
 use crate::views::user::ManagedUserView;
@@ -96,7 +95,13 @@ pub(crate) async fn create(
         Some(password) => app.hashing.hash(password).await?,
         None => app.hashing.unmatchable(),
     };
-    let new = NewAccount { email, name, password_hash, roles, email_verified, disabled, metadata };
+    let new = User {
+        roles,
+        email_verified_at: email_verified.then_some(now),
+        disabled_at: disabled.then_some(now),
+        metadata,
+        ..app.accounts.new_user(&email, name, password_hash, now)
+    };
     let create = async move |app: &Issuer, by: &Initiator| {
         app.accounts.create(new, by, now).await.map_err(ChangeError::from)
     };
