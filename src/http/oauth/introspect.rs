@@ -94,10 +94,12 @@ pub(crate) async fn introspect(
     let body = match found {
         Introspection::Inactive => json!({ "active": false }),
         Introspection::AccessToken(claims) => {
-            let mut body = serde_json::to_value(claims)
+            let claims = serde_json::to_value(claims)
                 .map_err(|error| StorageError::Internal(error.into()))?;
-            body["active"] = true.into();
-            body["token_type"] = "Bearer".into();
+            let mut body = json!({ "active": true, "token_type": "Bearer" });
+            if let (Value::Object(body), Value::Object(claims)) = (&mut body, claims) {
+                body.extend(claims);
+            }
             body
         }
         Introspection::RefreshToken { sub, client_id, scope, iat, exp } => {
