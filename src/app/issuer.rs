@@ -145,10 +145,7 @@ async fn open_keys_of_service(
 fn open_account_limits(process: &Process, stores: &Stores, names: &Names) -> AccountLimits {
     let config = &process.config;
     let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
-    let limits = match &stores.redis {
-        None => Limits::in_sql(&stores.db, names, sign_ups, mails),
-        Some(redis) => Limits::in_redis(redis, names, sign_ups, mails),
-    };
+    let limits = Limits::new(&stores.records(), names, sign_ups, mails);
     AccountLimits::new(limits, stores.audit.clone())
 }
 

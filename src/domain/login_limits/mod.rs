@@ -29,9 +29,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::time::Timestamp;
+use crate::storage::StorageError;
 use crate::storage::records::Records as Store;
-use crate::storage::redis::Redis;
-use crate::storage::{Db, StorageError};
 use budget::Verdict;
 use queue::Entered;
 use record::{Record, Reserved};
@@ -120,17 +119,8 @@ impl RunningClock {
 }
 
 impl LoginLimits {
-    /// Attempts in the SQL database.
-    pub fn in_sql(db: Db, names: Names, policy: Policy) -> Self {
-        Self::new(Store::in_sql(db), names, policy)
-    }
-
-    /// Attempts in Redis.
-    pub fn in_redis(redis: Redis, names: Names, policy: Policy) -> Self {
-        Self::new(Store::in_redis(redis), names, policy)
-    }
-
-    fn new(store: Store, names: Names, policy: Policy) -> Self {
+    /// Attempts whose records are in `store`.
+    pub fn new(store: Store, names: Names, policy: Policy) -> Self {
         let (records, limited) = (Records::new(store), AtomicU64::default());
         Self(Arc::new(Shared { records, names, policy, limited }))
     }
