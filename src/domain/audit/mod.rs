@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
-use throttle::Throttle;
+use throttle::{MAX_ROUTINE, Throttle};
 use uuid::Uuid;
 
 pub use actor::Actor;
@@ -26,21 +26,19 @@ pub use retention::Retention;
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The network address of the caller.
-    pub address: Option<String>,
+    pub(crate) address: Option<String>,
     /// The caller's user agent in a few words of ASCII.
-    pub user_agent: Option<String>,
+    pub(crate) user_agent: Option<String>,
     /// The request's id, as in its log line and answer.
-    pub request_id: Option<String>,
+    pub(crate) request_id: Option<String>,
 }
 
 /// The one who causes an event, and from where.
 #[derive(Clone, Debug)]
 pub struct Initiator {
-    /// The user, client or operator who acts.
-    pub actor: Actor,
+    pub(crate) actor: Actor,
     /// Where the request came from; empty at the command line and for Signet itself.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 impl Initiator {
@@ -132,45 +130,34 @@ impl Event {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// The name of what happened.
-    pub event: Option<String>,
+    pub(crate) event: Option<String>,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
-    pub subject: Option<String>,
-    /// The name of its actor.
-    pub actor: Option<String>,
-    /// Not before this moment.
-    pub since: Option<Timestamp>,
-    /// Before this moment.
-    pub until: Option<Timestamp>,
+    pub(crate) subject: Option<String>,
+    pub(crate) actor: Option<String>,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// The place of an event in the trail: when it happened, and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// When.
-    pub at: Timestamp,
-    /// Its id.
-    pub id: String,
+    pub(crate) at: Timestamp,
+    pub(crate) id: String,
 }
 
 /// An event as it was kept.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// Its place.
-    pub place: Place,
+    pub(crate) place: Place,
     /// The name of what happened; a newer version may know more of them.
-    pub event: String,
-    /// The name of its actor.
-    pub actor: String,
+    pub(crate) event: String,
+    pub(crate) actor: String,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
-    pub subject: Option<String>,
-    /// The client that it was done by or to.
-    pub client_id: Option<String>,
-    /// An explanation for people.
-    pub detail: Option<String>,
-    /// The network address of the caller.
-    pub address: Option<String>,
-    /// The request's id.
-    pub request_id: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) detail: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) request_id: Option<String>,
 }
 
 /// The trail. Cheap to clone.
@@ -196,7 +183,7 @@ impl Audit {
         if event.kind == Kind::OwnNameChanged {
             return log(&event, 0);
         }
-        if event.is_own_routine() && !self.throttle.keeps_routine(&event, now) {
+        if event.is_own_routine() && !self.throttle.keeps(&event, MAX_ROUTINE, now) {
             return self.log_in_turn(&event, now);
         }
         log(&event, 0);
@@ -208,7 +195,7 @@ impl Audit {
 
     async fn record_refusal(&self, event: Event, now: Timestamp) {
         self.log_in_turn(&event, now);
-        if !self.throttle.keeps_refusal(&event, now) {
+        if !self.throttle.keeps(&event, 1, now) {
             return;
         }
         let (db, kind) = (self.db.clone(), event.kind);

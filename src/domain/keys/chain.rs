@@ -84,10 +84,9 @@ pub enum Refusal {
 /// One key of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledKey {
-    /// Its name.
-    pub kid: String,
+    pub(crate) kid: String,
     /// When it starts and ends to be published and to sign.
-    pub times: Times,
+    pub(crate) times: Times,
 }
 
 /// The keys of one algorithm that are not retired.
@@ -354,12 +353,10 @@ impl Chain {
 /// The planned activation of the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
-    /// The key that becomes active.
-    pub kid: String,
-    /// When it becomes active.
-    pub at: Timestamp,
+    pub(crate) kid: String,
+    pub(crate) at: Timestamp,
     /// When the old key leaves JWKS.
-    pub old_retires_at: Timestamp,
+    pub(crate) old_retires_at: Timestamp,
 }
 
 impl ScheduledKey {

@@ -21,17 +21,21 @@ pub use revocation::Revoked;
 /// How often a change is decided again; more often than instances could be faster in a row.
 pub(super) const MAX_TRIES: usize = 20;
 
+/// The error after [`MAX_TRIES`].
+pub(super) fn every_try_lost() -> KeysError {
+    let problem = "every attempt lost against another change of the keys: try again";
+    StorageError::Unavailable(problem.into()).into()
+}
+
 /// A key that the service made because it was due.
 #[derive(Clone, Debug)]
 pub struct AddedKey {
-    /// The new key.
-    pub kid: String,
-    /// Its algorithm.
-    pub algorithm: Algorithm,
+    pub(crate) kid: String,
+    pub(crate) algorithm: Algorithm,
     /// The activation that was planned with it.
-    pub handover: Option<Handover>,
+    pub(crate) handover: Option<Handover>,
     /// The reason for that activation.
-    pub because: Because,
+    pub(crate) because: Because,
 }
 
 /// Why the service itself plans an activation.
@@ -339,12 +343,7 @@ impl Keys {
                 }
             }
         }
-        Err(StorageError::Unavailable(
-            "every attempt lost against another change of the keys: try \
-                                       again"
-                .into(),
-        )
-        .into())
+        Err(every_try_lost())
     }
 }
 

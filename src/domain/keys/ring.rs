@@ -14,11 +14,10 @@ use crate::base::time::Timestamp;
 /// One key of the ring.
 pub struct RingKey {
     /// When it starts and ends to be published and to sign.
-    pub times: Times,
-    /// The public half, which verifies.
-    pub public: PublicKey,
+    pub(crate) times: Times,
+    pub(crate) public: PublicKey,
     /// Whether it belongs to another issuer, whose tokens are only verified here.
-    pub foreign: bool,
+    pub(crate) foreign: bool,
     /// The private half; `None` for another issuer's key, and for one that does not open here.
     private: Option<Private>,
 }

@@ -24,7 +24,6 @@ impl StoredKey {
 /// A key pair whose private half is ready to be stored.
 #[derive(Clone)]
 pub(super) struct Kept {
-    /// The public half.
     pub public: PublicKey,
     /// What is stored of the private half.
     pub private_key: String,

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry::{Occupied, Vacant};
 
 use uuid::Uuid;
 
-use super::entry::{Entry, Revoked};
+use super::entry::{Entry, Revoked, RevokedToken};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Claims;
 
@@ -29,9 +29,7 @@ pub(super) struct Live {
 /// The number of published entries that name a session or token of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OfUser {
-    /// Sessions.
     pub sessions: usize,
-    /// Single access tokens.
     pub tokens: usize,
 }
 
@@ -98,7 +96,7 @@ impl Live {
                     self.fold(&Group::Session(sid), is_covered);
                 }
             }
-            Revoked::Token { jti, subject, session, issued_at, .. } => {
+            Revoked::Token(RevokedToken { jti, subject, session, issued_at, .. }) => {
                 self.add_token(jti, Token { subject, session, issued_at, expires_at });
             }
             Revoked::Subject { sub, before } => {
@@ -239,13 +237,13 @@ impl Live {
             expires_at: session.expires_at,
         });
         let tokens = self.tokens.iter().map(|(jti, token)| Entry {
-            revoked: Revoked::Token {
+            revoked: Revoked::Token(RevokedToken {
                 jti: jti.clone(),
                 subject: token.subject.clone(),
                 session: token.session,
                 issued_at: token.issued_at,
                 ends_at: token.expires_at,
-            },
+            }),
             expires_at: token.expires_at,
         });
         let subjects = self.subjects.iter().map(|(sub, cut_off)| Entry {
@@ -301,7 +299,7 @@ mod tests {
 
     fn token(jti: &str, subject: &str, session: Option<Uuid>, issued_at: i64) -> Revoked {
         let (jti, subject, issued_at) = (jti.into(), subject.into(), Some(at(issued_at)));
-        Revoked::Token { jti, subject, session, issued_at, ends_at: at(900) }
+        Revoked::Token(RevokedToken { jti, subject, session, issued_at, ends_at: at(900) })
     }
 
     fn live(all: impl IntoIterator<Item = (Revoked, i64)>) -> Live {

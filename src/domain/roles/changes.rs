@@ -59,15 +59,14 @@ pub enum Step {
 /// An allowed change, and its effects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The change to store.
-    pub step: Step,
+    pub(crate) step: Step,
     /// Words that all users had and only users with a role have from now on.
-    pub closes: Vec<String>,
+    pub(crate) closes: Vec<String>,
     /// Words that all users have from now on.
-    pub opens: Vec<String>,
+    pub(crate) opens: Vec<String>,
     /// How many users had the name: those who lose a removed role, or who get the words of a new
     /// one.
-    pub holders: u64,
+    pub(crate) holders: u64,
 }
 
 /// Why a change is refused.

@@ -357,8 +357,8 @@ impl Sessions {
                     Revoked::Session { sid, user_id } | Revoked::Ended { sid, user_id } => {
                         self.store.delete(user_id, sid).await.map(drop)
                     }
-                    Revoked::Token { jti, subject, .. } => {
-                        self.store.revoke_token(&subject, &jti, expires_at, now).await
+                    Revoked::Token(token) => {
+                        self.store.revoke_token(&token.subject, &token.jti, expires_at, now).await
                     }
                     // These revocations act by time and are checked elsewhere.
                     Revoked::Subject { .. } | Revoked::Client { .. } | Revoked::Key { .. } => {
