@@ -141,23 +141,31 @@ pub struct Filter {
 /// The place of an event in the trail: when it happened, and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    pub(crate) at: Timestamp,
-    pub(crate) id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Its id.
+    pub id: String,
 }
 
 /// An event as it was kept.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    pub(crate) place: Place,
+    /// Its place.
+    pub place: Place,
     /// The name of what happened; a newer version may know more of them.
-    pub(crate) event: String,
-    pub(crate) actor: String,
+    pub event: String,
+    /// The name of its actor.
+    pub actor: String,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
-    pub(crate) subject: Option<String>,
-    pub(crate) client_id: Option<String>,
-    pub(crate) detail: Option<String>,
-    pub(crate) address: Option<String>,
-    pub(crate) request_id: Option<String>,
+    pub subject: Option<String>,
+    /// The client that it was done by or to.
+    pub client_id: Option<String>,
+    /// An explanation for people.
+    pub detail: Option<String>,
+    /// The network address of the caller.
+    pub address: Option<String>,
+    /// The request's id.
+    pub request_id: Option<String>,
 }
 
 /// The trail. Cheap to clone.

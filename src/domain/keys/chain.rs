@@ -84,9 +84,10 @@ pub enum Refusal {
 /// One key of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledKey {
-    pub(crate) kid: String,
+    /// Its name.
+    pub kid: String,
     /// When it starts and ends to be published and to sign.
-    pub(crate) times: Times,
+    pub times: Times,
 }
 
 /// The keys of one algorithm that are not retired.
@@ -353,10 +354,12 @@ impl Chain {
 /// The planned activation of the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
-    pub(crate) kid: String,
-    pub(crate) at: Timestamp,
+    /// The key that becomes active.
+    pub kid: String,
+    /// When it becomes active.
+    pub at: Timestamp,
     /// When the old key leaves JWKS.
-    pub(crate) old_retires_at: Timestamp,
+    pub old_retires_at: Timestamp,
 }
 
 impl ScheduledKey {

@@ -30,12 +30,14 @@ pub(super) fn every_try_lost() -> KeysError {
 /// A key that the service made because it was due.
 #[derive(Clone, Debug)]
 pub struct AddedKey {
-    pub(crate) kid: String,
-    pub(crate) algorithm: Algorithm,
+    /// The new key.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
     /// The activation that was planned with it.
-    pub(crate) handover: Option<Handover>,
+    pub handover: Option<Handover>,
     /// The reason for that activation.
-    pub(crate) because: Because,
+    pub because: Because,
 }
 
 /// Why the service itself plans an activation.

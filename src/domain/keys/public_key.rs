@@ -30,13 +30,15 @@ const ED25519_SPKI: [u8; 12] =
 #[derive(Clone)]
 pub struct PublicKey {
     /// RFC 7638 SHA-256 thumbprint, or the name that an imported key had before.
-    pub(crate) kid: String,
-    pub(crate) algorithm: Algorithm,
-    pub(crate) members: Members,
+    pub kid: String,
+    /// The algorithm that it verifies.
+    pub algorithm: Algorithm,
+    /// Its members in a JWK.
+    pub members: Members,
     /// SubjectPublicKeyInfo, base64.
-    pub(crate) spki: String,
+    pub spki: String,
     /// The parsed form, for verification.
-    pub(crate) decoding_key: DecodingKey,
+    pub decoding_key: DecodingKey,
 }
 
 /// The members of a JWK that are the key itself (RFC 7518 section 6, RFC 8037 section 2), in the

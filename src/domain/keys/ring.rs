@@ -14,10 +14,11 @@ use crate::base::time::Timestamp;
 /// One key of the ring.
 pub struct RingKey {
     /// When it starts and ends to be published and to sign.
-    pub(crate) times: Times,
-    pub(crate) public: PublicKey,
+    pub times: Times,
+    /// The public half, which verifies.
+    pub public: PublicKey,
     /// Whether it belongs to another issuer, whose tokens are only verified here.
-    pub(crate) foreign: bool,
+    pub foreign: bool,
     /// The private half; `None` for another issuer's key, and for one that does not open here.
     private: Option<Private>,
 }

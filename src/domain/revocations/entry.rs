@@ -72,9 +72,10 @@ impl Revoked {
 /// A revocation, and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub(crate) revoked: Revoked,
+    /// The revoked tokens.
+    pub revoked: Revoked,
     /// When the last of them has expired.
-    pub(crate) expires_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// The entries of one change.

@@ -59,14 +59,15 @@ pub enum Step {
 /// An allowed change, and its effects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    pub(crate) step: Step,
+    /// The change to store.
+    pub step: Step,
     /// Words that all users had and only users with a role have from now on.
-    pub(crate) closes: Vec<String>,
+    pub closes: Vec<String>,
     /// Words that all users have from now on.
-    pub(crate) opens: Vec<String>,
+    pub opens: Vec<String>,
     /// How many users had the name: those who lose a removed role, or who get the words of a new
     /// one.
-    pub(crate) holders: u64,
+    pub holders: u64,
 }
 
 /// Why a change is refused.
