@@ -73,7 +73,6 @@ impl Lease {
         result
     }
 
-    /// Closes the connection in order.
     pub(super) async fn close(mut self) {
         if let Some(connection) = self.0.take().map(Object::take) {
             // It is gone either way.

@@ -67,7 +67,6 @@ const MAX_LOG: i64 = 8192;
 /// How long it is waited for the readers of the old log. The writer is held up meanwhile.
 const RESTART_PATIENCE: &str = "PRAGMA busy_timeout = 50";
 
-/// Run on each new SQLite connection.
 const SQLITE_PREPARATION: &[&str] = &[
     "PRAGMA busy_timeout = 1000",
     // WAL lets readers and the writer work side by side. NORMAL flushes at checkpoints: a power cut

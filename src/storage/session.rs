@@ -71,7 +71,6 @@ impl Session {
         }
     }
 
-    /// Begins a transaction by `statement`.
     pub(super) async fn begin(
         &mut self,
         statement: &'static str,

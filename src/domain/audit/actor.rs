@@ -9,7 +9,6 @@ use uuid::Uuid;
 const USER: &str = "user:";
 const CLIENT: &str = "client:";
 const CLI: &str = "cli";
-/// What `CLI` was called before.
 const OLD_CLI: &str = "command-line";
 
 /// The one who did it.

@@ -265,10 +265,10 @@ impl Audit {
     ) -> Result<u64, StorageError> {
         let mut deleted = 0;
         for kind in Kind::LOGINS {
-            let before = now.minus(retention.of_logins());
+            let before = now.minus(retention.logins);
             deleted += self.db.execute(store::delete_kind(kind, before, limit)).await?;
         }
-        let before = now.minus(retention.of_events());
+        let before = now.minus(retention.events);
         deleted += self.db.execute(store::delete(before, limit)).await?;
         Ok(deleted)
     }

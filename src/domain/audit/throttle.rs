@@ -16,7 +16,6 @@ pub(super) const MAX_ROUTINE: u32 = 60;
 /// Requests that run side by side take their time one after the other, but not further apart than
 /// this: a `now` that lies further back is a clock that was set.
 const APART: Duration = Duration::from_secs(60);
-/// Counts that are held in memory.
 const MAX_COUNTS: usize = 16_384;
 
 /// What was logged and kept of late.

@@ -175,7 +175,6 @@ impl Registration {
     }
 }
 
-/// Whether `text` may be the id of a client.
 fn is_client_id(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     // The audit trail uses these names for other actors.

@@ -140,7 +140,6 @@ impl Keys {
         StoredKey { tag, ..key }
     }
 
-    /// Whether the row's tag verifies.
     pub(super) fn is_authentic(&self, key: &StoredKey) -> bool {
         tag::check(self.vault.sealing(), key).is_ok()
     }

@@ -21,7 +21,6 @@ pub use revocation::Revoked;
 /// How often a change is decided again; more often than instances could be faster in a row.
 pub(super) const MAX_TRIES: usize = 20;
 
-/// The error after [`MAX_TRIES`].
 pub(super) fn every_try_lost() -> KeysError {
     let problem = "every attempt lost against another change of the keys: try again";
     StorageError::Unavailable(problem.into()).into()

@@ -118,7 +118,6 @@ fn material<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> (Material, Option<De
     read.unwrap_or_else(|| (Material::Unknown(kty.to_owned()), None))
 }
 
-/// The length of a number in bits.
 fn bits(bytes: &[u8]) -> usize {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let first = bytes.get(zeros).map_or(0, |byte| byte.leading_zeros() as usize);

@@ -35,7 +35,6 @@ pub(super) fn set(document: &[u8]) -> Zeroizing<Vec<u8>> {
     marked
 }
 
-/// Whether the document has the mark.
 pub(super) fn is_set(document: &[u8]) -> bool {
     document.ends_with(&MARK)
 }

@@ -142,12 +142,10 @@ impl PublicKey {
     }
 }
 
-/// SubjectPublicKeyInfo of an uncompressed P-256 point.
 pub(super) fn p256_spki(point: &[u8]) -> Vec<u8> {
     [&P256_SPKI, point].concat()
 }
 
-/// SubjectPublicKeyInfo of an Ed25519 public key.
 pub(super) fn ed25519_spki(key: &[u8]) -> Vec<u8> {
     [&ED25519_SPKI[..], key].concat()
 }

@@ -24,7 +24,6 @@ pub struct SigningKey {
     pair: Arc<Pair>,
 }
 
-/// The private half, by the kind of key.
 pub(super) enum Pair {
     Rsa(Algorithm, RsaKeyPair),
     P256(EcdsaKeyPair),
@@ -165,7 +164,6 @@ impl SigningKey {
         }))
     }
 
-    /// The shared pair, for the signer.
     pub(super) fn pair(&self) -> &Arc<Pair> {
         &self.pair
     }

@@ -50,7 +50,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The answer to an attempt that has waited, or would have to wait, for too long.
 const TRY_LATER: Result<Attempt, AttemptError> = Err(AttemptError::Limited(Limited::FOR_A_MOMENT));
 
-/// The moment until which a record is kept.
 type ExpiresAt = fn(&Record, Timestamp, &Policy) -> Timestamp;
 const ACCOUNT: ExpiresAt = Record::account_expires_at;
 const NETWORK: ExpiresAt = Record::network_expires_at;

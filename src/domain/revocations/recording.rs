@@ -215,12 +215,10 @@ impl Revocations {
             .await
     }
 
-    /// How many more entries may be for sessions of the user.
     fn room_for_sessions(&self, user_id: Uuid) -> usize {
         MAX_SESSIONS_OF_USER.saturating_sub(self.feed.ask(|live| live.of_user(user_id).sessions))
     }
 
-    /// Whether one more entry may be for an access token of the user.
     fn has_room_for_token(&self, user_id: Uuid) -> bool {
         self.feed.ask(|live| live.of_user(user_id).tokens) < MAX_TOKENS_OF_USER
     }

@@ -17,9 +17,7 @@ use super::{LANE, name_of_feed};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{SignError, Signer};
 
-/// The media type in the header.
 const TYPE: &str = "revocations+jwt";
-/// The lifetime of a signed snapshot.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// The age at which an unchanged snapshot is signed again.
 const RENEWED_AFTER: Duration = Duration::from_secs(60);

@@ -14,7 +14,6 @@ use crate::base::time::Timestamp;
 use crate::domain::tokens::{LEEWAY, Policy};
 use crate::storage::{Db, StorageError, Transaction, rows_of_values};
 
-/// Rows written by one statement.
 const ROWS_AT_ONCE: usize = 100;
 /// The number of rows that one statement reads, more than a change has.
 const ROWS_READ: i64 = 20_000;
@@ -156,7 +155,6 @@ impl Store {
         Ok(life_of(row.map_or(Ok(0), |row| row.try_get(0))?))
     }
 
-    /// The present position of the history.
     pub(super) async fn head(&self) -> Result<Head, StorageError> {
         let query = sqlx::query("SELECT epoch, last_seq FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
@@ -193,7 +191,6 @@ impl Store {
         Ok((changes, all))
     }
 
-    /// Whether the record has an entry for the key.
     pub(super) async fn has_key(&self, kid: &str) -> Result<bool, StorageError> {
         let query =
             sqlx::query("SELECT seq FROM revocations WHERE claim = 'kid' AND value = $1 LIMIT 1");
@@ -210,7 +207,6 @@ impl Store {
     }
 }
 
-/// The life in the column `token_life`.
 fn life_of(seconds: i64) -> Duration {
     match seconds {
         // No access token was issued since the record exists: those from before may live long.

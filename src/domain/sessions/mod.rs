@@ -313,7 +313,6 @@ impl Sessions {
         self.revocations.record_lost_session(user_id, sid, ends_at, now).await
     }
 
-    /// Publishes the end of a session.
     async fn publish(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
         let ended = [session.ended(&self.policy, now)];
         self.revocations.record_sessions(session.user_id, &ended, now).await

@@ -3,7 +3,6 @@
 use super::Session;
 use crate::storage::StorageError;
 
-/// What a method of the store returns.
 pub(super) type Answer<T> = Result<T, StorageError>;
 
 /// A session as it was read, with what its store needs to find it unchanged.

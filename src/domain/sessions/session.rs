@@ -69,7 +69,6 @@ impl Session {
         EndedSession { sid: self.sid, last_issue: self.advanced_at.max(retried) }
     }
 
-    /// Whether the session has ended by `now`.
     pub(super) fn is_expired(&self, policy: &Policy, now: Timestamp) -> bool {
         now >= self.expires_at(policy)
     }

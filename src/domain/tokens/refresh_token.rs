@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::base::secret::Secret;
 
-/// The format's version, the first byte.
 const VERSION: u8 = 1;
 const PAYLOAD: usize = 1 + 16 + 16 + 8;
 const TAG: usize = 32;

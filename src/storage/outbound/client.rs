@@ -30,7 +30,6 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The number of a name's addresses that are tried.
 const MAX_ADDRESSES: usize = 8;
 /// The number of concurrent calls of [`Outbound::fetch`]; further ones wait within their time.
 const MAX_CONCURRENT_FETCHES: usize = 8;
