@@ -26,19 +26,21 @@ pub use retention::Retention;
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    pub(crate) address: Option<String>,
+    /// The network address of the caller.
+    pub address: Option<String>,
     /// The caller's user agent in a few words of ASCII.
-    pub(crate) user_agent: Option<String>,
+    pub user_agent: Option<String>,
     /// The request's id, as in its log line and answer.
-    pub(crate) request_id: Option<String>,
+    pub request_id: Option<String>,
 }
 
 /// The one who causes an event, and from where.
 #[derive(Clone, Debug)]
 pub struct Initiator {
-    pub(crate) actor: Actor,
+    /// The user, client or operator who acts.
+    pub actor: Actor,
     /// Where the request came from; empty at the command line and for Signet itself.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
 }
 
 impl Initiator {
@@ -130,12 +132,15 @@ impl Event {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// The name of what happened.
-    pub(crate) event: Option<String>,
+    pub event: Option<String>,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
-    pub(crate) subject: Option<String>,
-    pub(crate) actor: Option<String>,
-    pub(crate) since: Option<Timestamp>,
-    pub(crate) until: Option<Timestamp>,
+    pub subject: Option<String>,
+    /// The name of its actor.
+    pub actor: Option<String>,
+    /// Not before this moment.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
 }
 
 /// The place of an event in the trail: when it happened, and its id.
