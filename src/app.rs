@@ -89,10 +89,7 @@ async fn open_login_limits(
 ) -> Result<LoginLimits, StartError> {
     let names = Names::new(&keys.refresh_token_key(&stores.random, now).await?);
     let policy = config.login_limits.clone();
-    Ok(match stores.redis.clone() {
-        None => LoginLimits::in_sql(stores.db.clone(), names, policy),
-        Some(redis) => LoginLimits::in_redis(redis, names, policy),
-    })
+    Ok(LoginLimits::new(stores.records(), names, policy))
 }
 
 /// Opens the login limits for the command line.

@@ -129,10 +129,7 @@ async fn open_keys_of_service(
 fn open_account_limits(process: &Process, stores: &Stores, names: &Names) -> Limits {
     let config = &process.config;
     let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
-    match &stores.redis {
-        None => Limits::in_sql(&stores.db, names, sign_ups, mails),
-        Some(redis) => Limits::in_redis(redis, names, sign_ups, mails),
-    }
+    Limits::new(&stores.records(), names, sign_ups, mails)
 }
 
 async fn open_notifier(

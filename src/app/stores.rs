@@ -16,6 +16,7 @@ use crate::domain::users::UserStore;
 use crate::services::accounts::Accounts;
 use crate::services::client_management::ClientManagement;
 use crate::services::role_management::RoleManagement;
+use crate::storage::records::Records;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError, Stored};
 
@@ -36,6 +37,14 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// Where small expiring records are kept: beside the sessions.
+    pub fn records(&self) -> Records {
+        match self.redis.clone() {
+            None => Records::in_sql(self.db.clone()),
+            Some(redis) => Records::in_redis(redis),
+        }
+    }
+
     /// Connects the stores that `config` names, migrates the database, and creates the bundled
     /// client and the built-in role if they are missing.
     pub async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {

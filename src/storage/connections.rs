@@ -21,19 +21,12 @@ pub(super) struct Connector {
     pub(super) options: Options,
 }
 
-impl Connector {
-    /// A connection outside of the pool.
-    pub(super) async fn connect(&self) -> Result<Session, sqlx::Error> {
-        Session::open(&self.options).await
-    }
-}
-
 impl Manager for Connector {
     type Type = Session;
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Session, sqlx::Error> {
-        self.connect().await
+        Session::open(&self.options).await
     }
 
     async fn recycle(
@@ -51,7 +44,7 @@ impl Manager for Connector {
     }
 }
 
-/// A connection taken from the pool. It goes back by [`give_back`](Self::give_back) alone: dropped
+/// A connection taken from the pool. It goes back by [`give_back_after`](Self::give_back_after) alone: dropped
 /// in any other way, by a failure or with a caller who went away, it is closed.
 pub(super) struct Lease(Option<Object<Connector>>);
 
@@ -68,23 +61,18 @@ impl Lease {
         self.0.as_deref_mut().ok_or_else(|| StorageError::Internal("a lease was given back".into()))
     }
 
-    pub(super) fn give_back(mut self) {
-        drop(self.0.take());
-    }
-
     /// Gives the connection back unless `result` says that it is of no more use.
     pub(super) fn give_back_after<T>(
-        self,
+        mut self,
         result: Result<T, sqlx::Error>,
     ) -> Result<T, StorageError> {
         let result = result.map_err(StorageError::from);
         if !matches!(result, Err(StorageError::Unavailable(_))) {
-            self.give_back();
+            drop(self.0.take());
         }
         result
     }
 
-    /// Closes the connection in order.
     pub(super) async fn close(mut self) {
         if let Some(connection) = self.0.take().map(Object::take) {
             // It is gone either way.

@@ -67,7 +67,6 @@ const MAX_LOG: i64 = 8192;
 /// How long it is waited for the readers of the old log. The writer is held up meanwhile.
 const RESTART_PATIENCE: &str = "PRAGMA busy_timeout = 50";
 
-/// Run on each new SQLite connection.
 const SQLITE_PREPARATION: &[&str] = &[
     "PRAGMA busy_timeout = 1000",
     // WAL lets readers and the writer work side by side. NORMAL flushes at checkpoints: a power cut
@@ -152,7 +151,7 @@ impl Db {
 
     /// A connection outside of the pool, for what may take long.
     async fn connect_apart(&self) -> Result<Session, sqlx::Error> {
-        self.pool.manager().connect().await
+        Session::open(&self.pool.manager().options).await
     }
 
     /// Applies the migrations that are missing. Safe to run by many processes at once.
@@ -167,12 +166,7 @@ impl Db {
 
     /// Runs a statement; returns how many rows it changed.
     pub async fn execute(&self, statement: Statement<'_>) -> Result<u64, StorageError> {
-        within_time(async {
-            let mut lease = Lease::take(&self.pool).await?;
-            let result = lease.connection()?.execute(statement).await;
-            Ok(lease.give_back_after(result)?.rows_affected())
-        })
-        .await
+        Ok(self.run(async |on| statement.execute(on).await).await?.rows_affected())
     }
 
     /// Runs a query for at most one row.
@@ -180,19 +174,21 @@ impl Db {
         &self,
         statement: Statement<'_>,
     ) -> Result<Option<AnyRow>, StorageError> {
-        within_time(async {
-            let mut lease = Lease::take(&self.pool).await?;
-            let result = lease.connection()?.fetch_optional(statement).await;
-            lease.give_back_after(result)
-        })
-        .await
+        self.run(async |on| statement.fetch_optional(on).await).await
     }
 
     /// Runs a query for all of its rows. The statement itself must carry a LIMIT.
     pub async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StorageError> {
+        self.run(async |on| statement.fetch_all(on).await).await
+    }
+
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Statements<'_>) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StorageError> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
-            let result = lease.connection()?.fetch_all(statement).await;
+            let result = lease.connection()?.run(work).await;
             lease.give_back_after(result)
         })
         .await
@@ -233,14 +229,15 @@ impl Db {
         if self.engine == Engine::Sqlite {
             let mut session = self.connect_apart().await?;
             let passive = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
-            let row = session.fetch_optional(passive).await?.ok_or(sqlx::Error::RowNotFound)?;
+            let row = session.run(async |on| passive.fetch_one(on).await).await?;
             let pages: i64 = row.try_get("log")?;
             if pages > MAX_LOG {
                 // While one write follows the other, the log never comes to its end, and grows. Now
                 // that little is left to fold, the writer can wait for it, but not for a reader who
                 // takes long: then it is tried again the next time.
-                session.execute(sqlx::query(RESTART_PATIENCE)).await?;
-                session.execute(sqlx::query("PRAGMA wal_checkpoint(RESTART)")).await?;
+                for restart in [RESTART_PATIENCE, "PRAGMA wal_checkpoint(RESTART)"] {
+                    session.run(async |on| sqlx::query(restart).execute(on).await).await?;
+                }
             }
             session.close().await?;
         }

@@ -13,8 +13,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use url::Url;
+
+use super::tls::read_certificates;
 
 pub use client::{Connection, Outbound};
 pub use error::OutboundError;
@@ -46,19 +47,8 @@ impl OutboundPolicy {
         if !(1..=10).contains(&timeout.as_secs()) {
             return Err(("timeout", "must be from 1s to 10s".into()));
         }
-        let wrong = |problem: String| ("ca_file", problem);
-        let authorities = match ca_file {
-            None => Vec::new(),
-            Some(file) => {
-                let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-                let name = file.display();
-                read.map_err(|e| wrong(format!("names {name}, which cannot be read: {e}")))?
-            }
-        };
-        if let Some(file) = ca_file.filter(|_| authorities.is_empty()) {
-            let name = file.display();
-            return Err(wrong(format!("names {name}, which holds no certificate in PEM form")));
-        }
+        let read = ca_file.map(read_certificates).transpose();
+        let (_, authorities) = read.map_err(|problem| ("ca_file", problem))?.unwrap_or_default();
         Ok(Self { timeout, authorities, allow })
     }
 }
@@ -97,6 +87,10 @@ impl<'a> Target<'a> {
         match (self.url.scheme(), self.giver) {
             ("https", _) => {}
             ("http", Giver::Operator | Giver::Client { may_be_plain: true }) => {}
+            (_, Giver::Operator) => {
+                return Err(OutboundError::Address("begin with https:// or http://"));
+            }
+            (_, Giver::Client { may_be_plain: true }) => return Err(networks::NEITHER),
             _ => return Err(OutboundError::Address("begin with https://")),
         }
         match (self.url.username(), self.url.password()) {
@@ -110,28 +104,24 @@ impl<'a> Target<'a> {
 #[derive(Clone, Default)]
 pub struct Request {
     /// The form, encoded.
-    pub form: Option<String>,
-    /// The value of `Authorization`.
-    pub authorization: Option<HeaderValue>,
-    /// The value of `If-None-Match`.
-    pub if_none_match: Option<HeaderValue>,
+    pub(crate) form: Option<String>,
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) if_none_match: Option<HeaderValue>,
     /// The value of `Accept`; by default anything.
-    pub accept: Option<&'static str>,
+    pub(crate) accept: Option<&'static str>,
 }
 
 /// An answer that was read whole.
 #[derive(Debug)]
 pub struct Answer {
     /// The status, redirects included.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     /// The body, as it came.
-    pub body: Vec<u8>,
-    /// When the request was sent.
-    pub asked_at: Instant,
+    pub(crate) body: Vec<u8>,
+    pub(crate) asked_at: Instant,
     /// The time until the head of the answer arrived.
-    pub head_after: Duration,
+    pub(crate) head_after: Duration,
 }
 
 impl Answer {
@@ -147,11 +137,15 @@ impl Answer {
     }
 }
 
+/// How many characters of a redirect's address a message repeats: the other side chose it.
+const MAX_SHOWN_LOCATION: usize = 200;
+
 /// Checks that an answer with this head is a success: of status 200, and so no redirect.
 pub fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<(), OutboundError> {
     if status.is_redirection() {
-        let to = headers.get(header::LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()));
-        return Err(OutboundError::Redirect(status, to.unwrap_or_default().into_owned()));
+        let to = headers.get(header::LOCATION).map_or(&[][..], HeaderValue::as_bytes);
+        let to = String::from_utf8_lossy(to).chars().take(MAX_SHOWN_LOCATION).collect();
+        return Err(OutboundError::Redirect(status, to));
     }
     if status == StatusCode::OK { Ok(()) } else { Err(OutboundError::Status(status)) }
 }

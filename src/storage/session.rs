@@ -17,8 +17,6 @@ use sqlx::{
     SqlStr,
 };
 
-use super::Statement;
-
 /// How a connection is opened.
 #[derive(Clone, Debug)]
 pub(super) enum Options {
@@ -73,7 +71,6 @@ impl Session {
         }
     }
 
-    /// Begins a transaction by `statement`.
     pub(super) async fn begin(
         &mut self,
         statement: &'static str,
@@ -84,44 +81,24 @@ impl Session {
         })))
     }
 
-    pub(super) async fn execute(
+    /// Runs one statement, by `work`, in a transaction only where the connection needs one.
+    pub(super) async fn run<T>(
         &mut self,
-        statement: Statement<'_>,
-    ) -> Result<AnyQueryResult, Error> {
+        work: impl AsyncFnOnce(&mut Statements<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if let Self::Direct(connection) = self {
-            return statement.execute(connection).await;
+            return work(&mut Statements(Work::Alone(connection))).await;
         }
-        let mut transaction = self.begin(BEGIN).await?;
-        let result = statement.execute(&mut *transaction).await;
-        transaction.end(result).await
-    }
-
-    pub(super) async fn fetch_optional(
-        &mut self,
-        statement: Statement<'_>,
-    ) -> Result<Option<AnyRow>, Error> {
-        if let Self::Direct(connection) = self {
-            return statement.fetch_optional(connection).await;
+        let mut transaction = self.begin("BEGIN").await?;
+        let result = work(&mut transaction).await;
+        // A connection that cannot even end a transaction is what the error then tells of.
+        match &result {
+            Ok(_) => transaction.commit().await?,
+            Err(_) => transaction.rollback().await?,
         }
-        let mut transaction = self.begin(BEGIN).await?;
-        let result = statement.fetch_optional(&mut *transaction).await;
-        transaction.end(result).await
-    }
-
-    pub(super) async fn fetch_all(
-        &mut self,
-        statement: Statement<'_>,
-    ) -> Result<Vec<AnyRow>, Error> {
-        if let Self::Direct(connection) = self {
-            return statement.fetch_all(connection).await;
-        }
-        let mut transaction = self.begin(BEGIN).await?;
-        let result = statement.fetch_all(&mut *transaction).await;
-        transaction.end(result).await
+        result
     }
 }
-
-const BEGIN: &str = "BEGIN";
 
 /// A transaction that may write: what [`Db::write`](super::Db::write) gives to its work, and stores
 /// take where a use case spans several of them. Statements run on `&mut **transaction`. Dropped, it
@@ -132,6 +109,7 @@ pub struct Transaction<'t>(Statements<'t>);
 impl Transaction<'_> {
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self.0.0 {
+            Work::Alone(_) => Ok(()),
             Work::Direct(transaction) => transaction.commit().await,
             Work::Pooled(transaction) => transaction.commit().await,
         }
@@ -139,19 +117,10 @@ impl Transaction<'_> {
 
     pub(super) async fn rollback(self) -> Result<(), Error> {
         match self.0.0 {
+            Work::Alone(_) => Ok(()),
             Work::Direct(transaction) => transaction.rollback().await,
             Work::Pooled(transaction) => transaction.rollback().await,
         }
-    }
-
-    /// Commits what succeeded, rolls back what did not. A connection that cannot even do that is
-    /// what the error then tells of.
-    async fn end<T>(self, result: Result<T, Error>) -> Result<T, Error> {
-        match &result {
-            Ok(_) => self.commit().await?,
-            Err(_) => self.rollback().await?,
-        }
-        result
     }
 }
 
@@ -169,10 +138,12 @@ impl DerefMut for Transaction<'_> {
     }
 }
 
-/// Runs the statements of a [`Transaction`].
+/// Runs the statements of a [`Transaction`], or one alone.
 pub struct Statements<'t>(Work<'t>);
 
 enum Work<'t> {
+    /// Statements outside of a transaction.
+    Alone(&'t mut AnyConnection),
     Direct(sqlx::Transaction<'t, Any>),
     Pooled(sqlx::Transaction<'t, Postgres>),
 }
@@ -195,6 +166,7 @@ impl<'c> Executor<'c> for &'c mut Statements<'_> {
         E: 'q + Execute<'q, Any>,
     {
         match &mut self.0 {
+            Work::Alone(connection) => connection.fetch_many(query),
             Work::Direct(transaction) => (&mut **transaction).fetch_many(query),
             Work::Pooled(transaction) => fetch_unnamed(transaction, query),
         }
@@ -206,6 +178,7 @@ impl<'c> Executor<'c> for &'c mut Statements<'_> {
         E: 'q + Execute<'q, Any>,
     {
         match &mut self.0 {
+            Work::Alone(connection) => connection.fetch_optional(query),
             Work::Direct(transaction) => (&mut **transaction).fetch_optional(query),
             Work::Pooled(transaction) => {
                 let mut steps = fetch_unnamed(transaction, query);
@@ -233,6 +206,7 @@ impl<'c> Executor<'c> for &'c mut Statements<'_> {
         'c: 'e,
     {
         match &mut self.0 {
+            Work::Alone(connection) => connection.prepare_with(sql, parameters),
             Work::Direct(transaction) => (&mut **transaction).prepare_with(sql, parameters),
             Work::Pooled(_) => {
                 let message = "nothing stays prepared behind a transaction pooler";

@@ -1,4 +1,10 @@
-//! What the TLS library's words mean for whoever set up the certificates.
+//! Files of certificates, checked as they are read, and what the TLS library's words mean for whoever
+//! set them up.
+
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// An explanation of a failed handshake where the library's own words do not help: what the server
 /// presents, and what to make instead. `error` is the text of the error with its causes.
@@ -9,4 +15,29 @@ pub fn explain(error: &str) -> Option<&'static str> {
          make it with CA:FALSE, or sign a server certificate with it (docs/operations.md, \
          Certificates)",
     )
+}
+
+/// The bytes of a file; the error is the sentence for the operator.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(file)
+        .map_err(|error| format!("names {}, which cannot be read: {error}", file.display()))
+}
+
+/// A PEM file of one or more certificates, as text and as certificates.
+pub(super) fn read_certificates(
+    file: &Path,
+) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), String> {
+    let text = read(file)?;
+    let wrong = |what| format!("names {}, which {what}", file.display());
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong("is not PEM"))?;
+    for certificate in &certificates {
+        let added = rustls::RootCertStore::empty().add(certificate.clone());
+        added.map_err(|_| wrong("holds something that is no certificate"))?;
+    }
+    match certificates.is_empty() {
+        true => Err(wrong("holds no certificate in PEM form")),
+        false => Ok((text, certificates)),
+    }
 }

@@ -18,7 +18,8 @@ use cryptoki::object::{Attribute, AttributeInfo, AttributeType, ObjectClass, Obj
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use signet::base::secret::Secret;
-use signet::domain::keys::pkcs11::{Mechanism, Token, TokenError, TokenKey};
+use signet::domain::keys::Algorithm;
+use signet::domain::keys::pkcs11::{Token, TokenError, TokenKey};
 
 use crate::support::process::poll;
 use crate::support::softhsm::{LABEL, PIN, SoftHsm, on_a_token};
@@ -35,13 +36,13 @@ on_a_token! {
     a_refused_pin_is_not_tried_again,
 }
 
-fn verifies(key: &TokenKey, mechanism: Mechanism, message: &[u8], signature: &[u8]) -> bool {
-    let algorithm: &'static dyn VerificationAlgorithm = match mechanism {
-        Mechanism::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
-        Mechanism::Ps256 => &RSA_PSS_2048_8192_SHA256,
-        Mechanism::Es256 => &ECDSA_P256_SHA256_FIXED,
+fn verifies(key: &TokenKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    let by: &'static dyn VerificationAlgorithm = match algorithm {
+        Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
+        Algorithm::Es256 | Algorithm::EdDsa => &ECDSA_P256_SHA256_FIXED,
     };
-    UnparsedPublicKey::new(algorithm, &key.spki).verify(message, signature).is_ok()
+    UnparsedPublicKey::new(by, &key.spki).verify(message, signature).is_ok()
 }
 
 /// The same module, as another part of this process would use it.
@@ -82,23 +83,23 @@ fn signatures_verify(hsm: &SoftHsm) {
     assert_ne!(rsa.id, p256.id);
     let message = b"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0";
     let signs = [
-        (&rsa, Mechanism::Rs256, 256),
-        (&rsa, Mechanism::Ps256, 256),
-        (&p256, Mechanism::Es256, 64),
+        (&rsa, Algorithm::Rs256, 256),
+        (&rsa, Algorithm::Ps256, 256),
+        (&p256, Algorithm::Es256, 64),
     ];
-    for (key, mechanism, length) in signs {
-        let signature = key.sign(mechanism, message).unwrap();
-        assert_eq!(signature.len(), length, "{mechanism:?}");
-        assert!(verifies(key, mechanism, message, &signature), "{mechanism:?}");
-        assert!(!verifies(key, mechanism, b"another message", &signature), "{mechanism:?}");
+    for (key, algorithm, length) in signs {
+        let signature = key.sign(algorithm, message).unwrap();
+        assert_eq!(signature.len(), length, "{algorithm:?}");
+        assert!(verifies(key, algorithm, message, &signature), "{algorithm:?}");
+        assert!(!verifies(key, algorithm, b"another message", &signature), "{algorithm:?}");
 
         let found = Token::open(&hsm.config()).unwrap().find(&key.id).unwrap();
-        assert_eq!((&found.spki, found.kind), (&key.spki, key.kind));
-        let signature = found.sign(mechanism, message).unwrap();
-        assert!(verifies(key, mechanism, message, &signature), "{mechanism:?}");
+        assert_eq!((&found.spki, found.algorithms), (&key.spki, key.algorithms));
+        let signature = found.sign(algorithm, message).unwrap();
+        assert!(verifies(key, algorithm, message, &signature), "{algorithm:?}");
     }
-    assert!(matches!(rsa.sign(Mechanism::Es256, message), Err(TokenError::Unusable(..))));
-    assert!(matches!(p256.sign(Mechanism::Ps256, message), Err(TokenError::Unusable(..))));
+    assert!(matches!(rsa.sign(Algorithm::Es256, message), Err(TokenError::Unusable(..))));
+    assert!(matches!(p256.sign(Algorithm::Ps256, message), Err(TokenError::Unusable(..))));
     assert!(matches!(token.generate_rsa(1024), Err(TokenError::Size(1024))));
 }
 
@@ -180,21 +181,21 @@ fn a_removed_key_is_gone(hsm: &SoftHsm) {
     token.remove(&key.id).unwrap();
     assert!(matches!(token.find(&key.id), Err(TokenError::NoKey(_))));
     assert!(matches!(token.remove(&key.id), Err(TokenError::NoKey(_))));
-    assert!(matches!(key.sign(Mechanism::Es256, b"m"), Err(TokenError::NoKey(_))));
-    other.sign(Mechanism::Es256, b"m").unwrap();
+    assert!(matches!(key.sign(Algorithm::Es256, b"m"), Err(TokenError::NoKey(_))));
+    other.sign(Algorithm::Es256, b"m").unwrap();
     let session = Beside::of(hsm).session();
     assert_eq!(session.find_objects(&[]).expect("objects").len(), 2, "the other pair is left");
 }
 
 /// Signs on several threads at once; every signature has to verify.
-fn sign_on(threads: usize, key: &TokenKey, mechanism: Mechanism, each: usize) {
+fn sign_on(threads: usize, key: &TokenKey, algorithm: Algorithm, each: usize) {
     let start = Barrier::new(threads);
     let sign = &|number: usize| {
         start.wait();
         for round in 0..each {
             let message = format!("{number}-{round}");
-            let signature = key.sign(mechanism, message.as_bytes()).unwrap();
-            assert!(verifies(key, mechanism, message.as_bytes(), &signature), "{message}");
+            let signature = key.sign(algorithm, message.as_bytes()).unwrap();
+            assert!(verifies(key, algorithm, message.as_bytes(), &signature), "{message}");
         }
     };
     thread::scope(|scope| {
@@ -207,12 +208,12 @@ fn sign_on(threads: usize, key: &TokenKey, mechanism: Mechanism, each: usize) {
 fn many_threads_sign_at_once(hsm: &SoftHsm) {
     let token = Token::open(&hsm.config()).unwrap();
     let rsa = token.generate_rsa(2048).unwrap();
-    sign_on(8, &rsa, Mechanism::Rs256, 50);
-    sign_on(8, &rsa, Mechanism::Ps256, 50);
+    sign_on(8, &rsa, Algorithm::Rs256, 50);
+    sign_on(8, &rsa, Algorithm::Ps256, 50);
     let key = token.generate_p256().unwrap();
-    sign_on(8, &key, Mechanism::Es256, 50);
+    sign_on(8, &key, Algorithm::Es256, 50);
     // More than there are sessions.
-    sign_on(24, &key, Mechanism::Es256, 10);
+    sign_on(24, &key, Algorithm::Es256, 10);
 }
 
 fn a_lost_login_is_renewed(hsm: &SoftHsm) {
@@ -220,14 +221,14 @@ fn a_lost_login_is_renewed(hsm: &SoftHsm) {
     let key = token.generate_p256().unwrap();
     let beside = Beside::of(hsm);
     for _ in 0..5 {
-        sign_on(8, &key, Mechanism::Es256, 5);
+        sign_on(8, &key, Algorithm::Es256, 5);
         // One logout is the logout of all sessions.
         beside.session().logout().expect("logged out");
         let session = beside.session();
         let private = [Attribute::Class(ObjectClass::PRIVATE_KEY)];
         assert!(session.find_objects(&private).expect("objects").is_empty(), "not logged out");
         drop(session);
-        sign_on(8, &key, Mechanism::Es256, 5);
+        sign_on(8, &key, Algorithm::Es256, 5);
     }
 }
 
@@ -235,7 +236,7 @@ fn a_module_that_was_closed_is_opened_again(hsm: &SoftHsm) {
     let token = Token::open(&hsm.config()).unwrap();
     let key = token.generate_p256().unwrap();
     for reopened in [false, true] {
-        sign_on(8, &key, Mechanism::Es256, 5);
+        sign_on(8, &key, Algorithm::Es256, 5);
         let module = Beside::of(hsm).module;
         // All sessions, of whomever, end with it.
         module.clone().finalize().expect("closed");
@@ -243,7 +244,7 @@ fn a_module_that_was_closed_is_opened_again(hsm: &SoftHsm) {
             let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
             module.initialize(arguments).expect("opened");
         }
-        sign_on(8, &key, Mechanism::Es256, 5);
+        sign_on(8, &key, Algorithm::Es256, 5);
     }
 }
 
@@ -254,15 +255,15 @@ fn a_token_that_was_away_comes_back(hsm: &SoftHsm) {
     for _ in 0..2 {
         fs::rename(hsm.tokens(), &away).expect("moved");
         fs::create_dir(hsm.tokens()).expect("an empty folder");
-        let errors = [(); 3].map(|()| key.sign(Mechanism::Es256, b"m").unwrap_err());
+        let errors = [(); 3].map(|()| key.sign(Algorithm::Es256, b"m").unwrap_err());
         assert!(matches!(errors[0], TokenError::NoToken(_)), "{errors:?}");
         assert!(matches!(errors[2], TokenError::Unavailable), "it is left alone: {errors:?}");
 
         fs::remove_dir(hsm.tokens()).expect("removed");
         fs::rename(&away, hsm.tokens()).expect("moved back");
-        let back = poll(Duration::from_secs(10), || key.sign(Mechanism::Es256, b"m").ok());
-        assert!(verifies(&key, Mechanism::Es256, b"m", &back.expect("it comes back")));
-        sign_on(8, &key, Mechanism::Es256, 5);
+        let back = poll(Duration::from_secs(10), || key.sign(Algorithm::Es256, b"m").ok());
+        assert!(verifies(&key, Algorithm::Es256, b"m", &back.expect("it comes back")));
+        sign_on(8, &key, Algorithm::Es256, 5);
     }
 }
 
@@ -274,13 +275,13 @@ fn a_refused_pin_is_not_tried_again(hsm: &SoftHsm) {
     let session = beside.session();
     session.set_pin(&pin, &other).expect("another PIN");
     session.logout().expect("logged out");
-    assert!(matches!(key.sign(Mechanism::Es256, b"m"), Err(TokenError::PinRefused(_))));
+    assert!(matches!(key.sign(Algorithm::Es256, b"m"), Err(TokenError::PinRefused(_))));
 
     // A second try would find the PIN good again.
     session.login(UserType::User, Some(&other)).expect("logged in");
     session.set_pin(&other, &pin).expect("the first PIN again");
     session.logout().expect("logged out");
-    assert!(matches!(key.sign(Mechanism::Es256, b"m"), Err(TokenError::PinRefused(_))));
+    assert!(matches!(key.sign(Algorithm::Es256, b"m"), Err(TokenError::PinRefused(_))));
     drop(session);
     Token::open(&hsm.config()).unwrap().find(&key.id).unwrap();
 }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 const USER: &str = "user:";
 const CLIENT: &str = "client:";
 const CLI: &str = "cli";
-/// What `CLI` was called before.
 const OLD_CLI: &str = "command-line";
 
 /// The one who did it.
@@ -58,22 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_carry_their_kind() {
+    fn names_carry_their_kind_and_filters_find_what_previous_versions_wrote() {
         let id = Uuid::from_u128(7);
-        assert_eq!(Actor::User(id).to_string(), format!("user:{id}"));
-        assert_eq!(Actor::Client("orders".into()).to_string(), "client:orders");
-        assert_eq!(Actor::CommandLine.to_string(), "cli");
-        assert_eq!(Actor::System.to_string(), "system");
-        assert_eq!(Actor::Anonymous.to_string(), "anonymous");
-    }
-
-    #[test]
-    fn filters_find_what_previous_versions_wrote() {
-        assert_eq!(meant_by("user:7"), ["user:7", "7"]);
-        assert_eq!(meant_by("client:orders"), ["client:orders", "orders"]);
-        assert_eq!(meant_by("cli"), ["cli", "command-line"]);
+        let named = |actor: Actor| meant_by(&actor.to_string());
+        assert_eq!(named(Actor::User(id)), [format!("user:{id}"), id.to_string()]);
+        assert_eq!(named(Actor::Client("orders".into())), ["client:orders", "orders"]);
+        assert_eq!(named(Actor::CommandLine), ["cli", "command-line"]);
+        assert_eq!(named(Actor::System), ["system"]);
+        assert_eq!(named(Actor::Anonymous), ["anonymous"]);
         assert_eq!(meant_by("command-line"), ["cli", "command-line"]);
-        assert_eq!(meant_by("system"), ["system"]);
         assert_eq!(meant_by("orders"), ["orders", "user:orders", "client:orders"]);
     }
 }

@@ -1,12 +1,12 @@
-//! What happened: the kinds of events and their names.
+//! What happened: the kinds of events, their names, and what bounds how many of them are kept.
 
-/// Defines the kinds, each with its name in the log and in the database.
+/// Defines the kinds, each with its name in the log and in the database, and its bound, if any.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal $($bound:ident)?,)+) => {
         /// What happened.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Kind {
-            $($(#[$doc])* $kind,)+
+            $($(#[$doc])* #[doc = concat!("Its name is `", $name, "`.")] $kind,)+
         }
 
         impl Kind {
@@ -16,30 +16,38 @@ macro_rules! kinds {
                     $(Self::$kind => $name,)+
                 }
             }
+
+            fn bound(self) -> Bound {
+                match self {
+                    $($(Self::$kind => Bound::$bound,)?)+
+                    _ => Bound::None,
+                }
+            }
         }
     };
 }
 
+#[derive(PartialEq, Eq)]
+enum Bound {
+    /// Any caller can cause it at will, and it changes nothing: the bounds of the trail hold for it.
+    Refusal,
+    /// Users cause it by what they do every day, as often as they like.
+    Routine,
+    None,
+}
+
 kinds! {
-    /// An account was made.
     UserCreated = "user.created",
-    /// An account's details were changed.
     UserChanged = "user.changed",
     /// A user changed the own display name.
     OwnNameChanged = "user.changed",
-    /// A user may not sign in any more.
     UserDisabled = "user.disabled",
-    /// A user may sign in again.
     UserEnabled = "user.enabled",
-    /// An account was removed.
     UserDeleted = "user.deleted",
-    /// A user was given a role.
     UserRoleGranted = "user.role_granted",
-    /// A role was taken from a user.
     UserRoleRevoked = "user.role_revoked",
     /// An import of users began; one that is cut off leaves no other event.
     UsersImportBegun = "users.import_begun",
-    /// Users were brought from elsewhere.
     UsersImported = "users.imported",
     /// Users were written out, with their password hashes where the detail says so.
     UsersExported = "users.exported",
@@ -48,80 +56,63 @@ kinds! {
     /// A new password was set by a mailed token, and all sessions of the user ended.
     PasswordReset = "password.reset",
     /// A mailed token for a new password was asked for, for a known address or not.
-    PasswordResetAsked = "password.reset_asked",
-    /// An address was proven to be the user's.
+    PasswordResetAsked = "password.reset_asked" Refusal,
     EmailVerified = "email.verified",
-    /// An account got another address.
     EmailChanged = "email.changed",
     /// Another address for an account was asked for by its user.
-    EmailChangeAsked = "email.change_asked",
+    EmailChangeAsked = "email.change_asked" Refusal,
     /// A message was not delivered; the reason is in the detail.
     MailGivenUp = "mail.given_up",
     /// A session began.
-    LoggedIn = "login.succeeded",
+    LoggedIn = "login.succeeded" Routine,
     /// A login was refused; the reason is in the detail.
-    LoginRefused = "login.refused",
+    LoginRefused = "login.refused" Refusal,
     /// A login was refused unseen, after too many wrong passwords.
-    LoginLimited = "login.limited",
+    LoginLimited = "login.limited" Refusal,
     /// An operator had an account's wrong passwords forgotten.
     UserUnlocked = "user.unlocked",
     /// A session was ended by its user, client or an operator.
-    SessionRevoked = "session.revoked",
-    /// All sessions of a user were ended.
-    SessionsRevoked = "sessions.revoked",
+    SessionRevoked = "session.revoked" Routine,
+    SessionsRevoked = "sessions.revoked" Routine,
     /// All sessions of a user but the one they were using were ended.
-    OtherSessionsRevoked = "sessions.others_revoked",
-    /// An access token was revoked.
-    TokenRevoked = "token.revoked",
+    OtherSessionsRevoked = "sessions.others_revoked" Routine,
+    TokenRevoked = "token.revoked" Routine,
     /// A refresh token was refused; the reason is in the detail.
-    RefreshRefused = "refresh.refused",
+    RefreshRefused = "refresh.refused" Refusal,
     /// A redeemed refresh token came back late, before its successor was redeemed, and got another.
-    RefreshTokenRecovered = "refresh.recovered",
+    RefreshTokenRecovered = "refresh.recovered" Routine,
     /// A displaced refresh token came back: the session was ended.
-    RefreshTokenReused = "refresh.reused",
-    /// A client was registered.
+    RefreshTokenReused = "refresh.reused" Routine,
     ClientCreated = "client.created",
-    /// A client's registration was changed.
     ClientChanged = "client.changed",
-    /// A client may not get tokens any more.
     ClientDisabled = "client.disabled",
-    /// A client may get tokens again.
     ClientEnabled = "client.enabled",
-    /// A client got a new secret.
     ClientSecretRotated = "client.secret_rotated",
-    /// A client was removed.
     ClientDeleted = "client.deleted",
     /// A client failed to authenticate.
-    ClientRefused = "client.refused",
+    ClientRefused = "client.refused" Refusal,
     /// A user or client without the power to administer called `/admin`.
-    AdminRefused = "admin.refused",
+    AdminRefused = "admin.refused" Refusal,
     /// A sign-up was refused: its network has had too many.
-    SignUpLimited = "signup.limited",
+    SignUpLimited = "signup.limited" Refusal,
     /// A request for mail was refused: its network has had too many.
-    MailLimited = "mail.limited",
+    MailLimited = "mail.limited" Refusal,
     /// A change of a user's own account was refused: there were too many.
-    OwnChangesLimited = "own_changes.limited",
-    /// A role was defined.
+    OwnChangesLimited = "own_changes.limited" Refusal,
     RoleCreated = "role.created",
-    /// A role carries another scope, or is described otherwise.
     RoleChanged = "role.changed",
     /// A role was removed, also from the users who had it.
     RoleDeleted = "role.deleted",
-    /// A signing key was made and published.
     KeyCreated = "key.created",
-    /// The next signing key's turn was decided on.
+    /// The activation of the next signing key was planned.
     KeyRotated = "key.rotated",
-    /// A signing key began to sign.
     KeyActivated = "key.activated",
-    /// A signing key ceased to sign.
     KeyDeactivated = "key.deactivated",
-    /// A signing key left JWKS.
     KeyRetired = "key.retired",
     /// A signing key was taken out by an operator who did not need it.
     KeyWithdrawn = "key.withdrawn",
     /// A compromised signing key was taken out.
     KeyRevoked = "key.revoked",
-    /// A signing key was brought from elsewhere.
     KeyImported = "key.imported",
     /// The row of a signing key is not authentic: it is neither published nor used.
     KeyUnverified = "key.unverified",
@@ -135,35 +126,11 @@ impl Kind {
     /// What is kept for as long as logins are.
     pub(super) const LOGINS: [Self; 3] = [Self::LoggedIn, Self::LoginRefused, Self::LoginLimited];
 
-    /// Whether any caller can cause it at will and it changes nothing: the bounds of the trail hold
-    /// for it.
     pub(super) fn changes_nothing(self) -> bool {
-        matches!(
-            self,
-            Self::LoginRefused
-                | Self::LoginLimited
-                | Self::RefreshRefused
-                | Self::ClientRefused
-                | Self::AdminRefused
-                | Self::SignUpLimited
-                | Self::MailLimited
-                | Self::OwnChangesLimited
-                | Self::PasswordResetAsked
-                | Self::EmailChangeAsked
-        )
+        self.bound() == Bound::Refusal
     }
 
-    /// Whether users cause it by what they do every day, as often as they like.
     pub(super) fn is_routine(self) -> bool {
-        matches!(
-            self,
-            Self::LoggedIn
-                | Self::SessionRevoked
-                | Self::SessionsRevoked
-                | Self::OtherSessionsRevoked
-                | Self::TokenRevoked
-                | Self::RefreshTokenRecovered
-                | Self::RefreshTokenReused
-        )
+        self.bound() == Bound::Routine
     }
 }

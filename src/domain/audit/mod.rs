@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::storage::{Db, StorageError};
-use throttle::Throttle;
+use throttle::{MAX_ROUTINE, Throttle};
 use uuid::Uuid;
 
 pub use actor::Actor;
@@ -196,7 +196,7 @@ impl Audit {
         if event.kind == Kind::OwnNameChanged {
             return log(&event, 0);
         }
-        if event.is_own_routine() && !self.throttle.keeps_routine(&event, now) {
+        if event.is_own_routine() && !self.throttle.keeps(&event, MAX_ROUTINE, now) {
             return self.log_in_turn(&event, now);
         }
         log(&event, 0);
@@ -208,7 +208,7 @@ impl Audit {
 
     async fn record_refusal(&self, event: Event, now: Timestamp) {
         self.log_in_turn(&event, now);
-        if !self.throttle.keeps_refusal(&event, now) {
+        if !self.throttle.keeps(&event, 1, now) {
             return;
         }
         let (db, kind) = (self.db.clone(), event.kind);
@@ -270,10 +270,10 @@ impl Audit {
     ) -> Result<u64, StorageError> {
         let mut deleted = 0;
         for kind in Kind::LOGINS {
-            let before = now.minus(retention.of_logins());
+            let before = now.minus(retention.logins);
             deleted += self.db.execute(store::delete_kind(kind, before, limit)).await?;
         }
-        let before = now.minus(retention.of_events());
+        let before = now.minus(retention.events);
         deleted += self.db.execute(store::delete(before, limit)).await?;
         Ok(deleted)
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 /// How long events are kept. Older ones are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    events: Duration,
-    logins: Duration,
+    /// For events that are not logins.
+    pub(crate) events: Duration,
+    /// For logins, and refusals of logins.
+    pub(crate) logins: Duration,
 }
 
 impl Retention {
@@ -22,15 +24,5 @@ impl Retention {
             }
         }
         Ok(Self { events: retention, logins: login_retention.min(retention) })
-    }
-
-    /// How long events are kept that are not logins.
-    pub fn of_events(&self) -> Duration {
-        self.events
-    }
-
-    /// How long logins are kept, and refusals of logins.
-    pub fn of_logins(&self) -> Duration {
-        self.logins
     }
 }

@@ -9,7 +9,6 @@ use crate::storage::{Db, Statement, StorageError};
 
 const HOUR: i64 = 3600;
 
-/// Appends `event` to the table `audit_events`.
 pub(super) fn insert(id: String, event: &Event, now: Timestamp) -> Statement<'static> {
     let insert = sqlx::query(
         "INSERT INTO audit_events \
@@ -38,7 +37,6 @@ pub(super) fn insert_once_an_hour(event: &Event, now: Timestamp) -> Statement<'s
     bind(insert, id(hour), event, now).bind(id(hour - 1)).bind(now.as_unix() - HOUR)
 }
 
-/// Deletes up to `limit` events of `kind` from before `before`.
 pub(super) fn delete_kind(kind: Kind, before: Timestamp, limit: u32) -> Statement<'static> {
     sqlx::query(
         "DELETE FROM audit_events WHERE id IN \
@@ -49,7 +47,6 @@ pub(super) fn delete_kind(kind: Kind, before: Timestamp, limit: u32) -> Statemen
     .bind(i64::from(limit))
 }
 
-/// Deletes up to `limit` events from before `before`.
 pub(super) fn delete(before: Timestamp, limit: u32) -> Statement<'static> {
     sqlx::query(
         "DELETE FROM audit_events WHERE id IN \

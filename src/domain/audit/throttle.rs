@@ -12,11 +12,10 @@ use crate::base::time::Timestamp;
 const HOUR: Duration = Duration::from_secs(3600);
 /// Of what users do routinely to themselves, the events of one kind and user that are kept in an
 /// hour by one instance.
-const MAX_ROUTINE: u32 = 60;
+pub(super) const MAX_ROUTINE: u32 = 60;
 /// Requests that run side by side take their time one after the other, but not further apart than
 /// this: a `now` that lies further back is a clock that was set.
 const APART: Duration = Duration::from_secs(60);
-/// Counts that are held in memory.
 const MAX_COUNTS: usize = 16_384;
 
 /// What was logged and kept of late.
@@ -54,18 +53,9 @@ impl Throttle {
         Some(std::mem::take(&mut logged.suppressed))
     }
 
-    /// Whether a refusal is to be kept: the first of its kind and user or client in an hour.
-    pub(super) fn keeps_refusal(&self, event: &Event, now: Timestamp) -> bool {
-        self.count(event, now) <= 1
-    }
-
-    /// Whether what a user did routinely is to be kept.
-    pub(super) fn keeps_routine(&self, event: &Event, now: Timestamp) -> bool {
-        self.count(event, now) <= MAX_ROUTINE
-    }
-
-    /// The number of events of this kind and user or client in this hour, `event` included.
-    fn count(&self, event: &Event, now: Timestamp) -> u32 {
+    /// Whether `event` is to be kept: it is among the first `most` of its kind and user or client in an
+    /// hour.
+    pub(super) fn keeps(&self, event: &Event, most: u32, now: Timestamp) -> bool {
         let mut counts = lock(&self.counts);
         let key = (event.kind, event.bound_to());
         if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
@@ -80,7 +70,7 @@ impl Throttle {
             *count = Count { since: now, events: 0 };
         }
         count.events = count.events.saturating_add(1);
-        count.events
+        count.events <= most
     }
 }
 
@@ -128,7 +118,7 @@ mod tests {
     #[test]
     fn one_refusal_an_hour_is_kept_of_a_kind_and_user() {
         let throttle = Throttle::default();
-        let keeps = |subject, now| throttle.keeps_refusal(&event(subject), at(now));
+        let keeps = |subject, now| throttle.keeps(&event(subject), 1, at(now));
         assert!(keeps(1, 0) && keeps(2, 0));
         assert!(!keeps(1, 0) && !keeps(1, 3599));
         assert!(keeps(1, 3600) && !keeps(1, 3601));
@@ -137,7 +127,7 @@ mod tests {
     #[test]
     fn a_bounded_number_of_routine_events_is_kept() {
         let throttle = Throttle::default();
-        let keeps = |now| throttle.keeps_routine(&event(1), at(now));
+        let keeps = |now| throttle.keeps(&event(1), MAX_ROUTINE, at(now));
         assert_eq!((0..1000).filter(|second| keeps(*second)).count(), 60);
         assert!(keeps(3600));
     }
@@ -146,7 +136,7 @@ mod tests {
     fn counts_do_not_grow_without_bound() {
         let throttle = Throttle::default();
         for subject in 0..2 * MAX_COUNTS {
-            throttle.keeps_refusal(&event(subject), at(0));
+            throttle.keeps(&event(subject), 1, at(0));
         }
         assert!(lock(&throttle.counts).len() <= MAX_COUNTS);
     }

@@ -23,12 +23,10 @@ pub enum Method {
 /// The client credentials of a request.
 #[derive(Debug)]
 pub struct Credentials {
-    /// The client's id.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// Its secret; `None` for public clients.
-    pub secret: Option<Secret<String>>,
-    /// The method.
-    pub method: Method,
+    pub(crate) secret: Option<Secret<String>>,
+    pub(crate) method: Method,
 }
 
 /// The request does not identify its client in exactly one way.
@@ -136,48 +134,47 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_rfc_6749_section_2_3_1() {
-        let header = "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3";
-        let credentials = Credentials::read(Some(header), None, None).unwrap().unwrap();
-        assert_eq!(credentials.client_id, "s6BhdRkqt3");
-        assert_eq!(credentials.secret.unwrap().expose(), "7Fjfp0ZBr1KtDRbnfVdmIw");
-        assert_eq!(credentials.method, Method::Basic);
-    }
-
-    #[test]
     fn basic_credentials_are_form_encoded() {
-        let header = basic("a%20b:p%2Bs%3Aw+x");
-        let credentials = Credentials::read(Some(&header), None, None).unwrap().unwrap();
-        assert_eq!(credentials.client_id, "a b");
-        assert_eq!(credentials.secret.unwrap().expose(), "p+s:w x");
-    }
-
-    #[test]
-    fn one_method_a_request() {
-        let header = basic("app:secret");
-        let read = |id, secret| Credentials::read(Some(&header), id, secret).map(drop);
-        assert_eq!(read(None, Some("secret")), Err(MalformedCredentials::TwoMethods));
-        assert_eq!(read(Some("other"), None), Err(MalformedCredentials::TwoMethods));
-        assert_eq!(read(Some("app"), None), Ok(()));
-    }
-
-    #[test]
-    fn nothing_presented_is_no_error_and_nonsense_is() {
-        for header in [None, Some(basic(":"))] {
-            assert!(Credentials::read(header.as_deref(), None, None).unwrap().is_none());
+        for (header, id, secret) in [
+            // The example of RFC 6749 section 2.3.1.
+            (
+                "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3",
+                "s6BhdRkqt3",
+                "7Fjfp0ZBr1KtDRbnfVdmIw",
+            ),
+            (&basic("a%20b:p%2Bs%3Aw+x"), "a b", "p+s:w x"),
+        ] {
+            let credentials = Credentials::read(Some(header), None, None).unwrap().unwrap();
+            assert_eq!(credentials.client_id, id);
+            assert_eq!(credentials.secret.unwrap().expose(), secret);
+            assert_eq!(credentials.method, Method::Basic);
         }
-        for header in ["Basic", "Basic !!", "Bearer abc", &basic("no colon"), &basic("%ff:x")] {
-            let read = Credentials::read(Some(header), None, None).map(drop);
-            assert_eq!(read, Err(MalformedCredentials::Header), "{header}");
-        }
-        assert_eq!(
-            Credentials::read(None, None, Some("secret")).map(drop),
-            Err(MalformedCredentials::NoId)
-        );
     }
 
     #[test]
-    fn secrets_match_until_they_expire() {
+    fn a_request_names_one_client_by_one_method_or_none() {
+        use MalformedCredentials::{Header, NoId, TwoMethods};
+        let app = basic("app:secret");
+        for (header, id, secret, result) in [
+            (Some(&*app), None, Some("secret"), Err(TwoMethods)),
+            (Some(&app), Some("other"), None, Err(TwoMethods)),
+            (Some(&app), Some("app"), None, Ok(true)),
+            (None, None, None, Ok(false)),
+            (Some(&basic(":")), None, None, Ok(false)),
+            (Some("Basic"), None, None, Err(Header)),
+            (Some("Basic !!"), None, None, Err(Header)),
+            (Some("Bearer abc"), None, None, Err(Header)),
+            (Some(&basic("no colon")), None, None, Err(Header)),
+            (Some(&basic("%ff:x")), None, None, Err(Header)),
+            (None, None, Some("secret"), Err(NoId)),
+        ] {
+            let read = Credentials::read(header, id, secret).map(|read| read.is_some());
+            assert_eq!(read, result, "{header:?} {id:?} {secret:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_match_until_they_expire_and_a_public_client_has_none() {
         let mut client = client(ClientType::Confidential);
         let secret = |text: &str, expires_at| ClientSecret {
             fingerprint: Fingerprint::of(text.as_bytes()),
@@ -192,16 +189,11 @@ mod tests {
         assert!(matches(Some("old"), 99) && matches(Some("new"), 99));
         assert!(!matches(Some("old"), 100) && matches(Some("new"), 100));
         assert!(!matches(Some("wrong"), 0) && !matches(None, 0));
-    }
 
-    #[test]
-    fn a_public_client_shows_no_secret() {
-        let client = client(ClientType::Public);
-        let matches = |secret| {
-            let credentials = Credentials::read(None, Some("app"), secret).unwrap().unwrap();
-            credentials.match_client(&client, Timestamp::from_unix(0))
-        };
-        assert!(matches(None));
-        assert!(!matches(Some("anything")));
+        client.client_type = ClientType::Public;
+        let credentials = |secret| Credentials::read(None, Some("app"), secret).unwrap().unwrap();
+        let now = Timestamp::from_unix(0);
+        assert!(credentials(None).match_client(&client, now));
+        assert!(!credentials(Some("new")).match_client(&client, now), "it shows no secret");
     }
 }

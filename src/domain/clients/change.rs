@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Client, check_audiences, check_grants, check_lifetime};
+use crate::base::display_name::check_display_name;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Scope, claims};
 
@@ -10,19 +11,15 @@ use crate::domain::tokens::{Scope, claims};
 #[derive(Clone, Debug, Default)]
 pub struct ClientChange {
     /// A name for people; empty to remove it.
-    pub name: Option<String>,
-    /// Names of grants.
-    pub grants: Option<Vec<String>>,
-    /// Scope words.
-    pub scopes: Option<Vec<String>>,
-    /// Resource addresses.
-    pub audiences: Option<Vec<String>>,
+    pub(crate) name: Option<String>,
+    pub(crate) grants: Option<Vec<String>>,
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) audiences: Option<Vec<String>>,
     /// Names of claims from the user's metadata.
-    pub claims: Option<Vec<String>>,
+    pub(crate) claims: Option<Vec<String>>,
     /// The lifetime of its access tokens, or the configured one.
-    pub access_token_lifetime: Option<Option<Duration>>,
-    /// Whether the client is disabled.
-    pub disabled: Option<bool>,
+    pub(crate) access_token_lifetime: Option<Option<Duration>>,
+    pub(crate) disabled: Option<bool>,
 }
 
 /// A field, and the sentence that says what is wrong with it.
@@ -32,50 +29,42 @@ impl ClientChange {
     /// Checks everything and returns the client after the change, or all errors.
     pub fn applied_to(self, client: &Client, now: Timestamp) -> Result<Client, Vec<FieldProblem>> {
         let mut next = client.clone();
-        let mut problems = Vec::new();
-        let mut note = |field, problem: &str| problems.push((field, problem.to_owned()));
-        if let Some(name) = self.name {
-            match crate::base::display_name::check_display_name(&name) {
-                Ok(name) => next.name = name,
-                Err(problem) => note("name", problem),
-            }
-        }
-        if let Some(grants) = self.grants {
-            match check_grants(&grants, client.client_type) {
-                Ok(_) if grants.is_empty() => note("grants", "must name at least one grant"),
-                Ok(grants) => next.grant_types = grants,
-                Err(problem) => note("grants", &problem),
-            }
-        }
-        if let Some(scopes) = self.scopes {
-            match Scope::parse(&scopes.join(" ")) {
-                Ok(scope) => next.scope = scope,
-                Err(error) => note("scopes", &error.to_string()),
-            }
-        }
-        if let Some(audiences) = self.audiences {
-            match check_audiences(audiences) {
-                Ok(audiences) => next.audiences = audiences,
-                Err(problem) => note("audiences", &problem),
-            }
-        }
-        if let Some(names) = self.claims {
-            match claims::check(&names) {
-                Ok(names) => next.claims = names,
-                Err(problem) => note("claims", &problem),
-            }
-        }
-        if let Some(lifetime) = self.access_token_lifetime {
-            match check_lifetime(lifetime) {
-                Ok(()) => next.access_token_lifetime = lifetime,
-                Err(problem) => note("access_token_lifetime", problem),
-            }
-        }
+        let grants = |names: Vec<String>| match names.is_empty() {
+            true => Err("must name at least one grant".into()),
+            false => check_grants(&names, client.client_type),
+        };
+        let lifetime = |lifetime| check_lifetime(lifetime).map(|()| lifetime);
+        let problems = [
+            put(&mut next.name, "name", self.name.map(|name| check_display_name(&name))),
+            put(&mut next.grant_types, "grants", self.grants.map(grants)),
+            put(&mut next.scope, "scopes", self.scopes.map(|words| Scope::parse(&words.join(" ")))),
+            put(&mut next.audiences, "audiences", self.audiences.map(check_audiences)),
+            put(&mut next.claims, "claims", self.claims.map(|names| claims::check(&names))),
+            put(
+                &mut next.access_token_lifetime,
+                "access_token_lifetime",
+                self.access_token_lifetime.map(lifetime),
+            ),
+        ];
         if let Some(disabled) = self.disabled {
             next.disabled_at = disabled.then(|| client.disabled_at.unwrap_or(now));
         }
+        let problems: Vec<_> = problems.into_iter().flatten().collect();
         if problems.is_empty() { Ok(next) } else { Err(problems) }
     }
+}
+
+/// Puts what was checked, if it was given and is good.
+fn put<T, E: ToString>(
+    place: &mut T,
+    field: &'static str,
+    checked: Option<Result<T, E>>,
+) -> Option<FieldProblem> {
+    match checked? {
+        Ok(value) => *place = value,
+        Err(problem) => return Some((field, problem.to_string())),
+    }
+    None
 }
 
 #[cfg(test)]

@@ -74,41 +74,32 @@ impl GrantType {
 /// A secret of a client, without its text.
 #[derive(Clone, Debug)]
 pub struct ClientSecret {
-    /// The fingerprint of its text.
-    pub fingerprint: Fingerprint,
-    /// When it was made.
-    pub created_at: Timestamp,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) created_at: Timestamp,
     /// When it expires, once it has a successor.
-    pub expires_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// A registered client.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its public name.
-    pub client_id: String,
-    /// A name for people.
-    pub name: Option<String>,
-    /// Public or confidential.
-    pub client_type: ClientType,
-    /// The grants that it may use.
-    pub grant_types: Vec<GrantType>,
-    /// The scope that it may request.
-    pub scope: Scope,
+    pub(crate) client_id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) client_type: ClientType,
+    pub(crate) grant_types: Vec<GrantType>,
+    pub(crate) scope: Scope,
     /// The resources that it may name (RFC 8707).
-    pub audiences: Vec<String>,
+    pub(crate) audiences: Vec<String>,
     /// The lifetime of its access tokens, if it differs from the configured one.
-    pub access_token_lifetime: Option<Duration>,
-    /// When it was disabled.
-    pub disabled_at: Option<Timestamp>,
+    pub(crate) access_token_lifetime: Option<Duration>,
+    pub(crate) disabled_at: Option<Timestamp>,
     /// Its secrets, expired ones included.
-    pub secrets: Vec<ClientSecret>,
-    /// When it was registered.
-    pub created_at: Timestamp,
+    pub(crate) secrets: Vec<ClientSecret>,
+    pub(crate) created_at: Timestamp,
     /// The members of the user's metadata that its tokens contain.
-    pub claims: Vec<String>,
+    pub(crate) claims: Vec<String>,
     /// The version, raised by every change that an administrator can see.
-    pub version: i64,
+    pub(crate) version: i64,
 }
 
 impl Client {
@@ -134,22 +125,16 @@ impl Client {
 /// An operator's request to register a client, not yet checked.
 #[derive(Debug, Default)]
 pub struct Registration {
-    /// Its public name.
-    pub client_id: String,
-    /// A name for people.
-    pub name: Option<String>,
-    /// Its type.
-    pub confidential: bool,
+    pub(crate) client_id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) confidential: bool,
     /// Names of grants; empty for the default of its type.
-    pub grants: Vec<String>,
+    pub(crate) grants: Vec<String>,
     /// Space-separated scope words.
-    pub scope: String,
-    /// Resource addresses.
-    pub audiences: Vec<String>,
-    /// Its own access-token lifetime.
-    pub access_token_lifetime: Option<Duration>,
-    /// The members of the user's metadata for its tokens.
-    pub claims: Vec<String>,
+    pub(crate) scope: String,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) access_token_lifetime: Option<Duration>,
+    pub(crate) claims: Vec<String>,
 }
 
 impl Registration {
@@ -190,7 +175,6 @@ impl Registration {
     }
 }
 
-/// Whether `text` may be the id of a client.
 fn is_client_id(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     // The audit trail uses these names for other actors.

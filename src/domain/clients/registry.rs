@@ -13,7 +13,6 @@ use crate::storage::StorageError;
 /// this time, so that it is in force on every instance by then.
 pub const STALENESS: Duration = Duration::from_secs(1);
 
-/// The maximum number of cached clients.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// Why a client is not authenticated.

@@ -7,7 +7,7 @@ use super::{Client, ClientSecret, ClientType, GrantType, is_client_id};
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, Statement, StorageError};
 
 /// A query for clients with their secrets, one row for each secret or one without any.
 macro_rules! select {
@@ -41,26 +41,19 @@ impl ClientStore {
     pub async fn create(&self, client: &Client) -> Result<(), StorageError> {
         self.db
             .write(async |transaction| {
-                let grants: Vec<_> =
-                    client.grant_types.iter().map(|grant| grant.as_str()).collect();
-                sqlx::query(
-                "INSERT INTO clients (client_id, name, client_type, grant_types, scope, audience, \
-             access_token_lifetime, disabled_at, created_at, updated_at, claims, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)",
-            )
-            .bind(client.client_id.as_str())
-            .bind(client.name.as_deref())
-            .bind(client.client_type.as_str())
-            .bind(grants.join(" "))
-            .bind(client.scope.to_string())
-            .bind(client.audiences.join(" "))
-            .bind(client.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
-            .bind(client.disabled_at.map(Timestamp::as_unix))
-            .bind(client.created_at.as_unix())
-            .bind(client.claims.join(" "))
-            .bind(client.version)
-            .execute(&mut **transaction)
-            .await?;
+                let insert = sqlx::query(
+                    "INSERT INTO clients (name, grant_types, scope, audience, \
+                     access_token_lifetime, disabled_at, claims, client_id, client_type, \
+                     created_at, updated_at, version) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
+                );
+                bind_changeable(insert, client)
+                    .bind(client.client_id.clone())
+                    .bind(client.client_type.as_str())
+                    .bind(client.created_at.as_unix())
+                    .bind(client.version)
+                    .execute(&mut **transaction)
+                    .await?;
                 for secret in &client.secrets {
                     insert_secret(&client.client_id, secret).execute(&mut **transaction).await?;
                 }
@@ -131,10 +124,20 @@ impl ClientStore {
     }
 }
 
-fn insert_secret<'q>(
-    client_id: &'q str,
-    secret: &'q ClientSecret,
-) -> crate::storage::Statement<'q> {
+/// Binds `$1` to `$7`: name, grants, scope, audiences, lifetime, disabled_at and claims.
+fn bind_changeable<'q>(statement: Statement<'q>, client: &Client) -> Statement<'q> {
+    let grants: Vec<_> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
+    statement
+        .bind(client.name.clone())
+        .bind(grants.join(" "))
+        .bind(client.scope.to_string())
+        .bind(client.audiences.join(" "))
+        .bind(client.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
+        .bind(client.disabled_at.map(Timestamp::as_unix))
+        .bind(client.claims.join(" "))
+}
+
+fn insert_secret<'q>(client_id: &'q str, secret: &'q ClientSecret) -> Statement<'q> {
     sqlx::query(
         "INSERT INTO client_secrets (fingerprint, client_id, created_at, expires_at) \
          VALUES ($1, $2, $3, $4)",

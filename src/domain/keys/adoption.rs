@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::chain::{Chain, Refusal};
-use super::changes::{MAX_TRIES, entries};
+use super::changes::{MAX_TRIES, entries, every_try_lost};
 use super::rotation::{State, Times};
 use super::store::{Change, KeyStore, StoredKey};
 use super::{Keys, KeysError, full, off_the_request_path, tag};
@@ -29,16 +29,15 @@ pub struct Adoption {
 /// A key whose row has a tag now.
 #[derive(Clone, Debug)]
 pub struct Adopted {
-    /// Its name.
-    pub kid: String,
+    pub(crate) kid: String,
     /// The RFC 7638 thumbprint of its public part.
-    pub thumbprint: String,
+    pub(crate) thumbprint: String,
     /// Whether it is another issuer's, and only verifies.
-    pub only_verifies: bool,
+    pub(crate) only_verifies: bool,
     /// Whether its private part opens, if it has one.
-    pub opens: bool,
+    pub(crate) opens: bool,
     /// When it leaves JWKS, if that is decided.
-    pub retires_at: Option<Timestamp>,
+    pub(crate) retires_at: Option<Timestamp>,
 }
 
 impl Adopted {
@@ -182,12 +181,7 @@ impl Keys {
                 }
             }
         }
-        Err(StorageError::Unavailable(
-            "every attempt lost against another change of the keys: try \
-                                       again"
-                .into(),
-        )
-        .into())
+        Err(every_try_lost())
     }
 
     /// Fails if the key-encryption key of this process may differ from that of all others: under
@@ -254,20 +248,16 @@ impl Keys {
 fn ended(times: Times, token_lifetime: Duration, now: Timestamp) -> Times {
     let until = now.plus(token_lifetime);
     Times {
-        created_at: times.created_at,
         activates_at: times.activates_at.min(now),
         deactivates_at: Some(now),
         retires_at: Some(times.retires_at.map_or(until, |at| at.min(until))),
+        ..times
     }
 }
 
 /// The times of a key that never signed here, and is published while its tokens can be valid.
 fn verifying(times: Times, token_lifetime: Duration, now: Timestamp) -> Times {
-    let (from, until) = (times.created_at.min(now), now.plus(token_lifetime));
-    Times {
-        created_at: from,
-        activates_at: from,
-        deactivates_at: Some(from),
-        retires_at: Some(times.retires_at.map_or(until, |at| at.min(until))),
-    }
+    let from = times.created_at.min(now);
+    let ended = ended(times, token_lifetime, now);
+    Times { created_at: from, activates_at: from, deactivates_at: Some(from), ..ended }
 }

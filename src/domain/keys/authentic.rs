@@ -7,10 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::chain::{Chain, Owed};
 use super::changes::{MAX_TRIES, Revoked, entries};
-use super::rotation::State;
 use super::store::{Head, Rows, StoredKey};
 use super::tag::{self, TagError};
-use super::{Algorithm, Keys, KeysError};
+use super::{Algorithm, Keys, KeysError, full};
 use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
@@ -21,25 +20,15 @@ const MAX_SHOWN_NAME: usize = 128;
 /// A row that is not authentic.
 #[derive(Debug)]
 pub struct Refused {
-    /// Its name.
-    pub kid: String,
+    pub(crate) kid: String,
     /// Its algorithm, if it can be read.
-    pub algorithm: Option<Algorithm>,
-    /// What is wrong.
-    pub error: TagError,
+    pub(crate) algorithm: Option<Algorithm>,
+    pub(crate) error: TagError,
 }
 
 impl Refused {
     fn of(key: &StoredKey, error: TagError) -> Self {
         Self { kid: key.kid.clone(), algorithm: Some(key.algorithm), error }
-    }
-
-    /// What is wrong, with its cause.
-    fn reason(&self) -> String {
-        match std::error::Error::source(&self.error) {
-            Some(cause) => format!("{}: {cause}", self.error),
-            None => self.error.to_string(),
-        }
     }
 
     pub(super) fn into_error(self) -> KeysError {
@@ -49,7 +38,7 @@ impl Refused {
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the key {} is not used: {}", shown(&self.kid), self.reason())
+        write!(f, "the key {} is not used: {}", shown(&self.kid), full(&self.error))
     }
 }
 
@@ -58,7 +47,6 @@ impl std::fmt::Display for Refused {
 pub(super) struct Published {
     /// Authentic, newest first.
     pub keys: Vec<StoredKey>,
-    /// The others.
     pub refused: Vec<Refused>,
 }
 
@@ -125,7 +113,7 @@ impl Alarms {
         let mut seen = BTreeMap::new();
         for row in refused {
             let kid = &row.kid;
-            let reason = row.reason();
+            let reason = full(&row.error);
             if known.get(kid) != Some(&reason) {
                 let kid = shown(kid);
                 tracing::error!(
@@ -152,7 +140,6 @@ impl Keys {
         StoredKey { tag, ..key }
     }
 
-    /// Whether the row's tag verifies.
     pub(super) fn is_authentic(&self, key: &StoredKey) -> bool {
         tag::check(self.vault.sealing(), key).is_ok()
     }
@@ -219,15 +206,7 @@ impl Keys {
         chain.activate_spare(now);
         // The times in a row that is not authentic are not trusted either.
         let only_verified = error.missing_key().is_none() || stored.is_foreign();
-        let times = stored.times;
-        let signed = !only_verified && times.state(now) != State::Pending;
-        Ok(Revoked {
-            only_verified,
-            signed_from: signed.then_some(times.activates_at),
-            signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
-            active: chain.active(now).cloned(),
-            successor_of: stored.algorithm,
-        })
+        Ok(Revoked::of(stored.times, only_verified, stored.algorithm, &chain, now))
     }
 
     /// The keys that are not retired at `now`. Rows that are not authentic raise the alarm.

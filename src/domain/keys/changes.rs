@@ -21,6 +21,11 @@ pub use revocation::Revoked;
 /// How often a change is decided again; more often than instances could be faster in a row.
 pub(super) const MAX_TRIES: usize = 20;
 
+pub(super) fn every_try_lost() -> KeysError {
+    let problem = "every attempt lost against another change of the keys: try again";
+    StorageError::Unavailable(problem.into()).into()
+}
+
 /// A key that the service made because it was due.
 #[derive(Clone, Debug)]
 pub struct AddedKey {
@@ -339,12 +344,7 @@ impl Keys {
                 }
             }
         }
-        Err(StorageError::Unavailable(
-            "every attempt lost against another change of the keys: try \
-                                       again"
-                .into(),
-        )
-        .into())
+        Err(every_try_lost())
     }
 }
 

@@ -29,16 +29,12 @@ pub enum Material {
 /// A key that is published.
 #[derive(Clone, Debug)]
 pub struct ForeignKey {
-    /// Its `kid`.
-    pub kid: Option<String>,
-    /// Its `use`.
-    pub key_use: Option<String>,
-    /// Its algorithm.
-    pub alg: Option<String>,
-    /// The key itself.
-    pub material: Material,
+    pub(crate) kid: Option<String>,
+    pub(crate) key_use: Option<String>,
+    pub(crate) alg: Option<String>,
+    pub(crate) material: Material,
     /// Whether it contains private members.
-    pub is_private: bool,
+    pub(crate) is_private: bool,
     decoding_key: Option<DecodingKey>,
 }
 
@@ -122,7 +118,6 @@ fn material<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> (Material, Option<De
     read.unwrap_or_else(|| (Material::Unknown(kty.to_owned()), None))
 }
 
-/// The length of a number in bits.
 fn bits(bytes: &[u8]) -> usize {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let first = bytes.get(zeros).map_or(0, |byte| byte.leading_zeros() as usize);

@@ -30,10 +30,9 @@ const NO_NAMES: [&str; 5] = [".", "..", "rotate", "import", "rewrap"];
 
 /// A key to be imported.
 pub struct Imported {
-    /// The pair.
-    pub key: SigningKey,
+    pub(crate) key: SigningKey,
     /// The `kid` that its tokens already carry; its thumbprint if `None`.
-    pub kid: Option<String>,
+    pub(crate) kid: Option<String>,
 }
 
 /// Why a key is not imported.

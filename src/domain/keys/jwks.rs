@@ -1,5 +1,7 @@
 //! The published key set (RFC 7517 section 5), serialised once per change and not per request.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -36,17 +38,12 @@ impl<'a> From<&'a PublicKey> for Jwk<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    keys: Vec<Jwk<'a>>,
-}
-
 impl Jwks {
     /// The set of `keys`, in the order given.
     #[allow(clippy::expect_used, reason = "plain strings serialise as JSON")]
     #[allow(clippy::indexing_slicing, reason = "a SHA-256 has 32 bytes")]
     pub fn new<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Self {
-        let document = Document { keys: keys.map(Jwk::from).collect() };
+        let document = BTreeMap::from([("keys", keys.map(Jwk::from).collect::<Vec<_>>())]);
         let body = serde_json::to_vec(&document).expect("plain strings serialise as JSON");
         let hash = digest::digest(&digest::SHA256, &body);
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));

@@ -35,7 +35,6 @@ pub(super) fn set(document: &[u8]) -> Zeroizing<Vec<u8>> {
     marked
 }
 
-/// Whether the document has the mark.
 pub(super) fn is_set(document: &[u8]) -> bool {
     document.ends_with(&MARK)
 }
@@ -68,6 +67,8 @@ mod tests {
             for bits in [2048, 4096] {
                 let key = SigningKey::generate(algorithm, bits).unwrap();
                 let document = key.to_pkcs8().unwrap();
+                let bare = SigningKey::from_pkcs8(algorithm, document.expose()).unwrap();
+                assert_eq!(bare.public.kid, key.public.kid, "{algorithm}");
                 assert!(!is_set(document.expose()), "{algorithm}");
                 let marked = set(document.expose());
                 assert!(is_set(&marked) && marked.len() > document.expose().len(), "{algorithm}");

@@ -122,10 +122,9 @@ pub struct Keys {
 /// The outcome of opening the keys.
 #[derive(Debug, Default)]
 pub struct Opening {
-    /// The keys that were made.
-    pub added: Vec<changes::AddedKey>,
+    pub(crate) added: Vec<changes::AddedKey>,
     /// The outcome of the upgrade for rows without a tag, if this start made it.
-    pub adoption: Option<Adoption>,
+    pub(crate) adoption: Option<Adoption>,
 }
 
 /// The outcome of a change of the key-encryption key.
@@ -313,8 +312,8 @@ fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<Ring
 }
 
 /// An error with its cause.
-fn full(error: &KeysError) -> String {
-    match std::error::Error::source(error) {
+fn full(error: &dyn std::error::Error) -> String {
+    match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }

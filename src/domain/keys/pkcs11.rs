@@ -17,9 +17,10 @@ use aws_lc_rs::signature::{
     RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
-use cryptoki::mechanism::{self, MechanismType};
+use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 
+use super::algorithm::Algorithm;
 use super::token_config::Pkcs11Config;
 use crate::base::random::Random;
 use sessions::{Login, Sessions};
@@ -53,46 +54,33 @@ pub enum TokenError {
     Failed(#[from] cryptoki::error::Error),
 }
 
-/// How a key signs (RFC 7518 section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// RSASSA-PSS with SHA-256, MGF1 with SHA-256 and a salt of 32 bytes.
-    Ps256,
-    /// ECDSA on P-256 with SHA-256, as `r` and `s` of 32 bytes each.
-    Es256,
-}
+/// The kinds of keys that tokens make, with the algorithms by which each signs.
+const RSA: &[Algorithm] = &[Algorithm::Rs256, Algorithm::Ps256];
+const P256: &[Algorithm] = &[Algorithm::Es256];
 
-impl Mechanism {
-    /// The operation of the token, and the bytes it covers.
-    fn on_token(self, message: &[u8]) -> (mechanism::Mechanism<'static>, Vec<u8>) {
-        use mechanism::Mechanism as OnToken;
-        match self {
-            Self::Rs256 => (OnToken::Sha256RsaPkcs, message.to_vec()),
-            Self::Ps256 => {
-                let parameters = PkcsPssParams {
-                    hash_alg: MechanismType::SHA256,
-                    mgf: PkcsMgfType::MGF1_SHA256,
-                    s_len: 32.into(),
-                };
-                (OnToken::Sha256RsaPkcsPss(parameters), message.to_vec())
-            }
-            // Many tokens support ECDSA only without a hash.
-            Self::Es256 => {
-                let hash = digest::digest(&digest::SHA256, message);
-                (OnToken::Ecdsa, hash.as_ref().to_vec())
-            }
+/// How `algorithm` signs `message` (RFC 7518 section 3.1): the operation of the token, the bytes it
+/// covers, and how the signature is verified. `None` for an algorithm that no key of a token has.
+fn operation(
+    algorithm: Algorithm,
+    message: &[u8],
+) -> Option<(Mechanism<'static>, Vec<u8>, &'static dyn VerificationAlgorithm)> {
+    Some(match algorithm {
+        Algorithm::Rs256 => {
+            (Mechanism::Sha256RsaPkcs, message.to_vec(), &RSA_PKCS1_2048_8192_SHA256)
         }
-    }
-
-    fn verification(self) -> &'static dyn VerificationAlgorithm {
-        match self {
-            Self::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
-            Self::Ps256 => &RSA_PSS_2048_8192_SHA256,
-            Self::Es256 => &ECDSA_P256_SHA256_FIXED,
+        Algorithm::Ps256 => {
+            let (hash_alg, mgf) = (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256);
+            let parameters = PkcsPssParams { hash_alg, mgf, s_len: 32.into() };
+            let mechanism = Mechanism::Sha256RsaPkcsPss(parameters);
+            (mechanism, message.to_vec(), &RSA_PSS_2048_8192_SHA256)
         }
-    }
+        // Many tokens support ECDSA only without a hash.
+        Algorithm::Es256 => {
+            let hash = digest::digest(&digest::SHA256, message);
+            (Mechanism::Ecdsa, hash.as_ref().to_vec(), &ECDSA_P256_SHA256_FIXED)
+        }
+        Algorithm::EdDsa => return None,
+    })
 }
 
 /// A token, logged in. Clones share its sessions. Use one for each module in a process: a module
@@ -118,19 +106,18 @@ impl Token {
             Attribute::ModulusBits(u64::from(bits).into()),
             Attribute::PublicExponent(vec![1, 0, 1]),
         ];
-        self.generate(&mechanism::Mechanism::RsaPkcsKeyPairGen, &public)
+        self.generate(&Mechanism::RsaPkcsKeyPairGen, &public)
     }
 
     /// Makes an EC key on P-256.
     pub fn generate_p256(&self) -> Result<TokenKey, TokenError> {
-        let public = [Attribute::EcParams(P256.to_vec())];
-        self.generate(&mechanism::Mechanism::EccKeyPairGen, &public)
+        self.generate(&Mechanism::EccKeyPairGen, &[Attribute::EcParams(P256_OID.to_vec())])
     }
 
     #[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
     fn generate(
         &self,
-        mechanism: &mechanism::Mechanism<'_>,
+        mechanism: &Mechanism<'_>,
         public: &[Attribute],
     ) -> Result<TokenKey, TokenError> {
         let id = self.sessions.with(|login| {
@@ -159,14 +146,14 @@ impl Token {
     #[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
     pub fn find(&self, id: &str) -> Result<TokenKey, TokenError> {
         let key_id = parse_id(id)?;
-        let (kind, spki) = self.sessions.with(|login| {
+        let (algorithms, spki) = self.sessions.with(|login| {
             let public = login
                 .find(ObjectClass::PUBLIC_KEY, &key_id)?
                 .ok_or_else(|| TokenError::NoKey(id.to_owned()))?;
             read_public(login, public, id)
         })?;
-        let key = TokenKey { id: id.to_owned(), spki, kind, token: self.clone() };
-        key.sign(kind.mechanisms()[0], b"signet key check")?;
+        let key = TokenKey { id: id.to_owned(), spki, algorithms, token: self.clone() };
+        key.sign(algorithms[0], b"signet key check")?;
         Ok(key)
     }
 
@@ -192,25 +179,6 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The kind of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
-    /// RSA.
-    Rsa,
-    /// EC on P-256.
-    P256,
-}
-
-impl KeyKind {
-    /// The methods by which such a key signs.
-    pub fn mechanisms(self) -> &'static [Mechanism] {
-        match self {
-            Self::Rsa => &[Mechanism::Rs256, Mechanism::Ps256],
-            Self::P256 => &[Mechanism::Es256],
-        }
-    }
-}
-
 /// A key pair on a token.
 #[derive(Clone, Debug)]
 pub struct TokenKey {
@@ -218,24 +186,25 @@ pub struct TokenKey {
     pub id: String,
     /// Its public half: SubjectPublicKeyInfo, DER.
     pub spki: Vec<u8>,
-    /// Its kind.
-    pub kind: KeyKind,
+    /// The algorithms by which it can sign.
+    pub algorithms: &'static [Algorithm],
     token: Token,
 }
 
 impl TokenKey {
     /// The signature of `message` as a JWS holds it, verified. Blocks until the token has answered.
-    pub fn sign(&self, mechanism: Mechanism, message: &[u8]) -> Result<Vec<u8>, TokenError> {
-        if !self.kind.mechanisms().contains(&mechanism) {
+    pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, TokenError> {
+        let operation =
+            operation(algorithm, message).filter(|_| self.algorithms.contains(&algorithm));
+        let Some((mechanism, data, verification)) = operation else {
             return Err(self.unusable("it is of another algorithm"));
-        }
+        };
         let key_id = parse_id(&self.id)?;
-        let (on_token, data) = mechanism.on_token(message);
         self.token.sessions.with(|login| {
             let private =
                 login.find_private(&key_id)?.ok_or_else(|| TokenError::NoKey(self.id.clone()))?;
-            let signature = login.session.sign(&on_token, private, &data)?;
-            UnparsedPublicKey::new(mechanism.verification(), &self.spki)
+            let signature = login.session.sign(&mechanism, private, &data)?;
+            UnparsedPublicKey::new(verification, &self.spki)
                 .verify(message, &signature)
                 .map_err(|_| self.unusable("its halves do not belong together"))?;
             Ok(signature)
@@ -259,17 +228,17 @@ const SIGNS_AND_STAYS: [Attribute; 7] = [
 ];
 
 /// The object identifier of P-256, DER (RFC 5480 section 2.1.1.1).
-const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P256_OID: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
-/// The kind and SubjectPublicKeyInfo of the public half `object` of key `id`.
+/// The algorithms and SubjectPublicKeyInfo of the public half `object` of key `id`.
 fn read_public(
     login: &Login,
     object: ObjectHandle,
     id: &str,
-) -> Result<(KeyKind, Vec<u8>), TokenError> {
+) -> Result<(&'static [Algorithm], Vec<u8>), TokenError> {
     let unusable = || TokenError::Unusable(id.to_owned(), "its public half is not understood");
     let read = |attribute| login.session.get_attributes(object, &[attribute]);
-    let (kind, der): (_, Result<PublicKeyX509Der<'_>, _>) =
+    let (algorithms, der): (_, Result<PublicKeyX509Der<'_>, _>) =
         match read(AttributeType::KeyType)?.as_slice() {
             [Attribute::KeyType(KeyType::RSA)] => {
                 let modulus = read(AttributeType::Modulus)?;
@@ -280,7 +249,7 @@ fn read_public(
                     return Err(unusable());
                 };
                 let parts = RsaPublicKeyComponents { n: unsigned(n), e: unsigned(e) };
-                (KeyKind::Rsa, parts.as_der())
+                (RSA, parts.as_der())
             }
             [Attribute::KeyType(KeyType::EC)] => {
                 let point = read(AttributeType::EcPoint)?;
@@ -289,11 +258,11 @@ fn read_public(
                 };
                 let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bare_point(point))
                     .map_err(|_| unusable())?;
-                (KeyKind::P256, key.as_der())
+                (P256, key.as_der())
             }
             _ => return Err(unusable()),
         };
-    Ok((kind, der.map_err(|_| unusable())?.as_ref().to_vec()))
+    Ok((algorithms, der.map_err(|_| unusable())?.as_ref().to_vec()))
 }
 
 /// A big-endian number without leading zeros, which some tokens keep.

@@ -1,5 +1,7 @@
 //! The public half of a key: what JWKS shows and what verifies. Named by its RFC 7638 thumbprint.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest;
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use aws_lc_rs::signature::{
@@ -42,40 +44,13 @@ pub struct PublicKey {
 /// The members of a JWK that are the key itself (RFC 7518 section 6, RFC 8037 section 2), in the
 /// order in which RFC 7638 hashes them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Members {
-    /// An RSA key: exponent and modulus.
-    Rsa {
-        /// `e`.
-        e: String,
-        /// `RSA`.
-        kty: &'static str,
-        /// `n`.
-        n: String,
-    },
-    /// A point on P-256.
-    Ec {
-        /// `P-256`.
-        crv: &'static str,
-        /// `EC`.
-        kty: &'static str,
-        /// `x`.
-        x: String,
-        /// `y`.
-        y: String,
-    },
-    /// An Ed25519 key.
-    Okp {
-        /// `Ed25519`.
-        crv: &'static str,
-        /// `OKP`.
-        kty: &'static str,
-        /// `x`.
-        x: String,
-    },
-}
+pub struct Members(BTreeMap<&'static str, String>);
 
 impl Members {
+    fn of<const N: usize>(members: [(&'static str, String); N]) -> Self {
+        Self(BTreeMap::from(members))
+    }
+
     /// RFC 7638 section 3: SHA-256 over the required members in lexicographic order.
     #[allow(clippy::expect_used, reason = "plain strings serialise as JSON")]
     fn thumbprint(&self) -> String {
@@ -95,7 +70,7 @@ impl PublicKey {
                 let parts = RsaPublicKeyComponents::<Vec<u8>>::from(&key);
                 let (n, e) = (base64(&parts.n), base64(&parts.e));
                 let decoding_key = DecodingKey::from_rsa_raw_components(&parts.n, &parts.e);
-                (Members::Rsa { e, kty: "RSA", n }, decoding_key)
+                (Members::of([("e", e), ("kty", "RSA".into()), ("n", n)]), decoding_key)
             }
             Algorithm::Es256 => {
                 let point = spki.strip_prefix(&P256_SPKI).ok_or(malformed)?;
@@ -106,14 +81,16 @@ impl PublicKey {
                     .split_at_checked(32)
                     .filter(|(_, y)| y.len() == 32)
                     .ok_or(KeyError::Malformed("public key that is not a P-256 point"))?;
-                let members = Members::Ec { crv: "P-256", kty: "EC", x: base64(x), y: base64(y) };
-                (members, DecodingKey::from_ec_der(point))
+                let (crv, kty) = ("P-256".into(), "EC".into());
+                let members = [("crv", crv), ("kty", kty), ("x", base64(x)), ("y", base64(y))];
+                (Members::of(members), DecodingKey::from_ec_der(point))
             }
             Algorithm::EdDsa => {
                 let key = spki.strip_prefix(&ED25519_SPKI).filter(|key| key.len() == 32);
                 let key = key.ok_or(malformed)?;
-                let members = Members::Okp { crv: "Ed25519", kty: "OKP", x: base64(key) };
-                (members, DecodingKey::from_ed_der(key))
+                let members =
+                    [("crv", "Ed25519".into()), ("kty", "OKP".into()), ("x", base64(key))];
+                (Members::of(members), DecodingKey::from_ed_der(key))
             }
         };
         let spki = STANDARD.encode(spki);
@@ -165,12 +142,10 @@ impl PublicKey {
     }
 }
 
-/// SubjectPublicKeyInfo of an uncompressed P-256 point.
 pub(super) fn p256_spki(point: &[u8]) -> Vec<u8> {
     [&P256_SPKI, point].concat()
 }
 
-/// SubjectPublicKeyInfo of an Ed25519 public key.
 pub(super) fn ed25519_spki(key: &[u8]) -> Vec<u8> {
     [&ED25519_SPKI[..], key].concat()
 }
@@ -186,14 +161,14 @@ mod tests {
                  h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91\
                  CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44\
                  -csFCur-kEgU8awapJzKnqDKgw";
-        let members = Members::Rsa { e: "AQAB".into(), kty: "RSA", n: n.into() };
+        let members = Members::of([("e", "AQAB".into()), ("kty", "RSA".into()), ("n", n.into())]);
         assert_eq!(members.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     }
 
     #[test]
     fn the_thumbprint_is_that_of_rfc_8037_appendix_a_3() {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into();
-        let members = Members::Okp { crv: "Ed25519", kty: "OKP", x };
+        let members = Members::of([("crv", "Ed25519".into()), ("kty", "OKP".into()), ("x", x)]);
         assert_eq!(members.thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 

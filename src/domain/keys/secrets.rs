@@ -14,9 +14,7 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
-/// The name of the key that tags refresh tokens.
 pub(super) const REFRESH_TOKEN_KEY: &str = "refresh_token";
-/// The name of the key that makes mailed tokens.
 pub(super) const MAILED_TOKEN_KEY: &str = "mailed_token";
 
 const LENGTH: usize = 32;

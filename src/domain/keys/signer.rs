@@ -4,7 +4,7 @@
 //! key's thumbprint, a handle to the keys held in memory.
 //!
 //! jsonwebtoken's factories are plain `fn` pointers, so this registry is the one static of the
-//! program. It holds weak references: it keeps no key alive.
+//! program that changes. It holds weak references: it keeps no key alive.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Once, PoisonError, RwLock, Weak};

@@ -24,7 +24,6 @@ impl StoredKey {
 /// A key pair whose private half is ready to be stored.
 #[derive(Clone)]
 pub(super) struct Kept {
-    /// The public half.
     pub public: PublicKey,
     /// What is stored of the private half.
     pub private_key: String,
@@ -102,7 +101,6 @@ impl Vault {
         Ok(Some(key))
     }
 
-    /// Whether the sealed private part has the mark of a tagged row.
     pub(super) fn is_marked(&self, stored: &StoredKey) -> bool {
         self.document(stored).is_ok_and(|document| mark::is_set(document.expose()))
     }
@@ -128,12 +126,10 @@ impl Vault {
         Err(KeysError::NoToken(stored.kid.clone()))
     }
 
-    /// Seals `secret` for the purpose `name`.
     pub(super) fn seal(&self, secret: &[u8], name: &str) -> String {
         self.sealing.newest().seal(secret, name)
     }
 
-    /// Opens what was sealed for the purpose `name`.
     pub(super) fn unseal(&self, sealed: &str, name: &str) -> Result<Secret<Vec<u8>>, KeysError> {
         self.sealing.open(sealed, name).map_err(|error| KeysError::Sealed(name.to_owned(), error))
     }
@@ -143,7 +139,6 @@ impl Vault {
         &self.sealing
     }
 
-    /// The id of the key that seals.
     pub(super) fn newest_id(&self) -> &str {
         self.sealing.newest().id()
     }

@@ -43,12 +43,10 @@ fn lease_at(now: Timestamp) -> i64 {
 }
 
 impl Budget {
-    /// Nothing to remember yet.
     pub(super) fn empty_at(now: Timestamp) -> Self {
         Self { since: now.as_unix(), lease: lease_at(now), ..Self::default() }
     }
 
-    /// Whether nothing is charged.
     pub(super) fn is_empty(&self) -> bool {
         self.charged == 0
     }

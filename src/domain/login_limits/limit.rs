@@ -18,9 +18,8 @@ use super::record::{AT_LEAST, Record};
 use super::records::Records;
 use super::{AttemptError, Limited, Names};
 use crate::base::time::Timestamp;
+use crate::storage::StorageError;
 use crate::storage::records::Records as Store;
-use crate::storage::redis::Redis;
-use crate::storage::{Db, StorageError};
 
 /// The period in which the free requests are counted.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -63,22 +62,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits whose records are in the SQL database.
-    pub fn in_sql(db: &Db, names: &Names, sign_ups: LimitPolicy, mails: LimitPolicy) -> Self {
-        Self::over(&Store::in_sql(db.clone()), names, sign_ups, mails)
-    }
-
-    /// Limits whose records are in Redis.
-    pub fn in_redis(
-        redis: &Redis,
-        names: &Names,
-        sign_ups: LimitPolicy,
-        mails: LimitPolicy,
-    ) -> Self {
-        Self::over(&Store::in_redis(redis.clone()), names, sign_ups, mails)
-    }
-
-    fn over(store: &Store, names: &Names, sign_ups: LimitPolicy, mails: LimitPolicy) -> Self {
+    /// Limits whose records are in `store`.
+    pub fn new(store: &Store, names: &Names, sign_ups: LimitPolicy, mails: LimitPolicy) -> Self {
         let limit = |kind, policy| Limit::new(store.clone(), names.clone(), kind, policy);
         Self {
             sign_ups: limit('s', sign_ups),

@@ -29,9 +29,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::time::Timestamp;
+use crate::storage::StorageError;
 use crate::storage::records::Records as Store;
-use crate::storage::redis::Redis;
-use crate::storage::{Db, StorageError};
 use budget::Verdict;
 use queue::Entered;
 use record::{Record, Reserved};
@@ -51,7 +50,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The answer to an attempt that has waited, or would have to wait, for too long.
 const TRY_LATER: Result<Attempt, AttemptError> = Err(AttemptError::Limited(Limited::FOR_A_MOMENT));
 
-/// The moment until which a record is kept.
 type ExpiresAt = fn(&Record, Timestamp, &Policy) -> Timestamp;
 const ACCOUNT: ExpiresAt = Record::account_expires_at;
 const NETWORK: ExpiresAt = Record::network_expires_at;
@@ -120,17 +118,8 @@ impl RunningClock {
 }
 
 impl LoginLimits {
-    /// Attempts in the SQL database.
-    pub fn in_sql(db: Db, names: Names, policy: Policy) -> Self {
-        Self::new(Store::in_sql(db), names, policy)
-    }
-
-    /// Attempts in Redis.
-    pub fn in_redis(redis: Redis, names: Names, policy: Policy) -> Self {
-        Self::new(Store::in_redis(redis), names, policy)
-    }
-
-    fn new(store: Store, names: Names, policy: Policy) -> Self {
+    /// Attempts whose records are in `store`.
+    pub fn new(store: Store, names: Names, policy: Policy) -> Self {
         let (records, limited) = (Records::new(store), AtomicU64::default());
         Self(Arc::new(Shared { records, names, policy, limited }))
     }

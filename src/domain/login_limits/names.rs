@@ -43,7 +43,6 @@ impl Names {
         Network(self.of_network('n', address))
     }
 
-    /// The name of `address`'s network among records of `kind`.
     pub(super) fn of_network(&self, kind: char, address: IpAddr) -> String {
         match address.to_canonical() {
             IpAddr::V4(address) => self.of(kind, &address.octets()),
@@ -62,14 +61,12 @@ impl Names {
 }
 
 impl Account {
-    /// The key of its record.
     pub(super) fn key(&self) -> &str {
         &self.0
     }
 }
 
 impl Network {
-    /// The key of its record.
     pub(super) fn key(&self) -> &str {
         &self.0
     }

@@ -63,11 +63,9 @@ pub(super) struct Entered {
     shared: Arc<Shared>,
 }
 
-/// A place among the attempts that wait.
 struct Place<'a>(&'a Entered);
 
 impl Queues {
-    /// The queue called `key`.
     pub(super) fn enter(&self, key: &str) -> Entered {
         let mut queues = self.0.lock();
         let used = queues.entry(key.to_owned()).or_default();

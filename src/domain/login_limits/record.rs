@@ -60,7 +60,6 @@ impl Entry {
 }
 
 impl Record {
-    /// Reserves an attempt at this account from `network`.
     pub(super) fn reserve_account(
         self,
         network: &str,
@@ -87,7 +86,6 @@ impl Record {
         Ok((record, Reserved { own, shared }))
     }
 
-    /// Settles an attempt that was reserved at this account.
     pub(super) fn settle_account(
         self,
         network: &str,
@@ -115,7 +113,6 @@ impl Record {
         record
     }
 
-    /// Reserves an attempt from this network.
     pub(super) fn reserve_network(
         self,
         now: Timestamp,
@@ -161,7 +158,6 @@ impl Record {
         record.account_at(now, policy)
     }
 
-    /// The moment until which an account's record is kept.
     pub(super) fn account_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
         let known = self.networks.iter().filter_map(|entry| entry.signed_in_at);
         let known = known.map(|at| at.plus(policy.known_network));
@@ -171,7 +167,6 @@ impl Record {
         known.chain(own).chain([shared, now.plus(AT_LEAST)]).max().unwrap_or(now)
     }
 
-    /// The moment until which a network's record is kept.
     pub(super) fn network_expires_at(&self, now: Timestamp, policy: &Policy) -> Timestamp {
         self.shared.forgotten_at(&policy.network).max(now.plus(AT_LEAST))
     }

@@ -15,14 +15,12 @@ const CHANGE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// A change that loses this many races gives up: many instances change the record concurrently.
 const MAX_RACES: usize = 64;
 
-/// The records of one store.
 pub(super) struct Records {
     store: Store,
     queues: Queues,
 }
 
 impl Records {
-    /// The records of `store`.
     pub(super) fn new(store: Store) -> Self {
         Self { store, queues: Queues::default() }
     }

@@ -44,7 +44,6 @@ impl Account {
         self.0 = record.settle_account(network, reserved, outcome, at(now), &policy());
     }
 
-    /// Reserves and settles at once.
     fn attempt(&mut self, network: &str, outcome: Outcome, now: i64) -> Result<(), Verdict> {
         let reserved = self.reserve(network, now)?;
         self.settle(network, reserved, outcome, now);

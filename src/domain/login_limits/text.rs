@@ -17,7 +17,6 @@ const NONE: &str = "-";
 const FARTHEST: i64 = 1 << 40;
 
 impl Record {
-    /// The text of this record.
     pub(super) fn to_text(&self) -> String {
         let mut text = String::with_capacity(64);
         text.push_str(VERSION);

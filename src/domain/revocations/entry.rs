@@ -25,19 +25,7 @@ pub enum Revoked {
         user_id: Uuid,
     },
     /// One token.
-    Token {
-        /// The token.
-        jti: String,
-        /// Its `sub`.
-        subject: String,
-        /// Its session; `None` for a client's own token, and for an entry that a previous version
-        /// wrote.
-        session: Option<Uuid>,
-        /// Its `iat`; `None` for an entry that a previous version wrote.
-        issued_at: Option<Timestamp>,
-        /// When it expires.
-        ends_at: Timestamp,
-    },
+    Token(RevokedToken),
     /// All tokens of a subject that were issued before a moment.
     Subject {
         /// The subject.
@@ -59,6 +47,21 @@ pub enum Revoked {
     },
 }
 
+/// An access token that is revoked alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedToken {
+    /// Its `jti`.
+    pub jti: String,
+    /// Its `sub`.
+    pub subject: String,
+    /// Its `sid`; `None` for a client's own token, and for an entry that a previous version wrote.
+    pub session: Option<Uuid>,
+    /// Its `iat`; `None` where another issuer made it, and for an entry that a previous version wrote.
+    pub issued_at: Option<Timestamp>,
+    /// A moment after which no verifier accepts it.
+    pub ends_at: Timestamp,
+}
+
 impl Revoked {
     /// Whether the entry is published.
     pub fn is_published(&self) -> bool {
@@ -78,9 +81,7 @@ pub struct Entry {
 /// The entries of one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
-    /// Its number.
     pub seq: i64,
-    /// When it was made.
     pub at: Timestamp,
     /// Its entries, without those that only a newer version understands.
     pub entries: Vec<Entry>,
@@ -94,7 +95,7 @@ impl Serialize for Entry {
             Revoked::Session { sid, .. } | Revoked::Ended { sid, .. } => {
                 map.serialize_entry("sid", sid)?
             }
-            Revoked::Token { jti, .. } => map.serialize_entry("jti", jti)?,
+            Revoked::Token(RevokedToken { jti, .. }) => map.serialize_entry("jti", jti)?,
             Revoked::Subject { sub, before } => {
                 map.serialize_entry("sub", sub)?;
                 map.serialize_entry("before", before)?;
@@ -125,13 +126,13 @@ mod tests {
                 r#"{"sid":"00000000-0000-0000-0000-000000000001","exp":9}"#,
             ),
             (
-                Revoked::Token {
+                Revoked::Token(RevokedToken {
                     jti,
                     subject: sub.clone(),
                     session: Some(sid),
                     issued_at: Some(at(1)),
                     ends_at: at(9),
-                },
+                }),
                 r#"{"jti":"t","exp":9}"#,
             ),
             (Revoked::Subject { sub, before: at(5) }, r#"{"sub":"u","before":5,"exp":9}"#),

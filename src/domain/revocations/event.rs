@@ -39,7 +39,6 @@ struct Claims {
     /// The id of the change, the same from every instance, so that a receiver can drop a
     /// repetition.
     jti: String,
-    /// Which history.
     lane: &'static str,
     epoch: String,
     /// The first and the last change that it contains.
@@ -111,7 +110,7 @@ fn event_type(revoked: &Revoked) -> &'static str {
         Revoked::Session { .. } | Revoked::Ended { .. } | Revoked::Subject { .. } => {
             SESSION_REVOKED
         }
-        Revoked::Token { .. } => TOKEN_REVOKED,
+        Revoked::Token(_) => TOKEN_REVOKED,
         Revoked::Client { .. } => CLIENT_REVOKED,
         Revoked::Key { .. } => KEY_REVOKED,
     }
@@ -129,7 +128,7 @@ fn subject(revoked: &Revoked, iss: &str) -> Value {
             "session": opaque(&sid.to_string()),
         }),
         Revoked::Subject { sub, .. } => json!({ "format": "complex", "user": user(sub) }),
-        Revoked::Token { jti, .. } => json!({ "format": "jwt_id", "iss": iss, "jti": jti }),
+        Revoked::Token(token) => json!({ "format": "jwt_id", "iss": iss, "jti": token.jti }),
         Revoked::Client { client_id, .. } => opaque(client_id),
         Revoked::Key { kid } => opaque(kid),
     }

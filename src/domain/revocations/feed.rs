@@ -82,7 +82,6 @@ impl Feed {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The position of this instance.
     pub(super) fn head(&self) -> Head {
         self.read().head.clone()
     }
@@ -156,7 +155,6 @@ impl Feed {
         known.confirmed_at = Some(moment);
     }
 
-    /// Sends a heartbeat to the listeners.
     pub(super) fn beat(&self) {
         let known = self.read();
         if let Some(confirmed_at) = known.confirmed_at {
@@ -184,7 +182,6 @@ impl Feed {
         Some(Subscription { missed, coming, delay })
     }
 
-    /// Ends all streams, and accepts no more.
     pub(super) fn close(&self) {
         self.write().listeners = None;
     }
@@ -215,13 +212,11 @@ impl Feed {
         self.read().confirmed_at.map(|at| at.elapsed())
     }
 
-    /// Whether the position is `head`.
     pub(super) fn is_at(&self, epoch: &str, seq: i64) -> bool {
         let known = self.read();
         known.head.seq == seq && known.head.epoch == epoch
     }
 
-    /// Reads the entries.
     pub(super) fn ask<T>(&self, question: impl FnOnce(&Live) -> T) -> T {
         question(&self.read().live)
     }

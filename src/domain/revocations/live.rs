@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry::{Occupied, Vacant};
 
 use uuid::Uuid;
 
-use super::entry::{Entry, Revoked};
+use super::entry::{Entry, Revoked, RevokedToken};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Claims;
 
@@ -29,9 +29,7 @@ pub(super) struct Live {
 /// The number of published entries that name a session or token of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OfUser {
-    /// Sessions.
     pub sessions: usize,
-    /// Single access tokens.
     pub tokens: usize,
 }
 
@@ -98,7 +96,7 @@ impl Live {
                     self.fold(&Group::Session(sid), is_covered);
                 }
             }
-            Revoked::Token { jti, subject, session, issued_at, .. } => {
+            Revoked::Token(RevokedToken { jti, subject, session, issued_at, .. }) => {
                 self.add_token(jti, Token { subject, session, issued_at, expires_at });
             }
             Revoked::Subject { sub, before } => {
@@ -171,7 +169,6 @@ impl Live {
         self.subjects.get(sub).map(|cut_off| cut_off.before)
     }
 
-    /// The same as an entry.
     pub(super) fn cut_off_entry(&self, sub: &str) -> Option<Entry> {
         let CutOff { before, expires_at } = *self.subjects.get(sub)?;
         Some(Entry { revoked: Revoked::Subject { sub: sub.to_owned(), before }, expires_at })
@@ -182,7 +179,6 @@ impl Live {
         self.sessions.contains_key(&sid) || self.ended.contains_key(&sid)
     }
 
-    /// Whether the token has an entry of its own.
     pub(super) fn has_token(&self, jti: &str) -> bool {
         self.tokens.contains_key(jti)
     }
@@ -197,7 +193,6 @@ impl Live {
             || self.clients.get(&claims.client_id).is_some_and(is_cut_off)
     }
 
-    /// Drops expired entries.
     pub(super) fn forget(&mut self, now: Timestamp) {
         self.sessions.retain(|_, session| session.expires_at > now);
         self.ended.retain(|_, session| session.expires_at > now);
@@ -219,7 +214,6 @@ impl Live {
         }
     }
 
-    /// The number of published entries.
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
             + self.tokens.len()
@@ -230,38 +224,28 @@ impl Live {
 
     /// All entries that are valid at `now`, unpublished ones included.
     pub(super) fn entries(&self, now: Timestamp) -> Vec<Entry> {
-        let sessions = self.sessions.iter().map(|(sid, session)| Entry {
-            revoked: Revoked::Session { sid: *sid, user_id: session.user_id },
-            expires_at: session.expires_at,
+        let sessions = self.sessions.iter().map(|(&sid, &Session { user_id, expires_at })| {
+            (Revoked::Session { sid, user_id }, expires_at)
         });
-        let ended = self.ended.iter().map(|(sid, session)| Entry {
-            revoked: Revoked::Ended { sid: *sid, user_id: session.user_id },
-            expires_at: session.expires_at,
+        let ended = self.ended.iter().map(|(&sid, &Session { user_id, expires_at })| {
+            (Revoked::Ended { sid, user_id }, expires_at)
         });
-        let tokens = self.tokens.iter().map(|(jti, token)| Entry {
-            revoked: Revoked::Token {
-                jti: jti.clone(),
-                subject: token.subject.clone(),
-                session: token.session,
-                issued_at: token.issued_at,
-                ends_at: token.expires_at,
-            },
-            expires_at: token.expires_at,
+        let tokens = self.tokens.iter().map(|(jti, token)| {
+            let Token { session, issued_at, expires_at: ends_at, .. } = *token;
+            let (jti, subject) = (jti.clone(), token.subject.clone());
+            (Revoked::Token(RevokedToken { jti, subject, session, issued_at, ends_at }), ends_at)
         });
-        let subjects = self.subjects.iter().map(|(sub, cut_off)| Entry {
-            revoked: Revoked::Subject { sub: sub.clone(), before: cut_off.before },
-            expires_at: cut_off.expires_at,
+        let subjects = self.subjects.iter().map(|(sub, &CutOff { before, expires_at })| {
+            (Revoked::Subject { sub: sub.clone(), before }, expires_at)
         });
-        let clients = self.clients.iter().map(|(client_id, cut_off)| Entry {
-            revoked: Revoked::Client { client_id: client_id.clone(), before: cut_off.before },
-            expires_at: cut_off.expires_at,
+        let clients = self.clients.iter().map(|(client_id, &CutOff { before, expires_at })| {
+            (Revoked::Client { client_id: client_id.clone(), before }, expires_at)
         });
-        let keys = self.keys.iter().map(|(kid, expires_at)| Entry {
-            revoked: Revoked::Key { kid: kid.clone() },
-            expires_at: *expires_at,
-        });
+        let keys = self.keys.iter().map(|(kid, &at)| (Revoked::Key { kid: kid.clone() }, at));
         let all = sessions.chain(ended).chain(tokens).chain(subjects).chain(clients).chain(keys);
-        all.filter(|entry| entry.expires_at > now).collect()
+        all.filter(|(_, expires_at)| *expires_at > now)
+            .map(|(revoked, expires_at)| Entry { revoked, expires_at })
+            .collect()
     }
 }
 
@@ -301,7 +285,7 @@ mod tests {
 
     fn token(jti: &str, subject: &str, session: Option<Uuid>, issued_at: i64) -> Revoked {
         let (jti, subject, issued_at) = (jti.into(), subject.into(), Some(at(issued_at)));
-        Revoked::Token { jti, subject, session, issued_at, ends_at: at(900) }
+        Revoked::Token(RevokedToken { jti, subject, session, issued_at, ends_at: at(900) })
     }
 
     fn live(all: impl IntoIterator<Item = (Revoked, i64)>) -> Live {

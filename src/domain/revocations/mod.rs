@@ -26,8 +26,8 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use uuid::Uuid;
 
-pub use entry::{Entry, Revoked};
-pub use recording::{EndedSession, ForeignToken, RevokedToken, TokenRevocation, TooMany};
+pub use entry::{Entry, Revoked, RevokedToken};
+pub use recording::{EndedSession, ForeignToken, TokenRevocation, TooMany};
 pub use snapshot::Snapshot;
 
 use crate::base::random::Random;
@@ -35,7 +35,6 @@ use crate::base::time::Timestamp;
 use crate::domain::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
 use crate::storage::{Db, StorageError};
 use feed::{Feed, Subscription};
-use snapshot::Contents;
 use store::Store;
 
 /// How long changes are signed one by one while others may arrive. Beyond it listeners are sent to
@@ -272,8 +271,7 @@ impl Revocations {
         let entries: Vec<_> =
             entries.into_iter().filter(|entry| entry.revoked.is_published()).collect();
         let jti = self.random.uuid().simple().to_string();
-        let contents = Contents { epoch: head.epoch, seq: head.seq, entries, began, known_at };
-        Snapshot::sign(contents, jti, signer, now).await
+        Snapshot::sign(head, entries, (began, known_at), jti, signer, now).await
     }
 
     /// The stream for a listener that has received everything up to `after`, or nothing yet. It

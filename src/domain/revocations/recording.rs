@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::store::TokenGroup;
-use super::{Revocations, Revoked};
+use super::{Revocations, Revoked, RevokedToken};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::LEEWAY;
 use crate::storage::{StorageError, Transaction};
@@ -31,33 +31,15 @@ const MAX_TOKENS_OF_FOREIGN_KEY: usize = 1_000;
 /// Tokens carry their time of issue in whole seconds: those of the present second are covered too.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// An access token to revoke.
-#[derive(Clone, Debug)]
-pub struct RevokedToken {
-    /// Its `jti`.
-    pub jti: String,
-    /// Its `sub`.
-    pub subject: String,
-    /// Its `sid`, if it belongs to a session.
-    pub session: Option<Uuid>,
-    /// Its `iat`.
-    pub issued_at: Timestamp,
-    /// A moment after which no verifier accepts the token.
-    pub ends_at: Timestamp,
-}
-
 /// An access token of another issuer, whose key is published here to verify. Its claims are that
 /// issuer's word: they name no session or user of Signet.
 #[derive(Clone, Debug)]
 pub struct ForeignToken {
-    /// Its `jti`.
-    pub jti: String,
-    /// Its `sub`.
-    pub subject: String,
-    /// The `kid` of the key that signed it.
-    pub kid: String,
+    pub(crate) jti: String,
+    pub(crate) subject: String,
+    pub(crate) kid: String,
     /// A moment after which no verifier accepts the token.
-    pub ends_at: Timestamp,
+    pub(crate) ends_at: Timestamp,
 }
 
 /// The maximum number of tokens of this key is on record.
@@ -150,12 +132,13 @@ impl Revocations {
         token: &RevokedToken,
         now: Timestamp,
     ) -> Result<TokenRevocation, StorageError> {
-        let RevokedToken { jti, subject, session, issued_at, ends_at } = token;
+        let RevokedToken { jti, subject, session, issued_at, .. } = token;
+        let issued_at = issued_at.unwrap_or(now);
         let owner = Uuid::parse_str(subject).ok();
         // Only users have sessions, and a user's subject is their id.
         let session = session.filter(|_| owner.is_some());
         let cut_off = self.feed.ask(|live| live.cut_off_of(subject));
-        let is_covered = cut_off.is_some_and(|before| *issued_at < before)
+        let is_covered = cut_off.is_some_and(|before| issued_at < before)
             || session.is_some_and(|sid| self.has_session(sid))
             || self.feed.ask(|live| live.has_token(jti));
         if is_covered {
@@ -164,14 +147,8 @@ impl Revocations {
         let cut_off_at = |before| Revoked::Subject { sub: subject.clone(), before };
         let (single, alone) = match owner.is_none_or(|user_id| self.has_room_for_token(user_id)) {
             true => {
-                let token = Revoked::Token {
-                    jti: jti.clone(),
-                    subject: subject.clone(),
-                    session,
-                    issued_at: Some(*issued_at),
-                    ends_at: *ends_at,
-                };
-                (token, TokenRevocation::Token)
+                let token = RevokedToken { session, ..token.clone() };
+                (Revoked::Token(token), TokenRevocation::Token)
             }
             false => (cut_off_at(issued_at.plus(A_SECOND)), TokenRevocation::Subject),
         };
@@ -215,14 +192,9 @@ impl Revocations {
         if self.feed.ask(|live| live.tokens_of(&owner)) >= MAX_TOKENS_OF_FOREIGN_KEY {
             return Ok(Err(TooMany));
         }
-        let revoked = Revoked::Token {
-            jti: token.jti.clone(),
-            subject: owner,
-            session: None,
-            issued_at: None,
-            ends_at: token.ends_at,
-        };
-        self.record(&[revoked], now).await?;
+        let (jti, ends_at) = (token.jti.clone(), token.ends_at);
+        let token = RevokedToken { jti, subject: owner, session: None, issued_at: None, ends_at };
+        self.record(&[Revoked::Token(token)], now).await?;
         Ok(Ok(TokenRevocation::Token))
     }
 
@@ -243,12 +215,10 @@ impl Revocations {
             .await
     }
 
-    /// How many more entries may be for sessions of the user.
     fn room_for_sessions(&self, user_id: Uuid) -> usize {
         MAX_SESSIONS_OF_USER.saturating_sub(self.feed.ask(|live| live.of_user(user_id).sessions))
     }
 
-    /// Whether one more entry may be for an access token of the user.
     fn has_room_for_token(&self, user_id: Uuid) -> bool {
         self.feed.ask(|live| live.of_user(user_id).tokens) < MAX_TOKENS_OF_USER
     }

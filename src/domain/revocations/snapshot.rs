@@ -12,13 +12,12 @@ use tokio::sync::OnceCell;
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::entry::Entry;
+use super::store::Head;
 use super::{LANE, name_of_feed};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{SignError, Signer};
 
-/// The media type in the header.
 const TYPE: &str = "revocations+jwt";
-/// The lifetime of a signed snapshot.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// The age at which an unchanged snapshot is signed again.
 const RENEWED_AFTER: Duration = Duration::from_secs(60);
@@ -38,7 +37,6 @@ struct Claims {
     iat: Timestamp,
     exp: Timestamp,
     jti: String,
-    /// Which history.
     lane: &'static str,
     epoch: String,
     seq: i64,
@@ -58,36 +56,23 @@ pub struct Snapshot {
     pub(super) epoch: String,
     pub(super) seq: i64,
     pub(super) kid: String,
-    /// When its making began.
     pub(super) made_at: Instant,
     /// When its entries were complete.
     pub(super) known_at: Instant,
     took: Duration,
 }
 
-/// The content of a snapshot.
-pub(super) struct Contents {
-    /// The history.
-    pub epoch: String,
-    /// The last change.
-    pub seq: i64,
-    /// All entries up to it.
-    pub entries: Vec<Entry>,
-    /// When its making began.
-    pub began: Instant,
-    /// When its entries were complete.
-    pub known_at: Instant,
-}
-
 impl Snapshot {
-    /// Signs `contents`.
+    /// Signs all `entries` up to `head`, which were complete at `known_at`; the making of the snapshot
+    /// began at `made_at`.
     pub(super) async fn sign(
-        contents: Contents,
+        Head { epoch, seq }: Head,
+        entries: Vec<Entry>,
+        (made_at, known_at): (Instant, Instant),
         jti: String,
         signer: &Signer,
         now: Timestamp,
     ) -> Result<Self, SignError> {
-        let Contents { epoch, seq, entries, began: made_at, known_at } = contents;
         let etag = etag(&epoch, seq, now);
         let claims = Claims {
             iss: name_of_feed(signer.issuer()),

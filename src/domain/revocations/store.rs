@@ -9,12 +9,11 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::entry::{Change, Entry, Revoked};
+use super::entry::{Change, Entry, Revoked, RevokedToken};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{LEEWAY, Policy};
 use crate::storage::{Db, StorageError, Transaction, rows_of_values};
 
-/// Rows written by one statement.
 const ROWS_AT_ONCE: usize = 100;
 /// The number of rows that one statement reads, more than a change has.
 const ROWS_READ: i64 = 20_000;
@@ -37,13 +36,11 @@ pub(super) struct Head {
 
 /// Access tokens that are counted together, with the maximum number of them on record one by one.
 pub(super) struct TokenGroup<'a> {
-    /// Their `sub`.
     pub owner: &'a str,
     /// Their session; `None` for a client's own.
     pub session: Option<Uuid>,
     /// For a client's own tokens, those issued before this time do not count.
     pub since: Timestamp,
-    /// The maximum number.
     pub limit: i64,
 }
 
@@ -158,7 +155,6 @@ impl Store {
         Ok(life_of(row.map_or(Ok(0), |row| row.try_get(0))?))
     }
 
-    /// The present position of the history.
     pub(super) async fn head(&self) -> Result<Head, StorageError> {
         let query = sqlx::query("SELECT epoch, last_seq FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
@@ -195,7 +191,6 @@ impl Store {
         Ok((changes, all))
     }
 
-    /// Whether the record has an entry for the key.
     pub(super) async fn has_key(&self, kid: &str) -> Result<bool, StorageError> {
         let query =
             sqlx::query("SELECT seq FROM revocations WHERE claim = 'kid' AND value = $1 LIMIT 1");
@@ -212,7 +207,6 @@ impl Store {
     }
 }
 
-/// The life in the column `token_life`.
 fn life_of(seconds: i64) -> Duration {
     match seconds {
         // No access token was issued since the record exists: those from before may live long.
@@ -236,7 +230,7 @@ async fn insert(
     for (seq, part, revoked) in rows {
         let Columns { claim, value, owner, session, before } = columns(revoked);
         let ends_at = match revoked {
-            Revoked::Token { ends_at, .. } => *ends_at,
+            Revoked::Token(token) => token.ends_at,
             Revoked::Key { .. } => now.plus(KEYS_REMEMBERED),
             _ => ends_at,
         };
@@ -279,7 +273,7 @@ fn columns(revoked: &Revoked) -> Columns {
     match revoked {
         Revoked::Session { sid, user_id } => of_user("sid", sid, user_id),
         Revoked::Ended { sid, user_id } => of_user("ended", sid, user_id),
-        Revoked::Token { jti, subject, session, issued_at, .. } => Columns {
+        Revoked::Token(RevokedToken { jti, subject, session, issued_at, .. }) => Columns {
             owner: Some(subject.clone()),
             session: *session,
             before: issued_at.map(|at| at.plus(A_SECOND)),
@@ -313,13 +307,13 @@ fn read(row: &AnyRow) -> Result<Option<Entry>, StorageError> {
                 _ => Revoked::Ended { sid, user_id },
             }
         }
-        "jti" => Revoked::Token {
+        "jti" => Revoked::Token(RevokedToken {
             jti: value,
             subject: owner.ok_or_else(unreadable)?,
             session: session.and_then(|sid| sid.parse().ok()),
             issued_at: issued_before.map(|before| before.minus(A_SECOND)),
             ends_at: expires_at,
-        },
+        }),
         "sub" => Revoked::Subject { sub: value, before: before? },
         "client_id" => Revoked::Client { client_id: value, before: before? },
         "kid" => Revoked::Key { kid: value },

@@ -232,7 +232,6 @@ fn check(step: &Step, roles: &[Role]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// All roles after the change.
 fn after(step: &Step, roles: &[Role]) -> Vec<Role> {
     let others = roles.iter().filter(|role| role.name != step.name());
     others.chain(step.role()).cloned().collect()

@@ -58,7 +58,6 @@ pub struct Login {
 }
 
 impl Login {
-    /// The `acr` of one factor.
     const ONE_FACTOR: &str = "urn:signet:aal1";
     /// The method of RFC 8176 for a password.
     const PASSWORD: &str = "pwd";

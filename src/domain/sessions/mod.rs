@@ -313,7 +313,6 @@ impl Sessions {
         self.revocations.record_lost_session(user_id, sid, ends_at, now).await
     }
 
-    /// Publishes the end of a session.
     async fn publish(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
         let ended = [session.ended(&self.policy, now)];
         self.revocations.record_sessions(session.user_id, &ended, now).await
@@ -357,8 +356,8 @@ impl Sessions {
                     Revoked::Session { sid, user_id } | Revoked::Ended { sid, user_id } => {
                         self.store.delete(user_id, sid).await.map(drop)
                     }
-                    Revoked::Token { jti, subject, .. } => {
-                        self.store.revoke_token(&subject, &jti, expires_at, now).await
+                    Revoked::Token(token) => {
+                        self.store.revoke_token(&token.subject, &token.jti, expires_at, now).await
                     }
                     // These revocations act by time and are checked elsewhere.
                     Revoked::Subject { .. } | Revoked::Client { .. } | Revoked::Key { .. } => {

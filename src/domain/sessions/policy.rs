@@ -25,7 +25,6 @@ pub struct Policy {
 impl Policy {
     /// The longest retry window: with a longer one, a stolen token would be good for too long.
     const MAX_RETRY_WINDOW: Duration = Duration::from_secs(300);
-    /// The longest lifetime of a session.
     const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
     /// Checks that the values make sense together; the error is the sentence for the operator,

@@ -3,13 +3,11 @@
 use super::Session;
 use crate::storage::StorageError;
 
-/// What a method of the store returns.
 pub(super) type Answer<T> = Result<T, StorageError>;
 
 /// A session as it was read, with what its store needs to find it unchanged.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// The session.
     pub session: Session,
     /// The record byte for byte, for a store that compares records; otherwise empty.
     pub record: Vec<u8>,

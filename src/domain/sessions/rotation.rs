@@ -20,12 +20,7 @@ const MAX_RECOVERIES: u64 = 3;
 #[expect(clippy::large_enum_variant, reason = "most decisions are the large one, and none is kept")]
 pub(super) enum Decision {
     /// Store `next` in place of the record, and give out the generation that is then current.
-    Advance {
-        /// The record to store.
-        next: Session,
-        /// Why the session advances.
-        advance: Advance,
-    },
+    Advance { next: Session, advance: Advance },
     /// Give out the current generation again; nothing changes.
     Replay,
     /// The token was displaced: end the session.
@@ -222,54 +217,40 @@ mod tests {
     }
 
     #[test]
-    fn a_first_token_has_no_parent_that_could_be_presented() {
-        let now = Timestamp::from_unix(ADVANCED);
-        let policy = policy(Recovery::Recover, 10);
-        let first = session(0, 1);
-        assert_eq!(outcome(&decide(&first, 1, "app", now, &policy)), ("advance", 1, 2));
-        assert_eq!(outcome(&decide(&first, 0, "app", now, &policy)).0, "never_issued");
-    }
-
-    #[test]
-    fn a_strict_policy_takes_a_late_parent_for_reuse() {
-        let policy = policy(Recovery::Revoke, 10);
-        let at = |seconds| Timestamp::from_unix(ADVANCED + seconds);
-        assert_eq!(decide(&session(4, 6), 4, "app", at(10), &policy), Decision::Replay);
-        assert_eq!(decide(&session(4, 6), 4, "app", at(11), &policy), Decision::Reuse);
-    }
-
-    #[test]
-    fn the_fourth_recovery_in_a_row_is_reuse() {
-        let now = Timestamp::from_unix(ADVANCED + 11);
-        let policy = policy(Recovery::Recover, 10);
-        let late = |current| outcome(&decide(&session(4, current), 4, "app", now, &policy));
-        assert_eq!(late(5), ("recover", 4, 6));
-        assert_eq!(late(6), ("recover", 4, 7));
-        assert_eq!(late(7), ("recover", 4, 8));
-        assert_eq!(late(8).0, "reuse");
-        // A previous version recovered without a bound.
-        assert_eq!(late(30).0, "reuse");
-        // Once a successor is redeemed, its holder may lose three answers again.
-        assert_eq!(outcome(&decide(&session(4, 8), 8, "app", now, &policy)), ("advance", 8, 9));
-        assert_eq!(outcome(&decide(&session(8, 9), 8, "app", now, &policy)), ("recover", 8, 10));
-    }
-
-    #[test]
-    fn without_a_retry_window_nothing_is_replayed() {
-        let now = Timestamp::from_unix(ADVANCED);
-        let strict = policy(Recovery::Revoke, 0);
-        assert_eq!(decide(&session(4, 6), 4, "app", now, &strict), Decision::Reuse);
-        let lenient = policy(Recovery::Recover, 0);
-        assert_eq!(outcome(&decide(&session(4, 6), 4, "app", now, &lenient)).0, "recover");
-    }
-
-    #[test]
-    fn another_client_is_refused_whatever_it_presents() {
-        let now = Timestamp::from_unix(ADVANCED);
-        for presented in [1, 4, 5, 6, 7] {
-            let decision =
-                decide(&session(4, 6), presented, "other", now, &policy(Recovery::Recover, 10));
-            assert_eq!(decision, Decision::Refuse(Refusal::OtherClient), "{presented}");
+    fn what_else_decides_beside_the_presented_token() {
+        const RECOVER: (Recovery, u64) = (Recovery::Recover, 10);
+        const REVOKE: (Recovery, u64) = (Recovery::Revoke, 10);
+        let table = [
+            ("a first token", RECOVER, (0, 1), 1, 0, "advance"),
+            ("a first token has no parent", RECOVER, (0, 1), 0, 0, "never_issued"),
+            ("strictly, in the window", REVOKE, (4, 6), 4, 10, "replay"),
+            ("strictly, a late parent is reuse", REVOKE, (4, 6), 4, 11, "reuse"),
+            ("no window, strictly", (Recovery::Revoke, 0), (4, 6), 4, 0, "reuse"),
+            ("no window, nothing is replayed", (Recovery::Recover, 0), (4, 6), 4, 0, "recover"),
+            ("first recovery in a row", RECOVER, (4, 5), 4, 11, "recover"),
+            ("second recovery in a row", RECOVER, (4, 6), 4, 11, "recover"),
+            ("third recovery in a row", RECOVER, (4, 7), 4, 11, "recover"),
+            ("the fourth is reuse", RECOVER, (4, 8), 4, 11, "reuse"),
+            ("a previous version recovered without a bound", RECOVER, (4, 30), 4, 11, "reuse"),
+            ("a successor is redeemed", RECOVER, (4, 8), 8, 11, "advance"),
+            ("its holder may lose answers again", RECOVER, (8, 9), 8, 11, "recover"),
+        ];
+        for (name, (recovery, window), (parent, current), presented, seconds, expected) in table {
+            let now = Timestamp::from_unix(ADVANCED + seconds);
+            let policy = policy(recovery, window);
+            let decided = |client| {
+                let decision = decide(&session(parent, current), presented, client, now, &policy);
+                outcome(&decision)
+            };
+            let next = match expected {
+                "advance" => (expected, presented, presented + 1),
+                "recover" => (expected, presented, current + 1),
+                _ => (expected, 0, 0),
+            };
+            assert_eq!(decided("app"), next, "{name}");
+            if presented > 0 {
+                assert_eq!(decided("other").0, "other_client", "{name}");
+            }
         }
     }
 

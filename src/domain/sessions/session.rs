@@ -58,23 +58,17 @@ impl Session {
         self.login.ends_at.unwrap_or_else(|| self.started_at.plus(policy.absolute_lifetime))
     }
 
-    /// The last moment at which an access token of the session can have been issued, as of `now`: its
-    /// start or last advance, or the end of the retry window, within which the same refresh token is
-    /// answered again. A session that was never refreshed has nothing to answer again.
-    pub(super) fn last_issue(&self, policy: &Policy, now: Timestamp) -> Timestamp {
+    /// The session as the revocation feed takes it. The last issue of an access token, as of `now`, is
+    /// its start or last advance, or the end of the retry window, within which the same refresh token
+    /// is answered again. A session that was never refreshed has nothing to answer again.
+    pub(super) fn ended(&self, policy: &Policy, now: Timestamp) -> EndedSession {
         let retried = match self.parent {
             0 => self.advanced_at,
             _ => now.min(self.advanced_at.plus(policy.retry_window)),
         };
-        self.advanced_at.max(retried)
+        EndedSession { sid: self.sid, last_issue: self.advanced_at.max(retried) }
     }
 
-    /// The session as the revocation feed takes it.
-    pub(super) fn ended(&self, policy: &Policy, now: Timestamp) -> EndedSession {
-        EndedSession { sid: self.sid, last_issue: self.last_issue(policy, now) }
-    }
-
-    /// Whether the session has ended by `now`.
     pub(super) fn is_expired(&self, policy: &Policy, now: Timestamp) -> bool {
         now >= self.expires_at(policy)
     }

@@ -101,7 +101,6 @@ impl Store {
         }
     }
 
-    /// Sets the name of the store's lineage.
     pub(super) async fn set_lineage(&self, lineage: &str) -> Answer<()> {
         match self {
             Self::Sql(_) => Ok(()),

@@ -36,7 +36,6 @@ use crate::storage::redis::Redis;
 
 const LINEAGE: &str = "signet:lineage";
 
-/// The store over a Redis.
 pub(super) struct RedisStore {
     redis: Redis,
     counter: Counter,

@@ -30,7 +30,6 @@ macro_rules! select {
     };
 }
 
-/// The store over a database.
 pub(super) struct SqlStore(pub Db);
 
 impl SqlStore {

@@ -57,73 +57,61 @@ impl Audience {
 /// The claims, RFC 9068 section 2.2. Tokens of clients have none of the claims of a login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
-    /// The issuer.
-    pub iss: String,
+    pub(crate) iss: String,
     /// The user's id, or the client's for `client_credentials`.
-    pub sub: String,
-    /// The audience.
-    pub aud: Audience,
-    /// The end of its validity.
-    pub exp: Timestamp,
-    /// When it was issued.
-    pub iat: Timestamp,
-    /// The token's own id.
-    pub jti: String,
-    /// The client to which it was issued.
-    pub client_id: String,
+    pub(crate) sub: String,
+    pub(crate) aud: Audience,
+    pub(crate) exp: Timestamp,
+    pub(crate) iat: Timestamp,
+    pub(crate) jti: String,
+    pub(crate) client_id: String,
     /// The scope; absent when empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub scope: String,
+    pub(crate) scope: String,
     /// The beginning of its validity; Signet issues none with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub nbf: Option<Timestamp>,
+    pub(crate) nbf: Option<Timestamp>,
     /// The time of the user's last login.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub auth_time: Option<Timestamp>,
+    pub(crate) auth_time: Option<Timestamp>,
     /// The session to which it belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sid: Option<uuid::Uuid>,
+    pub(crate) sid: Option<uuid::Uuid>,
     /// The user's roles; absent when the user has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub roles: Option<Vec<String>>,
+    pub(crate) roles: Option<Vec<String>>,
     /// The claims that the client adds from the user's metadata; see [`claims`].
     #[serde(flatten)]
-    pub added: Map<String, Value>,
+    pub(crate) added: Map<String, Value>,
     /// Whether another issuer signed it, whose key is published here to verify. Signet then does
     /// not know for whom it was issued.
     #[serde(skip)]
-    pub foreign: bool,
+    pub(crate) foreign: bool,
     /// The `kid` of the key that signed it.
     #[serde(skip)]
-    pub kid: String,
+    pub(crate) kid: String,
 }
 
 /// The subject of a new token.
 pub struct Grant<'a> {
     /// The user's or client's id.
-    pub sub: String,
-    /// The client.
-    pub client_id: &'a str,
-    /// The granted scope.
-    pub scope: String,
+    pub(crate) sub: String,
+    pub(crate) client_id: &'a str,
+    pub(crate) scope: String,
     /// The requested resources; empty for the default audience.
-    pub resources: &'a [String],
+    pub(crate) resources: &'a [String],
     /// The client's own lifetime, if it has one.
-    pub lifetime: Option<Duration>,
-    /// The session, for users.
-    pub session: Option<UserSession>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) session: Option<UserSession>,
 }
 
 /// The part of a grant that only users have.
 pub struct UserSession {
-    /// The session's id.
-    pub sid: uuid::Uuid,
-    /// The time of the login.
-    pub auth_time: Timestamp,
-    /// The user's roles.
-    pub roles: Vec<String>,
+    pub(crate) sid: uuid::Uuid,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) roles: Vec<String>,
     /// The claims that the client adds from the user's metadata.
-    pub claims: Map<String, Value>,
+    pub(crate) claims: Map<String, Value>,
 }
 
 /// A signed token and its lifetime.

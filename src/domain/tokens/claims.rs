@@ -3,9 +3,7 @@
 
 use serde_json::{Map, Value};
 
-/// The maximum number of claims that a client adds.
 const MAX_CLAIMS: usize = 20;
-/// The maximum length of a name, in bytes.
 const MAX_NAME_LENGTH: usize = 64;
 /// The maximum size of all added claims together as JSON, in bytes: a token has to fit into a
 /// header.

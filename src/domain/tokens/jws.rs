@@ -1,6 +1,8 @@
 //! The one reader of signed tokens (RFC 7515, RFC 7519): first the header, by which the caller finds
 //! the key, then the signature by an algorithm that the key is for. Claims are the caller's to check.
 
+use std::sync::LazyLock;
+
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::de::DeserializeOwned;
 
@@ -47,14 +49,24 @@ impl<'a> Jws<'a> {
         key: &DecodingKey,
         algorithm: Algorithm,
     ) -> Option<C> {
+        let validation = VALIDATIONS.iter().find(|known| known.algorithms == [algorithm])?;
+        jsonwebtoken::decode(self.token, key, validation).ok().map(|decoded| decoded.claims)
+    }
+}
+
+/// What jsonwebtoken checks by each algorithm that a key can be for: the signature alone. Made once,
+/// since it allocates and is needed for every request with a token.
+static VALIDATIONS: LazyLock<[Validation; 9]> = LazyLock::new(|| {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    [RS256, ES256, EdDSA, PS256, RS384, RS512, ES384, PS384, PS512].map(|algorithm| {
         let mut validation = Validation::new(algorithm);
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        jsonwebtoken::decode(self.token, key, &validation).ok().map(|decoded| decoded.claims)
-    }
-}
+        validation
+    })
+});
 
 /// Whether `typ` of a header is the media type `wanted`: case is free, and so is `application/` before
 /// it (RFC 7515 section 4.1.9).

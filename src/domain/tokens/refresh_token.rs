@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::base::secret::Secret;
 
-/// The format's version, the first byte.
 const VERSION: u8 = 1;
 const PAYLOAD: usize = 1 + 16 + 16 + 8;
 const TAG: usize = 32;
@@ -17,12 +16,10 @@ const TAG: usize = 32;
 /// The content of a genuine refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// The user.
-    pub user_id: Uuid,
-    /// The session.
-    pub sid: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) sid: Uuid,
     /// The position in the session's family of tokens.
-    pub generation: u64,
+    pub(crate) generation: u64,
 }
 
 /// The key that tags refresh tokens (HMAC-SHA-256, RFC 2104). Cheap to clone.

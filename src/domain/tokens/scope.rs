@@ -39,9 +39,7 @@ pub struct Scope(Vec<String>);
 pub struct MalformedScope;
 
 impl Scope {
-    /// The maximum number of words.
     const MAX_WORDS: usize = 64;
-    /// The maximum length of a word, in bytes.
     const MAX_WORD_LENGTH: usize = 128;
 
     /// Reads words separated by spaces. Empty text is the empty scope.

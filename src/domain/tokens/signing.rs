@@ -64,9 +64,8 @@ pub struct Signer {
 #[derive(Clone, Debug)]
 pub struct SignedJwt {
     /// The compact JWS.
-    pub jws: String,
-    /// The `kid` of the key that signed it.
-    pub kid: String,
+    pub(crate) jws: String,
+    pub(crate) kid: String,
 }
 
 impl Signer {

@@ -141,7 +141,7 @@ impl AuthorizationServer {
             jti: claims.jti.clone(),
             subject: claims.sub.clone(),
             session: claims.sid,
-            issued_at: claims.iat,
+            issued_at: Some(claims.iat),
             ends_at: claims.exp.plus(LEEWAY),
         };
         Ok(self.stores.sessions.revoke_token(&token, now).await?)

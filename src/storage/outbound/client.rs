@@ -1,9 +1,10 @@
 //! The client itself: resolves, connects, encrypts and asks, each step open to callers that measure
 //! it, and bounded by itself.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
@@ -16,7 +17,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
@@ -29,10 +30,12 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The number of a name's addresses that are tried.
 const MAX_ADDRESSES: usize = 8;
 /// The number of concurrent calls of [`Outbound::fetch`]; further ones wait within their time.
 const MAX_CONCURRENT_FETCHES: usize = 8;
+
+/// Hosts that are fetched from, each with the lock that its fetches take one after the other.
+type Hosts = std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>;
 
 /// The client. Each connection is opened for one exchange or kept by the caller.
 pub struct Outbound {
@@ -41,6 +44,7 @@ pub struct Outbound {
     policy: OutboundPolicy,
     agent: &'static str,
     fetches: Semaphore,
+    hosts: Hosts,
 }
 
 /// An open connection; its requests follow one another.
@@ -63,7 +67,8 @@ impl Outbound {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let fetches = Semaphore::new(MAX_CONCURRENT_FETCHES);
-        Ok(Self { tls: Arc::new(tls), has_authorities, policy, agent, fetches })
+        let hosts = Hosts::default();
+        Ok(Self { tls: Arc::new(tls), has_authorities, policy, agent, fetches, hosts })
     }
 
     /// Whether any authority is trusted; without one, HTTPS fails.
@@ -72,7 +77,8 @@ impl Outbound {
     }
 
     /// Sends a request and reads the answer of at most `max_bytes`, whatever its status, within the
-    /// policy's timeout, name resolution and the wait for other fetches included.
+    /// policy's timeout, name resolution and the wait for other fetches included. A host is fetched
+    /// from by one call at a time.
     pub async fn fetch(
         &self,
         target: Target<'_>,
@@ -80,11 +86,19 @@ impl Outbound {
         max_bytes: usize,
     ) -> Result<Answer, OutboundError> {
         within(self.policy.timeout, async {
+            // Calls that wait for a slow host hold up no other host.
+            let _turn = self.host(target.url).lock_owned().await;
             // The semaphore is never closed.
             let _permit = self.fetches.acquire().await.ok();
             self.connect(target).await?.fetch(target.url, request, max_bytes).await
         })
         .await
+    }
+
+    fn host(&self, url: &Url) -> Arc<Mutex<()>> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        hosts.entry(url.host_str().unwrap_or_default().to_owned()).or_default().clone()
     }
 
     /// Connects to the first address of the target's host that answers.

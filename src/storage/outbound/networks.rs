@@ -71,6 +71,10 @@ impl FromStr for Allowed {
     }
 }
 
+/// A client's address in the development profile that is neither HTTPS nor plain HTTP on loopback.
+pub(super) const NEITHER: OutboundError =
+    OutboundError::Address("begin with https://, or with http:// and lead to loopback");
+
 /// Checks that a client's `url`, whose host resolves to `addresses`, leads to public networks and
 /// allowed ones only. Plain HTTP must stay on loopback.
 pub(super) fn check(
@@ -82,13 +86,16 @@ pub(super) fn check(
         Some(Host::Domain(name)) => allow.contains(&Allowed::Name(bare(name).to_owned())),
         _ => false,
     };
-    for address in addresses.iter().map(|address| unwrap(address.ip())) {
+    for found in addresses.iter().map(SocketAddr::ip) {
+        let address = unwrap(found);
         if url.scheme() == "http" && !address.is_loopback() {
-            return Err(OutboundError::Address("begin with https://"));
+            return Err(NEITHER);
         }
-        let is_allowed = allow.iter().any(
-            |allowed| matches!(allowed, Allowed::Network(network) if network.contains(address)),
-        );
+        // An entry may also name addresses behind NAT64 as they are.
+        let is_allowed = allow.iter().any(|allowed| {
+            matches!(allowed, Allowed::Network(network)
+                if network.contains(address) || network.contains(found))
+        });
         if !is_named && !is_allowed && !is_global(address) {
             return Err(OutboundError::Network(address));
         }
@@ -147,100 +154,49 @@ mod tests {
 
     #[test]
     fn special_use_addresses_are_refused_in_every_spelling() {
-        for host in [
-            // Loopback: decimal, octal, hexadecimal, short, mapped, NAT64, compatible.
-            "127.0.0.1",
-            "2130706433",
-            "0177.0.0.1",
-            "0x7f.1",
-            "0x7f000001",
-            "127.1",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-            "[::ffff:7f00:1]",
-            "[64:ff9b::127.0.0.1]",
-            "[64:ff9b::7f00:1]",
-            "[64:ff9b:1::7f00:1]",
-            "[::127.0.0.1]",
-            // Unspecified.
-            "0.0.0.0",
-            "0",
-            "0.1.2.3",
-            "[::]",
-            // Private and shared (CGNAT).
-            "10.0.0.1",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.168.1.1",
-            "100.64.0.1",
-            "100.127.255.255",
-            "[::ffff:10.0.0.1]",
-            "[64:ff9b::10.0.0.1]",
-            "[fc00::1]",
-            "[fd12:3456::1]",
-            // Link-local: the metadata services of clouds.
-            "169.254.169.254",
-            "[fe80::1]",
-            "[fd00:ec2::254]",
-            "[fec0::1]",
-            // Documentation and benchmarks.
-            "192.0.2.1",
-            "198.51.100.1",
-            "203.0.113.1",
-            "198.18.0.1",
-            "198.19.255.255",
-            "[2001:db8::1]",
-            "[3fff::1]",
-            "[2001:2::1]",
-            // Transition: 6to4 and its relay, Teredo.
-            "[2002:7f00:1::1]",
-            "[2002:808:808::1]",
-            "192.88.99.1",
-            "[2001::1]",
-            "[2001:0:53aa:64c::1]",
-            // Protocols, multicast, reserved, broadcast.
-            "192.0.0.8",
-            "192.0.0.170",
-            "224.0.0.1",
-            "239.255.255.255",
-            "240.0.0.1",
-            "255.255.255.255",
-            "[ff02::1]",
-            "[ff0e::1]",
-            "[100::1]",
-            "[5f00::1]",
-            "[4000::1]",
+        for (kind, hosts) in [
+            ("loopback in numbers", "127.0.0.1 2130706433 0177.0.0.1 0x7f.1 0x7f000001 127.1"),
+            ("loopback as IPv6", "[::1] [::127.0.0.1] [::ffff:127.0.0.1] [::ffff:7f00:1]"),
+            ("NAT64", "[64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [64:ff9b:1::7f00:1]"),
+            ("unspecified", "0.0.0.0 0 0.1.2.3 [::]"),
+            ("private", "10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 [::ffff:10.0.0.1]"),
+            ("private as IPv6", "[64:ff9b::10.0.0.1] [fc00::1] [fd12:3456::1]"),
+            ("shared (CGNAT)", "100.64.0.1 100.127.255.255"),
+            (
+                "link-local: metadata of clouds",
+                "169.254.169.254 [fe80::1] [fd00:ec2::254] [fec0::1]",
+            ),
+            ("documentation", "192.0.2.1 198.51.100.1 203.0.113.1 [2001:db8::1] [3fff::1]"),
+            ("benchmarks", "198.18.0.1 198.19.255.255 [2001:2::1]"),
+            ("6to4 and its relay", "[2002:7f00:1::1] [2002:808:808::1] 192.88.99.1"),
+            ("Teredo", "[2001::1] [2001:0:53aa:64c::1]"),
+            ("protocols", "192.0.0.8 192.0.0.170"),
+            ("multicast", "224.0.0.1 239.255.255.255 [ff02::1] [ff0e::1]"),
+            ("reserved", "240.0.0.1 255.255.255.255 [100::1] [5f00::1] [4000::1]"),
         ] {
-            let refused = asked(host, &[]);
-            assert!(matches!(refused, Err(OutboundError::Network(_))), "{host}: {refused:?}");
+            for host in hosts.split(' ') {
+                let refused = asked(host, &[]);
+                let is_network = matches!(refused, Err(OutboundError::Network(_)));
+                assert!(is_network, "{kind}: {host}: {refused:?}");
+            }
         }
     }
 
     #[test]
     fn public_addresses_and_allowed_ones_may_be_asked() {
-        for host in [
-            "8.8.8.8",
-            "1.1.1.1",
-            "9.255.255.255",
-            "11.0.0.0",
-            "100.63.255.255",
-            "100.128.0.0",
-            "172.15.255.255",
-            "172.32.0.0",
-            "198.17.255.255",
-            "198.20.0.0",
-            "223.255.255.255",
-            "[2606:4700::1111]",
-            "[2001:200::1]",
-            "[2a00:1450::1]",
-            "[::ffff:8.8.8.8]",
-            "[64:ff9b::8.8.8.8]",
+        for hosts in [
+            "8.8.8.8 1.1.1.1 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 172.15.255.255",
+            "172.32.0.0 198.17.255.255 198.20.0.0 223.255.255.255 [::ffff:8.8.8.8]",
+            "[2606:4700::1111] [2001:200::1] [2a00:1450::1] [64:ff9b::8.8.8.8]",
         ] {
-            asked(host, &[]).unwrap();
+            hosts.split(' ').for_each(|host| asked(host, &[]).unwrap());
         }
         asked("10.1.2.3", &["10.0.0.0/8"]).unwrap();
         asked("[::ffff:10.1.2.3]", &["10.1.2.3"]).unwrap();
         asked("[64:ff9b::10.1.2.3]", &["10.0.0.0/8"]).unwrap();
+        asked("[64:ff9b::10.1.2.3]", &["64:ff9b::10.1.2.3"]).unwrap();
+        asked("[64:ff9b::10.1.2.3]", &["64:ff9b::/96"]).unwrap();
+        assert!(asked("10.1.2.3", &["64:ff9b::/96"]).is_err(), "it is not behind NAT64");
         asked("[::1]", &["localhost", "::1"]).unwrap();
         assert!(asked("127.0.0.1", &["localhost", "10.0.0.0/8"]).is_err(), "a name is no address");
     }

@@ -44,6 +44,15 @@ async fn the_scheme_of_a_clients_address_is_https() {
     let url = serve(ok).await;
     let answer = client(&[]).fetch(Target::of_operator(&url), Request::default(), 2).await;
     assert_eq!(answer.unwrap().success().unwrap().status, StatusCode::OK);
+    let url = Url::parse("ftp://8.8.8.8/").unwrap();
+    for (target, schemes) in [
+        (Target::of_operator(&url), "https:// or http://"),
+        (Target::of_client(&url), "https://"),
+        (Target::of_client_in_development(&url), "https://, or with http:// and lead to loopback"),
+    ] {
+        let refused = outbound.resolve(target).await.unwrap_err().to_string();
+        assert_eq!(refused, format!("the address must begin with {schemes}"));
+    }
     for url in ["ftp://8.8.8.8/", "file:///etc/passwd", "https://user:password@8.8.8.8/"] {
         let url = Url::parse(url).unwrap();
         let refused = outbound.resolve(Target::of_client(&url)).await;
@@ -72,8 +81,10 @@ async fn redirects_are_not_followed_and_answers_are_bounded_in_size_and_time() {
         let fetched = outbound.fetch(Target::of_operator(&url), Request::default(), 8);
         fetched.await.and_then(Answer::success)
     };
-    let redirect = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n";
-    assert!(matches!(fetch(redirect).await, Err(OutboundError::Redirect(..))));
+    let to = format!("http://127.0.0.1/{}", "a".repeat(9000));
+    let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+    let error = fetch(&redirect).await.unwrap_err();
+    assert!(matches!(error, OutboundError::Redirect(..)) && error.to_string().len() < 250);
     for long in [
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n",
@@ -85,6 +96,27 @@ async fn redirects_are_not_followed_and_answers_are_bounded_in_size_and_time() {
     }
 }
 
+#[tokio::test]
+async fn a_host_is_fetched_from_by_one_call_at_a_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let outbound = client(&[]);
+    let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+    let fetch = || outbound.fetch(Target::of_operator(&url), Request::default(), 2);
+    let server = async {
+        let answer = async |mut stream: tokio::net::TcpStream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        };
+        let (first, _) = listener.accept().await.unwrap();
+        let next = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(next.is_err(), "the other call waits");
+        answer(first).await;
+        answer(listener.accept().await.unwrap().0).await;
+    };
+    let (one, other, ()) = tokio::join!(fetch(), fetch(), server);
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+}
+
 #[test]
 fn settings_are_checked() {
     let new = |seconds, file: Option<&Path>| {
@@ -93,7 +125,16 @@ fn settings_are_checked() {
     };
     assert_eq!([new(0, None), new(61, None)], [Err("timeout"); 2]);
     assert_eq!(new(5, Some(Path::new("/nowhere"))), Err("ca_file"));
-    let file = tempfile::NamedTempFile::new().unwrap();
-    assert_eq!(new(5, Some(file.path())), Err("ca_file"), "it holds no certificate");
+    let block = |text| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    for (text, problem) in [
+        (String::new(), "holds no certificate in PEM form"),
+        (block("AAAA"), "holds something that is no certificate"),
+        (block("?"), "is not PEM"),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let policy = OutboundPolicy::new(Duration::from_secs(5), Some(file.path()), Vec::new());
+        assert!(policy.unwrap_err().1.ends_with(problem), "{problem}");
+    }
     assert_eq!(new(5, None), Ok(()));
 }

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use redis::{ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsCertificates};
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::base::secret::Secret;
+use crate::storage::tls::{read, read_certificates};
 
 /// PEM texts, as they were when the service started. By default the system's authorities count and
 /// no client certificate is shown.
@@ -20,14 +21,15 @@ pub struct Certificates {
 impl Certificates {
     /// Takes this file's authorities in the place of the system's.
     pub fn with_authority(self, file: &Path) -> Result<Self, String> {
-        Ok(Self { authority: Some(read_certificates(file)?), ..self })
+        let (text, _) = read_certificates(file)?;
+        Ok(Self { authority: Some(text), ..self })
     }
 
     /// Shows this certificate, with those that follow it in the file, to the servers. `client` is
     /// the certificate's file and `key` its private key's; an error comes with whether it is the
     /// key's.
     pub fn with_client(self, client: &Path, key: &Path) -> Result<Self, (bool, String)> {
-        let client = read_certificates(client).map_err(|error| (false, error))?;
+        let (client, _) = read_certificates(client).map_err(|error| (false, error))?;
         let key = read(key).map_err(|error| (true, error))?;
         check_key(&key).map_err(|error| (true, error.to_owned()))?;
         Ok(Self { client: Some((client, Secret::new(key))), ..self })
@@ -57,29 +59,6 @@ impl Certificates {
             }
             _ => url.into_connection_info(),
         }
-    }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file)
-        .map_err(|error| format!("names {}, which cannot be read: {error}", file.display()))
-}
-
-fn read_certificates(file: &Path) -> Result<Vec<u8>, String> {
-    let text = read(file)?;
-    let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let wrong = || format!("names {}, which is not PEM", file.display());
-        let certificate = certificate.map_err(|_| wrong())?;
-        let mut store = rustls::RootCertStore::empty();
-        store.add(certificate).map_err(|_| {
-            format!("names {}, which holds something that is no certificate", file.display())
-        })?;
-        count += 1;
-    }
-    match count {
-        0 => Err(format!("names {}, which holds no certificate in PEM form", file.display())),
-        _ => Ok(text),
     }
 }
 

@@ -20,9 +20,7 @@ use tokio::sync::Mutex;
 use super::{CALL_TIMEOUT, Certificates, RedisConfig, Servers};
 use crate::base::secret::Secret;
 
-/// How long the server may take to answer a command.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 /// Commands under way on one connection before callers wait; the default of 50 holds them up.
 const PIPELINE_BUFFER: usize = 1024;

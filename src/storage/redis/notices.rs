@@ -13,7 +13,6 @@ use super::{Certificates, Redis, RedisConfig, Servers};
 use crate::base::secret::Secret;
 use crate::storage::StorageError;
 
-/// How long a listener waits before it connects anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The way to notify the other instances, if they share a Redis.

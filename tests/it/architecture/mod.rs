@@ -47,7 +47,7 @@ const ABOVE_HTTP: &[&str] = &["cli/serve", "cli/openapi"];
 const CRATES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "cli/serve.rs"]),
     ("sqlx", &["storage/", "*/store*"]),
-    ("redis", &["storage/redis*", "storage/records/redis.rs", "*/store_redis*"]),
+    ("redis", &["storage/redis*", "storage/records.rs", "*/store_redis*"]),
     ("jsonwebtoken", &["domain/tokens/", "domain/keys/"]),
     ("rsa", &["domain/keys/"]),
     ("cryptoki", &["domain/keys/"]),

@@ -11,6 +11,7 @@ use signet::domain::login_limits::{
     Account, Attempt, AttemptError, Delays, Free, Limited, LoginLimits, Names, Network, Outcome,
     Policy,
 };
+use signet::storage::records::Records;
 use signet::storage::redis::Redis;
 use signet::storage::{Db, StorageError};
 
@@ -53,13 +54,14 @@ async fn open(engine: Engine) -> Pair {
         Engine::Redis => {
             let connection = connect(&url).await;
             redis = Some(connection.clone());
-            [0, 1].map(|_| LoginLimits::in_redis(connection.clone(), names(), policy()))
+            [0, 1]
+                .map(|_| LoginLimits::new(Records::in_redis(connection.clone()), names(), policy()))
         }
         Engine::Sqlite | Engine::Postgres | Engine::Pooler => {
             let opened = engine.connect(&url).await;
             opened.migrate().await.unwrap();
             db = Some(opened.clone());
-            [0, 1].map(|_| LoginLimits::in_sql(opened.clone(), names(), policy()))
+            [0, 1].map(|_| LoginLimits::new(Records::in_sql(opened.clone()), names(), policy()))
         }
     };
     let [one, other] = attempts;

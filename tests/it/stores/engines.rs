@@ -132,7 +132,7 @@ pub fn new_session(user_id: Uuid) -> NewSession {
 /// An access token issued at the start, to be revoked and remembered until `ends_at`.
 pub fn token(subject: &str, session: Option<Uuid>, jti: &str, ends_at: Timestamp) -> RevokedToken {
     let (subject, jti) = (subject.to_owned(), jti.to_owned());
-    RevokedToken { jti, subject, session, issued_at: at(0), ends_at }
+    RevokedToken { jti, subject, session, issued_at: Some(at(0)), ends_at }
 }
 
 /// Exchanges a token as the token endpoint does: decide, commit, and decide anew on a lost race.

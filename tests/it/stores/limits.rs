@@ -10,6 +10,7 @@ use signet::domain::login_limits::{
     AttemptError, Delays, Limit, LimitPolicy, Limited, Limits, Names,
 };
 use signet::storage::Db;
+use signet::storage::records::Records;
 use signet::storage::redis::Redis;
 use uuid::Uuid;
 
@@ -43,7 +44,9 @@ async fn open(engine: Engine) -> Pair {
         Engine::Redis => {
             let connection = connect(&support::redis::Redis::shared().fresh_database()).await;
             redis = Some(connection.clone());
-            [0, 1].map(|_| Limits::in_redis(&connection, &names, policy(), policy()))
+            [0, 1].map(|_| {
+                Limits::new(&Records::in_redis(connection.clone()), &names, policy(), policy())
+            })
         }
         Engine::Sqlite | Engine::Postgres | Engine::Pooler => {
             let url = match engine {
@@ -53,7 +56,8 @@ async fn open(engine: Engine) -> Pair {
             let opened = engine.connect(&url).await;
             opened.migrate().await.unwrap();
             db = Some(opened.clone());
-            [0, 1].map(|_| Limits::in_sql(&opened, &names, policy(), policy()))
+            [0, 1]
+                .map(|_| Limits::new(&Records::in_sql(opened.clone()), &names, policy(), policy()))
         }
     };
     Pair { one, other, db, redis, _folder: folder }

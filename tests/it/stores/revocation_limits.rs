@@ -177,7 +177,7 @@ async fn beyond_a_hundred_entries_a_cut_off_stands_for_a_user() {
         let mut outcomes = Vec::new();
         for number in 0..11 {
             let mut token = token(&user_id.to_string(), Some(sid), &format!("{number}"), at(800));
-            token.issued_at = at(150);
+            token.issued_at = Some(at(150));
             outcomes.push(sessions.revoke_token(&token, at(150)).await.unwrap());
         }
         assert_eq!(outcomes[..10], [TokenRevocation::Token; 10]);

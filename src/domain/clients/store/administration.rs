@@ -1,7 +1,7 @@
 //! What administrators do to registered clients: list them, and change or remove one if its version
 //! is the one that they read.
 
-use super::{ClientStore, collect};
+use super::{ClientStore, bind_changeable, collect};
 use crate::base::time::Timestamp;
 use crate::domain::clients::Client;
 use crate::storage::{StorageError, Transaction};
@@ -28,23 +28,16 @@ impl ClientStore {
         next: &Client,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let grants: Vec<_> = next.grant_types.iter().map(|grant| grant.as_str()).collect();
         let update = sqlx::query(
-            "UPDATE clients SET name = $4, grant_types = $5, scope = $6, audience = $7, \
-             access_token_lifetime = $8, disabled_at = $9, updated_at = $10, claims = $11, \
-             version = version + 1 WHERE client_id = $1 AND version = $2 AND created_at = $3",
-        )
-        .bind(client.client_id.clone())
-        .bind(client.version)
-        .bind(client.created_at.as_unix())
-        .bind(next.name.clone())
-        .bind(grants.join(" "))
-        .bind(next.scope.to_string())
-        .bind(next.audiences.join(" "))
-        .bind(next.access_token_lifetime.map(|lifetime| lifetime.as_secs() as i64))
-        .bind(next.disabled_at.map(Timestamp::as_unix))
-        .bind(now.as_unix())
-        .bind(next.claims.join(" "));
+            "UPDATE clients SET name = $1, grant_types = $2, scope = $3, audience = $4, \
+             access_token_lifetime = $5, disabled_at = $6, claims = $7, updated_at = $8, \
+             version = version + 1 WHERE client_id = $9 AND version = $10 AND created_at = $11",
+        );
+        let update = bind_changeable(update, next)
+            .bind(now.as_unix())
+            .bind(client.client_id.clone())
+            .bind(client.version)
+            .bind(client.created_at.as_unix());
         Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{AddedKey, Because};
 use crate::base::time::Timestamp;
 use crate::domain::keys::chain::{Chain, Rules, ScheduledKey};
-use crate::domain::keys::rotation::State;
+use crate::domain::keys::rotation::{State, Times};
 use crate::domain::keys::store::StoredKey;
 use crate::domain::keys::{Algorithm, Keys, KeysError, tag};
 
@@ -26,6 +26,23 @@ pub struct Revoked {
     pub active: Option<ScheduledKey>,
     /// The algorithm of the key that becomes active later.
     pub successor_of: Algorithm,
+}
+
+impl Revoked {
+    /// The end at `now` of a key with these `times`, which leaves `chain`.
+    pub(in crate::domain::keys) fn of(
+        times: Times,
+        only_verified: bool,
+        successor_of: Algorithm,
+        chain: &Chain,
+        now: Timestamp,
+    ) -> Self {
+        let signed = times.state(now) != State::Pending && !only_verified;
+        let signed_until = signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now)));
+        let signed_from = signed.then_some(times.activates_at);
+        let active = chain.active(now).cloned();
+        Self { only_verified, signed_from, signed_until, active, successor_of }
+    }
 }
 
 impl Keys {
@@ -74,15 +91,7 @@ impl Keys {
             let times = chain.find(kid)?.times;
             chain.revoke(kid, rules, now)?;
             chain.owe(handover_in, now)?;
-            let only_verified = stored.is_foreign();
-            let signed = times.state(now) != State::Pending && !only_verified;
-            Ok(Revoked {
-                only_verified,
-                signed_from: signed.then_some(times.activates_at),
-                signed_until: signed.then(|| times.deactivates_at.map_or(now, |at| at.min(now))),
-                active: chain.active(now).cloned(),
-                successor_of: stored.algorithm,
-            })
+            Ok(Revoked::of(times, stored.is_foreign(), stored.algorithm, chain, now))
         };
         let mut left = self.load_chain(stored.algorithm, now).await?;
         left.revoke(kid, rules, now)?;

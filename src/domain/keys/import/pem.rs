@@ -4,9 +4,7 @@
 
 use super::ImportError;
 
-/// The longest text that is read.
 const MAX_LENGTH: usize = 32 * 1024;
-/// The maximum number of keys that a refusal names.
 const MAX_NAMED: usize = 5;
 
 const BEGIN: &str = "-----BEGIN ";

@@ -17,13 +17,11 @@ use super::{Pkcs11Config, TokenError};
 
 /// The maximum number of sessions. Tokens share a limit among all their users.
 const MAX_SESSIONS: usize = 16;
-/// How long an operation waits for a session.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a failed token is not used, so that operations fail immediately and do not wait for
 /// time limits of the module.
 const REST: Duration = Duration::from_secs(1);
 
-/// One session, logged in.
 pub(super) struct Login {
     pub(super) session: Session,
     /// By id: a search costs a token several round trips.
@@ -32,7 +30,6 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// The object of this class and id.
     pub(super) fn find(
         &self,
         class: ObjectClass,
@@ -64,7 +61,6 @@ struct Pool {
     pin_refused: bool,
 }
 
-/// All sessions of this process with one token.
 pub(super) struct Sessions {
     pub(super) config: Pkcs11Config,
     module: Pkcs11,
@@ -74,7 +70,6 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Loads the module and logs in.
     pub(super) fn open(config: Pkcs11Config) -> Result<Self, TokenError> {
         let module = Pkcs11::new(&config.module)
             .map_err(|error| TokenError::Module(config.module.clone(), error))?;

@@ -10,7 +10,6 @@ use crate::storage::StorageError;
 /// The maximum number of keys that are loaded, and of rows that are not keys; the oldest are left
 /// out. All rows are read, a page at a time, so that planted rows displace no key.
 const MAX_KEYS: usize = 500;
-/// Rows in a page.
 pub(super) const PAGE: i64 = 500;
 
 impl KeyStore {

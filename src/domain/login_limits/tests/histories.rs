@@ -45,7 +45,6 @@ fn a_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Checks one decision against what was seen before it.
 fn check_decision(seen: &[Seen], network: usize, now: i64, decision: &Result<Reserved, Verdict>) {
     let counts = |s: &&Seen| s.late || matches!(s.outcome, None | Some(Outcome::Failed));
     let own = || seen.iter().filter(|s| s.network == network).filter(counts);

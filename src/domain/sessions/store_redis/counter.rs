@@ -18,7 +18,6 @@ const LIFETIME: u64 = 86_400;
 const RENEWED_EVERY: i64 = 100;
 const PREFIX: &str = "counted:";
 
-/// The counter of this instance.
 pub(super) struct Counter {
     key: String,
     /// Whether the counter is in use.
