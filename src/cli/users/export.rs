@@ -10,16 +10,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::cell;
 use super::import::Fields;
+use super::{Act, cell, for_each};
 use crate::app::Stores;
-use crate::base::time::Timestamp;
-use crate::domain::audit::Initiator;
 use crate::domain::users::{Metadata, User};
-use crate::services::accounts::Accounts;
-
-/// The number of users on one page of the store.
-const PAGE: i64 = 500;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -45,13 +39,8 @@ pub(crate) struct Arguments {
     with_password_hashes: bool,
 }
 
-/// Runs the command.
-pub(super) async fn run(
-    arguments: Arguments,
-    stores: &Stores,
-    by: &Initiator,
-    now: Timestamp,
-) -> Result<()> {
+pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
+    let Act { stores, by, now, .. } = *act;
     let Arguments { format, output, force, with_password_hashes: with_hashes } = arguments;
     let is_csv =
         |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
@@ -64,9 +53,9 @@ pub(super) async fn run(
     let hashes = if with_hashes { "with password hashes" } else { "without password hashes" };
     stores.accounts.record_export(hashes.into(), by, now).await;
     match file {
-        None => write_all(io::stdout().lock(), format, with_hashes, &stores.accounts).await,
+        None => write_all(io::stdout().lock(), format, with_hashes, stores).await,
         Some(file) => {
-            write_all(&file.file, format, with_hashes, &stores.accounts).await?;
+            write_all(&file.file, format, with_hashes, stores).await?;
             file.finish()
         }
     }
@@ -76,18 +65,10 @@ async fn write_all(
     output: impl Write,
     format: Format,
     with_hashes: bool,
-    accounts: &Accounts,
+    stores: &Stores,
 ) -> Result<()> {
     let mut writer = Writer::new(output, format, with_hashes)?;
-    let mut after = String::new();
-    loop {
-        let page = accounts.list(&after, PAGE).await.context("the users cannot be read")?;
-        let Some(last) = page.last() else { break };
-        after = last.email_key.clone();
-        for user in &page {
-            writer.write(&Row::of(user, with_hashes))?;
-        }
-    }
+    for_each(stores, |user| Ok(writer.write(&Row::of(&user, with_hashes))?)).await?;
     Ok(writer.flush()?)
 }
 

@@ -6,21 +6,14 @@ use std::sync::Arc;
 
 use crate::base::time::Timestamp;
 
-/// What holds for all users of one import.
 #[derive(Clone)]
 pub(crate) struct Rules {
-    /// When it began.
     pub now: Timestamp,
     /// Roles that administer Signet and are therefore left out; empty where they are kept.
     pub administrators: Arc<[String]>,
 }
 
 impl Rules {
-    /// Whether users come in with roles that administer Signet.
-    pub(crate) fn keeps_administrators(&self) -> bool {
-        self.administrators.is_empty()
-    }
-
     /// Whether users come in without this role.
     pub(crate) fn leaves_out(&self, role: &str) -> bool {
         self.administrators.iter().any(|administrator| administrator == role)
@@ -30,11 +23,8 @@ impl Rules {
 /// Why a user comes in with less than the file says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Warning {
-    /// The name is too long.
     NameCut,
-    /// When the account was made cannot be read.
     DateLeftOut,
-    /// A role that administers Signet.
     RoleLeftOut(String),
 }
 
