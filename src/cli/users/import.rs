@@ -12,6 +12,7 @@ mod fields;
 mod keycloak;
 mod lines;
 mod members;
+mod plain;
 mod progress;
 mod reading;
 mod records;
@@ -39,9 +40,9 @@ use crate::storage::StorageError;
 use claims::Claims;
 pub(super) use fields::Fields;
 use progress::Progress;
-use reading::{Format, Job, Reading};
+use reading::Reading;
 use report::Report;
-use rules::Rules;
+use rules::{Format, Job, Rules};
 use sink::Entry;
 
 /// The pause in milliseconds before each further attempt where the database does not answer.

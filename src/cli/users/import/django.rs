@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::dump::{self, Row};
 use super::fields::Fields;
 use super::members;
-use super::reading::Job;
+use super::rules::Job;
 use super::sink::{Noticed, Sink};
 use super::source::{self, Reader};
 use crate::domain::users::Email;

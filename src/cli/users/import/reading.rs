@@ -1,73 +1,18 @@
 //! Reads a file on a thread of its own, in batches, while the batch before is stored. The channel in
 //! between is short, so memory does not grow with the file.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use tokio::sync::mpsc;
 
-use super::rules::Rules;
+use super::rules::{Format, Job};
 use super::sink::{Entry, Noticed, Sink};
-use super::{auth0, clerk, django, keycloak, lines, records, source, table};
+use super::{auth0, clerk, django, keycloak, lines, source, table};
 
 const WAITING: usize = 2;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// A JSON object a line.
-    Jsonl,
-    /// A table with the names of its columns in the first line.
-    Csv,
-    /// A JSON array of the same objects.
-    Json,
-    /// What a Django project's dumpdata writes.
-    Django,
-    /// What Keycloak's export of a realm writes.
-    Keycloak,
-    /// What Auth0 exports, or takes.
-    Auth0,
-    /// What Clerk exports, as CSV or JSON.
-    Clerk,
-}
-
-impl Format {
-    /// By the end of the file's name. Of a JSON file its beginning tells whether it is a list of users
-    /// or a Django dump.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_lowercase().as_str() {
-            "jsonl" | "ndjson" => Some(Self::Jsonl),
-            "csv" => Some(Self::Csv),
-            "json" => {
-                // What cannot be read twice is not looked into.
-                let again = source::length(path);
-                let reader = again.and_then(|_| source::open(path, Arc::default()).ok());
-                let first = reader.and_then(records::first_of_array);
-                let is_list = first.is_some_and(|first| !first.contains_key("model"));
-                Some(if is_list { Self::Json } else { Self::Django })
-            }
-            _ => None,
-        }
-    }
-
-    /// What the places that a report names are.
-    pub(super) fn place(self) -> &'static str {
-        if matches!(self, Self::Jsonl | Self::Csv) { "line" } else { "record" }
-    }
-}
-
-pub(super) struct Job {
-    pub path: PathBuf,
-    pub format: Format,
-    /// The user model of a Django dump; `None` for `auth.user`.
-    pub django_model: Option<String>,
-    /// Whether Django's superusers get the role that administers Signet.
-    pub superusers_are_admins: bool,
-    pub rules: Rules,
-}
 
 pub(super) struct Reading {
     pub batches: mpsc::Receiver<Vec<Entry>>,

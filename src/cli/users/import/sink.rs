@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::fields::Fields;
-use super::report::plain;
+use super::plain::plain;
 use super::rules::{Rules, Warning};
 use crate::domain::roles::check_role;
 use crate::domain::users::import::ImportedUser;
