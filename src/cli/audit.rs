@@ -11,7 +11,6 @@ use crate::config::Config;
 use crate::domain::audit::{Filter, Kept};
 use crate::views::event::EventView;
 
-/// The maximum number of events that one query reads.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
@@ -43,7 +42,6 @@ pub(super) enum Command {
     },
 }
 
-/// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let Command::List { event, subject, actor, since, until, limit, json } = command;
     let (now, stores) = super::open(config).await?;
@@ -61,12 +59,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
             break;
         }
     }
-    let rows: Vec<_> = found.into_iter().map(EventView::from).collect();
-    if json {
-        return output::json(&rows);
-    }
-    let rows: Vec<_> = rows.into_iter().map(EventView::row).collect();
-    output::table(EventView::COLUMNS, &rows)
+    let views = found.into_iter().map(EventView::from).collect();
+    output::list(json, EventView::COLUMNS, views, EventView::row)
 }
 
 /// A time, or a time span before now.

@@ -16,7 +16,6 @@ mod report;
 mod snapshot;
 mod stream;
 
-use std::io::{BufRead, Read};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -30,9 +29,6 @@ use issuer::Issuer;
 use metadata::Metadata;
 use report::Report;
 use snapshot::Feed;
-
-/// The length of a secret on standard input.
-const MAX_INPUT_BYTES: u64 = 4096;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -79,11 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn read_secret() -> Result<Secret<String>> {
-    let mut line = String::with_capacity(MAX_INPUT_BYTES as usize);
-    let mut input = std::io::stdin().lock().take(MAX_INPUT_BYTES);
-    input.read_line(&mut line).context("the secret cannot be read from standard input")?;
-    let line = Secret::new(line);
-    let secret = Secret::new(line.expose().trim_end_matches(['\n', '\r']).to_owned());
+    let secret = super::read_line("secret")?;
     ensure!(!secret.expose().is_empty(), "there is no secret on standard input");
     Ok(secret)
 }
@@ -122,7 +114,6 @@ async fn examine(
     }
 }
 
-/// The client, if its secret may be sent to the issuer.
 fn client<'a>(
     arguments: &'a Arguments,
     secret: Option<&'a Secret<String>>,
@@ -140,7 +131,6 @@ fn client<'a>(
     Some(Client { client_id, secret, metadata })
 }
 
-/// The revocation feed, if there is one.
 async fn follow(
     http: &Http,
     issuer: &Issuer,

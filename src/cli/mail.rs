@@ -16,7 +16,6 @@ use crate::domain::outbox::{Outbox, Waiting};
 use crate::domain::users::Email;
 use crate::services::notifications;
 
-/// The number of messages on one page of the store.
 const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
@@ -50,21 +49,6 @@ struct WaitingRow {
     last_error: Option<String>,
 }
 
-impl From<Waiting> for WaitingRow {
-    fn from(waiting: Waiting) -> Self {
-        Self {
-            id: waiting.entry.id.to_string(),
-            kind: waiting.entry.kind.as_str(),
-            recipient: waiting.entry.recipient,
-            created_at: waiting.created_at.to_string(),
-            attempts: waiting.attempts,
-            next_attempt_at: waiting.due_at.to_string(),
-            last_error: waiting.last_error,
-        }
-    }
-}
-
-/// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::Test { address } => test(&address, config).await,
@@ -95,22 +79,29 @@ async fn list(json: bool, config: &Config) -> Result<()> {
         let page = outbox.list(&after, PAGE).await.context("the outbox cannot be read")?;
         let Some(last) = page.last() else { break };
         after = last.entry.id.to_string();
-        rows.extend(page.into_iter().map(WaitingRow::from));
+        rows.extend(page.into_iter().map(
+            |Waiting { entry, created_at, attempts, due_at, last_error }| WaitingRow {
+                id: entry.id.to_string(),
+                kind: entry.kind.as_str(),
+                recipient: entry.recipient,
+                created_at: created_at.to_string(),
+                attempts,
+                next_attempt_at: due_at.to_string(),
+                last_error,
+            },
+        ));
     }
     db.close().await;
-    if json {
-        return output::json(&rows);
-    }
-    let cells = |row: &WaitingRow| {
+    let cells = |row: WaitingRow| {
         [
             row.kind.to_owned(),
-            row.recipient.clone(),
-            row.created_at.clone(),
+            row.recipient,
+            row.created_at,
             row.attempts.to_string(),
-            row.next_attempt_at.clone(),
+            row.next_attempt_at,
             output::cell(row.last_error.as_ref()),
         ]
     };
-    let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::table(["kind", "recipient", "created", "attempts", "next", "last error"], &rows)
+    let headings = ["kind", "recipient", "created", "attempts", "next", "last error"];
+    output::list(json, headings, rows, cells)
 }

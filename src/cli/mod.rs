@@ -15,6 +15,7 @@ mod roles;
 mod serve;
 mod users;
 
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,8 +24,12 @@ use clap::{Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::app::Stores;
+use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
 use crate::config::Config;
+
+/// The length beyond which a line is neither a password nor a client's secret.
+const MAX_LINE_BYTES: u64 = 4096;
 
 /// A token-issuing identity service.
 #[derive(Parser)]
@@ -135,6 +140,16 @@ fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
 async fn open(config: &Config) -> Result<(Timestamp, Stores)> {
     let now = Clock::system().now();
     Ok((now, Stores::open(config, now).await?))
+}
+
+/// The one line of standard input, which is `what`.
+fn read_line(what: &str) -> Result<Secret<String>> {
+    let mut line = String::with_capacity(MAX_LINE_BYTES as usize);
+    let mut input = std::io::stdin().lock().take(MAX_LINE_BYTES);
+    let read = input.read_line(&mut line);
+    read.with_context(|| format!("the {what} cannot be read from standard input"))?;
+    let line = Secret::new(line);
+    Ok(Secret::new(line.expose().trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 /// `signet … | head` is no failure.

@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::output;
 
-/// Prints it.
 pub(super) fn run() -> Result<()> {
     output::print(&crate::http::openapi().to_pretty_json()?)
 }

@@ -7,14 +7,12 @@ use serde::Serialize;
 
 pub(super) use crate::views::cell::{cell, words};
 
-/// Prints a line to standard output.
 pub(super) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
 }
 
-/// Prints `value` as JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }
@@ -35,6 +33,19 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
     let heading = line(&headings.map(str::to_uppercase));
     let lines: Vec<_> = std::iter::once(heading).chain(rows.iter().map(line)).collect();
     print(&lines.join("\n"))
+}
+
+/// Prints `items` as JSON, or as a table of which each is a row.
+pub(super) fn list<T: Serialize, const N: usize>(
+    as_json: bool,
+    headings: [&str; N],
+    items: Vec<T>,
+    row: impl Fn(T) -> [String; N],
+) -> Result<()> {
+    if as_json {
+        return json(&items);
+    }
+    table(headings, &items.into_iter().map(row).collect::<Vec<_>>())
 }
 
 /// Prints what one thing is, a line for each field.

@@ -23,7 +23,6 @@ const HASHING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that wait to be accepted, as actix-web asks for.
 const BACKLOG: u32 = 1024;
 
-/// Runs the service until a signal stops it.
 pub(super) fn run(config: Config) -> Result<()> {
     telemetry::init(&config.log).map_err(anyhow::Error::msg)?;
     allow_connections();

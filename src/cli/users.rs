@@ -10,10 +10,10 @@ mod import;
 use crate::base::display_name::check_display_name;
 use crate::domain::credentials::Password;
 use crate::domain::roles::check_roles;
-use std::io::{BufRead, IsTerminal, Read};
+use std::io::IsTerminal;
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::output;
 use crate::app::{Issuer, Stores, open_login_limits_alone};
@@ -28,10 +28,22 @@ use crate::services::accounts::administration::UserChange;
 use crate::storage::StorageError;
 use crate::views::user::ManagedUserView;
 
-/// The length of a line in bytes beyond which it is no password.
-const MAX_INPUT: u64 = 4096;
-/// The number of users on one page of the store.
 const PAGE: i64 = 500;
+
+#[derive(Args)]
+pub(super) struct Who {
+    /// The e-mail address or id.
+    user: String,
+}
+
+#[derive(Args)]
+pub(super) struct Shown {
+    /// The e-mail address or id.
+    user: String,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -62,15 +74,9 @@ pub(super) enum Command {
         json: bool,
     },
     /// Bar a user from signing in, and end all sessions.
-    Disable {
-        /// The e-mail address or id.
-        user: String,
-    },
+    Disable(Who),
     /// Let a user sign in again.
-    Enable {
-        /// The e-mail address or id.
-        user: String,
-    },
+    Enable(Who),
     /// Give a user a role.
     GrantRole {
         /// The e-mail address or id.
@@ -98,10 +104,7 @@ pub(super) enum Command {
         json: bool,
     },
     /// Forget a user's wrong passwords, so that the next login need not wait.
-    Unlock {
-        /// The e-mail address or id.
-        user: String,
-    },
+    Unlock(Who),
     /// Give a user a new password, and end all sessions.
     SetPassword {
         /// The e-mail address or id.
@@ -111,10 +114,7 @@ pub(super) enum Command {
         password_stdin: bool,
     },
     /// End all sessions of a user, who may sign in again.
-    RevokeSessions {
-        /// The e-mail address or id.
-        user: String,
-    },
+    RevokeSessions(Who),
     /// List addresses that are compatibility spellings of others, and accounts that share a mailbox
     /// for their domain being spelled in two forms.
     CheckAddresses {
@@ -131,19 +131,24 @@ pub(super) enum Command {
     Export(export::Arguments),
 }
 
-/// Runs the command.
+/// What a command acts on, who acts, and when.
+struct Act<'a> {
+    config: &'a Config,
+    stores: &'a Stores,
+    by: &'a Initiator,
+    now: Timestamp,
+}
+
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
-    let by = &Initiator::command_line();
+    let (stores, by) = (&stores, &Initiator::command_line());
+    let act = &Act { config, stores, by, now };
     match command {
         Command::Add { email, password_stdin, name, roles, email_verified, json } => {
-            let email =
-                Email::parse(&email).map_err(|problem| anyhow::anyhow!("EMAIL {problem}"))?;
-            let name = check_display_name(name.as_deref().unwrap_or_default())
-                .map_err(|problem| anyhow::anyhow!("--name {problem}"))?;
-            let roles: Vec<_> = roles.into_iter().filter(|role| !role.is_empty()).collect();
-            let roles =
-                check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))?;
+            let email = Email::parse(&email).map_err(wrong("EMAIL"))?;
+            let name =
+                check_display_name(name.as_deref().unwrap_or_default()).map_err(wrong("--name"))?;
+            let roles = checked_roles(roles)?;
             let password = read_password(password_stdin, email.address())?;
             let password_hash = hash(config, &stores.random, &password);
             let new = stores.accounts.new_user(&email, name, password_hash, now);
@@ -161,91 +166,91 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
                 output::print(&format!("added {} ({})", user.email, user.id))
             }
         }
-        Command::List { json } => list(&stores, json).await,
-        Command::Disable { user } => {
-            let user = find(&stores, &user).await?;
-            set_disabled(&stores, &user, true, by, now).await?;
-            say(user.is_active(), "disabled", "was disabled already", &user)
-        }
-        Command::Enable { user } => {
-            let user = find(&stores, &user).await?;
-            set_disabled(&stores, &user, false, by, now).await?;
-            say(!user.is_active(), "enabled", "was not disabled", &user)
-        }
-        Command::GrantRole { user, role } => {
-            let user = find(&stores, &user).await?;
-            details::grant_role(&stores, &user, &role, by, now).await
-        }
-        Command::RevokeRole { user, role, force } => {
-            let user = find(&stores, &user).await?;
-            details::revoke_role(&stores, &user, &role, force, by, now).await
-        }
-        Command::SetMetadata { user, json } => {
-            let user = find(&stores, &user).await?;
-            details::set_metadata(&stores, user, json, by, now).await
-        }
-        Command::Unlock { user } => {
-            let user = find(&stores, &user).await?;
-            let attempts = open_login_limits_alone(config, &stores, now).await?;
+        Command::List { json } => list(stores, json).await,
+        Command::Disable(Who { user }) => act.set_disabled(&user, true).await,
+        Command::Enable(Who { user }) => act.set_disabled(&user, false).await,
+        Command::GrantRole { user, role } => act.grant_role(&user, &role).await,
+        Command::RevokeRole { user, role, force } => act.revoke_role(&user, &role, force).await,
+        Command::SetMetadata { user, json } => act.set_metadata(&user, json).await,
+        Command::Unlock(Who { user }) => {
+            let user = find(stores, &user).await?;
+            let attempts = open_login_limits_alone(config, stores, now).await?;
             let unlocked = stores.accounts.unlock(&user, &attempts, by, now).await;
             unlocked.context("the wrong passwords cannot be forgotten")?;
             output::print(&format!("forgot the wrong passwords for {}", user.email))
         }
         Command::SetPassword { user, password_stdin } => {
-            let user = find(&stores, &user).await?;
+            let user = find(stores, &user).await?;
             let password = read_password(password_stdin, &user.email)?;
             let hash = hash(config, &stores.random, &password);
-            let attempts = open_login_limits_alone(config, &stores, now).await?;
+            let attempts = open_login_limits_alone(config, stores, now).await?;
             if !stores.accounts.set_password(&user, &hash, &attempts, by, now).await? {
                 bail!("{} was removed in the meantime: no password was set", user.email);
             }
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
         }
-        Command::RevokeSessions { user } => {
-            let user = find(&stores, &user).await?;
+        Command::RevokeSessions(Who { user }) => {
+            let user = find(stores, &user).await?;
             if !stores.accounts.end_sessions(user.id, by, now).await? {
                 bail!("{} was removed in the meantime", user.email);
             }
             output::print(&format!("ended all sessions of {}", user.email))
         }
-        Command::CheckAddresses { json } => addresses::check(&stores, json).await,
-        Command::Administration(command) => administration::run(command, &stores, now).await,
-        Command::Import(arguments) => import::run(arguments, config, &stores, by, now).await,
-        Command::Export(arguments) => export::run(arguments, &stores, by, now).await,
+        Command::CheckAddresses { json } => addresses::check(stores, json).await,
+        Command::Administration(command) => administration::run(command, act).await,
+        Command::Import(arguments) => import::run(arguments, act).await,
+        Command::Export(arguments) => export::run(arguments, act).await,
     }
 }
 
-async fn set_disabled(
-    stores: &Stores,
-    user: &User,
-    disabled: bool,
-    by: &Initiator,
-    now: Timestamp,
-) -> Result<()> {
-    let change = UserChange { disabled: Some(disabled), force: true, ..UserChange::default() };
-    let changed = stores.accounts.change_present(user.id, &change, by, now).await;
-    changed.map(drop).with_context(|| format!("{} cannot be changed", user.email))
+impl Act<'_> {
+    async fn set_disabled(&self, user: &str, disabled: bool) -> Result<()> {
+        let user = find(self.stores, user).await?;
+        let change = UserChange { disabled: Some(disabled), force: true, ..UserChange::default() };
+        let accounts = &self.stores.accounts;
+        let changed = accounts.change_present(user.id, &change, self.by, self.now).await;
+        changed.with_context(|| format!("{} cannot be changed", user.email))?;
+        output::print(&match (disabled, user.is_active()) {
+            (true, true) => format!("disabled {}", user.email),
+            (true, false) => format!("{} was disabled already", user.email),
+            (false, false) => format!("enabled {}", user.email),
+            (false, true) => format!("{} was not disabled", user.email),
+        })
+    }
 }
 
-/// One hash, in memory that is given back immediately.
+fn wrong(what: &'static str) -> impl Fn(&'static str) -> anyhow::Error {
+    move |problem| anyhow::anyhow!("{what} {problem}")
+}
+
+fn checked_roles(mut roles: Vec<String>) -> Result<Vec<String>> {
+    roles.retain(|role| !role.is_empty());
+    check_roles(&roles).map_err(wrong("--roles:"))
+}
+
 fn hash(config: &Config, random: &Random, password: &Password) -> Secret<String> {
     password::hash(password, &config.passwords, random, &mut HashMemory::default())
 }
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {
     let mut views = Vec::new();
+    for_each(stores, |user| {
+        views.push(ManagedUserView::listed(user));
+        Ok(())
+    })
+    .await?;
+    output::list(json, ManagedUserView::COLUMNS, views, ManagedUserView::row)
+}
+
+/// Gives all users to `take`, by address, page by page.
+async fn for_each(stores: &Stores, mut take: impl FnMut(User) -> Result<()>) -> Result<()> {
     let mut after = String::new();
     loop {
         let page = stores.users.list(&after, PAGE).await.context("the users cannot be read")?;
-        let Some(last) = page.last() else { break };
-        after = last.email_key.clone();
-        views.extend(page.into_iter().map(ManagedUserView::listed));
+        let Some(last) = page.last() else { return Ok(()) };
+        after.clone_from(&last.email_key);
+        page.into_iter().try_for_each(&mut take)?;
     }
-    if json {
-        return output::json(&views);
-    }
-    let rows: Vec<_> = views.into_iter().map(ManagedUserView::row).collect();
-    output::table(ManagedUserView::COLUMNS, &rows)
 }
 
 async fn find(stores: &Stores, user: &str) -> Result<User> {
@@ -256,18 +261,10 @@ async fn find(stores: &Stores, user: &str) -> Result<User> {
     found.context("the users cannot be read")?.with_context(|| format!("there is no user {user}"))
 }
 
-fn say(done: bool, did: &str, already: &str, user: &User) -> Result<()> {
-    if done {
-        output::print(&format!("{did} {}", user.email))
-    } else {
-        output::print(&format!("{} {already}", user.email))
-    }
-}
-
 /// A password that may be chosen for `login`, from standard input or, at a terminal, asked twice.
 fn read_password(from_stdin: bool, login: &str) -> Result<Password> {
     let text = if from_stdin {
-        read_line()?
+        super::read_line("password")?
     } else if std::io::stdin().is_terminal() {
         let first = Secret::new(rpassword::prompt_password("Password: ")?);
         let second = Secret::new(rpassword::prompt_password("Once more: ")?);
@@ -279,20 +276,8 @@ fn read_password(from_stdin: bool, login: &str) -> Result<Password> {
         bail!("there is no terminal to ask for the password: use --password-stdin");
     };
     let password = Password::new(text.expose());
-    password.check_new(login).map_err(|problem| anyhow::anyhow!("the password {problem}"))?;
+    password.check_new(login).map_err(wrong("the password"))?;
     Ok(password)
-}
-
-fn read_line() -> Result<Secret<String>> {
-    let mut line = String::with_capacity(MAX_INPUT as usize);
-    std::io::stdin()
-        .lock()
-        .take(MAX_INPUT)
-        .read_line(&mut line)
-        .context("the password cannot be read from standard input")?;
-    let line = Secret::new(line);
-    let text = line.expose().trim_end_matches(['\n', '\r']);
-    Ok(Secret::new(text.to_owned()))
 }
 
 /// Makes the first administrator, for a development start; the password to show once.

@@ -17,60 +17,48 @@ use crate::domain::sessions;
 use crate::domain::sessions::Recovery;
 use crate::domain::tokens;
 
-/// Checks everything; `None` when there is a problem.
+/// The struct, of settings all of which are read before one that is wrong ends the section, so that one
+/// run reports all problems. Those further down may name those further up.
+macro_rules! read {
+    ($name:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        $(let $field = $value;)*
+        Some($name { $($field: $field?),* })
+    }};
+}
+pub(super) use read;
+
 pub(super) fn check(
     profile: Profile,
     values: &Values,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
     let mut check = Check { profile, values, problems };
-    let issuer = check.issuer();
-    let http = check.http();
-    let startup_timeout = check.duration_below("startup_timeout", 3600);
-    let database = check.database();
-    let sessions = check.sessions();
-    let tokens = check.tokens(issuer.as_deref());
-    let keys = check.keys();
-    let passwords = check.passwords();
-    let login_limits = check.login_limits();
-    let signup_limits = check.network_limit("signup_limits", login_limits.as_ref());
-    let mail_limits = check.network_limit("mail_limits", login_limits.as_ref());
-    let refresh_limits = check.rate_limits("refresh_limits");
-    let revocation_limits = check.rate_limits("revocation_limits");
-    let revocations = check.revocations();
-    let audit = check.audit();
-    let mail = check.mail(issuer.as_deref());
-    let outbound = check.outbound();
-    // Required in production, so that no instance is open by an oversight.
-    let signup_enabled =
-        check.required_flag("signup.enabled", "true or false, whether anyone may make an account");
-    let require_verified_email = check.require_verified_email();
-    let docs_enabled = check.flag("docs.enabled");
-    let log = check.log();
-    Some(Config {
-        profile,
-        issuer: issuer?,
-        http: http?,
-        startup_timeout: startup_timeout?,
-        database: database?,
-        sessions: sessions?,
-        tokens: tokens?,
-        keys: keys?,
-        passwords: passwords?,
-        login_limits: login_limits?,
-        signup_limits: signup_limits?,
-        mail_limits: mail_limits?,
-        refresh_limits: refresh_limits?,
-        revocation_limits: revocation_limits?,
-        revocations: revocations?,
-        audit: audit?,
-        mail: mail?,
-        outbound: outbound?,
-        signup_enabled: signup_enabled?,
-        require_verified_email: require_verified_email?,
-        docs_enabled: docs_enabled?,
-        log: log?,
-        settings: show::settings(values),
+    read!(Config {
+        profile: Some(profile),
+        issuer: check.issuer(),
+        http: check.http(),
+        startup_timeout: check.duration_below("startup_timeout", 3600),
+        database: check.database(),
+        sessions: check.sessions(),
+        tokens: check.tokens(issuer.as_deref()),
+        keys: check.keys(),
+        passwords: check.passwords(),
+        login_limits: check.login_limits(),
+        signup_limits: check.network_limit("signup_limits", login_limits.as_ref()),
+        mail_limits: check.network_limit("mail_limits", login_limits.as_ref()),
+        refresh_limits: check.rate_limits("refresh_limits"),
+        revocation_limits: check.rate_limits("revocation_limits"),
+        revocations: check.revocations(),
+        audit: check.audit(),
+        mail: check.mail(issuer.as_deref()),
+        outbound: check.outbound(),
+        // Required in production, so that no instance is open by an oversight.
+        signup_enabled: check
+            .required_flag("signup.enabled", "true or false, whether anyone may make an account"),
+        require_verified_email: check.require_verified_email(),
+        docs_enabled: check.flag("docs.enabled"),
+        log: check.log(),
+        settings: Some(show::settings(values)),
     })
 }
 
@@ -90,19 +78,13 @@ impl Check<'_> {
     }
 
     fn http(&mut self) -> Option<HttpConfig> {
-        let listen = self.listen();
-        let workers = self.number("http.workers", 0, 1024);
-        let trusted_proxies = self.items("http.trusted_proxies", Network::from_str);
-        let cors_origins = self.items("http.cors_origins", CorsOrigin::from_str);
-        let shutdown_timeout = self.duration_below("http.shutdown_timeout", 600);
-        let drain_delay = self.duration_below("http.drain_delay", 600);
-        Some(HttpConfig {
-            listen: listen?,
-            workers: or_cores(workers?),
-            trusted_proxies: trusted_proxies?,
-            cors_origins: cors_origins?,
-            shutdown_timeout: shutdown_timeout?,
-            drain_delay: drain_delay?,
+        read!(HttpConfig {
+            listen: self.listen(),
+            workers: self.number("http.workers", 0, 1024).map(or_cores),
+            trusted_proxies: self.items("http.trusted_proxies", Network::from_str),
+            cors_origins: self.items("http.cors_origins", CorsOrigin::from_str),
+            shutdown_timeout: self.duration_below("http.shutdown_timeout", 600),
+            drain_delay: self.duration_below("http.drain_delay", 600),
         })
     }
 
@@ -117,8 +99,7 @@ impl Check<'_> {
             let problem = "must be a loopback address such as 127.0.0.1:8080 in the development \
                            profile, whose defaults are open to everyone who can reach it; use \
                            the production profile, or set http.allow_public_development to true";
-            self.problem(key, problem);
-            return None;
+            return self.refuse(key, problem);
         }
         Some(address)
     }
@@ -149,8 +130,7 @@ impl Check<'_> {
         let audience = self.text("tokens.audience");
         let (lifetime, audience, issuer) = (lifetime?, audience?, issuer?.to_owned());
         if audience.contains(char::is_whitespace) {
-            self.problem("tokens.audience", "must be one name or URL, without spaces");
-            return None;
+            return self.refuse("tokens.audience", "must be one name or URL, without spaces");
         }
         let audience = if audience.is_empty() { issuer.clone() } else { audience };
         self.accept_policy("tokens", tokens::Policy::new(issuer, audience, lifetime))

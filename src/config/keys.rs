@@ -10,13 +10,7 @@ use crate::domain::keys::{Algorithm, Algorithms, Pkcs11Config, Policy};
 impl Check<'_> {
     pub(super) fn keys(&mut self) -> Option<KeysConfig> {
         let encryption_key = self.encryption_key();
-        let directory = self.text("keys.directory").filter(|directory| {
-            let named = !directory.is_empty();
-            if !named {
-                self.problem("keys.directory", "must name a folder");
-            }
-            named
-        });
+        let directory = self.folder("keys.directory");
         let algorithms = self.algorithms();
         let pkcs11 = algorithms.as_ref().and_then(|algorithms| self.pkcs11(algorithms));
         let rsa_bits = self.number("keys.rsa_bits", 0, u32::MAX);
@@ -28,7 +22,7 @@ impl Check<'_> {
         let policy = self.accept_policy("keys", policy);
         Some(KeysConfig {
             encryption_key: encryption_key?,
-            directory: directory?.into(),
+            directory: directory?,
             pkcs11: pkcs11?,
             policy: policy?,
         })
@@ -59,23 +53,19 @@ impl Check<'_> {
         }
         if !cfg!(feature = "pkcs11") {
             let problem = "needs a program that was built with the feature pkcs11";
-            self.problem("keys.pkcs11.module", problem);
-            return None;
+            return self.refuse("keys.pkcs11.module", problem);
         }
         if algorithms.all().contains(&Algorithm::EdDsa) {
             let problem = "cannot be used with EdDSA: only RSA and P-256 keys are made on a token";
-            self.problem("keys.pkcs11.module", problem);
-            return None;
+            return self.refuse("keys.pkcs11.module", problem);
         }
         if token_label.is_empty() {
-            self.problem("keys.pkcs11.token_label", "must be the label of the token");
-            return None;
+            return self.refuse("keys.pkcs11.token_label", "must be the label of the token");
         }
         if pin.expose().is_empty() {
             let problem = "must be the PIN of the token's user, best in a file that \
                            SIGNET__KEYS__PKCS11__PIN_FILE names";
-            self.problem("keys.pkcs11.pin", problem);
-            return None;
+            return self.refuse("keys.pkcs11.pin", problem);
         }
         Some(Some(Pkcs11Config { module: module.into(), token_label, pin }))
     }
@@ -92,16 +82,14 @@ impl Check<'_> {
             return Some(None);
         }
         let Some(keys) = SealingKeys::parse(&text) else {
-            self.problem(key, format!("must be {hint}"));
-            return None;
+            return self.refuse(key, format!("must be {hint}"));
         };
         if self.profile == Profile::Production && keys.newest().has_low_entropy() {
             let problem = "must not seal with a key that can be guessed: the first key has fewer \
                            than 16 distinct bytes, or is all printable text; put a new one before \
                            it, as made by `openssl rand -base64 32`, and keep the present one \
                            behind it, which still opens, until `signet keys rewrap` has run";
-            self.problem(key, problem);
-            return None;
+            return self.refuse(key, problem);
         }
         Some(Some(Secret::new(text)))
     }

@@ -1,29 +1,28 @@
 //! The sections `login_limits`, `signup_limits`, `mail_limits`, `refresh_limits`, `revocation_limits`,
 //! `revocations` and `audit`.
 
+use std::time::Duration;
+
 use super::RevocationsConfig;
-use super::check::Check;
+use super::check::{Check, read};
 use crate::domain::audit::Retention;
 use crate::domain::login_limits::{Delays, Free, LimitPolicy, Policy, RatePolicy};
 
 impl Check<'_> {
     pub(super) fn login_limits(&mut self) -> Option<Policy> {
         let enabled = self.flag("login_limits.enabled");
-        let account_from_network = self.number("login_limits.account_from_network", 0, u32::MAX);
-        let account_from_unknown = self.number("login_limits.account_from_unknown", 0, u32::MAX);
-        let network = self.number("login_limits.network", 0, u32::MAX);
-        let shortest_delay = self.duration("login_limits.shortest_delay");
-        let longest_delay = self.duration("login_limits.longest_delay");
+        let free = read!(Free {
+            account_from_network: self.number("login_limits.account_from_network", 0, u32::MAX),
+            account_from_unknown: self.number("login_limits.account_from_unknown", 0, u32::MAX),
+            network: self.number("login_limits.network", 0, u32::MAX),
+        });
+        let delays = read!(Delays {
+            shortest: self.duration("login_limits.shortest_delay"),
+            longest: self.duration("login_limits.longest_delay"),
+        });
         let longest_shared_delay = self.duration("login_limits.longest_shared_delay");
         let known_network = self.duration("login_limits.known_network");
-        let free = Free {
-            account_from_network: account_from_network?,
-            account_from_unknown: account_from_unknown?,
-            network: network?,
-        };
-        let delays = Delays { shortest: shortest_delay?, longest: longest_delay? };
-        let (longest_shared_delay, known_network) = (longest_shared_delay?, known_network?);
-        let policy = Policy::new(enabled?, free, delays, longest_shared_delay, known_network);
+        let policy = Policy::new(enabled?, free?, delays?, longest_shared_delay?, known_network?);
         self.accept_policy("login_limits", policy)
     }
 
@@ -45,26 +44,28 @@ impl Check<'_> {
     }
 
     pub(super) fn revocations(&mut self) -> Option<RevocationsConfig> {
-        let open = self.flag("revocations.open");
-        let max_age = self.duration_below("revocations.max_age", 60);
-        let heartbeat = self.duration_below("revocations.heartbeat", 60);
-        let heartbeat = heartbeat.and_then(|heartbeat| {
-            let checked = (!heartbeat.is_zero()).then_some(heartbeat);
-            self.accept("revocations.heartbeat", checked.ok_or("must be at least 1s".to_owned()))
-        });
-        let max_listeners = self.number("revocations.max_listeners", 0, 100_000);
-        let per_address = self.number("revocations.max_listeners_per_address", 0, 100_000);
-        Some(RevocationsConfig {
-            open: open?,
-            max_age: max_age?,
-            heartbeat: heartbeat?,
-            max_listeners: max_listeners?,
-            max_listeners_per_address: match per_address? {
-                // At least one, where there is one.
-                0 => max_listeners?.div_ceil(2),
-                given => given,
-            },
-        })
+        let mut revocations = read!(RevocationsConfig {
+            open: self.flag("revocations.open"),
+            max_age: self.duration_below("revocations.max_age", 60),
+            heartbeat: self.heartbeat(),
+            max_listeners: self.number("revocations.max_listeners", 0, 100_000),
+            max_listeners_per_address: self.number(
+                "revocations.max_listeners_per_address",
+                0,
+                100_000
+            ),
+        })?;
+        if revocations.max_listeners_per_address == 0 {
+            // At least one, where there is one.
+            revocations.max_listeners_per_address = revocations.max_listeners.div_ceil(2);
+        }
+        Some(revocations)
+    }
+
+    fn heartbeat(&mut self) -> Option<Duration> {
+        let key = "revocations.heartbeat";
+        let heartbeat = self.duration_below(key, 60)?;
+        if heartbeat.is_zero() { self.refuse(key, "must be at least 1s") } else { Some(heartbeat) }
     }
 
     /// One of the sections `refresh_limits` and `revocation_limits`.

@@ -1,7 +1,5 @@
 //! The section `mail`.
 
-use std::path::PathBuf;
-
 use url::{Host, Url};
 
 use super::Profile;
@@ -28,7 +26,7 @@ impl Check<'_> {
         );
         let from = self.sender(way);
         let directory = self.text("mail.directory");
-        let templates = self.folder("mail.templates");
+        let templates = self.path("mail.templates");
         let verification_url = self.page("mail.verification_url");
         let reset_url = self.page("mail.reset_url");
         let policy = self.mail_policy();
@@ -38,8 +36,7 @@ impl Check<'_> {
             Way::Files => {
                 let directory = directory?;
                 if directory.is_empty() {
-                    self.problem("mail.directory", "must name a folder");
-                    return None;
+                    return self.refuse("mail.directory", "must name a folder");
                 }
                 TransportConfig::Files(directory.into())
             }
@@ -55,15 +52,13 @@ impl Check<'_> {
         }))
     }
 
-    /// Whether an address has to be proven before its user can log in.
     pub(super) fn require_verified_email(&mut self) -> Option<bool> {
         let key = "signup.require_verified_email";
         let required = self.flag(key)?;
         if required && self.text("mail.transport").as_deref() == Some("off") {
             let problem = "cannot be true while mail.transport is off: no user could prove an \
                            address";
-            self.problem(key, problem);
-            return None;
+            return self.refuse(key, problem);
         }
         Some(required)
     }
@@ -86,17 +81,11 @@ impl Check<'_> {
             if matches!(way, Some(Way::Smtp | Way::Files)) {
                 let problem = "is required, since mail is sent: an address such as \
                                Example <no-reply@example.com>";
-                self.problem(key, problem);
-                return None;
+                return self.refuse(key, problem);
             }
             return Some(None);
         }
         self.accept(key, parse_sender(&text)).map(Some)
-    }
-
-    fn folder(&mut self, key: &str) -> Option<Option<PathBuf>> {
-        let text = self.text(key)?;
-        Some((!text.is_empty()).then(|| text.into()))
     }
 
     /// A page of the application, which gets a token in the fragment.
@@ -109,7 +98,6 @@ impl Check<'_> {
         self.accept(key, check_page(&text, profile)).map(Some)
     }
 
-    /// A page; `Some(None)` if none is configured.
     fn smtp(&mut self, needed: bool, issuer: Option<&str>) -> Option<Option<SmtpConfig>> {
         let host = self.text("mail.smtp.host");
         let port = self.number("mail.smtp.port", 0, u16::MAX);
@@ -118,7 +106,7 @@ impl Check<'_> {
             &[("starttls", Tls::StartTls), ("tls", Tls::Implicit), ("off", Tls::Off)],
         );
         let allow_plaintext = self.flag("mail.smtp.allow_plaintext");
-        let ca_file = self.folder("mail.smtp.ca_file");
+        let ca_file = self.path("mail.smtp.ca_file");
         let hello = self.hello(issuer);
         let credentials = self.smtp_credentials();
         let timeout = self.duration("mail.smtp.timeout").filter(|timeout| {
@@ -133,8 +121,7 @@ impl Check<'_> {
         if host.is_empty() {
             if needed {
                 let problem = "is required, since mail.transport is smtp";
-                self.problem("mail.smtp.host", problem);
-                return None;
+                return self.refuse("mail.smtp.host", problem);
             }
             return Some(None);
         }
@@ -142,8 +129,7 @@ impl Check<'_> {
         if tls == Tls::Off && !allow_plaintext? && !is_loopback_host(&host) {
             let problem = "may be off for a loopback host only, since mails carry tokens; set \
                            mail.smtp.allow_plaintext to true to allow it for any host";
-            self.problem("mail.smtp.tls", problem);
-            return None;
+            return self.refuse("mail.smtp.tls", problem);
         }
         let port = match (port?, tls) {
             (0, Tls::StartTls) => 587,
@@ -184,14 +170,12 @@ impl Check<'_> {
             (true, true) => Some(None),
             (false, false) => Some(Some((username, password))),
             (true, false) => {
-                self.problem("mail.smtp.username", "is required with mail.smtp.password");
-                None
+                self.refuse("mail.smtp.username", "is required with mail.smtp.password")
             }
             (false, true) => {
                 let problem = "is required with mail.smtp.username, best in a file that \
                                SIGNET__MAIL__SMTP__PASSWORD_FILE names";
-                self.problem("mail.smtp.password", problem);
-                None
+                self.refuse("mail.smtp.password", problem)
             }
         }
     }

@@ -33,7 +33,6 @@ use crate::domain::sessions;
 use crate::domain::tokens;
 use crate::storage::redis::RedisConfig;
 
-/// The issuer of the development profile.
 const DEVELOPMENT_ISSUER: &str = "http://127.0.0.1:8080";
 
 /// The purpose of the defaults.

@@ -8,7 +8,6 @@ use url::{Host, Url};
 
 /// The wildcard, which stands for exactly one leading label of a host.
 const WILDCARD: &str = "*.";
-/// A label in place of the wildcard, to check the rest.
 const SOME_LABEL: &str = "any.";
 /// Schemes for which browsers send no origin (`null`), or that show no pages.
 const NO_ORIGINS: [&str; 8] = ["about", "blob", "data", "file", "ftp", "javascript", "ws", "wss"];

@@ -7,13 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::{Map, Source, Value, ValueKind};
+use config::{Map, Value, ValueKind};
 
 use super::{Problem, Profile};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// The origin shown for a built-in default.
 pub(super) const DEFAULT_ORIGIN: &str = "default";
 
 const PREFIX: &str = "SIGNET__";
@@ -22,7 +21,6 @@ const FILE_SUFFIX: &str = "_file";
 /// The merged values of all layers, by dotted key, each with its origin.
 pub(super) type Values = BTreeMap<String, Value>;
 
-/// The built-in copy of a profile's file.
 fn built_in(profile: Profile) -> &'static str {
     match profile {
         Profile::Development => include_str!("../../config/development.toml"),
@@ -30,21 +28,9 @@ fn built_in(profile: Profile) -> &'static str {
     }
 }
 
-/// One layer: dotted keys with their values and their origin.
-#[derive(Clone, Debug, Default)]
-struct Layer(Map<String, Value>);
+/// Dotted keys with their values and their origin.
+type Layer = Map<String, Value>;
 
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        Ok(self.0.clone())
-    }
-}
-
-/// The result, and the problems so far.
 pub(super) struct Reader<'a> {
     known: Vec<String>,
     problems: &'a mut Vec<Problem>,
@@ -56,7 +42,7 @@ impl<'a> Reader<'a> {
         // Read before the profile is known, hence without a check of its keys.
         let mut layer = Layer::default();
         reader.read_table(DEFAULTS, DEFAULT_ORIGIN, &mut layer);
-        reader.known = layer.0.into_keys().collect();
+        reader.known = layer.into_keys().collect();
         reader.known.sort();
         reader
     }
@@ -73,7 +59,7 @@ impl<'a> Reader<'a> {
         let mut argument = Layer::default();
         if let Some(name) = profile {
             let origin = "--profile".to_owned();
-            argument.0.insert("profile".into(), Value::new(Some(&origin), name));
+            argument.insert("profile".into(), Value::new(Some(&origin), name));
         }
         let base = [
             self.read_text(DEFAULTS, DEFAULT_ORIGIN),
@@ -95,12 +81,12 @@ impl<'a> Reader<'a> {
     }
 
     fn merge<'l>(&mut self, layers: impl Iterator<Item = &'l Layer>) -> Values {
-        let mut builder = config::Config::builder();
-        for layer in layers {
-            builder = builder.add_source(layer.clone());
-        }
+        let builder =
+            layers.flatten().try_fold(config::Config::builder(), |builder, (key, value)| {
+                builder.set_override(key, value.clone())
+            });
         let mut values = Values::new();
-        match builder.build() {
+        match builder.and_then(|builder| builder.build()) {
             Ok(merged) => flatten(merged.cache, "", &mut values),
             Err(error) => self.problems.push(Problem::new("configuration", error.to_string())),
         }
@@ -124,7 +110,7 @@ impl<'a> Reader<'a> {
             self.read_text(built_in(profile), &format!("{path} (built in)")),
             self.read_file(folder, Path::new(&path), false),
         ];
-        if let Some(value) = layers[1].0.remove("profile") {
+        if let Some(value) = layers[1].remove("profile") {
             let message = "cannot be set in a profile's own file";
             self.problems.push(Problem::new("profile", message).from(&value));
         }
@@ -150,14 +136,14 @@ impl<'a> Reader<'a> {
         let mut layer = Layer::default();
         self.read_table(text, origin, &mut layer);
         let known = &self.known;
-        let unknown: Values = layer.0.extract_if(|key, _| !known.contains(key)).collect();
+        let unknown: Values = layer.extract_if(|key, _| !known.contains(key)).collect();
         for (key, value) in unknown {
             let message = format!("is unknown; the nearest known key is {}", self.nearest(&key));
             self.problems.push(Problem::new(&key, message).from(&value));
         }
         // An empty value counts as absent: a copy of default.toml must not hide other layers.
         if origin != DEFAULT_ORIGIN {
-            layer.0.retain(|_, value| value.kind != ValueKind::String(String::new()));
+            layer.retain(|_, value| value.kind != ValueKind::String(String::new()));
         }
         layer
     }
@@ -205,7 +191,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let value = Value::new(Some(&name), value);
-            if let Some(other) = layer.0.insert(key.clone(), value) {
+            if let Some(other) = layer.insert(key.clone(), value) {
                 let message = format!("is given twice, by {} and {name}", origin(&other));
                 self.problems.push(Problem::new(&key, message));
             }
@@ -241,17 +227,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The environment variable of a key.
 fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// Where a value came from.
 pub(super) fn origin(value: &Value) -> &str {
     value.origin().unwrap_or(DEFAULT_ORIGIN)
 }
 
-/// Flattens a TOML table into dotted keys.
 fn collect(table: toml::Table, prefix: &str, origin: &String, layer: &mut Layer) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
@@ -260,7 +243,7 @@ fn collect(table: toml::Table, prefix: &str, origin: &String, layer: &mut Layer)
                 collect(table, &format!("{key}."), origin, layer);
             }
             value => {
-                layer.0.insert(key, from_toml(value, origin));
+                layer.insert(key, from_toml(value, origin));
             }
         }
     }

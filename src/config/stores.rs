@@ -1,11 +1,9 @@
 //! The section `database`, and the store of sessions: `sessions.store` and the section `redis`.
 //! Messages never contain an address, which may carry a password.
 
-use std::path::PathBuf;
-
 use url::Url;
 
-use super::check::Check;
+use super::check::{Check, read};
 use super::{DatabaseConfig, Pooler, SessionBackend};
 use crate::base::secret::Secret;
 use crate::storage::redis::address::{Place, check_address, check_parameters};
@@ -47,8 +45,8 @@ impl Check<'_> {
         self.accept("database.url", check_database_url(&url))?;
         let (max_connections, pooler) = (max_connections?, pooler?);
         if pooler == Pooler::Transaction && url.starts_with("sqlite:") {
-            self.problem("database.pooler", "must be none, since database.url names a SQLite file");
-            return None;
+            return self
+                .refuse("database.pooler", "must be none, since database.url names a SQLite file");
         }
         Some(DatabaseConfig { url: Secret::new(url), max_connections, pooler })
     }
@@ -66,28 +64,23 @@ impl Check<'_> {
     /// The section `redis`. It is checked even if it is not used, so that a mistake shows before it
     /// matters.
     fn redis_settings(&mut self) -> Option<RedisSettings> {
-        let url = self.text("redis.url").and_then(|url| match url.as_str() {
-            "" => Some(None),
-            _ => self.accept("redis.url", check_address(&url, Place::Server)).map(Some),
-        });
-        let nodes = self.items("redis.cluster", |url| check_address(url, Place::ClusterNode));
-        let sentinels = self.items("redis.sentinel", |url| check_address(url, Place::Sentinel));
-        let master = self.text("redis.sentinel_master");
-        let certificates = self.certificates();
-        let settings = RedisSettings {
-            url: url?,
-            nodes: nodes?,
-            sentinels: sentinels?,
-            master: master?,
-            certificates: certificates?,
-        };
+        let settings = read!(RedisSettings {
+            url: self.text("redis.url").and_then(|url| match url.as_str() {
+                "" => Some(None),
+                _ => self.accept("redis.url", check_address(&url, Place::Server)).map(Some),
+            }),
+            nodes: self.items("redis.cluster", |url| check_address(url, Place::ClusterNode)),
+            sentinels: self.items("redis.sentinel", |url| check_address(url, Place::Sentinel)),
+            master: self.text("redis.sentinel_master"),
+            certificates: self.certificates(),
+        })?;
         if !settings.certificates.is_empty() && !settings.speaks_tls() {
             let key = match self.text("redis.ca_file")?.is_empty() {
                 true => "redis.client_certificate",
                 false => "redis.ca_file",
             };
-            self.problem(key, "is without effect: no address of Redis begins with rediss://");
-            return None;
+            return self
+                .refuse(key, "is without effect: no address of Redis begins with rediss://");
         }
         Some(settings)
     }
@@ -111,15 +104,14 @@ impl Check<'_> {
             Some(url) => return config(Servers::Single { url }),
             None => ("redis.url", "is required, since sessions.store is redis"),
         };
-        self.problem(key, problem);
-        None
+        self.refuse(key, problem)
     }
 
     /// Empty settings stand for the system's authorities and for no client certificate.
     fn certificates(&mut self) -> Option<Certificates> {
-        let authority = self.file("redis.ca_file");
-        let client = self.file("redis.client_certificate");
-        let key = self.file("redis.client_key");
+        let authority = self.path("redis.ca_file");
+        let client = self.path("redis.client_certificate");
+        let key = self.path("redis.client_key");
         let (authority, client, key) = (authority?, client?, key?);
         let mut certificates = Certificates::default();
         if let Some(file) = authority {
@@ -132,28 +124,19 @@ impl Check<'_> {
                 Err((is_of_key, message)) => {
                     let key =
                         if is_of_key { "redis.client_key" } else { "redis.client_certificate" };
-                    self.problem(key, message);
-                    None
+                    self.refuse(key, message)
                 }
             },
             (Some(_), None) => {
-                self.problem("redis.client_key", "is required with redis.client_certificate");
-                None
+                self.refuse("redis.client_key", "is required with redis.client_certificate")
             }
             (None, Some(_)) => {
-                self.problem("redis.client_certificate", "is required with redis.client_key");
-                None
+                self.refuse("redis.client_certificate", "is required with redis.client_key")
             }
         }
     }
-
-    fn file(&mut self, key: &str) -> Option<Option<PathBuf>> {
-        let text = self.text(key)?;
-        Some((!text.is_empty()).then(|| text.into()))
-    }
 }
 
-/// The section `redis`, each setting valid on its own.
 struct RedisSettings {
     url: Option<Secret<String>>,
     nodes: Vec<Secret<String>>,
@@ -163,7 +146,6 @@ struct RedisSettings {
 }
 
 impl RedisSettings {
-    /// Whether any of the servers uses TLS.
     fn speaks_tls(&self) -> bool {
         let mut urls = self.url.iter().chain(&self.nodes).chain(&self.sentinels);
         urls.any(|url| url.expose().starts_with("rediss:"))

@@ -3,6 +3,7 @@
 //! origin, and the check continues.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ impl Check<'_> {
         self.problems.push(problem);
     }
 
+    /// The same, in place of a value.
+    pub(super) fn refuse<T>(&mut self, key: &str, message: impl Into<String>) -> Option<T> {
+        self.problem(key, message);
+        None
+    }
+
     /// The value of a check, or `None` after recording its error.
     pub(super) fn accept<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.problem(key, message)).ok()
@@ -43,10 +50,7 @@ impl Check<'_> {
         match self.values.get(key).map(|value| &value.kind) {
             Some(ValueKind::String(text)) => Some(text.trim().to_owned()),
             // The message has no value: it may be a secret.
-            _ => {
-                self.problem(key, "must be text in quotes");
-                None
-            }
+            _ => self.refuse(key, "must be text in quotes"),
         }
     }
 
@@ -63,29 +67,38 @@ impl Check<'_> {
     }
 
     /// A number or a flag as text, in the notation of a variable.
-    fn scalar(&mut self, key: &str) -> Option<String> {
+    fn scalar(&self, key: &str) -> String {
         match self.values.get(key).map(|value| &value.kind) {
-            Some(ValueKind::String(text)) => Some(text.trim().to_owned()),
-            Some(ValueKind::I64(number)) => Some(number.to_string()),
-            Some(ValueKind::Float(number)) => Some(number.to_string()),
-            Some(ValueKind::Boolean(flag)) => Some(flag.to_string()),
-            _ => Some(String::new()),
+            Some(ValueKind::String(text)) => text.trim().to_owned(),
+            Some(ValueKind::I64(number)) => number.to_string(),
+            Some(ValueKind::Float(number)) => number.to_string(),
+            Some(ValueKind::Boolean(flag)) => flag.to_string(),
+            _ => String::new(),
         }
     }
 
-    /// Text that parses.
+    /// A path, if one is given.
+    pub(super) fn path(&mut self, key: &str) -> Option<Option<PathBuf>> {
+        let text = self.text(key)?;
+        Some((!text.is_empty()).then(|| text.into()))
+    }
+
+    /// A folder, which has to be named.
+    pub(super) fn folder(&mut self, key: &str) -> Option<PathBuf> {
+        self.path(key)?.or_else(|| self.refuse(key, "must name a folder"))
+    }
+
     pub(super) fn parsed<T: FromStr>(&mut self, key: &str, what: &str) -> Option<T> {
         let text = self.text(key)?;
         let result = text.parse().map_err(|_| format!("must be {what}, not \"{text}\""));
         self.accept(key, result)
     }
 
-    /// A whole number within bounds.
     pub(super) fn number<T>(&mut self, key: &str, least: T, most: T) -> Option<T>
     where
         T: FromStr + PartialOrd + Display,
     {
-        let text = self.scalar(key)?;
+        let text = self.scalar(key);
         let number = text.parse().ok().filter(|number| *number >= least && *number <= most);
         let result = number.ok_or_else(|| match text.parse::<i128>() {
             Ok(number) => format!("must be from {least} to {most}, not {number}"),
@@ -94,9 +107,8 @@ impl Check<'_> {
         self.accept(key, result)
     }
 
-    /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
-        let text = self.scalar(key)?;
+        let text = self.scalar(key);
         let result = text.parse().map_err(|_| format!("must be true or false, not \"{text}\""));
         self.accept(key, result)
     }
@@ -128,8 +140,7 @@ impl Check<'_> {
             _ => None,
         };
         let Some(texts) = texts else {
-            self.problem(key, "must be a list of texts in quotes");
-            return None;
+            return self.refuse(key, "must be a list of texts in quotes");
         };
         let texts = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
         self.accept(key, texts.map(check).collect())
@@ -137,13 +148,12 @@ impl Check<'_> {
 
     /// A duration in whole seconds.
     pub(super) fn duration(&mut self, key: &str) -> Option<Duration> {
-        let text = self.scalar(key)?;
+        let text = self.scalar(key);
         let duration = humantime::parse_duration(&text);
         let duration = duration.ok().filter(|duration| duration.subsec_nanos() == 0);
         self.accept(key, duration.ok_or_else(|| format!("{DURATION_HINT}, not \"{text}\"")))
     }
 
-    /// A duration of at most `most` seconds.
     pub(super) fn duration_below(&mut self, key: &str, most: u64) -> Option<Duration> {
         let duration = self.duration(key)?;
         let most = Duration::from_secs(most);
@@ -151,15 +161,13 @@ impl Check<'_> {
         self.accept(key, if duration <= most { Ok(duration) } else { Err(message()) })
     }
 
-    /// A duration, or `off`.
     pub(super) fn duration_or_off(&mut self, key: &str) -> Option<Option<Duration>> {
-        if self.scalar(key)? == "off" {
+        if self.scalar(key) == "off" {
             return Some(None);
         }
         self.duration(key).map(Some)
     }
 
-    /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(key)?;
         let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);

@@ -12,7 +12,6 @@ use crate::storage::outbound::{Answer, Request, StatusCode, header};
 /// How long an answer may be kept (RFC 9111).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keeping {
-    /// For this duration.
     For(Duration),
     /// Not without a new request: `no-store` or `no-cache`.
     Not,
@@ -21,7 +20,6 @@ pub(super) enum Keeping {
 }
 
 impl Keeping {
-    /// Reads the `Cache-Control` of `answer`.
     pub(super) fn of(answer: &Answer) -> Self {
         let values = answer.headers.get_all(header::CACHE_CONTROL).iter();
         let text: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();

@@ -10,35 +10,27 @@ use super::http::Http;
 use super::snapshot::Feed;
 use crate::storage::outbound::{Incoming, OutboundError, Request, check_status, header};
 
-/// The size of an event.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// An event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
-    /// What kind.
     pub name: String,
-    /// What it says.
     pub data: String,
 }
 
 impl Event {
-    /// The data as a JSON object.
     pub(super) fn object(&self) -> Option<Map<String, Value>> {
         serde_json::from_str(&self.data).ok()
     }
 }
 
-/// A stream that is open.
 pub(super) struct Events {
     body: Incoming,
     parser: Parser,
-    /// When it was connected to.
     pub since: Instant,
 }
 
 impl Events {
-    /// Opens the stream of `feed`.
     pub(super) async fn open(http: &Http, feed: &Feed) -> Result<Self, Fault> {
         let since = Instant::now();
         let mut connection = http.connect(&feed.stream).await?;
@@ -96,7 +88,6 @@ impl Events {
     }
 }
 
-/// Takes lines together to events.
 #[derive(Default)]
 struct Parser {
     unread: Vec<u8>,

@@ -5,32 +5,32 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
-use crate::storage::outbound::OutboundError;
+use crate::storage::outbound::{OutboundError, StatusCode};
 
 /// The reason why there is no answer, or none that counts.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// The request has no usable answer.
     #[error(transparent)]
     Request(#[from] OutboundError),
-    /// Nothing arrived within this time.
     #[error("no answer within {}", seconds(*.0))]
     Slow(Duration),
-    /// The time for the whole run is over.
     #[error("not done when the time was up (--timeout)")]
     TimeUp,
-    /// The answer arrived, and is not what it should be.
+    /// The server's error code, and the status of its answer.
+    #[error("{0} (status {status})", status = .1.as_u16())]
+    Refused(&'static str, StatusCode),
+    #[error("the metadata names no endpoint that may be asked")]
+    NoEndpoint,
     #[error("{0}")]
     Content(&'static str),
 }
 
 impl Fault {
-    /// What to do about it.
-    pub(super) fn mend(&self) -> String {
+    pub(super) fn mend(&self) -> &'static str {
         use OutboundError::{
             Address, Connect, Http, Name, Network, NoAddress, Redirect, Slow, Status, Tls, TooLong,
         };
-        let mend = match self {
+        match self {
             Self::Request(Name(_) | NoAddress | Address(_) | Network(_)) => {
                 "check the name for typing errors, and that this machine's resolver knows it"
             }
@@ -56,13 +56,18 @@ impl Fault {
                 "look into the log of the service and its proxy"
             }
             Self::Request(Status(_)) => "let the proxy pass this path on to the service",
+            Self::Refused("invalid_client", _) => "check the client's id and secret",
+            Self::Refused("unauthorized_client" | "unsupported_grant_type", _) => {
+                "register the client for the grant client_credentials"
+            }
+            Self::Refused("invalid_scope", _) => "register the client for the scope",
+            Self::Refused(..) => "look into the log of the service: it says why",
+            Self::NoEndpoint => "name the endpoint in the metadata, by https",
             Self::Content(_) => "check that the proxy passes this path on to the service",
-        };
-        mend.to_owned()
+        }
     }
 }
 
-/// What ails a certificate.
 fn of_tls(error: &io::Error) -> &'static str {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(rustls::Error::InvalidCertificate(error)) = inner else {
@@ -87,7 +92,6 @@ fn of_tls(error: &io::Error) -> &'static str {
     }
 }
 
-/// A time as people read it.
 pub(super) fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
         seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),

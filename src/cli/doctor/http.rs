@@ -14,12 +14,10 @@ use crate::storage::outbound::{
     Answer, Connection, HeaderValue, Outbound, OutboundError, OutboundPolicy, Request, Target,
 };
 
-/// The client and the end of the run.
 pub(super) struct Http {
     /// The clock that the issuer's is compared with.
     pub clock: Clock,
     deadline: Instant,
-    /// The client.
     pub outbound: Outbound,
 }
 
@@ -67,6 +65,16 @@ impl Http {
     ) -> Result<Answer, Fault> {
         let mut connection = self.connect(url).await?;
         self.in_time(connection.fetch(url, request, max_bytes)).await
+    }
+
+    /// The same, of which only success is an answer.
+    pub(super) async fn get(
+        &self,
+        url: &Url,
+        request: Request,
+        max_bytes: usize,
+    ) -> Result<Answer, Fault> {
+        Ok(self.ask(url, request, max_bytes).await?.success()?)
     }
 }
 

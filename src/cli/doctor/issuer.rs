@@ -7,9 +7,7 @@ use url::{Host, Url};
 /// An issuer: its name, which is exactly the text of `iss`, and the same name as a URL.
 #[derive(Clone, Debug)]
 pub(super) struct Issuer {
-    /// The name as the operator gave it.
     pub name: String,
-    /// The name as a URL.
     pub url: Url,
 }
 
@@ -59,7 +57,6 @@ impl Issuer {
         bare && (url.scheme() == "https" || plain())
     }
 
-    /// Whether `url` lies below the issuer.
     pub(super) fn is_above(&self, url: &Url) -> bool {
         let path = self.url.path().trim_end_matches('/');
         let below = url.path().strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
@@ -67,7 +64,6 @@ impl Issuer {
     }
 }
 
-/// Whether the host of `url` is `localhost` or a loopback address.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -13,7 +13,6 @@ use super::report::Report;
 use crate::domain::keys::foreign::{ForeignKey, ForeignKeys, Material};
 use crate::storage::outbound::Request;
 
-/// The size of the document.
 const MAX_BYTES: usize = 1 << 20;
 /// The shortest sensible `max-age`; below it, verifiers ask all the time.
 const MIN_AGE: Duration = Duration::from_secs(30);
@@ -22,7 +21,6 @@ const MAX_AGE: Duration = Duration::from_secs(86_400);
 /// RFC 7518 section 3.3.
 const MIN_RSA_BITS: usize = 2048;
 
-/// Reads the key set and looks at each key.
 pub(super) async fn check(
     http: &Http,
     url: Option<&Url>,
@@ -32,14 +30,8 @@ pub(super) async fn check(
         report.skipped("jwks", "the metadata leads to no key set");
         return None;
     };
-    let answer = http.ask(url, Request::default(), MAX_BYTES).await;
-    let answer = match answer.and_then(|answer| Ok(answer.success()?)) {
-        Ok(answer) => answer,
-        Err(fault) => {
-            report.failed("jwks", format!("{fault} at {url}"), fault.mend());
-            return None;
-        }
-    };
+    let answer = http.get(url, Request::default(), MAX_BYTES).await;
+    let answer = report.accept_at("jwks", url, answer)?;
     let Some(keys) = ForeignKeys::parse(&answer.body).filter(|keys| !keys.0.is_empty()) else {
         let fault = Fault::Content("it is no key set (RFC 7517 section 5), or an empty one");
         report.failed("jwks", format!("{fault}: {url}"), fault.mend());
@@ -57,7 +49,6 @@ pub(super) async fn check(
     Some(keys)
 }
 
-/// The name of a key, or that it has none.
 fn name(key: &ForeignKey) -> &str {
     key.kid.as_deref().unwrap_or("(without kid)")
 }
@@ -100,7 +91,6 @@ fn uses(keys: &ForeignKeys, report: &mut Report) {
     }
 }
 
-/// How good a key is.
 enum Quality {
     Good,
     /// It is better replaced, and why.

@@ -23,10 +23,8 @@ use crate::storage::outbound::{OutboundError, Request, StatusCode, header};
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 /// The service promises one second; a snapshot may be kept for another.
 const SOON: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// The pause between two requests for the snapshot.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the checks need to know.
 pub(super) struct Setting<'a> {
     pub http: &'a Http,
     pub issuer: &'a Issuer,
@@ -35,16 +33,10 @@ pub(super) struct Setting<'a> {
     pub client: &'a Client<'a>,
 }
 
-/// Gets a token, and follows it to its end.
 pub(super) async fn check(setting: &Setting<'_>, report: &mut Report) {
     let Setting { http, client, .. } = *setting;
-    let token = match client.token(http, None, report).await {
-        Ok(token) => token,
-        Err(refusal) => {
-            report.failed("token", refusal.to_string(), refusal.mend());
-            return;
-        }
-    };
+    let token = client.token(http, None, report).await;
+    let Some(token) = report.accept("token", token) else { return };
     report.ok("token", format!("got one in {}", seconds(token.took))).took(token.took);
     let verified = verify(setting, &token, report);
     let jti = verified.as_ref().and_then(|token| token.text("jti"));
@@ -74,9 +66,7 @@ pub(super) async fn check(setting: &Setting<'_>, report: &mut Report) {
                 "see whether this client may ask about tokens: it sees a live one as inactive";
             report.failed("introspection", "inactive before it was revoked", mend);
         }
-        (Some(Err((seen, mend))), _) | (_, Some(Err((seen, mend)))) => {
-            report.failed("introspection", seen, mend);
-        }
+        (Some(Err(fault)), _) | (_, Some(Err(fault))) => report.fault("introspection", &fault),
         (Some(Ok(true)), None) => {}
     }
 }
@@ -134,22 +124,13 @@ fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<F
 }
 
 /// Whether the token is active; `None` without an endpoint to ask.
-async fn introspect(
-    setting: &Setting<'_>,
-    token: &Token,
-) -> Option<Result<bool, (String, String)>> {
+async fn introspect(setting: &Setting<'_>, token: &Token) -> Option<Result<bool, Fault>> {
     let url = setting.client.metadata.introspection.as_ref()?;
-    let form = [("token", token.token.expose().as_str()), ("token_type_hint", "access_token")];
-    Some(match setting.client.post(setting.http, Some(url), &form).await {
-        Ok(answer) => match object(&answer).and_then(|body| body.get("active")?.as_bool()) {
-            Some(active) => Ok(active),
-            None => {
-                let fault = Fault::Content("the answer does not say whether it is active");
-                Err((fault.to_string(), fault.mend()))
-            }
-        },
-        Err(refusal) => Err((refusal.to_string(), refusal.mend())),
-    })
+    let answer = setting.client.post(setting.http, Some(url), &token.form()).await;
+    Some(answer.and_then(|answer| {
+        let active = object(&answer).and_then(|body| body.get("active")?.as_bool());
+        active.ok_or(Fault::Content("the answer does not say whether it is active"))
+    }))
 }
 
 /// Revokes the token and waits until stream and snapshot show it; returns whether it was revoked.
@@ -160,7 +141,6 @@ async fn revoke(
     report: &mut Report,
 ) -> bool {
     let Setting { http, feed, client, keys, .. } = *setting;
-    let form = [("token", token.token.expose().as_str()), ("token_type_hint", "access_token")];
     let watched = match (feed, jti, keys) {
         (Some(feed), Some(jti), Some(keys)) => Some((feed, jti, keys)),
         _ => None,
@@ -172,16 +152,10 @@ async fn revoke(
     };
     report.progress("revoking a token, and waiting until the feed shows it");
     let start = Instant::now();
-    match client.post(http, client.metadata.revocation.as_ref(), &form).await {
-        Ok(answer) => {
-            let took = answer.head_after;
-            report.ok("revocation", format!("done in {}", seconds(took))).took(took);
-        }
-        Err(refusal) => {
-            report.failed("revocation", refusal.to_string(), refusal.mend());
-            return false;
-        }
-    }
+    let revoked = client.post(http, client.metadata.revocation.as_ref(), &token.form()).await;
+    let Some(answer) = report.accept("revocation", revoked) else { return false };
+    let took = answer.head_after;
+    report.ok("revocation", format!("done in {}", seconds(took))).took(took);
     let Some(((feed, jti, keys), events)) = watched.zip(events) else {
         report.skipped("stream latency", "there is no feed, or the token has no jti to look for");
         return true;
@@ -208,21 +182,15 @@ fn report_latency(
     match shown {
         Ok(after) => {
             let seen = format!("shown {} after the revocation was requested", seconds(after));
-            if after > soon {
-                let mend = "see what keeps the service's instances from their database, or the proxy \
-                            from passing it on";
-                report.warning(check, seen, mend).took(after);
-            } else {
-                report.ok(check, seen).took(after);
-            }
+            let mend = "see what keeps the service's instances from their database, or the proxy from \
+                        passing it on";
+            report.at_most(soon, check, after, seen, mend);
         }
         Err(Fault::Slow(limit) | Fault::Request(OutboundError::Slow(limit))) => {
             let mend = "let all instances use one database, and nothing between keep what they say";
             report.failed(check, format!("not shown within {}", seconds(limit)), mend);
         }
-        Err(fault) => {
-            report.failed(check, fault.to_string(), fault.mend());
-        }
+        Err(fault) => report.fault(check, &fault),
     }
 }
 
@@ -286,7 +254,6 @@ async fn snapshot_shows(
     http.within(SHOWN_WITHIN, ask).await
 }
 
-/// Whether the token is among what is revoked.
 fn has(claims: &Map<String, Value>, jti: &str) -> bool {
     let entries = claims.get("revocations").and_then(Value::as_array);
     entries.is_some_and(|entries| entries.iter().any(|entry| entry["jti"] == jti))

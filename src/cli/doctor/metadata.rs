@@ -12,7 +12,6 @@ use super::issuer::Issuer;
 use super::report::Report;
 use crate::storage::outbound::{Answer, OutboundError, Request};
 
-/// The size of a document.
 const MAX_BYTES: usize = 1 << 20;
 
 /// What the metadata leads to. Only addresses that may be asked.
@@ -30,7 +29,6 @@ pub(super) struct Metadata {
     pub revocations_stream: Option<Url>,
 }
 
-/// One of the two documents.
 struct Document {
     members: Map<String, Value>,
     answer: Answer,
@@ -66,7 +64,7 @@ pub(super) async fn check(
 }
 
 async fn read(http: &Http, url: &Url) -> Result<Document, Fault> {
-    let answer = http.ask(url, Request::default(), MAX_BYTES).await?.success()?;
+    let answer = http.get(url, Request::default(), MAX_BYTES).await?;
     match serde_json::from_slice(&answer.body) {
         Ok(members) => Ok(Document { members, answer }),
         Err(_) => Err(Fault::Content("it is no JSON object")),

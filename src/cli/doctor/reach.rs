@@ -10,17 +10,11 @@ use super::issuer::Issuer;
 use super::report::Report;
 use crate::storage::outbound::Target;
 
-/// Whether the issuer can be asked at all.
 pub(super) async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> bool {
     let start = Instant::now();
     let target = Target::of_operator(&issuer.url);
-    let addresses = match http.in_time(http.outbound.resolve(target)).await {
-        Ok(addresses) => addresses,
-        Err(fault) => {
-            report.failed("dns", fault.to_string(), fault.mend());
-            return false;
-        }
-    };
+    let addresses = report.accept("dns", http.in_time(http.outbound.resolve(target)).await);
+    let Some(addresses) = addresses else { return false };
     match issuer.url.host() {
         Some(Host::Domain(_)) => {
             let took = start.elapsed();
@@ -51,7 +45,7 @@ pub(super) async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> 
         }
     }
     if let Some(fault) = silent.first() {
-        report.failed("tcp", fault.to_string(), fault.mend());
+        report.fault("tcp", fault);
     }
     false
 }
@@ -79,19 +73,13 @@ async fn secure(
         return false;
     }
     let start = Instant::now();
-    match http.in_time(http.outbound.encrypt(&issuer.url, stream)).await {
-        Ok(stream) => {
-            let took = start.elapsed();
-            let version = match stream.get_ref().1.protocol_version() {
-                Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
-                _ => "TLS 1.2",
-            };
-            report.ok("tls", format!("{version} in {}", seconds(took))).took(took);
-            true
-        }
-        Err(fault) => {
-            report.failed("tls", fault.to_string(), fault.mend());
-            false
-        }
-    }
+    let encrypted = http.in_time(http.outbound.encrypt(&issuer.url, stream)).await;
+    let Some(stream) = report.accept("tls", encrypted) else { return false };
+    let took = start.elapsed();
+    let version = match stream.get_ref().1.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        _ => "TLS 1.2",
+    };
+    report.ok("tls", format!("{version} in {}", seconds(took))).took(took);
+    true
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
+use url::Url;
 
+use super::fault::Fault;
 use crate::base::secret::Secret;
 use crate::cli::output;
 
-/// The number of characters that are shown of a text.
 const MAX_TEXT: usize = 400;
 /// The length from which a word counts as a secret.
 const MIN_SECRET: usize = 8;
 
-/// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
@@ -40,7 +40,6 @@ impl Status {
     }
 }
 
-/// One check.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
     check: &'static str,
@@ -53,26 +52,22 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Adds what was measured, for scripts.
     pub(super) fn took(&mut self, time: Duration) {
         self.milliseconds = Some((time.as_secs_f64() * 1e4).round() / 10.0);
     }
 
-    /// The line that says what to mend.
     fn to_do(&self) -> Option<String> {
         let (check, status) = (self.check, self.status.as_str());
         self.mend.as_ref().map(|mend| format!("  {check} ({status}): {mend}"))
     }
 }
 
-/// All checks so far.
 #[derive(Default)]
 pub(super) struct Report {
     checks: Vec<Check>,
     secrets: Vec<Secret<String>>,
 }
 
-/// The report as JSON.
 #[derive(Serialize)]
 struct Document<'a> {
     issuer: &'a str,
@@ -81,12 +76,10 @@ struct Document<'a> {
 }
 
 impl Report {
-    /// Adds what is as it should be.
     pub(super) fn ok(&mut self, check: &'static str, seen: impl Into<String>) -> &mut Check {
         self.add(check, Status::Ok, &seen.into(), None)
     }
 
-    /// Adds what works and should be better.
     pub(super) fn warning(
         &mut self,
         check: &'static str,
@@ -96,7 +89,6 @@ impl Report {
         self.add(check, Status::Warning, &seen.into(), Some(&mend.into()))
     }
 
-    /// Adds what has to be mended.
     pub(super) fn failed(
         &mut self,
         check: &'static str,
@@ -106,7 +98,45 @@ impl Report {
         self.add(check, Status::Failed, &seen.into(), Some(&mend.into()))
     }
 
-    /// Adds what was not done, and why.
+    /// Adds that there was no answer, and why.
+    pub(super) fn fault(&mut self, check: &'static str, fault: &Fault) {
+        self.failed(check, fault.to_string(), fault.mend());
+    }
+
+    /// The value, or `None` after adding why there is none.
+    pub(super) fn accept<T>(&mut self, check: &'static str, result: Result<T, Fault>) -> Option<T> {
+        result.inspect_err(|fault| self.fault(check, fault)).ok()
+    }
+
+    /// The same for the answer of `url`.
+    pub(super) fn accept_at<T>(
+        &mut self,
+        check: &'static str,
+        url: &Url,
+        result: Result<T, Fault>,
+    ) -> Option<T> {
+        let add = |fault: &Fault| {
+            self.failed(check, format!("{fault} at {url}"), fault.mend());
+        };
+        result.inspect_err(add).ok()
+    }
+
+    /// Adds what was measured, which should be at most `limit`.
+    pub(super) fn at_most(
+        &mut self,
+        limit: Duration,
+        check: &'static str,
+        took: Duration,
+        seen: String,
+        mend: &str,
+    ) {
+        let check = match took > limit {
+            true => self.warning(check, seen, mend),
+            false => self.ok(check, seen),
+        };
+        check.took(took);
+    }
+
     pub(super) fn skipped(&mut self, check: &'static str, why: impl Into<String>) {
         self.add(check, Status::Skipped, &why.into(), None);
     }
@@ -125,12 +155,10 @@ impl Report {
         let _ = writeln!(std::io::stderr(), "signet: {what} …");
     }
 
-    /// Whether nothing failed.
     pub(super) fn is_ok(&self) -> bool {
         self.checks.iter().all(|check| check.status != Status::Failed)
     }
 
-    /// Prints it, for people or for scripts.
     pub(super) fn print(&self, issuer: &str, json: bool) -> Result<()> {
         if json {
             return output::json(&Document { issuer, ok: self.is_ok(), checks: &self.checks });

@@ -14,9 +14,8 @@ use super::report::Report;
 use crate::domain::keys::foreign::ForeignKeys;
 use crate::domain::tokens::LEEWAY;
 use crate::domain::tokens::foreign::{self, ForeignToken};
-use crate::storage::outbound::{Answer, HeaderValue, Request, StatusCode, header};
+use crate::storage::outbound::{Answer, HeaderValue, OutboundError, Request, StatusCode, header};
 
-/// The media type in its header.
 const TYPE: &str = "revocations+jwt";
 /// The size of a snapshot: half a million entries.
 pub(super) const MAX_BYTES: usize = 64 << 20;
@@ -27,12 +26,9 @@ const OLD: Duration = Duration::from_secs(10);
 /// It is good for five minutes.
 const MAX_KEPT: Duration = Duration::from_secs(300);
 
-/// The feed and the authorization to read it.
 #[derive(Clone)]
 pub(super) struct Feed {
-    /// The snapshot.
     pub snapshot: Url,
-    /// The stream.
     pub stream: Url,
     /// For a feed that is not open to all.
     pub authorization: Option<HeaderValue>,
@@ -41,7 +37,6 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// A request for snapshot or stream.
     pub(super) fn request(&self) -> Request {
         Request { authorization: self.authorization.clone(), ..Request::default() }
     }
@@ -56,14 +51,10 @@ pub(super) async fn check(
     client: Option<&Client<'_>>,
     report: &mut Report,
 ) -> Option<Feed> {
-    let answer = match ask(http, &mut feed, client, report).await? {
-        Ok(answer) => answer,
-        Err(fault) => {
-            let seen = format!("{fault} at {}", feed.snapshot);
-            report.failed("statement", seen, fault.mend());
-            // The stream may be there all the same.
-            return Some(feed);
-        }
+    let answer = ask(http, &mut feed, client, report).await?;
+    let Some(answer) = report.accept_at("statement", &feed.snapshot, answer) else {
+        // The stream may be there all the same.
+        return Some(feed);
     };
     let size = answer.body.len();
     let took = answer.head_after;
@@ -88,11 +79,11 @@ async fn ask(
     client: Option<&Client<'_>>,
     report: &mut Report,
 ) -> Option<Result<Answer, Fault>> {
-    let answer = http.ask(&feed.snapshot, feed.request(), MAX_BYTES).await;
-    let closed = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
-    match answer {
-        Ok(answer) if closed.contains(&answer.status) => {}
-        answer => return Some(answer.and_then(|answer| Ok(answer.success()?))),
+    match http.get(&feed.snapshot, feed.request(), MAX_BYTES).await {
+        Err(Fault::Request(OutboundError::Status(
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
+        ))) => {}
+        answer => return Some(answer),
     }
     let Some(client) = client else {
         let why = "the feed is not open to all: try again with --client-id, of a client with the scope \
@@ -103,8 +94,7 @@ async fn ask(
     match client.token(http, Some("revocations:read"), report).await {
         Ok(token) => {
             feed.authorization = Some(super::http::bearer(token.token.expose()));
-            let answer = http.ask(&feed.snapshot, feed.request(), MAX_BYTES).await;
-            Some(answer.and_then(|answer| Ok(answer.success()?)))
+            Some(http.get(&feed.snapshot, feed.request(), MAX_BYTES).await)
         }
         Err(refusal) => {
             let mend =
@@ -123,12 +113,9 @@ fn content(
     answer: &Answer,
     report: &mut Report,
 ) -> Option<String> {
-    let keys = match keys {
-        Some(keys) => keys,
-        None => {
-            report.skipped("statement signature", "there are no keys to verify it with");
-            return None;
-        }
+    let Some(keys) = keys else {
+        report.skipped("statement signature", "there are no keys to verify it with");
+        return None;
     };
     let text = std::str::from_utf8(&answer.body).unwrap_or_default();
     let snapshot = match foreign::verify(text.trim_end(), keys) {

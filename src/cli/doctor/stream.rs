@@ -24,14 +24,12 @@ const OLD: f64 = 10.0;
 const UNBUFFERED: &str = "let the proxy pass the stream unbuffered and with a read time-out above the \
                           heartbeat (nginx: proxy_buffering off)";
 
-/// A beat of the stream.
 struct Beat {
     at: Instant,
     age: Option<f64>,
     epoch: Option<String>,
 }
 
-/// Listens for three beats.
 pub(super) async fn check(http: &Http, feed: &Feed, report: &mut Report) {
     report.progress("listening to the stream of revocations");
     let mut events = match Events::open(http, feed).await {
@@ -39,7 +37,7 @@ pub(super) async fn check(http: &Http, feed: &Feed, report: &mut Report) {
         Err(fault) => {
             let mend = match fault {
                 Fault::Request(OutboundError::Status(status)) if status.as_u16() == 503 => {
-                    "raise revocations.max_listeners, or see who listens so often".to_owned()
+                    "raise revocations.max_listeners, or see who listens so often"
                 }
                 _ => fault.mend(),
             };
@@ -78,7 +76,7 @@ async fn first(http: &Http, feed: &Feed, events: &mut Events, report: &mut Repor
             return false;
         }
         Err(fault) => {
-            report.failed("stream", fault.to_string(), fault.mend());
+            report.fault("stream", &fault);
             return false;
         }
     };
@@ -91,11 +89,7 @@ async fn first(http: &Http, feed: &Feed, events: &mut Events, report: &mut Repor
         return false;
     }
     let seen = format!("first event {} after connecting", seconds(took));
-    if took > SLOW_FIRST {
-        report.warning("stream", seen, UNBUFFERED).took(took);
-    } else {
-        report.ok("stream", seen).took(took);
-    }
+    report.at_most(SLOW_FIRST, "stream", took, seen, UNBUFFERED);
     true
 }
 
@@ -134,7 +128,6 @@ fn heartbeat(start: Instant, beats: &[Beat], ended: Option<&Fault>, report: &mut
     }
 }
 
-/// How far apart the intervals between the beats are.
 fn jitter(beats: &[Beat], ended: Option<Fault>, report: &mut Report) {
     let [first, second, third] = beats else {
         match ended {
@@ -153,11 +146,7 @@ fn jitter(beats: &[Beat], ended: Option<Fault>, report: &mut Report) {
     let jitter = earlier.abs_diff(later);
     let seen =
         format!("{} (beats every {} and {})", seconds(jitter), seconds(earlier), seconds(later));
-    if jitter > UNEVEN {
-        report.warning("heartbeat jitter", seen, UNBUFFERED).took(jitter);
-    } else {
-        report.ok("heartbeat jitter", seen).took(jitter);
-    }
+    report.at_most(UNEVEN, "heartbeat jitter", jitter, seen, UNBUFFERED);
 }
 
 /// Snapshot and stream belong to one history, whichever instance sent each.

@@ -1,15 +1,13 @@
 //! `signet users show`, `set`, `delete` and `sessions`. The same as under `/admin/users`.
 
 use crate::base::display_name::check_display_name;
-use crate::domain::roles::check_roles;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use super::find;
+use super::{Act, Shown, Who, checked_roles, find, wrong};
 use crate::app::Stores;
 use crate::base::time::Timestamp;
 use crate::cli::output;
-use crate::domain::audit::Initiator;
 use crate::domain::users::{Email, User};
 use crate::services::accounts::administration::UserChange;
 use crate::views::session::SessionView;
@@ -18,13 +16,7 @@ use crate::views::user::ManagedUserView;
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Show a user.
-    Show {
-        /// The e-mail address or id.
-        user: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Show(Shown),
     /// Change a user. What is not named stays as it is.
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)
         .args(["name", "email", "roles", "email_verified"])))]
@@ -48,24 +40,15 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Remove a user, and end all sessions.
-    Delete {
-        /// The e-mail address or id.
-        user: String,
-    },
+    Delete(Who),
     /// List the sessions of a user, newest first.
-    Sessions {
-        /// The e-mail address or id.
-        user: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Sessions(Shown),
 }
 
-/// Runs the command.
-pub(super) async fn run(command: Command, stores: &Stores, now: Timestamp) -> Result<()> {
+pub(super) async fn run(command: Command, act: &Act<'_>) -> Result<()> {
+    let Act { stores, by, now, .. } = *act;
     match command {
-        Command::Show { user, json } => show(find(stores, &user).await?, json),
+        Command::Show(Shown { user, json }) => show(find(stores, &user).await?, json),
         Command::Set { user, name, email, roles, email_verified, json } => {
             let change = UserChange {
                 name: name
@@ -80,31 +63,20 @@ pub(super) async fn run(command: Command, stores: &Stores, now: Timestamp) -> Re
                 ..UserChange::default()
             };
             let user = find(stores, &user).await?;
-            let changed =
-                stores.accounts.change(&user, change, &Initiator::command_line(), now).await;
+            let changed = stores.accounts.change(&user, change, by, now).await;
             show(changed.context("the user cannot be changed")?, json)
         }
-        Command::Delete { user } => {
+        Command::Delete(Who { user }) => {
             let user = find(stores, &user).await?;
-            let removed =
-                stores.accounts.remove(&user, true, &Initiator::command_line(), now).await;
+            let removed = stores.accounts.remove(&user, true, by, now).await;
             removed.context("the user cannot be removed")?;
             output::print(&format!("removed {}", user.email))
         }
-        Command::Sessions { user, json } => {
+        Command::Sessions(Shown { user, json }) => {
             let user = find(stores, &user).await?;
             sessions(stores, &user, json, now).await
         }
     }
-}
-
-fn wrong(option: &'static str) -> impl Fn(&'static str) -> anyhow::Error {
-    move |problem| anyhow::anyhow!("{option} {problem}")
-}
-
-fn checked_roles(roles: Vec<String>) -> Result<Vec<String>> {
-    let roles: Vec<_> = roles.into_iter().filter(|role| !role.is_empty()).collect();
-    check_roles(&roles).map_err(|problem| anyhow::anyhow!("--roles: {problem}"))
 }
 
 fn show(user: User, json: bool) -> Result<()> {
@@ -115,11 +87,6 @@ fn show(user: User, json: bool) -> Result<()> {
 async fn sessions(stores: &Stores, user: &User, json: bool, now: Timestamp) -> Result<()> {
     let found = stores.accounts.sessions(user, now).await.context("the sessions cannot be read")?;
     let policy = stores.sessions.policy();
-    let views: Vec<_> =
-        found.into_iter().map(|session| SessionView::new(session, policy)).collect();
-    if json {
-        return output::json(&views);
-    }
-    let rows: Vec<_> = views.into_iter().map(SessionView::row).collect();
-    output::table(SessionView::COLUMNS, &rows)
+    let views = found.into_iter().map(|session| SessionView::new(session, policy)).collect();
+    output::list(json, SessionView::COLUMNS, views, SessionView::row)
 }

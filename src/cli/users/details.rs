@@ -6,87 +6,70 @@ use std::io::Read;
 use anyhow::{Context, Result, bail};
 
 use super::super::output;
-use crate::app::Stores;
-use crate::base::time::Timestamp;
-use crate::domain::audit::Initiator;
+use super::{Act, find, wrong};
+use crate::domain::users::check_metadata;
 use crate::domain::users::metadata::MAX_METADATA_BYTES;
-use crate::domain::users::{User, check_metadata};
 use crate::services::accounts::administration::{ChangeError, UserChange};
 use crate::views::user::ManagedUserView;
 
 /// The length in bytes of metadata with white space between.
 const MAX_INPUT: u64 = 4 * MAX_METADATA_BYTES as u64;
 
-/// Gives `user` a role.
-pub(super) async fn grant_role(
-    stores: &Stores,
-    user: &User,
-    role: &str,
-    by: &Initiator,
-    now: Timestamp,
-) -> Result<()> {
-    check_role(role).map_err(anyhow::Error::msg)?;
-    let granted = stores.accounts.set_role(user.id, role, true, false, by, now).await?;
-    if stores.role_management.find(role).await.context("the roles cannot be read")?.is_none() {
-        eprintln!("signet: no role {role} is defined yet, so it carries no scopes");
+impl Act<'_> {
+    pub(super) async fn grant_role(&self, user: &str, role: &str) -> Result<()> {
+        let Self { stores, by, now, .. } = *self;
+        let user = find(stores, user).await?;
+        check_role(role).map_err(anyhow::Error::msg)?;
+        let granted = stores.accounts.set_role(user.id, role, true, false, by, now).await?;
+        if stores.role_management.find(role).await.context("the roles cannot be read")?.is_none() {
+            eprintln!("signet: no role {role} is defined yet, so it carries no scopes");
+        }
+        if !granted {
+            return output::print(&format!("{} has the role {role} already", user.email));
+        }
+        output::print(&format!(
+            "granted {role} to {}; what it carries comes with the next login",
+            user.email
+        ))
     }
-    if !granted {
-        return output::print(&format!("{} has the role {role} already", user.email));
-    }
-    output::print(&format!(
-        "granted {role} to {}; what it carries comes with the next login",
-        user.email
-    ))
-}
 
-/// Takes a role from `user`.
-pub(super) async fn revoke_role(
-    stores: &Stores,
-    user: &User,
-    role: &str,
-    force: bool,
-    by: &Initiator,
-    now: Timestamp,
-) -> Result<()> {
-    let revoked = stores.accounts.set_role(user.id, role, false, force, by, now).await;
-    let revoked = revoked.map_err(|error| match error {
-        ChangeError::LastAdministrator => anyhow::anyhow!(
-            "no other user who may sign in has the role admin: force it to go on (--force)"
-        ),
-        error => error.into(),
-    });
-    if !revoked? {
-        return output::print(&format!("{} has no role {role}", user.email));
-    }
-    output::print(&format!(
-        "revoked {role} from {email}; new logins and refreshes go without it, and tokens issued \
+    pub(super) async fn revoke_role(&self, user: &str, role: &str, force: bool) -> Result<()> {
+        let Self { stores, by, now, .. } = *self;
+        let user = find(stores, user).await?;
+        let revoked = stores.accounts.set_role(user.id, role, false, force, by, now).await;
+        let revoked = revoked.map_err(|error| match error {
+            ChangeError::LastAdministrator => anyhow::anyhow!(
+                "no other user who may sign in has the role admin: force it to go on (--force)"
+            ),
+            error => error.into(),
+        });
+        if !revoked? {
+            return output::print(&format!("{} has no role {role}", user.email));
+        }
+        output::print(&format!(
+            "revoked {role} from {email}; new logins and refreshes go without it, and tokens issued \
          before have it until they end (to end the sessions as well: signet users revoke-sessions {email})",
-        email = user.email
-    ))
-}
-
-/// Replaces the metadata of `user` by the JSON object on standard input.
-pub(super) async fn set_metadata(
-    stores: &Stores,
-    user: User,
-    json: bool,
-    by: &Initiator,
-    now: Timestamp,
-) -> Result<()> {
-    let mut text = String::new();
-    let read = std::io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text);
-    read.context("the metadata cannot be read from standard input")?;
-    if text.len() as u64 > MAX_INPUT {
-        bail!("the metadata must have at most 16 KiB as JSON");
+            email = user.email
+        ))
     }
-    let value = serde_json::from_str(&text).context("the metadata is not JSON")?;
-    let metadata =
-        check_metadata(value).map_err(|problem| anyhow::anyhow!("the metadata {problem}"))?;
-    let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
-    let user = stores.accounts.change(&user, change, by, now).await?;
-    if json {
-        output::json(&ManagedUserView::listed(user))
-    } else {
-        output::print(&format!("set the metadata of {}", user.email))
+
+    pub(super) async fn set_metadata(&self, user: &str, json: bool) -> Result<()> {
+        let Self { stores, by, now, .. } = *self;
+        let user = find(stores, user).await?;
+        let mut text = String::new();
+        let read = std::io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text);
+        read.context("the metadata cannot be read from standard input")?;
+        if text.len() as u64 > MAX_INPUT {
+            bail!("the metadata must have at most 16 KiB as JSON");
+        }
+        let value = serde_json::from_str(&text).context("the metadata is not JSON")?;
+        let metadata = check_metadata(value).map_err(wrong("the metadata"))?;
+        let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
+        let user = stores.accounts.change(&user, change, by, now).await?;
+        if json {
+            output::json(&ManagedUserView::listed(user))
+        } else {
+            output::print(&format!("set the metadata of {}", user.email))
+        }
     }
 }

@@ -10,15 +10,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::cell;
 use super::import::Fields;
+use super::{Act, cell, for_each};
 use crate::app::Stores;
-use crate::base::time::Timestamp;
-use crate::domain::audit::Initiator;
 use crate::domain::users::{Metadata, User};
-
-/// The number of users on one page of the store.
-const PAGE: i64 = 500;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -44,13 +39,8 @@ pub(crate) struct Arguments {
     with_password_hashes: bool,
 }
 
-/// Runs the command.
-pub(super) async fn run(
-    arguments: Arguments,
-    stores: &Stores,
-    by: &Initiator,
-    now: Timestamp,
-) -> Result<()> {
+pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
+    let Act { stores, by, now, .. } = *act;
     let Arguments { format, output, force, with_password_hashes: with_hashes } = arguments;
     let is_csv =
         |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
@@ -78,15 +68,7 @@ async fn write_all(
     stores: &Stores,
 ) -> Result<()> {
     let mut writer = Writer::new(output, format, with_hashes)?;
-    let mut after = String::new();
-    loop {
-        let page = stores.users.list(&after, PAGE).await.context("the users cannot be read")?;
-        let Some(last) = page.last() else { break };
-        after = last.email_key.clone();
-        for user in &page {
-            writer.write(&Row::of(user, with_hashes))?;
-        }
-    }
+    for_each(stores, |user| Ok(writer.write(&Row::of(&user, with_hashes))?)).await?;
     Ok(writer.flush()?)
 }
 

@@ -9,11 +9,10 @@ mod dates;
 mod django;
 mod dump;
 mod fields;
-mod job;
-mod json;
 mod keycloak;
 mod lines;
 mod members;
+mod plain;
 mod progress;
 mod reading;
 mod records;
@@ -31,29 +30,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::super::output;
+use super::{super::output, Act};
 use crate::app::Stores;
-use crate::base::time::{Clock, Timestamp};
-use crate::config::Config;
-use crate::domain::audit::Initiator;
+use crate::base::time::Clock;
 use crate::domain::roles::Role;
 use crate::domain::tokens::scope;
 use crate::services::accounts::import::{Imported, Outcome};
 use crate::storage::StorageError;
 use claims::Claims;
 pub(super) use fields::Fields;
-use job::{Format, Job};
 use progress::Progress;
 use reading::Reading;
 use report::Report;
-use rules::Rules;
+use rules::{Format, Job, Rules};
 use sink::Entry;
 
 /// The pause in milliseconds before each further attempt where the database does not answer.
 const ATTEMPTS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
 /// How often SQLite's write-ahead log is folded into the file: it would grow with the import.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// How many stored users one query goes through.
 const PAGE: i64 = 1000;
 
 #[derive(Args)]
@@ -85,26 +80,21 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the command. The exit code is 0 where every user was taken or there already.
-pub(super) async fn run(
-    arguments: Arguments,
-    config: &Config,
-    stores: &Stores,
-    by: &Initiator,
-    now: Timestamp,
-) -> Result<()> {
-    let (json, dry_run) = (arguments.json, arguments.dry_run);
+pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
+    let Act { stores, now, .. } = *act;
+    let (json, dry_run, rejects) = (arguments.json, arguments.dry_run, arguments.rejects.clone());
     let administrators = match arguments.keep_administrators {
         true => Vec::new(),
         false => administrators(stores).await?,
     };
     let rules = Rules { now, administrators: administrators.into() };
-    let job = job(&arguments, rules)?;
+    let job = job(arguments, rules)?;
+    let (origin, place) = (job.path.display().to_string(), job.format.place());
     let read = Arc::default();
     let progress = Progress::new(Arc::clone(&read), source::length(&job.path));
-    let reading = Reading::start(job.clone(), read)?;
-    let mut report =
-        Report::new(job.format.place(), arguments.rejects.as_deref(), progress, dry_run)?;
-    let run = Run { config, stores, by, now, origin: job.path.display().to_string(), dry_run };
+    let reading = Reading::start(job, read)?;
+    let mut report = Report::new(place, rejects.as_deref(), progress, dry_run)?;
+    let run = Run { act, origin, dry_run };
     let result = run.all(reading, &mut report).await;
     if report.total() > 0 || result.is_ok() {
         match json {
@@ -126,29 +116,20 @@ async fn administrators(stores: &Stores) -> Result<Vec<String>> {
     Ok(roles.into_iter().filter(administers).map(|role| role.name).collect())
 }
 
-fn job(arguments: &Arguments, rules: Rules) -> Result<Job> {
-    let path = arguments.file.clone();
-    let format = arguments.format.or_else(|| Format::of(&path)).with_context(|| {
-        format!(
-            "the format of {} does not follow from its name: give it with --format",
-            path.display()
-        )
+fn job(arguments: Arguments, rules: Rules) -> Result<Job> {
+    let Arguments { file: path, format, django_model, superusers_are_admins, .. } = arguments;
+    let format = format.or_else(|| Format::of(&path)).with_context(|| {
+        let path = path.display();
+        format!("the format of {path} does not follow from its name: give it with --format")
     })?;
-    let model = arguments.django_model.clone();
-    let superusers_are_admins = arguments.superusers_are_admins;
-    if format != Format::Django && (model.is_some() || superusers_are_admins) {
+    if format != Format::Django && (django_model.is_some() || superusers_are_admins) {
         bail!("--django-model and --superusers-are-admins are for Django dumps");
     }
-    let django = job::DjangoOptions { model, superusers_are_admins };
-    Ok(Job { path, format, django, rules })
+    Ok(Job { path, format, django_model, superusers_are_admins, rules })
 }
 
-/// An import under way.
 struct Run<'a> {
-    config: &'a Config,
-    stores: &'a Stores,
-    by: &'a Initiator,
-    now: Timestamp,
+    act: &'a Act<'a>,
     origin: String,
     dry_run: bool,
 }
@@ -164,7 +145,7 @@ impl Run<'_> {
         if report.total() > 0 && !self.dry_run {
             let detail = format!("{}: {}", self.origin, report.counts.detail());
             let now = Clock::system().now();
-            self.stores.accounts.record_import(detail, self.by, now).await;
+            self.act.stores.accounts.record_import(detail, self.act.by, now).await;
         }
         result
     }
@@ -172,7 +153,7 @@ impl Run<'_> {
     async fn batches(&self, reading: &mut Reading, report: &mut Report) -> Result<()> {
         let mut interrupted = pin!(tokio::signal::ctrl_c());
         let mut checkpointed = Instant::now();
-        let mut claims = Claims::new(report.place(), self.dry_run);
+        let mut claims = Claims::new(report.place, self.dry_run);
         loop {
             let batch = tokio::select! {
                 biased;
@@ -181,8 +162,8 @@ impl Run<'_> {
             };
             let Some(batch) = batch else { return Ok(()) };
             if report.total() == 0 && !self.dry_run {
-                let (accounts, detail) = (&self.stores.accounts, self.origin.clone());
-                accounts.record_import_begun(detail, self.by, self.now).await;
+                let (accounts, detail) = (&self.act.stores.accounts, self.origin.clone());
+                accounts.record_import_begun(detail, self.act.by, self.act.now).await;
             }
             let start = Instant::now();
             let outcomes = self.outcomes(&batch, &mut claims, interrupted.as_mut()).await;
@@ -192,10 +173,10 @@ impl Run<'_> {
                 report.add(entry, outcome)?;
             }
             report.show_progress();
-            self.stores.db.make_room(wrote_for, start.elapsed()).await;
+            self.act.stores.db.make_room(wrote_for, start.elapsed()).await;
             if !wrote_for.is_zero() && checkpointed.elapsed() > CHECKPOINT_EVERY {
                 // What cannot be folded now is a second later.
-                let _ = self.stores.db.checkpoint().await;
+                let _ = self.act.stores.db.checkpoint().await;
                 checkpointed = Instant::now();
             }
         }
@@ -208,7 +189,7 @@ impl Run<'_> {
         claims: &mut Claims,
         mut interrupted: Pin<&mut impl Future>,
     ) -> Result<(Vec<Outcome>, Duration)> {
-        let accounts = &self.stores.accounts;
+        let accounts = &self.act.stores.accounts;
         let users: Vec<_> = batch.iter().filter_map(|entry| entry.user.as_ref().ok()).collect();
         let met = patiently(async || accounts.meet(&users).await, interrupted.as_mut()).await?;
         if users.iter().zip(&met).any(|(user, met)| claims.wants_stored_ids(user, met)) {
@@ -236,7 +217,7 @@ impl Run<'_> {
             let outcomes = missing.iter().map(|_| Outcome::Created).collect();
             Imported { outcomes, wrote_for: Duration::ZERO }
         } else {
-            let (policy, now) = (&self.config.passwords, self.now);
+            let (policy, now) = (&self.act.config.passwords, self.act.now);
             patiently(async || accounts.import(&missing, policy, now).await, interrupted).await?
         };
         let mut stored = imported.outcomes.into_iter();
@@ -253,7 +234,7 @@ impl Run<'_> {
         claims: &mut Claims,
         mut interrupted: Pin<&mut impl Future>,
     ) -> Result<(), StorageError> {
-        let users = &self.stores.users;
+        let users = &self.act.stores.users;
         let mut after = String::new();
         loop {
             let page = async || users.list_imported_ids(&after, PAGE).await;

@@ -54,33 +54,3 @@ fn mail_is_off_or_goes_by_files_or_by_a_server() {
     let said = messages(load(None, &nameless));
     assert!(said.len() == 1 && said[0].starts_with("mail.from is required"), "{said:?}");
 }
-
-/// Variable, value, and what is said.
-#[test]
-fn bad_values_are_refused_with_a_reason() {
-    for (name, value, message) in [
-        ("MAIL__TRANSPORT", "pigeon", "must be off or files or smtp, not \"pigeon\""),
-        ("MAIL__TRANSPORT", "smtp", "mail.smtp.host is required, since mail.transport is smtp"),
-        ("MAIL__FROM", "Shop", "must be an address such as Example <no-reply@example.com>"),
-        ("MAIL__DIRECTORY", " ", "mail.directory must name a folder"),
-        ("MAIL__VERIFICATION_URL", "/verify", "must be an absolute https URL such as"),
-        ("MAIL__RESET_URL", "http://app.example.com/", "must be an absolute https URL such as"),
-        ("MAIL__RESET_URL", "https://a.example.com/#/reset", "must have no fragment"),
-        ("MAIL__RESET_LIFETIME", "1m", "mail.reset_lifetime must be from 5m to 1day"),
-        ("MAIL__VERIFICATION_LIFETIME", "8d", "must be from 5m to 7days"),
-        ("MAIL__GIVE_UP_AFTER", "30d", "mail.give_up_after must be from 1m to 14days"),
-        ("MAIL__OUTBOX_LIMIT", "1", "mail.outbox_limit must be from 100 to 1000000"),
-        ("MAIL__SMTP__HOST", "smtp.example.com:587", "must be a host name or address, without a"),
-        ("MAIL__SMTP__HELLO", "a b", "mail.smtp.hello must be a host name or address"),
-        ("MAIL__SMTP__HELLO", "a\r\nQUIT", "mail.smtp.hello must be a host name or address"),
-        ("MAIL__SMTP__TLS", "ssl", "must be starttls or tls or off, not \"ssl\""),
-        ("MAIL__SMTP__USERNAME", "signet", "mail.smtp.password is required with"),
-        ("MAIL__SMTP__PASSWORD", "hunter2", "mail.smtp.username is required with"),
-        ("MAIL__SMTP__TIMEOUT", "0s", "mail.smtp.timeout must be from 1s to 10m"),
-        ("MAIL__SMTP__CONNECTIONS", "0", "mail.smtp.connections must be from 1 to 32, not 0"),
-    ] {
-        let name = format!("SIGNET__{name}");
-        let said = messages(load(None, &[(name.as_str(), value)]));
-        assert!(said.len() == 1 && said[0].contains(message), "{name}={value}: {said:?}");
-    }
-}

@@ -2,7 +2,6 @@
 //! bounded queue. A hash takes milliseconds of a core by design; only other hashes wait for it.
 
 mod queue;
-mod thread;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +10,6 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use self::thread::Thread;
 use super::PasswordPolicy;
 use super::password::{self, HashMemory, Pace, Password, Verdict};
 use crate::base::random::Random;
@@ -35,7 +33,6 @@ pub enum HashingError {
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
-    /// Signals that a thread has ended.
     ended: Condvar,
     policy: PasswordPolicy,
     random: Random,
@@ -63,10 +60,11 @@ impl Hashing {
         let ended = Condvar::new();
         let shared = Arc::new(Shared { queue, ready, ended, policy, random, computed });
         for number in 0..shared.policy.threads {
-            let thread = Thread::begin(shared.clone());
+            shared.lock().threads += 1;
+            let thread = Thread(shared.clone());
             let body = move || {
                 // A panic costs one hash, whose caller gets an error.
-                while catch_unwind(AssertUnwindSafe(|| work(thread.shared()))).is_err() {}
+                while catch_unwind(AssertUnwindSafe(|| work(&thread.0))).is_err() {}
             };
             std::thread::Builder::new().name(format!("hash-{number}")).spawn(body)?;
         }
@@ -215,6 +213,16 @@ fn work(shared: &Shared) {
                 let _ = reply.send(verdict);
             }
         }
+    }
+}
+
+/// A thread, counted while it lives: the end of the service waits until all have wiped their memory.
+struct Thread(Arc<Shared>);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.0.lock().threads -= 1;
+        self.0.ended.notify_all();
     }
 }
 

@@ -32,24 +32,23 @@ impl PasswordPolicy {
         threads: usize,
         queue: usize,
     ) -> Result<Self, (&'static str, String)> {
-        if !(1..=16).contains(&parallelism) {
-            return Err(("parallelism", "must be from 1 to 16".into()));
-        }
-        if memory_kib < 8 * parallelism || memory_kib > 1024 * 1024 {
-            return Err(("memory_kib", "must be from 8 times parallelism to 1048576".into()));
-        }
-        if !(1..=64).contains(&iterations) {
-            return Err(("iterations", "must be from 1 to 64".into()));
-        }
         // The maximum of stored hashes, so that a hash of this policy can always be verified.
-        if u64::from(memory_kib) * u64::from(iterations) > 4 * 1024 * 1024 {
-            return Err(("iterations", "times memory_kib must be at most 4194304".into()));
-        }
-        if !(1..=256).contains(&threads) {
-            return Err(("threads", "must be from 1 to 256".into()));
-        }
-        if !(1..=100_000).contains(&queue) {
-            return Err(("queue", "must be from 1 to 100000".into()));
+        let has_modest_work = u64::from(memory_kib) * u64::from(iterations) <= 4 * 1024 * 1024;
+        for (setting, is_good, message) in [
+            ("parallelism", (1..=16).contains(&parallelism), "must be from 1 to 16"),
+            (
+                "memory_kib",
+                memory_kib / 8 >= parallelism && memory_kib <= 1024 * 1024,
+                "must be from 8 times parallelism to 1048576",
+            ),
+            ("iterations", (1..=64).contains(&iterations), "must be from 1 to 64"),
+            ("iterations", has_modest_work, "times memory_kib must be at most 4194304"),
+            ("threads", (1..=256).contains(&threads), "must be from 1 to 256"),
+            ("queue", (1..=100_000).contains(&queue), "must be from 1 to 100000"),
+        ] {
+            if !is_good {
+                return Err((setting, message.into()));
+            }
         }
         Ok(Self { memory_kib, iterations, parallelism, threads, queue })
     }

@@ -52,7 +52,7 @@ fn counts(sum: &Value) -> [u64; 3] {
     ["imported", "present", "refused"].map(|name| sum[name].as_u64().expect("a count"))
 }
 
-const ID: &str = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+pub const ID: &str = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
 
 on_every_backend!(a_file_of_each_form_comes_in_once);
 
@@ -152,13 +152,14 @@ async fn who_is_there_is_left_alone(backend: Backend) {
         (json!({"id": other, "email": "joe@example.com"}), "the id belongs to"),
         (json!({"id": other, "email": "Eve@example.com", "name": "Eve"}), "differs in name"),
         (json!({"id": other, "email": "eve@example.com"}), ""),
+        (json!({"email": "new@example.com"}), "the address is that of line 2, refused"),
     ];
     let objects: Vec<_> = cases.iter().map(|(object, _)| object.clone()).collect();
     write(&signet, "second.jsonl", lines(&objects));
     let (dry, _) = refused(&signet, &["second.jsonl", "--dry-run"]);
     assert_eq!((&dry["imported"], everybody(&signet).len()), (&json!(1), 2));
     let (sum, told) = refused(&signet, &["second.jsonl", "--rejects", "rejects.jsonl"]);
-    assert_eq!(counts(&sum), [1, 1, 9], "{told}");
+    assert_eq!(counts(&sum), [1, 1, 10], "{told}");
     for (number, (object, why)) in cases.iter().enumerate().filter(|(_, (_, why))| !why.is_empty())
     {
         let email = object["email"].as_str().expect("an address");
@@ -166,14 +167,14 @@ async fn who_is_there_is_left_alone(backend: Backend) {
         let line = told.lines().find(|line| line.starts_with(&start));
         assert!(line.is_some_and(|line| line.contains(why)), "{start}{why}: {told}");
     }
-    assert!(told.ends_with("signet: 9 of 11 users were refused\n"), "{told}");
+    assert!(told.ends_with("signet: 10 of 12 users were refused\n"), "{told}");
     let after = everybody(&signet);
     assert!(before.iter().all(|user| after.contains(user)) && after.len() == 3, "{after:?}");
 
     let rejects = signet.folder().join("rejects.jsonl");
     assert_eq!(rejects.metadata().expect("a file").permissions().mode() & 0o777, 0o600);
     let rejects = std::fs::read_to_string(rejects).expect("text");
-    assert_eq!(rejects.lines().count(), 9);
+    assert_eq!(rejects.lines().count(), 10);
     let first: Value = serde_json::from_str(rejects.lines().next().expect("a line")).expect("JSON");
     assert_eq!((&first["line"], &first["email"]), (&json!(1), &json!("ADA@example.com")));
     assert!(first["reason"].as_str().expect("why").contains("another id"), "{first}");

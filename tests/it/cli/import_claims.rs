@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::assert_fails;
-use super::import::{everybody, lines, password_hash, refused, write};
+use super::import::{ID, everybody, lines, password_hash, refused, write};
 use crate::support::client::{Client, PASSWORD};
 use crate::support::on_every_backend;
 use crate::support::signet::{Backend, Signet};
@@ -109,11 +109,13 @@ async fn an_id_of_before_belongs_to_one_account(backend: Backend) {
         .into_iter()
         .chain((100..1300).map(|id| user(&format!("user{id}"), id)))
         .chain([user("eve", 5), user("joe", 1299)])
+        // Beside a UUID it is only a remark.
+        .chain([json!({"id": ID, "email": "two@example.com", "metadata": {"imported_id": "5"}})])
         .collect();
     write(&signet, "users.jsonl", lines(&file));
     let why = "the id belongs to an account of another address";
     for (arguments, imported) in
-        [(&["users.jsonl", "--dry-run"][..], 1201), (&["users.jsonl"], 1201), (&["users.jsonl"], 0)]
+        [(&["users.jsonl", "--dry-run"][..], 1202), (&["users.jsonl"], 1202), (&["users.jsonl"], 0)]
     {
         let (sum, told) = refused(&signet, arguments);
         assert_eq!((&sum["imported"], &sum["refused"]), (&json!(imported), &json!(3)), "{told}");

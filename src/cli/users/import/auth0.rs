@@ -7,26 +7,13 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use super::members::{self, text, unpadded};
-use super::records::{self, Top};
-use super::rules::Rules;
+use super::members::{self, MALFORMED, UNKNOWN, text, unpadded};
+use super::records::Top;
 use super::sink::Sink;
 use super::source::Reader;
 
-const UNKNOWN: &str = "the password hash is of an unknown scheme";
-const MALFORMED: &str = "the password hash is malformed";
-
-/// Reads all users.
-pub(super) fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
-    records::for_each(reader, Top::Record, |record| {
-        let email = record.value.get("email").and_then(Value::as_str).unwrap_or_default();
-        let email = email.to_owned();
-        let fields = match record.value {
-            Value::Object(user) => fields(user),
-            _ => Err("is not a JSON object".into()),
-        };
-        sink.check(record.number, email, fields, rules, record.bytes)
-    })
+pub(super) fn read(reader: Reader, sink: &mut Sink) -> Result<()> {
+    members::read(reader, Top::Record, sink, members::label, |user, _| Some(fields(user)))
 }
 
 fn fields(mut user: Map<String, Value>) -> Result<Fields, String> {

@@ -13,9 +13,8 @@ use crate::services::accounts::import::{ID_TAKEN, Met, Outcome};
 /// How many addresses of refused lines are remembered, in some 20 MB.
 const MAX_REFUSED: usize = 900_000;
 
-/// Addresses and ids that are taken.
+#[derive(Default)]
 pub(super) struct Claims {
-    /// What a place in the file is called.
     place: &'static str,
     dry_run: bool,
     hasher: RandomState,
@@ -30,17 +29,8 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Of a file whose places are called `place`.
     pub(super) fn new(place: &'static str, dry_run: bool) -> Self {
-        Self {
-            place,
-            dry_run,
-            hasher: RandomState::new(),
-            taken: HashSet::new(),
-            imported_ids: HashSet::new(),
-            knows_stored_ids: false,
-            refused: HashMap::new(),
-        }
+        Self { place, dry_run, ..Self::default() }
     }
 
     /// What a batch claims is looked for in the database by those after it.
@@ -55,12 +45,10 @@ impl Claims {
         !self.knows_stored_ids && *met == Met::NoAccount && own_id(user).is_some()
     }
 
-    /// Takes stored ids of before for taken.
     pub(super) fn learn_ids(&mut self, ids: impl Iterator<Item = String>) {
         self.imported_ids.extend(ids.map(|id| self.hasher.hash_one(id.as_str())));
     }
 
-    /// All stored ids of before are known.
     pub(super) fn end_stored_ids(&mut self) {
         self.knows_stored_ids = true;
     }
@@ -129,72 +117,21 @@ fn own_id(user: &ImportedUser) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::Fields;
     use super::super::rules::Rules;
     use super::*;
     use crate::base::time::Timestamp;
-    use crate::domain::users::import::Comparison;
-
-    fn user(value: serde_json::Value) -> ImportedUser {
-        let fields: Fields = serde_json::from_value(value).unwrap();
-        let now = Timestamp::from_unix(1_764_547_200);
-        let rules = Rules { now, administrators: [].into() };
-        fields.check(&rules, &mut Vec::new()).unwrap()
-    }
 
     fn named(name: &str) -> ImportedUser {
-        user(json!({"email": format!("{name}@example.com")}))
+        let fields =
+            Fields { email: Some(format!("{name}@example.com").into()), ..Fields::default() };
+        let rules = Rules { now: Timestamp::from_unix(0), administrators: [].into() };
+        fields.check(&rules, &mut Vec::new()).unwrap()
     }
 
     fn refused(email: &str, place: u64) -> Entry {
         let user = Err("is wrong".into());
         Entry { place, email: email.into(), user, warnings: Vec::new() }
-    }
-
-    #[test]
-    fn a_refused_line_keeps_its_address_from_those_after_it() {
-        for dry_run in [false, true] {
-            let mut claims = Claims::new("line", dry_run);
-            claims.refuse(&refused("Ada@Example.com", 1));
-            claims.refuse(&refused("ada@example.com", 2));
-            claims.refuse(&refused("no address", 3));
-            claims.end_batch();
-            let why = claims.decide(&named("ada"), 4, Met::NoAccount);
-            let Some(Outcome::Refused(why)) = why else { panic!("{why:?}") };
-            assert!(why.contains("line 1,"), "{why}");
-            // Who is there already is nobody new.
-            let present = claims.decide(&named("ada"), 5, Met::Account(Comparison::Same));
-            assert_eq!(present, Some(Outcome::Present));
-            assert_eq!(claims.decide(&named("bob"), 6, Met::NoAccount), None);
-            let other_id = claims.decide(&named("eve"), 7, Met::OtherAddress);
-            assert_eq!(other_id, Some(Outcome::Refused(ID_TAKEN.into())));
-            let late = claims.decide(&named("eve"), 8, Met::NoAccount);
-            assert!(matches!(late, Some(Outcome::Refused(why)) if why.contains("line 7")));
-        }
-    }
-
-    #[test]
-    fn an_id_of_before_is_one_users() {
-        let mut claims = Claims::new("line", false);
-        let numbered =
-            |name: &str, id: u64| user(json!({"email": format!("{name}@example.com"), "id": id}));
-        assert!(claims.wants_stored_ids(&numbered("ada", 5), &Met::NoAccount));
-        claims.learn_ids(["7".to_owned()].into_iter());
-        claims.end_stored_ids();
-        assert!(!claims.wants_stored_ids(&numbered("ada", 5), &Met::NoAccount));
-        assert_eq!(claims.decide(&numbered("ada", 5), 1, Met::NoAccount), None);
-        claims.end_batch();
-        for (place, id) in [(2, 5), (3, 7)] {
-            let outcome = claims.decide(&numbered(&format!("u{id}"), id), place, Met::NoAccount);
-            assert_eq!(outcome, Some(Outcome::Refused(ID_TAKEN.into())));
-        }
-        // Beside a UUID it is only a remark.
-        let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
-        let metadata = json!({"imported_id": "5"});
-        let both = user(json!({"email": "bob@example.com", "id": id, "metadata": metadata}));
-        assert_eq!(claims.decide(&both, 4, Met::NoAccount), None);
     }
 
     #[test]

@@ -5,9 +5,8 @@ use csv::ByteRecord;
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use super::members::{self, text};
+use super::members::{self, MALFORMED, UNKNOWN, text};
 use super::records::{self, Top};
-use super::rules::Rules;
 use super::sink::Sink;
 use super::source::Reader;
 use super::table;
@@ -22,18 +21,11 @@ const SCHEMES: [&str; 7] = [
     "phpass",
     "scrypt_werkzeug",
 ];
-const MALFORMED: &str = "the password hash is malformed";
 
-/// Reads all users.
-pub(super) fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(mut reader: Reader, sink: &mut Sink) -> Result<()> {
     if matches!(records::first_byte(&mut reader)?, Some(b'[' | b'{')) {
-        return records::for_each(reader, Top::List(&["data", "users"]), |record| {
-            let (email, fields) = match record.value {
-                Value::Object(user) => (email(&user).unwrap_or_default(), fields(user)),
-                _ => (String::new(), Err("is not a JSON object".into())),
-            };
-            sink.check(record.number, email, fields, rules, record.bytes)
-        });
+        let top = Top::List(&["data", "users"]);
+        return members::read(reader, top, sink, email, |user, _| Some(fields(user)));
     }
     let mut columns: Vec<String> = Vec::new();
     table::for_each(reader, |line, record| {
@@ -43,7 +35,7 @@ pub(super) fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result
         }
         let user = members(&columns, record);
         let email = user.as_ref().ok().and_then(email).unwrap_or_default();
-        sink.check(line, email, user.and_then(fields), rules, record.as_slice().len())
+        sink.check(line, email, user.and_then(fields), record.as_slice().len())
     })
 }
 
@@ -146,6 +138,6 @@ fn password_hash(user: &Map<String, Value>) -> Result<Option<String>, String> {
             };
             Ok(Some(format!("$firescrypt$ln={log_n},r={r},p=1${salt}${hash}${separator}${key}")))
         }
-        Some(_) => Err("the password hash is of an unknown scheme".into()),
+        Some(_) => Err(UNKNOWN.into()),
     }
 }

@@ -13,59 +13,41 @@ const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 /// In 1973. What is less is no time of an account but, say, a day written as 20240229.
 const FIRST_SECONDS: i64 = 100_000_000;
 
-/// What is said of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Date {
-    /// Nothing, by no value or by a zero one.
-    Absent,
-    /// This one.
-    At(Timestamp),
-    /// Something that cannot be read, or cannot be.
-    Unreadable,
-}
-
-/// Reads a time: text, seconds or a finer unit since 1970, or MongoDB's `{"$date": …}`.
-pub(super) fn read(value: Option<&Value>, now: Timestamp) -> Date {
+/// Reads a time: text, seconds or a finer unit since 1970, or MongoDB's `{"$date": …}`;
+/// within, `None` for no value or a zero one. `None` if it cannot be read, or cannot be.
+pub(super) fn read(value: Option<&Value>, now: Timestamp) -> Option<Option<Timestamp>> {
     let moment = match value {
-        None | Some(Value::Null) => return Date::Absent,
+        None | Some(Value::Null) => return Some(None),
         Some(Value::String(text)) => match text.trim() {
-            "" => return Date::Absent,
+            "" => return Some(None),
             // The smallest value of MySQL, and of .NET.
             text if text.starts_with("0000-00-00") || text.starts_with("0001-01-01") => {
-                return Date::Absent;
+                return Some(None);
             }
             text => match text.parse::<f64>() {
                 Ok(number) => return epoch(number, now),
                 Err(_) => parse(text),
             },
         },
-        Some(Value::Number(number)) => {
-            return number.as_f64().map_or(Date::Unreadable, |number| epoch(number, now));
-        }
+        Some(Value::Number(number)) => return epoch(number.as_f64()?, now),
         Some(Value::Object(members)) if members.len() == 1 => {
-            return match members.get("$date").or_else(|| members.get("$numberLong")) {
-                Some(within) if !within.is_object() || members.contains_key("$date") => {
-                    read(Some(within), now)
-                }
-                _ => Date::Unreadable,
-            };
+            let within = members.get("$date").or_else(|| members.get("$numberLong"))?;
+            let is_time = !within.is_object() || members.contains_key("$date");
+            return if is_time { read(Some(within), now) } else { None };
         }
         Some(_) => None,
     };
     checked(moment, now)
 }
 
-fn checked(moment: Option<Timestamp>, now: Timestamp) -> Date {
-    match moment.filter(|moment| *moment <= now.plus(CLOCKS_DIFFER)) {
-        Some(moment) => Date::At(moment),
-        None => Date::Unreadable,
-    }
+fn checked(moment: Option<Timestamp>, now: Timestamp) -> Option<Option<Timestamp>> {
+    moment.filter(|moment| *moment <= now.plus(CLOCKS_DIFFER)).map(Some)
 }
 
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by how many they are.
-fn epoch(number: f64, now: Timestamp) -> Date {
+fn epoch(number: f64, now: Timestamp) -> Option<Option<Timestamp>> {
     if number == 0.0 {
-        return Date::Absent;
+        return Some(None);
     }
     // Beyond the range of an integer the nearest one is taken, which is no time either.
     let mut seconds = number.floor() as i64;
@@ -78,7 +60,6 @@ fn epoch(number: f64, now: Timestamp) -> Date {
     checked(is_time.then(|| Timestamp::from_unix(seconds)), now)
 }
 
-/// What databases and languages print.
 fn parse(text: &str) -> Option<Timestamp> {
     if let Ok(time) = httpdate::parse_http_date(&text.replace("+0000", "GMT")) {
         let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -103,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    fn at(value: Value) -> Date {
+    fn at(value: Value) -> Option<Option<Timestamp>> {
         read(Some(&value), Timestamp::from_unix(1_764_547_200))
     }
 
@@ -134,7 +115,7 @@ mod tests {
             (json!({"$date": "2024-02-29T12:00:00.000Z"}), "2024-02-29T12:00:00Z"),
             (json!({"$date": {"$numberLong": "1709208000123"}}), "2024-02-29T12:00:00Z"),
         ] {
-            let Date::At(moment) = at(written.clone()) else { panic!("{written} is not read") };
+            let Some(Some(moment)) = at(written.clone()) else { panic!("{written} is not read") };
             assert_eq!(moment.to_string(), meant, "{written}");
         }
         for nothing in [
@@ -146,7 +127,7 @@ mod tests {
             json!("0000-00-00"),
             json!("0001-01-01T00:00:00"),
         ] {
-            assert_eq!(at(nothing.clone()), Date::Absent, "{nothing}");
+            assert_eq!(at(nothing.clone()), Some(None), "{nothing}");
         }
         for bad in [
             json!("yesterday"),
@@ -169,7 +150,7 @@ mod tests {
             json!({}),
             json!({"$numberLong": {"$date": 1}}),
         ] {
-            assert_eq!(at(bad.clone()), Date::Unreadable, "{bad}");
+            assert_eq!(at(bad.clone()), None, "{bad}");
         }
     }
 }

@@ -2,17 +2,17 @@
 //! `dumpdata` writes. Groups become roles. Superusers become administrators only where that is asked
 //! for: whoever was trusted with a shop need not be trusted with everybody's login.
 
-use crate::domain::roles::{ADMIN_ROLE, check_role};
+use crate::domain::roles::ADMIN_ROLE;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
-use super::dump::{self, Record};
+use super::dump::{self, Row};
 use super::fields::Fields;
-use super::job::{DjangoOptions, Job};
-use super::report::plain;
+use super::members;
+use super::rules::Job;
 use super::sink::{Noticed, Sink};
 use super::source::{self, Reader};
 use crate::domain::users::Email;
@@ -21,88 +21,74 @@ const GROUP: &str = "auth.group";
 /// More groups are no dump that anybody has.
 const MAX_GROUPS: usize = 100_000;
 
-impl DjangoOptions {
+impl Job {
     fn is_user(&self, model: &str) -> bool {
-        match &self.model {
+        match &self.django_model {
             Some(wanted) => model.eq_ignore_ascii_case(wanted),
             None => model.ends_with("auth.user"),
         }
     }
 }
 
-/// Reads all users.
-pub(super) fn read(
-    reader: Reader,
-    job: &Job,
-    sink: &mut Sink,
-    noticed: &mut Noticed,
-) -> Result<()> {
-    let options = &job.django;
+pub(super) fn read(reader: Reader, job: &Job, sink: &mut Sink) -> Result<()> {
     let mut groups = Groups::of(&job.path);
     let mut users = 0_u64;
-    let wants = |model: &str| model == GROUP || options.is_user(model);
+    let wants = |model: &str| model == GROUP || job.is_user(model);
     dump::for_each(reader, wants, |record| {
-        if record.model == GROUP {
-            return groups.add(&record);
+        let row = record.value;
+        if row.model == GROUP {
+            return groups.add(&row);
         }
-        if !options.is_user(&record.model) {
-            noticed.skip(&record.model);
+        if !job.is_user(&row.model) {
+            sink.noticed.skip(&row.model);
             return Ok(());
         }
         users += 1;
-        let (place, bytes) = (record.number, record.bytes);
-        let (fields, problem) = fields(record, job, &mut groups, noticed)?;
+        let (fields, problem) = fields(row, job, &mut groups, &mut sink.noticed)?;
         let email = fields.label();
         let fields = problem.map_or(Ok(fields), Err);
-        sink.check(place, email, fields, &job.rules, bytes)
+        sink.check(record.number, email, fields, record.bytes)
     })?;
     if users == 0
-        && let Some(other) = noticed.skipped.keys().find(|model| model.ends_with("user"))
+        && let Some(other) = sink.noticed.skipped.keys().find(|model| model.ends_with("user"))
     {
-        let wanted = options.model.as_deref().unwrap_or("auth.user");
-        let other = plain(other);
+        let wanted = job.django_model.as_deref().unwrap_or("auth.user");
         bail!("the dump holds no {wanted}, but {other}: name it with --django-model {other}");
     }
     Ok(())
 }
 
-/// What a record says of a user, and what is wrong with it beyond that.
+/// What a row says of a user, and what is wrong with it beyond that.
 fn fields(
-    record: Record,
+    row: Row,
     job: &Job,
     groups: &mut Groups,
     noticed: &mut Noticed,
 ) -> Result<(Fields, Option<String>)> {
-    let Record { pk, mut fields, .. } = record;
-    let mut problem = None;
-    let keeps_admin = job.rules.keeps_administrators();
-    let roles = groups.roles(fields.get("groups"), keeps_admin, noticed)?.unwrap_or_else(|why| {
-        problem = Some(why);
-        Vec::new()
-    });
+    let Row { pk, mut fields, .. } = row;
+    // A group that happens to be called so was never meant to administer Signet.
+    let is_allowed = |role: &str| role != ADMIN_ROLE || job.rules.administrators.is_empty();
+    let (roles, unknown_group) = match groups.roles(fields.get("groups"), is_allowed, noticed)? {
+        Ok(roles) => (roles, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     let mut granted = Vec::new();
     if fields.get("is_superuser") == Some(&Value::Bool(true)) {
-        match job.django.superusers_are_admins {
+        match job.superusers_are_admins {
             true => granted.push(ADMIN_ROLE.into()),
             false => noticed.superusers += 1,
         }
     }
-    let disabled = match fields.get("is_active") {
-        None | Some(Value::Null) => None,
-        Some(Value::Bool(active)) => Some(Value::Bool(!active)),
-        Some(_) => {
-            problem = Some("is_active must be true or false".into());
-            None
-        }
-    };
+    let disabled = members::not(&fields, "is_active");
+    let problem = disabled.as_ref().err().cloned().or(unknown_group);
     let user = Fields {
         id: Some(pk),
         email: address(&mut fields),
-        name: name(&mut fields),
+        name: name(&fields),
         password_hash: fields.remove("password"),
         roles: Some(roles.into()),
         granted,
-        disabled,
+        disabled: disabled.unwrap_or_default(),
         created_at: fields.remove("date_joined"),
         ..Fields::default()
     };
@@ -118,17 +104,12 @@ fn address(fields: &mut Map<String, Value>) -> Option<Value> {
     if is_blank { username.filter(is_address) } else { email }
 }
 
-fn name(fields: &mut Map<String, Value>) -> Option<Value> {
-    let mut part = |name: &str| match fields.remove(name) {
-        Some(Value::String(part)) => part.trim().to_owned(),
-        _ => String::new(),
-    };
-    let whole = format!("{} {}", part("first_name"), part("last_name"));
-    let whole = if whole.trim().is_empty() { part("name") } else { whole };
-    Some(Value::String(whole))
+fn name(fields: &Map<String, Value>) -> Option<Value> {
+    let part = |name| members::text(fields, name);
+    members::full_name(part("first_name"), part("last_name"))
+        .or_else(|| members::full_name(part("name"), None))
 }
 
-/// The groups of the dump, by primary key.
 struct Groups {
     names: HashMap<String, String>,
     /// The dump, while it has not been searched for groups that come after their users.
@@ -142,9 +123,8 @@ impl Groups {
         Self { names: HashMap::new(), unsearched: again }
     }
 
-    fn add(&mut self, record: &Record) -> Result<()> {
-        if let (Some(key), Some(Value::String(name))) = (key(&record.pk), record.fields.get("name"))
-        {
+    fn add(&mut self, row: &Row) -> Result<()> {
+        if let (Some(key), Some(Value::String(name))) = (key(&row.pk), row.fields.get("name")) {
             self.names.insert(key, name.clone());
         }
         if self.names.len() > MAX_GROUPS {
@@ -157,7 +137,7 @@ impl Groups {
     fn roles(
         &mut self,
         groups: Option<&Value>,
-        keeps_admin: bool,
+        is_allowed: impl Fn(&str) -> bool,
         noticed: &mut Noticed,
     ) -> Result<Result<Vec<String>, String>> {
         let groups = match groups {
@@ -172,13 +152,7 @@ impl Groups {
                            first where it is read from standard input";
                 return Ok(Err(why.into()));
             };
-            let role = name.to_lowercase();
-            // A group that happens to be called so was never meant to administer Signet.
-            if check_role(&role).is_ok() && (role != ADMIN_ROLE || keeps_admin) {
-                roles.push(role);
-            } else {
-                noticed.leave_out(name);
-            }
+            roles.extend(noticed.role(name, &is_allowed));
         }
         Ok(Ok(roles))
     }
@@ -194,13 +168,11 @@ impl Groups {
             && let Some(path) = self.unsearched.take()
         {
             let reader = source::open(&path, std::sync::Arc::default())?;
-            dump::for_each(
-                reader,
-                |model| model == GROUP,
-                |record| {
-                    if record.model == GROUP { self.add(&record) } else { Ok(()) }
-                },
-            )?;
+            let is_group = |model: &str| model == GROUP;
+            dump::for_each(reader, is_group, |record| match record.value {
+                row if row.model == GROUP => self.add(&row),
+                _ => Ok(()),
+            })?;
         }
         Ok(self.names.get(&key).cloned())
     }

@@ -2,14 +2,12 @@
 //! Realm roles and the roles of clients become roles; groups, second factors and links to other
 //! systems stay behind.
 
-use crate::domain::roles::check_role;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use super::members::{self, Read, text, unpadded};
-use super::records::{self, Top};
-use super::rules::Rules;
+use super::members::{self, MALFORMED, UNKNOWN, text, unpadded};
+use super::records::Top;
 use super::sink::{Noticed, Sink};
 use super::source::Reader;
 
@@ -26,54 +24,32 @@ const OWN_CLIENTS: [&str; 7] = [
 /// Realm roles that every user has.
 const OWN_ROLES: [&str; 2] = ["offline_access", "uma_authorization"];
 
-/// Reads all users.
-pub(super) fn read(
-    reader: Reader,
-    rules: &Rules,
-    sink: &mut Sink,
-    noticed: &mut Noticed,
-) -> Result<()> {
-    records::for_each(reader, Top::List(&["users"]), |record| {
-        let email = record.value.get("email").and_then(Value::as_str).unwrap_or_default();
-        let email = email.to_owned();
-        let read = match record.value {
-            Value::Object(user) => fields(user, noticed),
-            _ => Some(Err("is not a JSON object".into())),
-        };
-        let Some(fields) = read else { return Ok(()) };
-        sink.check(record.number, email, fields, rules, record.bytes)
+pub(super) fn read(reader: Reader, sink: &mut Sink) -> Result<()> {
+    members::read(reader, Top::List(&["users"]), sink, members::label, |user, noticed| {
+        // The account of a client that authenticates by itself.
+        if text(&user, "serviceAccountClientId").is_some() {
+            noticed.skip("service account");
+            return None;
+        }
+        Some(fields(user, noticed))
     })
 }
 
-fn fields(mut user: Map<String, Value>, noticed: &mut Noticed) -> Read {
-    // The account of a client that authenticates by itself.
-    if text(&user, "serviceAccountClientId").is_some() {
-        noticed.skip("service account");
-        return None;
-    }
+fn fields(mut user: Map<String, Value>, noticed: &mut Noticed) -> Result<Fields, String> {
     let email = members::address(&user, "email");
     let roles = roles(&user, noticed);
-    let hash = match password_hash(user.get("credentials")) {
-        Ok(hash) => hash,
-        Err(why) => return Some(Err(why)),
-    };
-    let disabled = match user.get("enabled") {
-        None | Some(Value::Null) => None,
-        Some(Value::Bool(enabled)) => Some(Value::Bool(!enabled)),
-        Some(_) => return Some(Err("enabled must be true or false".into())),
-    };
-    Some(Ok(Fields {
+    Ok(Fields {
         id: user.get("id").cloned(),
         name: members::full_name(text(&user, "firstName"), text(&user, "lastName")),
-        password_hash: hash.map(Value::String),
+        password_hash: password_hash(user.get("credentials"))?.map(Value::String),
         roles: Some(roles.into()),
-        disabled,
+        disabled: members::not(&user, "enabled")?,
         email_verified: user.get("emailVerified").cloned(),
         created_at: user.get("createdTimestamp").cloned(),
         metadata: members::metadata(&mut user, &["username", "attributes"], email.as_ref()),
         email,
         ..Fields::default()
-    }))
+    })
 }
 
 /// Realm roles by their names, roles of clients with the client's name before them, in lower case.
@@ -92,18 +68,9 @@ fn roles(user: &Map<String, Value>, noticed: &mut Noticed) -> Vec<String> {
             all.extend(names(list).into_iter().map(|name| format!("{client}:{name}")));
         }
     }
-    let mut roles = Vec::new();
-    for name in all {
-        let role = name.to_lowercase();
-        match check_role(&role) {
-            Ok(()) => roles.push(role),
-            Err(_) => noticed.leave_out(name),
-        }
-    }
-    roles
+    all.into_iter().filter_map(|name| noticed.role(name, |_| true)).collect()
 }
 
-/// The hash of the user's password as a PHC string.
 fn password_hash(credentials: Option<&Value>) -> Result<Option<String>, String> {
     let list = match credentials {
         None | Some(Value::Null) => return Ok(None),
@@ -117,10 +84,9 @@ fn password_hash(credentials: Option<&Value>) -> Result<Option<String>, String> 
         return Err("has a password in plain text, which is not taken".into());
     }
     let (data, secret) = (part(credential, "credentialData")?, part(credential, "secretData")?);
-    let malformed = || String::from("the password hash is malformed");
     let [hash, salt] = ["value", "salt"].map(|name| text(&secret, name).map(unpadded));
-    let (hash, salt) = (hash.ok_or_else(malformed)?, salt.ok_or_else(malformed)?);
-    let rounds = data.get("hashIterations").and_then(Value::as_u64).ok_or_else(malformed)?;
+    let (hash, salt) = (hash.ok_or(MALFORMED)?, salt.ok_or(MALFORMED)?);
+    let rounds = data.get("hashIterations").and_then(Value::as_u64).ok_or(MALFORMED)?;
     let algorithm = text(&data, "algorithm").unwrap_or("pbkdf2-sha256");
     match algorithm {
         "pbkdf2" | "pbkdf2-sha256" | "pbkdf2-sha512" => {
@@ -138,13 +104,13 @@ fn password_hash(credentials: Option<&Value>) -> Result<Option<String>, String> 
                 _ => 19,
             };
             let kind = parameter("type").unwrap_or_else(|| "id".into());
-            let memory = parameter("memory").ok_or_else(malformed)?;
-            let lanes = parameter("parallelism").ok_or_else(malformed)?;
+            let memory = parameter("memory").ok_or(MALFORMED)?;
+            let lanes = parameter("parallelism").ok_or(MALFORMED)?;
             Ok(Some(format!(
                 "$argon2{kind}$v={version}$m={memory},t={rounds},p={lanes}${salt}${hash}"
             )))
         }
-        _ => Err("the password hash is of an unknown scheme".into()),
+        _ => Err(UNKNOWN.into()),
     }
 }
 

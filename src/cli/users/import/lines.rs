@@ -1,5 +1,5 @@
-//! JSON Lines: an object a line. A line that cannot be read is refused by itself, and the next one
-//! is read all the same.
+//! JSON Lines: an object a line, and a JSON array of the same objects. What cannot be read is refused
+//! by itself, and the next one is read all the same.
 
 use std::io::{self, BufRead, Read};
 
@@ -7,19 +7,17 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::rules::Rules;
+use super::records::Top;
 use super::sink::Sink;
 use super::source::Reader;
-use super::{json, records};
+use super::{members, records};
 
-/// Longer lines are refused.
 const MAX_LINE: usize = 64 * 1024;
 
-/// Reads all lines.
-pub(super) fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(mut reader: Reader, sink: &mut Sink) -> Result<()> {
     // An array of the same objects says so by its first character, which no line has.
     if records::first_byte(&mut reader)? == Some(b'[') {
-        return json::read(reader, rules, sink);
+        return read_array(reader, sink);
     }
     let mut line = Vec::new();
     for place in 1.. {
@@ -35,9 +33,16 @@ pub(super) fn read(mut reader: Reader, rules: &Rules, sink: &mut Sink) -> Result
             Ok(fields) => fields.label(),
             Err(_) => label(&line, place)?,
         };
-        sink.check(place, email, fields, rules, line.len())?;
+        sink.check(place, email, fields, line.len())?;
     }
     Ok(())
+}
+
+pub(super) fn read_array(reader: Reader, sink: &mut Sink) -> Result<()> {
+    members::read(reader, Top::Record, sink, members::label, |user, _| {
+        // What is within is anything, so only names can be wrong, and only names are shown.
+        Some(serde_json::from_value(user.into()).map_err(|error| error.to_string()))
+    })
 }
 
 /// Reads the next line; whether it is whole, or `None` at the end.
@@ -79,5 +84,5 @@ fn label(line: &[u8], place: u64) -> Result<String> {
     if members.contains_key("model") && members.contains_key("fields") {
         bail!("line {place} is a record of Django's dumpdata: use --format django");
     }
-    Ok(members.get("email").and_then(Value::as_str).unwrap_or_default().to_owned())
+    Ok(members::label(&members).unwrap_or_default())
 }

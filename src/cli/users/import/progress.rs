@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the line is written anew.
 const EVERY: Duration = Duration::from_millis(200);
 
 pub(super) struct Progress {
@@ -17,13 +16,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of a file of `length` bytes, of which `read` have been read.
     pub(super) fn new(read: Arc<AtomicU64>, length: Option<u64>) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         Self { read, length, is_terminal, start: Instant::now(), shown: None }
     }
 
-    /// Since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }

@@ -8,14 +8,12 @@ use std::thread::JoinHandle;
 use anyhow::Result;
 use tokio::sync::mpsc;
 
-use super::job::{Format, Job};
+use super::rules::{Format, Job};
 use super::sink::{Entry, Noticed, Sink};
-use super::{auth0, clerk, django, json, keycloak, lines, source, table};
+use super::{auth0, clerk, django, keycloak, lines, source, table};
 
-/// How many batches wait to be stored.
 const WAITING: usize = 2;
 
-/// A file being read.
 pub(super) struct Reading {
     pub batches: mpsc::Receiver<Vec<Entry>>,
     thread: JoinHandle<(Noticed, Result<()>)>,
@@ -27,21 +25,19 @@ impl Reading {
         let reader = source::open(&job.path, count)?;
         let (sender, batches) = mpsc::channel(WAITING);
         let body = move || {
-            let mut sink = Sink::new(sender);
-            let mut noticed = Noticed::default();
-            let rules = &job.rules;
+            let mut sink = Sink::new(sender, job.rules.clone());
             let result = match job.format {
-                Format::Jsonl => lines::read(reader, rules, &mut sink),
-                Format::Csv => table::read(reader, rules, &mut sink),
-                Format::Json => json::read(reader, rules, &mut sink),
-                Format::Django => django::read(reader, &job, &mut sink, &mut noticed),
-                Format::Keycloak => keycloak::read(reader, rules, &mut sink, &mut noticed),
-                Format::Auth0 => auth0::read(reader, rules, &mut sink),
-                Format::Clerk => clerk::read(reader, rules, &mut sink),
+                Format::Jsonl => lines::read(reader, &mut sink),
+                Format::Csv => table::read(reader, &mut sink),
+                Format::Json => lines::read_array(reader, &mut sink),
+                Format::Django => django::read(reader, &job, &mut sink),
+                Format::Keycloak => keycloak::read(reader, &mut sink),
+                Format::Auth0 => auth0::read(reader, &mut sink),
+                Format::Clerk => clerk::read(reader, &mut sink),
             };
             // What was read before a failure is good.
             let flushed = sink.flush();
-            (noticed, result.and(flushed))
+            (sink.noticed, result.and(flushed))
         };
         let thread = std::thread::Builder::new().name("reader".into()).spawn(body)?;
         Ok(Self { batches, thread })

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::{BufRead, Read};
+use std::marker::PhantomData;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Deserializer as _;
@@ -25,28 +26,53 @@ pub(super) enum Top {
     List(&'static [&'static str]),
 }
 
-/// A value of the list.
-pub struct Record {
+pub(super) struct Record<V = Value> {
     /// Its place in the list, from 1 on.
     pub number: u64,
-    /// The value.
-    pub value: Value,
+    pub value: V,
     /// How long it is in the file; at most the bound.
     pub bytes: usize,
 }
 
+/// How a list is read, and what messages call it.
+pub(super) struct Form<S> {
+    pub top: Top,
+    pub seed: S,
+    pub allowance: Allowance,
+    pub file: &'static str,
+    /// What the file is not, before and after the place where that shows.
+    pub expected: [&'static str; 2],
+}
+
+/// What one record may take.
+pub(super) fn allowance() -> Allowance {
+    Allowance::new(MAX_RECORD)
+}
+
 /// Calls `take` for each value of the list in `reader`.
 pub(super) fn for_each(
-    mut reader: Reader,
+    reader: Reader,
     top: Top,
     take: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
+    let (seed, expected) = (PhantomData::<Value>, ["a list of users", ""]);
+    walk(reader, Form { top, seed, allowance: allowance(), file: "file", expected }, take)
+}
+
+/// Calls `take` for each value that `form` reads in `reader`.
+pub(super) fn walk<S, V>(
+    mut reader: Reader,
+    form: Form<S>,
+    take: impl FnMut(Record<V>) -> Result<()>,
+) -> Result<()>
+where
+    S: for<'de> DeserializeSeed<'de, Value = V> + Clone,
+{
     let first = first_byte(&mut reader)?;
-    let allowance = Allowance::new(MAX_RECORD);
-    let inside = if let Top::List(names) = top { names } else { &[] };
-    let mut walk = Walk { inside, take, allowance: allowance.clone(), number: 0, failure: None };
+    let allowance = form.allowance.clone();
+    let mut walk = Walk { form, take, number: 0, failure: None };
     let mut deserializer = Deserializer::from_reader(allowance.limit(reader));
-    let result = match (first, top) {
+    let result = match (first, walk.form.top) {
         (Some(b'{'), Top::Record) => walk.records(&mut deserializer),
         (Some(b'{'), Top::List(_)) => deserializer.deserialize_map(&mut walk),
         _ => deserializer.deserialize_seq(&mut walk),
@@ -58,7 +84,7 @@ pub(super) fn for_each(
     match (walk.failure, result) {
         (Some(failure), _) => Err(failure),
         (None, Ok(())) => Ok(()),
-        (None, Err(error)) => Err(describe(&error, walk.number, &allowance)),
+        (None, Err(error)) => Err(describe(&error, walk.number, &walk.form)),
     }
 }
 
@@ -81,44 +107,48 @@ pub(super) fn first_of_array(mut reader: Reader) -> Option<Map<String, Value>> {
 }
 
 /// serde's own messages about data show values, so they are not passed on.
-fn describe(error: &serde_json::Error, number: u64, allowance: &Allowance) -> anyhow::Error {
+fn describe<S>(error: &serde_json::Error, number: u64, form: &Form<S>) -> anyhow::Error {
+    let Form { file, expected: [expected, hint], .. } = form;
     let at = format!("at line {}, column {}", error.line(), error.column());
     match error.classify() {
-        _ if allowance.is_exceeded() => anyhow!("record {} is longer than 1 MiB", number + 1),
+        _ if form.allowance.is_exceeded() => anyhow!("record {} is longer than 1 MiB", number + 1),
         serde_json::error::Category::Eof if number == 0 => anyhow!("the file is empty, or cut off"),
         serde_json::error::Category::Eof => {
-            anyhow!("the file is cut off in or after record {number}")
+            anyhow!("the {file} is cut off in or after record {number}")
         }
-        serde_json::error::Category::Data => anyhow!("the file is not a list of users: {at}"),
+        serde_json::error::Category::Data => anyhow!("the file is not {expected}: {at}{hint}"),
         _ => anyhow!("the file is not JSON: {error}"),
     }
 }
 
-struct Walk<T> {
-    inside: &'static [&'static str],
+struct Walk<S, T> {
+    form: Form<S>,
     take: T,
-    allowance: Allowance,
     number: u64,
     failure: Option<anyhow::Error>,
 }
 
-impl<T: FnMut(Record) -> Result<()>> Walk<T> {
+impl<S, V, T> Walk<S, T>
+where
+    S: for<'de> DeserializeSeed<'de, Value = V> + Clone,
+    T: FnMut(Record<V>) -> Result<()>,
+{
     /// Values that stand one after the other.
     fn records<R: Read>(&mut self, json: &mut Deserializer<IoRead<R>>) -> serde_json::Result<()> {
         loop {
-            self.allowance.renew();
+            self.form.allowance.renew();
             // What is not the end is a value, or fails again as one.
             if json.end().is_ok() {
                 return Ok(());
             }
-            let value = serde::Deserialize::deserialize(&mut *json)?;
+            let value = self.form.seed.clone().deserialize(&mut *json)?;
             self.take(value)?;
         }
     }
 
-    fn take<E: Error>(&mut self, value: Value) -> Result<(), E> {
+    fn take<E: Error>(&mut self, value: V) -> Result<(), E> {
         self.number += 1;
-        let record = Record { number: self.number, value, bytes: self.allowance.used() };
+        let record = Record { number: self.number, value, bytes: self.form.allowance.used() };
         (self.take)(record).map_err(|failure| {
             self.failure = Some(failure);
             E::custom("refused")
@@ -126,39 +156,49 @@ impl<T: FnMut(Record) -> Result<()>> Walk<T> {
     }
 }
 
-impl<'de, T: FnMut(Record) -> Result<()>> Visitor<'de> for &mut Walk<T> {
+impl<'de, S, V, T> Visitor<'de> for &mut Walk<S, T>
+where
+    S: for<'a> DeserializeSeed<'a, Value = V> + Clone,
+    T: FnMut(Record<V>) -> Result<()>,
+{
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of users")
+        f.write_str("a list")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         loop {
-            self.allowance.renew();
-            let Some(value) = list.next_element()? else { return Ok(()) };
+            self.form.allowance.renew();
+            let next = list.next_element_seed(self.form.seed.clone())?;
+            let Some(value) = next else { return Ok(()) };
             self.take(value)?;
         }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let inside = if let Top::List(names) = self.form.top { names } else { &[] };
         let mut found = false;
         while let Some(name) = map.next_key::<String>()? {
-            if self.inside.contains(&name.as_str()) {
+            if inside.contains(&name.as_str()) {
                 map.next_value_seed(&mut *self)?;
                 found = true;
             } else {
-                self.allowance.lift();
+                self.form.allowance.lift();
                 map.next_value::<IgnoredAny>()?;
             }
-            self.allowance.renew();
+            self.form.allowance.renew();
         }
-        let missing = self.inside.first().copied().unwrap_or_default();
+        let missing = inside.first().copied().unwrap_or_default();
         if found { Ok(()) } else { Err(A::Error::missing_field(missing)) }
     }
 }
 
-impl<'de, T: FnMut(Record) -> Result<()>> DeserializeSeed<'de> for &mut Walk<T> {
+impl<'de, S, V, T> DeserializeSeed<'de> for &mut Walk<S, T>
+where
+    S: for<'a> DeserializeSeed<'a, Value = V> + Clone,
+    T: FnMut(Record<V>) -> Result<()>,
+{
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {

@@ -1,7 +1,7 @@
 //! What an import says: every refused line and why, and the sum of it all. Never a hash.
 
 use crate::domain::roles::ADMIN_ROLE;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,15 +10,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::plain::plain;
 use super::progress::Progress;
 use super::rules::Warning;
 use super::sink::{Entry, Noticed};
 use crate::services::accounts::import::Outcome;
 
-/// Longer reasons are cut: they may hold the name of an unknown member.
-const MAX_TEXT: usize = 300;
-
-/// The sum of an import.
 #[derive(Default, Serialize)]
 pub(super) struct Counts {
     pub dry_run: bool,
@@ -39,17 +36,13 @@ pub(super) struct Counts {
     pub dates_left_out: u64,
     /// Roles that administer Signet and were left out, with the accounts made without them.
     pub roles_left_out: BTreeMap<String, u64>,
-    /// Records of other models, by model.
-    pub skipped: BTreeMap<String, u64>,
-    /// Superusers who were not made administrators.
-    pub superusers: u64,
-    /// Groups and roles that make no role.
-    pub groups: BTreeSet<String>,
+    #[serde(flatten)]
+    pub noticed: Noticed,
     pub seconds: f64,
 }
 
 pub(super) struct Report {
-    place: &'static str,
+    pub place: &'static str,
     rejects: Option<BufWriter<File>>,
     progress: Progress,
     pub counts: Counts,
@@ -71,12 +64,6 @@ impl Report {
         Ok(Self { place, rejects, progress, counts: Counts { dry_run, ..Counts::default() } })
     }
 
-    /// What a place in the file is called.
-    pub(super) fn place(&self) -> &'static str {
-        self.place
-    }
-
-    /// How many users were taken up so far.
     pub(super) fn total(&self) -> u64 {
         self.counts.imported + self.counts.present + self.counts.refused
     }
@@ -115,7 +102,6 @@ impl Report {
         self.tell(entry, &warning.to_string());
     }
 
-    /// Writes a line of the report.
     fn tell(&mut self, entry: &Entry, what: &str) {
         self.progress.clear();
         let (email, what, place) = (plain(&entry.email), plain(what), entry.place);
@@ -135,19 +121,14 @@ impl Report {
         Ok(())
     }
 
-    /// Says how far the import is.
     pub(super) fn show_progress(&mut self) {
         self.progress.show(self.total());
     }
 
-    /// The file has been read as far as it will be.
     pub(super) fn end(&mut self, noticed: Noticed) -> Result<()> {
         self.progress.clear();
         self.counts.seconds = self.progress.elapsed().as_secs_f64();
-        self.counts.superusers = noticed.superusers;
-        self.counts.groups = noticed.groups.iter().map(|name| plain(name)).collect();
-        self.counts.skipped =
-            noticed.skipped.into_iter().map(|(model, count)| (plain(&model), count)).collect();
+        self.counts.noticed = noticed;
         match &mut self.rejects {
             Some(rejects) => rejects.flush().context("the refused lines cannot be written"),
             None => Ok(()),
@@ -156,7 +137,6 @@ impl Report {
 }
 
 impl Counts {
-    /// For people.
     pub(super) fn text(&self) -> String {
         let Self { imported, present, refused, seconds, .. } = self;
         let did = if self.dry_run { "would be imported" } else { "imported" };
@@ -173,7 +153,10 @@ impl Counts {
         note(self.without_password, "without a password: only a new one lets them in");
         note(self.administrators, "with the role admin, which administers Signet");
         note(self.with_other_password, "of those there already have another password by now");
-        note(self.superusers, "superusers not made administrators (--superusers-are-admins)");
+        note(
+            self.noticed.superusers,
+            "superusers not made administrators (--superusers-are-admins)",
+        );
         note(self.names_cut, "with a name that was cut to 200 characters");
         note(self.dates_left_out, "without created_at, which could not be read");
         for (role, count) in &self.roles_left_out {
@@ -184,69 +167,25 @@ impl Counts {
                 ),
             );
         }
-        note(self.groups.len() as u64, "groups or roles left out, since their names make no role:");
-        lines.extend(self.groups.iter().map(|name| format!("    {name}")));
-        let skipped: u64 = self.skipped.values().sum();
+        note(
+            self.noticed.groups.len() as u64,
+            "groups or roles left out, since their names make no role:",
+        );
+        lines.extend(self.noticed.groups.iter().map(|name| format!("    {name}")));
+        let skipped: u64 = self.noticed.skipped.values().sum();
         if skipped > 0 {
-            let models: Vec<_> = self.skipped.keys().map(String::as_str).collect();
+            let models: Vec<_> = self.noticed.skipped.keys().map(String::as_str).collect();
             lines
                 .push(format!("  {skipped} records of other kinds skipped: {}", models.join(", ")));
         }
         lines.join("\n")
     }
 
-    /// For the audit trail.
     pub(super) fn detail(&self) -> String {
         let Self { imported, without_password, administrators, present, refused, .. } = self;
         format!(
             "imported {imported}, of these without a password {without_password} and \
              administrators {administrators}; there already {present}; refused {refused}"
         )
-    }
-}
-
-/// Text of a file that somebody else made, for a terminal: nothing in it that steers one, turns its
-/// order round or cannot be seen, which is named instead, and no more than fits.
-pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    for c in text.chars().take(MAX_TEXT) {
-        if is_invisible(c) {
-            plain.push_str(&format!("<U+{:04X}>", u32::from(c)));
-        } else {
-            plain.push(c);
-        }
-    }
-    if text.chars().nth(MAX_TEXT).is_some() {
-        plain.push('\u{2026}');
-    }
-    plain
-}
-
-/// Whether nothing is seen of `c`, by itself or in its place: control characters, marks of direction,
-/// joiners, fillers, spaces other than the usual one, variation selectors and tags.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || (c.is_whitespace() && c != ' ')
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_of_a_file_steers_a_terminal() {
-        assert_eq!(plain("jos\u{e9}@example.com"), "jos\u{e9}@example.com");
-        assert_eq!(plain("a\x1b[2Jb\r\nc\u{202e}d"), "a<U+001B>[2Jb<U+000D><U+000A>c<U+202E>d");
-        let hidden = "ann\u{200b}\u{ad}\u{a0}\u{feff}\u{e0041}@example.com";
-        assert_eq!(plain(hidden), "ann<U+200B><U+00AD><U+00A0><U+FEFF><U+E0041>@example.com");
-        assert_eq!(plain(&"x".repeat(301)).chars().count(), 301);
-        assert!(plain(&"x".repeat(301)).ends_with('\u{2026}'));
-        assert_eq!(plain(&"x".repeat(300)), "x".repeat(300));
     }
 }

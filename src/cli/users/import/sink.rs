@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::fields::Fields;
+use super::plain::plain;
 use super::rules::{Rules, Warning};
+use crate::domain::roles::check_role;
 use crate::domain::users::import::ImportedUser;
 
 /// How many users are stored in one step: few enough for a short write lock, and for the pages that
@@ -14,6 +17,9 @@ use crate::domain::users::import::ImportedUser;
 const BATCH: usize = 100;
 /// A batch of long records ends sooner.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// More names are no file that anybody has.
+const MAX_NOTICED: usize = 1000;
+
 /// One user of the file, or why it is none.
 pub(super) struct Entry {
     /// The line, or the number of the record in a dump.
@@ -26,70 +32,70 @@ pub(super) struct Entry {
 }
 
 /// What was noticed beside the users. Bounded, however long the file.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 pub(super) struct Noticed {
     /// Records of other models, by model.
     pub skipped: BTreeMap<String, u64>,
     /// Superusers who were not made administrators.
     pub superusers: u64,
-    /// Groups of users and roles that make no role.
     pub groups: BTreeSet<String>,
 }
-
-/// More names are no file that anybody has.
-const MAX_NOTICED: usize = 1000;
 
 impl Noticed {
     /// Counts a record of `model`, which is no user.
     pub(super) fn skip(&mut self, model: &str) {
-        if self.skipped.len() < MAX_NOTICED || self.skipped.contains_key(model) {
-            *self.skipped.entry(model.to_owned()).or_default() += 1;
+        let model = plain(model);
+        if self.skipped.len() < MAX_NOTICED || self.skipped.contains_key(&model) {
+            *self.skipped.entry(model).or_default() += 1;
         }
     }
 
-    /// Takes note of a group or role that makes no role.
-    pub(super) fn leave_out(&mut self, name: String) {
-        if self.groups.len() < MAX_NOTICED {
-            self.groups.insert(name);
+    /// The role of a group or role of this name that `is_allowed`; of any other, takes note.
+    pub(super) fn role(
+        &mut self,
+        name: String,
+        is_allowed: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let role = name.to_lowercase();
+        if check_role(&role).is_ok() && is_allowed(&role) {
+            return Some(role);
         }
+        if self.groups.len() < MAX_NOTICED {
+            self.groups.insert(plain(&name));
+        }
+        None
     }
 }
 
-/// Where the formats put what they read.
 pub(super) struct Sink {
     batch: Vec<Entry>,
     bytes: usize,
     sender: mpsc::Sender<Vec<Entry>>,
+    rules: Rules,
+    pub noticed: Noticed,
 }
 
 impl Sink {
-    /// A sink that hands its batches to `sender`.
-    pub(super) fn new(sender: mpsc::Sender<Vec<Entry>>) -> Self {
-        Self { batch: Vec::new(), bytes: 0, sender }
+    pub(super) fn new(sender: mpsc::Sender<Vec<Entry>>, rules: Rules) -> Self {
+        Self { batch: Vec::new(), bytes: 0, sender, rules, noticed: Noticed::default() }
     }
 
-    /// Takes an entry that was `bytes` long; fails when nobody waits for it any more.
-    fn push(&mut self, entry: Entry, bytes: usize) -> Result<()> {
-        self.batch.push(entry);
-        self.bytes += bytes;
-        if self.batch.len() < BATCH && self.bytes < BATCH_BYTES { Ok(()) } else { self.flush() }
-    }
-
-    /// Takes what is said of the user at `place`, who is called `email` in the report, and checks it.
+    /// Checks what is said, in `bytes`, of the user at `place`, who is called `email` in the report; fails
+    /// when nobody waits for it any more.
     pub(super) fn check(
         &mut self,
         place: u64,
         email: String,
         fields: Result<Fields, String>,
-        rules: &Rules,
         bytes: usize,
     ) -> Result<()> {
         let mut warnings = Vec::new();
-        let user = fields.and_then(|fields| fields.check(rules, &mut warnings));
-        self.push(Entry { place, email, user, warnings }, bytes)
+        let user = fields.and_then(|fields| fields.check(&self.rules, &mut warnings));
+        self.batch.push(Entry { place, email, user, warnings });
+        self.bytes += bytes;
+        if self.batch.len() < BATCH && self.bytes < BATCH_BYTES { Ok(()) } else { self.flush() }
     }
 
-    /// Hands over what is left.
     pub(super) fn flush(&mut self) -> Result<()> {
         self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);

@@ -11,10 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-/// What the formats read from.
 pub(super) type Reader = BufReader<Box<dyn Read + Send>>;
 
-/// Whether the path stands for standard input.
 pub(super) fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
@@ -69,12 +67,10 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// Records of at most `longest` bytes.
     pub(super) fn new(longest: u64) -> Self {
         Self { longest, left: Rc::new(Cell::new(longest)), exceeded: Rc::default() }
     }
 
-    /// A new record begins.
     pub(super) fn renew(&self) {
         self.left.set(self.longest);
     }
@@ -84,7 +80,6 @@ impl Allowance {
         self.left.set(u64::MAX);
     }
 
-    /// How much of this record was read.
     pub(super) fn used(&self) -> usize {
         self.longest.saturating_sub(self.left.get()) as usize
     }
@@ -94,7 +89,6 @@ impl Allowance {
         self.exceeded.get()
     }
 
-    /// Holds `reader` to it.
     pub(super) fn limit<R: Read>(&self, reader: R) -> impl Read + use<R> {
         Limited { reader, allowance: self.clone() }
     }

@@ -3,22 +3,19 @@
 
 use anyhow::{Result, bail};
 use csv::{ByteRecord, ReaderBuilder, Terminator};
-use serde_json::Value;
+use serde_json::Map;
 
 use super::super::cell;
 use super::fields::Fields;
-use super::rules::Rules;
 use super::sink::Sink;
 use super::source::{Allowance, Reader};
 use crate::domain::users::Email;
 
 /// Longer records are no users: a quote was left open.
 const MAX_RECORD: u64 = 64 * 1024;
-/// How far the parser reads ahead.
 const BUFFER: usize = 8 * 1024;
 
-/// Reads all records.
-pub(super) fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()> {
+pub(super) fn read(reader: Reader, sink: &mut Sink) -> Result<()> {
     let mut names: Option<Vec<&'static str>> = None;
     for_each(reader, |line, record| {
         let Some(columns) = &names else {
@@ -27,7 +24,7 @@ pub(super) fn read(reader: Reader, rules: &Rules, sink: &mut Sink) -> Result<()>
         };
         let fields = fields(record, columns);
         let email = fields.as_ref().map_or_else(|_| label(record, columns), Fields::label);
-        sink.check(line, email, fields, rules, record.as_slice().len())
+        sink.check(line, email, fields, record.as_slice().len())
     })?;
     match names {
         Some(_) => Ok(()),
@@ -135,12 +132,12 @@ fn fields(record: &ByteRecord, columns: &[&str]) -> Result<Fields, String> {
             columns.len()
         ));
     }
-    let mut fields = Fields::default();
+    let mut members = Map::new();
     for (name, cell) in columns.iter().zip(record) {
         let cell = cell::restore(str::from_utf8(cell).map_err(|_| "is not UTF-8")?);
-        if let Some(field) = fields.get_mut(name).filter(|_| !cell.is_empty()) {
-            *field = Some(Value::String(cell.to_owned()));
+        if !cell.is_empty() {
+            members.insert((*name).to_owned(), cell.into());
         }
     }
-    Ok(fields)
+    serde_json::from_value(members.into()).map_err(|error| error.to_string())
 }

@@ -47,9 +47,7 @@ impl Job {
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) jobs: VecDeque<Job>,
-    /// Threads at work.
     pub(super) busy: usize,
-    /// Threads that have not ended.
     pub(super) threads: usize,
     /// Whether one of them runs an expensive job. There is one of those at a time: the ceilings
     /// hold for each hash, and all threads together would multiply them.
@@ -114,7 +112,6 @@ impl Queue {
         has_room
     }
 
-    /// Adds a job in a place that was reserved for it.
     pub(super) fn push_reserved(&mut self, job: Job) {
         self.reserved = self.reserved.saturating_sub(1);
         self.jobs.push_back(job);

@@ -1,9 +1,11 @@
 //! Argon2 (RFC 9106) in PHC strings: Argon2id for every new hash, and stored hashes of Argon2id or
 //! Argon2i from other systems.
 
-use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroize;
 
 use super::encoding::MALFORMED;
@@ -74,7 +76,6 @@ impl Drop for HashMemory {
     }
 }
 
-/// The Argon2id parameters of `policy`.
 #[allow(clippy::expect_used, reason = "the policy's constructor checked these bounds")]
 fn params(policy: &PasswordPolicy) -> Params {
     Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(OUTPUT))
@@ -82,22 +83,14 @@ fn params(policy: &PasswordPolicy) -> Params {
 }
 
 /// Hashes `password` with a fresh salt.
-#[allow(
-    clippy::expect_used,
-    reason = "the policy's parameters and the salt are within Argon2's bounds"
-)]
 pub fn hash(
     password: &Password,
     policy: &PasswordPolicy,
     random: &Random,
     memory: &mut HashMemory,
 ) -> Secret<String> {
-    let params = params(policy);
-    let salt = random.bytes::<16>();
-    let mut output = [0; OUTPUT];
-    let password = password.normal();
-    compute(password, Algorithm::Argon2id, Version::V0x13, &params, &salt, &mut output, memory)
-        .expect("the policy's parameters and a salt of 16 bytes are within Argon2's bounds");
+    let (params, salt) = (params(policy), random.bytes::<16>());
+    let output = compute_new(password.normal(), &params, &salt, memory);
     Secret::new(phc_string(&params, &salt, &output))
 }
 
@@ -107,37 +100,36 @@ pub fn unmatchable(policy: &PasswordPolicy, random: &Random) -> Secret<String> {
     Secret::new(phc_string(&params(policy), &random.bytes::<16>(), &random.bytes::<OUTPUT>()))
 }
 
-#[allow(
-    clippy::expect_used,
-    reason = "both lengths are constants within the bounds of PHC strings"
-)]
 fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> String {
     let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
-    // Both lengths are constants within the PHC format's bounds (8 to 64 bytes).
-    let salt = Salt::new(salt).expect("16 bytes make a salt");
-    let output = Output::new(output).expect("32 bytes make an output");
+    let [salt, output] = [salt, output].map(|bytes| STANDARD_NO_PAD.encode(bytes));
     format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${output}")
 }
 
 /// Computes the work of a hash under `policy`, or `part` of it, without a result; more than 1
 /// counts as 1.
-#[allow(
-    clippy::expect_used,
-    reason = "the policy's parameters and the salt are within Argon2's bounds"
-)]
 pub(super) fn spend(policy: &PasswordPolicy, part: f64, memory: &mut HashMemory) {
     let least = 8 * policy.parallelism;
     let memory_kib = ((f64::from(policy.memory_kib) * part) as u32).clamp(least, policy.memory_kib);
     let params = params(&PasswordPolicy { memory_kib, ..policy.clone() });
-    let mut output = [0; OUTPUT];
-    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
-    compute(b"", algorithm, version, &params, &[0; 16], &mut output, memory)
-        .expect("the policy's parameters and a salt of 16 bytes are within Argon2's bounds");
     // The result is not used, and must be computed nevertheless.
-    std::hint::black_box(output);
+    std::hint::black_box(compute_new(b"", &params, &[0; 16], memory));
 }
 
-/// A stored Argon2 hash.
+/// A hash as each new one is made.
+#[allow(clippy::expect_used, reason = "the policy's constructor checked the bounds of Argon2")]
+fn compute_new(
+    password: &[u8],
+    params: &Params,
+    salt: &[u8; 16],
+    memory: &mut HashMemory,
+) -> [u8; OUTPUT] {
+    let mut output = [0; OUTPUT];
+    compute(password, Algorithm::Argon2id, Version::V0x13, params, salt, &mut output, memory)
+        .expect("the policy's parameters and a salt of 16 bytes are within Argon2's bounds");
+    output
+}
+
 pub(super) struct Hash {
     algorithm: Algorithm,
     version: Version,
@@ -147,7 +139,6 @@ pub(super) struct Hash {
 }
 
 impl Hash {
-    /// Reads a PHC string.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         // A well-formed hash above the ceiling has an error of its own.
         let mut ends = text.rsplitn(3, '$');
@@ -192,7 +183,6 @@ impl Hash {
         self.params.m_cost() > policy.memory_kib.max(MODEST_MEMORY_KIB) || work >= MAX_WORK_KIB / 4
     }
 
-    /// Whether it was made with the parameters of `policy`.
     pub(super) fn is_current(&self, policy: &PasswordPolicy) -> bool {
         let wanted = params(policy);
         self.algorithm == Algorithm::Argon2id

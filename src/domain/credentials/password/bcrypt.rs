@@ -3,13 +3,13 @@
 
 use std::fmt::Write;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::encoding::{self, MALFORMED, bcrypt_base64, parts, values};
+use super::foreign::{Foreign, Parsed};
 
 const MIN_COST: u64 = 4;
 /// The maximum cost. Systems use 10 to 12, some 14; each step doubles the time.
@@ -17,9 +17,10 @@ const MAX_COST: u64 = 16;
 const TOO_DEAR: &str = "asks for more work than is allowed: bcrypt goes up to cost 16";
 /// The number of bytes that bcrypt uses. The rest is cut off, as it was where the hash was made.
 const MAX_BYTES: usize = 72;
+const OUTPUT: usize = 23;
 
 /// The digest of the password before bcrypt.
-enum Before {
+pub(super) enum Before {
     Nothing,
     /// Django: SHA-256 in hexadecimal digits.
     HexSha256,
@@ -32,7 +33,6 @@ enum Before {
     Base64HmacSha384,
 }
 
-/// The key of WordPress' HMAC.
 const WORDPRESS_KEY: &[u8] = b"wp-sha384";
 
 impl Before {
@@ -63,7 +63,6 @@ impl Before {
     }
 }
 
-/// The characters that PHP's `trim` removes.
 fn php_trim(password: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| b" \t\n\r\0\x0b".contains(byte);
     let start = password.iter().position(|byte| !is_space(byte)).unwrap_or(password.len());
@@ -71,84 +70,52 @@ fn php_trim(password: &[u8]) -> &[u8] {
     password.get(start..end).unwrap_or_default()
 }
 
-/// A stored bcrypt hash.
-pub(super) struct Hash {
-    before: Before,
-    cost: u32,
-    salt: [u8; 16],
-    expected: [u8; 23],
+/// A whole `$2b$…`, over a digest or not.
+pub(super) fn whole(text: &str, before: Before) -> Parsed {
+    let [empty, version, cost, rest] = parts(text, '$')?;
+    let (salt, expected) = rest.split_at_checked(22).ok_or(MALFORMED)?;
+    if !empty.is_empty() || cost.len() != 2 {
+        return Err(MALFORMED);
+    }
+    parse(before, version, cost, salt, expected)
 }
 
-impl Hash {
-    /// A whole `$2b$…` without a digest.
-    pub(super) fn plain(text: &str) -> Result<Self, &'static str> {
-        let [empty, version, cost, rest] = parts(text, '$')?;
-        let (salt, expected) = rest.split_at_checked(22).ok_or(MALFORMED)?;
-        if !empty.is_empty() || cost.len() != 2 {
+/// passlib: parameters by name, or in version 1 by place, then salt and hash.
+pub(super) fn passlib(text: &str) -> Parsed {
+    let [parameters, salt, expected] = parts(text, '$')?;
+    if parameters.starts_with("v=") {
+        let [version, variant, cost] = values(parameters, ["v", "t", "r"])?;
+        let before = Before::Base64HmacSha256(salt.to_owned());
+        if version != "2" {
             return Err(MALFORMED);
         }
-        Self::new(Before::Nothing, version, cost, salt, expected)
+        return parse(before, variant, cost, salt, expected);
     }
+    let [variant, cost] = parts(parameters, ',')?;
+    parse(Before::Base64Sha256, variant, cost, salt, expected)
+}
 
-    /// Django: a whole `$2b$…` over the digest.
-    pub(super) fn django(text: &str) -> Result<Self, &'static str> {
-        Ok(Self { before: Before::HexSha256, ..Self::plain(text)? })
+#[allow(clippy::indexing_slicing, reason = "`used` is at most the length of the key")]
+fn parse(before: Before, version: &str, cost: &str, salt: &str, expected: &str) -> Parsed {
+    // `2x` marks the hashes of a faulty implementation.
+    if !["2a", "2b", "2y"].contains(&version) {
+        return Err(MALFORMED);
     }
-
-    /// WordPress: a whole `$2y$…` over the digest.
-    pub(super) fn wordpress(text: &str) -> Result<Self, &'static str> {
-        Ok(Self { before: Before::Base64HmacSha384, ..Self::plain(text)? })
-    }
-
-    /// passlib: parameters by name, or in version 1 by place, then salt and hash.
-    pub(super) fn passlib(text: &str) -> Result<Self, &'static str> {
-        let [parameters, salt, expected] = parts(text, '$')?;
-        if parameters.starts_with("v=") {
-            let [version, variant, cost] = values(parameters, ["v", "t", "r"])?;
-            let before = Before::Base64HmacSha256(salt.to_owned());
-            if version != "2" {
-                return Err(MALFORMED);
-            }
-            return Self::new(before, variant, cost, salt, expected);
-        }
-        let [variant, cost] = parts(parameters, ',')?;
-        Self::new(Before::Base64Sha256, variant, cost, salt, expected)
-    }
-
-    fn new(
-        before: Before,
-        version: &str,
-        cost: &str,
-        salt: &str,
-        expected: &str,
-    ) -> Result<Self, &'static str> {
-        // `2x` marks the hashes of a faulty implementation.
-        if !["2a", "2b", "2y"].contains(&version) {
-            return Err(MALFORMED);
-        }
-        let (salt, expected) = (bcrypt_base64(salt)?, bcrypt_base64(expected)?);
-        match encoding::number(cost)? {
-            cost if cost < MIN_COST => Err(MALFORMED),
-            cost if cost > MAX_COST => Err(TOO_DEAR),
-            cost => Ok(Self { before, cost: cost as u32, salt, expected }),
-        }
-    }
-
-    /// Whether it takes a quarter of the maximum work or more.
-    pub(super) fn is_expensive(&self) -> bool {
-        u64::from(self.cost) >= MAX_COST - 2
-    }
-
-    /// Whether it is the hash of `password`, which contains no NUL; compared in constant time.
-    #[allow(clippy::indexing_slicing, reason = "`used` is at most the length of the key")]
-    pub(super) fn matches(&self, password: &[u8]) -> bool {
-        let digest = self.before.digest(password);
+    let (salt, expected) = (bcrypt_base64(salt)?, bcrypt_base64::<OUTPUT>(expected)?);
+    let cost = match encoding::number(cost)? {
+        cost if cost < MIN_COST => return Err(MALFORMED),
+        cost if cost > MAX_COST => return Err(TOO_DEAR),
+        cost => cost as u32,
+    };
+    let is_expensive = u64::from(cost) >= MAX_COST - 2;
+    Ok(Foreign::new(is_expensive, expected.to_vec(), move |password| {
+        let digest = before.digest(password);
         let password = digest.as_ref().map_or(password, |text| text.as_bytes());
         // The terminating NUL of the C string is part of the key, if there is room for it.
         let mut key = Zeroizing::new([0; MAX_BYTES]);
         let used = password.len().min(MAX_BYTES);
         key[..used].copy_from_slice(&password[..used]);
-        let output = bcrypt::bcrypt(self.cost, self.salt, &key[..MAX_BYTES.min(used + 1)]);
-        verify_slices_are_equal(&output[..self.expected.len()], &self.expected).is_ok()
-    }
+        let output = bcrypt::bcrypt(cost, salt, &key[..MAX_BYTES.min(used + 1)]);
+        Some(output[..OUTPUT].to_vec().into())
+    }))
 }

@@ -7,9 +7,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// The error for a hash that is malformed for its scheme.
 pub(super) const MALFORMED: &str = "is malformed";
-/// The error for a hash of no known scheme.
 pub(super) const UNKNOWN: &str = "is of an unknown scheme";
 
 /// The lengths of a salt: an empty one is a faulty conversion, the longest is passlib's.
@@ -34,12 +32,10 @@ const BCRYPT: GeneralPurpose = GeneralPurpose::new(
 /// crypt(3)'s base64, in the traditional alphabet; the position of a character is its value.
 const CRYPT64: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The value of a character of crypt(3)'s base64.
 pub(super) fn crypt64_value(character: u8) -> Option<usize> {
     CRYPT64.iter().position(|known| *known == character)
 }
 
-/// Whether `text` has only characters of crypt(3)'s base64.
 pub(super) fn is_crypt64(text: &str) -> bool {
     text.bytes().all(|byte| crypt64_value(byte).is_some())
 }
@@ -73,7 +69,6 @@ pub(super) fn from_crypt64(text: &str) -> Result<Vec<u8>, &'static str> {
     Ok(bytes)
 }
 
-/// Exactly `N` parts.
 pub(super) fn parts<const N: usize>(
     text: &str,
     separator: char,
@@ -114,13 +109,11 @@ pub(super) fn base64(text: &str) -> Result<Vec<u8>, &'static str> {
     STANDARD.decode(standard.collect::<Vec<_>>()).map_err(|_| MALFORMED)
 }
 
-/// Exactly `N` bytes in bcrypt's base64.
 pub(super) fn bcrypt_base64<const N: usize>(text: &str) -> Result<[u8; N], &'static str> {
     let bytes = BCRYPT.decode(text).map_err(|_| MALFORMED)?;
     bytes.try_into().map_err(|_| MALFORMED)
 }
 
-/// Pairs of hexadecimal digits.
 pub(super) fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pair = |pair: &[u8]| match pair {
@@ -130,12 +123,10 @@ pub(super) fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
     text.as_bytes().chunks(2).map(pair).collect::<Option<_>>().ok_or(MALFORMED)
 }
 
-/// `salt`, if its length is valid.
 pub(super) fn salt(salt: Vec<u8>) -> Result<Vec<u8>, &'static str> {
     SALT_BYTES.contains(&salt.len()).then_some(salt).ok_or(MALFORMED)
 }
 
-/// `output`, if its length is valid.
 pub(super) fn output(output: Vec<u8>) -> Result<Vec<u8>, &'static str> {
     OUTPUT_BYTES.contains(&output.len()).then_some(output).ok_or(MALFORMED)
 }

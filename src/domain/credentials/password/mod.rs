@@ -5,6 +5,7 @@ mod argon2;
 mod bcrypt;
 mod encoding;
 mod firebase;
+mod foreign;
 mod pace;
 mod pbkdf2;
 mod phpass;
@@ -74,7 +75,6 @@ impl Password {
         Ok(())
     }
 
-    /// What is hashed.
     fn normal(&self) -> &[u8] {
         self.normal.expose().as_bytes()
     }

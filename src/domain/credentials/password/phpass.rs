@@ -1,9 +1,10 @@
 //! phpass' portable hashes (`$P$`, and phpBB's `$H$`): iterated MD5.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use md5::{Digest, Md5};
+use zeroize::Zeroizing;
 
 use super::encoding::{self, MALFORMED};
+use super::foreign::{Foreign, Parsed};
 
 /// The maximum length of a password in bytes, enough for 256 characters in UTF-8: every round
 /// hashes the whole password.
@@ -15,51 +16,34 @@ const MAX_LOG_ROUNDS: usize = 20;
 const MIN_LOG_ROUNDS: usize = 7;
 const TOO_DEAR: &str = "asks for more work than is allowed: phpass goes up to 2^20 rounds";
 
-/// A stored phpass hash.
-pub(super) struct Hash {
-    rounds: u32,
-    salt: [u8; 8],
-    expected: [u8; 22],
-}
-
-impl Hash {
-    /// Parses what follows the prefix: one character for the rounds, 8 of salt and 22 of hash.
-    #[allow(clippy::indexing_slicing, reason = "the length was checked before")]
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
-        let value = encoding::crypt64_value;
-        let (Some(log_rounds), true) = (value(text[0]), text.iter().all(|b| value(*b).is_some()))
-        else {
-            return Err(MALFORMED);
-        };
-        if log_rounds < MIN_LOG_ROUNDS {
-            return Err(MALFORMED);
-        }
-        if log_rounds > MAX_LOG_ROUNDS {
-            return Err(TOO_DEAR);
-        }
-        let (mut salt, mut expected) = ([0; 8], [0; 22]);
-        salt.copy_from_slice(&text[1..9]);
-        expected.copy_from_slice(&text[9..]);
-        Ok(Self { rounds: 1 << log_rounds, salt, expected })
+/// Parses what follows the prefix: one character for the rounds, 8 of salt and 22 of hash.
+#[allow(clippy::indexing_slicing, reason = "the length was checked before")]
+pub(super) fn parse(text: &str) -> Parsed {
+    let text: &[u8; 31] = text.as_bytes().try_into().map_err(|_| MALFORMED)?;
+    let value = encoding::crypt64_value;
+    let (Some(log_rounds), true) = (value(text[0]), text.iter().all(|b| value(*b).is_some()))
+    else {
+        return Err(MALFORMED);
+    };
+    if log_rounds < MIN_LOG_ROUNDS {
+        return Err(MALFORMED);
     }
-
-    /// Whether the hash takes the maximum work. A hash with passlib's default rounds takes half of
-    /// it.
-    pub(super) fn is_expensive(&self) -> bool {
-        self.rounds >= 1 << MAX_LOG_ROUNDS
+    if log_rounds > MAX_LOG_ROUNDS {
+        return Err(TOO_DEAR);
     }
-
-    /// Whether this is the hash of `password`. The comparison takes constant time.
-    pub(super) fn matches(&self, password: &[u8]) -> bool {
+    let (salt, expected) = (text[1..9].to_vec(), text[9..].to_vec());
+    let rounds = 1_u32 << log_rounds;
+    // passlib's default takes half of the maximum.
+    let is_expensive = log_rounds >= MAX_LOG_ROUNDS;
+    Ok(Foreign::new(is_expensive, expected, move |password| {
         if password.len() > MAX_PASSWORD_BYTES {
-            return false;
+            return None;
         }
         let md5 = |start: &[u8]| Md5::new().chain_update(start).chain_update(password).finalize();
-        let mut hash = md5(&self.salt);
-        for _ in 0..self.rounds {
+        let mut hash = md5(&salt);
+        for _ in 0..rounds {
             hash = md5(&hash);
         }
-        verify_slices_are_equal(encoding::crypt64(&hash).as_bytes(), &self.expected).is_ok()
-    }
+        Some(Zeroizing::new(encoding::crypt64(&hash).into_bytes()))
+    }))
 }

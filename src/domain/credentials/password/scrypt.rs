@@ -1,10 +1,10 @@
 //! scrypt (RFC 7914) in the forms of passlib, Django, Werkzeug and Spring, and its ceilings.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 pub(super) use scrypt::Params;
 use zeroize::Zeroizing;
 
 use super::encoding::{self, MALFORMED, parts, values};
+use super::foreign::{Foreign, Parsed};
 
 /// The bounds of the parameters. With the largest block size N is 256 MiB, allocated for the time
 /// of one hash.
@@ -18,63 +18,44 @@ const MODEST_N_TIMES_R: u64 = 1 << 19;
 const TOO_DEAR: &str = "asks for more work than is allowed: scrypt goes up to N = 2^17, r = 16, \
                         p = 16 and N*r*p = 2^23";
 
-/// A stored scrypt hash.
-pub(super) struct Hash {
-    params: Params,
-    salt: Vec<u8>,
-    expected: Vec<u8>,
+/// passlib: named parameters, the salt and the hash in base64.
+pub(super) fn passlib(text: &str) -> Parsed {
+    let [parameters, salt, expected] = parts(text, '$')?;
+    let [log_n, r, p] = values(parameters, ["ln", "r", "p"])?;
+    let params = params(encoding::number(log_n)?, r, p)?;
+    parse(params, encoding::base64(salt)?, encoding::base64(expected)?)
 }
 
-impl Hash {
-    /// passlib: named parameters, the salt and the hash in base64.
-    pub(super) fn passlib(text: &str) -> Result<Self, &'static str> {
-        let [parameters, salt, expected] = parts(text, '$')?;
-        let [log_n, r, p] = values(parameters, ["ln", "r", "p"])?;
-        let params = params(encoding::number(log_n)?, r, p)?;
-        Self::new(params, encoding::base64(salt)?, encoding::base64(expected)?)
-    }
+/// Django: N, the salt as text, r, p, base64.
+pub(super) fn django(text: &str) -> Parsed {
+    let [n, salt, r, p, expected] = parts(text, '$')?;
+    parse(params(logarithm(n)?, r, p)?, salt.into(), encoding::base64(expected)?)
+}
 
-    /// Django: N, the salt as text, r, p, base64.
-    pub(super) fn django(text: &str) -> Result<Self, &'static str> {
-        let [n, salt, r, p, expected] = parts(text, '$')?;
-        Self::new(params(logarithm(n)?, r, p)?, salt.into(), encoding::base64(expected)?)
-    }
+/// Werkzeug: N, r and p, the salt as text, hexadecimal digits.
+pub(super) fn werkzeug(text: &str) -> Parsed {
+    let [method, salt, expected] = parts(text, '$')?;
+    let [n, r, p] = parts(method, ':')?;
+    parse(params(logarithm(n)?, r, p)?, salt.into(), encoding::hex(expected)?)
+}
 
-    /// Werkzeug: N, r and p, the salt as text, hexadecimal digits.
-    pub(super) fn werkzeug(text: &str) -> Result<Self, &'static str> {
-        let [method, salt, expected] = parts(text, '$')?;
-        let [n, r, p] = parts(method, ':')?;
-        Self::new(params(logarithm(n)?, r, p)?, salt.into(), encoding::hex(expected)?)
-    }
+/// Spring: `$`, the parameters as one hexadecimal number (the logarithm of N, then r and p in a byte
+/// each), the salt and the hash in base64.
+pub(super) fn spring(text: &str) -> Parsed {
+    let [empty, parameters, salt, expected] = parts(text, '$')?;
+    let is_hex = parameters.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u64::from_str_radix(parameters, 16).ok().filter(|_| is_hex);
+    let number = number.filter(|_| empty.is_empty()).ok_or(MALFORMED)?;
+    let [r, p] = [number >> 8 & 0xff, number & 0xff].map(|number| number.to_string());
+    let params = params(number >> 16, &r, &p)?;
+    parse(params, encoding::base64(salt)?, encoding::base64(expected)?)
+}
 
-    /// Spring: `$`, the parameters as one hexadecimal number (the logarithm of N, then r and p in a byte
-    /// each), the salt and the hash in base64.
-    pub(super) fn spring(text: &str) -> Result<Self, &'static str> {
-        let [empty, parameters, salt, expected] = parts(text, '$')?;
-        let is_hex = parameters.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = u64::from_str_radix(parameters, 16).ok().filter(|_| is_hex);
-        let number = number.filter(|_| empty.is_empty()).ok_or(MALFORMED)?;
-        let [r, p] = [number >> 8 & 0xff, number & 0xff].map(|number| number.to_string());
-        let params = params(number >> 16, &r, &p)?;
-        Self::new(params, encoding::base64(salt)?, encoding::base64(expected)?)
-    }
-
-    fn new(params: Params, salt: Vec<u8>, expected: Vec<u8>) -> Result<Self, &'static str> {
-        let (salt, expected) = (encoding::salt(salt)?, encoding::output(expected)?);
-        Ok(Self { params, salt, expected })
-    }
-
-    /// Whether it takes much memory, or a quarter of the maximum work.
-    pub(super) fn is_expensive(&self) -> bool {
-        is_expensive(&self.params)
-    }
-
-    /// Whether it is the hash of `password`; compared in constant time.
-    pub(super) fn matches(&self, password: &[u8]) -> bool {
-        let mut output = Zeroizing::new(vec![0; self.expected.len()]);
-        derive(password, &self.salt, &self.params, &mut output);
-        verify_slices_are_equal(&output, &self.expected).is_ok()
-    }
+fn parse(params: Params, salt: Vec<u8>, expected: Vec<u8>) -> Parsed {
+    let (salt, expected) = (encoding::salt(salt)?, encoding::output(expected)?);
+    let length = expected.len();
+    let derive = move |password: &[u8]| Some(derive(password, &salt, &params, length));
+    Ok(Foreign::new(is_expensive(&params), expected, derive))
 }
 
 /// Parameters within the ceilings; N by its binary logarithm.
@@ -95,11 +76,18 @@ pub(super) fn is_expensive(params: &Params) -> bool {
     n_times_r > MODEST_N_TIMES_R || n_times_r * u64::from(params.p()) >= MAX_WORK / 4
 }
 
-/// Fills `output`, which has a few dozen bytes.
+/// The output of `length`, which is a few dozen bytes.
 #[allow(clippy::expect_used, reason = "the length of the output is a constant")]
-pub(super) fn derive(password: &[u8], salt: &[u8], params: &Params, output: &mut [u8]) {
-    scrypt::scrypt(password, salt, params, output)
+pub(super) fn derive(
+    password: &[u8],
+    salt: &[u8],
+    params: &Params,
+    length: usize,
+) -> Zeroizing<Vec<u8>> {
+    let mut output = Zeroizing::new(vec![0; length]);
+    scrypt::scrypt(password, salt, params, &mut output)
         .expect("the length of the output is within scrypt's bounds");
+    output
 }
 
 fn logarithm(n: &str) -> Result<u64, &'static str> {

@@ -1,14 +1,12 @@
 //! SHA-crypt (`$5$` with SHA-256, `$6$` with SHA-512; Drepper's specification, glibc and passlib),
 //! as in `/etc/shadow` on Linux.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sha_crypt::{Params, sha256_crypt, sha512_crypt};
 
 use super::encoding::{self, MALFORMED, parts};
+use super::foreign::{Foreign, Parsed};
 
-/// The default number of rounds.
 const USUAL_ROUNDS: u64 = 5000;
-/// The minimum of the scheme.
 const MIN_ROUNDS: u64 = 1000;
 /// The maximum number of rounds. glibc uses 5000 by default, passlib 656 000. With the longest
 /// password this is some seconds of a core.
@@ -19,7 +17,6 @@ const MAX_SALT: usize = 16;
 /// The maximum length of a password in bytes, that of 256 characters. Every round hashes it again.
 const MAX_PASSWORD: usize = 1024;
 
-/// The order in which the bytes of the hash are written.
 const ORDER_256: [usize; 32] = [
     20, 10, 0, 11, 1, 21, 2, 22, 12, 23, 13, 3, 14, 4, 24, 5, 25, 15, 26, 16, 6, 17, 7, 27, 8, 28,
     18, 29, 19, 9, 30, 31,
@@ -30,65 +27,42 @@ const ORDER_512: [usize; 64] = [
     37, 38, 17, 59, 60, 39, 18, 19, 61, 40, 41, 20, 62, 63,
 ];
 
-/// The hash function within.
-#[derive(Clone, Copy)]
-pub(super) enum Digest {
-    Sha256,
-    Sha512,
+/// The number of rounds, if it is not the default, the salt as text, and the hash.
+pub(super) fn sha256(text: &str) -> Parsed {
+    parse(text, 43, |password, salt, params| {
+        write(&sha256_crypt(password, salt, params), &ORDER_256)
+    })
 }
 
-/// A stored SHA-crypt hash.
-pub(super) struct Hash {
-    digest: Digest,
-    params: Params,
-    rounds: u64,
-    salt: String,
-    expected: String,
+/// The same with SHA-512.
+pub(super) fn sha512(text: &str) -> Parsed {
+    parse(text, 86, |password, salt, params| {
+        write(&sha512_crypt(password, salt, params), &ORDER_512)
+    })
 }
 
-impl Hash {
-    /// The number of rounds, if it is not the default, the salt as text, and the hash.
-    pub(super) fn parse(digest: Digest, text: &str) -> Result<Self, &'static str> {
-        let (rounds, text) = match text.strip_prefix("rounds=") {
-            Some(text) => text.split_once('$').ok_or(MALFORMED)?,
-            None => ("", text),
-        };
-        let rounds = if rounds.is_empty() { USUAL_ROUNDS } else { encoding::number(rounds)? };
-        let [salt, expected] = parts(text, '$')?;
-        let length = match digest {
-            Digest::Sha256 => 43,
-            Digest::Sha512 => 86,
-        };
-        let is_hash = expected.len() == length && encoding::is_crypt64(expected);
-        if !is_hash || salt.is_empty() || salt.len() > MAX_SALT || rounds < MIN_ROUNDS {
-            return Err(MALFORMED);
-        }
-        if rounds > MAX_ROUNDS {
-            return Err(TOO_DEAR);
-        }
-        let params = Params::new(rounds as u32).map_err(|_| MALFORMED)?;
-        let (salt, expected) = (salt.to_owned(), expected.to_owned());
-        Ok(Self { digest, params, rounds, salt, expected })
+fn parse(text: &str, length: usize, compute: fn(&[u8], &[u8], Params) -> String) -> Parsed {
+    let (rounds, text) = match text.strip_prefix("rounds=") {
+        Some(text) => text.split_once('$').ok_or(MALFORMED)?,
+        None => ("", text),
+    };
+    let rounds = if rounds.is_empty() { USUAL_ROUNDS } else { encoding::number(rounds)? };
+    let [salt, expected] = parts(text, '$')?;
+    let is_hash = expected.len() == length && encoding::is_crypt64(expected);
+    if !is_hash || salt.is_empty() || salt.len() > MAX_SALT || rounds < MIN_ROUNDS {
+        return Err(MALFORMED);
     }
-
-    /// Whether it takes more than three quarters of the maximum work; passlib's own take two
-    /// thirds.
-    pub(super) fn is_expensive(&self) -> bool {
-        self.rounds > MAX_ROUNDS / 4 * 3
+    if rounds > MAX_ROUNDS {
+        return Err(TOO_DEAR);
     }
-
-    /// Whether it is the hash of `password`; compared in constant time.
-    pub(super) fn matches(&self, password: &[u8]) -> bool {
-        if password.len() > MAX_PASSWORD {
-            return false;
-        }
-        let salt = self.salt.as_bytes();
-        let written = match self.digest {
-            Digest::Sha256 => write(&sha256_crypt(password, salt, self.params), &ORDER_256),
-            Digest::Sha512 => write(&sha512_crypt(password, salt, self.params), &ORDER_512),
-        };
-        verify_slices_are_equal(written.as_bytes(), self.expected.as_bytes()).is_ok()
-    }
+    let params = Params::new(rounds as u32).map_err(|_| MALFORMED)?;
+    let (salt, expected) = (salt.to_owned(), expected.as_bytes().to_vec());
+    // passlib's own take two thirds of the maximum.
+    let is_expensive = rounds > MAX_ROUNDS / 4 * 3;
+    Ok(Foreign::new(is_expensive, expected, move |password| {
+        let takes = password.len() <= MAX_PASSWORD;
+        takes.then(|| compute(password, salt.as_bytes(), params).into_bytes().into())
+    }))
 }
 
 /// `hash`, of as many bytes as `order` has, in the order of the notation.

@@ -3,8 +3,10 @@
 mod flask_security;
 
 use super::argon2::HashMemory;
+use super::bcrypt::Before;
 use super::encoding::{MALFORMED, UNKNOWN};
-use super::pbkdf2::Digest;
+use super::foreign::Foreign;
+use super::pbkdf2::{SHA1, SHA256, SHA512};
 use super::{
     PasswordPolicy, argon2, bcrypt, firebase, pbkdf2, phpass, scrypt, sha_crypt, yescrypt,
 };
@@ -18,23 +20,9 @@ const ASP_NET_IDENTITY: &str = "AQAAAA";
 
 /// A hash that can be verified: of a known scheme, well-formed, within the ceilings on work.
 pub(super) enum StoredHash {
-    /// Argon2id and Argon2i.
     Argon2(argon2::Hash),
-    /// bcrypt, also behind a digest.
-    Bcrypt(bcrypt::Hash),
-    /// PBKDF2.
-    Pbkdf2(pbkdf2::Hash),
-    /// scrypt.
-    Scrypt(scrypt::Hash),
-    /// Firebase's variant of scrypt.
-    Firebase(firebase::Hash),
-    /// phpass' portable hashes.
-    Phpass(phpass::Hash),
-    /// SHA-crypt.
-    ShaCrypt(sha_crypt::Hash),
-    /// yescrypt.
-    Yescrypt(yescrypt::Hash),
-    /// Any of them over Flask-Security's HMAC.
+    Foreign(Foreign),
+    /// Either of them over Flask-Security's HMAC.
     FlaskSecurity(flask_security::Hash),
 }
 
@@ -47,7 +35,7 @@ impl StoredHash {
         }
         // The one form without a name or a separator: four bytes that are always the same.
         if text.starts_with(ASP_NET_IDENTITY) {
-            return pbkdf2::Hash::asp_net(text).map(Self::Pbkdf2);
+            return pbkdf2::asp_net(text).map(Self::Foreign);
         }
         if text.starts_with('{') {
             return Self::spring(text);
@@ -60,27 +48,29 @@ impl StoredHash {
             "argon2$" if rest.starts_with("argon2id$") || rest.starts_with("argon2i$") => {
                 argon2::Hash::parse(&text["argon2".len()..]).map(Self::Argon2)
             }
-            "$2a$" | "$2b$" | "$2y$" => bcrypt::Hash::plain(text).map(Self::Bcrypt),
-            "bcrypt$" => bcrypt::Hash::plain(rest).map(Self::Bcrypt),
-            "bcrypt_sha256$" => bcrypt::Hash::django(rest).map(Self::Bcrypt),
-            "$bcrypt-sha256$" => bcrypt::Hash::passlib(rest).map(Self::Bcrypt),
-            "pbkdf2_sha1$" => pbkdf2::Hash::django(Digest::Sha1, rest).map(Self::Pbkdf2),
-            "pbkdf2_sha256$" => pbkdf2::Hash::django(Digest::Sha256, rest).map(Self::Pbkdf2),
-            "$pbkdf2$" => pbkdf2::Hash::passlib(Digest::Sha1, rest).map(Self::Pbkdf2),
-            "$pbkdf2-sha256$" => pbkdf2::Hash::passlib(Digest::Sha256, rest).map(Self::Pbkdf2),
-            "$pbkdf2-sha512$" => pbkdf2::Hash::passlib(Digest::Sha512, rest).map(Self::Pbkdf2),
-            "pbkdf2:" => pbkdf2::Hash::werkzeug(rest).map(Self::Pbkdf2),
-            "$scrypt$" => scrypt::Hash::passlib(rest).map(Self::Scrypt),
-            "scrypt$" => scrypt::Hash::django(rest).map(Self::Scrypt),
-            "scrypt:" => scrypt::Hash::werkzeug(rest).map(Self::Scrypt),
-            "$firescrypt$" => firebase::Hash::kratos(rest).map(Self::Firebase),
-            "$fbscrypt$" => firebase::Hash::supabase(rest).map(Self::Firebase),
-            "$P$" | "$H$" => phpass::Hash::parse(rest).map(Self::Phpass),
+            "$2a$" | "$2b$" | "$2y$" => bcrypt::whole(text, Before::Nothing).map(Self::Foreign),
+            "bcrypt$" => bcrypt::whole(rest, Before::Nothing).map(Self::Foreign),
+            "bcrypt_sha256$" => bcrypt::whole(rest, Before::HexSha256).map(Self::Foreign),
+            "$bcrypt-sha256$" => bcrypt::passlib(rest).map(Self::Foreign),
+            "pbkdf2_sha1$" => pbkdf2::django(SHA1, rest).map(Self::Foreign),
+            "pbkdf2_sha256$" => pbkdf2::django(SHA256, rest).map(Self::Foreign),
+            "$pbkdf2$" => pbkdf2::passlib(SHA1, rest).map(Self::Foreign),
+            "$pbkdf2-sha256$" => pbkdf2::passlib(SHA256, rest).map(Self::Foreign),
+            "$pbkdf2-sha512$" => pbkdf2::passlib(SHA512, rest).map(Self::Foreign),
+            "pbkdf2:" => pbkdf2::werkzeug(rest).map(Self::Foreign),
+            "$scrypt$" => scrypt::passlib(rest).map(Self::Foreign),
+            "scrypt$" => scrypt::django(rest).map(Self::Foreign),
+            "scrypt:" => scrypt::werkzeug(rest).map(Self::Foreign),
+            "$firescrypt$" => firebase::kratos(rest).map(Self::Foreign),
+            "$fbscrypt$" => firebase::supabase(rest).map(Self::Foreign),
+            "$P$" | "$H$" => phpass::parse(rest).map(Self::Foreign),
             // The dollar sign after it is that of the hash within.
-            "$wp$" => bcrypt::Hash::wordpress(&text["$wp".len()..]).map(Self::Bcrypt),
-            "$5$" => sha_crypt::Hash::parse(sha_crypt::Digest::Sha256, rest).map(Self::ShaCrypt),
-            "$6$" => sha_crypt::Hash::parse(sha_crypt::Digest::Sha512, rest).map(Self::ShaCrypt),
-            "$y$" => yescrypt::Hash::parse(rest).map(Self::Yescrypt),
+            "$wp$" => {
+                bcrypt::whole(&text["$wp".len()..], Before::Base64HmacSha384).map(Self::Foreign)
+            }
+            "$5$" => sha_crypt::sha256(rest).map(Self::Foreign),
+            "$6$" => sha_crypt::sha512(rest).map(Self::Foreign),
+            "$y$" => yescrypt::parse(rest).map(Self::Foreign),
             "flask_security$" => flask_security::Hash::parse(rest).map(Self::FlaskSecurity),
             _ => Err(UNKNOWN),
         }
@@ -92,20 +82,21 @@ impl StoredHash {
         let (name, hash) = text[1..].split_once('}').ok_or(MALFORMED)?;
         let is_argon2 = hash.starts_with("$argon2id$") || hash.starts_with("$argon2i$");
         match name {
-            "bcrypt" if hash.starts_with("$2") => bcrypt::Hash::plain(hash).map(Self::Bcrypt),
+            "bcrypt" if hash.starts_with("$2") => {
+                bcrypt::whole(hash, Before::Nothing).map(Self::Foreign)
+            }
             "argon2" | "argon2@SpringSecurity_v5_8" if is_argon2 => {
                 argon2::Hash::parse(hash).map(Self::Argon2)
             }
-            "pbkdf2" => pbkdf2::Hash::spring(Digest::Sha1, "185000", 8, hash).map(Self::Pbkdf2),
+            "pbkdf2" => pbkdf2::spring(SHA1, "185000", 8, hash).map(Self::Foreign),
             "pbkdf2@SpringSecurity_v5_8" => {
-                pbkdf2::Hash::spring(Digest::Sha256, "310000", 16, hash).map(Self::Pbkdf2)
+                pbkdf2::spring(SHA256, "310000", 16, hash).map(Self::Foreign)
             }
-            "scrypt" | "scrypt@SpringSecurity_v5_8" => scrypt::Hash::spring(hash).map(Self::Scrypt),
+            "scrypt" | "scrypt@SpringSecurity_v5_8" => scrypt::spring(hash).map(Self::Foreign),
             _ => Err(UNKNOWN),
         }
     }
 
-    /// Whether it is the hash of exactly these bytes.
     pub(super) fn matches(&self, password: &[u8], memory: &mut HashMemory) -> bool {
         // People do not type it. bcrypt ends there, and HMAC does not distinguish `pw` from `pw`
         // and a NUL.
@@ -114,13 +105,7 @@ impl StoredHash {
         }
         match self {
             Self::Argon2(hash) => hash.matches(password, memory),
-            Self::Bcrypt(hash) => hash.matches(password),
-            Self::Pbkdf2(hash) => hash.matches(password),
-            Self::Scrypt(hash) => hash.matches(password),
-            Self::Firebase(hash) => hash.matches(password),
-            Self::Phpass(hash) => hash.matches(password),
-            Self::ShaCrypt(hash) => hash.matches(password),
-            Self::Yescrypt(hash) => hash.matches(password),
+            Self::Foreign(hash) => hash.matches(password),
             Self::FlaskSecurity(hash) => hash.matches(password, memory),
         }
     }
@@ -128,13 +113,7 @@ impl StoredHash {
     fn is_expensive(&self, policy: &PasswordPolicy) -> bool {
         match self {
             Self::Argon2(hash) => hash.is_expensive(policy),
-            Self::Bcrypt(hash) => hash.is_expensive(),
-            Self::Pbkdf2(hash) => hash.is_expensive(),
-            Self::Scrypt(hash) => hash.is_expensive(),
-            Self::Firebase(hash) => hash.is_expensive(),
-            Self::Phpass(hash) => hash.is_expensive(),
-            Self::ShaCrypt(hash) => hash.is_expensive(),
-            Self::Yescrypt(hash) => hash.is_expensive(),
+            Self::Foreign(hash) => hash.is_expensive,
             Self::FlaskSecurity(hash) => hash.hash.is_expensive(policy),
         }
     }

@@ -12,7 +12,6 @@ use super::super::argon2::HashMemory;
 use super::super::encoding::{MALFORMED, base64, salt};
 use super::StoredHash;
 
-/// A stored hash with the key in front.
 pub(crate) struct Hash {
     key: Vec<u8>,
     /// The hash in Flask-Security's own store.
