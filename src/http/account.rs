@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::bearer::BearerError;
 use super::error::Problem;
-use super::extract::{self, Body, DisplayName, Fields, MAX_BODY, request_body};
+use super::extract::{self, Body, DisplayName, Fields, Reading, request_body};
 use super::finish::to_the_end;
 use super::present_password::is_present_password;
 use super::signed_in;
@@ -212,7 +212,7 @@ pub(super) async fn change_me(
 ) -> Result<HttpResponse, Problem> {
     extract::bearer(&request)?;
     // The user is authenticated once the body has arrived, which may take a while.
-    let fields = Fields::read_patch(MAX_BODY, &request, payload).await;
+    let fields = Fields::read_as(Reading::PATCH, &request, payload).await;
     let now = app.clock.now();
     let (user, _) = signed_in::user(&app, &request, now).await?;
     let mut fields = fields?;
