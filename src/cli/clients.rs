@@ -1,7 +1,5 @@
 //! `signet clients`. A change is acknowledged only once every instance has taken it over.
 
-mod administration;
-
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,6 +11,7 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::Initiator;
+use crate::domain::clients::change::ClientChange;
 use crate::domain::clients::{Client, Registration};
 use crate::views::client::{ClientView, listed};
 
@@ -77,13 +76,75 @@ pub(super) enum Command {
         /// The client.
         client_id: String,
     },
-    #[command(flatten)]
-    Administration(administration::Command),
+    /// Show a client.
+    Show {
+        /// The client.
+        client_id: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a client. What is not named stays as it is.
+    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)
+        .args(["name", "grants", "scopes", "audiences", "claims", "access_token_lifetime"])))]
+    Set {
+        /// The client.
+        client_id: String,
+        /// A name for people; empty for none.
+        #[arg(long)]
+        name: Option<String>,
+        /// Grants, separated by commas: password, refresh_token, client_credentials.
+        #[arg(long, value_delimiter = ',')]
+        grants: Option<Vec<String>>,
+        /// What it may ask for, separated by spaces; empty for nothing.
+        #[arg(long)]
+        scopes: Option<String>,
+        /// The resources it may name (RFC 8707), separated by commas; empty for none.
+        #[arg(long, value_delimiter = ',')]
+        audiences: Option<Vec<String>>,
+        /// Members of the user's metadata for its tokens, separated by commas; empty for none.
+        #[arg(long, value_delimiter = ',')]
+        claims: Option<Vec<String>>,
+        /// How long its access tokens live; `default` for tokens.access_token_lifetime.
+        #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+        access_token_lifetime: Option<Lifetime>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a client get no more tokens.
+    Disable {
+        /// The client.
+        client_id: String,
+    },
+    /// Let a client get tokens again.
+    Enable {
+        /// The client.
+        client_id: String,
+    },
+}
+
+/// A lifetime, or the configured one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime(Option<Duration>);
+
+fn lifetime(text: &str) -> Result<Lifetime, humantime::DurationError> {
+    if text == "default" {
+        return Ok(Lifetime(None));
+    }
+    humantime::parse_duration(text).map(|lifetime| Lifetime(Some(lifetime)))
+}
+
+fn not_empty(words: Vec<String>) -> Vec<String> {
+    words.into_iter().filter(|word| !word.is_empty()).collect()
 }
 
 /// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
+    let clients = &stores.client_management;
+    let by = &Initiator::command_line();
+    let disable = |disabled| ClientChange { disabled: Some(disabled), ..ClientChange::default() };
     match command {
         Command::Add {
             client_id,
@@ -97,9 +158,6 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
             access_token_lifetime,
             json,
         } => {
-            let not_empty = |words: Vec<String>| {
-                words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>()
-            };
             let registration = Registration {
                 client_id,
                 name,
@@ -110,31 +168,67 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
                 access_token_lifetime,
                 claims: not_empty(claims),
             };
-            add(&stores, registration.check(now).map_err(anyhow::Error::msg)?, json, now).await
+            let client = registration.check(now).map_err(anyhow::Error::msg)?;
+            let created = clients.create(client, by, now).await;
+            let (client, secret) = created.context("the client cannot be added")?;
+            show_secret(&client, secret.as_ref(), json, &format!("added {}", client.client_id))
         }
         Command::List { json } => list(&stores, json).await,
         Command::RotateSecret { client_id, overlap, json } => {
-            rotate_secret(&stores, &client_id, overlap, json, now).await
+            let client = clients.load(&client_id).await?;
+            let rotated = clients.rotate_secret(&client, overlap, by, now).await;
+            let (client, secret) = rotated.context("the secret cannot be rotated")?;
+            let until = now.plus(overlap);
+            let text =
+                format!("made a new secret for {client_id}; the present one ends at {until}");
+            show_secret(&client, Some(&secret), json, &text)
         }
         Command::Remove { client_id } => {
-            let client = stores.client_management.load(&client_id).await?;
-            let deleted =
-                stores.client_management.delete(&client, &Initiator::command_line(), now).await;
+            let client = clients.load(&client_id).await?;
+            let deleted = clients.delete(&client, by, now).await;
             deleted.context("the client cannot be removed")?;
             output::print(&format!("removed {client_id}"))
         }
-        Command::Administration(command) => administration::run(command, &stores, now).await,
+        Command::Show { client_id, json } => show(&clients.load(&client_id).await?, json),
+        Command::Set {
+            client_id,
+            name,
+            grants,
+            scopes,
+            audiences,
+            claims,
+            access_token_lifetime,
+            json,
+        } => {
+            let change = ClientChange {
+                name,
+                grants: grants.map(not_empty),
+                scopes: scopes.map(|scopes| scopes.split(' ').map(str::to_owned).collect()),
+                audiences: audiences.map(not_empty),
+                claims: claims.map(not_empty),
+                access_token_lifetime: access_token_lifetime.map(|Lifetime(lifetime)| lifetime),
+                disabled: None,
+            };
+            show(&update(&stores, &client_id, change, now).await?, json)
+        }
+        Command::Disable { client_id } => {
+            update(&stores, &client_id, disable(true), now).await?;
+            output::print(&format!("disabled {client_id}"))
+        }
+        Command::Enable { client_id } => {
+            update(&stores, &client_id, disable(false), now).await?;
+            output::print(&format!("enabled {client_id}"))
+        }
     }
 }
 
-async fn add(stores: &Stores, client: Client, json: bool, now: Timestamp) -> Result<()> {
-    let created = stores.client_management.create(client, &Initiator::command_line(), now).await;
-    let (client, secret) = created.context("the client cannot be added")?;
-    show(&client, secret.as_ref(), json, &format!("added {}", client.client_id))
-}
-
 /// Prints `client` with the secret that was just made for it.
-fn show(client: &Client, secret: Option<&Secret<String>>, json: bool, text: &str) -> Result<()> {
+fn show_secret(
+    client: &Client,
+    secret: Option<&Secret<String>>,
+    json: bool,
+    text: &str,
+) -> Result<()> {
     if json {
         return output::json(&listed(client, secret)?);
     }
@@ -158,18 +252,23 @@ async fn list(stores: &Stores, json: bool) -> Result<()> {
     output::table(ClientView::COLUMNS, &rows)
 }
 
-async fn rotate_secret(
+async fn update(
     stores: &Stores,
     client_id: &str,
-    overlap: Duration,
-    json: bool,
+    change: ClientChange,
     now: Timestamp,
-) -> Result<()> {
-    let by = &Initiator::command_line();
+) -> Result<Client> {
     let client = stores.client_management.load(client_id).await?;
-    let rotated = stores.client_management.rotate_secret(&client, overlap, by, now).await;
-    let (client, secret) = rotated.context("the secret cannot be rotated")?;
-    let until = now.plus(overlap);
-    let text = format!("made a new secret for {client_id}; the present one ends at {until}");
-    show(&client, Some(&secret), json, &text)
+    let next = change.applied_to(&client, now).map_err(|problems| {
+        let problems = problems.iter().map(|(field, problem)| format!("{field} {problem}"));
+        anyhow::anyhow!("{}", problems.collect::<Vec<_>>().join("; "))
+    })?;
+    let by = &Initiator::command_line();
+    let updated = stores.client_management.update(&client, next, by, now).await;
+    updated.context("the client cannot be changed")
+}
+
+fn show(client: &Client, json: bool) -> Result<()> {
+    let view = ClientView::from(client);
+    if json { output::json(&view) } else { output::fields(&view.fields()) }
 }

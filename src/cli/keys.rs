@@ -16,7 +16,7 @@ use crate::domain::audit::Initiator;
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::import;
 use crate::domain::keys::jwks::Jwk;
-use crate::services::key_management::{Activation, Grounds, Import, Revoke, StoredKeys};
+use crate::services::key_management::{Activation, Grounds, Import, StoredKeys};
 use crate::views::key::{ImportView, KeyView, RewrapView, RotationView};
 use crate::views::key_revocation::RevocationView;
 
@@ -184,8 +184,7 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             show(json, &view, &text)
         }
         Command::Revoke { kid, reason, handover_in, json } => {
-            let revoke = Revoke { reason, handover_in };
-            let revocation = management.revoke(&kid, &revoke, by, clock.now()).await?;
+            let revocation = management.revoke(&kid, &reason, handover_in, by, clock.now()).await?;
             let view = RevocationView::new(revocation, &config.keys.policy);
             show(json, &view, &view)
         }

@@ -5,10 +5,9 @@ use clap::Subcommand;
 
 use super::output;
 use crate::app::Stores;
-use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::domain::audit::Initiator;
-use crate::domain::roles::{Change, Decision, Expect, Refusal, What};
+use crate::domain::roles::{Change, Expect, Refusal, What};
 use crate::domain::tokens::Scope;
 use crate::services::role_management::{RoleChangeError, users};
 use crate::views::role::RoleView;
@@ -71,46 +70,31 @@ pub(super) enum Command {
 /// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
-    match command {
-        Command::List { json } => list(&stores, json).await,
+    let (did, name, what, expect, force, json) = match command {
+        Command::List { json } => return list(&stores, json).await,
         Command::Add { name, scopes, description, force, json } => {
             let what = put(Some(&scopes), Some(description))?;
-            let change = Change { name: name.clone(), what, expect: Expect::Absent, force };
-            let decision = make(&stores, change, now).await?;
-            if decision.holders > 0 {
-                let users = users(decision.holders);
-                eprintln!("signet: {users} had {name} already and hold what it carries");
-            }
-            show("defined", &name, &decision, json)
+            ("defined", name, what, Expect::Absent, force, json)
         }
         Command::Set { name, scopes, description, force, json } => {
             let what = put(scopes.as_deref(), description.map(Some))?;
-            let change = Change { name: name.clone(), what, expect: Expect::Present, force };
-            show("changed", &name, &make(&stores, change, now).await?, json)
+            ("changed", name, what, Expect::Present, force, json)
         }
         Command::Remove { name, force } => {
-            let what = What::Remove;
-            let change = Change { name: name.clone(), what, expect: Expect::Present, force };
-            show("removed", &name, &make(&stores, change, now).await?, false)
+            ("removed", name, What::Remove, Expect::Present, force, false)
         }
-    }
-}
-
-fn put(scopes: Option<&str>, description: Option<Option<String>>) -> Result<What> {
-    let scope = scopes.map(Scope::parse).transpose().map_err(|error| anyhow::anyhow!("{error}"))?;
-    Ok(What::Put { scope, description })
-}
-
-async fn make(stores: &Stores, change: Change, now: Timestamp) -> Result<Decision> {
+    };
+    let is_new = matches!(expect, Expect::Absent);
+    let change = Change { name: name.clone(), what, expect, force };
     let made = stores.role_management.change(change, &Initiator::command_line(), now).await;
-    made.map_err(|error| match error {
+    let decision = made.map_err(|error| match error {
         RoleChangeError::Refused(Refusal::NotForced(_)) => anyhow::anyhow!("{error} (--force)"),
         error => error.into(),
-    })
-}
-
-/// Prints what was done, and what follows from it.
-fn show(did: &str, name: &str, decision: &Decision, json: bool) -> Result<()> {
+    })?;
+    if is_new && decision.holders > 0 {
+        let users = users(decision.holders);
+        eprintln!("signet: {users} had {name} already and hold what it carries");
+    }
     let (closes, opens) = (decision.closes.join(" "), decision.opens.join(" "));
     if !closes.is_empty() {
         eprintln!("signet: only users with such a role hold from now on: {closes}");
@@ -122,6 +106,11 @@ fn show(did: &str, name: &str, decision: &Decision, json: bool) -> Result<()> {
         Some(role) if json => output::json(&RoleView::from(role)),
         _ => output::print(&format!("{did} {name}")),
     }
+}
+
+fn put(scopes: Option<&str>, description: Option<Option<String>>) -> Result<What> {
+    let scope = scopes.map(Scope::parse).transpose().map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(What::Put { scope, description })
 }
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{Answer, Problem};
-use super::extract::{self, Body, DisplayName, Fields, MAX_BODY, request_body};
+use super::extract::{self, Body, DisplayName, Fields, Reading, request_body};
 use super::finish::to_the_end;
 
 use super::signed_in::{self, Asked};
@@ -176,7 +176,7 @@ request_body! {
     security(("user" = []))
 )]
 pub(super) async fn change_me(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
-    let fields = Fields::read_patch(MAX_BODY, &request, payload);
+    let fields = Fields::read_as(Reading::PATCH, &request, payload);
     let Asked { user, mut fields, origin, now } = Asked::read(&app, &request, fields).await?;
     for fixed in FIXED {
         if fields.has(fixed) {

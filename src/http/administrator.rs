@@ -1,57 +1,105 @@
 //! Who administers Signet by a request: a user with a role that carries the scope for it, or a
 //! client in its own name, either with that scope in a token for the audience of administration.
 
+use actix_web::dev;
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Payload};
+use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
 use super::error::Problem;
-use super::extract::{self, BodyError, Fields};
+use super::extract::{self, Body, Fields};
+use super::finish::to_the_end;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
-use crate::domain::audit::Actor;
+use crate::domain::audit::{Actor, Initiator};
 use crate::domain::tokens::{Claims, scope};
 use crate::services::authentication::{AdminRequest, BearerError};
 
-/// The administrator that `request` speaks for.
-pub(super) async fn administrator(
-    app: &Issuer,
-    request: &HttpRequest,
-    now: Timestamp,
-) -> Result<Actor, BearerError> {
-    Ok(caller(app, request, None, now).await?.0)
+pub(super) struct Administrator {
+    pub app: Data<Issuer>,
+    pub request: HttpRequest,
+    /// Who asks, and from where.
+    pub by: Initiator,
+    pub claims: Claims,
+    /// When the request had come.
+    pub now: Timestamp,
 }
 
-/// The same, with the claims of the token.
-pub(super) async fn administrator_and_claims(
-    app: &Issuer,
-    request: &HttpRequest,
-    now: Timestamp,
-) -> Result<(Actor, Claims), BearerError> {
-    caller(app, request, None, now).await
+impl Administrator {
+    async fn of(app: Data<Issuer>, request: HttpRequest) -> Result<Self, BearerError> {
+        let now = app.clock.now();
+        let (actor, claims) = caller(&app, &request, None, now).await?;
+        let by = Initiator { actor, origin: extract::origin(&request, &app) };
+        Ok(Self { app, request, by, claims, now })
+    }
+
+    /// Runs `work`, a change in the administrator's name, to its end, even if the caller hangs up.
+    pub(super) async fn change<T: 'static, E: 'static>(
+        &self,
+        work: impl AsyncFnOnce(&Issuer, &Initiator, Timestamp) -> Result<T, E> + 'static,
+    ) -> Result<T, E> {
+        let (app, by, now) = (self.app.clone(), self.by.clone(), self.now);
+        to_the_end(async move { work(&app, &by, now).await }).await
+    }
+
+    /// 201 with the address of what was created, which `id` names below the path of the request.
+    pub(super) fn created(&self, id: impl std::fmt::Display) -> HttpResponseBuilder {
+        let mut response = HttpResponse::Created();
+        response.insert_header((header::LOCATION, format!("{}/{id}", self.request.path())));
+        response
+    }
+}
+
+impl FromRequest for Administrator {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let app = Data::extract(&request).await?;
+            Ok(Self::of(app, request).await.map_err(Problem::from)?)
+        })
+    }
+}
+
+/// A request of an administrator with a body.
+pub(super) struct Asked<B> {
+    pub admin: Administrator,
+    /// The members of the body, with what is wrong in them.
+    pub fields: Fields,
+    /// What was read of them.
+    pub body: B,
+}
+
+impl<B: Body + 'static> FromRequest for Asked<B> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    /// Who asks is decided after the body has come, which may take its time.
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = Payload::from_request(&request, payload);
+        Box::pin(async move {
+            let app = Data::extract(&request).await?;
+            extract::bearer(&request).map_err(Problem::from)?;
+            let fields = Fields::read_as(B::READING, &request, payload.await?).await;
+            let admin = Administrator::of(app, request).await.map_err(Problem::from)?;
+            let mut fields = fields.map_err(Problem::from)?;
+            let body = fields.body();
+            Ok(Self { admin, fields, body })
+        })
+    }
 }
 
 /// Succeeds for who may read users: administrators, and clients that may do that in their own name.
 pub(super) async fn reader_of_users(
     app: &Issuer,
     request: &HttpRequest,
-    now: Timestamp,
 ) -> Result<(), BearerError> {
-    caller(app, request, Some(scope::USERS_READ), now).await.map(drop)
-}
-
-/// Who asks for a change, with which fields, and when. That is decided after the body has come,
-/// which may take its time.
-pub(super) async fn asked(
-    app: &Issuer,
-    request: &HttpRequest,
-    fields: impl Future<Output = Result<Fields, BodyError>>,
-) -> Result<(Actor, Fields, Timestamp), Problem> {
-    extract::bearer(request)?;
-    let fields = fields.await;
-    let now = app.clock.now();
-    let actor = administrator(app, request, now).await?;
-    Ok((actor, fields?, now))
+    caller(app, request, Some(scope::USERS_READ), app.clock.now()).await.map(drop)
 }
 
 /// What only administrators see, as the answer to one of them: nobody keeps it.

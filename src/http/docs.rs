@@ -43,19 +43,19 @@ use crate::services::oauth::metadata::path;
         email::ask_verification, email::ask_change, verify::verify,
         recovery::forgot, recovery::reset,
         sessions::list, sessions::end_one, sessions::end_all,
-        admin_keys::list, admin_keys::read, admin_keys::read_public,
-        admin_keys::changes::rotate, admin_keys::changes::retire, admin_keys::changes::revoke,
-        admin_keys::changes::import, admin_keys::changes::rewrap,
-        admin_roles::list, admin_roles::read, admin_roles::put, admin_roles::remove,
-        admin_users::list, admin_users::read, admin_users::changes::create,
-        admin_users::changes::change, admin_users::changes::remove,
-        admin_users::changes::set_password, admin_users::changes::unlock,
-        admin_clients::list, admin_clients::read, admin_clients::changes::create,
-        admin_clients::changes::change, admin_clients::changes::remove,
-        admin_clients::changes::rotate_secret,
-        admin_sessions::list, admin_sessions::list_of_user, admin_sessions::end,
-        admin_sessions::end_of_user, admin_sessions::end_all_of_user,
-        admin_audit::list,
+        admin_keys::list_keys, admin_keys::read_key, admin_keys::read_public_key,
+        admin_keys::changes::rotate_keys, admin_keys::changes::retire_key, admin_keys::changes::revoke_key,
+        admin_keys::changes::import_key, admin_keys::changes::rewrap_keys,
+        admin_roles::list_roles, admin_roles::read_role, admin_roles::put_role, admin_roles::remove_role,
+        admin_users::list_users, admin_users::read_user, admin_users::changes::add_user,
+        admin_users::changes::change_user, admin_users::changes::remove_user,
+        admin_users::changes::set_user_password, admin_users::changes::unlock_user,
+        admin_clients::list_clients, admin_clients::read_client, admin_clients::changes::add_client,
+        admin_clients::changes::change_client, admin_clients::changes::remove_client,
+        admin_clients::changes::rotate_client_secret,
+        admin_sessions::list_sessions, admin_sessions::list_user_sessions, admin_sessions::end_session,
+        admin_sessions::end_user_session, admin_sessions::end_user_sessions,
+        admin_audit::list_events,
         health::live, health::ready, health::metrics,
         page, document,
     ),
@@ -186,7 +186,6 @@ fn html(text: Bytes) -> HttpResponse {
         .body(text)
 }
 
-/// A file of Swagger UI.
 pub(super) async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse, Problem> {
     if name.is_empty() {
         return Ok(html(docs.page.clone()));

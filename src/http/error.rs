@@ -78,7 +78,6 @@ impl ErrorForm {
         self.answer(StatusCode::NOT_FOUND, "no endpoint has this path".into(), Headers::NONE)
     }
 
-    /// An error of the framework, which said `description`.
     pub(super) fn of_framework(self, status: StatusCode, description: String) -> HttpResponse {
         self.answer(status, description, Headers::NONE)
     }
@@ -93,7 +92,6 @@ impl ErrorForm {
     }
 }
 
-/// An error of the OAuth endpoints.
 #[derive(Clone, Debug)]
 pub(super) struct OAuthError {
     status: StatusCode,
@@ -110,7 +108,6 @@ impl OAuthError {
         Self { status, error, description, headers: Headers::NONE, with_detail: false, cause: None }
     }
 
-    /// 400 `invalid_request`.
     pub(super) fn invalid_request(description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
@@ -126,7 +123,6 @@ impl OAuthError {
         Self { headers, ..Self::new(status, error, description) }
     }
 
-    /// 400 `unsupported_grant_type`, with those that are supported.
     pub(super) fn unsupported_grant_type(description: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", description)
     }
@@ -136,9 +132,9 @@ impl OAuthError {
         Self { with_detail: true, ..self }
     }
 
-    fn unavailable() -> Self {
-        let error =
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", UNAVAILABLE);
+    fn unavailable(description: &str) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let error = Self::new(status, "temporarily_unavailable", description);
         Self { headers: Headers::RETRY, ..error }
     }
 
@@ -157,7 +153,6 @@ impl OAuthError {
         Self { cause: Some(describe(error)), ..self }
     }
 
-    /// The cause, for the log only.
     pub(super) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
@@ -202,7 +197,7 @@ pub(super) struct FieldError {
     pub message: String,
 }
 
-/// What a handler returns.
+/// What a handler returns whose failures are problems.
 pub(super) type Answer = Result<HttpResponse, Problem>;
 
 /// An error in the form of RFC 9457.
@@ -216,7 +211,6 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// A problem of this status.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -240,12 +234,7 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, described.join("; ")) }
     }
 
-    /// 404 where no resource has the id or name of the path.
-    pub(super) fn not_found() -> Self {
-        Self::missing("no resource has this id")
-    }
-
-    /// The same; `detail` says which kind of resource was not found.
+    /// 404; `detail` says which kind of resource was not found.
     pub(super) fn missing(detail: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
@@ -261,7 +250,6 @@ impl Problem {
         Self { headers: Headers::after(limited), ..problem }
     }
 
-    /// 500 without detail.
     pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL)
     }
@@ -271,7 +259,6 @@ impl Problem {
         Self { cause: Some(describe(error)), ..self }
     }
 
-    /// The cause, for the log only.
     pub(super) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }

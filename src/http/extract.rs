@@ -24,21 +24,18 @@ use crate::domain::clients::{Credentials, MalformedCredentials};
 use crate::services::authentication::BearerError;
 
 use charset::Charset;
-pub(crate) use fields::request_body;
-pub(super) use fields::{Body, DisplayName, Fields, Member, Schema, read_form};
+pub(crate) use fields::{Body, DisplayName, Fields, Member, NotNull, Object, Reading, Schema};
+pub(crate) use fields::{name_of, read_form, request_body};
 pub(super) use query::Query;
 
 /// The most bytes that a body may have, where the endpoint does not say otherwise.
 pub(super) const MAX_BODY: usize = 16 * 1024;
 /// The longest that a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The reason why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// More than the limit.
     #[error("the body is larger than {} KiB", .0 / 1024)]
     TooLarge(usize),
-    /// Not a media type of this endpoint.
     #[error("the body must be {}", names(.0))]
     WrongType(&'static [MediaType]),
     /// The `Content-Type` names a charset that is unknown, or not a superset of ASCII.
@@ -56,10 +53,8 @@ pub(super) enum BodyError {
     /// Compressed, or encoded otherwise.
     #[error("the body must come without a Content-Encoding")]
     Encoded,
-    /// It did not arrive in time.
     #[error("the body did not arrive in time")]
     TimedOut,
-    /// A form was expected, and the request has neither a body nor a `Content-Type`.
     #[error("the body is missing: send the parameters as application/x-www-form-urlencoded")]
     Absent,
     /// It broke off, or is not what its type says.
@@ -68,7 +63,6 @@ pub(super) enum BodyError {
 }
 
 impl BodyError {
-    /// Its HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -81,14 +75,10 @@ impl BodyError {
     }
 }
 
-/// The media types that bodies come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MediaType {
-    /// `application/x-www-form-urlencoded`.
     Form,
-    /// `application/json`.
     Json,
-    /// `application/merge-patch+json`.
     MergePatch,
 }
 

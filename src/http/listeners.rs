@@ -19,123 +19,93 @@ const OF_A_CLIENT: usize = 2;
 #[derive(Clone)]
 pub(super) struct Places {
     all: Arc<Semaphore>,
-    strangers: Arc<Mutex<Strangers>>,
-    /// How many each client has by holders of the scope.
-    clients: Arc<Mutex<HashMap<String, usize>>>,
+    taken: Arc<Mutex<Taken>>,
     limits: Limits,
 }
 
-/// How many may listen.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// All.
     in_all: usize,
-    /// Strangers.
-    together: usize,
-    /// Strangers at one address.
+    strangers: usize,
     per_address: usize,
-    /// Holders of the scope, of one client.
     per_client: usize,
 }
 
-/// Those who listen without a token.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Listener {
+    /// Holders of the scope, of one client.
+    Client(String),
+    /// Those at one address who listen without a token.
+    Stranger(IpAddr),
+}
+
+/// How many places are taken by strangers, and by each listener.
 #[derive(Default)]
-struct Strangers {
-    count: usize,
-    by_network: HashMap<IpAddr, usize>,
+struct Taken {
+    strangers: usize,
+    by: HashMap<Listener, usize>,
 }
 
 /// A place that is taken; free again when this value is dropped.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    _taken_by: TakenBy,
-}
-
-/// Who counts one place less when this value is dropped.
-enum TakenBy {
-    Stranger { _one: Stranger },
-    Client { _one: OfClient },
-}
-
-struct OfClient {
-    clients: Arc<Mutex<HashMap<String, usize>>>,
-    client_id: String,
-}
-
-struct Stranger {
-    strangers: Arc<Mutex<Strangers>>,
-    network: IpAddr,
+    taken: Arc<Mutex<Taken>>,
+    by: Listener,
 }
 
 impl Places {
     /// `max` places, of which one address may have `per_address`.
     pub(super) fn new(max: usize, per_address: usize) -> Self {
-        let all = Arc::new(Semaphore::new(max));
         let limits = Limits {
             in_all: max,
-            together: max - max / KEPT_OF,
+            strangers: max - max / KEPT_OF,
             per_address,
             per_client: max.div_ceil(OF_A_CLIENT),
         };
-        Self { all, strangers: Arc::default(), clients: Arc::default(), limits }
+        Self { all: Arc::new(Semaphore::new(max)), taken: Arc::default(), limits }
     }
 
-    /// The number of places that are taken.
     pub(super) fn taken(&self) -> usize {
         self.limits.in_all - self.all.available_permits()
     }
 
     /// A place for a holder of the scope `revocations:read` of this client, if there is one.
     pub(super) fn take(&self, client_id: &str) -> Option<Place> {
-        let permit = self.all.clone().try_acquire_owned().ok()?;
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client = clients.get(client_id).copied().unwrap_or_default();
-        if of_client >= self.limits.per_client {
-            return None;
-        }
-        clients.insert(client_id.to_owned(), of_client + 1);
-        let client_id = client_id.to_owned();
-        let one = OfClient { clients: self.clients.clone(), client_id };
-        Some(Place { _permit: permit, _taken_by: TakenBy::Client { _one: one } })
+        self.take_by(Listener::Client(client_id.to_owned()))
     }
 
     /// A place for anybody at `address`, if there is one for strangers; without an address they all
     /// count as one.
     pub(super) fn take_as_stranger(&self, address: Option<IpAddr>) -> Option<Place> {
-        let network = network_of(address.unwrap_or(IpAddr::from([0; 4])));
+        self.take_by(Listener::Stranger(network_of(address.unwrap_or(IpAddr::from([0; 4])))))
+    }
+
+    fn take_by(&self, by: Listener) -> Option<Place> {
         let permit = self.all.clone().try_acquire_owned().ok()?;
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = strangers.by_network.get(&network).copied().unwrap_or_default();
-        if strangers.count >= self.limits.together || here >= self.limits.per_address {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = taken.by.get(&by).copied().unwrap_or_default();
+        let is_stranger = matches!(by, Listener::Stranger(_));
+        let is_full = match is_stranger {
+            true => taken.strangers >= self.limits.strangers || before >= self.limits.per_address,
+            false => before >= self.limits.per_client,
+        };
+        if is_full {
             return None;
         }
-        strangers.count += 1;
-        strangers.by_network.insert(network, here + 1);
-        let stranger = Stranger { strangers: self.strangers.clone(), network };
-        Some(Place { _permit: permit, _taken_by: TakenBy::Stranger { _one: stranger } })
+        taken.strangers += usize::from(is_stranger);
+        taken.by.insert(by.clone(), before + 1);
+        Some(Place { _permit: permit, taken: self.taken.clone(), by })
     }
 }
 
-impl Drop for Stranger {
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        strangers.count = strangers.count.saturating_sub(1);
-        if let Some(here) = strangers.by_network.get_mut(&self.network) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                strangers.by_network.remove(&self.network);
-            }
-        }
-    }
-}
-
-impl Drop for OfClient {
-    fn drop(&mut self) {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_client) = clients.get_mut(&self.client_id) {
-            *of_client = of_client.saturating_sub(1);
-            if *of_client == 0 {
-                clients.remove(&self.client_id);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.strangers -= usize::from(matches!(self.by, Listener::Stranger(_)));
+        if let Some(count) = taken.by.get_mut(&self.by) {
+            *count -= 1;
+            if *count == 0 {
+                taken.by.remove(&self.by);
             }
         }
     }
@@ -157,17 +127,13 @@ fn network_of(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn places(max: usize, per_address: usize) -> Places {
-        Places::new(max, per_address)
-    }
-
     fn at(address: &str) -> Option<IpAddr> {
         Some(address.parse().unwrap())
     }
 
     #[test]
     fn one_address_has_so_many_and_another_its_own() {
-        let places = places(100, 2);
+        let places = Places::new(100, 2);
         let take = |address| places.take_as_stranger(at(address));
         let (first, second) = (take("2001:db8::1"), take("2001:db8::2"));
         assert!(first.is_some() && second.is_some() && take("2001:db8::3").is_none());
@@ -176,12 +142,12 @@ mod tests {
         drop(first);
         assert!(take("2001:db8::3").is_some(), "the place of who has gone is free again");
         drop(second);
-        assert!(places.strangers.lock().unwrap().by_network.is_empty());
+        assert!(places.taken.lock().unwrap().by.is_empty());
     }
 
     #[test]
     fn some_are_kept_for_holders_of_the_scope() {
-        let places = places(8, 8);
+        let places = Places::new(8, 8);
         let strangers: Vec<_> =
             (1..9).map(|last| places.take_as_stranger(at(&format!("192.0.2.{last}")))).collect();
         assert_eq!(strangers.iter().flatten().count(), 6);
@@ -195,7 +161,7 @@ mod tests {
 
     #[test]
     fn one_client_cannot_take_them_all() {
-        let places = places(8, 8);
+        let places = Places::new(8, 8);
         let mut of_one: Vec<_> = (0..8).filter_map(|_| places.take("one")).collect();
         assert_eq!(of_one.len(), 4);
         let of_other: Vec<_> = (0..8).filter_map(|_| places.take("other")).collect();
@@ -204,15 +170,16 @@ mod tests {
         assert!(places.take("other").is_none());
         assert!(places.take("one").is_some(), "the place of who has gone is free again");
         drop((of_one, of_other));
-        assert!(places.clients.lock().unwrap().is_empty());
+        assert!(places.taken.lock().unwrap().by.is_empty());
     }
 
     #[test]
     fn without_places_nobody_listens() {
         assert!(
-            places(0, 0).take("app").is_none() && places(0, 0).take_as_stranger(None).is_none()
+            Places::new(0, 0).take("app").is_none()
+                && Places::new(0, 0).take_as_stranger(None).is_none()
         );
-        assert!(places(1, 1).take_as_stranger(None).is_some());
-        assert!(places(1, 1).take("app").is_some());
+        assert!(Places::new(1, 1).take_as_stranger(None).is_some());
+        assert!(Places::new(1, 1).take("app").is_some());
     }
 }

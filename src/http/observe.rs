@@ -21,12 +21,10 @@ use super::proxies::Proxies;
 use crate::app::Issuer;
 use crate::base::metrics::RouteMetrics;
 
-/// The id of one request.
 #[derive(Clone)]
 pub(super) struct RequestId(String);
 
 impl RequestId {
-    /// The id as text.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -89,18 +87,13 @@ pub(super) enum Verbosity {
     Failures,
 }
 
-/// The layer for one route.
 #[derive(Clone)]
 pub(super) struct Observe {
     /// The route's pattern, logged in place of the path: paths and queries may contain secrets.
     pub route: &'static str,
-    /// Its metrics.
     pub metrics: RouteMetrics,
-    /// Which answers are logged.
     pub verbosity: Verbosity,
-    /// The form of the route's error answers.
     pub form: ErrorForm,
-    /// The source of request ids.
     pub ids: std::sync::Arc<RequestIds>,
     /// The issuer, whose process reports whether it is draining.
     pub app: Data<Issuer>,
@@ -122,7 +115,6 @@ where
     }
 }
 
-/// A service with the layer around it.
 pub(super) struct Observed<S> {
     service: S,
     around: Rc<Observe>,
@@ -174,7 +166,6 @@ fn foreign_error<B>(
     Some(around.form.of_framework(status, detail))
 }
 
-/// The cause of a failed request, if it is known.
 fn cause<B>(response: &ServiceResponse<B>) -> Option<String> {
     let error = response.response().error()?;
     let oauth = error.as_error::<OAuthError>().and_then(OAuthError::cause);

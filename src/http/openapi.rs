@@ -9,9 +9,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response, Schema};
 
 use super::error::{ErrorForm, FieldError};
+use crate::domain::tokens::scope;
 use crate::services::oauth::metadata::path;
 
 /// A problem (RFC 9457), `application/problem+json`.
@@ -65,6 +67,13 @@ const WITHOUT_STORE: [&str; 7] = [
     "/openapi.json",
 ];
 
+/// What the last segment of an administrative path names, as the parameter and the answer 404 say it.
+const NAMED: [(&str, &str, &str); 3] = [
+    ("id", "The user's id", "No user has this id"),
+    ("client_id", "The client's id", "No client has this id"),
+    ("kid", "The key's name", "No signing key has this `kid`"),
+];
+
 /// Adds it to every operation of `document`, whose failures have one of `forms`. What an operation says
 /// of a status itself stays.
 pub(super) fn complete(
@@ -76,6 +85,9 @@ pub(super) fn complete(
         let methods =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in methods.into_iter().flatten() {
+            if path.starts_with("/admin/") {
+                complete_administrative(operation);
+            }
             let caller = Caller::of(operation);
             for (status, description) in usual_answers(path, operation, caller) {
                 let answers = &mut operation.responses.responses;
@@ -84,6 +96,21 @@ pub(super) fn complete(
             }
             complete_errors(form, operation, caller);
             drop_nulls(operation);
+        }
+    }
+}
+
+/// The token that an operation of administrators needs, and what its path names.
+fn complete_administrative(operation: &mut Operation) {
+    operation.security.get_or_insert_with(|| {
+        ["user", "service"].map(|name| SecurityRequirement::new(name, [scope::ADMIN])).into()
+    });
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        if let Some((_, named, unknown)) = NAMED.iter().find(|(name, ..)| *name == parameter.name) {
+            parameter.description.get_or_insert_with(|| (*named).to_owned());
+            let unknown = || Response::new(*unknown).into();
+            operation.responses.responses.entry("404".to_owned()).or_insert_with(unknown);
         }
     }
 }

@@ -8,7 +8,6 @@ use utoipa::{IntoParams, ToSchema};
 
 /// The number of items of a page where the caller names none.
 pub(super) const DEFAULT_LIMIT: u32 = 50;
-/// The most items of a page.
 pub(super) const MAX_LIMIT: u32 = 200;
 
 /// Which page is asked for.
@@ -24,22 +23,18 @@ pub(super) struct PageParams {
 }
 
 /// What is listed. A cursor of one list is none of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
+#[repr(u8)]
 pub(super) enum Kind {
-    Users,
-    Clients,
-    Sessions,
-    Events,
+    Users = b'u',
+    Clients = b'c',
+    Sessions = b's',
+    Events = b'e',
 }
 
 impl Kind {
-    fn mark(self) -> &'static str {
-        match self {
-            Self::Users => "u",
-            Self::Clients => "c",
-            Self::Sessions => "s",
-            Self::Events => "e",
-        }
+    fn mark(self) -> char {
+        char::from(self as u8)
     }
 }
 

@@ -3,13 +3,14 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag, EntityTag, Header, IfMatch};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
 
 use super::error::Problem;
 
 /// `Cache-Control` of answers with an `ETag` for `If-Match`. A proxy that compresses them would make
 /// the tag weak (RFC 9110 section 8.8.1), so none may (RFC 9111 section 5.2.2.6).
-pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
+const CACHE_CONTROL: &str = "no-store, no-transform";
 
 /// The most bytes of the caller's `If-Match` that an error repeats.
 const MAX_SENT: usize = 200;
@@ -58,17 +59,27 @@ pub(super) fn is_known(request: &HttpRequest, etag: &str) -> bool {
     })
 }
 
-/// What `shown` makes of a thing, or 304 where the caller has just that.
+/// An answer that shows `body`, which `etag` stands for.
+pub(super) fn tagged(
+    mut response: HttpResponseBuilder,
+    etag: EntityTag,
+    body: impl Serialize,
+) -> HttpResponse {
+    response.insert_header((header::CACHE_CONTROL, CACHE_CONTROL)).insert_header(ETag(etag));
+    response.json(body)
+}
+
+/// 200 with `body`, which `etag` stands for, or 304 where the caller has just that.
 pub(super) fn unless_known(
     request: &HttpRequest,
-    etag: &EntityTag,
-    shown: impl FnOnce() -> HttpResponse,
+    etag: EntityTag,
+    body: impl Serialize,
 ) -> HttpResponse {
     if !is_known(request, &etag.to_string()) {
-        return shown();
+        return tagged(HttpResponse::Ok(), etag, body);
     }
     HttpResponse::NotModified()
         .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
-        .insert_header(ETag(etag.clone()))
+        .insert_header(ETag(etag))
         .finish()
 }

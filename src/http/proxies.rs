@@ -8,14 +8,12 @@ use actix_web::dev::ServiceRequest;
 
 use crate::base::network::Network;
 
-/// The trusted proxies of one process.
 pub(super) struct Proxies {
     networks: Vec<Network>,
     warned: AtomicBool,
 }
 
 impl Proxies {
-    /// Trusts the peers in `networks`.
     pub(super) fn new(networks: Vec<Network>) -> Self {
         Self { networks, warned: AtomicBool::new(false) }
     }

@@ -19,14 +19,12 @@ use crate::domain::tokens::{Claims, scope};
 use crate::services::authentication::BearerError;
 use crate::storage::StorageError;
 
-/// What the routes of the feed share.
 pub(super) struct Listeners {
     places: Places,
     cache_control: HeaderValue,
 }
 
 impl Listeners {
-    /// As many as the configuration of `app` says.
     pub(super) fn new(app: &Issuer) -> Self {
         let config = &app.config.revocations;
         let visibility = if config.open { "public" } else { "private" };
@@ -37,7 +35,6 @@ impl Listeners {
         }
     }
 
-    /// The number of open streams.
     pub(super) fn count(&self) -> usize {
         self.places.taken()
     }

@@ -17,7 +17,6 @@ use super::{docs, revocations};
 use crate::app::Issuer;
 use crate::services::oauth::metadata::path;
 
-/// Makes the routes of one worker.
 pub(super) struct Routes {
     app: Data<Issuer>,
     ids: Arc<RequestIds>,
@@ -30,7 +29,6 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// What all workers share.
     pub(super) fn new(app: Arc<Issuer>) -> Self {
         let random = &app.stores.random;
         let issuer = url::Url::parse(&app.config.issuer).ok();
@@ -94,7 +92,6 @@ impl Routes {
         service.service(unknown.wrap(observed));
     }
 
-    /// Adds `row` at `path`.
     fn add(&self, service: &mut ServiceConfig, path: &str, row: Row) {
         let Row { at, origins, verbosity, form, allow, methods } = row;
         let resource = methods.into_iter().fold(web::resource(path), Resource::route);

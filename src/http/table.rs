@@ -24,27 +24,20 @@ use Origins::{Any, Listed, No};
 /// From which web pages a route may be called (never with cookies: there are none).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origins {
-    /// From every page.
     Any,
     /// From the pages of `http.cors_origins`.
     Listed,
-    /// From no page.
     No,
 }
 
-/// One route.
 pub(super) struct Row {
     /// Its pattern, below the path of the issuer.
     pub at: &'static str,
-    /// The web pages that may call it.
     pub origins: Origins,
-    /// What is logged of it.
     pub verbosity: Verbosity,
-    /// How it answers failures.
     pub form: ErrorForm,
     /// Its methods, as `Allow` names them.
     pub allow: &'static str,
-    /// Its handlers.
     pub methods: Vec<Route>,
 }
 
@@ -99,62 +92,62 @@ pub(super) fn rows(docs: bool) -> Vec<Row> {
         web::delete().to(sessions::end_one),
     ]);
 
-    add("/admin/keys", No, Each, Problem, READ, vec![get().to(admin_keys::list)]);
-    add("/admin/keys/rotate", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::rotate)]);
-    add("/admin/keys/import", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::import)]);
-    add("/admin/keys/rewrap", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::rewrap)]);
-    add("/admin/keys/{kid}", No, Each, Problem, READ, vec![get().to(admin_keys::read)]);
-    add("/admin/keys/{kid}/public", No, Each, Problem, READ, vec![get().to(admin_keys::read_public)]);
+    add("/admin/keys", No, Each, Problem, READ, vec![get().to(admin_keys::list_keys)]);
+    add("/admin/keys/rotate", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::rotate_keys)]);
+    add("/admin/keys/import", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::import_key)]);
+    add("/admin/keys/rewrap", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::rewrap_keys)]);
+    add("/admin/keys/{kid}", No, Each, Problem, READ, vec![get().to(admin_keys::read_key)]);
+    add("/admin/keys/{kid}/public", No, Each, Problem, READ, vec![get().to(admin_keys::read_public_key)]);
     add("/admin/keys/{kid}/retire", No, Each, Problem, "POST", vec![
-        post().to(admin_keys::changes::retire),
+        post().to(admin_keys::changes::retire_key),
     ]);
     add("/admin/keys/{kid}/revoke", No, Each, Problem, "POST", vec![
-        post().to(admin_keys::changes::revoke),
+        post().to(admin_keys::changes::revoke_key),
     ]);
 
-    add("/admin/roles", No, Each, Problem, READ, vec![get().to(admin_roles::list)]);
+    add("/admin/roles", No, Each, Problem, READ, vec![get().to(admin_roles::list_roles)]);
     add("/admin/roles/{name}", No, Each, Problem, "GET, HEAD, PUT, DELETE", vec![
-        get().to(admin_roles::read),
-        web::put().to(admin_roles::put),
-        web::delete().to(admin_roles::remove),
+        get().to(admin_roles::read_role),
+        web::put().to(admin_roles::put_role),
+        web::delete().to(admin_roles::remove_role),
     ]);
     add("/admin/users", No, Each, Problem, "GET, HEAD, POST", vec![
-        get().to(admin_users::list), post().to(admin_users::changes::create),
+        get().to(admin_users::list_users), post().to(admin_users::changes::add_user),
     ]);
     add("/admin/users/{id}", No, Each, Problem, "GET, HEAD, PATCH, DELETE", vec![
-        get().to(admin_users::read),
-        web::patch().to(admin_users::changes::change),
-        web::delete().to(admin_users::changes::remove),
+        get().to(admin_users::read_user),
+        web::patch().to(admin_users::changes::change_user),
+        web::delete().to(admin_users::changes::remove_user),
     ]);
     add("/admin/users/{id}/password", No, Each, Problem, "PUT", vec![
-        web::put().to(admin_users::changes::set_password),
+        web::put().to(admin_users::changes::set_user_password),
     ]);
     add("/admin/users/{id}/unlock", No, Each, Problem, "POST", vec![
-        post().to(admin_users::changes::unlock),
+        post().to(admin_users::changes::unlock_user),
     ]);
     add("/admin/users/{id}/sessions", No, Each, Problem, "GET, HEAD, DELETE", vec![
-        get().to(admin_sessions::list_of_user),
-        web::delete().to(admin_sessions::end_all_of_user),
+        get().to(admin_sessions::list_user_sessions),
+        web::delete().to(admin_sessions::end_user_sessions),
     ]);
     add("/admin/users/{id}/sessions/{sid}", No, Each, Problem, "DELETE", vec![
-        web::delete().to(admin_sessions::end_of_user),
+        web::delete().to(admin_sessions::end_user_session),
     ]);
     add("/admin/clients", No, Each, Problem, "GET, HEAD, POST", vec![
-        get().to(admin_clients::list), post().to(admin_clients::changes::create),
+        get().to(admin_clients::list_clients), post().to(admin_clients::changes::add_client),
     ]);
     add("/admin/clients/{client_id}", No, Each, Problem, "GET, HEAD, PATCH, DELETE", vec![
-        get().to(admin_clients::read),
-        web::patch().to(admin_clients::changes::change),
-        web::delete().to(admin_clients::changes::remove),
+        get().to(admin_clients::read_client),
+        web::patch().to(admin_clients::changes::change_client),
+        web::delete().to(admin_clients::changes::remove_client),
     ]);
     add("/admin/clients/{client_id}/rotate-secret", No, Each, Problem, "POST", vec![
-        post().to(admin_clients::changes::rotate_secret),
+        post().to(admin_clients::changes::rotate_client_secret),
     ]);
-    add("/admin/sessions", No, Each, Problem, READ, vec![get().to(admin_sessions::list)]);
+    add("/admin/sessions", No, Each, Problem, READ, vec![get().to(admin_sessions::list_sessions)]);
     add("/admin/sessions/{sid}", No, Each, Problem, "DELETE", vec![
-        web::delete().to(admin_sessions::end),
+        web::delete().to(admin_sessions::end_session),
     ]);
-    add("/admin/audit", No, Each, Problem, READ, vec![get().to(admin_audit::list)]);
+    add("/admin/audit", No, Each, Problem, READ, vec![get().to(admin_audit::list_events)]);
 
     add("/health/live", No, Failures, Problem, READ, vec![get().to(health::live)]);
     add("/health/ready", No, Failures, Problem, READ, vec![get().to(health::ready)]);

@@ -166,15 +166,9 @@ pub struct ImportView {
 }
 
 impl From<ImportedKey> for ImportView {
-    fn from(imported: ImportedKey) -> Self {
-        match imported {
-            ImportedKey::Signs { kid, from } => {
-                Self { kid, activates_at: Some(from.to_string()), retires_at: None }
-            }
-            ImportedKey::OnlyVerifies { kid, until } => {
-                Self { kid, activates_at: None, retires_at: Some(until.to_string()) }
-            }
-        }
+    fn from(ImportedKey { kid, signs_from, retires_at }: ImportedKey) -> Self {
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Self { kid, activates_at: text(signs_from), retires_at: text(retires_at) }
     }
 }
 

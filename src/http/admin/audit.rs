@@ -1,14 +1,9 @@
 //! The audit trail, for administrators: `/admin/audit`. It can be read, and nothing else.
 
-use actix_web::http::header;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
-
-use crate::app::Issuer;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Filter, Kept, Place};
-use crate::http::administrator::administrator;
-use crate::http::error::Problem;
+use crate::http::administrator::{Administrator, shown};
+use crate::http::error::Answer;
 use crate::http::extract::Query;
 use crate::http::paging::{Kind, Page, PageParams};
 use crate::views::event::EventView;
@@ -19,7 +14,6 @@ use crate::views::event::EventView;
 /// hour for one kind and user or client; the log has one a second of each kind.
 #[utoipa::path(
     get, path = "/admin/audit", tag = "Administration: audit",
-    operation_id = "list_events",
     params(
         PageParams,
         ("event" = Option<String>, Query, description = "The kind of event, such as `user.disabled`"),
@@ -33,11 +27,9 @@ use crate::views::event::EventView;
         (status = 200, description = "A page of events", body = Page<EventView>),
         (status = 400, description = "A bad parameter"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    administrator(&app, &request, app.clock.now()).await?;
-    let mut query = Query::read(&request);
+pub(crate) async fn list_events(admin: Administrator) -> Answer {
+    let mut query = Query::read(&admin.request);
     let (limit, cursor) = (query.limit(), query.cursor(Kind::Events));
     let after = cursor.as_deref().map(parse_place);
     if let Some(None) = after {
@@ -51,12 +43,11 @@ pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<Http
         until: query.time("until"),
     };
     query.finish()?;
-    let audit = &app.stores.audit;
+    let audit = &admin.app.stores.audit;
     // One more than is shown, to find out whether there are more.
     let found = audit.list(&filter, after.flatten().as_ref(), i64::from(limit) + 1).await?;
     let place = |kept: &Kept| format!("{}:{}", kept.place.at.as_unix(), kept.place.id);
-    let page: Page<EventView> = Page::of(found, limit, Kind::Events, place);
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
+    Ok(shown(&Page::<EventView>::of(found, limit, Kind::Events, place)))
 }
 
 fn parse_place(text: &str) -> Option<Place> {

@@ -5,15 +5,14 @@ pub(crate) mod changes;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Accept, Header, Quality};
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::Issuer;
 use crate::domain::keys::jwks::Jwk;
-use crate::http::administrator::{administrator, shown};
-use crate::http::error::Problem;
+use crate::http::administrator::{Administrator, shown};
+use crate::http::error::{Answer, Problem};
 use crate::views::key::KeyView;
 
 /// All keys.
@@ -28,22 +27,16 @@ pub(crate) struct KeysBody {
 /// The answer has all keys, without pages.
 #[utoipa::path(
     get, path = "/admin/keys", tag = "Administration: keys",
-    operation_id = "list_keys",
     responses((status = 200, description = "All of them", body = KeysBody)),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    administrator(&app, &request, now).await?;
-    let keys = app.key_management.list(now).await?;
+pub(crate) async fn list_keys(admin: Administrator) -> Answer {
+    let keys = admin.app.key_management.list(admin.now).await?;
     Ok(shown(&KeysBody { keys: keys.into_iter().map(KeyView::from).collect() }))
 }
 
 /// Read a signing key
 #[utoipa::path(
     get, path = "/admin/keys/{kid}", tag = "Administration: keys",
-    operation_id = "read_key",
-    params(("kid" = String, Path, description = "The key's name")),
     responses(
         (status = 200, description = "The key", body = KeyView, example = json!({
             "kid": "n6Cs5bHRM0bMUy_Bq0pZDbV0V6yQXkMyxm2nZcHd7aE",
@@ -60,18 +53,10 @@ pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<Http
             "kept_in": "database",
             "sealed_under": "3f9d0c1e",
         })),
-        (status = 404, description = "No signing key has this `kid`"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn read(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    kid: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    administrator(&app, &request, now).await?;
-    Ok(shown(&KeyView::from(app.key_management.load(&kid, now).await?)))
+pub(crate) async fn read_key(admin: Administrator, kid: Path<String>) -> Answer {
+    Ok(shown(&KeyView::from(admin.app.key_management.load(&kid, admin.now).await?)))
 }
 
 /// Read the public part of a signing key
@@ -79,8 +64,6 @@ pub(crate) async fn read(
 /// As JWK, or as PEM where `Accept` prefers `application/x-pem-file`. Also of a retired key.
 #[utoipa::path(
     get, path = "/admin/keys/{kid}/public", tag = "Administration: keys",
-    operation_id = "read_public_key",
-    params(("kid" = String, Path, description = "The key's name")),
     responses(
         (status = 200, description = "The key", content(
             (Object = "application/jwk+json", example = json!({
@@ -90,22 +73,14 @@ pub(crate) async fn read(
             (String = "application/x-pem-file",
                 example = json!("-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")),
         )),
-        (status = 404, description = "No signing key has this `kid`"),
         (status = 406, description = "`Accept` has neither form"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn read_public(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    kid: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    administrator(&app, &request, now).await?;
-    let public = app.key_management.load_public(&kid, now).await?;
+pub(crate) async fn read_public_key(admin: Administrator, kid: Path<String>) -> Answer {
+    let public = admin.app.key_management.load_public(&kid, admin.now).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    Ok(match preferred(&request) {
+    Ok(match preferred(&admin.request) {
         Some(Form::Jwk) => response.content_type(JWK).json(Jwk::from(&public)),
         Some(Form::Pem) => response.content_type(PEM).body(public.to_pem()),
         None => {

@@ -2,21 +2,18 @@
 //! `signet roles` does. A change is answered once every instance has taken it over.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, ETag, EntityTag, HeaderName};
-use actix_web::web::{Data, Path, Payload};
+use actix_web::http::header::{self, EntityTag, HeaderName};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::Issuer;
-use crate::base::display_name::check_display_name;
-use crate::domain::audit::Initiator;
-use crate::domain::roles::{Change, Expect, Refusal, Role, Step, What};
+use crate::domain::roles::{Change, Decision, Expect, Refusal, Role, Step, What};
 use crate::domain::tokens::Scope;
-use crate::http::administrator::{administrator, asked, shown};
-use crate::http::error::Problem;
-use crate::http::extract::{Fields, Query};
-use crate::http::{admin, precondition};
+use crate::http::administrator::{Administrator, Asked, shown};
+use crate::http::error::{Answer, Problem};
+use crate::http::extract::{DisplayName, Fields, Member, Query, request_body};
+use crate::http::precondition::{self, tagged};
 use crate::services::role_management::RoleChangeError;
 use crate::views::role::RoleView;
 
@@ -32,20 +29,16 @@ pub(crate) struct RolesBody {
 /// The answer has all roles, without pages.
 #[utoipa::path(
     get, path = "/admin/roles", tag = "Administration: roles",
-    operation_id = "list_roles",
     responses((status = 200, description = "All of them", body = RolesBody)),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    administrator(&app, &request, app.clock.now()).await?;
-    let roles = app.role_management.list().await?;
+pub(crate) async fn list_roles(admin: Administrator) -> Answer {
+    let roles = admin.app.role_management.list().await?;
     Ok(shown(&RolesBody { roles: roles.iter().map(RoleView::from).collect() }))
 }
 
 /// Read a role
 #[utoipa::path(
     get, path = "/admin/roles/{name}", tag = "Administration: roles",
-    operation_id = "read_role",
     params(("name" = String, Path, description = "The role's name")),
     responses(
         (status = 200, description = "The role", body = RoleView,
@@ -53,36 +46,28 @@ pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<Http
         (status = 304, description = "The role whose `ETag` came in `If-None-Match`"),
         (status = 404, description = "No role has this name"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn read(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    name: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    administrator(&app, &request, app.clock.now()).await?;
-    let role = app.role_management.find(&name).await?;
+pub(crate) async fn read_role(admin: Administrator, name: Path<String>) -> Answer {
+    let role = admin.app.role_management.find(&name).await?;
     let role = role.ok_or_else(|| Refusal::Unknown(name.into_inner()))?;
-    Ok(precondition::unless_known(&request, &etag(&role), || {
-        answer(StatusCode::OK, &role, RoleView::from(&role))
-    }))
+    Ok(precondition::unless_known(&admin.request, etag(&role), RoleView::from(&role)))
 }
 
-/// What a role is to be.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-#[schema(example = json!({
-    "scope": "orders:read orders:write", "description": "Takes orders",
-}))]
-pub(crate) struct PutBody {
-    /// The scope words that it carries, separated by spaces; may be empty.
-    scope: String,
-    /// What it is for; none if absent.
-    #[schema(max_length = 200)]
-    description: Option<String>,
-    /// Also where a word that no role carries any more is then open to every user, and where users
-    /// who have the name already would hold `signet:admin` or `users:read`.
-    force: Option<bool>,
+request_body! {
+    /// What a role is to be.
+    #[schema(example = json!({
+        "scope": "orders:read orders:write", "description": "Takes orders",
+    }))]
+    pub(crate) struct PutBody {
+        /// The scope words that it carries, separated by spaces; may be empty.
+        scope: Scope as String,
+        /// What it is for; none if absent.
+        #[schema(max_length = 200)]
+        description: DisplayName as Option<String>,
+        /// Also where a word that no role carries any more is then open to every user, and where users
+        /// who have the name already would hold `signet:admin` or `users:read`.
+        force: Option<bool> as Option<bool>,
+    }
 }
 
 /// A role that was defined.
@@ -101,7 +86,6 @@ pub(crate) struct DefinedBody {
 /// read; without it, or with `If-None-Match: *`, a new one is defined.
 #[utoipa::path(
     put, path = "/admin/roles/{name}", tag = "Administration: roles",
-    operation_id = "put_role",
     params(
         ("name" = String, Path, description = "1 to 64 characters of `a-z 0-9 _ - . :`"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the role as it was read"),
@@ -117,55 +101,36 @@ pub(crate) struct DefinedBody {
         (status = 412, description = "The role has been changed, removed or defined since the version that `If-Match` names"),
         (status = 428, description = "The role exists, and `If-Match` is missing"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn put(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    name: Path<String>,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read(&request, payload);
-    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let expect = expected(&request)?;
-    let scope = fields.required("scope").and_then(|text| {
-        Scope::parse(&text).map_err(|error| fields.reject("scope", error.to_string())).ok()
-    });
-    let description = fields.optional("description").and_then(|text| {
-        check_display_name(&text)
-            .map_err(|problem| fields.reject("description", problem))
-            .ok()
-            .flatten()
-    });
-    let force = fields.flag("force");
+pub(crate) async fn put_role(asked: Asked<PutBody>, name: Path<String>) -> Answer {
+    let Asked { admin, fields, body } = asked;
+    let expect = expected(&admin.request)?;
     fields.finish()?;
+    let description = body.description.and_then(|DisplayName(description)| description);
     let change = Change {
         name: name.into_inner(),
-        what: What::Put { scope, description: Some(description) },
+        what: What::Put { scope: body.scope, description: Some(description) },
         expect: expect.clone().unwrap_or(Expect::Absent),
-        force,
+        force: body.force.flatten().unwrap_or_default(),
     };
     let put =
-        async move |app: &Issuer, by: &Initiator| app.role_management.change(change, by, now).await;
-    let decision = match (admin::change(&app, &request, actor, put).await, expect) {
+        admin.change(async move |app, by, now| app.role_management.change(change, by, now).await);
+    let decision = match (put.await, expect) {
         (Err(RoleChangeError::Refused(Refusal::Exists(_))), None) => {
             return Err(precondition_required());
         }
         // RFC 9110 section 13.1.1: what is not there matches nothing.
         (Err(RoleChangeError::Refused(Refusal::Unknown(_))), _) => {
-            return Err(precondition::changed(&request, None));
+            return Err(precondition::changed(&admin.request, None));
         }
-        (Err(RoleChangeError::Refused(Refusal::Changed(name))), _) => {
-            return Err(changed(&app, &request, &name).await);
-        }
-        (decision, _) => decision?,
+        (done, _) => unchanged(&admin, done).await?,
     };
     match &decision.step {
         Step::Create(role) => {
             let body = DefinedBody { role: role.into(), holders: decision.holders };
-            Ok(answer(StatusCode::CREATED, role, body))
+            Ok(tagged(HttpResponse::Created(), etag(role), body))
         }
-        Step::Replace(role) => Ok(answer(StatusCode::OK, role, RoleView::from(role))),
+        Step::Replace(role) => Ok(tagged(HttpResponse::Ok(), etag(role), RoleView::from(role))),
         Step::Delete(_) => Err(Problem::internal()),
     }
 }
@@ -177,7 +142,6 @@ pub(crate) async fn put(
 /// defines, can be removed in the same way.
 #[utoipa::path(
     delete, path = "/admin/roles/{name}", tag = "Administration: roles",
-    operation_id = "remove_role",
     params(
         ("name" = String, Path, description = "The role's name"),
         ("If-Match" = String, Header, description = "The `ETag` of the role as it was read, or `*`"),
@@ -193,34 +157,30 @@ pub(crate) async fn put(
         (status = 412, description = "The role has changed since the version that `If-Match` names"),
         (status = 428, description = "`If-Match` is missing"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn remove(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    name: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let actor = administrator(&app, &request, now).await?;
-    let mut query = Query::read(&request);
+pub(crate) async fn remove_role(admin: Administrator, name: Path<String>) -> Answer {
+    let mut query = Query::read(&admin.request);
     let force = query.flag("force").unwrap_or_default();
     query.finish()?;
     let name = name.into_inner();
-    let expect = match expected(&request)? {
+    let expect = match expected(&admin.request)? {
         Some(expect @ (Expect::Present | Expect::OneOf(_))) => expect,
-        _ if app.role_management.find(&name).await?.is_none() => {
+        _ if admin.app.role_management.find(&name).await?.is_none() => {
             return Err(Refusal::Unknown(name).into());
         }
         _ => return Err(precondition_required()),
     };
     let change = Change { name, what: What::Remove, expect, force };
     let remove =
-        async move |app: &Issuer, by: &Initiator| app.role_management.change(change, by, now).await;
-    match admin::change(&app, &request, actor, remove).await {
-        Err(RoleChangeError::Refused(Refusal::Changed(name))) => {
-            Err(changed(&app, &request, &name).await)
-        }
-        done => done.map(|_| HttpResponse::NoContent().finish()).map_err(Problem::from),
+        admin.change(async move |app, by, now| app.role_management.change(change, by, now).await);
+    unchanged(&admin, remove.await).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl Member for Scope {
+    fn read(fields: &mut Fields, name: &'static str) -> Option<Self> {
+        let text = String::read(fields, name)?;
+        Self::parse(&text).map_err(|error| fields.reject(name, error.to_string())).ok()
     }
 }
 
@@ -248,24 +208,19 @@ fn expected(request: &HttpRequest) -> Result<Option<Expect>, Problem> {
     }
 }
 
-/// The answer to a change of a role that is not in the state that the caller has read.
-async fn changed(app: &Issuer, request: &HttpRequest, name: &str) -> Problem {
-    match app.role_management.find(name).await {
-        Ok(role) => precondition::changed(request, role.as_ref().map(etag).as_ref()),
-        Err(error) => error.into(),
-    }
+/// What was `done` to a role, or the answer where the role is not in the state that the caller has read.
+async fn unchanged(
+    admin: &Administrator,
+    done: Result<Decision, RoleChangeError>,
+) -> Result<Decision, Problem> {
+    let Err(RoleChangeError::Refused(Refusal::Changed(name))) = done else { return Ok(done?) };
+    let now = admin.app.role_management.find(&name).await?;
+    Err(precondition::changed(&admin.request, now.as_ref().map(etag).as_ref()))
 }
 
 fn precondition_required() -> Problem {
     let detail = "the role is there: send its ETag in If-Match";
     Problem::new(StatusCode::PRECONDITION_REQUIRED, detail)
-}
-
-fn answer(status: StatusCode, role: &Role, body: impl Serialize) -> HttpResponse {
-    HttpResponse::build(status)
-        .insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL))
-        .insert_header(ETag(etag(role)))
-        .json(body)
 }
 
 fn etag(role: &Role) -> EntityTag {

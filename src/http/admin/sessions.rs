@@ -1,17 +1,13 @@
 //! Sessions, for administrators: `/admin/sessions`, and those of one user.
 
-use actix_web::http::header;
-use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
+use actix_web::web::Path;
 use uuid::Uuid;
 
-use crate::app::Issuer;
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Initiator};
 use crate::domain::sessions::Session;
-use crate::http::admin::{self, users};
-use crate::http::administrator::{administrator, administrator_and_claims};
-use crate::http::error::Problem;
+use crate::http::admin::users;
+use crate::http::administrator::{self, Administrator};
+use crate::http::error::{Answer, Problem};
 use crate::http::extract::Query;
 use crate::http::paging::{Kind, Page, PageParams};
 use crate::views::session::ManagedSessionView;
@@ -24,7 +20,6 @@ use crate::views::session::ManagedSessionView;
 /// needed.
 #[utoipa::path(
     get, path = "/admin/sessions", tag = "Administration: sessions",
-    operation_id = "list_sessions",
     params(
         ("user_id" = Option<String>, Query, description = "Whose; then there are no pages"),
         PageParams,
@@ -34,48 +29,34 @@ use crate::views::session::ManagedSessionView;
         (status = 400, description = "A bad parameter"),
         (status = 404, description = "No user has this id"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let (_, claims) = administrator_and_claims(&app, &request, now).await?;
-    let mut query = Query::read(&request);
+pub(crate) async fn list_sessions(admin: Administrator) -> Answer {
+    let mut query = Query::read(&admin.request);
     let user_id = query.user_id("user_id");
     if let Some(user_id) = user_id {
         query.finish()?;
-        return of_user(&app, &user_id.to_string(), claims.sid, now).await;
+        return of_user(&admin, &user_id.to_string()).await;
     }
     let (limit, from) = (query.limit(), query.cursor(Kind::Sessions));
     query.finish()?;
-    let page = app.stores.sessions.page(from.as_deref(), limit, now).await?;
-    Ok(shown(&app, page.sessions, claims.sid, page.next))
+    let page = admin.app.stores.sessions.page(from.as_deref(), limit, admin.now).await?;
+    Ok(shown(&admin, page.sessions, page.next))
 }
 
 /// List the sessions of a user, newest first
 #[utoipa::path(
     get, path = "/admin/users/{id}/sessions", tag = "Administration: sessions",
-    operation_id = "list_user_sessions",
-    params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "All of them, on one page", body = Page<ManagedSessionView>),
-        (status = 404, description = "No user has this id"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn list_of_user(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    id: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let (_, claims) = administrator_and_claims(&app, &request, now).await?;
-    of_user(&app, &id, claims.sid, now).await
+pub(crate) async fn list_user_sessions(admin: Administrator, id: Path<String>) -> Answer {
+    of_user(&admin, &id).await
 }
 
 /// End a session
 #[utoipa::path(
     delete, path = "/admin/sessions/{sid}", tag = "Administration: sessions",
-    operation_id = "end_session",
     params(
         ("sid" = String, Path, description = "The session"),
         ("user_id" = String, Query, description = "Whose it is"),
@@ -85,47 +66,29 @@ pub(crate) async fn list_of_user(
         (status = 400, description = "`user_id` is missing"),
         (status = 404, description = "The user has no session with this id"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn end(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    sid: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let actor = administrator(&app, &request, now).await?;
-    let mut query = Query::read(&request);
+pub(crate) async fn end_session(admin: Administrator, sid: Path<String>) -> Answer {
+    let mut query = Query::read(&admin.request);
     let user_id = query.user_id("user_id");
     if user_id.is_none() {
         query.reject("user_id", "is needed: the store finds a session by its user");
     }
     query.finish()?;
-    end_one(&app, &request, actor, user_id, &sid, now).await
+    end_one(&admin, user_id, &sid).await
 }
 
 /// End a session of a user
 #[utoipa::path(
     delete, path = "/admin/users/{id}/sessions/{sid}", tag = "Administration: sessions",
-    operation_id = "end_user_session",
-    params(
-        ("id" = String, Path, description = "The user's id"),
-        ("sid" = String, Path, description = "The session"),
-    ),
+    params(("sid" = String, Path, description = "The session")),
     responses(
         (status = 204, description = "Ended"),
         (status = 404, description = "The user has no session with this id"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn end_of_user(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    path: Path<(String, String)>,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let actor = administrator(&app, &request, now).await?;
+pub(crate) async fn end_user_session(admin: Administrator, path: Path<(String, String)>) -> Answer {
     let (id, sid) = path.into_inner();
-    end_one(&app, &request, actor, id.parse().ok(), &sid, now).await
+    end_one(&admin, id.parse().ok(), &sid).await
 }
 
 /// End all sessions of a user
@@ -133,68 +96,36 @@ pub(crate) async fn end_of_user(
 /// The user may sign in again.
 #[utoipa::path(
     delete, path = "/admin/users/{id}/sessions", tag = "Administration: sessions",
-    operation_id = "end_user_sessions",
-    params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 404, description = "No user has this id"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn end_all_of_user(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    id: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let actor = administrator(&app, &request, now).await?;
-    let id: Uuid = id.parse().map_err(|_| Problem::not_found())?;
-    let end =
-        async move |app: &Issuer, by: &Initiator| app.accounts.end_sessions(id, by, now).await;
-    ended(admin::change(&app, &request, actor, end).await?)
+pub(crate) async fn end_user_sessions(admin: Administrator, id: Path<String>) -> Answer {
+    let id: Uuid = id.parse().map_err(|_| users::no_user())?;
+    let end = admin.change(async move |app, by, now| app.accounts.end_sessions(id, by, now).await);
+    if end.await? { Ok(HttpResponse::NoContent().finish()) } else { Err(users::no_user()) }
 }
 
-async fn of_user(
-    app: &Issuer,
-    id: &str,
-    current: Option<Uuid>,
-    now: Timestamp,
-) -> Result<HttpResponse, Problem> {
-    let user = users::find(app, id).await?;
-    let sessions = app.accounts.sessions(&user, now).await?;
-    Ok(shown(app, sessions, current, None))
+async fn of_user(admin: &Administrator, id: &str) -> Answer {
+    let user = users::find(&admin.app, id).await?;
+    Ok(shown(admin, admin.app.accounts.sessions(&user, admin.now).await?, None))
 }
 
-fn shown(
-    app: &Issuer,
-    sessions: Vec<Session>,
-    current: Option<Uuid>,
-    next: Option<String>,
-) -> HttpResponse {
-    let policy = app.stores.sessions.policy();
-    let view = |session| ManagedSessionView::new(session, policy, current);
+fn shown(admin: &Administrator, sessions: Vec<Session>, next: Option<String>) -> HttpResponse {
+    let policy = admin.app.stores.sessions.policy();
+    let view = |session| ManagedSessionView::new(session, policy, admin.claims.sid);
     let items: Vec<_> = sessions.into_iter().map(view).collect();
-    let page = Page::up_to(items, Kind::Sessions, next);
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page)
+    administrator::shown(&Page::up_to(items, Kind::Sessions, next))
 }
 
-async fn end_one(
-    app: &Data<Issuer>,
-    request: &HttpRequest,
-    actor: Actor,
-    user_id: Option<Uuid>,
-    sid: &str,
-    now: Timestamp,
-) -> Result<HttpResponse, Problem> {
-    let (Some(user_id), Ok(sid)) = (user_id, sid.parse()) else {
-        return Err(Problem::not_found());
-    };
-    let end = async move |app: &Issuer, by: &Initiator| {
-        app.accounts.end_session(user_id, sid, by, now).await
-    };
-    ended(admin::change(app, request, actor, end).await?)
-}
-
-fn ended(done: bool) -> Result<HttpResponse, Problem> {
-    if done { Ok(HttpResponse::NoContent().finish()) } else { Err(Problem::not_found()) }
+async fn end_one(admin: &Administrator, user_id: Option<Uuid>, sid: &str) -> Answer {
+    if let (Some(user_id), Ok(sid)) = (user_id, sid.parse()) {
+        let end = admin.change(async move |app, by, now| {
+            app.accounts.end_session(user_id, sid, by, now).await
+        });
+        if end.await? {
+            return Ok(HttpResponse::NoContent().finish());
+        }
+    }
+    Err(Problem::missing("the user has no session with this id"))
 }

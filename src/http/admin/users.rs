@@ -4,15 +4,15 @@
 
 pub(crate) mod changes;
 
-use crate::domain::roles::check_role;
-use actix_web::http::header::{self, ETag, EntityTag};
+use actix_web::HttpRequest;
+use actix_web::http::header::EntityTag;
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use crate::app::Issuer;
+use crate::domain::roles::check_role;
 use crate::domain::users::{Filter, User};
-use crate::http::administrator::reader_of_users;
-use crate::http::error::Problem;
+use crate::http::administrator::{reader_of_users, shown};
+use crate::http::error::{Answer, Problem};
 use crate::http::extract::Query;
 use crate::http::paging::{Kind, Page, PageParams};
 use crate::http::precondition;
@@ -25,7 +25,6 @@ use crate::views::user::ManagedUserView;
 /// follow.
 #[utoipa::path(
     get, path = "/admin/users", tag = "Administration: users",
-    operation_id = "list_users",
     params(
         PageParams,
         ("email_prefix" = Option<String>, Query,
@@ -41,8 +40,8 @@ use crate::views::user::ManagedUserView;
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
     )
 )]
-pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    reader_of_users(&app, &request, app.clock.now()).await?;
+pub(crate) async fn list_users(app: Data<Issuer>, request: HttpRequest) -> Answer {
+    reader_of_users(&app, &request).await?;
     let mut query = Query::read(&request);
     let (limit, after) = (query.limit(), query.cursor(Kind::Users).unwrap_or_default());
     let filter = Filter {
@@ -56,49 +55,41 @@ pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Result<Http
     query.finish()?;
     let found = app.stores.users.page(&filter, &after, limit).await?;
     let items: Vec<ManagedUserView> = found.users.into_iter().map(Into::into).collect();
-    let page = Page::up_to(items, Kind::Users, found.next);
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(page))
+    Ok(shown(&Page::up_to(items, Kind::Users, found.next)))
 }
 
 /// Read a user
 #[utoipa::path(
     get, path = "/admin/users/{id}", tag = "Administration: users",
-    operation_id = "read_user",
-    params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "The user", body = ManagedUserView,
             headers(("ETag" = String, description = "For `If-Match` of a change"))),
         (status = 304, description = "The user whose `ETag` came in `If-None-Match`"),
-        (status = 404, description = "No user has this id"),
     ),
     security(
         ("user" = ["signet:admin"]), ("service" = ["signet:admin"]), ("service" = ["users:read"])
     )
 )]
-pub(crate) async fn read(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    id: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    reader_of_users(&app, &request, app.clock.now()).await?;
+pub(crate) async fn read_user(app: Data<Issuer>, request: HttpRequest, id: Path<String>) -> Answer {
+    reader_of_users(&app, &request).await?;
     let user = find(&app, &id).await?;
-    Ok(precondition::unless_known(&request, &etag(&user), || shown(HttpResponse::Ok(), user)))
+    Ok(precondition::unless_known(&request, etag(&user), ManagedUserView::from(user)))
 }
 
 /// The user that a path names.
 pub(in crate::http) async fn find(app: &Issuer, id: &str) -> Result<User, Problem> {
-    let id = id.parse().map_err(|_| Problem::not_found())?;
-    app.stores.users.find(id).await?.ok_or_else(Problem::not_found)
+    let user = match id.parse() {
+        Ok(id) => app.stores.users.find(id).await?,
+        Err(_) => None,
+    };
+    user.ok_or_else(no_user)
+}
+
+pub(super) fn no_user() -> Problem {
+    Problem::missing("no user has this id")
 }
 
 /// The `ETag` of a user: every change that an administrator can see makes another one.
 fn etag(user: &User) -> EntityTag {
     EntityTag::new_strong(user.version.to_string())
-}
-
-fn shown(mut response: HttpResponseBuilder, user: User) -> HttpResponse {
-    response
-        .insert_header((header::CACHE_CONTROL, precondition::CACHE_CONTROL))
-        .insert_header(ETag(etag(&user)))
-        .json(ManagedUserView::from(user))
 }

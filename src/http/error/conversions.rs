@@ -1,10 +1,10 @@
 //! The conversion of every error into its answer.
 
-use crate::domain::credentials::HashingError;
 use actix_web::http::StatusCode;
 
 use super::{FieldError, Headers, OAuthError, Problem, UNAVAILABLE};
 use crate::domain::clients::MalformedCredentials;
+use crate::domain::credentials::HashingError;
 use crate::domain::keys::KeysError;
 use crate::domain::keys::chain::Refusal;
 use crate::domain::login_limits::AttemptError;
@@ -74,37 +74,28 @@ impl From<MalformedCredentials> for OAuthError {
     }
 }
 
-impl From<StorageError> for OAuthError {
-    fn from(error: StorageError) -> Self {
-        let answer = match error {
-            StorageError::Unavailable(_) => Self::unavailable(),
-            _ => Self::internal(),
-        };
-        answer.because(&error)
-    }
+/// The failures that are answered alike in both forms.
+macro_rules! alike {
+    ($($failure:ty),*) => {$(
+        impl From<StorageError> for $failure {
+            fn from(error: StorageError) -> Self {
+                let answer = match error {
+                    StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
+                    _ => Self::internal(),
+                };
+                answer.because(&error)
+            }
+        }
+
+        impl From<HashingError> for $failure {
+            fn from(error: HashingError) -> Self {
+                Self::unavailable(UNAVAILABLE).because(&error)
+            }
+        }
+    )*};
 }
 
-impl From<StorageError> for Problem {
-    fn from(error: StorageError) -> Self {
-        let answer = match error {
-            StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
-            _ => Self::internal(),
-        };
-        answer.because(&error)
-    }
-}
-
-impl From<HashingError> for OAuthError {
-    fn from(error: HashingError) -> Self {
-        Self::unavailable().because(&error)
-    }
-}
-
-impl From<HashingError> for Problem {
-    fn from(error: HashingError) -> Self {
-        Self::unavailable(UNAVAILABLE).because(&error)
-    }
-}
+alike!(OAuthError, Problem);
 
 impl From<BodyError> for OAuthError {
     fn from(error: BodyError) -> Self {
@@ -156,20 +147,16 @@ impl From<PageError> for Problem {
     fn from(error: PageError) -> Self {
         match error {
             PageError::Storage(error) => error.into(),
-            PageError::Cursor | PageError::OnlyByUser => {
-                Self::new(StatusCode::BAD_REQUEST, error.to_string())
-            }
+            error => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
         }
     }
 }
 
 impl From<KeyChangeError> for Problem {
     fn from(error: KeyChangeError) -> Self {
-        let bad_request = |sentence: String| Self::new(StatusCode::BAD_REQUEST, sentence);
         match error {
             KeyChangeError::Keys(error) => error.into(),
-            KeyChangeError::Import(error) => bad_request(error.to_string()),
-            KeyChangeError::NoReason | KeyChangeError::VerifyFor => bad_request(error.to_string()),
+            error => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The members of JSON bodies and forms, with everything that is wrong in them collected.
 
-mod changes;
 mod form;
 mod member;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
@@ -17,14 +15,19 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use zeroize::Zeroize;
 
-use super::{BodyError, MAX_BODY, MediaType, body};
+use super::{BodyError, body};
 use crate::base::secret::Secret;
 use crate::domain::credentials::Password;
 use crate::http::error::{FieldError, Problem};
 
 pub(crate) use form::read_form;
-pub(crate) use member::request_body;
-pub(crate) use member::{Body, DisplayName, Member, Schema};
+pub(crate) use member::{Body, DisplayName, Member, NotNull, Object, Reading, Schema};
+pub(crate) use member::{name_of, request_body};
+
+/// The most unknown members that an answer names.
+const MAX_NAMED: usize = 10;
+/// The most bytes of an unknown name that an answer repeats.
+const MAX_NAME: usize = 100;
 
 /// The members of a JSON object or a form, with everything that is wrong in them collected.
 pub(crate) struct Fields {
@@ -63,42 +66,23 @@ impl<'de> Deserialize<'de> for Members {
 impl Fields {
     /// Reads the JSON object of `request`.
     pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
-        Self::read_up_to(MAX_BODY, request, payload).await
+        Self::read_as(Reading::JSON, request, payload).await
     }
 
-    /// The same where nothing need be said: a request without a body has no members.
-    pub(crate) async fn read_if_any(
+    /// Reads the JSON object of `request` within the bounds of `reading`.
+    pub(crate) async fn read_as(
+        reading: Reading,
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, BodyError> {
         let headers = request.headers();
         let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
-        let empty = !headers.contains_key(header::TRANSFER_ENCODING)
+        let is_absent = !headers.contains_key(header::TRANSFER_ENCODING)
             && length.is_none_or(|length| length == b"0");
-        if empty {
+        if reading.may_be_absent && is_absent {
             return Ok(Self { members: HashMap::new(), errors: Vec::new() });
         }
-        Self::read(request, payload).await
-    }
-
-    /// The same where up to `longest` bytes may come.
-    pub(crate) async fn read_up_to(
-        longest: usize,
-        request: &HttpRequest,
-        payload: Payload,
-    ) -> Result<Self, BodyError> {
-        let (text, _) = body(request, payload, &[MediaType::Json], longest).await?;
-        Self::parse(text)
-    }
-
-    /// The same for a change, which may be called a merge patch (RFC 7396) as well.
-    pub(crate) async fn read_patch(
-        longest: usize,
-        request: &HttpRequest,
-        payload: Payload,
-    ) -> Result<Self, BodyError> {
-        let media_types = &[MediaType::Json, MediaType::MergePatch];
-        let (text, _) = body(request, payload, media_types, longest).await?;
+        let (text, _) = body(request, payload, reading.media_types, reading.max_bytes).await?;
         Self::parse(text)
     }
 
@@ -112,19 +96,41 @@ impl Fields {
         }
     }
 
-    /// Reads the members of `B`, and ignores others.
+    /// Reads the members of `B`.
     pub(crate) fn body<B: Body>(&mut self) -> B {
+        if B::READING.refuses_others {
+            self.refuse_others(B::NAMES);
+        }
         B::read(self)
     }
 
     /// Reads the member `name`; where it is required, its absence is an error.
     pub(crate) fn member<T: Member>(&mut self, name: &'static str, is_required: bool) -> Option<T> {
-        let known = self.errors.len();
         let value = T::read(self, name);
-        if is_required && value.is_none() && self.errors.len() == known {
-            self.reject(name, "is missing");
+        if is_required && value.is_none() {
+            self.require(name);
         }
         value
+    }
+
+    /// Notes that the member `name`, which was not read, is missing, unless something else is wrong
+    /// with it.
+    pub(crate) fn require(&mut self, name: &'static str) {
+        if self.errors.iter().all(|error| error.field != name) {
+            self.reject(name, "is missing");
+        }
+    }
+
+    /// Notes every member that is not among `known`, since the caller would take its change for made.
+    pub(crate) fn refuse_others(&mut self, known: &[&str]) {
+        let is_known = |name: &String| known.contains(&name.as_str());
+        let mut unknown: Vec<_> =
+            self.members.keys().filter(|name| !is_known(name)).cloned().collect();
+        unknown.sort();
+        for name in unknown.iter().take(MAX_NAMED) {
+            let name = name[..name.floor_char_boundary(MAX_NAME)].to_owned();
+            self.reject(name, "is not known here");
+        }
     }
 
     /// Notes what is wrong with a password that the owner of `login` chooses in the member `name`.
@@ -139,72 +145,9 @@ impl Fields {
         }
     }
 
-    /// The text member `name`; absent and null are the same. Another type is an error.
-    pub(crate) fn optional(&mut self, name: &'static str) -> Option<String> {
-        match self.members.get(name) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(_) => {
-                self.reject(name, "must be text");
-                None
-            }
-        }
-    }
-
-    /// The password member `name`, which must be there; no copy of it is left behind.
-    pub(crate) fn password(&mut self, name: &'static str) -> Option<Password> {
-        match self.members.get(name) {
-            Some(Value::String(text)) => Some(Password::new(text)),
-            _ => {
-                self.required(name);
-                None
-            }
-        }
-    }
-
-    /// The text member `name`, which must be there.
-    pub(crate) fn required(&mut self, name: &'static str) -> Option<String> {
-        let known = self.errors.len();
-        let value = self.optional(name);
-        if value.is_none() && self.errors.len() == known {
-            self.reject(name, "is missing");
-        }
-        value
-    }
-
-    /// The text member `name`, which must not be seen; no copy of it is left behind.
-    pub(crate) fn secret(&mut self, name: &'static str) -> Option<Secret<String>> {
-        self.optional(name).map(Secret::new)
-    }
-
-    /// The same, which must be there.
-    pub(crate) fn required_secret(&mut self, name: &'static str) -> Option<Secret<String>> {
-        self.required(name).map(Secret::new)
-    }
-
-    /// The member `name` that is true or false; absent and null are false.
-    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
-        match self.members.get(name) {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(flag)) => *flag,
-            Some(_) => {
-                self.reject(name, "must be true or false");
-                false
-            }
-        }
-    }
-
-    /// The time span `name`: text such as `1h`, as in the configuration, or whole seconds.
-    pub(crate) fn duration(&mut self, name: &'static str) -> Option<Duration> {
-        let duration = match self.members.get(name) {
-            None | Some(Value::Null) => return None,
-            Some(Value::String(text)) => humantime::parse_duration(text).ok(),
-            Some(value) => value.as_u64().map(Duration::from_secs),
-        };
-        if duration.is_none() {
-            self.reject(name, "must be a duration such as 1h, or whole seconds");
-        }
-        duration
+    /// Whether the member `name` is a list.
+    pub(crate) fn is_list(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(Value::is_array)
     }
 
     /// Whether the object has a member `name` at all, null included.
@@ -219,6 +162,12 @@ impl Fields {
         message: impl Into<String>,
     ) {
         self.errors.push(FieldError { field: name.into(), message: message.into() });
+    }
+
+    /// Notes that `name` is wrong, and returns nothing.
+    pub(crate) fn refuse<T>(&mut self, name: &'static str, message: &str) -> Option<T> {
+        self.reject(name, message);
+        None
     }
 
     /// Whether anything was wrong so far.

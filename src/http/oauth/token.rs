@@ -160,8 +160,8 @@ impl Resources {
 impl Member for Resources {
     fn read(fields: &mut Fields, name: &'static str) -> Option<Self> {
         match fields.is_list(name) {
-            true => fields.texts(name).map(Self::Several),
-            false => fields.optional(name).map(Self::One),
+            true => Vec::read(fields, name).map(Self::Several),
+            false => String::read(fields, name).map(Self::One),
         }
     }
 }

@@ -38,21 +38,13 @@ impl Import {
 }
 
 /// A key that was imported.
-pub enum ImportedKey {
-    /// A key pair.
-    Signs {
-        /// Its name.
-        kid: String,
-        /// When it starts to sign.
-        from: Timestamp,
-    },
-    /// A public key.
-    OnlyVerifies {
-        /// Its name.
-        kid: String,
-        /// When it leaves JWKS.
-        until: Timestamp,
-    },
+pub struct ImportedKey {
+    /// Its name.
+    pub kid: String,
+    /// When it starts to sign; `None` for a public key.
+    pub signs_from: Option<Timestamp>,
+    /// When it leaves JWKS, of a public key.
+    pub retires_at: Option<Timestamp>,
 }
 
 impl KeyManagement {
@@ -69,7 +61,7 @@ impl KeyManagement {
         let usual = if default.is_rsa() { default } else { Algorithm::Rs256 };
         let algorithm = algorithm.unwrap_or(usual);
         let lifetime = self.token_lifetime().await?;
-        let imported = if import::is_public(pem.expose()) {
+        let (imported, detail) = if import::is_public(pem.expose()) {
             let public = import::read_public(pem.expose(), algorithm, kid)?;
             let verify_for = verify_for.unwrap_or(lifetime);
             if verify_for.as_secs() == 0 || verify_for > MAX_VERIFY_FOR {
@@ -77,18 +69,17 @@ impl KeyManagement {
             }
             let until = now.plus(verify_for);
             let kid = self.keys.publish(public, until, now).await?;
-            ImportedKey::OnlyVerifies { kid, until }
+            let imported = ImportedKey { kid, signs_from: None, retires_at: Some(until) };
+            (imported, format!("verifies until {until}"))
         } else {
             let private = read_private(pem, passphrase, algorithm, kid).await?;
             let lead = activation.lead(self.keys.policy());
             let (kid, from) = self.keys.import(private, lead, lifetime, now).await?;
-            ImportedKey::Signs { kid, from }
+            let imported = ImportedKey { kid, signs_from: Some(from), retires_at: None };
+            (imported, format!("signs from {from}"))
         };
-        let (kid, detail) = match &imported {
-            ImportedKey::Signs { kid, from } => (kid, format!("signs from {from}")),
-            ImportedKey::OnlyVerifies { kid, until } => (kid, format!("verifies until {until}")),
-        };
-        self.record(Kind::KeyImported, kid, activation.grounds.explain(detail), by, now).await;
+        let detail = activation.grounds.explain(detail);
+        self.record(Kind::KeyImported, &imported.kid, detail, by, now).await;
         self.notify_instances().await;
         Ok(imported)
     }

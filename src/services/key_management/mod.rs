@@ -27,7 +27,7 @@ use crate::storage::{Db, StorageError};
 
 pub use import::{Import, ImportedKey};
 pub use reading::{ReadError, StoredKeys};
-pub use revocation::{KeyRevocation, Revoke};
+pub use revocation::KeyRevocation;
 pub use status::KeyStatus;
 
 /// The channel on which instances notify each other that the signing keys have changed.

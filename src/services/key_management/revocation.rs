@@ -9,16 +9,6 @@ use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::keys::chain::ScheduledKey;
 use crate::domain::keys::changes::Revoked;
 
-/// How a key is revoked.
-#[derive(Clone, Debug, Default)]
-pub struct Revoke {
-    /// Why; 1 to 500 characters, kept in the audit trail.
-    pub reason: String,
-    /// How long a new key is published before it takes over: at most 90 days;
-    /// [`Policy::handover_in`](crate::domain::keys::Policy::handover_in) if `None`.
-    pub handover_in: Option<Duration>,
-}
-
 /// A key that was revoked, and the key that takes over.
 #[derive(Clone, Debug)]
 pub struct KeyRevocation {
@@ -36,17 +26,20 @@ pub struct KeyRevocation {
 
 impl KeyManagement {
     /// Takes a compromised key out immediately, for a reason that is kept, and makes the key that takes
-    /// over later. The job that follows the keys makes it where that fails.
+    /// over later. The job that follows the keys makes it where that fails. A new key is published for
+    /// `handover_in` before it takes over: at most 90 days;
+    /// [`Policy::handover_in`](crate::domain::keys::Policy::handover_in) if `None`.
     pub async fn revoke(
         &self,
         kid: &str,
-        revoke: &Revoke,
+        reason: &str,
+        handover_in: Option<Duration>,
         by: &Initiator,
         now: Timestamp,
     ) -> Result<KeyRevocation, KeyChangeError> {
-        let grounds = Grounds::forced(&revoke.reason);
+        let grounds = Grounds::forced(reason);
         grounds.check()?;
-        let handover_in = revoke.handover_in.unwrap_or_else(|| self.keys.policy().handover_in());
+        let handover_in = handover_in.unwrap_or_else(|| self.keys.policy().handover_in());
         let lifetime = self.token_lifetime().await?;
         let revoked = self.keys.revoke(kid, handover_in, lifetime, now).await?;
         // A revocation that is cut off before this is recorded by the job that follows the keys.

@@ -1,44 +1,44 @@
 //! What administrators do to the signing keys. Each change runs to its end even if its caller hangs up.
 
-use actix_web::http::header;
-use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use utoipa::ToSchema;
+use std::time::Duration;
 
-use crate::app::Issuer;
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Initiator};
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Path;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::base::secret::Secret;
+use crate::domain::audit::Actor;
+use crate::domain::credentials::Password;
 use crate::domain::keys::Algorithm;
 use crate::domain::keys::algorithm::UnknownAlgorithm;
-use crate::http::admin;
-use crate::http::administrator::{administrator, asked, shown};
-use crate::http::error::Problem;
-use crate::http::extract::{self, Fields};
+use crate::http::administrator::{Administrator, Asked, shown};
+use crate::http::error::{Answer, Problem};
+use crate::http::extract::{Fields, Member, Reading, request_body};
 use crate::http::openapi::Span;
 use crate::http::signed_in::is_present_password;
 use crate::services::authentication::BearerError;
-use crate::services::key_management::{Activation, Grounds, Import, Revoke};
+use crate::services::key_management::{Activation, Grounds, Import};
 use crate::views::key::{ImportView, KeyView, RewrapView, RotationView};
 use crate::views::key_revocation::RevocationView;
 
 /// A PEM of 32 KiB with its line ends escaped, and everything else.
 const MAX_IMPORT_BYTES: usize = 64 * 1024;
 
-/// What a rotation may say; nothing is needed.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-#[schema(example = json!({ "activate_in": "1h" }))]
-pub(crate) struct RotateBody {
-    /// When the next key starts to sign; `keys.publish_ahead` if absent.
-    activate_in: Option<Span>,
-    /// Which keys, where more than one algorithm is in use.
-    algorithm: Option<String>,
-    /// Also sooner than verifiers can follow.
-    force: Option<bool>,
-    /// Why; needed where it is forced, and kept in the audit trail.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
+request_body! {
+    /// What a rotation may say; nothing is needed.
+    #[schema(example = json!({ "activate_in": "1h" }))]
+    pub(crate) struct RotateBody (Reading::JSON.if_any()) {
+        /// When the next key starts to sign; `keys.publish_ahead` if absent.
+        activate_in: Duration as Option<Span>,
+        /// Which keys, where more than one algorithm is in use.
+        algorithm: Algorithm as Option<String>,
+        /// Also sooner than verifiers can follow.
+        force: Option<bool> as Option<bool>,
+        /// Why; needed where it is forced, and kept in the audit trail.
+        #[schema(min_length = 1, max_length = 500)]
+        reason: String as Option<String>,
+    }
 }
 
 /// Let the next key take over
@@ -46,7 +46,6 @@ pub(crate) struct RotateBody {
 /// It is published already; a further one is made.
 #[utoipa::path(
     post, path = "/admin/keys/rotate", tag = "Administration: keys",
-    operation_id = "rotate_keys",
     request_body(content = inline(Option<RotateBody>)),
     responses(
         (status = 200, description = "What is planned", body = RotationView, example = json!({
@@ -57,77 +56,60 @@ pub(crate) struct RotateBody {
         (status = 400, description = "Bad fields, or sooner than verifiers can follow"),
         (status = 409, description = "A rotation is under way"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn rotate(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_if_any(&request, payload);
-    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let (activation, algorithm) = (activation(&mut fields), algorithm(&mut fields));
+pub(crate) async fn rotate_keys(asked: Asked<RotateBody>) -> Answer {
+    let Asked { admin, fields, body } = asked;
     fields.finish()?;
-    let rotate = async move |app: &Issuer, by: &Initiator| {
-        app.key_management.rotate(algorithm, &activation, by, now).await
-    };
-    let handover = admin::change(&app, &request, actor, rotate).await?;
-    Ok(shown(&RotationView::from(handover)))
+    let grounds = grounds(body.force, body.reason);
+    let activation = Activation { after: body.activate_in, grounds };
+    let rotate = admin.change(async move |app, by, now| {
+        app.key_management.rotate(body.algorithm, &activation, by, now).await
+    });
+    Ok(shown(&RotationView::from(rotate.await?)))
 }
 
-/// Why a key is retired.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-#[schema(example = json!({ "force": true, "reason": "moved to an HSM" }))]
-pub(crate) struct RetireBody {
-    /// Also while its tokens can be alive.
-    force: Option<bool>,
-    /// Why; needed where it is forced, and kept in the audit trail.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
+request_body! {
+    /// Why a key is retired.
+    #[schema(example = json!({ "force": true, "reason": "moved to an HSM" }))]
+    pub(crate) struct RetireBody (Reading::JSON.if_any()) {
+        /// Also while its tokens can be alive.
+        force: Option<bool> as Option<bool>,
+        /// Why; needed where it is forced, and kept in the audit trail.
+        #[schema(min_length = 1, max_length = 500)]
+        reason: String as Option<String>,
+    }
 }
 
 /// Take a key out of JWKS that is not needed
 #[utoipa::path(
     post, path = "/admin/keys/{kid}/retire", tag = "Administration: keys",
-    operation_id = "retire_key",
-    params(("kid" = String, Path, description = "The key's name")),
     request_body(content = inline(Option<RetireBody>)),
     responses(
         (status = 200, description = "The key as it is now", body = KeyView),
-        (status = 404, description = "No signing key has this `kid`"),
         (status = 409, description = "It signs, its tokens can be alive, or it is retired already"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn retire(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    kid: Path<String>,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_if_any(&request, payload);
-    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let grounds = grounds(&mut fields);
+pub(crate) async fn retire_key(asked: Asked<RetireBody>, kid: Path<String>) -> Answer {
+    let Asked { admin, fields, body } = asked;
     fields.finish()?;
-    let retire = async move |app: &Issuer, by: &Initiator| {
-        app.key_management.retire(&kid, &grounds, by, now).await
-    };
-    Ok(shown(&KeyView::from(admin::change(&app, &request, actor, retire).await?)))
+    let grounds = grounds(body.force, body.reason);
+    let retire = admin
+        .change(async move |app, by, now| app.key_management.retire(&kid, &grounds, by, now).await);
+    Ok(shown(&KeyView::from(retire.await?)))
 }
 
-/// Why a key is revoked, and when a new one takes over.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-#[schema(example = json!({ "reason": "the backup of 30 January was stolen" }))]
-pub(crate) struct RevokeBody {
-    /// Kept in the audit trail.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: String,
-    /// How long the new key is published before it takes over, at most 90 days; if absent, the longer
-    /// of `keys.jwks_max_age` and 15 minutes, and 30 seconds more. With `0s` it signs immediately, and
-    /// clients that do not fetch keys so soon refuse its tokens for minutes.
-    handover_in: Option<Span>,
+request_body! {
+    /// Why a key is revoked, and when a new one takes over.
+    #[schema(example = json!({ "reason": "the backup of 30 January was stolen" }))]
+    pub(crate) struct RevokeBody {
+        /// Kept in the audit trail.
+        #[schema(min_length = 1, max_length = 500)]
+        reason: String as String,
+        /// How long the new key is published before it takes over, at most 90 days; if absent, the longer
+        /// of `keys.jwks_max_age` and 15 minutes, and 30 seconds more. With `0s` it signs immediately, and
+        /// clients that do not fetch keys so soon refuse its tokens for minutes.
+        handover_in: Duration as Option<Span>,
+    }
 }
 
 /// Take a compromised key out of JWKS immediately
@@ -137,8 +119,6 @@ pub(crate) struct RevokeBody {
 /// JWKS, so a new key is published, and takes over after `handover_in`.
 #[utoipa::path(
     post, path = "/admin/keys/{kid}/revoke", tag = "Administration: keys",
-    operation_id = "revoke_key",
-    params(("kid" = String, Path, description = "The key's name")),
     request_body(content = inline(RevokeBody)),
     responses(
         (status = 200, description = "What it means for verifiers",
@@ -163,59 +143,49 @@ pub(crate) struct RevokeBody {
         (status = 404, description = "No key has this name."),
         (status = 409, description = "It is retired already"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn revoke(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    kid: Path<String>,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read(&request, payload);
-    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
-    let reason = fields.required("reason").unwrap_or_default();
-    let revoke = Revoke { reason, handover_in: fields.duration("handover_in") };
-    fields.finish()?;
-    let revoke = async move |app: &Issuer, by: &Initiator| {
-        app.key_management.revoke(&kid, &revoke, by, now).await
-    };
-    let revocation = admin::change(&app, &request, actor, revoke).await?;
-    Ok(shown(&RevocationView::new(revocation, app.keys.policy())))
+pub(crate) async fn revoke_key(asked: Asked<RevokeBody>, kid: Path<String>) -> Answer {
+    let Asked { admin, fields, body } = asked;
+    let reason = fields.finish_with(body.reason)?;
+    let revoke = admin.change(async move |app, by, now| {
+        app.key_management.revoke(&kid, &reason, body.handover_in, by, now).await
+    });
+    Ok(shown(&RevocationView::new(revoke.await?, admin.app.keys.policy())))
 }
 
-/// A key that was made elsewhere.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for the documentation")]
-#[schema(example = json!({
-    "pem": "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF…\n-----END ENCRYPTED PRIVATE KEY-----\n",
-    "passphrase": "…",
-    "kid": "2024-11",
-    "activate_in": "24h",
-}))]
-pub(crate) struct ImportBody {
-    /// An RSA key: PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
-    #[schema(format = Password, max_length = 32768)]
-    pem: String,
-    /// Opens an encrypted one.
-    #[schema(format = Password)]
-    passphrase: Option<String>,
-    /// RS256 or PS256.
-    algorithm: Option<String>,
-    /// The name that its tokens carry already; its RFC 7638 thumbprint if absent.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
-    kid: Option<String>,
-    /// When it starts to sign; `keys.publish_ahead` if absent.
-    activate_in: Option<Span>,
-    /// How long a public key stays published; as long as a token can live if absent.
-    verify_for: Option<Span>,
-    /// The administrator's own password; needed for a public key.
-    #[schema(format = Password)]
-    current_password: Option<String>,
-    /// Also sooner than verifiers can follow.
-    force: Option<bool>,
-    /// Why; needed where it is forced, and kept in the audit trail.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
+request_body! {
+    /// A key that was made elsewhere.
+    #[schema(example = json!({
+        "pem": "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF…\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "passphrase": "…",
+        "kid": "2024-11",
+        "activate_in": "24h",
+    }))]
+    pub(crate) struct ImportBody (Reading::JSON.up_to(MAX_IMPORT_BYTES)) {
+        /// An RSA key: PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
+        #[schema(format = Password, max_length = 32768)]
+        pem: Secret<String> as String,
+        /// Opens an encrypted one.
+        #[schema(format = Password)]
+        passphrase: Secret<String> as Option<String>,
+        /// RS256 or PS256.
+        algorithm: Algorithm as Option<String>,
+        /// The name that its tokens carry already; its RFC 7638 thumbprint if absent.
+        #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+        kid: String as Option<String>,
+        /// When it starts to sign; `keys.publish_ahead` if absent.
+        activate_in: Duration as Option<Span>,
+        /// How long a public key stays published; as long as a token can live if absent.
+        verify_for: Duration as Option<Span>,
+        /// The administrator's own password; needed for a public key.
+        #[schema(format = Password)]
+        current_password: Password as Option<String>,
+        /// Also sooner than verifiers can follow.
+        force: Option<bool> as Option<bool>,
+        /// Why; needed where it is forced, and kept in the audit trail.
+        #[schema(min_length = 1, max_length = 500)]
+        reason: String as Option<String>,
+    }
 }
 
 /// Bring in an RSA key from elsewhere
@@ -225,7 +195,6 @@ pub(crate) struct ImportBody {
 /// its own name.
 #[utoipa::path(
     post, path = "/admin/keys/import", tag = "Administration: keys",
-    operation_id = "import_key",
     request_body(content = inline(ImportBody)),
     responses(
         (status = 201, description = "The key is there", body = ImportView,
@@ -240,35 +209,27 @@ pub(crate) struct ImportBody {
         (status = 409, description = "A key of this name is there already"),
         (status = 429, description = "Too many wrong passwords: try again after `Retry-After`"),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn import(
-    app: Data<Issuer>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let fields = Fields::read_up_to(MAX_IMPORT_BYTES, &request, payload);
-    let (actor, mut fields, now) = asked(&app, &request, fields).await?;
+pub(crate) async fn import_key(asked: Asked<ImportBody>) -> Answer {
+    let Asked { admin, mut fields, body } = asked;
+    let grounds = grounds(body.force, body.reason);
     let import = Import {
-        pem: fields.required_secret("pem").unwrap_or_default(),
-        passphrase: fields.secret("passphrase"),
-        algorithm: algorithm(&mut fields),
-        kid: fields.optional("kid"),
-        activation: activation(&mut fields),
-        verify_for: fields.duration("verify_for"),
+        pem: body.pem.unwrap_or_default(),
+        passphrase: body.passphrase,
+        algorithm: body.algorithm,
+        kid: body.kid,
+        activation: Activation { after: body.activate_in, grounds },
+        verify_for: body.verify_for,
     };
     if import.only_verifies() {
-        check_present_password(&app, &request, &actor, &mut fields, now).await?;
+        check_present_password(&admin, body.current_password, &mut fields).await?;
     }
     fields.finish()?;
     let import =
-        async move |app: &Issuer, by: &Initiator| app.key_management.import(import, by, now).await;
-    let view = ImportView::from(admin::change(&app, &request, actor, import).await?);
-    let location = format!(
-        "{}{}",
-        request.path().trim_end_matches("import"),
-        utf8_percent_encode(&view.kid, ESCAPED)
-    );
+        admin.change(async move |app, by, now| app.key_management.import(import, by, now).await);
+    let view = ImportView::from(import.await?);
+    let keys = admin.request.path().trim_end_matches("import");
+    let location = format!("{keys}{}", utf8_percent_encode(&view.kid, ESCAPED));
     Ok(HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::LOCATION, location))
@@ -278,20 +239,21 @@ pub(crate) async fn import(
 /// Notes in `fields` that `current_password` is missing or wrong. Whoever has found an administrator's
 /// token must not be able to sign in Signet's name for as long as the key stays.
 async fn check_present_password(
-    app: &Data<Issuer>,
-    request: &HttpRequest,
-    actor: &Actor,
+    admin: &Administrator,
+    password: Option<Password>,
     fields: &mut Fields,
-    now: Timestamp,
 ) -> Result<(), Problem> {
-    let Actor::User(id) = actor else { return Err(BearerError::NotAPerson.into()) };
-    let password = fields.password("current_password");
+    const NAME: &str = "current_password";
+    let Actor::User(id) = admin.by.actor else { return Err(BearerError::NotAPerson.into()) };
+    if password.is_none() {
+        fields.require(NAME);
+    }
     // A hash is dear: only where nothing else is wrong.
     let Some(password) = password.filter(|_| !fields.has_errors()) else { return Ok(()) };
-    let user = app.stores.users.find(*id).await?.ok_or(BearerError::Invalid)?;
-    let origin = extract::origin(request, app);
-    if !is_present_password(app, &user, password, &origin, now).await? {
-        fields.reject("current_password", "is not the present password");
+    let Administrator { app, by, now, .. } = admin;
+    let user = app.stores.users.find(id).await?.ok_or(BearerError::Invalid)?;
+    if !is_present_password(app, &user, password, &by.origin, *now).await? {
+        fields.reject(NAME, "is not the present password");
     }
     Ok(())
 }
@@ -302,35 +264,25 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Seal all private keys under the newest key-encryption key
 #[utoipa::path(
     post, path = "/admin/keys/rewrap", tag = "Administration: keys",
-    operation_id = "rewrap_keys",
     responses(
         (status = 200, description = "What was done", body = RewrapView, example = json!({
             "sealed_under": "3f9d0c1e", "rewrapped": 3, "no_longer_needed": ["a04b77d2"],
         })),
     ),
-    security(("user" = ["signet:admin"]), ("service" = ["signet:admin"]))
 )]
-pub(crate) async fn rewrap(
-    app: Data<Issuer>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let actor = administrator(&app, &request, now).await?;
-    let rewrap = async move |app: &Issuer, by: &Initiator| app.key_management.rewrap(by, now).await;
-    Ok(shown(&RewrapView::from(admin::change(&app, &request, actor, rewrap).await?)))
-}
-
-fn activation(fields: &mut Fields) -> Activation {
-    Activation { after: fields.duration("activate_in"), grounds: grounds(fields) }
+pub(crate) async fn rewrap_keys(admin: Administrator) -> Answer {
+    let rewrap = admin.change(async move |app, by, now| app.key_management.rewrap(by, now).await);
+    Ok(shown(&RewrapView::from(rewrap.await?)))
 }
 
 /// The use case checks that a forced step has a reason.
-fn grounds(fields: &mut Fields) -> Grounds {
-    Grounds { forced: fields.flag("force"), reason: fields.optional("reason") }
+fn grounds(force: Option<Option<bool>>, reason: Option<String>) -> Grounds {
+    Grounds { forced: force.flatten().unwrap_or_default(), reason }
 }
 
-fn algorithm(fields: &mut Fields) -> Option<Algorithm> {
-    let name = fields.optional("algorithm")?;
-    let algorithm: Result<_, UnknownAlgorithm> = name.parse();
-    algorithm.map_err(|unknown| fields.reject("algorithm", unknown.to_string())).ok()
+impl Member for Algorithm {
+    fn read(fields: &mut Fields, name: &'static str) -> Option<Self> {
+        let algorithm = String::read(fields, name)?.parse();
+        algorithm.map_err(|unknown: UnknownAlgorithm| fields.reject(name, unknown.to_string())).ok()
+    }
 }

@@ -83,16 +83,18 @@ fn fields(parameters: Vec<(String, Secret<String>)>) -> Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::extract::Member;
 
     #[test]
     fn forms_are_read_strictly() {
         let read = |text: &str| parse(text).map(fields);
         let mut form = read("a=1&b=x+y%21&empty=&resource=r1&resource=r2&resource=&flag").unwrap();
-        assert_eq!(form.optional("a").as_deref(), Some("1"));
-        assert_eq!(form.optional("b").as_deref(), Some("x y!"));
-        assert_eq!(form.optional("empty"), None);
-        assert_eq!(form.optional("flag"), None);
-        assert_eq!(form.texts("resource").unwrap(), ["r1", "r2"]);
+        for (name, value) in
+            [("a", Some("1")), ("b", Some("x y!")), ("empty", None), ("flag", None)]
+        {
+            assert_eq!(String::read(&mut form, name).as_deref(), value, "{name}");
+        }
+        assert_eq!(Vec::read(&mut form, "resource").unwrap(), ["r1", "r2"]);
         assert!(parse("a=1&a=1").is_err());
         assert!(parse("a=1&%61=2").is_err(), "the same name in another spelling");
         assert!(parse("a=%ff").is_err(), "not UTF-8");
