@@ -143,7 +143,7 @@ fn not_empty(words: Vec<String>) -> Vec<String> {
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     let clients = &stores.client_management;
-    let by = &Initiator::command_line();
+    let by = &Initiator::command_line(now);
     let disable = |disabled| ClientChange { disabled: Some(disabled), ..ClientChange::default() };
     match command {
         Command::Add {
@@ -169,14 +169,14 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
                 claims: not_empty(claims),
             };
             let client = registration.check(now).map_err(anyhow::Error::msg)?;
-            let created = clients.create(client, by, now).await;
+            let created = clients.create(client, by).await;
             let (client, secret) = created.context("the client cannot be added")?;
             show_secret(&client, secret.as_ref(), json, &format!("added {}", client.client_id))
         }
         Command::List { json } => list(&stores, json).await,
         Command::RotateSecret { client_id, overlap, json } => {
             let client = clients.load(&client_id).await?;
-            let rotated = clients.rotate_secret(&client, overlap, by, now).await;
+            let rotated = clients.rotate_secret(&client, overlap, by).await;
             let (client, secret) = rotated.context("the secret cannot be rotated")?;
             let until = now.plus(overlap);
             let text =
@@ -185,7 +185,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
         }
         Command::Remove { client_id } => {
             let client = clients.load(&client_id).await?;
-            let deleted = clients.delete(&client, by, now).await;
+            let deleted = clients.delete(&client, by).await;
             deleted.context("the client cannot be removed")?;
             output::print(&format!("removed {client_id}"))
         }
@@ -263,8 +263,8 @@ async fn update(
         let problems = problems.iter().map(|(field, problem)| format!("{field} {problem}"));
         anyhow::anyhow!("{}", problems.collect::<Vec<_>>().join("; "))
     })?;
-    let by = &Initiator::command_line();
-    let updated = stores.client_management.update(&client, next, by, now).await;
+    let by = &Initiator::command_line(now);
+    let updated = stores.client_management.update(&client, next, by).await;
     updated.context("the client cannot be changed")
 }
 

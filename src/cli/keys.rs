@@ -167,16 +167,16 @@ async fn change(command: Command, config: &Config) -> Result<()> {
         let checked = management.keys.check_all_open(clock.now()).await;
         checked.context("the signing keys cannot be used")?;
     }
-    let by = &Initiator::command_line();
+    let by = || Initiator::command_line(clock.now());
     match command {
         Command::Rotate { activation, algorithm, json } => {
-            let done = management.rotate(algorithm, &activation.into(), by, clock.now()).await?;
+            let done = management.rotate(algorithm, &activation.into(), &by()).await?;
             let view = RotationView::from(done);
             show(json, &view, &view)
         }
         Command::Retire { kid, force, reason, json } => {
             let grounds = Grounds { forced: force, reason };
-            let view = KeyView::from(management.retire(&kid, &grounds, by, clock.now()).await?);
+            let view = KeyView::from(management.retire(&kid, &grounds, &by()).await?);
             let text = match &view.next_at {
                 Some(at) => format!("key {kid} signs no longer; it leaves JWKS at {at}"),
                 None => format!("key {kid} has left JWKS"),
@@ -184,12 +184,12 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             show(json, &view, &text)
         }
         Command::Revoke { kid, reason, handover_in, json } => {
-            let revocation = management.revoke(&kid, &reason, handover_in, by, clock.now()).await?;
+            let revocation = management.revoke(&kid, &reason, handover_in, &by()).await?;
             let view = RevocationView::new(revocation, &config.keys.policy);
             show(json, &view, &view)
         }
         Command::Adopt { kid, reason, json } => {
-            let (adopted, status) = management.adopt(&kid, &reason, by, clock.now()).await?;
+            let (adopted, status) = management.adopt(&kid, &reason, &by()).await?;
             let text = format!("key {kid} is taken for authentic: {adopted}");
             show(json, &KeyView::from(status), &text)
         }
@@ -200,11 +200,11 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             let passphrase = passphrase(&pem, passphrase_file.as_deref())?;
             let activation = activation.into();
             let import = Import { pem, passphrase, algorithm, kid, activation, verify_for };
-            let view = ImportView::from(management.import(import, by, clock.now()).await?);
+            let view = ImportView::from(management.import(import, &by()).await?);
             show(json, &view, &view)
         }
         Command::Rewrap { json } => {
-            let view = RewrapView::from(management.rewrap(by, clock.now()).await?);
+            let view = RewrapView::from(management.rewrap(&by()).await?);
             show(json, &view, &view)
         }
         Command::List { .. } | Command::Export { .. } => Ok(()),

@@ -86,7 +86,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     };
     let is_new = matches!(expect, Expect::Absent);
     let change = Change { name: name.clone(), what, expect, force };
-    let made = stores.role_management.change(change, &Initiator::command_line(), now).await;
+    let made = stores.role_management.change(change, &Initiator::command_line(now)).await;
     let decision = made.map_err(|error| match error {
         RoleChangeError::Refused(Refusal::NotForced(_)) => anyhow::anyhow!("{error} (--force)"),
         error => error.into(),

@@ -141,7 +141,7 @@ struct Act<'a> {
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
-    let (stores, by) = (&stores, &Initiator::command_line());
+    let (stores, by) = (&stores, &Initiator::command_line(now));
     let act = &Act { config, stores, by, now };
     match command {
         Command::Add { email, password_stdin, name, roles, email_verified, json } => {
@@ -154,7 +154,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
             let new = stores.accounts.new_user(&email, name, password_hash, now);
             let email_verified_at = email_verified.then_some(now);
             let new = User { roles, email_verified_at, ..new };
-            let user = match stores.accounts.create(new, by, now).await {
+            let user = match stores.accounts.create(new, by).await {
                 Err(StorageError::Conflict) => {
                     bail!("a user with this e-mail address exists already")
                 }
@@ -175,7 +175,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
         Command::Unlock(Who { user }) => {
             let user = find(stores, &user).await?;
             let attempts = open_login_limits_alone(config, stores, now).await?;
-            let unlocked = stores.accounts.unlock(&user, &attempts, by, now).await;
+            let unlocked = stores.accounts.unlock(&user, &attempts, by).await;
             unlocked.context("the wrong passwords cannot be forgotten")?;
             output::print(&format!("forgot the wrong passwords for {}", user.email))
         }
@@ -184,14 +184,14 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
             let password = read_password(password_stdin, &user.email)?;
             let hash = hash(config, &stores.random, &password);
             let attempts = open_login_limits_alone(config, stores, now).await?;
-            if !stores.accounts.set_password(&user, &hash, &attempts, by, now).await? {
+            if !stores.accounts.set_password(&user, &hash, &attempts, by).await? {
                 bail!("{} was removed in the meantime: no password was set", user.email);
             }
             output::print(&format!("set a new password for {}; all sessions ended", user.email))
         }
         Command::RevokeSessions(Who { user }) => {
             let user = find(stores, &user).await?;
-            if !stores.accounts.end_sessions(user.id, by, now).await? {
+            if !stores.accounts.end_sessions(user.id, by).await? {
                 bail!("{} was removed in the meantime", user.email);
             }
             output::print(&format!("ended all sessions of {}", user.email))
@@ -208,7 +208,7 @@ impl Act<'_> {
         let user = find(self.stores, user).await?;
         let change = UserChange { disabled: Some(disabled), force: true, ..UserChange::default() };
         let accounts = &self.stores.accounts;
-        let changed = accounts.change_present(user.id, &change, self.by, self.now).await;
+        let changed = accounts.change_present(user.id, &change, self.by).await;
         changed.with_context(|| format!("{} cannot be changed", user.email))?;
         output::print(&match (disabled, user.is_active()) {
             (true, true) => format!("disabled {}", user.email),
@@ -297,7 +297,7 @@ pub(super) async fn bootstrap_administrator(
         email_verified_at: Some(now),
         ..app.accounts.new_user(&email, Some("Administrator".into()), password_hash, now)
     };
-    match app.accounts.create(new, &Initiator::system(), now).await {
+    match app.accounts.create(new, &Initiator::system(now)).await {
         Ok(user) => Ok(Some((user.email, text))),
         // Another instance has just made it, and has shown its password.
         Err(StorageError::Conflict) => Ok(None),

@@ -19,7 +19,6 @@ use super::finish::to_the_end;
 
 use super::signed_in::{self, Asked};
 use crate::app::Issuer;
-use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
 use crate::domain::users::Email;
 use crate::services::authentication::{BearerError, CheckError};
@@ -84,10 +83,10 @@ pub(super) async fn signup(app: Data<Issuer>, request: HttpRequest, payload: Pay
     let (email, password) = fields.finish_with(email.zip(password))?;
     let name = name.and_then(|DisplayName(name)| name);
 
-    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let prepared = app.self_service.prepare_sign_up(email, password, name, &origin, now).await;
+    let by = extract::caller(&request, &app);
+    let prepared = app.self_service.prepare_sign_up(email, password, name, &by).await;
     let new = prepared.map_err(not_signed_up)?;
-    let sign_up = async move { app.self_service.sign_up(new, &origin, now).await };
+    let sign_up = async move { app.self_service.sign_up(new, &by).await };
     match to_the_end(sign_up).await.map_err(|error| not_signed_up(error.into()))? {
         (signup_token, None) => Ok(signup_accepted(signup_token)),
         (signup_token, Some(user)) => Ok(HttpResponse::Created()
@@ -119,15 +118,13 @@ fn not_signed_up(error: CheckError) -> Problem {
     security(("user" = []), ("service" = []))
 )]
 pub(super) async fn logout(app: Data<Issuer>, request: HttpRequest) -> Answer {
-    let now = app.clock.now();
-    let claims = signed_in::claims(&app, &request, now).await?;
-    let origin = extract::origin(&request, &app);
+    let by = extract::caller(&request, &app);
+    let claims = signed_in::claims(&app, &request, by.at).await?;
     let end = async move {
         if let (Some(sid), Ok(user)) = (claims.sid, claims.sub.parse()) {
-            let by = &Initiator::user(user, origin);
-            app.accounts.end_session(user, sid, by, now).await?;
+            app.accounts.end_session(user, sid, &by.as_user(user)).await?;
         } else {
-            app.authorization_server.end_token(&claims, now).await?;
+            app.authorization_server.end_token(&claims, by.at).await?;
         }
         Ok::<_, CheckError>(())
     };
@@ -177,7 +174,7 @@ request_body! {
 )]
 pub(super) async fn change_me(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     let fields = Fields::read_as(Reading::PATCH, &request, payload);
-    let Asked { user, mut fields, origin, now } = Asked::read(&app, &request, fields).await?;
+    let Asked { user, mut fields, by } = Asked::read(&app, &request, fields).await?;
     for fixed in FIXED {
         if fields.has(fixed) {
             fields.reject(fixed, "cannot be changed here");
@@ -189,9 +186,8 @@ pub(super) async fn change_me(app: Data<Issuer>, request: HttpRequest, payload: 
     let user = match name {
         None => Some(user),
         Some(DisplayName(name)) => {
-            let change = async move {
-                app.self_service.change_name(&user, name.as_deref(), origin, now).await
-            };
+            let change =
+                async move { app.self_service.change_name(&user, name.as_deref(), &by).await };
             to_the_end(change).await?
         }
     };
@@ -235,13 +231,10 @@ pub(super) async fn change_password(
     let login = &asked.user.email;
     asked.fields.check_new_password("new_password", new_password.as_ref(), login);
     asked.check_password(&app, current_password).await?;
-    let Asked { user, fields, origin, now } = asked;
+    let Asked { user, fields, by } = asked;
     let new = fields.finish_with(new_password)?;
-    let hash = app.self_service.hash_own(&user, new, &origin, now).await?;
-    let change = async move {
-        let by = &Initiator::user(user.id, origin);
-        app.accounts.change_password(&user, &hash, by, now).await
-    };
+    let hash = app.self_service.hash_own(&user, new, &by).await?;
+    let change = async move { app.accounts.change_password(&user, &hash, &by).await };
     // Someone else changed it concurrently: this session is over, and so is what it asked for.
     if !to_the_end(change).await? {
         return Err(BearerError::Invalid.into());

@@ -12,36 +12,31 @@ use super::error::Problem;
 use super::extract::{self, Body, Fields};
 use super::finish::to_the_end;
 use crate::app::Issuer;
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Initiator};
+use crate::domain::audit::Initiator;
 use crate::domain::tokens::{Claims, scope};
 use crate::services::authentication::{AdminRequest, BearerError};
 
 pub(super) struct Administrator {
     pub app: Data<Issuer>,
     pub request: HttpRequest,
-    /// Who asks, and from where.
+    /// Who asks, from where and when.
     pub by: Initiator,
     pub claims: Claims,
-    /// When the request had come.
-    pub now: Timestamp,
 }
 
 impl Administrator {
     async fn of(app: Data<Issuer>, request: HttpRequest) -> Result<Self, BearerError> {
-        let now = app.clock.now();
-        let (actor, claims) = caller(&app, &request, None, now).await?;
-        let by = Initiator { actor, origin: extract::origin(&request, &app) };
-        Ok(Self { app, request, by, claims, now })
+        let (by, claims) = caller(&app, &request, None).await?;
+        Ok(Self { app, request, by, claims })
     }
 
     /// Runs `work`, a change in the administrator's name, to its end, even if the caller hangs up.
     pub(super) async fn change<T: 'static, E: 'static>(
         &self,
-        work: impl AsyncFnOnce(&Issuer, &Initiator, Timestamp) -> Result<T, E> + 'static,
+        work: impl AsyncFnOnce(&Issuer, &Initiator) -> Result<T, E> + 'static,
     ) -> Result<T, E> {
-        let (app, by, now) = (self.app.clone(), self.by.clone(), self.now);
-        to_the_end(async move { work(&app, &by, now).await }).await
+        let (app, by) = (self.app.clone(), self.by.clone());
+        to_the_end(async move { work(&app, &by).await }).await
     }
 
     /// 201 with the address of what was created, which `id` names below the path of the request.
@@ -99,7 +94,7 @@ pub(super) async fn reader_of_users(
     app: &Issuer,
     request: &HttpRequest,
 ) -> Result<(), BearerError> {
-    caller(app, request, Some(scope::USERS_READ), app.clock.now()).await.map(drop)
+    caller(app, request, Some(scope::USERS_READ)).await.map(drop)
 }
 
 /// What only administrators see, as the answer to one of them: nobody keeps it.
@@ -113,15 +108,16 @@ async fn caller(
     app: &Issuer,
     request: &HttpRequest,
     own: Option<&'static str>,
-    now: Timestamp,
-) -> Result<(Actor, Claims), BearerError> {
+) -> Result<(Initiator, Claims), BearerError> {
     // The pattern and not the path, in which anything may stand.
     let route = request.match_pattern().unwrap_or_default();
+    let by = extract::caller(request, app);
     let request = AdminRequest {
         token: extract::bearer(request)?,
         own,
         route: &format!("{} {route}", request.method()),
-        origin: extract::origin(request, app),
+        by: by.clone(),
     };
-    app.authentication.administrator(request, now).await
+    let (actor, claims) = app.authentication.administrator(request).await?;
+    Ok((by.acting(actor), claims))
 }

@@ -19,7 +19,7 @@ use super::error::OAuthError;
 use super::observe::RequestId;
 use crate::app::Issuer;
 use crate::base::secret::Secret;
-use crate::domain::audit::Origin;
+use crate::domain::audit::{Initiator, Origin};
 use crate::domain::clients::{Credentials, MalformedCredentials};
 use crate::services::authentication::BearerError;
 
@@ -202,6 +202,11 @@ pub(super) fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
         return Err(BearerError::Missing);
     }
     Ok(token.trim())
+}
+
+/// The caller of `request`, who is not known yet, and the present time.
+pub(super) fn caller(request: &HttpRequest, app: &Issuer) -> Initiator {
+    Initiator::anonymous(origin(request, app), app.clock.now())
 }
 
 /// Where `request` comes from. A forwarded address counts only when a configured proxy sent it.

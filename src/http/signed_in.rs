@@ -8,7 +8,7 @@ use super::extract::{self, BodyError, Fields};
 use super::finish::to_the_end;
 use crate::app::Issuer;
 use crate::base::time::Timestamp;
-use crate::domain::audit::Origin;
+use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
 use crate::domain::tokens::Claims;
 use crate::domain::users::User;
@@ -37,8 +37,8 @@ pub(super) async fn user(
 pub(super) struct Asked {
     pub(super) user: User,
     pub(super) fields: Fields,
-    pub(super) origin: Origin,
-    pub(super) now: Timestamp,
+    /// The user, as the one who causes events.
+    pub(super) by: Initiator,
 }
 
 impl Asked {
@@ -50,9 +50,9 @@ impl Asked {
     ) -> Result<Self, Problem> {
         extract::bearer(request)?;
         let fields = fields.await;
-        let now = app.clock.now();
-        let (user, _) = self::user(app, request, now).await?;
-        Ok(Self { user, fields: fields?, origin: extract::origin(request, app), now })
+        let by = extract::caller(request, app);
+        let (user, _) = self::user(app, request, by.at).await?;
+        Ok(Self { by: by.as_user(user.id), user, fields: fields? })
     }
 
     /// Notes a `current_password` that is not the user's.
@@ -62,7 +62,7 @@ impl Asked {
         password: Option<Password>,
     ) -> Result<(), Problem> {
         let Some(password) = password else { return Ok(()) };
-        if !is_present_password(app, &self.user, password, &self.origin, self.now).await? {
+        if !is_present_password(app, &self.user, password, &self.by).await? {
             self.fields.reject("current_password", "is not the present password");
         }
         Ok(())
@@ -75,11 +75,9 @@ pub(super) async fn is_present_password(
     app: &Data<Issuer>,
     user: &User,
     password: Password,
-    origin: &Origin,
-    now: Timestamp,
+    by: &Initiator,
 ) -> Result<bool, Problem> {
-    let (app, user, origin) = (app.clone(), user.clone(), origin.clone());
-    let check =
-        async move { app.authentication.is_present_password(&user, password, &origin, now).await };
+    let (app, user, by) = (app.clone(), user.clone(), by.clone());
+    let check = async move { app.authentication.is_present_password(&user, password, &by).await };
     Ok(to_the_end(check).await?)
 }

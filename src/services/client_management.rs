@@ -106,21 +106,20 @@ impl ClientManagement {
         &self,
         mut client: Client,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<(Client, Option<Secret<String>>), ClientChangeError> {
         self.check_audiences(&client.audiences)?;
         let mut shown = None;
         if client.client_type == ClientType::Confidential {
-            let (text, kept) = Client::new_secret(&self.random, now);
+            let (text, kept) = Client::new_secret(&self.random, by.at);
             client.secrets.push(kept);
             shown = Some(text);
         }
-        self.observe_token_life(&client, now).await?;
+        self.observe_token_life(&client, by.at).await?;
         match self.clients.create(&client).await {
             Err(StorageError::Conflict) => return Err(ClientChangeError::Taken(client.client_id)),
             result => result?,
         }
-        self.record(Kind::ClientCreated, &client, None, by, now).await;
+        self.record(Kind::ClientCreated, &client, None, by).await;
         Ok((client, shown))
     }
 
@@ -131,9 +130,8 @@ impl ClientManagement {
         client: &Client,
         next: Client,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<Client, ClientChangeError> {
-        let updated = self.replace(client, next, by, now).await?;
+        let updated = self.replace(client, next, by).await?;
         // A client that is enabled again, or registered anew, then gets tokens that are not cut off.
         let is_disabled = updated.disabled_at.is_some();
         tokio::time::sleep(if is_disabled { CUT_OFF_AHEAD } else { STALENESS }).await;
@@ -145,7 +143,6 @@ impl ClientManagement {
         client: &Client,
         mut next: Client,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<Client, ClientChangeError> {
         let differences = differences(client, &next);
         if differences.is_empty() {
@@ -162,13 +159,13 @@ impl ClientManagement {
         if is_oneself(client, by) && is_lost(may_administer) {
             return Err(ClientChangeError::Oneself);
         }
-        self.observe_token_life(&next, now).await?;
+        self.observe_token_life(&next, by.at).await?;
         let is_shut = client.disabled_at.is_none() && next.disabled_at.is_some();
         let done = self.db.write(async |transaction| {
-            let done = self.clients.replace_in(transaction, client, &next, now).await?;
+            let done = self.clients.replace_in(transaction, client, &next, by.at).await?;
             if done && is_shut {
-                let revoked = all_tokens(client, now);
-                self.revocations.record_in(transaction, revoked, now).await?;
+                let revoked = all_tokens(client, by.at);
+                self.revocations.record_in(transaction, revoked, by.at).await?;
             }
             Ok(done)
         });
@@ -178,7 +175,7 @@ impl ClientManagement {
         self.revocations.announce();
         next.version += 1;
         for (kind, detail) in differences {
-            self.record(kind, client, detail, by, now).await;
+            self.record(kind, client, detail, by).await;
         }
         Ok(next)
     }
@@ -190,7 +187,6 @@ impl ClientManagement {
         client: &Client,
         overlap: Duration,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<(Client, Secret<String>), ClientChangeError> {
         if overlap > MAX_OVERLAP {
             return Err(ClientChangeError::Overlap);
@@ -198,26 +194,21 @@ impl ClientManagement {
         if client.client_type == ClientType::Public {
             return Err(ClientChangeError::NoSecret(client.client_id.clone()));
         }
-        let (text, kept) = Client::new_secret(&self.random, now);
-        let until = now.plus(overlap);
-        if !self.clients.add_secret(&client.client_id, &kept, until, now).await? {
+        let (text, kept) = Client::new_secret(&self.random, by.at);
+        let until = by.at.plus(overlap);
+        if !self.clients.add_secret(&client.client_id, &kept, until, by.at).await? {
             return Err(ClientChangeError::Stale);
         }
         let detail = format!("the present one ends at {until}");
-        self.record(Kind::ClientSecretRotated, client, Some(detail), by, now).await;
+        self.record(Kind::ClientSecretRotated, client, Some(detail), by).await;
         // Instances still accept the present secret for a moment, however soon it is to end.
         tokio::time::sleep(STALENESS).await;
-        let secrets = rotated(client, kept, until, now);
+        let secrets = rotated(client, kept, until, by.at);
         Ok((Client { secrets, version: client.version + 1, ..client.clone() }, text))
     }
 
     /// Deletes `client`, which is as it was read, with its secrets.
-    pub async fn delete(
-        &self,
-        client: &Client,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<(), ClientChangeError> {
+    pub async fn delete(&self, client: &Client, by: &Initiator) -> Result<(), ClientChangeError> {
         if client.client_id == FIRST_PARTY {
             return Err(ClientChangeError::Bundled);
         }
@@ -227,8 +218,8 @@ impl ClientManagement {
         let done = self.db.write(async |transaction| {
             let done = self.clients.remove_in(transaction, client).await?;
             if done {
-                let revoked = all_tokens(client, now);
-                self.revocations.record_in(transaction, revoked, now).await?;
+                let revoked = all_tokens(client, by.at);
+                self.revocations.record_in(transaction, revoked, by.at).await?;
             }
             Ok(done)
         });
@@ -236,7 +227,7 @@ impl ClientManagement {
             return Err(ClientChangeError::Stale);
         }
         self.revocations.announce();
-        self.record(Kind::ClientDeleted, client, None, by, now).await;
+        self.record(Kind::ClientDeleted, client, None, by).await;
         tokio::time::sleep(CUT_OFF_AHEAD).await;
         Ok(())
     }
@@ -260,16 +251,9 @@ impl ClientManagement {
         }
     }
 
-    async fn record(
-        &self,
-        kind: Kind,
-        client: &Client,
-        detail: Option<String>,
-        by: &Initiator,
-        now: Timestamp,
-    ) {
+    async fn record(&self, kind: Kind, client: &Client, detail: Option<String>, by: &Initiator) {
         let id = &client.client_id;
-        self.audit.record(Event::new(kind, by).about(id).client(id).detail(detail), now).await;
+        self.audit.record(Event::new(kind, by).about(id).client(id).detail(detail)).await;
     }
 }
 

@@ -3,7 +3,6 @@
 //! has taken it over, so that a change is in force when it is acknowledged.
 
 use crate::base::display_name::check_display_name;
-use crate::base::time::Timestamp;
 use crate::domain::audit::{Audit, Event, Initiator, Kind};
 use crate::domain::roles::registry::STALENESS;
 use crate::domain::roles::{
@@ -56,7 +55,6 @@ impl RoleManagement {
         &self,
         change: Change,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<Decision, RoleChangeError> {
         let change = check(change)?;
         let force = change.force;
@@ -66,27 +64,21 @@ impl RoleManagement {
             }
             (What::Put { .. }, _) => 0,
         };
-        let decision = self.store.change(|roles| change.decide(roles, holders, now)).await??;
+        let decision = self.store.change(|roles| change.decide(roles, holders, by.at)).await??;
         // Where this is cut off, the same request once more takes the name from those who still have
         // it. Without force no one had it, and a user who was given it since keeps it.
         let taken = match &decision.step {
-            Step::Delete(name) if force => self.users.take_role(name, now).await,
+            Step::Delete(name) if force => self.users.take_role(name, by.at).await,
             _ => Ok(0),
         };
-        self.record(&decision, taken.as_ref().ok(), by, now).await;
+        self.record(&decision, taken.as_ref().ok(), by).await;
         taken?;
         tokio::time::sleep(STALENESS).await;
         Ok(decision)
     }
 
     /// `taken` is the number of users from whom a removed role was taken, unless that was cut off.
-    async fn record(
-        &self,
-        decision: &Decision,
-        taken: Option<&u64>,
-        by: &Initiator,
-        now: Timestamp,
-    ) {
+    async fn record(&self, decision: &Decision, taken: Option<&u64>, by: &Initiator) {
         let (kind, mut detail) = match &decision.step {
             Step::Create(role) => (Kind::RoleCreated, format!("scope: {}", role.scope)),
             Step::Replace(role) => (Kind::RoleChanged, format!("scope: {}", role.scope)),
@@ -106,7 +98,7 @@ impl RoleManagement {
             }
         }
         let event = Event::new(kind, by).about(decision.step.name()).detail(detail);
-        self.audit.record(event, now).await;
+        self.audit.record(event).await;
     }
 }
 

@@ -63,12 +63,12 @@ pub(super) async fn run(command: Command, act: &Act<'_>) -> Result<()> {
                 ..UserChange::default()
             };
             let user = find(stores, &user).await?;
-            let changed = stores.accounts.change(&user, change, by, now).await;
+            let changed = stores.accounts.change(&user, change, by).await;
             show(changed.context("the user cannot be changed")?, json)
         }
         Command::Delete(Who { user }) => {
             let user = find(stores, &user).await?;
-            let removed = stores.accounts.remove(&user, true, by, now).await;
+            let removed = stores.accounts.remove(&user, true, by).await;
             removed.context("the user cannot be removed")?;
             output::print(&format!("removed {}", user.email))
         }

@@ -17,10 +17,10 @@ const MAX_INPUT: u64 = 4 * MAX_METADATA_BYTES as u64;
 
 impl Act<'_> {
     pub(super) async fn grant_role(&self, user: &str, role: &str) -> Result<()> {
-        let Self { stores, by, now, .. } = *self;
+        let Self { stores, by, .. } = *self;
         let user = find(stores, user).await?;
         check_role(role).map_err(anyhow::Error::msg)?;
-        let granted = stores.accounts.set_role(user.id, role, true, false, by, now).await?;
+        let granted = stores.accounts.set_role(user.id, role, true, false, by).await?;
         if stores.role_management.find(role).await.context("the roles cannot be read")?.is_none() {
             eprintln!("signet: no role {role} is defined yet, so it carries no scopes");
         }
@@ -34,9 +34,9 @@ impl Act<'_> {
     }
 
     pub(super) async fn revoke_role(&self, user: &str, role: &str, force: bool) -> Result<()> {
-        let Self { stores, by, now, .. } = *self;
+        let Self { stores, by, .. } = *self;
         let user = find(stores, user).await?;
-        let revoked = stores.accounts.set_role(user.id, role, false, force, by, now).await;
+        let revoked = stores.accounts.set_role(user.id, role, false, force, by).await;
         let revoked = revoked.map_err(|error| match error {
             ChangeError::LastAdministrator => anyhow::anyhow!(
                 "no other user who may sign in has the role admin: force it to go on (--force)"
@@ -54,7 +54,7 @@ impl Act<'_> {
     }
 
     pub(super) async fn set_metadata(&self, user: &str, json: bool) -> Result<()> {
-        let Self { stores, by, now, .. } = *self;
+        let Self { stores, by, .. } = *self;
         let user = find(stores, user).await?;
         let mut text = String::new();
         let read = std::io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text);
@@ -65,7 +65,7 @@ impl Act<'_> {
         let value = serde_json::from_str(&text).context("the metadata is not JSON")?;
         let metadata = check_metadata(value).map_err(wrong("the metadata"))?;
         let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
-        let user = stores.accounts.change(&user, change, by, now).await?;
+        let user = stores.accounts.change(&user, change, by).await?;
         if json {
             output::json(&ManagedUserView::listed(user))
         } else {

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
-    let Act { stores, by, now, .. } = *act;
+    let Act { stores, by, .. } = *act;
     let Arguments { format, output, force, with_password_hashes: with_hashes } = arguments;
     let is_csv =
         |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
     let file = output.as_deref().map(|path| Output::create(path, force)).transpose()?;
     // Recorded before the first user is written, so that an export that is cut off is recorded too.
     let hashes = if with_hashes { "with password hashes" } else { "without password hashes" };
-    stores.accounts.record_export(hashes.into(), by, now).await;
+    stores.accounts.record_export(hashes.into(), by).await;
     match file {
         None => write_all(io::stdout().lock(), format, with_hashes, stores).await,
         Some(file) => {

@@ -34,39 +34,46 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
-/// The one who causes an event, and from where.
+/// The one who causes an event, from where and when.
 #[derive(Clone, Debug)]
 pub struct Initiator {
     /// The user, client or operator who acts.
     pub actor: Actor,
     /// Where the request came from; empty at the command line and for Signet itself.
     pub origin: Origin,
+    /// When the request was read.
+    pub at: Timestamp,
 }
 
 impl Initiator {
-    /// The signed-in user with this id, or one who proved to be.
-    pub fn user(id: Uuid, origin: Origin) -> Self {
-        Self { actor: Actor::User(id), origin }
-    }
-
-    /// A client that has authenticated.
-    pub fn client(client_id: &str, origin: Origin) -> Self {
-        Self { actor: Actor::Client(client_id.to_owned()), origin }
-    }
-
     /// A caller who is not known.
-    pub fn anonymous(origin: Origin) -> Self {
-        Self { actor: Actor::Anonymous, origin }
+    pub fn anonymous(origin: Origin, at: Timestamp) -> Self {
+        Self { actor: Actor::Anonymous, origin, at }
     }
 
     /// The operator at the command line.
-    pub fn command_line() -> Self {
-        Self { actor: Actor::CommandLine, origin: Origin::default() }
+    pub fn command_line(at: Timestamp) -> Self {
+        Self { actor: Actor::CommandLine, origin: Origin::default(), at }
     }
 
     /// Signet itself.
-    pub fn system() -> Self {
-        Self { actor: Actor::System, origin: Origin::default() }
+    pub fn system(at: Timestamp) -> Self {
+        Self { actor: Actor::System, origin: Origin::default(), at }
+    }
+
+    /// The same request, made by `actor`.
+    pub fn acting(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
+    }
+
+    /// The same request, made by the signed-in user with this id, or one who proved to be.
+    pub fn as_user(&self, id: Uuid) -> Self {
+        self.acting(Actor::User(id))
+    }
+
+    /// The same request, made by a client that has authenticated.
+    pub fn as_client(&self, client_id: &str) -> Self {
+        self.acting(Actor::Client(client_id.to_owned()))
     }
 
     /// Whether this is the user with this id.
@@ -189,30 +196,31 @@ impl Audit {
 
     /// Records `event`. What it reports has happened, so a failure to keep it is logged loudly and
     /// does not fail the request.
-    pub async fn record(&self, event: Event, now: Timestamp) {
+    pub async fn record(&self, event: Event) {
+        let now = event.initiator.at;
         if event.kind.changes_nothing() {
-            return self.record_refusal(event, now).await;
+            return self.record_refusal(event).await;
         }
         if event.kind == Kind::OwnNameChanged {
             return log(&event, 0);
         }
-        if event.is_own_routine() && !self.throttle.keeps(&event, MAX_ROUTINE, now) {
-            return self.log_in_turn(&event, now);
+        if event.is_own_routine() && !self.throttle.keeps(&event, MAX_ROUTINE) {
+            return self.log_in_turn(&event);
         }
         log(&event, 0);
         let id = self.random.uuid_at(now).to_string();
-        if let Err(error) = self.db.execute(store::insert(id, &event, now)).await {
+        if let Err(error) = self.db.execute(store::insert(id, &event)).await {
             log_not_kept(event.kind, &error);
         }
     }
 
-    async fn record_refusal(&self, event: Event, now: Timestamp) {
-        self.log_in_turn(&event, now);
-        if !self.throttle.keeps(&event, 1, now) {
+    async fn record_refusal(&self, event: Event) {
+        self.log_in_turn(&event);
+        if !self.throttle.keeps(&event, 1) {
             return;
         }
         let (db, kind) = (self.db.clone(), event.kind);
-        let insert = store::insert_once_an_hour(&event, now);
+        let insert = store::insert_once_an_hour(&event);
         let keep = async move {
             if let Err(error) = db.execute(insert).await {
                 log_not_kept(kind, &error);
@@ -227,8 +235,8 @@ impl Audit {
     }
 
     /// Logs `event` unless another one of its kind was logged in the same second.
-    fn log_in_turn(&self, event: &Event, now: Timestamp) {
-        if let Some(suppressed) = self.throttle.logs(event.kind, now) {
+    fn log_in_turn(&self, event: &Event) {
+        if let Some(suppressed) = self.throttle.logs(event.kind, event.initiator.at) {
             log(event, suppressed);
         }
     }
@@ -245,10 +253,10 @@ impl Audit {
 
     /// Records what many instances notice independently and one of them is to record: an event of
     /// the same kind and subject is there once at most. Returns whether it is there now.
-    pub async fn record_once(&self, event: Event, at: Timestamp) -> bool {
+    pub async fn record_once(&self, event: Event) -> bool {
         let subject = event.subject.as_deref().unwrap_or_default();
         let id = format!("{}:{subject}", event.kind.as_str());
-        match self.db.execute(store::insert(id, &event, at)).await {
+        match self.db.execute(store::insert(id, &event)).await {
             Ok(_) => log(&event, 0),
             Err(StorageError::Conflict) => {}
             Err(error) => {

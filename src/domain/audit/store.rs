@@ -9,18 +9,19 @@ use crate::storage::{Db, Statement, StorageError};
 
 const HOUR: i64 = 3600;
 
-pub(super) fn insert(id: String, event: &Event, now: Timestamp) -> Statement<'static> {
+pub(super) fn insert(id: String, event: &Event) -> Statement<'static> {
     let insert = sqlx::query(
         "INSERT INTO audit_events \
          (id, at, event, actor, subject, client_id, detail, address, request_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
-    bind(insert, id, event, now)
+    bind(insert, id, event)
 }
 
 /// Appends `event` unless one of the same kind and user or client was appended within the last hour,
 /// by whichever instance.
-pub(super) fn insert_once_an_hour(event: &Event, now: Timestamp) -> Statement<'static> {
+pub(super) fn insert_once_an_hour(event: &Event) -> Statement<'static> {
+    let now = event.initiator.at;
     let hour = now.as_unix().div_euclid(HOUR);
     // Within an hour of the clock the key decides; across its end, the row before.
     let id = |hour| format!("{}:{}:{hour}", event.kind.as_str(), event.bound_to());
@@ -34,7 +35,7 @@ pub(super) fn insert_once_an_hour(event: &Event, now: Timestamp) -> Statement<'s
          AND at > CAST($11 AS BIGINT)) \
          ON CONFLICT (id) DO NOTHING",
     );
-    bind(insert, id(hour), event, now).bind(id(hour - 1)).bind(now.as_unix() - HOUR)
+    bind(insert, id(hour), event).bind(id(hour - 1)).bind(now.as_unix() - HOUR)
 }
 
 pub(super) fn delete_kind(kind: Kind, before: Timestamp, limit: u32) -> Statement<'static> {
@@ -56,15 +57,10 @@ pub(super) fn delete(before: Timestamp, limit: u32) -> Statement<'static> {
     .bind(i64::from(limit))
 }
 
-fn bind(
-    insert: Statement<'static>,
-    id: String,
-    event: &Event,
-    now: Timestamp,
-) -> Statement<'static> {
+fn bind(insert: Statement<'static>, id: String, event: &Event) -> Statement<'static> {
     insert
         .bind(id)
-        .bind(now.as_unix())
+        .bind(event.initiator.at.as_unix())
         .bind(event.kind.as_str())
         .bind(event.initiator.actor.to_string())
         .bind(event.subject.clone())

@@ -55,7 +55,8 @@ impl Throttle {
 
     /// Whether `event` is to be kept: it is among the first `most` of its kind and user or client in an
     /// hour.
-    pub(super) fn keeps(&self, event: &Event, most: u32, now: Timestamp) -> bool {
+    pub(super) fn keeps(&self, event: &Event, most: u32) -> bool {
+        let now = event.initiator.at;
         let mut counts = lock(&self.counts);
         let key = (event.kind, event.bound_to());
         if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
@@ -88,8 +89,8 @@ mod tests {
         Timestamp::from_unix(1_764_547_200 + seconds)
     }
 
-    fn event(subject: usize) -> Event {
-        Event::new(Kind::LoginRefused, &Initiator::system()).about(subject)
+    fn event(subject: usize, now: i64) -> Event {
+        Event::new(Kind::LoginRefused, &Initiator::system(at(now))).about(subject)
     }
 
     #[test]
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn one_refusal_an_hour_is_kept_of_a_kind_and_user() {
         let throttle = Throttle::default();
-        let keeps = |subject, now| throttle.keeps(&event(subject), 1, at(now));
+        let keeps = |subject, now| throttle.keeps(&event(subject, now), 1);
         assert!(keeps(1, 0) && keeps(2, 0));
         assert!(!keeps(1, 0) && !keeps(1, 3599));
         assert!(keeps(1, 3600) && !keeps(1, 3601));
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn a_bounded_number_of_routine_events_is_kept() {
         let throttle = Throttle::default();
-        let keeps = |now| throttle.keeps(&event(1), MAX_ROUTINE, at(now));
+        let keeps = |now| throttle.keeps(&event(1, now), MAX_ROUTINE);
         assert_eq!((0..1000).filter(|second| keeps(*second)).count(), 60);
         assert!(keeps(3600));
     }
@@ -136,7 +137,7 @@ mod tests {
     fn counts_do_not_grow_without_bound() {
         let throttle = Throttle::default();
         for subject in 0..2 * MAX_COUNTS {
-            throttle.keeps(&event(subject), 1, at(0));
+            throttle.keeps(&event(subject, 0), 1);
         }
         assert!(lock(&throttle.counts).len() <= MAX_COUNTS);
     }

@@ -87,9 +87,8 @@ pub(super) async fn ask_mail(
     let mut fields = Fields::read(&request, payload).await?;
     let AddressBody { email } = fields.body();
     let email = fields.finish_with(email)?;
-    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
-    let ask = async move { app.self_service.ask_mail(kind, &email, &origin, now).await };
-    Ok(to_the_end(ask).await?)
+    let by = extract::caller(&request, &app);
+    Ok(to_the_end(async move { app.self_service.ask_mail(kind, &email, &by).await }).await?)
 }
 
 /// Request a mail that verifies an address
@@ -157,9 +156,8 @@ pub(crate) async fn ask_change(
         asked.fields.reject("email", "is the present address");
     }
     asked.check_password(&app, current_password).await?;
-    let Asked { user, fields, origin, now } = asked;
+    let Asked { user, fields, by } = asked;
     let email = fields.finish_with(email)?;
-    let ask = async move { app.self_service.ask_email_change(&user, &email, origin, now).await };
-    to_the_end(ask).await?;
+    to_the_end(async move { app.self_service.ask_email_change(&user, &email, &by).await }).await?;
     Ok(accepted("a mail is on its way to the new address; it changes when that is confirmed"))
 }

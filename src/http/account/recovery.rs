@@ -63,10 +63,10 @@ request_body! {
 pub(crate) async fn reset(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
-    let now = app.clock.now();
+    let by = extract::caller(&request, &app);
     let PasswordResetBody { token, password } = fields.body();
     let found = match &token {
-        Some(token) => app.accounts.find_password_reset(token, now).await?,
+        Some(token) => app.accounts.find_password_reset(token, by.at).await?,
         None => None,
     };
     if token.is_some() && found.is_none() {
@@ -79,10 +79,10 @@ pub(crate) async fn reset(app: Data<Issuer>, request: HttpRequest, payload: Payl
     fields.check_new_password("password", password.as_ref(), login);
     if let (Some(found), Some(password), false) = (found, password, fields.has_errors()) {
         let hash = app.self_service.hash_anonymous(password).await?;
-        let (app, origin) = (app.clone(), extract::origin(&request, &app));
+        let app = app.clone();
         let reset = async move {
             let attempts = &app.login_limits;
-            app.accounts.reset_password(&found, &hash, attempts, &origin, now).await
+            app.accounts.reset_password(&found, &hash, attempts, &by).await
         };
         // The token was used, or the account has changed, concurrently.
         if !to_the_end(reset).await? {

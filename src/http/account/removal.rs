@@ -6,7 +6,6 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::Issuer;
-use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
 use crate::http::error::Answer;
 use crate::http::extract::{Fields, request_body};
@@ -39,13 +38,9 @@ pub(crate) async fn remove(app: Data<Issuer>, request: HttpRequest, payload: Pay
     let mut asked = Asked::read(&app, &request, Fields::read(&request, payload)).await?;
     let AccountRemovalBody { current_password } = asked.fields.body();
     asked.check_password(&app, current_password).await?;
-    let Asked { user, fields, origin, now } = asked;
+    let Asked { user, fields, by } = asked;
     fields.finish()?;
-    let remove = async move {
-        let by = &Initiator::user(user.id, origin);
-        app.accounts.leave(&user, by, now).await
-    };
-    to_the_end(remove).await?;
+    to_the_end(async move { app.accounts.leave(&user, &by).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
 use crate::app::Issuer;
-use crate::domain::audit::Initiator;
 use crate::http::error::{Answer, Problem};
 use crate::http::extract::Query;
 use crate::http::finish::to_the_end;
@@ -43,14 +42,10 @@ pub(crate) async fn list(app: Data<Issuer>, request: HttpRequest) -> Answer {
     security(("user" = []))
 )]
 pub(crate) async fn end_one(app: Data<Issuer>, request: HttpRequest, sid: Path<String>) -> Answer {
-    let now = app.clock.now();
-    let (user, _) = signed_in::user(&app, &request, now).await?;
+    let by = extract::caller(&request, &app);
+    let (user, _) = signed_in::user(&app, &request, by.at).await?;
     let sid: Uuid = sid.parse().map_err(|_| Problem::missing(UNKNOWN))?;
-    let origin = extract::origin(&request, &app);
-    let end = async move {
-        let by = &Initiator::user(user.id, origin);
-        app.accounts.end_session(user.id, sid, by, now).await
-    };
+    let end = async move { app.accounts.end_session(user.id, sid, &by.as_user(user.id)).await };
     if to_the_end(end).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
@@ -72,19 +67,18 @@ pub(crate) async fn end_one(app: Data<Issuer>, request: HttpRequest, sid: Path<S
     security(("user" = []))
 )]
 pub(crate) async fn end_all(app: Data<Issuer>, request: HttpRequest) -> Answer {
-    let now = app.clock.now();
-    let (user, claims) = signed_in::user(&app, &request, now).await?;
+    let by = extract::caller(&request, &app);
+    let (user, claims) = signed_in::user(&app, &request, by.at).await?;
     // A misspelt query must not end the session that it was meant to spare.
     let mut query = Query::read(&request);
     let except_current = query.flag("except_current").unwrap_or_default();
     query.finish()?;
     let kept = claims.sid.filter(|_| except_current);
-    let origin = extract::origin(&request, &app);
     let end = async move {
-        let by = &Initiator::user(user.id, origin);
+        let by = &by.as_user(user.id);
         match kept {
-            Some(sid) => app.accounts.end_other_sessions(user.id, sid, by, now).await.map(drop),
-            None => app.accounts.end_sessions(user.id, by, now).await.map(drop),
+            Some(sid) => app.accounts.end_other_sessions(user.id, sid, by).await.map(drop),
+            None => app.accounts.end_sessions(user.id, by).await.map(drop),
         }
     };
     to_the_end(end).await?;

@@ -10,7 +10,7 @@ use super::email::{CLOSED, NOT_GOOD, check_mail_is_on};
 use crate::app::Issuer;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::domain::audit::Origin;
+use crate::domain::audit::Initiator;
 use crate::domain::credentials::Password;
 use crate::http::error::{Answer, Problem};
 use crate::http::extract::{self, Fields, request_body};
@@ -62,11 +62,11 @@ request_body! {
 pub(crate) async fn verify(app: Data<Issuer>, request: HttpRequest, payload: Payload) -> Answer {
     check_mail_is_on(&app)?;
     let mut fields = Fields::read(&request, payload).await?;
-    let now = app.clock.now();
+    let by = extract::caller(&request, &app);
     let ProofBody { token, signup_token, password, new_password } = fields.body();
     let evidence = evidence(&mut fields, signup_token, password, new_password);
     let found = match &token {
-        Some(token) => app.accounts.find_provable(token, now).await?,
+        Some(token) => app.accounts.find_provable(token, by.at).await?,
         None => None,
     };
     if token.is_some() && found.is_none() {
@@ -76,17 +76,16 @@ pub(crate) async fn verify(app: Data<Issuer>, request: HttpRequest, payload: Pay
         fields.reject("token", CLOSED);
     }
     if let (Some(found), false) = (found, fields.has_errors()) {
-        let origin = extract::origin(&request, &app);
         let voucher = match evidence {
-            Some(evidence) => vouch(&app, &found, evidence, &origin, now).await?,
-            None => vouch_signed_in(&app, &found, &request, now).await?,
+            Some(evidence) => vouch(&app, &found, evidence, &by).await?,
+            None => vouch_signed_in(&app, &found, &request, by.at).await?,
         };
         match voucher {
             Err((field, problem)) => fields.reject(field, problem),
             Ok(voucher) => {
                 let prove = async move {
                     let attempts = &app.login_limits;
-                    app.accounts.prove(found, voucher, attempts, &origin, now).await
+                    app.accounts.prove(found, voucher, attempts, &by).await
                 };
                 // The token was used, or the account has changed, concurrently.
                 if !to_the_end(prove).await? {
@@ -144,12 +143,11 @@ async fn vouch(
     app: &Data<Issuer>,
     found: &Provable,
     evidence: Evidence,
-    origin: &Origin,
-    now: Timestamp,
+    by: &Initiator,
 ) -> Vouched {
     let hashes = matches!(evidence, Evidence::NewPassword(_));
-    let (app, found, origin) = (app.clone(), found.clone(), origin.clone());
-    let vouch = async move { app.self_service.vouch(&found, evidence, &origin, now).await };
+    let (app, found, by) = (app.clone(), found.clone(), by.clone());
+    let vouch = async move { app.self_service.vouch(&found, evidence, &by).await };
     // An attempt at a password is settled even when the client hangs up.
     Ok(if hashes { vouch.await } else { to_the_end(vouch).await }?)
 }

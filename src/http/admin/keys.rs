@@ -30,7 +30,7 @@ pub(crate) struct KeysBody {
     responses((status = 200, description = "All of them", body = KeysBody)),
 )]
 pub(crate) async fn list_keys(admin: Administrator) -> Answer {
-    let keys = admin.app.key_management.list(admin.now).await?;
+    let keys = admin.app.key_management.list(admin.by.at).await?;
     Ok(shown(&KeysBody { keys: keys.into_iter().map(KeyView::from).collect() }))
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn list_keys(admin: Administrator) -> Answer {
     ),
 )]
 pub(crate) async fn read_key(admin: Administrator, kid: Path<String>) -> Answer {
-    Ok(shown(&KeyView::from(admin.app.key_management.load(&kid, admin.now).await?)))
+    Ok(shown(&KeyView::from(admin.app.key_management.load(&kid, admin.by.at).await?)))
 }
 
 /// Read the public part of a signing key
@@ -77,7 +77,7 @@ pub(crate) async fn read_key(admin: Administrator, kid: Path<String>) -> Answer 
     ),
 )]
 pub(crate) async fn read_public_key(admin: Administrator, kid: Path<String>) -> Answer {
-    let public = admin.app.key_management.load_public(&kid, admin.now).await?;
+    let public = admin.app.key_management.load_public(&kid, admin.by.at).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(match preferred(&admin.request) {

@@ -113,8 +113,7 @@ pub(crate) async fn put_role(asked: Asked<PutBody>, name: Path<String>) -> Answe
         expect: expect.clone().unwrap_or(Expect::Absent),
         force: body.force.flatten().unwrap_or_default(),
     };
-    let put =
-        admin.change(async move |app, by, now| app.role_management.change(change, by, now).await);
+    let put = admin.change(async move |app, by| app.role_management.change(change, by).await);
     let decision = match (put.await, expect) {
         (Err(RoleChangeError::Refused(Refusal::Exists(_))), None) => {
             return Err(precondition_required());
@@ -171,8 +170,7 @@ pub(crate) async fn remove_role(admin: Administrator, name: Path<String>) -> Ans
         _ => return Err(precondition_required()),
     };
     let change = Change { name, what: What::Remove, expect, force };
-    let remove =
-        admin.change(async move |app, by, now| app.role_management.change(change, by, now).await);
+    let remove = admin.change(async move |app, by| app.role_management.change(change, by).await);
     unchanged(&admin, remove.await).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -39,7 +39,7 @@ pub(crate) async fn list_sessions(admin: Administrator) -> Answer {
     }
     let (limit, from) = (query.limit(), query.cursor(Kind::Sessions));
     query.finish()?;
-    let page = admin.app.stores.sessions.page(from.as_deref(), limit, admin.now).await?;
+    let page = admin.app.stores.sessions.page(from.as_deref(), limit, admin.by.at).await?;
     Ok(shown(&admin, page.sessions, page.next))
 }
 
@@ -102,13 +102,13 @@ pub(crate) async fn end_user_session(admin: Administrator, path: Path<(String, S
 )]
 pub(crate) async fn end_user_sessions(admin: Administrator, id: Path<String>) -> Answer {
     let id: Uuid = id.parse().map_err(|_| users::no_user())?;
-    let end = admin.change(async move |app, by, now| app.accounts.end_sessions(id, by, now).await);
+    let end = admin.change(async move |app, by| app.accounts.end_sessions(id, by).await);
     if end.await? { Ok(HttpResponse::NoContent().finish()) } else { Err(users::no_user()) }
 }
 
 async fn of_user(admin: &Administrator, id: &str) -> Answer {
     let user = users::find(&admin.app, id).await?;
-    Ok(shown(admin, admin.app.accounts.sessions(&user, admin.now).await?, None))
+    Ok(shown(admin, admin.app.accounts.sessions(&user, admin.by.at).await?, None))
 }
 
 fn shown(admin: &Administrator, sessions: Vec<Session>, next: Option<String>) -> HttpResponse {
@@ -120,9 +120,8 @@ fn shown(admin: &Administrator, sessions: Vec<Session>, next: Option<String>) ->
 
 async fn end_one(admin: &Administrator, user_id: Option<Uuid>, sid: &str) -> Answer {
     if let (Some(user_id), Ok(sid)) = (user_id, sid.parse()) {
-        let end = admin.change(async move |app, by, now| {
-            app.accounts.end_session(user_id, sid, by, now).await
-        });
+        let end =
+            admin.change(async move |app, by| app.accounts.end_session(user_id, sid, by).await);
         if end.await? {
             return Ok(HttpResponse::NoContent().finish());
         }

@@ -87,10 +87,10 @@ pub(crate) async fn introspect(
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
     let form: TokenQuestion = read_form(&request, payload).await?;
-    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+    let by = &extract::caller(&request, &app);
     let credentials = form.credentials(&request)?;
     let token = form.token.as_deref();
-    let found = app.authorization_server.introspect(credentials, token, &origin, now).await?;
+    let found = app.authorization_server.introspect(credentials, token, by).await?;
     let body = match found {
         Introspection::Inactive => json!({ "active": false }),
         Introspection::AccessToken(claims) => {

@@ -65,11 +65,10 @@ pub(crate) async fn revoke(
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
     let form: TokenQuestion = read_form(&request, payload).await?;
-    let (now, origin) = (app.clock.now(), extract::origin(&request, &app));
+    let by = extract::caller(&request, &app);
     let (token, credentials) = (form.token.clone(), form.credentials(&request));
     let (token, credentials) = (extract::required("token", token)?, credentials?);
-    let revoke =
-        async move { app.authorization_server.revoke(credentials, &token, &origin, now).await };
+    let revoke = async move { app.authorization_server.revoke(credentials, &token, &by).await };
     to_the_end(revoke).await?;
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish())
 }

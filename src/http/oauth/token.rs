@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 
 use crate::app::Issuer;
 use crate::base::secret::Secret;
-use crate::base::time::Timestamp;
-use crate::domain::audit::Origin;
+use crate::domain::audit::Initiator;
 use crate::domain::clients::GrantType;
 use crate::domain::credentials::Password;
 use crate::domain::tokens::Scope;
@@ -184,8 +183,7 @@ pub(crate) async fn token(
     payload: Payload,
 ) -> Result<HttpResponse, OAuthError> {
     let form: TokenForm = read_form(&request, payload).await?;
-    let now = app.clock.now();
-    let origin = extract::origin(&request, &app);
+    let by = extract::caller(&request, &app);
     let (client_id, client_secret) = (form.client_id.as_deref(), form.client_secret.as_ref());
     let credentials = extract::credentials(&request, client_id, client_secret)?;
     let grant = required("grant_type", form.grant_type)?;
@@ -196,18 +194,17 @@ pub(crate) async fn token(
         GrantType::Password => {
             let (username, password) = (form.username, form.password);
             let request = PasswordRequest { credentials, username, password, wish };
-            sign_in(&app, request, origin, now).await?
+            sign_in(&app, request, by).await?
         }
         GrantType::RefreshToken => {
             let refresh_token = form.refresh_token;
             let request = RefreshRequest { credentials, refresh_token, wish };
             let app = app.clone();
-            let refresh =
-                async move { app.authorization_server.refresh(request, &origin, now).await };
+            let refresh = async move { app.authorization_server.refresh(request, &by).await };
             to_the_end(refresh).await?
         }
         GrantType::ClientCredentials => {
-            app.authorization_server.client_credentials(credentials, wish, &origin, now).await?
+            app.authorization_server.client_credentials(credentials, wish, &by).await?
         }
     };
     Ok(answer(response))
@@ -256,8 +253,7 @@ async fn log_in(
         _ => return Err(BodyError::WrongType(&[MediaType::Form, MediaType::Json]).into()),
     };
     let wanted = wanted(request, body)?;
-    let (now, origin): (Timestamp, Origin) = (app.clock.now(), extract::origin(request, app));
-    Ok(sign_in(app, wanted, origin, now).await?)
+    Ok(sign_in(app, wanted, extract::caller(request, app)).await?)
 }
 
 /// Completes the login even when the client hangs up, so that the outcome of the password is recorded
@@ -265,11 +261,10 @@ async fn log_in(
 async fn sign_in(
     app: &Data<Issuer>,
     request: PasswordRequest,
-    origin: Origin,
-    now: Timestamp,
+    by: Initiator,
 ) -> Result<TokenResponse, TokenError> {
     let app = app.clone();
-    to_the_end(async move { app.authorization_server.password(request, &origin, now).await }).await
+    to_the_end(async move { app.authorization_server.password(request, &by).await }).await
 }
 
 /// The login that `body` asks for. Empty text counts as absent.

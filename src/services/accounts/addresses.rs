@@ -3,7 +3,7 @@
 
 use super::{Accounts, SelfService};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::login_limits::Limited;
 use crate::domain::outbox::{self, Entry, WINDOW};
 use crate::domain::users::{Email, User};
@@ -17,15 +17,13 @@ impl SelfService {
         &self,
         kind: outbox::Kind,
         email: &Email,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<(), CheckError> {
-        self.admit_mail(origin, now).await?;
-        let entry = self.accounts.entry(kind, email.address(), now);
-        self.accounts.outbox.ask(&entry, now).await?;
+        self.admit_mail(by).await?;
+        let entry = self.accounts.entry(kind, email.address(), by.at);
+        self.accounts.outbox.ask(&entry, by.at).await?;
         if kind == outbox::Kind::PasswordReset {
-            let by = &Initiator::anonymous(origin.clone());
-            self.accounts.audit.record(Event::new(Kind::PasswordResetAsked, by), now).await;
+            self.accounts.audit.record(Event::new(Kind::PasswordResetAsked, by)).await;
         }
         Ok(())
     }
@@ -37,34 +35,32 @@ impl SelfService {
         &self,
         user: &User,
         new: &Email,
-        origin: Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<(), CheckError> {
-        self.admit_confirmed_change(user, &origin, now).await?;
+        self.admit_confirmed_change(user, by).await?;
         let Accounts { db, users, outbox, .. } = &self.accounts;
-        let by = &Initiator::user(user.id, origin);
         let entry = |kind, address| Entry {
             user_id: Some(user.id),
             epoch: Some(user.session_epoch),
-            ..self.accounts.entry(kind, address, now)
+            ..self.accounts.entry(kind, address, by.at)
         };
         let asked = entry(outbox::Kind::EmailChange, new.address());
         let notice = entry(outbox::Kind::EmailChangeAsked, &user.email);
         let admitted = db.write(async |transaction| {
-            if !outbox.admit_in(transaction, &asked, user.id, now).await? {
+            if !outbox.admit_in(transaction, &asked, user.id, by.at).await? {
                 return Ok(false);
             }
             outbox.supersede_in(transaction, &asked).await?;
-            users.end_other_changes_in(transaction, user.id, new.address(), now).await?;
-            outbox.ask_in(transaction, &asked, now).await?;
-            outbox.ask_in(transaction, &notice, now).await?;
+            users.end_other_changes_in(transaction, user.id, new.address(), by.at).await?;
+            outbox.ask_in(transaction, &asked, by.at).await?;
+            outbox.ask_in(transaction, &notice, by.at).await?;
             Ok(true)
         });
         if !admitted.await? {
             return Err(CheckError::Limited(Limited { retry_after: WINDOW.as_secs() }));
         }
         outbox.wake();
-        self.accounts.record(Kind::EmailChangeAsked, user.id, by, now).await;
+        self.accounts.record(Kind::EmailChangeAsked, user.id, by).await;
         Ok(())
     }
 }

@@ -102,10 +102,9 @@ impl Accounts {
         user: &User,
         change: UserChange,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<User, ChangeError> {
         let force = change.force;
-        let mut next = change.applied_to(user, now);
+        let mut next = change.applied_to(user, by.at);
         let differences = differences(user, &next);
         if differences.is_empty() {
             return Ok(next);
@@ -114,7 +113,7 @@ impl Accounts {
         // What was asked for at the old address must not undo this: mail on its way, tokens sent.
         let moves = email::key_of(&user.email) != email::key_of(&next.email);
         let ends_sessions = shuts || moves;
-        next.updated_at = now;
+        next.updated_at = by.at;
         next.session_epoch += i64::from(ends_sessions);
         // Any role may carry the right to administer.
         if shuts || user.roles.iter().any(|role| !next.has_role(role)) {
@@ -124,15 +123,15 @@ impl Accounts {
             self.check_not_last(user).await?;
         }
         if ends_sessions {
-            self.sessions.revoke_all(user.id, now).await?;
+            self.sessions.revoke_all(user.id, by.at).await?;
         }
         check_done(self.users.replace(user, &next, force).await?)?;
         next.version += 1;
         for (kind, detail) in differences {
-            self.audit.record(Event::new(kind, by).about(user.id).detail(detail), now).await;
+            self.audit.record(Event::new(kind, by).about(user.id).detail(detail)).await;
         }
         if ends_sessions {
-            self.revoke_begun_since(user.id, now).await;
+            self.revoke_begun_since(user.id, by.at).await;
         }
         Ok(next)
     }
@@ -144,9 +143,8 @@ impl Accounts {
         id: Uuid,
         change: &UserChange,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<User, ChangeError> {
-        let change = async |user: User| self.change(&user, change.clone(), by, now).await;
+        let change = async |user: User| self.change(&user, change.clone(), by).await;
         self.on_present(id, change).await?.ok_or(ChangeError::Stale)
     }
 
@@ -159,7 +157,6 @@ impl Accounts {
         has: bool,
         force: bool,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<bool, ChangeError> {
         let change = async |user: User| {
             if user.has_role(role) == has {
@@ -173,7 +170,7 @@ impl Accounts {
                 roles = check_roles(&roles).map_err(ChangeError::Roles)?;
             }
             let change = UserChange { roles: Some(roles), force, ..UserChange::default() };
-            self.change(&user, change, by, now).await.map(|_| true)
+            self.change(&user, change, by).await.map(|_| true)
         };
         self.on_present(id, change).await?.ok_or(ChangeError::Stale)
     }
@@ -202,23 +199,17 @@ impl Accounts {
         user: &User,
         force: bool,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<(), ChangeError> {
         check_not_oneself(user, by)?;
-        self.remove_as_read(user, force, by, now).await
+        self.remove_as_read(user, force, by).await
     }
 
     /// Removes `user`, who asked for it, and all sessions; not the last administrator. `Stale` where the
     /// account was disabled, or its sessions ended, since it was read: what showed that the user asks for
     /// it no longer counts.
-    pub async fn leave(
-        &self,
-        user: &User,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<(), ChangeError> {
+    pub async fn leave(&self, user: &User, by: &Initiator) -> Result<(), ChangeError> {
         let leave = async |present: User| match present.is_in(Some(user.session_epoch)) {
-            true => self.remove_as_read(&present, false, by, now).await,
+            true => self.remove_as_read(&present, false, by).await,
             false => Err(ChangeError::Stale),
         };
         self.on_present(user.id, leave).await.map(Option::unwrap_or_default)
@@ -229,15 +220,14 @@ impl Accounts {
         user: &User,
         force: bool,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<(), ChangeError> {
         if !force {
             self.check_not_last(user).await?;
         }
-        self.sessions.revoke_all(user.id, now).await?;
+        self.sessions.revoke_all(user.id, by.at).await?;
         check_done(self.users.delete(user, force).await?)?;
-        self.record(Kind::UserDeleted, user.id, by, now).await;
-        self.revoke_begun_since(user.id, now).await;
+        self.record(Kind::UserDeleted, user.id, by).await;
+        self.revoke_begun_since(user.id, by.at).await;
         Ok(())
     }
 

@@ -64,11 +64,11 @@ impl Accounts {
     }
 
     /// Stores a new user; `Conflict` when the address is taken, also by a request a moment earlier.
-    pub async fn create(&self, user: User, by: &Initiator, now: Timestamp) -> Stored<User> {
+    pub async fn create(&self, user: User, by: &Initiator) -> Stored<User> {
         self.users.create(&user).await?;
         let roles = (!user.roles.is_empty()).then(|| format!("roles {}", user.roles.join(" ")));
         let event = Event::new(Kind::UserCreated, by).about(user.id).detail(roles);
-        self.audit.record(event, now).await;
+        self.audit.record(event).await;
         Ok(user)
     }
 
@@ -79,10 +79,9 @@ impl Accounts {
         user: &User,
         hash: &Secret<String>,
         by: &Initiator,
-        now: Timestamp,
     ) -> Stored<bool> {
-        let change = self.users.set_password(user.id, hash, Some(user.session_epoch), now);
-        self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await
+        let change = self.users.set_password(user.id, hash, Some(user.session_epoch), by.at);
+        self.ending_sessions(change, Kind::PasswordChanged, user.id, by).await
     }
 
     /// Sets a new password for `user`, ends all sessions and forgets the wrong passwords. `false`
@@ -93,62 +92,43 @@ impl Accounts {
         hash: &Secret<String>,
         attempts: &LoginLimits,
         by: &Initiator,
-        now: Timestamp,
     ) -> Stored<bool> {
-        let change = self.users.set_password(user.id, hash, None, now);
-        let done = self.ending_sessions(change, Kind::PasswordChanged, user.id, by, now).await?;
+        let change = self.users.set_password(user.id, hash, None, by.at);
+        let done = self.ending_sessions(change, Kind::PasswordChanged, user.id, by).await?;
         if done {
-            forget_failures(attempts, user, now).await;
+            forget_failures(attempts, user, by.at).await;
         }
         Ok(done)
     }
 
     /// Forgets the wrong passwords of `user`, whose next login need not wait.
-    pub async fn unlock(
-        &self,
-        user: &User,
-        attempts: &LoginLimits,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Stored<()> {
-        unlock(attempts, user, now).await?;
-        self.record(Kind::UserUnlocked, user.id, by, now).await;
+    pub async fn unlock(&self, user: &User, attempts: &LoginLimits, by: &Initiator) -> Stored<()> {
+        unlock(attempts, user, by.at).await?;
+        self.record(Kind::UserUnlocked, user.id, by).await;
         Ok(())
     }
 
     /// Ends all sessions of the user. `false` when there is no such user.
-    pub async fn end_sessions(&self, id: Uuid, by: &Initiator, now: Timestamp) -> Stored<bool> {
-        self.ending_sessions(self.users.end_sessions(id), Kind::SessionsRevoked, id, by, now).await
+    pub async fn end_sessions(&self, id: Uuid, by: &Initiator) -> Stored<bool> {
+        self.ending_sessions(self.users.end_sessions(id), Kind::SessionsRevoked, id, by).await
     }
 
     /// Ends all sessions of the user but the one with that `sid`, which a request has just shown to
     /// be live; how many those were. The epoch stands, for it would end that one too.
-    pub async fn end_other_sessions(
-        &self,
-        id: Uuid,
-        sid: Uuid,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Stored<u64> {
-        let ended = self.sessions.revoke_others(id, sid, now).await?;
+    pub async fn end_other_sessions(&self, id: Uuid, sid: Uuid, by: &Initiator) -> Stored<u64> {
+        let ended = self.sessions.revoke_others(id, sid, by.at).await?;
         if ended > 0 {
-            self.record(Kind::OtherSessionsRevoked, id, by, now).await;
+            self.record(Kind::OtherSessionsRevoked, id, by).await;
         }
         Ok(ended)
     }
 
     /// Ends one session of the user. `false` when the user has no session of this id.
-    pub async fn end_session(
-        &self,
-        id: Uuid,
-        sid: Uuid,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Stored<bool> {
-        let done = self.sessions.revoke(id, sid, now).await?;
+    pub async fn end_session(&self, id: Uuid, sid: Uuid, by: &Initiator) -> Stored<bool> {
+        let done = self.sessions.revoke(id, sid, by.at).await?;
         if done {
             let event = Event::new(Kind::SessionRevoked, by).about(id).detail(sid.to_string());
-            self.audit.record(event, now).await;
+            self.audit.record(event).await;
         }
         Ok(done)
     }
@@ -162,14 +142,13 @@ impl Accounts {
         kind: Kind,
         id: Uuid,
         by: &Initiator,
-        now: Timestamp,
     ) -> Stored<bool> {
-        self.sessions.revoke_all(id, now).await?;
+        self.sessions.revoke_all(id, by.at).await?;
         if !change.await? {
             return Ok(false);
         }
-        self.record(kind, id, by, now).await;
-        self.revoke_begun_since(id, now).await;
+        self.record(kind, id, by).await;
+        self.revoke_begun_since(id, by.at).await;
         Ok(true)
     }
 
@@ -181,8 +160,8 @@ impl Accounts {
         }
     }
 
-    async fn record(&self, kind: Kind, subject: Uuid, by: &Initiator, now: Timestamp) {
-        self.audit.record(Event::new(kind, by).about(subject), now).await;
+    async fn record(&self, kind: Kind, subject: Uuid, by: &Initiator) {
+        self.audit.record(Event::new(kind, by).about(subject)).await;
     }
 }
 

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use super::Accounts;
 use crate::base::secret::Secret;
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::credentials::Password;
 use crate::domain::login_limits::{AttemptError, Limited, Limits};
 use crate::domain::users::User;
@@ -32,16 +31,14 @@ impl SelfService {
         &self,
         user: &User,
         name: Option<&str>,
-        origin: Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<Option<User>, CheckError> {
         let (id, kind) = (user.id, Kind::OwnChangesLimited);
-        let counted = self.limits.own_changes.take_by_user(id, now).await;
-        self.admitted(counted, kind, Actor::User(id), &origin, now).await?;
-        if self.accounts.users.set_name(id, name, now).await? {
+        let counted = self.limits.own_changes.take_by_user(id, by.at).await;
+        self.admitted(counted, kind, by).await?;
+        if self.accounts.users.set_name(id, name, by.at).await? {
             // Logged, and fills no table: users may do so as often as the limit allows.
-            let by = &Initiator::user(id, origin);
-            self.accounts.record(Kind::OwnNameChanged, id, by, now).await;
+            self.accounts.record(Kind::OwnNameChanged, id, by).await;
         }
         Ok(self.accounts.users.find(id).await?)
     }
@@ -51,10 +48,9 @@ impl SelfService {
         &self,
         user: &User,
         new: Password,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<Secret<String>, CheckError> {
-        self.admit_confirmed_change(user, origin, now).await?;
+        self.admit_confirmed_change(user, by).await?;
         Ok(self.authentication.hashing.hash(new).await?)
     }
 
@@ -71,16 +67,12 @@ impl SelfService {
     }
 
     /// Counts a request that sends mail to an address which its caller names without signing in.
-    pub(super) async fn admit_mail(
-        &self,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<(), CheckError> {
-        let counted = match address_of(origin) {
-            Some(address) => self.limits.mails.take_by_network(address, now).await,
+    pub(super) async fn admit_mail(&self, by: &Initiator) -> Result<(), CheckError> {
+        let counted = match address_of(by) {
+            Some(address) => self.limits.mails.take_by_network(address, by.at).await,
             None => Err(UNCOUNTED),
         };
-        self.admitted(counted, Kind::MailLimited, Actor::Anonymous, origin, now).await
+        self.admitted(counted, Kind::MailLimited, by).await
     }
 
     /// Counts a change that `user` has confirmed by the present password, apart from other changes: the
@@ -88,12 +80,11 @@ impl SelfService {
     pub(super) async fn admit_confirmed_change(
         &self,
         user: &User,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<(), CheckError> {
-        let (actor, kind) = (Actor::User(user.id), Kind::OwnChangesLimited);
-        let counted = self.limits.confirmed_changes.take_by_user(user.id, now).await;
-        self.admitted(counted, kind, actor, origin, now).await
+        let kind = Kind::OwnChangesLimited;
+        let counted = self.limits.confirmed_changes.take_by_user(user.id, by.at).await;
+        self.admitted(counted, kind, by).await
     }
 
     /// Records a refusal by a limit.
@@ -101,14 +92,11 @@ impl SelfService {
         &self,
         counted: Result<(), AttemptError>,
         kind: Kind,
-        actor: Actor,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<(), CheckError> {
         if let Err(AttemptError::Limited(limited)) = &counted {
-            let by = &Initiator { actor, origin: origin.clone() };
             let detail = format!("try again in {} s", limited.retry_after);
-            self.accounts.audit.record(Event::new(kind, by).detail(detail), now).await;
+            self.accounts.audit.record(Event::new(kind, by).detail(detail)).await;
         }
         Ok(counted?)
     }
@@ -117,6 +105,6 @@ impl SelfService {
 /// The refusal of a caller without an address: only a connection that was reset already has none.
 pub(super) const UNCOUNTED: AttemptError = AttemptError::Limited(Limited::FOR_A_MOMENT);
 
-pub(super) fn address_of(origin: &Origin) -> Option<IpAddr> {
-    origin.address.as_deref()?.parse().ok()
+pub(super) fn address_of(by: &Initiator) -> Option<IpAddr> {
+    by.origin.address.as_deref()?.parse().ok()
 }

@@ -7,7 +7,7 @@ use super::recovery::Resettable;
 use super::{Accounts, SelfService, forget_failures};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Initiator, Kind, Origin};
+use crate::domain::audit::{Initiator, Kind};
 use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
@@ -127,8 +127,7 @@ impl Accounts {
         provable: Provable,
         voucher: Voucher,
         attempts: &LoginLimits,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Stored<bool> {
         let (token, user, redemption) = match (&provable, &voucher) {
             (Provable::Present(token, user), Voucher::Owner) => (token, user, Redemption::Verify),
@@ -138,18 +137,18 @@ impl Accounts {
             (Provable::Change(token, user), Voucher::Owner) => (token, user, Redemption::Move),
             (Provable::SignUp(token, _), Voucher::SignUp(signup)) => {
                 let (signup, hash) = (Some(signup), &signup.password_hash);
-                let made = self.complete_signup(token, signup, hash, origin, now).await?;
+                let made = self.complete_signup(token, signup, hash, by).await?;
                 return Ok(made.is_some());
             }
             (Provable::SignUp(token, _), Voucher::NewPassword(hash)) => {
-                return self.sign_up_anew(token, hash, attempts, origin, now).await;
+                return self.sign_up_anew(token, hash, attempts, by).await;
             }
             // The edges let none of these through.
             (Provable::Present(..), Voucher::SignUp(_))
             | (Provable::Change(..), Voucher::SignUp(_) | Voucher::NewPassword(_))
             | (Provable::SignUp(..), Voucher::Owner) => return Ok(false),
         };
-        self.redeem(token, user, redemption, attempts, origin, now).await
+        self.redeem(token, user, redemption, attempts, by).await
     }
 
     /// Redeems `token` of `user`. Unless that only proves the present address, the user's other tokens
@@ -162,8 +161,7 @@ impl Accounts {
         user: &User,
         redemption: Redemption<'_>,
         attempts: &LoginLimits,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Stored<bool> {
         let (kind, notice) = match redemption {
             Redemption::Verify => (Kind::EmailVerified, None),
@@ -173,20 +171,20 @@ impl Accounts {
             }
         };
         let notice = notice
-            .map(|kind| Entry { user_id: Some(user.id), ..self.entry(kind, &user.email, now) });
+            .map(|kind| Entry { user_id: Some(user.id), ..self.entry(kind, &user.email, by.at) });
         let change = async {
             let change = self.db.write(async |transaction| {
                 // The account first: of two concurrent proofs, the second waits here.
-                if !self.users.apply_in(transaction, token, user, redemption, now).await? {
+                if !self.users.apply_in(transaction, token, user, redemption, by.at).await? {
                     return Ok(false);
                 }
-                if !self.users.redeem_in(transaction, token, now).await? {
+                if !self.users.redeem_in(transaction, token, by.at).await? {
                     return Err(StorageError::Conflict);
                 }
                 let ended = notice.is_none().then_some(Purpose::VerifyEmail);
-                self.users.end_tokens_in(transaction, user.id, ended, now).await?;
+                self.users.end_tokens_in(transaction, user.id, ended, by.at).await?;
                 if let Some(notice) = &notice {
-                    self.outbox.tell_in(transaction, notice, now).await?;
+                    self.outbox.tell_in(transaction, notice, by.at).await?;
                 }
                 Ok(true)
             });
@@ -196,9 +194,9 @@ impl Accounts {
                 change => change,
             }
         };
-        let by = &Initiator::user(user.id, origin.clone());
+        let by = &by.as_user(user.id);
         let done = match kind {
-            Kind::PasswordReset => self.ending_sessions(change, kind, user.id, by, now).await?,
+            Kind::PasswordReset => self.ending_sessions(change, kind, user.id, by).await?,
             _ => change.await?,
         };
         if !done {
@@ -206,11 +204,11 @@ impl Accounts {
         }
         self.outbox.wake();
         if matches!(redemption, Redemption::TakeOver(_)) {
-            self.record(Kind::EmailVerified, user.id, by, now).await;
+            self.record(Kind::EmailVerified, user.id, by).await;
         }
         match kind {
-            Kind::PasswordReset => forget_failures(attempts, user, now).await,
-            kind => self.record(kind, user.id, by, now).await,
+            Kind::PasswordReset => forget_failures(attempts, user, by.at).await,
+            kind => self.record(kind, user.id, by).await,
         }
         Ok(true)
     }
@@ -222,8 +220,7 @@ impl SelfService {
         &self,
         found: &Provable,
         evidence: Evidence,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<Result<Voucher, (&'static str, &'static str)>, CheckError> {
         const OF_CHANGE: &str =
             "does not count for a change of address: sign in, or give the password";
@@ -241,7 +238,7 @@ impl SelfService {
                 Evidence::Password(password),
                 Provable::Present(_, user) | Provable::Change(_, user),
             ) => {
-                if self.authentication.is_present_password(user, password, origin, now).await? {
+                if self.authentication.is_present_password(user, password, by).await? {
                     return Ok(Ok(Voucher::Owner));
                 }
                 ("password", "is not the present password")
@@ -250,8 +247,7 @@ impl SelfService {
                 ("password", "is of a sign-up that is gone: give a new_password instead")
             }
             (Evidence::Password(password), Provable::SignUp(_, signups)) => {
-                let check =
-                    self.authentication.check_signup_password(signups, password, origin, now);
+                let check = self.authentication.check_signup_password(signups, password, by);
                 if let Some(signup) = check.await? {
                     return Ok(Ok(Voucher::SignUp(signup)));
                 }

@@ -4,7 +4,7 @@
 use super::Accounts;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::domain::audit::Origin;
+use crate::domain::audit::Initiator;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::users::{MailedToken, PendingToken, Purpose, Redemption, User};
 use crate::storage::Stored;
@@ -65,16 +65,13 @@ impl Accounts {
         found: &Resettable,
         hash: &Secret<String>,
         attempts: &LoginLimits,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Stored<bool> {
         match found {
             Resettable::Account(token, user) => {
-                self.redeem(token, user, Redemption::Reset(hash), attempts, origin, now).await
+                self.redeem(token, user, Redemption::Reset(hash), attempts, by).await
             }
-            Resettable::SignUp(token) => {
-                self.sign_up_anew(token, hash, attempts, origin, now).await
-            }
+            Resettable::SignUp(token) => self.sign_up_anew(token, hash, attempts, by).await,
         }
     }
 }

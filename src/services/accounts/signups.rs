@@ -6,8 +6,7 @@
 use super::own::{UNCOUNTED, address_of};
 use super::{Accounts, SelfService, forget_failures};
 use crate::base::secret::{Fingerprint, Secret};
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Initiator, Kind, Origin};
+use crate::domain::audit::{Initiator, Kind};
 use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
@@ -23,32 +22,31 @@ impl SelfService {
         email: Email,
         password: Password,
         name: Option<String>,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<User, CheckError> {
         let (sign_ups, kind) = (&self.limits.sign_ups, Kind::SignUpLimited);
-        let address = address_of(origin);
+        let address = address_of(by);
         // A flood of sign-ups must not reach the store, for which logins would wait. The limits in
         // memory refuse one from few networks; one from many networks finds no place for hashing.
         let known = match address {
-            Some(address) => sign_ups.check_by_network(address, now),
+            Some(address) => sign_ups.check_by_network(address, by.at),
             None => Err(UNCOUNTED),
         };
-        self.admitted(known, kind, Actor::Anonymous, origin, now).await?;
+        self.admitted(known, kind, by).await?;
         let place = self.authentication.hashing.reserve_anonymous()?;
         let counted = match address {
-            Some(address) => sign_ups.take_by_network(address, now).await,
+            Some(address) => sign_ups.take_by_network(address, by.at).await,
             None => Err(UNCOUNTED),
         };
-        self.admitted(counted, kind, Actor::Anonymous, origin, now).await?;
+        self.admitted(counted, kind, by).await?;
         if self.proof_within.is_some() {
-            self.admit_mail(origin, now).await?;
+            self.admit_mail(by).await?;
         } else if self.accounts.users.find_by_address(email.address()).await?.is_some() {
             // Looked up before the expensive hash; the insert decides between two concurrent sign-ups.
             return Err(StorageError::Conflict.into());
         }
         // Hashed also for a taken address whose answer must take as long.
-        Ok(self.accounts.new_user(&email, name, place.hash(password).await?, now))
+        Ok(self.accounts.new_user(&email, name, place.hash(password).await?, by.at))
     }
 
     /// Signs `user` up; returns the signup token, and the account where it is made immediately. `Conflict`
@@ -56,8 +54,7 @@ impl SelfService {
     pub async fn sign_up(
         &self,
         user: User,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Stored<(Secret<String>, Option<User>)> {
         let Accounts { db, users, outbox, random, .. } = &self.accounts;
         let token = random.token();
@@ -70,8 +67,7 @@ impl SelfService {
                 users.keep_signup_token_in(transaction, &user, &fingerprint).await
             })
             .await?;
-            let by = &Initiator::anonymous(origin.clone());
-            self.accounts.record(Kind::UserCreated, user.id, by, now).await;
+            self.accounts.record(Kind::UserCreated, user.id, by).await;
             return Ok((token, Some(user)));
         };
         // Where the address is taken the same is done, time included: only the mail differs.
@@ -81,15 +77,15 @@ impl SelfService {
             name: user.name,
             password_hash: user.password_hash,
             fingerprint,
-            expires_at: now.plus(time),
+            expires_at: by.at.plus(time),
         };
         let entry = Entry {
             user_id: Some(signup.id),
-            ..self.accounts.entry(outbox::Kind::SignUp, &signup.email, now)
+            ..self.accounts.entry(outbox::Kind::SignUp, &signup.email, by.at)
         };
         db.write(async |transaction| {
-            users.add_pending_in(transaction, &signup, now).await?;
-            outbox.ask_in(transaction, &entry, now).await
+            users.add_pending_in(transaction, &signup, by.at).await?;
+            outbox.ask_in(transaction, &entry, by.at).await
         })
         .await?;
         outbox.wake();
@@ -105,12 +101,11 @@ impl Accounts {
         token: &PendingToken,
         hash: &Secret<String>,
         attempts: &LoginLimits,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Stored<bool> {
-        let made = self.complete_signup(token, None, hash, origin, now).await?;
+        let made = self.complete_signup(token, None, hash, by).await?;
         if let Some(user) = &made {
-            forget_failures(attempts, user, now).await;
+            forget_failures(attempts, user, by.at).await;
         }
         Ok(made.is_some())
     }
@@ -124,27 +119,26 @@ impl Accounts {
         token: &PendingToken,
         signup: Option<&PendingSignup>,
         hash: &Secret<String>,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Stored<Option<User>> {
         let email = signup.map_or(&token.email, |signup| &signup.email);
         let Ok(email) = Email::parse(email) else { return Ok(None) };
         let name = signup.and_then(|signup| signup.name.clone());
-        let user = self.new_user(&email, name, hash.clone(), now);
-        let user = User { email_verified_at: Some(now), ..user };
+        let user = self.new_user(&email, name, hash.clone(), by.at);
+        let user = User { email_verified_at: Some(by.at), ..user };
         let made = self.db.write(async |transaction| {
             // First, so that of two concurrent proofs the second waits here and changes nothing.
             if !self.users.create_unless_taken_in(transaction, &user).await? {
                 return Ok(false);
             }
             let stands = match signup {
-                Some(signup) => self.users.take_pending_in(transaction, signup.id, now).await?,
+                Some(signup) => self.users.take_pending_in(transaction, signup.id, by.at).await?,
                 None => true,
             };
-            if !stands || !self.users.redeem_pending_in(transaction, token, now).await? {
+            if !stands || !self.users.redeem_pending_in(transaction, token, by.at).await? {
                 return Err(StorageError::Conflict);
             }
-            self.users.end_pending_in(transaction, &email::key_of(&user.email), now).await?;
+            self.users.end_pending_in(transaction, &email::key_of(&user.email), by.at).await?;
             Ok(true)
         });
         match made.await {
@@ -153,9 +147,9 @@ impl Accounts {
             Ok(false) | Err(StorageError::Conflict) => return Ok(None),
             Err(error) => return Err(error),
         }
-        let by = &Initiator::user(user.id, origin.clone());
+        let by = &by.as_user(user.id);
         for kind in [Kind::UserCreated, Kind::EmailVerified] {
-            self.record(kind, user.id, by, now).await;
+            self.record(kind, user.id, by).await;
         }
         Ok(Some(user))
     }

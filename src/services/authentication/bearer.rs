@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Authentication;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Actor, Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Actor, Event, Initiator, Kind};
 use crate::domain::clients::GrantType;
 use crate::domain::sessions::Live;
 use crate::domain::tokens::{Claims, Scope, scope};
@@ -57,7 +57,8 @@ pub struct AdminRequest<'a> {
     pub(crate) own: Option<&'static str>,
     /// The method and route, for the audit event of a refusal.
     pub(crate) route: &'a str,
-    pub(crate) origin: Origin,
+    /// The caller, who is not known yet.
+    pub(crate) by: Initiator,
 }
 
 impl Authentication {
@@ -110,18 +111,17 @@ impl Authentication {
     pub async fn administrator(
         &self,
         request: AdminRequest<'_>,
-        now: Timestamp,
     ) -> Result<(Actor, Claims), BearerError> {
-        let (claims, live) = self.bearer(request.token, now).await?;
+        let (claims, live) = self.bearer(request.token, request.by.at).await?;
         let admitted = self.admit(&claims, &live, request.own).await;
         if matches!(admitted, Err(BearerError::NotAdministrator)) {
             let actor = match claims.sub.parse() {
                 Ok(user) if claims.sub != claims.client_id => Actor::User(user),
                 _ => Actor::Client(claims.sub.clone()),
             };
-            let by = &Initiator { actor, origin: request.origin };
+            let by = &request.by.acting(actor);
             let event = Event::new(Kind::AdminRefused, by).client(&claims.client_id);
-            self.stores.audit.record(event.detail(request.route.to_owned()), now).await;
+            self.stores.audit.record(event.detail(request.route.to_owned())).await;
         }
         Ok((admitted?, claims))
     }

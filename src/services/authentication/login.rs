@@ -4,8 +4,7 @@
 use uuid::Uuid;
 
 use super::{Authentication, CheckError};
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::clients::Client;
 use crate::domain::credentials::password::check_stored;
 use crate::domain::credentials::{Password, Verdict};
@@ -74,8 +73,7 @@ impl Authentication {
         client: &Client,
         login: &str,
         password: Password,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<User, LoginError> {
         let check = async {
             let (user, verdict) = match self.compare(login, password.clone()).await {
@@ -84,7 +82,7 @@ impl Authentication {
             };
             let awaits_proof = match verdict {
                 Verdict::Wrong if self.requires_verified_email => {
-                    self.is_of_signup(login, password.clone(), now).await
+                    self.is_of_signup(login, password.clone(), by.at).await
                 }
                 _ => Ok(false),
             };
@@ -92,7 +90,7 @@ impl Authentication {
             // Whatever else failed, the verdict on the password was reached.
             (verdict.into(), checked)
         };
-        let checked = self.within_limits(login, check, origin, now).await?;
+        let checked = self.within_limits(login, check, by).await?;
         if let (Verdict::Wrong, false, Some(user)) =
             (checked.verdict, checked.awaits_proof, &checked.user)
             && let Err(problem) = check_stored(user.password_hash.expose())
@@ -110,13 +108,12 @@ impl Authentication {
             }
             Err(refusal) => refusal,
         };
-        let by = &Initiator::anonymous(origin.clone());
         let event = Event::new(Kind::LoginRefused, by).client(&client.client_id);
         let event = match refusal.account {
             Some(id) => event.about(id),
             None => event,
         };
-        self.stores.audit.record(event.detail(refusal.reason.to_owned()), now).await;
+        self.stores.audit.record(event.detail(refusal.reason.to_owned())).await;
         Err(LoginError::Refused(refusal.answer))
     }
 

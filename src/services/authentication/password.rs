@@ -4,7 +4,7 @@
 
 use super::Authentication;
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Actor, Event, Initiator, Kind};
 use crate::domain::credentials::{HashingError, Password, Verdict};
 use crate::domain::login_limits::{AttemptError, Limited, Outcome};
 use crate::domain::users::{MAX_PENDING, PendingSignup, User, email};
@@ -50,14 +50,13 @@ impl Authentication {
         &self,
         user: &User,
         password: Password,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<bool, CheckError> {
         let check = async {
             let compared = self.compare(&user.email, password).await;
             (compared.as_ref().map_or(Outcome::NotMade, |(_, verdict)| (*verdict).into()), compared)
         };
-        let (found, verdict) = self.within_limits(&user.email, check, origin, now).await?;
+        let (found, verdict) = self.within_limits(&user.email, check, by).await?;
         Ok(verdict != Verdict::Wrong && found.is_some_and(|found| found.id == user.id))
     }
 
@@ -68,8 +67,7 @@ impl Authentication {
         &self,
         signups: &[PendingSignup],
         password: Password,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<Option<PendingSignup>, CheckError> {
         let Some(newest) = signups.first() else { return Ok(None) };
         let check = async {
@@ -87,7 +85,7 @@ impl Authentication {
             }
             (outcome, Ok(None))
         };
-        self.within_limits(&newest.email, check, origin, now).await
+        self.within_limits(&newest.email, check, by).await
     }
 
     /// Runs `check` within the login limits for a login name, whatever form it is in, and settles the
@@ -96,20 +94,19 @@ impl Authentication {
         &self,
         login: &str,
         check: impl Future<Output = (Outcome, Result<T, CheckError>)>,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<T, CheckError> {
         let names = self.login_limits.names();
-        let address = origin.address.as_deref().and_then(|address| address.parse().ok());
+        let address = by.origin.address.as_deref().and_then(|address| address.parse().ok());
         // Only a connection that was reset already has none, and its guesses could not be counted.
         let Some(address) = address else { return Err(CheckError::Limited(Limited::FOR_A_MOMENT)) };
         let (account, network) = (names.account(&email::key_of(login)), names.network(address));
-        let reserved = self.login_limits.reserve(&account, &network, now).await;
+        let reserved = self.login_limits.reserve(&account, &network, by.at).await;
         if let Err(AttemptError::Limited(limited)) = &reserved {
             // Without the account: it may not exist, and what was typed may be anything.
             let detail = format!("try again in {} s", limited.retry_after);
-            let by = &Initiator::anonymous(origin.clone());
-            self.stores.audit.record(Event::new(Kind::LoginLimited, by).detail(detail), now).await;
+            let by = &by.acting(Actor::Anonymous);
+            self.stores.audit.record(Event::new(Kind::LoginLimited, by).detail(detail)).await;
         }
         let attempt = reserved?;
         let (outcome, checked) = check.await;

@@ -48,8 +48,8 @@ impl KeyManagement {
         at: Timestamp,
     ) {
         let step = (kid.to_owned(), kind);
-        let event = Event::new(kind, &Initiator::system()).about(kid).detail(detail);
-        if !recorded.contains(&step) && self.around.audit.record_once(event, at).await {
+        let event = Event::new(kind, &Initiator::system(at)).about(kid).detail(detail);
+        if !recorded.contains(&step) && self.around.audit.record_once(event).await {
             recorded.insert(step);
         }
     }
@@ -57,9 +57,9 @@ impl KeyManagement {
     /// Records what became of the keys from before their rows were authenticated.
     pub(super) async fn record_adoption(&self, now: Timestamp) {
         let Some(adoption) = &self.adoption else { return };
-        let by = &Initiator::system();
+        let by = &Initiator::system(now);
         for adopted in &adoption.adopted {
-            self.record(Kind::KeyAdopted, &adopted.kid, adopted.to_string(), by, now).await;
+            self.record(Kind::KeyAdopted, &adopted.kid, adopted.to_string(), by).await;
         }
         for (kid, reason) in &adoption.waiting {
             tracing::warn!(kid, reason, "a key waits for `signet keys adopt`: it does not open");
@@ -68,7 +68,7 @@ impl KeyManagement {
 
     /// Records keys that Signet made, and the rotations that it planned with them.
     pub(super) async fn record_created(&self, created: &[AddedKey], now: Timestamp) {
-        let by = &Initiator::system();
+        let by = &Initiator::system(now);
         for new in created {
             let detail = match (&new.handover, new.because) {
                 (Some(handover), Because::Revocation) => {
@@ -80,10 +80,10 @@ impl KeyManagement {
                 _ => format!("for {}", new.algorithm),
             };
             let event = Event::new(Kind::KeyCreated, by).about(&new.kid).detail(detail);
-            self.around.audit.record_once(event, now).await;
+            self.around.audit.record_once(event).await;
             if let (Some(handover), Because::RotateEvery) = (&new.handover, new.because) {
                 let detail = format!("signs from {}, by keys.rotate_every", handover.at);
-                self.record(Kind::KeyRotated, &handover.kid, detail, by, now).await;
+                self.record(Kind::KeyRotated, &handover.kid, detail, by).await;
             }
         }
     }

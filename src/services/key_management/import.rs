@@ -53,7 +53,6 @@ impl KeyManagement {
         &self,
         import: Import,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<ImportedKey, KeyChangeError> {
         let Import { pem, passphrase, algorithm, kid, activation, verify_for } = import;
         activation.grounds.check()?;
@@ -67,19 +66,19 @@ impl KeyManagement {
             if verify_for.as_secs() == 0 || verify_for > MAX_VERIFY_FOR {
                 return Err(KeyChangeError::VerifyFor);
             }
-            let until = now.plus(verify_for);
-            let kid = self.keys.publish(public, until, now).await?;
+            let until = by.at.plus(verify_for);
+            let kid = self.keys.publish(public, until, by.at).await?;
             let imported = ImportedKey { kid, signs_from: None, retires_at: Some(until) };
             (imported, format!("verifies until {until}"))
         } else {
             let private = read_private(pem, passphrase, algorithm, kid).await?;
             let lead = activation.lead(self.keys.policy());
-            let (kid, from) = self.keys.import(private, lead, lifetime, now).await?;
+            let (kid, from) = self.keys.import(private, lead, lifetime, by.at).await?;
             let imported = ImportedKey { kid, signs_from: Some(from), retires_at: None };
             (imported, format!("signs from {from}"))
         };
         let detail = activation.grounds.explain(detail);
-        self.record(Kind::KeyImported, &imported.kid, detail, by, now).await;
+        self.record(Kind::KeyImported, &imported.kid, detail, by).await;
         self.notify_instances().await;
         Ok(imported)
     }

@@ -199,18 +199,17 @@ impl KeyManagement {
         algorithm: Option<Algorithm>,
         activation: &Activation,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<Handover, KeyChangeError> {
         activation.grounds.check()?;
         // So that a key waits to take over.
-        self.maintain(now).await?;
+        self.maintain(by.at).await?;
         let policy = self.keys.policy();
         let algorithm = algorithm.unwrap_or(policy.algorithms.default);
         let lifetime = self.token_lifetime().await?;
         let lead = activation.lead(policy);
-        let handover = self.keys.rotate(algorithm, lead, lifetime, now).await?;
+        let handover = self.keys.rotate(algorithm, lead, lifetime, by.at).await?;
         let detail = activation.grounds.explain(format_args!("signs from {}", handover.at));
-        self.record(Kind::KeyRotated, &handover.kid, detail, by, now).await;
+        self.record(Kind::KeyRotated, &handover.kid, detail, by).await;
         self.notify_instances().await;
         Ok(handover)
     }
@@ -222,24 +221,23 @@ impl KeyManagement {
         kid: &str,
         grounds: &Grounds,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<KeyStatus, KeyChangeError> {
         grounds.check()?;
         let lifetime = self.token_lifetime().await?;
-        if grounds.forced && self.is_retiring(kid, now).await? {
+        if grounds.forced && self.is_retiring(kid, by.at).await? {
             // Its tokens die with it. Recorded first: a retirement that is cut off after this can be
             // requested again.
-            self.around.revocations.ensure_key(kid, now).await?;
+            self.around.revocations.ensure_key(kid, by.at).await?;
         }
-        let leaves_at = self.keys.retire(kid, grounds.forced, lifetime, now).await?;
-        let detail = match leaves_at > now {
+        let leaves_at = self.keys.retire(kid, grounds.forced, lifetime, by.at).await?;
+        let detail = match leaves_at > by.at {
             true => format!("signs no longer, leaves JWKS at {leaves_at}"),
             false => "left JWKS".into(),
         };
-        self.record(Kind::KeyWithdrawn, kid, grounds.explain(detail), by, now).await;
-        self.make_spare(now).await;
+        self.record(Kind::KeyWithdrawn, kid, grounds.explain(detail), by).await;
+        self.make_spare(by.at).await;
         self.notify_instances().await;
-        Ok(self.load(kid, now).await?)
+        Ok(self.load(kid, by.at).await?)
     }
 
     async fn is_retiring(&self, kid: &str, now: Timestamp) -> Result<bool, StorageError> {
@@ -254,25 +252,20 @@ impl KeyManagement {
         kid: &str,
         reason: &str,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<(Adopted, KeyStatus), KeyChangeError> {
         let grounds = Grounds::forced(reason);
         grounds.check()?;
-        let adopted = self.keys.adopt(kid, self.token_lifetime().await?, now).await?;
-        self.record(Kind::KeyAdopted, kid, grounds.explain(&adopted), by, now).await;
+        let adopted = self.keys.adopt(kid, self.token_lifetime().await?, by.at).await?;
+        self.record(Kind::KeyAdopted, kid, grounds.explain(&adopted), by).await;
         self.notify_instances().await;
-        Ok((adopted, self.load(kid, now).await?))
+        Ok((adopted, self.load(kid, by.at).await?))
     }
 
     /// Seals all private keys under the newest key-encryption key.
-    pub async fn rewrap(
-        &self,
-        by: &Initiator,
-        now: Timestamp,
-    ) -> Result<Rewrapped, KeyChangeError> {
+    pub async fn rewrap(&self, by: &Initiator) -> Result<Rewrapped, KeyChangeError> {
         let rewrapped = self.keys.rewrap().await?;
         let detail = format!("{} sealed anew", rewrapped.rewrapped);
-        self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, by, now).await;
+        self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, by).await;
         self.notify_instances().await;
         Ok(rewrapped)
     }
@@ -295,8 +288,8 @@ impl KeyManagement {
         longest_token_life(self.access_token_lifetime, &self.around.clients).await
     }
 
-    async fn record(&self, kind: Kind, kid: &str, detail: String, by: &Initiator, now: Timestamp) {
-        self.around.audit.record(Event::new(kind, by).about(kid).detail(detail), now).await;
+    async fn record(&self, kind: Kind, kid: &str, detail: String, by: &Initiator) {
+        self.around.audit.record(Event::new(kind, by).about(kid).detail(detail)).await;
     }
 }
 

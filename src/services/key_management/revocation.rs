@@ -35,30 +35,29 @@ impl KeyManagement {
         reason: &str,
         handover_in: Option<Duration>,
         by: &Initiator,
-        now: Timestamp,
     ) -> Result<KeyRevocation, KeyChangeError> {
         let grounds = Grounds::forced(reason);
         grounds.check()?;
         let handover_in = handover_in.unwrap_or_else(|| self.keys.policy().handover_in());
         let lifetime = self.token_lifetime().await?;
-        let revoked = self.keys.revoke(kid, handover_in, lifetime, now).await?;
+        let revoked = self.keys.revoke(kid, handover_in, lifetime, by.at).await?;
         // A revocation that is cut off before this is recorded by the job that follows the keys.
-        self.around.revocations.ensure_key(kid, now).await?;
+        self.around.revocations.ensure_key(kid, by.at).await?;
         let signs = revoked.active.as_ref().map_or("no key", |link| link.kid.as_str());
         let detail = grounds.explain(format_args!("{signs} signs now"));
         let event = Event::new(Kind::KeyRevoked, by).about(kid).detail(detail);
-        self.around.audit.record_once(event, now).await;
+        self.around.audit.record_once(event).await;
         // The other instances drop it before a key is made, which may take a while.
         self.notify_instances().await;
-        self.make_spare(now).await;
+        self.make_spare(by.at).await;
         self.notify_instances().await;
-        let successor = self.keys.find_successor(revoked.successor_of, now).await;
+        let successor = self.keys.find_successor(revoked.successor_of, by.at).await;
         let successor = successor.unwrap_or_else(|error| {
             tracing::warn!(%error, "the key that takes over was not found");
             None
         });
         let handover_at =
-            successor.as_ref().map_or(now.plus(handover_in), |link| link.times.activates_at);
-        Ok(KeyRevocation { kid: kid.to_owned(), revoked, at: now, successor, handover_at })
+            successor.as_ref().map_or(by.at.plus(handover_in), |link| link.times.activates_at);
+        Ok(KeyRevocation { kid: kid.to_owned(), revoked, at: by.at, successor, handover_at })
     }
 }

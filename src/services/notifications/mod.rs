@@ -174,14 +174,14 @@ impl Notifier {
     async fn give_up(&self, claimed: &Entry, error: &str, now: Timestamp) -> Stored<Delivery> {
         // Of two instances that give it up concurrently, one records it.
         if self.outbox.remove(claimed.id).await? {
-            let event = Event::new(AuditKind::MailGivenUp, &Initiator::system())
+            let event = Event::new(AuditKind::MailGivenUp, &Initiator::system(now))
                 .detail(format!("{}: {error}", claimed.kind.as_str()));
             // A sign-up has no account to name.
             let event = match claimed.user_id.filter(|_| claimed.kind != Kind::SignUp) {
                 Some(id) => event.about(id),
                 None => event,
             };
-            self.audit.record(event, now).await;
+            self.audit.record(event).await;
         }
         Ok(Delivery::GivenUp)
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{AuthorizationServer, TokenError};
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::clients::registry::AuthenticationError;
 use crate::domain::clients::{Client, Credentials, Method};
 
@@ -16,20 +15,18 @@ impl AuthorizationServer {
     pub(super) async fn client(
         &self,
         credentials: &Credentials,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<Arc<Client>, TokenError> {
-        let registered = match self.stores.clients.authenticate(credentials, now).await {
+        let registered = match self.stores.clients.authenticate(credentials, by.at).await {
             Ok(client) => return Ok(client),
             Err(AuthenticationError::Storage(error)) => return Err(error.into()),
             Err(AuthenticationError::Invalid { registered }) => registered,
         };
         let id = &credentials.client_id;
-        let by = &Initiator::anonymous(origin.clone());
         let shortened = &id[..id.floor_char_boundary(MAX_CLIENT_ID)];
         let refused = Event::new(Kind::ClientRefused, by).client(shortened);
         let refused = if registered { refused.about(id) } else { refused };
-        self.stores.audit.record(refused, now).await;
+        self.stores.audit.record(refused).await;
         Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic })
     }
 }

@@ -1,8 +1,7 @@
 //! The client credentials grant (RFC 6749 section 4.4): a client in its own name.
 
 use super::{AuthorizationServer, TokenError, TokenResponse, Wish, target};
-use crate::base::time::Timestamp;
-use crate::domain::audit::Origin;
+use crate::domain::audit::Initiator;
 use crate::domain::clients::{Credentials, GrantType};
 
 impl AuthorizationServer {
@@ -11,15 +10,14 @@ impl AuthorizationServer {
         &self,
         credentials: Option<Credentials>,
         wish: Wish,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<TokenResponse, TokenError> {
         let credentials = super::required(credentials)?;
-        let client = self.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, by).await?;
         super::check_grant(&client, GrantType::ClientCredentials)?;
         let scope = super::scope::grant_scope(&client.scope, None, None, wish.scope.as_ref())?;
         let resources = target::of_grant(&client, &wish, self.access_tokens.policy())?;
-        let access = self.sign(&client, &scope, &resources, None, now).await?;
+        let access = self.sign(&client, &scope, &resources, None, by.at).await?;
         self.count(GrantType::ClientCredentials);
         Ok(TokenResponse { access, scope, refresh_token: None })
     }

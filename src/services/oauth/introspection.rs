@@ -3,7 +3,7 @@
 
 use super::{AuthorizationServer, TokenError, target};
 use crate::base::time::Timestamp;
-use crate::domain::audit::Origin;
+use crate::domain::audit::Initiator;
 use crate::domain::clients::{Client, ClientType, Credentials, Method};
 use crate::domain::tokens::Claims;
 
@@ -35,18 +35,17 @@ impl AuthorizationServer {
         &self,
         credentials: Option<Credentials>,
         token: Option<&str>,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<Introspection, TokenError> {
         let credentials = super::required(credentials)?;
-        let client = self.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, by).await?;
         let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
         if client.client_type == ClientType::Public {
             return Err(TokenError::InvalidClient { basic: credentials.method == Method::Basic });
         }
-        match self.authentication.find_live(token, now).await? {
+        match self.authentication.find_live(token, by.at).await? {
             Some((claims, _)) => Ok(Introspection::AccessToken(Box::new(claims))),
-            None => self.introspect_refresh_token(&client, token, now).await,
+            None => self.introspect_refresh_token(&client, token, by.at).await,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{AuthorizationServer, OfSession, TokenError, TokenResponse, Wish, target};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::clients::{Credentials, GrantType};
 use crate::domain::credentials::Password;
 use crate::domain::sessions::{Login, NewSession};
@@ -28,43 +28,42 @@ impl AuthorizationServer {
     pub async fn password(
         &self,
         request: PasswordRequest,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<TokenResponse, TokenError> {
         let PasswordRequest { credentials, username, password, wish } = request;
         let credentials = super::or_first_party(credentials);
-        let client = self.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, by).await?;
         let username = username.ok_or(TokenError::InvalidRequest("username is missing"))?;
         let password = password.ok_or(TokenError::InvalidRequest("password is missing"))?;
         super::check_grant(&client, GrantType::Password)?;
         let policy = self.access_tokens.policy();
         let resources = target::of_grant(&client, &wish, policy)?;
 
-        let user = self.authentication.log_in(&client, &username, password, origin, now).await?;
+        let user = self.authentication.log_in(&client, &username, password, by).await?;
         let scope = self.scope_of_user(&client, None, &user, wish.scope.as_ref()).await?;
         let session = NewSession {
-            sid: self.stores.random.uuid_at(now),
+            sid: self.stores.random.uuid_at(by.at),
             user_id: user.id,
             client_id: client.client_id.clone(),
             scope: scope.to_string(),
             audience: target::kept(&resources, policy),
             epoch: user.session_epoch,
-            login: Login::by_password(now),
-            origin: super::session_origin(origin),
+            login: Login::by_password(by.at),
+            origin: super::session_origin(&by.origin),
         };
         let first = RefreshToken {
             user_id: user.id,
             sid: session.sid,
             generation: NewSession::FIRST_GENERATION,
         };
-        let of_session = OfSession { user: &user, sid: session.sid, auth_time: now };
-        let access = self.sign(&client, &scope, &resources, Some(of_session), now).await?;
+        let of_session = OfSession { user: &user, sid: session.sid, auth_time: by.at };
+        let access = self.sign(&client, &scope, &resources, Some(of_session), by.at).await?;
 
-        self.stores.sessions.start(session, now).await?;
-        self.check_still_current(&user, first, now).await?;
-        let by = &Initiator::user(user.id, origin.clone());
+        self.stores.sessions.start(session, by.at).await?;
+        self.check_still_current(&user, first, by.at).await?;
+        let by = &by.as_user(user.id);
         let logged_in = Event::new(Kind::LoggedIn, by).about(user.id).client(&client.client_id);
-        self.stores.audit.record(logged_in, now).await;
+        self.stores.audit.record(logged_in).await;
         self.count(GrantType::Password);
         let refreshes = client.may_use(GrantType::RefreshToken);
         let refresh_token = refreshes.then(|| self.refresh_tokens.encode(&first));

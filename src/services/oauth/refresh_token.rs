@@ -3,8 +3,7 @@
 //! answer, which the retry window gives again.
 
 use super::{AuthorizationServer, OfSession, TokenError, TokenResponse, Wish, target};
-use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::clients::{Client, Credentials, GrantType};
 use crate::domain::sessions::{Advance, CommitError, Refusal, RotationError, Session};
 use crate::domain::tokens::RefreshToken;
@@ -31,38 +30,36 @@ impl AuthorizationServer {
     pub async fn refresh(
         &self,
         request: RefreshRequest,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<TokenResponse, TokenError> {
         let is_identified = request.credentials.is_some();
         let credentials = super::or_first_party(request.credentials);
-        let client = &*self.client(&credentials, origin, now).await?;
+        let client = &*self.client(&credentials, by).await?;
         let refresh_token =
             request.refresh_token.ok_or(TokenError::InvalidRequest("refresh_token is missing"))?;
         super::check_grant(client, GrantType::RefreshToken)?;
         let Some(presented) = self.refresh_tokens.parse(&refresh_token) else {
-            return Err(self.refuse(client, None, "not_ours", origin, now).await);
+            return Err(self.refuse(client, None, "not_ours", by).await);
         };
         let RefreshToken { user_id, sid, generation } = presented;
-        self.refresh_limit.take(sid, now).map_err(TokenError::Limited)?;
+        self.refresh_limit.take(sid, by.at).map_err(TokenError::Limited)?;
 
         let sessions = &self.stores.sessions;
         for _ in 0..MAX_ATTEMPTS {
             let rotation = sessions
-                .open_rotation(user_id, sid, generation, &client.client_id, now)
+                .open_rotation(user_id, sid, generation, &client.client_id, by.at)
                 .await
-                .map(|rotation| rotation.asked_from(super::session_origin(origin)));
+                .map(|rotation| rotation.asked_from(super::session_origin(&by.origin)));
             let rotation = match rotation {
                 Ok(rotation) => rotation,
                 Err(RotationError::Storage(error)) => return Err(error.into()),
                 Err(RotationError::Reuse(_)) => {
                     self.metrics.count_refresh("reused", "");
-                    self.record(Kind::RefreshTokenReused, client, presented, origin, now).await;
+                    self.record(Kind::RefreshTokenReused, client, presented, by).await;
                     return Err(NOT_GOOD);
                 }
                 Err(RotationError::Invalid(reason)) => {
-                    let refused =
-                        self.refuse(client, Some(presented), reason.as_str(), origin, now).await;
+                    let refused = self.refuse(client, Some(presented), reason.as_str(), by).await;
                     return Err(match reason {
                         Refusal::OtherClient if !is_identified => {
                             TokenError::InvalidClient { basic: false }
@@ -76,8 +73,8 @@ impl AuthorizationServer {
                 Ok(user) => user,
                 Err(reason) => {
                     // Normally the session is gone already; this one was started or restored since.
-                    sessions.revoke(user_id, sid, now).await?;
-                    return Err(self.refuse(client, Some(presented), reason, origin, now).await);
+                    sessions.revoke(user_id, sid, by.at).await?;
+                    return Err(self.refuse(client, Some(presented), reason, by).await);
                 }
             };
             let (granted, wish) = (target::granted_scope(session)?, &request.wish);
@@ -85,13 +82,13 @@ impl AuthorizationServer {
                 self.scope_of_user(client, Some(&granted), &user, wish.scope.as_ref()).await?;
             let resources = target::of_refresh(client, session, wish, self.access_tokens.policy())?;
             let of_session = OfSession { user: &user, sid, auth_time: session.login.auth_time };
-            let access = self.sign(client, &scope, &resources, Some(of_session), now).await?;
+            let access = self.sign(client, &scope, &resources, Some(of_session), by.at).await?;
             let next = RefreshToken { generation: rotation.next_generation(), ..presented };
             let advance = rotation.advance();
 
-            match sessions.commit(rotation, now).await {
+            match sessions.commit(rotation, by.at).await {
                 Ok(()) => {
-                    self.report(advance, client, presented, origin, now).await;
+                    self.report(advance, client, presented, by).await;
                     let refresh_token = Some(self.refresh_tokens.encode(&next));
                     return Ok(TokenResponse { access, scope, refresh_token });
                 }
@@ -109,8 +106,7 @@ impl AuthorizationServer {
         advance: Option<Advance>,
         client: &Client,
         presented: RefreshToken,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) {
         self.count(GrantType::RefreshToken);
         self.metrics.count_refresh(
@@ -127,27 +123,20 @@ impl AuthorizationServer {
             tracing::warn!("a refresh token was newer than its session: the store had lost writes");
         }
         if advance == Some(Advance::Recovered) {
-            self.record(Kind::RefreshTokenRecovered, client, presented, origin, now).await;
+            self.record(Kind::RefreshTokenRecovered, client, presented, by).await;
         }
     }
 
     /// Records `kind` with the session and, where it is known, the user agent; the address has a place
     /// of its own.
-    async fn record(
-        &self,
-        kind: Kind,
-        client: &Client,
-        presented: RefreshToken,
-        origin: &Origin,
-        now: Timestamp,
-    ) {
-        let detail = match &origin.user_agent {
+    async fn record(&self, kind: Kind, client: &Client, presented: RefreshToken, by: &Initiator) {
+        let detail = match &by.origin.user_agent {
             Some(user_agent) => format!("session {}; {user_agent}", presented.sid),
             None => format!("session {}", presented.sid),
         };
-        let by = &Initiator::client(&client.client_id, origin.clone());
+        let by = &by.as_client(&client.client_id);
         let event = Event::new(kind, by).about(presented.user_id).client(&client.client_id);
-        self.stores.audit.record(event.detail(detail), now).await;
+        self.stores.audit.record(event.detail(detail)).await;
     }
 
     /// Counts and records a token that is refused for `reason`; returns the answer.
@@ -156,11 +145,10 @@ impl AuthorizationServer {
         client: &Client,
         presented: Option<RefreshToken>,
         reason: &'static str,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> TokenError {
         self.metrics.count_refresh("refused", reason);
-        let by = &Initiator::client(&client.client_id, origin.clone());
+        let by = &by.as_client(&client.client_id);
         let event = Event::new(Kind::RefreshRefused, by).client(&client.client_id);
         let event = match presented {
             Some(RefreshToken { user_id, sid, .. }) => {
@@ -168,7 +156,7 @@ impl AuthorizationServer {
             }
             None => event.detail(reason.to_owned()),
         };
-        self.stores.audit.record(event, now).await;
+        self.stores.audit.record(event).await;
         NOT_GOOD
     }
 }

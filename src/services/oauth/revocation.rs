@@ -5,7 +5,7 @@
 
 use super::{AuthorizationServer, CheckError, TokenError};
 use crate::base::time::Timestamp;
-use crate::domain::audit::{Event, Initiator, Kind, Origin};
+use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::clients::{Client, Credentials};
 use crate::domain::login_limits::{Limited, Revoker};
 use crate::domain::revocations::{ForeignToken, RevokedToken, TokenRevocation, TooMany};
@@ -37,28 +37,27 @@ impl AuthorizationServer {
         &self,
         credentials: Option<Credentials>,
         token: &str,
-        origin: &Origin,
-        now: Timestamp,
+        by: &Initiator,
     ) -> Result<(), TokenError> {
         let credentials = super::required(credentials)?;
-        let client = self.client(&credentials, origin, now).await?;
+        let client = self.client(&credentials, by).await?;
         let revoked = if let Some(refresh) = self.refresh_tokens.parse(token) {
-            self.revoke_session(&client, refresh, now).await?
-        } else if let Ok(claims) = self.access_tokens.verify_with(LEEWAY, token, now) {
+            self.revoke_session(&client, refresh, by.at).await?
+        } else if let Ok(claims) = self.access_tokens.verify_with(LEEWAY, token, by.at) {
             if claims.client_id != client.client_id {
                 return Err(NOT_YOURS);
             }
             match claims.foreign {
-                true => self.revoke_foreign_token(claims, now).await?,
-                false => self.revoke_access_token(claims, now).await?,
+                true => self.revoke_foreign_token(claims, by.at).await?,
+                false => self.revoke_access_token(claims, by.at).await?,
             }
         } else {
             None
         };
         if let Some(Revoked { kind, subject, what }) = revoked {
-            let by = &Initiator::client(&client.client_id, origin.clone());
+            let by = &by.as_client(&client.client_id);
             let event = Event::new(kind, by).about(subject).client(&client.client_id);
-            self.stores.audit.record(event.detail(what), now).await;
+            self.stores.audit.record(event.detail(what)).await;
         }
         Ok(())
     }

@@ -28,10 +28,10 @@ fn pair(db: &Db) -> [Audit; 2] {
 }
 
 async fn record(audit: &Audit, kind: Kind, actor: Actor, subject: &str, now: i64) {
-    let by = Initiator { actor, origin: Origin::default() };
+    let by = Initiator { actor, origin: Origin::default(), at: at(now) };
     let event = Event::new(kind, &by).client("app");
     let event = if subject.is_empty() { event } else { event.about(subject) };
-    audit.record(event, at(now)).await;
+    audit.record(event).await;
 }
 
 async fn all(audit: &Audit, filter: Filter) -> Vec<Kept> {
@@ -95,8 +95,8 @@ async fn what_users_do_to_themselves_is_kept_a_bounded_number_of_times(db: Db) {
     // What others do to a user is kept whatever the user has done.
     for actor in [Actor::User(ann), Actor::User(operator), Actor::CommandLine] {
         for _ in 0..70 {
-            let by = Initiator { actor: actor.clone(), origin: Origin::default() };
-            audit.record(Event::new(Kind::SessionsRevoked, &by).about(ann), at(0)).await;
+            let by = Initiator::system(at(0)).acting(actor.clone());
+            audit.record(Event::new(Kind::SessionsRevoked, &by).about(ann)).await;
         }
     }
     assert_eq!(count(&audit, Kind::SessionsRevoked).await, 60 + 70 + 70);

@@ -66,8 +66,8 @@ impl Stores {
     }
 
     async fn change(&self, change: Change) -> Result<Step, RoleChangeError> {
-        let by = &Initiator::system();
-        self.definitions.change(change, by, at(1)).await.map(|decision| decision.step)
+        let by = &Initiator::system(at(1));
+        self.definitions.change(change, by).await.map(|decision| decision.step)
     }
 
     async fn define(&self, name: &str, scope: &str) {
@@ -84,7 +84,7 @@ fn removal(name: &str, force: bool) -> Change {
 
 /// Gives a role or takes one away, as an operator does.
 async fn turn(accounts: Accounts, id: Uuid, role: String, give: bool) -> Result<bool, ChangeError> {
-    accounts.set_role(id, &role, give, false, &Initiator::system(), at(1)).await
+    accounts.set_role(id, &role, give, false, &Initiator::system(at(1))).await
 }
 
 async fn roles_given_at_once_are_all_there(stores: Stores) {

@@ -74,7 +74,8 @@ pub(crate) async fn add_client(asked: Asked<NewClientBody>) -> Answer {
     let Asked { admin, mut fields, body } = asked;
     let NewClientBody { client_id, r#type, name, grants, scopes, .. } = body;
     let NewClientBody { audiences, claims, access_token_lifetime, disabled, .. } = body;
-    let bare = client_id.zip(r#type).and_then(|(id, kind)| bare(&mut fields, id, kind, admin.now));
+    let bare =
+        client_id.zip(r#type).and_then(|(id, kind)| bare(&mut fields, id, kind, admin.by.at));
     let change = ClientChangeBody {
         name,
         grants,
@@ -84,10 +85,9 @@ pub(crate) async fn add_client(asked: Asked<NewClientBody>) -> Answer {
         access_token_lifetime,
         disabled,
     };
-    let client = bare.and_then(|bare| changed(&mut fields, change, &bare, admin.now));
+    let client = bare.and_then(|bare| changed(&mut fields, change, &bare, admin.by.at));
     let client = fields.finish_with(client)?;
-    let create =
-        admin.change(async move |app, by, now| app.client_management.create(client, by, now).await);
+    let create = admin.change(async move |app, by| app.client_management.create(client, by).await);
     let (client, secret) = create.await?;
     let view = ClientWithSecretView::new(&client, secret.as_ref());
     Ok(tagged(admin.created(&client.client_id), etag(&client), view))
@@ -145,11 +145,10 @@ pub(crate) async fn change_client(
     let Asked { admin, mut fields, body } = asked;
     let client = admin.app.client_management.load(&client_id).await?;
     precondition::check(&admin.request, &etag(&client))?;
-    let next = changed(&mut fields, body, &client, admin.now);
+    let next = changed(&mut fields, body, &client, admin.by.at);
     let next = fields.finish_with(next)?;
-    let update = admin.change(async move |app, by, now| {
-        app.client_management.update(&client, next, by, now).await
-    });
+    let update =
+        admin.change(async move |app, by| app.client_management.update(&client, next, by).await);
     let client = update.await?;
     Ok(tagged(HttpResponse::Ok(), etag(&client), ClientView::from(&client)))
 }
@@ -170,8 +169,7 @@ pub(crate) async fn change_client(
 pub(crate) async fn remove_client(admin: Administrator, client_id: Path<String>) -> Answer {
     let client = admin.app.client_management.load(&client_id).await?;
     precondition::check(&admin.request, &etag(&client))?;
-    let delete = admin
-        .change(async move |app, by, now| app.client_management.delete(&client, by, now).await);
+    let delete = admin.change(async move |app, by| app.client_management.delete(&client, by).await);
     delete.await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -205,8 +203,8 @@ pub(crate) async fn rotate_client_secret(
     let client = admin.app.client_management.load(&client_id).await?;
     fields.finish()?;
     let overlap = body.keep_old_for.unwrap_or(DEFAULT_OVERLAP);
-    let rotate = admin.change(async move |app, by, now| {
-        app.client_management.rotate_secret(&client, overlap, by, now).await
+    let rotate = admin.change(async move |app, by| {
+        app.client_management.rotate_secret(&client, overlap, by).await
     });
     let (client, secret) = rotate.await?;
     Ok(shown(&ClientWithSecretView::new(&client, Some(&secret))))

@@ -62,8 +62,8 @@ pub(crate) async fn rotate_keys(asked: Asked<RotateBody>) -> Answer {
     fields.finish()?;
     let grounds = grounds(body.force, body.reason);
     let activation = Activation { after: body.activate_in, grounds };
-    let rotate = admin.change(async move |app, by, now| {
-        app.key_management.rotate(body.algorithm, &activation, by, now).await
+    let rotate = admin.change(async move |app, by| {
+        app.key_management.rotate(body.algorithm, &activation, by).await
     });
     Ok(shown(&RotationView::from(rotate.await?)))
 }
@@ -93,8 +93,8 @@ pub(crate) async fn retire_key(asked: Asked<RetireBody>, kid: Path<String>) -> A
     let Asked { admin, fields, body } = asked;
     fields.finish()?;
     let grounds = grounds(body.force, body.reason);
-    let retire = admin
-        .change(async move |app, by, now| app.key_management.retire(&kid, &grounds, by, now).await);
+    let retire =
+        admin.change(async move |app, by| app.key_management.retire(&kid, &grounds, by).await);
     Ok(shown(&KeyView::from(retire.await?)))
 }
 
@@ -147,8 +147,8 @@ request_body! {
 pub(crate) async fn revoke_key(asked: Asked<RevokeBody>, kid: Path<String>) -> Answer {
     let Asked { admin, fields, body } = asked;
     let reason = fields.finish_with(body.reason)?;
-    let revoke = admin.change(async move |app, by, now| {
-        app.key_management.revoke(&kid, &reason, body.handover_in, by, now).await
+    let revoke = admin.change(async move |app, by| {
+        app.key_management.revoke(&kid, &reason, body.handover_in, by).await
     });
     Ok(shown(&RevocationView::new(revoke.await?, admin.app.keys.policy())))
 }
@@ -225,8 +225,7 @@ pub(crate) async fn import_key(asked: Asked<ImportBody>) -> Answer {
         check_present_password(&admin, body.current_password, &mut fields).await?;
     }
     fields.finish()?;
-    let import =
-        admin.change(async move |app, by, now| app.key_management.import(import, by, now).await);
+    let import = admin.change(async move |app, by| app.key_management.import(import, by).await);
     let view = ImportView::from(import.await?);
     let keys = admin.request.path().trim_end_matches("import");
     let location = format!("{keys}{}", utf8_percent_encode(&view.kid, ESCAPED));
@@ -250,9 +249,9 @@ async fn check_present_password(
     }
     // A hash is dear: only where nothing else is wrong.
     let Some(password) = password.filter(|_| !fields.has_errors()) else { return Ok(()) };
-    let Administrator { app, by, now, .. } = admin;
+    let Administrator { app, by, .. } = admin;
     let user = app.stores.users.find(id).await?.ok_or(BearerError::Invalid)?;
-    if !is_present_password(app, &user, password, &by.origin, *now).await? {
+    if !is_present_password(app, &user, password, by).await? {
         fields.reject(NAME, "is not the present password");
     }
     Ok(())
@@ -271,7 +270,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
     ),
 )]
 pub(crate) async fn rewrap_keys(admin: Administrator) -> Answer {
-    let rewrap = admin.change(async move |app, by, now| app.key_management.rewrap(by, now).await);
+    let rewrap = admin.change(async move |app, by| app.key_management.rewrap(by).await);
     Ok(shown(&RewrapView::from(rewrap.await?)))
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn add_user(asked: Asked<NewUserBody>) -> Answer {
     let email = fields.finish_with(body.email)?;
 
     // Looked up before the hash, which is expensive; the insert decides between two concurrent ones.
-    let (app, now) = (&admin.app, admin.now);
+    let (app, now) = (&admin.app, admin.by.at);
     if app.stores.users.find_by_address(email.address()).await?.is_some() {
         return Err(ChangeError::Taken.into());
     }
@@ -81,9 +81,8 @@ pub(crate) async fn add_user(asked: Asked<NewUserBody>) -> Answer {
         metadata: metadata.unwrap_or_default(),
         ..app.accounts.new_user(&email, name, password_hash, now)
     };
-    let create = admin.change(async move |app, by, now| {
-        app.accounts.create(new, by, now).await.map_err(ChangeError::from)
-    });
+    let create = admin
+        .change(async move |app, by| app.accounts.create(new, by).await.map_err(ChangeError::from));
     let user = create.await?;
     Ok(tagged(admin.created(user.id), etag(&user), ManagedUserView::from(user)))
 }
@@ -143,8 +142,7 @@ pub(crate) async fn change_user(asked: Asked<UserChangeBody>, id: Path<String>) 
         force: false,
     };
     fields.finish()?;
-    let change =
-        admin.change(async move |app, by, now| app.accounts.change(&user, change, by, now).await);
+    let change = admin.change(async move |app, by| app.accounts.change(&user, change, by).await);
     let user = change.await?;
     Ok(tagged(HttpResponse::Ok(), etag(&user), ManagedUserView::from(user)))
 }
@@ -165,8 +163,7 @@ pub(crate) async fn change_user(asked: Asked<UserChangeBody>, id: Path<String>) 
 pub(crate) async fn remove_user(admin: Administrator, id: Path<String>) -> Answer {
     let user = find(&admin.app, &id).await?;
     precondition::check(&admin.request, &etag(&user))?;
-    let remove =
-        admin.change(async move |app, by, now| app.accounts.remove(&user, false, by, now).await);
+    let remove = admin.change(async move |app, by| app.accounts.remove(&user, false, by).await);
     remove.await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -196,8 +193,8 @@ pub(crate) async fn set_user_password(asked: Asked<NewPasswordBody>, id: Path<St
     fields.check_new_password("password", password.as_ref(), &user.email);
     let password = fields.finish_with(password)?;
     let hash = admin.app.hashing.hash(password).await?;
-    let set = admin.change(async move |app, by, now| {
-        app.accounts.set_password(&user, &hash, &app.login_limits, by, now).await
+    let set = admin.change(async move |app, by| {
+        app.accounts.set_password(&user, &hash, &app.login_limits, by).await
     });
     if set.await? { Ok(HttpResponse::NoContent().finish()) } else { Err(no_user()) }
 }
@@ -214,9 +211,8 @@ pub(crate) async fn set_user_password(asked: Asked<NewPasswordBody>, id: Path<St
 )]
 pub(crate) async fn unlock_user(admin: Administrator, id: Path<String>) -> Answer {
     let user = find(&admin.app, &id).await?;
-    let unlock = admin.change(async move |app, by, now| {
-        app.accounts.unlock(&user, &app.login_limits, by, now).await
-    });
+    let unlock =
+        admin.change(async move |app, by| app.accounts.unlock(&user, &app.login_limits, by).await);
     unlock.await?;
     Ok(HttpResponse::NoContent().finish())
 }
