@@ -17,9 +17,9 @@ use super::admin::{
     audit as admin_audit, clients as admin_clients, keys as admin_keys, roles as admin_roles,
     sessions as admin_sessions, users as admin_users,
 };
-use super::error::{ErrorForm, Problem};
+use super::error::{ErrorBody, ErrorForm, Problem, ProblemBody};
 use super::oauth::{discovery, introspect, revoke, token, userinfo};
-use super::openapi::{ErrorBody, ProblemBody, complete};
+use super::openapi::complete;
 use super::{health, revocations};
 use crate::domain::clients::FIRST_PARTY;
 use crate::domain::tokens::scope;

@@ -4,7 +4,6 @@
 mod account;
 mod admin;
 mod administrator;
-mod bearer;
 mod docs;
 mod error;
 mod extract;

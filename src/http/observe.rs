@@ -163,7 +163,7 @@ fn foreign_error<B>(
         tracing::error!(route = around.route, error = detail, "the framework failed");
         return Some(Problem::internal().error_response());
     }
-    Some(around.form.of_framework(status, detail))
+    Some(around.form.answer(status, detail))
 }
 
 fn cause<B>(response: &ServiceResponse<B>) -> Option<String> {

@@ -12,38 +12,9 @@ use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response, Schema};
 
-use super::error::{ErrorForm, FieldError};
+use super::error::ErrorForm;
 use crate::domain::tokens::scope;
 use crate::services::oauth::metadata::path;
-
-/// A problem (RFC 9457), `application/problem+json`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ProblemBody {
-    #[schema(example = "about:blank")]
-    r#type: String,
-    #[schema(example = "Bad Request")]
-    title: String,
-    #[schema(example = 400)]
-    status: u16,
-    /// What is wrong with this request.
-    detail: String,
-    /// What is wrong in each field.
-    #[schema(nullable = false)]
-    errors: Option<Vec<FieldError>>,
-}
-
-/// An error (RFC 6749 section 5.2).
-#[derive(Serialize, ToSchema)]
-pub(super) struct ErrorBody {
-    /// The code.
-    #[schema(example = "invalid_grant")]
-    error: String,
-    /// A sentence for developers.
-    error_description: String,
-    /// The same sentence, at `/login` only.
-    #[schema(nullable = false)]
-    detail: Option<String>,
-}
 
 /// A time span.
 #[derive(Serialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 
-use super::{FieldError, Headers, OAuthError, Problem, UNAVAILABLE};
+use super::{Failure, FieldError, Form, OAuthError, Problem, UNAVAILABLE};
 use crate::domain::clients::MalformedCredentials;
 use crate::domain::credentials::HashingError;
 use crate::domain::keys::KeysError;
@@ -10,9 +10,10 @@ use crate::domain::keys::chain::Refusal;
 use crate::domain::login_limits::AttemptError;
 use crate::domain::roles;
 use crate::domain::sessions::PageError;
+use crate::domain::tokens::scope;
 use crate::http::extract::BodyError;
 use crate::services::accounts::administration::ChangeError;
-use crate::services::authentication::CheckError;
+use crate::services::authentication::{BearerError, CheckError};
 use crate::services::client_management::ClientChangeError;
 use crate::services::key_management::KeyChangeError;
 use crate::services::oauth::TokenError;
@@ -21,8 +22,7 @@ use crate::storage::StorageError;
 
 impl From<TokenError> for OAuthError {
     fn from(error: TokenError) -> Self {
-        let description = error.to_string();
-        let bad_request = |error| Self::new(StatusCode::BAD_REQUEST, error, &*description);
+        let bad_request = |code| Self::invalid_request(error.to_string()).coded(code);
         match error {
             TokenError::InvalidRequest(_) => bad_request("invalid_request"),
             TokenError::UnauthorizedClient => bad_request("unauthorized_client"),
@@ -30,13 +30,10 @@ impl From<TokenError> for OAuthError {
             TokenError::InvalidScope(_) => bad_request("invalid_scope"),
             TokenError::InvalidTarget(_) => bad_request("invalid_target"),
             TokenError::InvalidClient { basic } => {
+                let failure = Self::new(StatusCode::UNAUTHORIZED, error.to_string());
+                let failure = failure.coded("invalid_client");
                 // RFC 6749 section 5.2 asks for the challenge where the header was tried.
-                let www_authenticate = basic.then_some("Basic realm=\"signet\"");
-                let headers = Headers { www_authenticate, ..Headers::NONE };
-                Self {
-                    headers,
-                    ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
-                }
+                if basic { failure.challenging("Basic realm=\"signet\"") } else { failure }
             }
             TokenError::Limited(limited) => Self::limited(limited),
             TokenError::Hashing(error) => error.into(),
@@ -74,38 +71,57 @@ impl From<MalformedCredentials> for OAuthError {
     }
 }
 
-/// The failures that are answered alike in both forms.
-macro_rules! alike {
-    ($($failure:ty),*) => {$(
-        impl From<StorageError> for $failure {
-            fn from(error: StorageError) -> Self {
-                let answer = match error {
-                    StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
-                    _ => Self::internal(),
-                };
-                answer.because(&error)
-            }
-        }
-
-        impl From<HashingError> for $failure {
-            fn from(error: HashingError) -> Self {
-                Self::unavailable(UNAVAILABLE).because(&error)
-            }
-        }
-    )*};
-}
-
-alike!(OAuthError, Problem);
-
-impl From<BodyError> for OAuthError {
-    fn from(error: BodyError) -> Self {
-        Self::new(error.status(), "invalid_request", error.to_string())
+impl<F: Form> From<StorageError> for Failure<F> {
+    fn from(error: StorageError) -> Self {
+        let answer = match error {
+            StorageError::Unavailable(_) => Self::unavailable(UNAVAILABLE),
+            _ => Self::internal(),
+        };
+        answer.because(&error)
     }
 }
 
-impl From<BodyError> for Problem {
+impl<F: Form> From<HashingError> for Failure<F> {
+    fn from(error: HashingError) -> Self {
+        Self::unavailable(UNAVAILABLE).because(&error)
+    }
+}
+
+impl<F: Form> From<BodyError> for Failure<F> {
     fn from(error: BodyError) -> Self {
         Self::new(error.status(), error.to_string())
+    }
+}
+
+/// RFC 6750 section 3.
+impl<F: Form> From<BearerError> for Failure<F> {
+    fn from(error: BearerError) -> Self {
+        let narrow = |scope| (StatusCode::FORBIDDEN, "insufficient_scope", scope);
+        let (status, code, scope) = match error {
+            BearerError::Storage(error) => return error.into(),
+            BearerError::Missing | BearerError::Invalid => {
+                (StatusCode::UNAUTHORIZED, "invalid_token", None)
+            }
+            BearerError::Repeated => (StatusCode::BAD_REQUEST, "invalid_request", None),
+            BearerError::NotAUser | BearerError::NotAPerson => narrow(None),
+            BearerError::NotOpenId => narrow(Some(scope::OPENID)),
+            BearerError::NotListener => narrow(Some(scope::REVOCATIONS_READ)),
+            BearerError::NotAdministrator => narrow(Some(scope::ADMIN)),
+        };
+        let mut challenge = "Bearer realm=\"signet\"".to_owned();
+        let mut add = |name: &str, value: &str| challenge += &format!(", {name}=\"{value}\"");
+        if !matches!(error, BearerError::Missing) {
+            add("error", code);
+        }
+        match error {
+            BearerError::Missing | BearerError::Repeated => {}
+            BearerError::NotAPerson => add("error_description", &BearerError::NotAUser.to_string()),
+            _ => add("error_description", &error.to_string()),
+        }
+        if let Some(scope) = scope {
+            add("scope", scope);
+        }
+        Self::new(status, error.to_string()).coded(code).challenging(challenge)
     }
 }
 
