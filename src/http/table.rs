@@ -9,6 +9,9 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::account::{self, email, recovery, removal, sessions, verify};
+use super::admin::clients::changes as client_changes;
+use super::admin::keys::changes as key_changes;
+use super::admin::users::changes as user_changes;
 use super::admin::{
     audit as admin_audit, clients as admin_clients, keys as admin_keys, roles as admin_roles,
     sessions as admin_sessions, users as admin_users,
@@ -70,84 +73,76 @@ pub(super) fn rows(docs: bool) -> Vec<Row> {
         get().to(userinfo::userinfo), post().to(userinfo::userinfo),
     ]);
 
-    add("/signup", Listed, Each, Problem, "POST", vec![post().to(account::signup)]);
     add("/login", Listed, Each, OAuthWithDetail, "POST", vec![post().to(token::login)]);
-    add("/logout", Listed, Each, Problem, "POST", vec![post().to(account::logout)]);
-    add("/email/verification", Listed, Each, Problem, "POST", vec![post().to(email::ask_verification)]);
-    add("/email/verify", Listed, Each, Problem, "POST", vec![post().to(verify::verify)]);
-    add("/password/forgot", Listed, Each, Problem, "POST", vec![post().to(recovery::forgot)]);
-    add("/password/reset", Listed, Each, Problem, "POST", vec![post().to(recovery::reset)]);
-    add("/users/me", Listed, Each, Problem, "GET, HEAD, PATCH, DELETE", vec![
+    let mut own = |at, allow, methods| add(at, Listed, Each, Problem, allow, methods);
+    own("/signup", "POST", vec![post().to(account::signup)]);
+    own("/logout", "POST", vec![post().to(account::logout)]);
+    own("/email/verification", "POST", vec![post().to(email::ask_verification)]);
+    own("/email/verify", "POST", vec![post().to(verify::verify)]);
+    own("/password/forgot", "POST", vec![post().to(recovery::forgot)]);
+    own("/password/reset", "POST", vec![post().to(recovery::reset)]);
+    own("/users/me", "GET, HEAD, PATCH, DELETE", vec![
         get().to(account::read_me),
         web::patch().to(account::change_me),
         web::delete().to(removal::remove),
     ]);
-    add("/users/me/delete", Listed, Each, Problem, "POST", vec![post().to(removal::remove)]);
-    add("/users/me/password", Listed, Each, Problem, "POST", vec![post().to(account::change_password)]);
-    add("/users/me/email", Listed, Each, Problem, "POST", vec![post().to(email::ask_change)]);
-    add("/users/me/sessions", Listed, Each, Problem, "GET, HEAD, DELETE", vec![
+    own("/users/me/delete", "POST", vec![post().to(removal::remove)]);
+    own("/users/me/password", "POST", vec![post().to(account::change_password)]);
+    own("/users/me/email", "POST", vec![post().to(email::ask_change)]);
+    own("/users/me/sessions", "GET, HEAD, DELETE", vec![
         get().to(sessions::list), web::delete().to(sessions::end_all),
     ]);
-    add("/users/me/sessions/{sid}", Listed, Each, Problem, "DELETE", vec![
-        web::delete().to(sessions::end_one),
-    ]);
+    own("/users/me/sessions/{sid}", "DELETE", vec![web::delete().to(sessions::end_one)]);
 
-    add("/admin/keys", No, Each, Problem, READ, vec![get().to(admin_keys::list_keys)]);
-    add("/admin/keys/rotate", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::rotate_keys)]);
-    add("/admin/keys/import", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::import_key)]);
-    add("/admin/keys/rewrap", No, Each, Problem, "POST", vec![post().to(admin_keys::changes::rewrap_keys)]);
-    add("/admin/keys/{kid}", No, Each, Problem, READ, vec![get().to(admin_keys::read_key)]);
-    add("/admin/keys/{kid}/public", No, Each, Problem, READ, vec![get().to(admin_keys::read_public_key)]);
-    add("/admin/keys/{kid}/retire", No, Each, Problem, "POST", vec![
-        post().to(admin_keys::changes::retire_key),
-    ]);
-    add("/admin/keys/{kid}/revoke", No, Each, Problem, "POST", vec![
-        post().to(admin_keys::changes::revoke_key),
-    ]);
+    let mut admin = |at, allow, methods| add(at, No, Each, Problem, allow, methods);
+    admin("/admin/keys", READ, vec![get().to(admin_keys::list_keys)]);
+    admin("/admin/keys/rotate", "POST", vec![post().to(key_changes::rotate_keys)]);
+    admin("/admin/keys/import", "POST", vec![post().to(key_changes::import_key)]);
+    admin("/admin/keys/rewrap", "POST", vec![post().to(key_changes::rewrap_keys)]);
+    admin("/admin/keys/{kid}", READ, vec![get().to(admin_keys::read_key)]);
+    admin("/admin/keys/{kid}/public", READ, vec![get().to(admin_keys::read_public_key)]);
+    admin("/admin/keys/{kid}/retire", "POST", vec![post().to(key_changes::retire_key)]);
+    admin("/admin/keys/{kid}/revoke", "POST", vec![post().to(key_changes::revoke_key)]);
 
-    add("/admin/roles", No, Each, Problem, READ, vec![get().to(admin_roles::list_roles)]);
-    add("/admin/roles/{name}", No, Each, Problem, "GET, HEAD, PUT, DELETE", vec![
+    admin("/admin/roles", READ, vec![get().to(admin_roles::list_roles)]);
+    admin("/admin/roles/{name}", "GET, HEAD, PUT, DELETE", vec![
         get().to(admin_roles::read_role),
         web::put().to(admin_roles::put_role),
         web::delete().to(admin_roles::remove_role),
     ]);
-    add("/admin/users", No, Each, Problem, "GET, HEAD, POST", vec![
-        get().to(admin_users::list_users), post().to(admin_users::changes::add_user),
+    admin("/admin/users", "GET, HEAD, POST", vec![
+        get().to(admin_users::list_users), post().to(user_changes::add_user),
     ]);
-    add("/admin/users/{id}", No, Each, Problem, "GET, HEAD, PATCH, DELETE", vec![
+    admin("/admin/users/{id}", "GET, HEAD, PATCH, DELETE", vec![
         get().to(admin_users::read_user),
-        web::patch().to(admin_users::changes::change_user),
-        web::delete().to(admin_users::changes::remove_user),
+        web::patch().to(user_changes::change_user),
+        web::delete().to(user_changes::remove_user),
     ]);
-    add("/admin/users/{id}/password", No, Each, Problem, "PUT", vec![
-        web::put().to(admin_users::changes::set_user_password),
+    admin("/admin/users/{id}/password", "PUT", vec![
+        web::put().to(user_changes::set_user_password),
     ]);
-    add("/admin/users/{id}/unlock", No, Each, Problem, "POST", vec![
-        post().to(admin_users::changes::unlock_user),
-    ]);
-    add("/admin/users/{id}/sessions", No, Each, Problem, "GET, HEAD, DELETE", vec![
+    admin("/admin/users/{id}/unlock", "POST", vec![post().to(user_changes::unlock_user)]);
+    admin("/admin/users/{id}/sessions", "GET, HEAD, DELETE", vec![
         get().to(admin_sessions::list_user_sessions),
         web::delete().to(admin_sessions::end_user_sessions),
     ]);
-    add("/admin/users/{id}/sessions/{sid}", No, Each, Problem, "DELETE", vec![
+    admin("/admin/users/{id}/sessions/{sid}", "DELETE", vec![
         web::delete().to(admin_sessions::end_user_session),
     ]);
-    add("/admin/clients", No, Each, Problem, "GET, HEAD, POST", vec![
-        get().to(admin_clients::list_clients), post().to(admin_clients::changes::add_client),
+    admin("/admin/clients", "GET, HEAD, POST", vec![
+        get().to(admin_clients::list_clients), post().to(client_changes::add_client),
     ]);
-    add("/admin/clients/{client_id}", No, Each, Problem, "GET, HEAD, PATCH, DELETE", vec![
+    admin("/admin/clients/{client_id}", "GET, HEAD, PATCH, DELETE", vec![
         get().to(admin_clients::read_client),
-        web::patch().to(admin_clients::changes::change_client),
-        web::delete().to(admin_clients::changes::remove_client),
+        web::patch().to(client_changes::change_client),
+        web::delete().to(client_changes::remove_client),
     ]);
-    add("/admin/clients/{client_id}/rotate-secret", No, Each, Problem, "POST", vec![
-        post().to(admin_clients::changes::rotate_client_secret),
+    admin("/admin/clients/{client_id}/rotate-secret", "POST", vec![
+        post().to(client_changes::rotate_client_secret),
     ]);
-    add("/admin/sessions", No, Each, Problem, READ, vec![get().to(admin_sessions::list_sessions)]);
-    add("/admin/sessions/{sid}", No, Each, Problem, "DELETE", vec![
-        web::delete().to(admin_sessions::end_session),
-    ]);
-    add("/admin/audit", No, Each, Problem, READ, vec![get().to(admin_audit::list_events)]);
+    admin("/admin/sessions", READ, vec![get().to(admin_sessions::list_sessions)]);
+    admin("/admin/sessions/{sid}", "DELETE", vec![web::delete().to(admin_sessions::end_session)]);
+    admin("/admin/audit", READ, vec![get().to(admin_audit::list_events)]);
 
     add("/health/live", No, Failures, Problem, READ, vec![get().to(health::live)]);
     add("/health/ready", No, Failures, Problem, READ, vec![get().to(health::ready)]);
