@@ -6,10 +6,10 @@ mod process;
 mod startup;
 mod stores;
 
-pub use issuer::Issuer;
-pub use process::Process;
-pub use startup::wait_for_stores;
-pub use stores::{Stores, open_database};
+pub(crate) use issuer::Issuer;
+pub(crate) use process::Process;
+pub(crate) use startup::wait_for_stores;
+pub(crate) use stores::{Stores, open_database};
 
 use crate::base::random::Random;
 use crate::base::sealing::SealingKeys;
@@ -28,41 +28,32 @@ use crate::storage::{Db, StorageError};
 
 /// Why the service cannot be composed.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The database does not answer, or refuses the connection.
+pub(crate) enum StartError {
     #[error("the database at {0} cannot be reached")]
     DatabaseUnreachable(String, #[source] StorageError),
-    /// The database answers with an error.
     #[error("the database cannot be used")]
     Database(#[source] StorageError),
-    /// The session store cannot be used.
     #[error("the session store cannot be used")]
     SessionStore(#[source] StorageError),
-    /// The key-encryption key cannot be read or made.
     #[error(transparent)]
     EncryptionKey(#[from] EncryptionKeyError),
-    /// There are signing keys, but no key-encryption key.
     #[error(
         "the database holds signing keys, but there is no key-encryption key: give the one they \
          were sealed under in keys.encryption_key, or its file in {0}"
     )]
     EncryptionKeyMissing(String),
-    /// The signing keys cannot be used.
     #[error("the signing keys cannot be used")]
     Keys(#[from] KeysError),
-    /// The record of revoked tokens cannot be read.
     #[error("the revocations cannot be read")]
     Revocations(#[from] FollowError),
-    /// The templates or the transport of mail cannot be used.
     #[error("mail cannot be sent")]
     Mail(#[from] NotifierError),
-    /// The threads or the metrics cannot be set up.
     #[error("the process cannot be set up")]
     Process(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Opens the use cases of signing keys for the command line, which need no session store.
-pub async fn open_key_management(
+pub(crate) async fn open_key_management(
     config: &Config,
     now: Timestamp,
 ) -> Result<KeyManagement, StartError> {
@@ -92,8 +83,7 @@ async fn open_login_limits(
     Ok(LoginLimits::new(stores.records(), names, policy))
 }
 
-/// Opens the login limits for the command line.
-pub async fn open_login_limits_alone(
+pub(crate) async fn open_login_limits_alone(
     config: &Config,
     stores: &Stores,
     now: Timestamp,
@@ -116,7 +106,9 @@ async fn open_keys(
 }
 
 /// Returns the key-encryption keys, the newest first; `None` if none was made yet.
-pub fn find_sealing_keys(config: &Config) -> Result<Option<SealingKeys>, EncryptionKeyError> {
+pub(crate) fn find_sealing_keys(
+    config: &Config,
+) -> Result<Option<SealingKeys>, EncryptionKeyError> {
     match &config.keys.encryption_key {
         Some(given) => encryption_key::parse(given).map(Some),
         None => encryption_key::find(&config.keys.directory),

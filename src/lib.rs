@@ -24,17 +24,17 @@
 //!   - [`domain::outbox`]: messages to be delivered: claims, back-off, bounds.
 //!   - [`domain::mail`]: templates, messages, and the transport to an SMTP server.
 //! - [`services`]: the use cases, each written once.
-//!   - [`services::authentication`]: who a caller is: a user by password, a bearer.
-//!   - [`services::oauth`]: the grants, revocation, introspection, metadata; one file a use case.
+//!   - `services::authentication`: who a caller is: a user by password, a bearer.
+//!   - `services::oauth`: the grants, revocation, introspection, metadata; one file a use case.
 //!   - [`services::accounts`]: sign-up, a new password or address, disabling, removal, roles.
-//!   - [`services::key_management`], [`services::client_management`], [`services::role_management`]:
+//!   - `services::key_management`, `services::client_management`, [`services::role_management`]:
 //!     what operators and the service itself do to signing keys, clients and roles.
-//!   - [`services::notifications`]: which mail goes to whom.
+//!   - `services::notifications`: which mail goes to whom.
 //! - [`config`]: layers of settings in, one checked configuration out.
-//! - [`app`]: a process and the issuer that it serves; the only place that picks engines.
-//! - [`jobs`]: the background loops of the service.
-//! - [`views`]: what is shown of a thing, one form each.
-//! - [`http`] and [`cli`]: the edges: they parse, call a use case, and render.
+//! - `app`: a process and the issuer that it serves; the only place that picks engines.
+//! - `jobs`: the background loops of the service.
+//! - `views`: what is shown of a thing, one form each.
+//! - `http` and [`cli`]: the edges: they parse, call a use case, and render.
 //!
 //! # Dependencies
 //!
@@ -71,13 +71,13 @@
     )
 )]
 
-pub mod app;
+pub(crate) mod app;
 pub mod base;
 pub mod cli;
 pub mod config;
 pub mod domain;
-pub mod http;
-pub mod jobs;
+pub(crate) mod http;
+pub(crate) mod jobs;
 pub mod services;
 pub mod storage;
-pub mod views;
+pub(crate) mod views;

@@ -19,7 +19,7 @@ use crate::services::role_management::RoleManagement;
 
 /// An issuer that is served. Dereferences to its process, so that handlers reach clock, configuration
 /// and metrics in one step.
-pub struct Issuer {
+pub(crate) struct Issuer {
     pub(crate) process: Arc<Process>,
     pub(crate) keys: Keys,
     pub(crate) key_management: KeyManagement,
@@ -45,7 +45,7 @@ impl Deref for Issuer {
 
 impl Issuer {
     /// Composes the issuer that the configuration of `process` names, over `stores`.
-    pub async fn open(process: Arc<Process>, stores: Stores) -> Result<Self, StartError> {
+    pub(crate) async fn open(process: Arc<Process>, stores: Stores) -> Result<Self, StartError> {
         let (config, now) = (&process.config, process.clock.now());
         let revocations = stores.revocations.clone();
         let key_management = open_keys_of_service(&process, &stores).await?;

@@ -21,8 +21,7 @@ use crate::storage::redis::notices::{self, Notices};
 /// The channel on which instances notify each other that something was revoked.
 const REVOKED: &str = "signet:revocations";
 
-/// A running process.
-pub struct Process {
+pub(crate) struct Process {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) db: Db,
@@ -32,14 +31,13 @@ pub struct Process {
     pub(super) notices: Notices,
     /// Another instance, or the command line, has changed the signing keys.
     pub(crate) keys_changed: Notify,
-    /// Another instance has revoked something.
     pub(crate) revoked: Notify,
     draining: AtomicBool,
 }
 
 impl Process {
     /// Starts the hashing threads and the metrics of a process on `stores`.
-    pub fn start(config: Config, stores: &Stores, clock: Clock) -> Result<Self, StartError> {
+    pub(crate) fn start(config: Config, stores: &Stores, clock: Clock) -> Result<Self, StartError> {
         let hashing = Hashing::start(config.passwords.clone(), stores.random.clone())
             .map_err(|error| StartError::Process(error.into()))?;
         let metrics = Metrics::new().map_err(|error| StartError::Process(error.into()))?;
@@ -66,14 +64,13 @@ impl Process {
         })
     }
 
-    /// Notifies the other instances that something was revoked.
-    pub async fn notify_revoked(&self) {
+    pub(crate) async fn notify_revoked(&self) {
         self.notices.send(REVOKED).await;
     }
 
     /// Receives the notices of other instances. Never returns if the instances share a Redis, and
     /// returns immediately if they do not.
-    pub async fn receive_notices(&self) {
+    pub(crate) async fn receive_notices(&self) {
         if let SessionBackend::Redis(redis) = &self.config.sessions.backend {
             let keys = notices::listen(redis, KEYS_CHANGED, || self.keys_changed.notify_one());
             let revoked = notices::listen(redis, REVOKED, || self.revoked.notify_one());
@@ -83,13 +80,12 @@ impl Process {
 
     /// Starts draining: readiness turns false, and the streams of the feed end, so that their
     /// listeners connect to another instance.
-    pub fn start_draining(&self) {
+    pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::SeqCst);
         self.stores.revocations.close();
     }
 
-    /// Whether the process is about to stop.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
 }

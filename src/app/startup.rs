@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Waits until the database and Redis can be used, for at most `startup_timeout` in all. `log` gets
 /// one line for each that is late. SQLite is never late.
-pub async fn wait_for_stores(config: &Config, log: impl Fn(&str)) -> Result<(), StartError> {
+pub(crate) async fn wait_for_stores(config: &Config, log: impl Fn(&str)) -> Result<(), StartError> {
     let deadline = Instant::now() + config.startup_timeout;
     if !config.database.url.expose().starts_with("sqlite:") {
         let connect = async || {

@@ -20,8 +20,7 @@ use crate::storage::records::Records;
 use crate::storage::redis::Redis;
 use crate::storage::{Db, StorageError, Stored};
 
-/// The stores and domains that both the service and the command line work on.
-pub struct Stores {
+pub(crate) struct Stores {
     pub(crate) db: Db,
     pub(crate) redis: Option<Redis>,
     pub(crate) users: UserStore,
@@ -38,7 +37,7 @@ pub struct Stores {
 
 impl Stores {
     /// Where small expiring records are kept: beside the sessions.
-    pub fn records(&self) -> Records {
+    pub(crate) fn records(&self) -> Records {
         match self.redis.clone() {
             None => Records::in_sql(self.db.clone()),
             Some(redis) => Records::in_redis(redis),
@@ -47,7 +46,7 @@ impl Stores {
 
     /// Connects the stores that `config` names, migrates the database, and creates the bundled
     /// client and the built-in role if they are missing.
-    pub async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {
+    pub(crate) async fn open(config: &Config, now: Timestamp) -> Result<Self, StartError> {
         let db = open_database(config).await?;
         let random = Random::system();
         let policy = config.sessions.policy.clone();
@@ -105,13 +104,12 @@ impl Stores {
 }
 
 /// Connects the database and applies the migrations that are missing.
-pub async fn open_database(config: &Config) -> Result<Db, StartError> {
+pub(crate) async fn open_database(config: &Config) -> Result<Db, StartError> {
     let db = connect_database(config).await?;
     db.migrate().await.map_err(StartError::Database)?;
     Ok(db)
 }
 
-/// Connects the database without migrating it.
 pub(super) async fn connect_database(config: &Config) -> Result<Db, StartError> {
     let url = config.database.url.expose();
     let max_connections = config.database.max_connections;

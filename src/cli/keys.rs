@@ -128,7 +128,7 @@ pub(super) enum Command {
 }
 
 #[derive(Args)]
-pub struct ActivationArguments {
+pub(crate) struct ActivationArguments {
     /// When it starts to sign, such as 1h; keys.publish_ahead if absent.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     activate_in: Option<Duration>,

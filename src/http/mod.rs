@@ -22,9 +22,9 @@ mod server;
 mod signed_in;
 mod table;
 
-pub use server::serve;
+pub(crate) use server::serve;
 
 /// The OpenAPI document of the service.
-pub fn openapi() -> utoipa::openapi::OpenApi {
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
     docs::openapi(&table::forms())
 }

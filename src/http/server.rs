@@ -28,7 +28,7 @@ const MAX_CONNECTIONS: usize = 10_000;
 const UNREAD_TIMEOUT: u32 = 30_000;
 
 /// Serves `app` on `listener` until a signal says stop and all is finished.
-pub async fn serve(app: Arc<Issuer>, listener: TcpListener) -> std::io::Result<()> {
+pub(crate) async fn serve(app: Arc<Issuer>, listener: TcpListener) -> std::io::Result<()> {
     let routes = Arc::new(Routes::new(app.clone()));
     let config = &app.config.http;
     let server = HttpServer::new(move || {

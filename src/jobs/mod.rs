@@ -13,15 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::app::Issuer;
 
-/// The running loops.
-pub struct Jobs {
+pub(crate) struct Jobs {
     tasks: Vec<JoinHandle<()>>,
     outbox: outbox::Loops,
 }
 
 impl Jobs {
-    /// Starts them.
-    pub fn start(app: &Arc<Issuer>) -> Self {
+    pub(crate) fn start(app: &Arc<Issuer>) -> Self {
         let listening = app.clone();
         let tasks = vec![
             tokio::spawn(keys::follow(app.clone())),
@@ -36,7 +34,7 @@ impl Jobs {
     }
 
     /// Lets the messages in flight finish, within `limit`, and ends all loops.
-    pub async fn finish(self, limit: Duration) {
+    pub(crate) async fn finish(self, limit: Duration) {
         self.outbox.finish(limit).await;
         self.tasks.iter().for_each(JoinHandle::abort);
     }

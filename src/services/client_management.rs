@@ -19,24 +19,20 @@ use crate::storage::{Db, StorageError};
 
 /// The longest time that a secret stays valid beside its successor: two secrets are for a change-over,
 /// not for good.
-pub const MAX_OVERLAP: Duration = Duration::from_secs(90 * 86_400);
+pub(crate) const MAX_OVERLAP: Duration = Duration::from_secs(90 * 86_400);
 /// The time that a secret stays valid beside its successor where none is given.
-pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
+pub(crate) const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
 
 /// How far ahead the tokens of a client that is disabled or deleted are cut off: instances that have not
 /// taken it over issue some for a moment more, and times of issue are whole seconds.
 const CUT_OFF_AHEAD: Duration = STALENESS.saturating_add(Duration::from_secs(1));
 
-/// Why something was not done to a client.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientChangeError {
-    /// No client has this id.
+pub(crate) enum ClientChangeError {
     #[error("there is no client {}", .0.escape_debug())]
     Unknown(String),
-    /// Another client has this id.
     #[error("there is a client {0} already")]
     Taken(String),
-    /// The client is no longer as it was read.
     #[error("the client was changed or removed since it was read: read it again")]
     Stale,
     /// Administrators and others sign in at the documentation page by the bundled client.
@@ -45,10 +41,8 @@ pub enum ClientChangeError {
          and the scope signet:admin"
     )]
     Bundled,
-    /// The client that does it could not undo it.
     #[error("a client cannot take its right to administer from itself: somebody else has to")]
     Oneself,
-    /// A public client has no secret.
     #[error("{0} is a public client: it has no secret")]
     NoSecret(String),
     /// Tokens for this audience administer Signet.
@@ -57,17 +51,15 @@ pub enum ClientChangeError {
          signet:admin brings: no client is registered for it"
     )]
     AdminAudience(String),
-    /// The overlap of two secrets is longer than [`MAX_OVERLAP`].
     #[error("the present secret can stay valid for at most 90 days")]
     Overlap,
-    /// The store fails.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
 /// The use cases of registered clients. Cheap to clone.
 #[derive(Clone)]
-pub struct ClientManagement {
+pub(crate) struct ClientManagement {
     db: Db,
     clients: ClientStore,
     revocations: Revocations,
@@ -78,7 +70,7 @@ pub struct ClientManagement {
 
 impl ClientManagement {
     /// The use cases of the clients in `db`. No client is registered for `admin_audience`.
-    pub fn new(
+    pub(crate) fn new(
         db: Db,
         clients: ClientStore,
         revocations: Revocations,
@@ -90,19 +82,19 @@ impl ClientManagement {
     }
 
     /// The client with this id, as it is in the store now.
-    pub async fn load(&self, client_id: &str) -> Result<Client, ClientChangeError> {
+    pub(crate) async fn load(&self, client_id: &str) -> Result<Client, ClientChangeError> {
         let found = self.clients.find(client_id).await?;
         found.ok_or_else(|| ClientChangeError::Unknown(client_id.to_owned()))
     }
 
     /// At most `limit` clients whose ids come after `after`, by id.
-    pub async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
+    pub(crate) async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
         self.clients.page(after, limit).await
     }
 
     /// Registers `client`, which has been checked. A confidential client gets a secret, which is
     /// returned and nowhere else.
-    pub async fn create(
+    pub(crate) async fn create(
         &self,
         mut client: Client,
         by: &Initiator,
@@ -125,7 +117,7 @@ impl ClientManagement {
 
     /// Puts `next`, which has been checked, in the place of `client`, which is as it was read. Returns
     /// the client as it is then.
-    pub async fn update(
+    pub(crate) async fn update(
         &self,
         client: &Client,
         next: Client,
@@ -182,7 +174,7 @@ impl ClientManagement {
 
     /// Makes a new secret for `client`, and lets the present one end after `overlap`. Returns the
     /// client as it is then, and the secret.
-    pub async fn rotate_secret(
+    pub(crate) async fn rotate_secret(
         &self,
         client: &Client,
         overlap: Duration,
@@ -208,7 +200,11 @@ impl ClientManagement {
     }
 
     /// Deletes `client`, which is as it was read, with its secrets.
-    pub async fn delete(&self, client: &Client, by: &Initiator) -> Result<(), ClientChangeError> {
+    pub(crate) async fn delete(
+        &self,
+        client: &Client,
+        by: &Initiator,
+    ) -> Result<(), ClientChangeError> {
         if client.client_id == FIRST_PARTY {
             return Err(ClientChangeError::Bundled);
         }

@@ -2,9 +2,9 @@
 //! events, its notices. The edges parse, call and render.
 
 pub mod accounts;
-pub mod authentication;
-pub mod client_management;
-pub mod key_management;
-pub mod notifications;
-pub mod oauth;
+pub(crate) mod authentication;
+pub(crate) mod client_management;
+pub(crate) mod key_management;
+pub(crate) mod notifications;
+pub(crate) mod oauth;
 pub mod role_management;

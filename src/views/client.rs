@@ -11,7 +11,7 @@ use crate::domain::clients::{Client, ClientSecret, ClientType};
 
 /// A client without anything secret. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ClientView {
+pub(crate) struct ClientView {
     /// Its public name.
     pub client_id: String,
     /// A name for people.
@@ -41,7 +41,7 @@ pub struct ClientView {
 
 /// The times between which a secret is valid.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct SecretView {
+pub(crate) struct SecretView {
     /// When it was made.
     pub created_at: String,
     /// When it expires, if a newer secret has replaced it.
@@ -51,7 +51,7 @@ pub struct SecretView {
 /// A client, with the secret that was just made for it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClientWithSecretBody)]
-pub struct ClientWithSecretView {
+pub(crate) struct ClientWithSecretView {
     #[serde(flatten)]
     client: ClientView,
     /// The new secret, which no other answer shows; absent for a public client.
@@ -62,7 +62,7 @@ pub struct ClientWithSecretView {
 
 impl ClientWithSecretView {
     /// Combines `client` with its new secret, if it has one.
-    pub fn new(client: &Client, secret: Option<&Secret<String>>) -> Self {
+    pub(crate) fn new(client: &Client, secret: Option<&Secret<String>>) -> Self {
         let client_secret = secret.map(|secret| secret.expose().clone());
         Self { client: client.into(), client_secret }
     }
@@ -102,12 +102,10 @@ impl From<&ClientSecret> for SecretView {
 }
 
 impl ClientView {
-    /// The columns of a table of clients.
-    pub const COLUMNS: [&str; 7] =
+    pub(crate) const COLUMNS: [&str; 7] =
         ["client_id", "type", "grants", "scope", "secrets", "claims", "name"];
 
-    /// The row of this client.
-    pub fn row(&self) -> [String; 7] {
+    pub(crate) fn row(&self) -> [String; 7] {
         [
             self.client_id.clone(),
             self.client_type.as_str().to_owned(),
@@ -120,7 +118,7 @@ impl ClientView {
     }
 
     /// The name and the value of everything that is shown of this client.
-    pub fn fields(self) -> [(&'static str, String); 11] {
+    pub(crate) fn fields(self) -> [(&'static str, String); 11] {
         let secret = |secret: &SecretView| match &secret.expires_at {
             Some(at) => format!("made {}, ends {at}", secret.created_at),
             None => format!("made {}", secret.created_at),
@@ -146,7 +144,10 @@ impl ClientView {
 /// The JSON of `client` that `signet clients` prints in a list of clients or with a new secret. It
 /// differs from [`ClientView`]: `scope` has the scopes, separated by spaces, and `secrets` is the
 /// number of secrets.
-pub fn listed(client: &Client, secret: Option<&Secret<String>>) -> serde_json::Result<Value> {
+pub(crate) fn listed(
+    client: &Client,
+    secret: Option<&Secret<String>>,
+) -> serde_json::Result<Value> {
     let mut listed = serde_json::to_value(ClientWithSecretView::new(client, secret))?;
     if let Some(members) = listed.as_object_mut() {
         members.remove("scopes");

@@ -8,7 +8,7 @@ use crate::domain::audit::Kept;
 
 /// An audit event.
 #[derive(Serialize, ToSchema)]
-pub struct EventView {
+pub(crate) struct EventView {
     /// Its id.
     pub id: String,
     /// RFC 3339.
@@ -48,11 +48,9 @@ impl From<Kept> for EventView {
 }
 
 impl EventView {
-    /// The columns of a table of events.
-    pub const COLUMNS: [&str; 6] = ["at", "event", "actor", "subject", "detail", "address"];
+    pub(crate) const COLUMNS: [&str; 6] = ["at", "event", "actor", "subject", "detail", "address"];
 
-    /// The row of this event.
-    pub fn row(self) -> [String; 6] {
+    pub(crate) fn row(self) -> [String; 6] {
         let subject = cell(self.subject.or(self.client_id));
         [self.at, self.event, self.actor, subject, cell(self.detail), cell(self.address)]
     }

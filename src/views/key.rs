@@ -17,7 +17,7 @@ use crate::services::key_management::{ImportedKey, KeyStatus};
 /// Where the private part of a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum KeptIn {
+pub(crate) enum KeptIn {
     /// In the database, sealed.
     Database,
     /// On a PKCS#11 token.
@@ -28,7 +28,7 @@ pub enum KeptIn {
 
 /// A key without anything secret. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct KeyView {
+pub(crate) struct KeyView {
     /// The name in the header of its tokens.
     pub kid: String,
     /// The one algorithm it is used with: RS256, PS256, ES256 or EdDSA.
@@ -91,12 +91,10 @@ impl From<KeyStatus> for KeyView {
 }
 
 impl KeyView {
-    /// The columns of a table of keys.
-    pub const COLUMNS: [&str; 7] =
+    pub(crate) const COLUMNS: [&str; 7] =
         ["kid", "algorithm", "state", "signs from", "next", "in all caches", "sealed under"];
 
-    /// The row of this key.
-    pub fn row(&self) -> [String; 7] {
+    pub(crate) fn row(&self) -> [String; 7] {
         [
             self.kid.clone(),
             self.algorithm.to_string(),
@@ -124,7 +122,7 @@ impl KeyView {
 
 /// A planned rotation. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct RotationView {
+pub(crate) struct RotationView {
     /// The key that takes over.
     pub kid: String,
     /// It signs from here on.
@@ -156,7 +154,7 @@ impl fmt::Display for RotationView {
 
 /// What became of an import. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ImportView {
+pub(crate) struct ImportView {
     /// The key's name.
     pub kid: String,
     /// When it signs; null for one that only verifies.
@@ -185,7 +183,7 @@ impl fmt::Display for ImportView {
 
 /// What a change of the key-encryption key did.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct RewrapView {
+pub(crate) struct RewrapView {
     /// The id of the key-encryption key that everything is sealed under now.
     pub sealed_under: String,
     /// How many keys and secrets were sealed anew.

@@ -10,7 +10,7 @@ use crate::services::key_management::KeyRevocation;
 
 /// What the revocation of a key means for everybody else. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct RevocationView {
+pub(crate) struct RevocationView {
     /// The revoked key.
     pub kid: String,
     /// Its tokens that were issued from here on have died before their time; absent if it never
@@ -36,7 +36,7 @@ pub struct RevocationView {
 
 /// How long verifiers of one kind take tokens of a revoked key, unless they are configured otherwise.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct VerifierView {
+pub(crate) struct VerifierView {
     /// The libraries that they are built on.
     pub clients: String,
     /// Until when, at most. Where `needs_new_token` is true, until they meet the first token of the
@@ -97,7 +97,7 @@ impl Verifier {
 
 impl RevocationView {
     /// What `revocation` means, by `policy`.
-    pub fn new(revocation: KeyRevocation, policy: &Policy) -> Self {
+    pub(crate) fn new(revocation: KeyRevocation, policy: &Policy) -> Self {
         let KeyRevocation { kid, revoked, at: now, successor, handover_at } = revocation;
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let active = revoked.active.as_ref();

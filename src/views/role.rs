@@ -16,7 +16,7 @@ use crate::domain::roles::Role;
     "created_at": "2026-01-31T09:30:00Z",
     "updated_at": "2026-01-31T09:30:00Z",
 }))]
-pub struct RoleView {
+pub(crate) struct RoleView {
     /// Its name, as users carry it.
     pub name: String,
     /// The scope words that it carries, separated by spaces.
@@ -45,11 +45,9 @@ impl From<&Role> for RoleView {
 }
 
 impl RoleView {
-    /// The columns of a table of roles.
-    pub const COLUMNS: [&str; 3] = ["role", "scope", "description"];
+    pub(crate) const COLUMNS: [&str; 3] = ["role", "scope", "description"];
 
-    /// The row of this role.
-    pub fn row(&self) -> [String; 3] {
+    pub(crate) fn row(&self) -> [String; 3] {
         let scope = Some(&self.scope).filter(|scope| !scope.is_empty());
         [self.name.clone(), cell(scope), cell(self.description.as_ref())]
     }

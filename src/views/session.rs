@@ -10,7 +10,7 @@ use crate::domain::sessions::{Policy, Session};
 /// One session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionBody)]
-pub struct SessionView {
+pub(crate) struct SessionView {
     /// The `sid` of its tokens.
     pub sid: String,
     /// The client that it was granted to.
@@ -39,7 +39,7 @@ pub struct SessionView {
 /// A session, with whose it is.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ManagedSessionBody)]
-pub struct ManagedSessionView {
+pub(crate) struct ManagedSessionView {
     /// The user's id.
     pub user_id: String,
     /// The session.
@@ -49,7 +49,7 @@ pub struct ManagedSessionView {
 
 impl SessionView {
     /// The form of `session` at the command line, where no request has a token.
-    pub fn new(session: Session, policy: &Policy) -> Self {
+    pub(crate) fn new(session: Session, policy: &Policy) -> Self {
         Self {
             sid: session.sid.to_string(),
             created_at: session.started_at.to_string(),
@@ -64,17 +64,15 @@ impl SessionView {
     }
 
     /// The form of `session` for the bearer of a token of the session `sid`, if of any.
-    pub fn for_bearer(session: Session, policy: &Policy, sid: Option<Uuid>) -> Self {
+    pub(crate) fn for_bearer(session: Session, policy: &Policy, sid: Option<Uuid>) -> Self {
         let current = Some(sid == Some(session.sid));
         Self { current, ..Self::new(session, policy) }
     }
 
-    /// The columns of a table of sessions.
-    pub const COLUMNS: [&str; 8] =
+    pub(crate) const COLUMNS: [&str; 8] =
         ["sid", "client", "scope", "created", "last used", "expires", "address", "user agent"];
 
-    /// The row of this session.
-    pub fn row(self) -> [String; 8] {
+    pub(crate) fn row(self) -> [String; 8] {
         let scope = cell(Some(self.scope).filter(|scope| !scope.is_empty()));
         let (address, user_agent) = (cell(self.address), cell(self.user_agent));
         let (created, used) = (self.created_at, self.last_used_at);
@@ -84,7 +82,7 @@ impl SessionView {
 
 impl ManagedSessionView {
     /// The form of `session` for an administrator whose token belongs to the session `sid`, if to any.
-    pub fn new(session: Session, policy: &Policy, sid: Option<Uuid>) -> Self {
+    pub(crate) fn new(session: Session, policy: &Policy, sid: Option<Uuid>) -> Self {
         let user_id = session.user_id.to_string();
         Self { user_id, session: SessionView::for_bearer(session, policy, sid) }
     }

@@ -10,7 +10,7 @@ use crate::domain::users::{Metadata, User};
 /// A user, as the user may see it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = UserBody)]
-pub struct UserView {
+pub(crate) struct UserView {
     /// The `sub` of the user's tokens.
     pub id: String,
     /// The address as it was written.
@@ -49,7 +49,7 @@ impl From<User> for UserView {
 /// A user, as an administrator sees it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ManagedUserBody)]
-pub struct ManagedUserView {
+pub(crate) struct ManagedUserView {
     /// The user.
     #[serde(flatten)]
     pub user: UserView,
@@ -68,30 +68,28 @@ impl From<User> for ManagedUserView {
 
 impl ManagedUserView {
     /// The form of `user` at the command line, without metadata where there is none.
-    pub fn printed(user: User) -> Self {
+    pub(crate) fn printed(user: User) -> Self {
         let view = Self::from(user);
         Self { metadata: view.metadata.filter(|metadata| !metadata.is_empty()), ..view }
     }
 
     /// The form of `user` as one of a list at the command line.
-    pub fn listed(user: User) -> Self {
+    pub(crate) fn listed(user: User) -> Self {
         let mut view = Self::printed(user);
         view.user.updated_at = None;
         view
     }
 
-    /// The columns of a table of users.
-    pub const COLUMNS: [&str; 6] = ["email", "name", "roles", "state", "created", "id"];
+    pub(crate) const COLUMNS: [&str; 6] = ["email", "name", "roles", "state", "created", "id"];
 
-    /// The row of this user.
-    pub fn row(self) -> [String; 6] {
+    pub(crate) fn row(self) -> [String; 6] {
         let state = self.state();
         let UserView { id, email, name, roles, created_at, .. } = self.user;
         [email, cell(name), words(&roles), state, created_at, id]
     }
 
     /// Everything of this user, each with its name.
-    pub fn fields(self) -> [(&'static str, String); 9] {
+    pub(crate) fn fields(self) -> [(&'static str, String); 9] {
         let state = self.state();
         let Self { user, metadata } = self;
         [

@@ -14,44 +14,35 @@ use crate::storage::{StorageError, Stored};
 
 /// Why a bearer token does not open an endpoint (RFC 6750 section 3.1).
 #[derive(Debug, thiserror::Error)]
-pub enum BearerError {
-    /// None was presented, or not by the Bearer scheme.
+pub(crate) enum BearerError {
     #[error("a bearer token is needed")]
     Missing,
-    /// More than one was presented (section 2).
     #[error("present one bearer token, by one Authorization header")]
     Repeated,
     /// The token is not good, was revoked, is for another audience, or its session or user is gone.
     #[error("the access token is not valid")]
     Invalid,
-    /// It is good, but was not issued to a user.
     #[error("the access token was not issued to a user")]
     NotAUser,
-    /// It is good, but lacks the scope `openid`.
     #[error("the access token lacks the scope openid")]
     NotOpenId,
-    /// It is good, but does not administer Signet.
     #[error(
         "administration needs a token with the scope signet:admin, asked for by name, and of a user \
          a role that carries it"
     )]
     NotAdministrator,
-    /// It administers Signet, but is a client's own where the password of a person is needed.
     #[error(
         "a client's own token cannot do this: an administrator does it with the current password, or \
          an operator at the command line"
     )]
     NotAPerson,
-    /// It is good, but lacks the scope `revocations:read`.
     #[error("the access token lacks the scope revocations:read")]
     NotListener,
-    /// A store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// A request for something that administrators do.
-pub struct AdminRequest<'a> {
+pub(crate) struct AdminRequest<'a> {
     pub(crate) token: &'a str,
     /// The scope word that admits a client in its own name as well, where there is one.
     pub(crate) own: Option<&'static str>,
@@ -64,7 +55,11 @@ pub struct AdminRequest<'a> {
 impl Authentication {
     /// The claims of `token` and its session, if the token is good and not revoked, and its session
     /// and client are live. For whatever audience it is.
-    pub async fn find_live(&self, token: &str, now: Timestamp) -> Stored<Option<(Claims, Live)>> {
+    pub(crate) async fn find_live(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Stored<Option<(Claims, Live)>> {
         let Ok(claims) = self.access_tokens.verify(token, now) else { return Ok(None) };
         // What resource servers refuse is refused here, even where the session store has lost it.
         if self.stores.revocations.covers(&claims) {
@@ -79,7 +74,11 @@ impl Authentication {
     }
 
     /// The claims and the session of a live token that is meant for Signet.
-    pub async fn bearer(&self, token: &str, now: Timestamp) -> Result<(Claims, Live), BearerError> {
+    pub(crate) async fn bearer(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<(Claims, Live), BearerError> {
         let (claims, live) = self.find_live(token, now).await?.ok_or(BearerError::Invalid)?;
         // What another issuer says of a user opens nothing here.
         if claims.foreign || !self.access_tokens.is_for_signet(&claims.aud) {
@@ -88,8 +87,11 @@ impl Authentication {
         Ok((claims, live))
     }
 
-    /// The user that `token` was issued to, with its claims.
-    pub async fn user(&self, token: &str, now: Timestamp) -> Result<(User, Claims), BearerError> {
+    pub(crate) async fn user(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<(User, Claims), BearerError> {
         let (claims, live) = self.bearer(token, now).await?;
         let epoch = live.epoch.ok_or(BearerError::NotAUser)?;
         Ok((self.user_of(&claims, epoch).await?, claims))
@@ -108,7 +110,7 @@ impl Authentication {
     /// The administrator that a request comes from: a user with a role that carries the scope for it,
     /// or a client in its own name, either with that scope in a token for the audience of
     /// administration. A token that is good but does not administer is recorded in the audit trail.
-    pub async fn administrator(
+    pub(crate) async fn administrator(
         &self,
         request: AdminRequest<'_>,
     ) -> Result<(Actor, Claims), BearerError> {

@@ -11,13 +11,11 @@ use crate::domain::credentials::{Password, Verdict};
 use crate::domain::login_limits::Outcome;
 use crate::domain::users::User;
 
-/// Why a user is not logged in.
 #[derive(Debug, thiserror::Error)]
-pub enum LoginError {
+pub(crate) enum LoginError {
     /// The password is wrong or the account may not log in; holds the sentence for the caller.
     #[error("{0}")]
     Refused(&'static str),
-    /// The password was not checked.
     #[error(transparent)]
     Check(#[from] CheckError),
 }
@@ -37,7 +35,7 @@ struct Refusal {
 
 impl LoginError {
     /// The answer to an unknown user and to a wrong password alike.
-    pub const INCORRECT: &str = "Incorrect email or password";
+    pub(crate) const INCORRECT: &str = "Incorrect email or password";
 }
 
 fn decide(checked: Checked, requires_verified_email: bool) -> Result<User, Refusal> {
@@ -68,7 +66,7 @@ impl Authentication {
     /// a sign-up, both or neither, so that the time shows nothing; and since a sign-up is kept for a
     /// taken address too, neither does the answer. It counts as a wrong password all the same:
     /// anybody can sign up anybody's address with a password that they guess.
-    pub async fn log_in(
+    pub(crate) async fn log_in(
         &self,
         client: &Client,
         login: &str,

@@ -19,13 +19,13 @@ use crate::domain::sessions::Sessions;
 use crate::domain::tokens::AccessTokens;
 use crate::domain::users::UserStore;
 
-pub use bearer::{AdminRequest, BearerError};
-pub use login::LoginError;
-pub use password::CheckError;
+pub(crate) use bearer::{AdminRequest, BearerError};
+pub(crate) use login::LoginError;
+pub(crate) use password::CheckError;
 
 /// The stores that authentication and the grants share. Cheap to clone.
 #[derive(Clone)]
-pub struct SharedStores {
+pub(crate) struct SharedStores {
     pub(crate) users: UserStore,
     pub(crate) clients: ClientRegistry,
     pub(crate) roles: RoleRegistry,
@@ -37,7 +37,7 @@ pub struct SharedStores {
 
 /// Authenticates users and bearers of access tokens. Cheap to clone.
 #[derive(Clone)]
-pub struct Authentication {
+pub(crate) struct Authentication {
     pub(crate) stores: SharedStores,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) hashing: Arc<Hashing>,

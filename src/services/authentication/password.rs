@@ -10,16 +10,12 @@ use crate::domain::login_limits::{AttemptError, Limited, Outcome};
 use crate::domain::users::{MAX_PENDING, PendingSignup, User, email};
 use crate::storage::StorageError;
 
-/// Why a password was not checked.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// There were too many wrong ones.
     #[error("too many attempts: try again later")]
     Limited(Limited),
-    /// The hashing queue is full.
     #[error(transparent)]
     Hashing(#[from] HashingError),
-    /// A store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -46,7 +42,7 @@ impl Authentication {
     /// Whether `password` is that of `user`, who is signed in. A caller who has found an open browser
     /// may guess no more often than at the login. Not to be cut off: an attempt that is not settled
     /// counts as failed.
-    pub async fn is_present_password(
+    pub(crate) async fn is_present_password(
         &self,
         user: &User,
         password: Password,
@@ -63,7 +59,7 @@ impl Authentication {
     /// The one of `signups`, all of one address, that `password` is that of. Within the limits for
     /// that address, as one attempt: there are at most [`MAX_PENDING`] of them, one hash each, and one
     /// after the other, so that they hold one place of the queue. Not to be cut off.
-    pub async fn check_signup_password(
+    pub(crate) async fn check_signup_password(
         &self,
         signups: &[PendingSignup],
         password: Password,

@@ -21,7 +21,7 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 impl KeyManagement {
     /// Records the steps of keys that are missing in the audit trail, and the rows that are not
     /// authentic. `recorded` remembers the steps that this process has seen to be there.
-    pub async fn record_steps(
+    pub(crate) async fn record_steps(
         &self,
         recorded: &mut HashSet<(String, Kind)>,
         now: Timestamp,

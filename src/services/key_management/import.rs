@@ -13,17 +13,14 @@ use crate::storage::StorageError;
 /// The longest time that a public key may stay published.
 const MAX_VERIFY_FOR: Duration = Duration::from_secs(366 * 86_400);
 
-/// A key to be imported.
-pub struct Import {
+pub(crate) struct Import {
     /// PKCS#1, PKCS#8 or encrypted PKCS#8; or a public key, which then only verifies.
     pub pem: Secret<String>,
-    /// Opens an encrypted one.
     pub passphrase: Option<Secret<String>>,
     /// RS256 or PS256; what the configuration signs with, or RS256, if `None`.
     pub algorithm: Option<Algorithm>,
     /// The name that its tokens already carry; its thumbprint if `None`.
     pub kid: Option<String>,
-    /// When it starts to sign.
     pub activation: Activation,
     /// How long a public key stays published; as long as a token can live if `None`.
     pub verify_for: Option<Duration>,
@@ -32,14 +29,12 @@ pub struct Import {
 impl Import {
     /// Whether the key only verifies, so that whoever holds its other half signs tokens that count
     /// as Signet's.
-    pub fn only_verifies(&self) -> bool {
+    pub(crate) fn only_verifies(&self) -> bool {
         import::is_public(self.pem.expose())
     }
 }
 
-/// A key that was imported.
-pub struct ImportedKey {
-    /// Its name.
+pub(crate) struct ImportedKey {
     pub kid: String,
     /// When it starts to sign; `None` for a public key.
     pub signs_from: Option<Timestamp>,
@@ -48,8 +43,7 @@ pub struct ImportedKey {
 }
 
 impl KeyManagement {
-    /// Imports a key that was made elsewhere.
-    pub async fn import(
+    pub(crate) async fn import(
         &self,
         import: Import,
         by: &Initiator,

@@ -25,30 +25,25 @@ use crate::domain::tokens::LEEWAY;
 use crate::storage::redis::notices::Notices;
 use crate::storage::{Db, StorageError};
 
-pub use import::{Import, ImportedKey};
-pub use reading::{ReadError, StoredKeys};
-pub use revocation::KeyRevocation;
-pub use status::KeyStatus;
+pub(crate) use import::{Import, ImportedKey};
+pub(crate) use reading::StoredKeys;
+pub(crate) use revocation::KeyRevocation;
+pub(crate) use status::KeyStatus;
 
 /// The channel on which instances notify each other that the signing keys have changed.
-pub const KEYS_CHANGED: &str = "signet:keys";
+pub(crate) const KEYS_CHANGED: &str = "signet:keys";
 
-/// Why something was not done to a key.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyChangeError {
-    /// The keys refuse it, or their store fails.
+pub(crate) enum KeyChangeError {
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The PEM cannot be read, or holds a key that is too weak.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// A step against the rules, or a revocation, without a good reason.
     #[error(
         "what is forced, and a revocation, needs a reason of 1 to 500 characters, which is kept \
          in the audit trail"
     )]
     NoReason,
-    /// A public key would be published for too short or too long a time.
     #[error("a key that only verifies stays published for at least 1s and at most 366 days")]
     VerifyFor,
 }
@@ -61,16 +56,15 @@ impl From<StorageError> for KeyChangeError {
 
 /// When a key is to start to sign.
 #[derive(Clone, Debug, Default)]
-pub struct Activation {
+pub(crate) struct Activation {
     /// After how long; `keys.publish_ahead` if `None`.
     pub after: Option<Duration>,
     /// Whether it may be sooner than verifiers can follow, and why.
     pub grounds: Grounds,
 }
 
-/// The grounds of a step.
 #[derive(Clone, Debug, Default)]
-pub struct Grounds {
+pub(crate) struct Grounds {
     /// Whether it is to be done against the rules; then there must be a reason.
     pub forced: bool,
     /// For people; kept in the audit trail.
@@ -92,7 +86,6 @@ impl Grounds {
         if is_good { Ok(()) } else { Err(KeyChangeError::NoReason) }
     }
 
-    /// What the audit trail keeps: `detail`, with the reason.
     fn explain(&self, detail: impl std::fmt::Display) -> String {
         match &self.reason {
             Some(reason) => format!("{detail}; reason: {}", reason.trim()),
@@ -113,21 +106,18 @@ impl Activation {
 
 /// What key management reads, writes and notifies beside the keys.
 #[derive(Clone)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// The clients, for the lifetimes of their tokens.
     pub clients: ClientStore,
     /// The record of tokens that are dead before their time.
     pub revocations: Revocations,
-    /// The audit trail.
     pub audit: Audit,
-    /// The other instances.
     pub notices: Notices,
 }
 
 /// The use cases of signing keys. Cheap to clone.
 #[derive(Clone)]
-pub struct KeyManagement {
-    /// The keys themselves.
+pub(crate) struct KeyManagement {
     pub keys: Keys,
     around: Surroundings,
     access_token_lifetime: Duration,
@@ -137,7 +127,7 @@ pub struct KeyManagement {
 
 impl KeyManagement {
     /// Opens the keys of `db`, making the first ones where there is none.
-    pub async fn open(
+    pub(crate) async fn open(
         db: &Db,
         vault: Vault,
         policy: Policy,
@@ -155,7 +145,7 @@ impl KeyManagement {
     }
 
     /// Makes the keys that are needed now, and plans when they sign.
-    pub async fn maintain(&self, now: Timestamp) -> Result<(), KeysError> {
+    pub(crate) async fn maintain(&self, now: Timestamp) -> Result<(), KeysError> {
         let created = self.keys.maintain(self.token_lifetime().await?, now).await?;
         if !created.is_empty() {
             self.record_created(&created, now).await;
@@ -166,7 +156,7 @@ impl KeyManagement {
 
     /// Adds to the record of revocations the keys that were revoked and are missing there, since the
     /// instance that revoked one was cut off, and notes how long tokens live.
-    pub async fn maintain_revocations(&self, now: Timestamp) -> Result<(), StorageError> {
+    pub(crate) async fn maintain_revocations(&self, now: Timestamp) -> Result<(), StorageError> {
         let life = self.token_lifetime().await?;
         self.around.revocations.observe_token_life(life, now).await?;
         for key in self.keys.list(now).await? {
@@ -178,23 +168,27 @@ impl KeyManagement {
     }
 
     /// All keys that there are or were, newest first.
-    pub async fn list(&self, now: Timestamp) -> Result<Vec<KeyStatus>, StorageError> {
+    pub(crate) async fn list(&self, now: Timestamp) -> Result<Vec<KeyStatus>, StorageError> {
         Ok(status::of_all(self.keys.list(now).await?, self.keys.policy(), now))
     }
 
     /// The key named `kid`; [`Refusal::Unknown`] where there is none.
-    pub async fn load(&self, kid: &str, now: Timestamp) -> Result<KeyStatus, KeysError> {
+    pub(crate) async fn load(&self, kid: &str, now: Timestamp) -> Result<KeyStatus, KeysError> {
         let found = self.list(now).await?.into_iter().find(|status| status.key.kid == kid);
         Ok(found.ok_or_else(|| Refusal::Unknown(kid.to_owned()))?)
     }
 
     /// The public half of the key named `kid`; [`Refusal::Unknown`] where there is none.
-    pub async fn load_public(&self, kid: &str, now: Timestamp) -> Result<PublicKey, KeysError> {
+    pub(crate) async fn load_public(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<PublicKey, KeysError> {
         Ok(self.load(kid, now).await?.key.public()?)
     }
 
     /// Plans when the next key of `algorithm`, or of the one that signs by default, takes over.
-    pub async fn rotate(
+    pub(crate) async fn rotate(
         &self,
         algorithm: Option<Algorithm>,
         activation: &Activation,
@@ -216,7 +210,7 @@ impl KeyManagement {
 
     /// Takes a key out that is not needed; by force, also one whose tokens can be alive. Returns the
     /// key as it is then.
-    pub async fn retire(
+    pub(crate) async fn retire(
         &self,
         kid: &str,
         grounds: &Grounds,
@@ -247,7 +241,7 @@ impl KeyManagement {
 
     /// Vouches for a row that does not verify, for a reason that is kept: its key is published again.
     /// Returns what was adopted, and the key as it is then.
-    pub async fn adopt(
+    pub(crate) async fn adopt(
         &self,
         kid: &str,
         reason: &str,
@@ -262,7 +256,7 @@ impl KeyManagement {
     }
 
     /// Seals all private keys under the newest key-encryption key.
-    pub async fn rewrap(&self, by: &Initiator) -> Result<Rewrapped, KeyChangeError> {
+    pub(crate) async fn rewrap(&self, by: &Initiator) -> Result<Rewrapped, KeyChangeError> {
         let rewrapped = self.keys.rewrap().await?;
         let detail = format!("{} sealed anew", rewrapped.rewrapped);
         self.record(Kind::KeysRewrapped, &rewrapped.sealed_under, detail, by).await;

@@ -9,22 +9,18 @@ use crate::domain::keys::store::{KeyStore, Rows, StoredKey};
 use crate::domain::keys::{Keys, KeysError, Policy, PublicKey, tag};
 use crate::storage::{Db, StorageError};
 
-/// Why a key cannot be shown.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The database.
+pub(crate) enum ReadError {
     #[error("the keys cannot be read")]
     Storage(#[from] StorageError),
-    /// The row is not authentic; which one, and why.
     #[error("{0}")]
     NotAuthentic(String),
-    /// What is stored is no key.
     #[error(transparent)]
     Keys(#[from] KeysError),
 }
 
 /// The keys of a database, checked by a key-encryption key where one is at hand.
-pub struct StoredKeys {
+pub(crate) struct StoredKeys {
     store: KeyStore,
     sealing: Option<SealingKeys>,
 }
@@ -32,13 +28,13 @@ pub struct StoredKeys {
 impl StoredKeys {
     /// The keys of `db`, checked by `sealing`, but not before they were authenticated for the first
     /// time.
-    pub async fn of(db: &Db, sealing: Option<SealingKeys>) -> Result<Self, StorageError> {
+    pub(crate) async fn of(db: &Db, sealing: Option<SealingKeys>) -> Result<Self, StorageError> {
         let has_tags = !Keys::await_adoption(db).await?;
         Ok(Self { store: KeyStore::new(db.clone()), sealing: sealing.filter(|_| has_tags) })
     }
 
     /// All keys that there are or were, newest first, and which rows are none and why.
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         policy: &Policy,
         now: Timestamp,
@@ -55,8 +51,7 @@ impl StoredKeys {
         Ok((status::of_all(keys, policy, now), refused))
     }
 
-    /// The public half of the key named `kid`.
-    pub async fn find_public(
+    pub(crate) async fn find_public(
         &self,
         kid: &str,
         now: Timestamp,

@@ -11,12 +11,10 @@ use crate::domain::keys::changes::Revoked;
 
 /// A key that was revoked, and the key that takes over.
 #[derive(Clone, Debug)]
-pub struct KeyRevocation {
-    /// The revoked key.
+pub(crate) struct KeyRevocation {
     pub kid: String,
     /// What it signed, and the key that signs now.
     pub revoked: Revoked,
-    /// When it was revoked.
     pub at: Timestamp,
     /// The key that takes over later; `None` while it is still being made.
     pub successor: Option<ScheduledKey>,
@@ -29,7 +27,7 @@ impl KeyManagement {
     /// over later. The job that follows the keys makes it where that fails. A new key is published for
     /// `handover_in` before it takes over: at most 90 days;
     /// [`Policy::handover_in`](crate::domain::keys::Policy::handover_in) if `None`.
-    pub async fn revoke(
+    pub(crate) async fn revoke(
         &self,
         kid: &str,
         reason: &str,

@@ -8,12 +8,10 @@ use crate::domain::keys::rotation::{NOT_PLANNED, State};
 use crate::domain::keys::store::StoredKey;
 use crate::domain::keys::{Algorithm, Policy};
 
-/// A key and where it stands.
 #[derive(Clone, Debug)]
-pub struct KeyStatus {
+pub(crate) struct KeyStatus {
     /// The key, with the times of its life as they apply.
     pub key: StoredKey,
-    /// The state it is in.
     pub state: State,
     /// The state that comes next and when, as it is decided or, by `keys.rotate_every`, expected.
     pub next: Option<(State, Timestamp)>,
@@ -21,7 +19,6 @@ pub struct KeyStatus {
     pub in_all_caches_in: Duration,
 }
 
-/// The status of each of `stored`, in their order.
 pub(super) fn of_all(
     mut stored: Vec<StoredKey>,
     policy: &Policy,

@@ -29,23 +29,17 @@ const CLAIM_MARGIN: Duration = Duration::from_secs(10);
 /// The pause before a database that did not answer is asked again.
 const RETRY_REMOVAL_AFTER: Duration = Duration::from_millis(500);
 
-/// Why mail cannot be sent at all.
 #[derive(Debug, thiserror::Error)]
-pub enum NotifierError {
-    /// The templates cannot be used.
+pub(crate) enum NotifierError {
     #[error("mail.templates")]
     Templates(#[from] TemplateError),
-    /// The transport cannot be used.
     #[error("mail.smtp")]
     Transport(#[from] TransportError),
 }
 
-/// The result of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// The server accepted the message.
+pub(crate) enum Delivery {
     Sent,
-    /// The message is tried again later.
     PutOff,
     /// The server refused the message for good, or it was tried for long enough.
     GivenUp,
@@ -54,7 +48,7 @@ pub enum Delivery {
 }
 
 /// Sorts, writes and sends messages. Shared by the loops of a process.
-pub struct Notifier {
+pub(crate) struct Notifier {
     users: UserStore,
     pub(crate) outbox: Outbox,
     audit: Audit,
@@ -87,7 +81,7 @@ impl MessageContext {
 impl Notifier {
     /// A notifier that works by `config` and makes tokens with `token_key`. Nothing is connected
     /// yet.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         issuer: &str,
         users: UserStore,
@@ -112,7 +106,7 @@ impl Notifier {
     }
 
     /// Delivers the message `id`; `None` where another instance has it or had it.
-    pub async fn deliver(
+    pub(crate) async fn deliver(
         &self,
         id: Uuid,
         connection: &mut Connection,
@@ -188,7 +182,7 @@ impl Notifier {
 
     /// Deletes what does not matter any more: counts, and tokens whose message cannot be sent
     /// again.
-    pub async fn purge(&self, now: Timestamp) -> Stored<()> {
+    pub(crate) async fn purge(&self, now: Timestamp) -> Stored<()> {
         self.outbox.purge(now).await?;
         let then = now.minus(2 * self.policy().give_up_after);
         self.users.purge_pending(now, then).await?;
@@ -197,7 +191,7 @@ impl Notifier {
 }
 
 /// Sends a test message to `to` immediately, past the outbox; returns the server's answer.
-pub async fn send_test(
+pub(crate) async fn send_test(
     config: &Config,
     issuer: &str,
     to: &Email,
@@ -217,24 +211,18 @@ pub async fn send_test(
     delivered.map_err(|(NotTaken::Now(error) | NotTaken::Ever(error))| TestError::NotTaken(error))
 }
 
-/// Why a test message was not sent.
 #[derive(Debug, thiserror::Error)]
-pub enum TestError {
-    /// The templates cannot be used.
+pub(crate) enum TestError {
     #[error(transparent)]
     Templates(#[from] TemplateError),
-    /// The transport cannot be used.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The message cannot be written to this address.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
-    /// The server refused it, in its own words.
     #[error("the server did not accept the message: {0}")]
     NotTaken(String),
 }
 
-/// Why a message is not written.
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
     #[error(transparent)]

@@ -10,12 +10,11 @@ use crate::domain::outbox::{Entry, Kind};
 use crate::domain::users::{User, email};
 use crate::storage::{StorageError, Stored};
 
-/// How many rows are sorted in one go.
 const BATCH: i64 = 100;
 
 impl Notifier {
     /// Sorts what waits for it, up to a bound; returns whether there may be more.
-    pub async fn sort(&self, now: Timestamp) -> Stored<bool> {
+    pub(crate) async fn sort(&self, now: Timestamp) -> Stored<bool> {
         let rows = self.outbox.unsorted(BATCH).await?;
         let rows: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
         let known = self.remove_undeliverable(&rows, now).await?;
@@ -140,7 +139,6 @@ impl Notifier {
     }
 }
 
-/// A row of the outbox as it is to be sent.
 struct ToSend {
     entry: Entry,
     /// The kind of mail that it counts as.

@@ -6,7 +6,7 @@ use crate::domain::clients::{Credentials, GrantType};
 
 impl AuthorizationServer {
     /// A token for the client itself; no refresh token (section 4.4.3).
-    pub async fn client_credentials(
+    pub(crate) async fn client_credentials(
         &self,
         credentials: Option<Credentials>,
         wish: Wish,

@@ -7,21 +7,15 @@ use crate::domain::audit::Initiator;
 use crate::domain::clients::{Client, ClientType, Credentials, Method};
 use crate::domain::tokens::Claims;
 
-/// The state of a token.
-pub enum Introspection {
+pub(crate) enum Introspection {
     /// Not a live token, or not this client's to ask about.
     Inactive,
-    /// A live access token.
     AccessToken(Box<Claims>),
     /// A live refresh token of the client that asks.
     RefreshToken {
-        /// The user.
         sub: String,
-        /// The client.
         client_id: String,
-        /// The granted scope.
         scope: String,
-        /// The time of issue.
         iat: Timestamp,
         /// The end, unless the token is used before.
         exp: Timestamp,
@@ -31,7 +25,7 @@ pub enum Introspection {
 impl AuthorizationServer {
     /// The state of `token` now. Only confidential clients may ask: an open endpoint would let anybody
     /// try tokens (section 2.1). The client is authenticated before it hears that the token is missing.
-    pub async fn introspect(
+    pub(crate) async fn introspect(
         &self,
         credentials: Option<Credentials>,
         token: Option<&str>,

@@ -7,30 +7,30 @@ use crate::domain::keys::{Algorithm, Algorithms};
 use crate::domain::tokens::scope;
 
 /// Paths below the issuer.
-pub mod path {
+pub(crate) mod path {
     /// OpenID Connect Discovery 1.0 section 4.
-    pub const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
+    pub(crate) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
     /// RFC 8414 section 3.
-    pub const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
+    pub(crate) const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
     /// RFC 7517.
-    pub const JWKS: &str = "/.well-known/jwks.json";
+    pub(crate) const JWKS: &str = "/.well-known/jwks.json";
     /// RFC 6749 section 3.2.
-    pub const TOKEN: &str = "/oauth2/token";
+    pub(crate) const TOKEN: &str = "/oauth2/token";
     /// RFC 7009.
-    pub const REVOKE: &str = "/oauth2/revoke";
+    pub(crate) const REVOKE: &str = "/oauth2/revoke";
     /// RFC 7662.
-    pub const INTROSPECT: &str = "/oauth2/introspect";
+    pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
     /// OpenID Connect Core 1.0 section 5.3.
-    pub const USERINFO: &str = "/oauth2/userinfo";
+    pub(crate) const USERINFO: &str = "/oauth2/userinfo";
     /// What is revoked, for who verifies locally.
-    pub const REVOCATIONS: &str = "/revocations";
+    pub(crate) const REVOCATIONS: &str = "/revocations";
     /// The same as it happens.
-    pub const REVOCATIONS_STREAM: &str = "/revocations/stream";
+    pub(crate) const REVOCATIONS_STREAM: &str = "/revocations/stream";
 }
 
 /// One document serves both standards; each ignores the other's members.
 #[derive(Serialize)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     issuer: String,
     token_endpoint: String,
     revocation_endpoint: String,
@@ -58,7 +58,7 @@ impl Metadata {
     /// The metadata of the service at `issuer`, whose tokens are signed by `algorithms`. Clients take
     /// their list of allowed algorithms from here, for access tokens too. RS256 is always among them
     /// (OpenID Connect Discovery 1.0 section 3).
-    pub fn new(issuer: &str, algorithms: &Algorithms, docs: bool) -> Self {
+    pub(crate) fn new(issuer: &str, algorithms: &Algorithms, docs: bool) -> Self {
         let at = |path: &str| format!("{issuer}{path}");
         let used = algorithms.all();
         Self {

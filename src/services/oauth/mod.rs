@@ -4,7 +4,7 @@
 mod client_authentication;
 mod client_credentials;
 mod introspection;
-pub mod metadata;
+pub(crate) mod metadata;
 mod password;
 mod refresh_token;
 mod revocation;
@@ -29,12 +29,12 @@ use crate::domain::users::User;
 use crate::services::authentication::{Authentication, CheckError, LoginError, SharedStores};
 use crate::storage::StorageError;
 
-pub use introspection::Introspection;
-pub use password::PasswordRequest;
-pub use refresh_token::RefreshRequest;
+pub(crate) use introspection::Introspection;
+pub(crate) use password::PasswordRequest;
+pub(crate) use refresh_token::RefreshRequest;
 
 /// The authorization server (RFC 6749): its grants and the endpoints around them.
-pub struct AuthorizationServer {
+pub(crate) struct AuthorizationServer {
     pub(crate) authentication: Authentication,
     pub(crate) stores: SharedStores,
     pub(crate) access_tokens: AccessTokens,
@@ -46,47 +46,36 @@ pub struct AuthorizationServer {
 }
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1).
-pub struct TokenResponse {
+pub(crate) struct TokenResponse {
     pub(crate) access: AccessToken,
     pub(crate) scope: Scope,
-    /// The refresh token, where the grant gives one.
     pub(crate) refresh_token: Option<String>,
 }
 
-/// Why there is no token. The wire form is `http/error`'s.
 #[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// A parameter is missing or malformed.
+pub(crate) enum TokenError {
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// Who the client is was not proven.
     #[error("client authentication failed")]
     InvalidClient {
         /// Whether the client tried the `Authorization` header, which the answer then names.
         basic: bool,
     },
-    /// The client is not registered for the grant.
     #[error("the client is not registered for this grant")]
     UnauthorizedClient,
-    /// The password or refresh token is not good.
     #[error("{0}")]
     InvalidGrant(&'static str),
-    /// The scope goes beyond what may be granted.
     #[error("{0}")]
     InvalidScope(&'static str),
     /// The resource is not one that the client may name (RFC 8707 section 2).
     #[error("{0}")]
     InvalidTarget(&'static str),
-    /// Too often: come back later.
     #[error("too many attempts: try again later")]
     Limited(Limited),
-    /// The hashing queue is full.
     #[error(transparent)]
     Hashing(#[from] HashingError),
-    /// A store.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// No key can sign.
     #[error(transparent)]
     Sign(SignError),
 }
@@ -126,14 +115,12 @@ impl From<LoginError> for TokenError {
 
 /// What every token request may carry besides its grant.
 #[derive(Debug, Default)]
-pub struct Wish {
+pub(crate) struct Wish {
     /// The scope asked for; where `None`, everything that may be had, less the built-in words.
     pub scope: Option<Scope>,
-    /// The resources named (RFC 8707).
     pub resources: Vec<String>,
 }
 
-/// The session that an access token belongs to.
 struct OfSession<'a> {
     user: &'a User,
     sid: Uuid,
@@ -142,7 +129,7 @@ struct OfSession<'a> {
 
 impl AuthorizationServer {
     /// The numbers of refreshes and of revocations that the limits have refused.
-    pub fn limited(&self) -> [u64; 2] {
+    pub(crate) fn limited(&self) -> [u64; 2] {
         [self.refresh_limit.limited(), self.revocation_limit.limited()]
     }
 
@@ -174,7 +161,6 @@ impl AuthorizationServer {
         self.access_tokens.issue(grant, &self.stores.random, now).await
     }
 
-    /// Counts an access token that is given out.
     fn count(&self, grant: GrantType) {
         self.metrics.count_token(grant.as_str());
     }

@@ -11,8 +11,7 @@ use crate::domain::users::User;
 use crate::services::authentication::LoginError;
 use crate::storage::StorageError;
 
-/// A password request.
-pub struct PasswordRequest {
+pub(crate) struct PasswordRequest {
     /// What the client authenticates by; where absent, the bundled first-party client.
     pub(crate) credentials: Option<Credentials>,
     /// The login name as it was typed. A client is authenticated before it hears that this, or the
@@ -25,7 +24,7 @@ pub struct PasswordRequest {
 impl AuthorizationServer {
     /// Logs a user in: one session, its first access token and its first refresh token. Not to be cut
     /// off: an attempt that is not settled counts as failed.
-    pub async fn password(
+    pub(crate) async fn password(
         &self,
         request: PasswordRequest,
         by: &Initiator,

@@ -15,8 +15,7 @@ const NOT_GOOD: TokenError = TokenError::InvalidGrant("the refresh token is not 
 /// A lost race is decided once more; to lose this often, a token has to be used in a loop.
 const MAX_ATTEMPTS: usize = 8;
 
-/// A refresh request.
-pub struct RefreshRequest {
+pub(crate) struct RefreshRequest {
     /// What the client authenticates by. Where absent, the bundled first-party client, and a token of
     /// another client asks for that one's authentication.
     pub(crate) credentials: Option<Credentials>,
@@ -27,7 +26,7 @@ pub struct RefreshRequest {
 impl AuthorizationServer {
     /// Exchanges a refresh token for an access token and the next refresh token. Scope may be
     /// narrowed for this one answer, never widened, and follows what client and user have lost since.
-    pub async fn refresh(
+    pub(crate) async fn refresh(
         &self,
         request: RefreshRequest,
         by: &Initiator,

@@ -33,7 +33,7 @@ impl AuthorizationServer {
     /// Ends `token`. One that is unknown, malformed or expired is no error: it cannot be used, which
     /// is what the client wants (section 2.2). The kind is read from the token itself, so a wrong
     /// `token_type_hint` does no harm. Not to be cut off: the audit event follows the change.
-    pub async fn revoke(
+    pub(crate) async fn revoke(
         &self,
         credentials: Option<Credentials>,
         token: &str,
@@ -128,7 +128,7 @@ impl AuthorizationServer {
 
     /// Ends the access token with these claims, within the limit of its session or client; of many
     /// of one session, the session ends.
-    pub async fn end_token(
+    pub(crate) async fn end_token(
         &self,
         claims: &Claims,
         now: Timestamp,
