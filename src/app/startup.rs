@@ -1,7 +1,6 @@
 //! Waiting for stores that are late: a Redis that still loads its data, a PostgreSQL that is starting
 //! or does not listen yet. What waiting does not mend, such as a wrong password, fails immediately.
 
-use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -66,11 +65,5 @@ fn is_late(error: &StartError) -> bool {
 }
 
 fn with_causes(error: &StartError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

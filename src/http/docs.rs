@@ -17,7 +17,7 @@ use super::admin::{
     audit as admin_audit, clients as admin_clients, keys as admin_keys, roles as admin_roles,
     sessions as admin_sessions, users as admin_users,
 };
-use super::error::{ErrorBody, ErrorForm, Problem, ProblemBody};
+use super::error::{Answer, ErrorBody, ErrorForm, Problem, ProblemBody};
 use super::oauth::{discovery, introspect, revoke, token, userinfo};
 use super::openapi::complete;
 use super::{health, revocations};
@@ -186,7 +186,7 @@ fn html(text: Bytes) -> HttpResponse {
         .body(text)
 }
 
-pub(super) async fn asset(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn asset(docs: Data<Docs>, name: Path<String>) -> Answer {
     if name.is_empty() {
         return Ok(html(docs.page.clone()));
     }

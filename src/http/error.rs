@@ -128,7 +128,7 @@ impl<F: Form> Failure<F> {
     }
 
     /// Adds the cause, for the log line of the request.
-    pub(super) fn because(self, error: &dyn Error) -> Self {
+    pub(super) fn because(self, error: &(dyn Error + 'static)) -> Self {
         Self { cause: Some(describe(error)), ..self }
     }
 
@@ -284,15 +284,10 @@ impl Problem {
 
 /// A failure with everything that caused it, in one line for the log. Libraries often repeat their
 /// source in their own text, which is then not repeated.
-fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let add = |text: String, cause: String| match text.contains(&cause) {
+        true => text,
+        false => format!("{text}: {cause}"),
+    };
+    anyhow::Chain::new(error).map(ToString::to_string).reduce(add).unwrap_or_default()
 }

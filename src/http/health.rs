@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::Problem;
+use super::error::{Answer, Problem};
 use super::revocations::Listeners;
 use crate::app::Issuer;
 use crate::base::metrics::Readings;
@@ -36,7 +36,7 @@ pub(super) async fn live() -> HttpResponse {
         (status = 503, description = "They cannot; the detail says why"),
     )
 )]
-pub(super) async fn ready(app: Data<Issuer>) -> Result<HttpResponse, Problem> {
+pub(super) async fn ready(app: Data<Issuer>) -> Answer {
     if app.is_draining() {
         return Err(Problem::unavailable("draining"));
     }
@@ -70,10 +70,7 @@ fn answer(status: &'static str) -> HttpResponse {
             content_type = "text/plain"),
     )
 )]
-pub(super) async fn metrics(
-    app: Data<Issuer>,
-    listeners: Data<Listeners>,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn metrics(app: Data<Issuer>, listeners: Data<Listeners>) -> Answer {
     let [refreshes_limited, revocations_limited] = app.authorization_server.limited();
     let [sign_ups_limited, mails_limited, own_changes_limited] = app.self_service.limited();
     let readings = Readings {

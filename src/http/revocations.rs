@@ -9,7 +9,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt, future};
 
-use super::error::Problem;
+use super::error::{Answer, Problem};
 use super::extract::{self, Query};
 use super::listeners::Places;
 use super::{precondition, signed_in};
@@ -67,7 +67,7 @@ pub(super) async fn snapshot(
     app: Data<Issuer>,
     listeners: Data<Listeners>,
     request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     check_may_listen(&app, &request).await?;
     check_lane(&request)?;
     let made = app.revocations.snapshot(&app.signer, app.clock.now()).await;
@@ -153,7 +153,7 @@ pub(super) async fn stream(
     app: Data<Issuer>,
     listeners: Data<Listeners>,
     request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let opened_by = listener(&app, &request).await?;
     let place = match &opened_by {
         Some(claims) => listeners.places.take(&claims.client_id),

@@ -15,7 +15,7 @@ use crate::domain::clients::{
 };
 use crate::domain::revocations::{Revocations, Revoked};
 use crate::domain::tokens::{LEEWAY, scope};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 /// The longest time that a secret stays valid beside its successor: two secrets are for a change-over,
 /// not for good.
@@ -88,7 +88,7 @@ impl ClientManagement {
     }
 
     /// At most `limit` clients whose ids come after `after`, by id.
-    pub(crate) async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
+    pub(crate) async fn page(&self, after: &str, limit: i64) -> Stored<Vec<Client>> {
         self.clients.page(after, limit).await
     }
 
@@ -236,11 +236,7 @@ impl ClientManagement {
     }
 
     /// Notes how long tokens of `client` live, before the first that lives longer can be issued.
-    async fn observe_token_life(
-        &self,
-        client: &Client,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    async fn observe_token_life(&self, client: &Client, now: Timestamp) -> Stored<()> {
         match client.access_token_lifetime {
             Some(life) => self.revocations.observe_token_life(life + LEEWAY, now).await,
             None => Ok(()),

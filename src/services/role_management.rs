@@ -9,7 +9,7 @@ use crate::domain::roles::{
     Change, Decision, Expect, Refusal, Role, RoleStore, Step, What, check_role,
 };
 use crate::domain::users::UserStore;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// The use cases of role definitions. Cheap to clone.
 #[derive(Clone)]
@@ -40,12 +40,12 @@ impl RoleManagement {
     }
 
     /// All roles, by name.
-    pub async fn list(&self) -> Result<Vec<Role>, StorageError> {
+    pub async fn list(&self) -> Stored<Vec<Role>> {
         self.store.list().await
     }
 
     /// The role of this name.
-    pub async fn find(&self, name: &str) -> Result<Option<Role>, StorageError> {
+    pub async fn find(&self, name: &str) -> Stored<Option<Role>> {
         self.store.find(name).await
     }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::import::Fields;
 use super::{Act, cell, for_each};
 use crate::app::Stores;
+use crate::domain::audit::Kind;
 use crate::domain::users::{Metadata, User};
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,7 +52,7 @@ pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
     let file = output.as_deref().map(|path| Output::create(path, force)).transpose()?;
     // Recorded before the first user is written, so that an export that is cut off is recorded too.
     let hashes = if with_hashes { "with password hashes" } else { "without password hashes" };
-    stores.accounts.record_export(hashes.into(), by).await;
+    stores.accounts.record_transfer(Kind::UsersExported, hashes.into(), by).await;
     match file {
         None => write_all(io::stdout().lock(), format, with_hashes, stores).await,
         Some(file) => {

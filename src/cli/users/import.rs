@@ -33,7 +33,7 @@ use clap::Args;
 use super::{super::output, Act};
 use crate::app::Stores;
 use crate::base::time::Clock;
-use crate::domain::audit::Initiator;
+use crate::domain::audit::{Initiator, Kind};
 use crate::domain::roles::Role;
 use crate::domain::tokens::scope;
 use crate::services::accounts::import::{Imported, Outcome};
@@ -146,7 +146,7 @@ impl Run<'_> {
         if report.total() > 0 && !self.dry_run {
             let detail = format!("{}: {}", self.origin, report.counts.detail());
             let by = &Initiator::command_line(Clock::system().now());
-            self.act.stores.accounts.record_import(detail, by).await;
+            self.act.stores.accounts.record_transfer(Kind::UsersImported, detail, by).await;
         }
         result
     }
@@ -164,7 +164,7 @@ impl Run<'_> {
             let Some(batch) = batch else { return Ok(()) };
             if report.total() == 0 && !self.dry_run {
                 let (accounts, detail) = (&self.act.stores.accounts, self.origin.clone());
-                accounts.record_import_begun(detail, self.act.by).await;
+                accounts.record_transfer(Kind::UsersImportBegun, detail, self.act.by).await;
             }
             let start = Instant::now();
             let outcomes = self.outcomes(&batch, &mut claims, interrupted.as_mut()).await;

@@ -7,7 +7,6 @@ use crate::domain::clients::MalformedCredentials;
 use crate::domain::credentials::HashingError;
 use crate::domain::keys::KeysError;
 use crate::domain::keys::chain::Refusal;
-use crate::domain::login_limits::AttemptError;
 use crate::domain::roles;
 use crate::domain::sessions::PageError;
 use crate::domain::tokens::scope;
@@ -35,29 +34,18 @@ impl From<TokenError> for OAuthError {
                 // RFC 6749 section 5.2 asks for the challenge where the header was tried.
                 if basic { failure.challenging("Basic realm=\"signet\"") } else { failure }
             }
-            TokenError::Limited(limited) => Self::limited(limited),
-            TokenError::Hashing(error) => error.into(),
-            TokenError::Storage(error) => error.into(),
+            TokenError::Check(error) => error.into(),
             TokenError::Sign(error) => Self::internal().because(&error),
         }
     }
 }
 
-impl From<CheckError> for Problem {
+impl<F: Form> From<CheckError> for Failure<F> {
     fn from(error: CheckError) -> Self {
         match error {
             CheckError::Limited(limited) => Self::limited(limited),
             CheckError::Hashing(error) => error.into(),
             CheckError::Storage(error) => error.into(),
-        }
-    }
-}
-
-impl From<AttemptError> for Problem {
-    fn from(error: AttemptError) -> Self {
-        match error {
-            AttemptError::Limited(limited) => Self::limited(limited),
-            AttemptError::Storage(error) => error.into(),
         }
     }
 }

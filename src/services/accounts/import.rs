@@ -119,22 +119,9 @@ impl Accounts {
         Ok(Imported { outcomes, wrote_for })
     }
 
-    /// Records that an import begins; `detail` says of what.
-    pub async fn record_import_begun(&self, detail: String, by: &Initiator) {
-        self.record_many(Kind::UsersImportBegun, detail, by).await;
-    }
-
-    /// Records the result of an import.
-    pub async fn record_import(&self, detail: String, by: &Initiator) {
-        self.record_many(Kind::UsersImported, detail, by).await;
-    }
-
-    /// Records that users are exported, before the first one is written.
-    pub async fn record_export(&self, detail: String, by: &Initiator) {
-        self.record_many(Kind::UsersExported, detail, by).await;
-    }
-
-    async fn record_many(&self, kind: Kind, detail: String, by: &Initiator) {
+    /// Records that an import begins or what came of it, or that users are exported, before the first
+    /// one is written.
+    pub async fn record_transfer(&self, kind: Kind, detail: String, by: &Initiator) {
         self.audit.record(Event::new(kind, by).detail(detail)).await;
     }
 }

@@ -3,16 +3,15 @@
 //! one changes nothing else and may be cut off; the change comes after it. Invariant: a limit does not
 //! look at accounts, so a refusal is the same for known and unknown addresses.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Accounts;
 use crate::base::secret::Secret;
 use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::credentials::Password;
-use crate::domain::login_limits::{AttemptError, Limited, Limits};
+use crate::domain::login_limits::{AttemptError, Limits};
 use crate::domain::users::User;
-use crate::services::authentication::{Authentication, CheckError};
+use crate::services::authentication::{Authentication, CheckError, address_of};
 
 /// What callers do to accounts by themselves.
 pub struct SelfService {
@@ -68,10 +67,8 @@ impl SelfService {
 
     /// Counts a request that sends mail to an address which its caller names without signing in.
     pub(super) async fn admit_mail(&self, by: &Initiator) -> Result<(), CheckError> {
-        let counted = match address_of(by) {
-            Some(address) => self.limits.mails.take_by_network(address, by.at).await,
-            None => Err(UNCOUNTED),
-        };
+        let mails = &self.limits.mails;
+        let counted = async { mails.take_by_network(address_of(by)?, by.at).await }.await;
         self.admitted(counted, Kind::MailLimited, by).await
     }
 
@@ -100,11 +97,4 @@ impl SelfService {
         }
         Ok(counted?)
     }
-}
-
-/// The refusal of a caller without an address: only a connection that was reset already has none.
-pub(super) const UNCOUNTED: AttemptError = AttemptError::Limited(Limited::FOR_A_MOMENT);
-
-pub(super) fn address_of(by: &Initiator) -> Option<IpAddr> {
-    by.origin.address.as_deref()?.parse().ok()
 }

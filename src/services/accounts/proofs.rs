@@ -224,50 +224,40 @@ impl SelfService {
     ) -> Result<Result<Voucher, (&'static str, &'static str)>, CheckError> {
         const OF_CHANGE: &str =
             "does not count for a change of address: sign in, or give the password";
-        Ok(Err(match (evidence, found) {
-            (Evidence::SignupToken(_), Provable::Change(..)) => ("signup_token", OF_CHANGE),
+        let wrong = |field, problem| Ok(Err((field, problem)));
+        match (evidence, found) {
+            (Evidence::SignupToken(_), Provable::Change(..)) => wrong("signup_token", OF_CHANGE),
             (Evidence::SignupToken(signup_token), _) => {
-                match self.accounts.match_signup_token(found, &signup_token).await? {
-                    Some(voucher) => return Ok(Ok(voucher)),
-                    None => {
-                        ("signup_token", "is not that of the sign-up that the mail was sent for")
-                    }
-                }
+                let voucher = self.accounts.match_signup_token(found, &signup_token).await?;
+                let problem = "is not that of the sign-up that the mail was sent for";
+                Ok(voucher.ok_or(("signup_token", problem)))
             }
             (
                 Evidence::Password(password),
                 Provable::Present(_, user) | Provable::Change(_, user),
-            ) => {
-                if self.authentication.is_present_password(user, password, by).await? {
-                    return Ok(Ok(Voucher::Owner));
-                }
-                ("password", "is not the present password")
-            }
+            ) => match self.authentication.is_present_password(user, password, by).await? {
+                true => Ok(Ok(Voucher::Owner)),
+                false => wrong("password", "is not the present password"),
+            },
             (Evidence::Password(_), Provable::SignUp(_, signups)) if signups.is_empty() => {
-                ("password", "is of a sign-up that is gone: give a new_password instead")
+                wrong("password", "is of a sign-up that is gone: give a new_password instead")
             }
             (Evidence::Password(password), Provable::SignUp(_, signups)) => {
                 let check = self.authentication.check_signup_password(signups, password, by);
-                if let Some(signup) = check.await? {
-                    return Ok(Ok(Voucher::SignUp(signup)));
-                }
-                ("password", "is not the password of a sign-up that the mail can prove")
+                let problem = "is not the password of a sign-up that the mail can prove";
+                Ok(check.await?.map(Voucher::SignUp).ok_or(("password", problem)))
             }
-            (Evidence::NewPassword(_), Provable::Change(..)) => ("new_password", OF_CHANGE),
+            (Evidence::NewPassword(_), Provable::Change(..)) => wrong("new_password", OF_CHANGE),
             (Evidence::NewPassword(_), Provable::Present(_, user))
                 if user.email_verified_at.is_some() =>
             {
-                (
-                    "new_password",
-                    "is for an address that is not proven yet: ask for a password reset",
-                )
+                let problem = "is for an address that is not proven yet: ask for a password reset";
+                wrong("new_password", problem)
             }
             (Evidence::NewPassword(password), _) => match password.check_new(found.email()) {
-                Ok(()) => {
-                    return Ok(Ok(Voucher::NewPassword(self.hash_anonymous(password).await?)));
-                }
-                Err(problem) => ("new_password", problem),
+                Ok(()) => Ok(Ok(Voucher::NewPassword(self.hash_anonymous(password).await?))),
+                Err(problem) => wrong("new_password", problem),
             },
-        }))
+        }
     }
 }

@@ -3,7 +3,6 @@
 //! immediately, and its address counts as unproven. Either way the caller gets a signup token,
 //! which later shows that who reads the address's mail is who chose the password.
 
-use super::own::{UNCOUNTED, address_of};
 use super::{Accounts, SelfService, forget_failures};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::domain::audit::{Initiator, Kind};
@@ -11,7 +10,7 @@ use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
 use crate::domain::users::{Email, PendingSignup, PendingToken, User, email};
-use crate::services::authentication::CheckError;
+use crate::services::authentication::{CheckError, address_of};
 use crate::storage::{StorageError, Stored};
 
 impl SelfService {
@@ -25,19 +24,12 @@ impl SelfService {
         by: &Initiator,
     ) -> Result<User, CheckError> {
         let (sign_ups, kind) = (&self.limits.sign_ups, Kind::SignUpLimited);
-        let address = address_of(by);
         // A flood of sign-ups must not reach the store, for which logins would wait. The limits in
         // memory refuse one from few networks; one from many networks finds no place for hashing.
-        let known = match address {
-            Some(address) => sign_ups.check_by_network(address, by.at),
-            None => Err(UNCOUNTED),
-        };
+        let known = address_of(by).and_then(|from| sign_ups.check_by_network(from, by.at));
         self.admitted(known, kind, by).await?;
         let place = self.authentication.hashing.reserve_anonymous()?;
-        let counted = match address {
-            Some(address) => sign_ups.take_by_network(address, by.at).await,
-            None => Err(UNCOUNTED),
-        };
+        let counted = async { sign_ups.take_by_network(address_of(by)?, by.at).await }.await;
         self.admitted(counted, kind, by).await?;
         if self.proof_within.is_some() {
             self.admit_mail(by).await?;

@@ -21,7 +21,7 @@ use crate::domain::users::UserStore;
 
 pub(crate) use bearer::{AdminRequest, BearerError};
 pub(crate) use login::LoginError;
-pub(crate) use password::CheckError;
+pub(crate) use password::{CheckError, address_of};
 
 /// The stores that authentication and the grants share. Cheap to clone.
 #[derive(Clone)]

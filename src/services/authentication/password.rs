@@ -2,6 +2,8 @@
 //! the login limits, which do not depend on whether the account exists; then at the cost of one hash,
 //! whether the user exists or not.
 
+use std::net::IpAddr;
+
 use super::Authentication;
 use crate::base::time::Timestamp;
 use crate::domain::audit::{Actor, Event, Initiator, Kind};
@@ -27,6 +29,12 @@ impl From<AttemptError> for CheckError {
             AttemptError::Storage(error) => Self::Storage(error),
         }
     }
+}
+
+/// The address of the caller. Only a connection that was reset already has none, and nothing that it does could be counted.
+pub(crate) fn address_of(by: &Initiator) -> Result<IpAddr, AttemptError> {
+    let address = by.origin.address.as_deref().and_then(|address| address.parse().ok());
+    address.ok_or(AttemptError::Limited(Limited::FOR_A_MOMENT))
 }
 
 impl From<Verdict> for Outcome {
@@ -93,9 +101,7 @@ impl Authentication {
         by: &Initiator,
     ) -> Result<T, CheckError> {
         let names = self.login_limits.names();
-        let address = by.origin.address.as_deref().and_then(|address| address.parse().ok());
-        // Only a connection that was reset already has none, and its guesses could not be counted.
-        let Some(address) = address else { return Err(CheckError::Limited(Limited::FOR_A_MOMENT)) };
+        let address = address_of(by)?;
         let (account, network) = (names.account(&email::key_of(login)), names.network(address));
         let reserved = self.login_limits.reserve(&account, &network, by.at).await;
         if let Err(AttemptError::Limited(limited)) = &reserved {

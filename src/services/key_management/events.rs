@@ -10,7 +10,7 @@ use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::keys::changes::{AddedKey, Because};
 use crate::domain::keys::rotation::State;
 use crate::domain::keys::store::StoredKey;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// Steps that lie further back are recorded already, or are of no use any more.
 const RECORD_STEPS_FOR: Duration = Duration::from_secs(7 * 86_400);
@@ -25,7 +25,7 @@ impl KeyManagement {
         &self,
         recorded: &mut HashSet<(String, Kind)>,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         for key in self.keys.list(now).await? {
             for (kind, at) in steps(&key, now) {
                 if at >= now.minus(RECORD_STEPS_FOR) {

@@ -23,7 +23,7 @@ use crate::domain::keys::{
 use crate::domain::revocations::Revocations;
 use crate::domain::tokens::LEEWAY;
 use crate::storage::redis::notices::Notices;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 pub(crate) use import::{Import, ImportedKey};
 pub(crate) use reading::StoredKeys;
@@ -156,7 +156,7 @@ impl KeyManagement {
 
     /// Adds to the record of revocations the keys that were revoked and are missing there, since the
     /// instance that revoked one was cut off, and notes how long tokens live.
-    pub(crate) async fn maintain_revocations(&self, now: Timestamp) -> Result<(), StorageError> {
+    pub(crate) async fn maintain_revocations(&self, now: Timestamp) -> Stored<()> {
         let life = self.token_lifetime().await?;
         self.around.revocations.observe_token_life(life, now).await?;
         for key in self.keys.list(now).await? {
@@ -168,7 +168,7 @@ impl KeyManagement {
     }
 
     /// All keys that there are or were, newest first.
-    pub(crate) async fn list(&self, now: Timestamp) -> Result<Vec<KeyStatus>, StorageError> {
+    pub(crate) async fn list(&self, now: Timestamp) -> Stored<Vec<KeyStatus>> {
         Ok(status::of_all(self.keys.list(now).await?, self.keys.policy(), now))
     }
 
@@ -234,7 +234,7 @@ impl KeyManagement {
         Ok(self.load(kid, by.at).await?)
     }
 
-    async fn is_retiring(&self, kid: &str, now: Timestamp) -> Result<bool, StorageError> {
+    async fn is_retiring(&self, kid: &str, now: Timestamp) -> Stored<bool> {
         let keys = self.keys.list(now).await?;
         Ok(keys.iter().any(|key| key.kid == kid && key.times.state(now) == State::Retiring))
     }
@@ -278,7 +278,7 @@ impl KeyManagement {
         self.around.notices.send(KEYS_CHANGED).await;
     }
 
-    async fn token_lifetime(&self) -> Result<Duration, StorageError> {
+    async fn token_lifetime(&self) -> Stored<Duration> {
         longest_token_life(self.access_token_lifetime, &self.around.clients).await
     }
 
@@ -289,10 +289,7 @@ impl KeyManagement {
 
 /// The lifetime of the longest-lived access token there can be, with the leeway that
 /// verifiers grant it.
-async fn longest_token_life(
-    usual: Duration,
-    clients: &ClientStore,
-) -> Result<Duration, StorageError> {
+async fn longest_token_life(usual: Duration, clients: &ClientStore) -> Stored<Duration> {
     let own = clients.longest_access_token_lifetime().await?.unwrap_or(0);
     Ok(usual.max(Duration::from_secs(own.max(0).unsigned_abs())) + LEEWAY)
 }

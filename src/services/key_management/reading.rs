@@ -7,7 +7,7 @@ use crate::base::time::Timestamp;
 use crate::domain::keys::authentic::examine_all;
 use crate::domain::keys::store::{KeyStore, Rows, StoredKey};
 use crate::domain::keys::{Keys, KeysError, Policy, PublicKey, tag};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -28,7 +28,7 @@ pub(crate) struct StoredKeys {
 impl StoredKeys {
     /// The keys of `db`, checked by `sealing`, but not before they were authenticated for the first
     /// time.
-    pub(crate) async fn of(db: &Db, sealing: Option<SealingKeys>) -> Result<Self, StorageError> {
+    pub(crate) async fn of(db: &Db, sealing: Option<SealingKeys>) -> Stored<Self> {
         let has_tags = !Keys::await_adoption(db).await?;
         Ok(Self { store: KeyStore::new(db.clone()), sealing: sealing.filter(|_| has_tags) })
     }
@@ -38,7 +38,7 @@ impl StoredKeys {
         &self,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<(Vec<KeyStatus>, Vec<String>), StorageError> {
+    ) -> Stored<(Vec<KeyStatus>, Vec<String>)> {
         let is_authentic = |key: &StoredKey| {
             self.sealing.as_ref().is_none_or(|sealing| tag::check(sealing, key).is_ok())
         };

@@ -19,8 +19,7 @@ use crate::base::metrics::Metrics;
 use crate::base::time::Timestamp;
 use crate::domain::audit::Origin;
 use crate::domain::clients::{Client, Credentials, FIRST_PARTY, GrantType, Method};
-use crate::domain::credentials::HashingError;
-use crate::domain::login_limits::{Limited, RefreshLimit, RevocationLimit};
+use crate::domain::login_limits::{RefreshLimit, RevocationLimit};
 use crate::domain::sessions;
 use crate::domain::tokens::{
     AccessToken, AccessTokens, Grant, RefreshTokenKey, Scope, SignError, UserSession,
@@ -70,23 +69,16 @@ pub(crate) enum TokenError {
     /// The resource is not one that the client may name (RFC 8707 section 2).
     #[error("{0}")]
     InvalidTarget(&'static str),
-    #[error("too many attempts: try again later")]
-    Limited(Limited),
+    /// Also of a store, and of the limits on refreshes and revocations.
     #[error(transparent)]
-    Hashing(#[from] HashingError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
+    Check(#[from] CheckError),
     #[error(transparent)]
     Sign(SignError),
 }
 
-impl From<CheckError> for TokenError {
-    fn from(error: CheckError) -> Self {
-        match error {
-            CheckError::Limited(limited) => Self::Limited(limited),
-            CheckError::Hashing(error) => error.into(),
-            CheckError::Storage(error) => error.into(),
-        }
+impl From<StorageError> for TokenError {
+    fn from(error: StorageError) -> Self {
+        Self::Check(error.into())
     }
 }
 

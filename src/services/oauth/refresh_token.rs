@@ -2,7 +2,7 @@
 //! comes first and the commit last, so a request that is cut off changed nothing, or lost only its
 //! answer, which the retry window gives again.
 
-use super::{AuthorizationServer, OfSession, TokenError, TokenResponse, Wish, target};
+use super::{AuthorizationServer, CheckError, OfSession, TokenError, TokenResponse, Wish, target};
 use crate::domain::audit::{Event, Initiator, Kind};
 use crate::domain::clients::{Client, Credentials, GrantType};
 use crate::domain::sessions::{Advance, CommitError, Refusal, RotationError, Session};
@@ -41,7 +41,7 @@ impl AuthorizationServer {
             return Err(self.refuse(client, None, "not_ours", by).await);
         };
         let RefreshToken { user_id, sid, generation } = presented;
-        self.refresh_limit.take(sid, by.at).map_err(TokenError::Limited)?;
+        self.refresh_limit.take(sid, by.at).map_err(CheckError::Limited)?;
 
         let sessions = &self.stores.sessions;
         for _ in 0..MAX_ATTEMPTS {

@@ -122,7 +122,7 @@ impl AuthorizationServer {
                 let ForeignToken { jti: what, kid: subject, .. } = token;
                 Ok(Some(Revoked { kind: Kind::TokenRevoked, subject, what }))
             }
-            Err(TooMany) => Err(TokenError::Limited(Limited::FOR_A_MOMENT)),
+            Err(TooMany) => Err(CheckError::Limited(Limited::FOR_A_MOMENT).into()),
         }
     }
 
