@@ -1,11 +1,11 @@
 //! Display names of users, clients and roles.
 
 /// The maximum number of characters of a display name.
-pub const MAX_DISPLAY_NAME: usize = 200;
+pub(crate) const MAX_DISPLAY_NAME: usize = 200;
 
 /// Trims and checks a display name: at most 200 characters, without control characters. Returns
 /// `None` for an empty one. The error completes a sentence that begins with the name of the field.
-pub fn check_display_name(name: &str) -> Result<Option<String>, &'static str> {
+pub(crate) fn check_display_name(name: &str) -> Result<Option<String>, &'static str> {
     let name = name.trim();
     if name.chars().count() > MAX_DISPLAY_NAME {
         return Err("must have at most 200 characters");

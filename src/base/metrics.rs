@@ -10,7 +10,7 @@ use prometheus::{
 };
 
 /// All metrics of one service.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -104,7 +104,7 @@ const REFRESHED: [&str; 5] = ["advanced", "replayed", "recovered", "healed", "re
 
 /// The handles of one route.
 #[derive(Clone)]
-pub struct RouteMetrics {
+pub(crate) struct RouteMetrics {
     by_class: [IntCounter; 5],
     duration: Histogram,
 }
@@ -112,7 +112,7 @@ pub struct RouteMetrics {
 impl RouteMetrics {
     /// Counts one answer of `status` that took `seconds`.
     #[allow(clippy::indexing_slicing, reason = "`clamp` keeps the class within the five")]
-    pub fn observe(&self, status: u16, seconds: f64) {
+    pub(crate) fn observe(&self, status: u16, seconds: f64) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.by_class[class].inc();
         self.duration.observe(seconds);
@@ -125,7 +125,7 @@ const BUCKETS: [f64; 13] =
 
 impl Metrics {
     /// New metrics, all zero.
-    pub fn new() -> prometheus::Result<Self> {
+    pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, labels: &[&str]| {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
@@ -174,7 +174,7 @@ impl Metrics {
     }
 
     /// The handles of `route`.
-    pub fn route(&self, route: &str) -> RouteMetrics {
+    pub(crate) fn route(&self, route: &str) -> RouteMetrics {
         let class = |class| self.requests.with_label_values(&[route, class]);
         RouteMetrics {
             by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
@@ -183,23 +183,23 @@ impl Metrics {
     }
 
     /// Counts an access token issued by `grant`.
-    pub fn count_token(&self, grant: &str) {
+    pub(crate) fn count_token(&self, grant: &str) {
         self.tokens.with_label_values(&[grant]).inc();
     }
 
     /// Counts a refresh token presented: `advanced`, `replayed`, `recovered`, `healed`, `reused`, or
     /// `refused` with one of a fixed few reasons.
-    pub fn count_refresh(&self, outcome: &str, reason: &'static str) {
+    pub(crate) fn count_refresh(&self, outcome: &str, reason: &'static str) {
         self.refreshes.with_label_values(&[outcome, reason]).inc();
     }
 
     /// Counts an attempt to deliver a mail: `sent`, `put_off`, `given_up`.
-    pub fn count_mail(&self, result: &str) {
+    pub(crate) fn count_mail(&self, result: &str) {
         self.mails.with_label_values(&[result]).inc();
     }
 
     /// All metrics in the text format, with the present `readings`.
-    pub fn render(&self, readings: Readings) -> prometheus::Result<Vec<u8>> {
+    pub(crate) fn render(&self, readings: Readings) -> prometheus::Result<Vec<u8>> {
         for (follower, reading) in self.followers.iter().zip(readings.in_order()) {
             follower.follow(reading);
         }

@@ -2,13 +2,13 @@
 
 #[cfg(debug_assertions)]
 pub(crate) mod debug;
-pub mod display_name;
+pub(crate) mod display_name;
 pub(crate) mod fault;
-pub mod metrics;
+pub(crate) mod metrics;
 pub(crate) mod named;
-pub mod network;
+pub(crate) mod network;
 pub mod random;
 pub mod sealing;
 pub mod secret;
-pub mod telemetry;
+pub(crate) mod telemetry;
 pub mod time;

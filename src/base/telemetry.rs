@@ -33,7 +33,7 @@ const QUIET: &str =
     "sqlx=warn,actix_server=warn,actix_web=warn,actix_http=warn,mio=warn,rustls=warn,h2=warn";
 
 /// Installs the subscriber. Fails when there is one already.
-pub fn init(log: &LogConfig) -> Result<(), String> {
+pub(crate) fn init(log: &LogConfig) -> Result<(), String> {
     let filter = filter(&log.level)?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -51,7 +51,7 @@ pub fn init(log: &LogConfig) -> Result<(), String> {
 
 /// Checks that `level` is a level or a list of directives. The error is a sentence for the
 /// operator.
-pub fn check_level(level: &str) -> Result<(), String> {
+pub(crate) fn check_level(level: &str) -> Result<(), String> {
     filter(level).map(drop)
 }
 

@@ -13,7 +13,7 @@ impl SelfService {
     /// Asks for the mail to `email` with a token that proves the address, if it is of an account or a
     /// sign-up and not proven yet, or with one for a new password, if it is of an active account or a
     /// pending sign-up.
-    pub async fn ask_mail(
+    pub(crate) async fn ask_mail(
         &self,
         kind: outbox::Kind,
         email: &Email,
@@ -31,7 +31,7 @@ impl SelfService {
     /// Asks to give `user`, who has confirmed it by the present password, the address `new`: a token
     /// goes there, and a notice to the present one. The answer does not show whether it is taken. It
     /// takes the place of what was asked before: an address that was mistyped is not to be had any more.
-    pub async fn ask_email_change(
+    pub(crate) async fn ask_email_change(
         &self,
         user: &User,
         new: &Email,

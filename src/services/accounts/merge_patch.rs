@@ -6,7 +6,7 @@ use crate::domain::users::Metadata;
 
 /// Changes `metadata`: members of `patch` replace those of the same name, null removes them, and
 /// objects are changed member by member.
-pub fn merge_patch(metadata: &mut Metadata, patch: &Metadata) {
+pub(crate) fn merge_patch(metadata: &mut Metadata, patch: &Metadata) {
     for (name, value) in patch {
         match value {
             Value::Null => drop(metadata.remove(name)),

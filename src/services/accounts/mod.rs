@@ -11,7 +11,7 @@ mod signups;
 
 pub mod administration;
 pub mod import;
-pub mod merge_patch;
+pub(crate) mod merge_patch;
 use uuid::Uuid;
 
 use crate::base::random::Random;
@@ -24,9 +24,9 @@ use crate::domain::sessions::Sessions;
 use crate::domain::users::{Email, User, UserStore, email};
 use crate::storage::{Db, Stored};
 
-pub use own::SelfService;
-pub use proofs::{Evidence, Provable, Voucher};
-pub use recovery::Resettable;
+pub(crate) use own::SelfService;
+pub(crate) use proofs::{Evidence, Provable, Voucher};
+pub(crate) use recovery::Resettable;
 
 /// The accounts of this service. Cheap to clone.
 #[derive(Clone)]

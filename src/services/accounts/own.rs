@@ -14,7 +14,7 @@ use crate::domain::users::User;
 use crate::services::authentication::{Authentication, CheckError, address_of};
 
 /// What callers do to accounts by themselves.
-pub struct SelfService {
+pub(crate) struct SelfService {
     pub(crate) accounts: Accounts,
     pub(crate) authentication: Authentication,
     pub(crate) limits: Limits,
@@ -26,7 +26,7 @@ impl SelfService {
     /// Changes the display name of `user`; `None` when the user was removed concurrently. The ends of
     /// sessions and of the account do not count as such changes: each of them needs a login, and no
     /// user may be kept from logging out.
-    pub async fn change_name(
+    pub(crate) async fn change_name(
         &self,
         user: &User,
         name: Option<&str>,
@@ -43,7 +43,7 @@ impl SelfService {
     }
 
     /// Hashes the new password of `user`, who has confirmed the change by the present one.
-    pub async fn hash_own(
+    pub(crate) async fn hash_own(
         &self,
         user: &User,
         new: Password,
@@ -54,12 +54,12 @@ impl SelfService {
     }
 
     /// Hashes the new password of a caller who has shown a mailed token.
-    pub async fn hash_anonymous(&self, new: Password) -> Result<Secret<String>, CheckError> {
+    pub(crate) async fn hash_anonymous(&self, new: Password) -> Result<Secret<String>, CheckError> {
         Ok(self.authentication.hashing.hash_anonymous(new).await?)
     }
 
     /// The numbers of refused sign-ups, mails and own changes.
-    pub fn limited(&self) -> [u64; 3] {
+    pub(crate) fn limited(&self) -> [u64; 3] {
         let Limits { sign_ups, mails, own_changes, confirmed_changes } = &self.limits;
         let own_changes = own_changes.limited() + confirmed_changes.limited();
         [sign_ups.limited(), mails.limited(), own_changes]

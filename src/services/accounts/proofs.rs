@@ -39,7 +39,7 @@ pub enum Voucher {
 }
 
 /// The evidence that a caller gives beside a mailed token.
-pub enum Evidence {
+pub(crate) enum Evidence {
     /// What the sign-up answered.
     SignupToken(Secret<String>),
     /// The password of the account or of the sign-up.
@@ -216,7 +216,7 @@ impl Accounts {
 
 impl SelfService {
     /// Checks `evidence` for the token of `found`. `Err` within: the member that is wrong, and why.
-    pub async fn vouch(
+    pub(crate) async fn vouch(
         &self,
         found: &Provable,
         evidence: Evidence,

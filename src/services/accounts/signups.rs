@@ -16,7 +16,7 @@ use crate::storage::{StorageError, Stored};
 impl SelfService {
     /// Counts a sign-up and hashes its password. `Conflict` when the address is taken, unless it has
     /// to be proven, since the answer does not show that then.
-    pub async fn prepare_sign_up(
+    pub(crate) async fn prepare_sign_up(
         &self,
         email: Email,
         password: Password,
@@ -43,7 +43,7 @@ impl SelfService {
 
     /// Signs `user` up; returns the signup token, and the account where it is made immediately. `Conflict`
     /// when the address of that is taken.
-    pub async fn sign_up(
+    pub(crate) async fn sign_up(
         &self,
         user: User,
         by: &Initiator,

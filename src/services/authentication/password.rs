@@ -13,7 +13,7 @@ use crate::domain::users::{MAX_PENDING, PendingSignup, User, email};
 use crate::storage::StorageError;
 
 #[derive(Debug, thiserror::Error)]
-pub enum CheckError {
+pub(crate) enum CheckError {
     #[error("too many attempts: try again later")]
     Limited(Limited),
     #[error(transparent)]
