@@ -1,6 +1,5 @@
 //! Display names of users, clients and roles.
 
-/// The maximum number of characters of a display name.
 pub(crate) const MAX_DISPLAY_NAME: usize = 200;
 
 /// Trims and checks a display name: at most 200 characters, without control characters. Returns

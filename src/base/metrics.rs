@@ -9,7 +9,6 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-/// All metrics of one service.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
@@ -19,7 +18,6 @@ pub(crate) struct Metrics {
     mails: IntCounterVec,
     /// Refresh tokens newer than their session's record: the store had lost its last writes.
     pub sessions_healed: IntCounter,
-    /// Mails that wait in the outbox.
     pub mails_waiting: IntGauge,
     followers: Vec<Follower>,
 }
@@ -58,7 +56,7 @@ macro_rules! readings {
     ($($member:ident: $kind:ident $name:literal, $help:literal;)+) => {
         /// Counts that other parts keep, read at each scrape.
         #[derive(Clone, Copy)]
-        pub struct Readings {
+        pub(crate) struct Readings {
             $(#[doc = $help] pub $member: f64,)+
         }
 
@@ -102,7 +100,6 @@ readings! {
 /// one was newer than the record; a displaced one ended its session.
 const REFRESHED: [&str; 5] = ["advanced", "replayed", "recovered", "healed", "reused"];
 
-/// The handles of one route.
 #[derive(Clone)]
 pub(crate) struct RouteMetrics {
     by_class: [IntCounter; 5],
@@ -119,12 +116,10 @@ impl RouteMetrics {
     }
 }
 
-/// The histogram's buckets in seconds.
 const BUCKETS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 impl Metrics {
-    /// New metrics, all zero.
     pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, labels: &[&str]| {
@@ -173,7 +168,6 @@ impl Metrics {
         })
     }
 
-    /// The handles of `route`.
     pub(crate) fn route(&self, route: &str) -> RouteMetrics {
         let class = |class| self.requests.with_label_values(&[route, class]);
         RouteMetrics {
@@ -182,7 +176,6 @@ impl Metrics {
         }
     }
 
-    /// Counts an access token issued by `grant`.
     pub(crate) fn count_token(&self, grant: &str) {
         self.tokens.with_label_values(&[grant]).inc();
     }

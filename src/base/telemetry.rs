@@ -8,16 +8,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The configuration of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
-    /// The form of a line.
     pub format: LogFormat,
     /// A level, or directives such as `info,signet=debug`.
     pub level: String,
 }
 
-/// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.

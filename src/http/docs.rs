@@ -113,7 +113,6 @@ pub(super) struct Docs {
 }
 
 impl Docs {
-    /// Made once at the start; `prefix` is the path of the issuer, empty for the root.
     pub(super) fn new(prefix: &str, forms: &HashMap<&'static str, ErrorForm>) -> Self {
         let mut document = openapi(forms);
         if !prefix.is_empty() {

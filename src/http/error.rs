@@ -35,7 +35,6 @@ pub(super) enum ErrorForm {
 }
 
 impl ErrorForm {
-    /// 405 with the methods that are allowed.
     pub(super) fn method_not_allowed(self, allow: &'static str) -> HttpResponse {
         let description = format!("the method is not allowed here; use {allow}");
         let mut response = self.answer(StatusCode::METHOD_NOT_ALLOWED, description);
@@ -43,7 +42,6 @@ impl ErrorForm {
         response
     }
 
-    /// 404 where there is no route.
     pub(super) fn not_found(self) -> HttpResponse {
         self.answer(StatusCode::NOT_FOUND, "no endpoint has this path".into())
     }
@@ -74,7 +72,6 @@ pub(super) trait Form: fmt::Debug + Sized + 'static {
     fn write(failure: &Failure<Self>, response: HttpResponseBuilder) -> HttpResponse;
 }
 
-/// A failure as it is answered.
 #[derive(Debug)]
 pub(super) struct Failure<F> {
     status: StatusCode,
@@ -117,7 +114,6 @@ impl<F: Form> Failure<F> {
         Self { form: self.form.coded(code), ..self }
     }
 
-    /// Adds a challenge (RFC 9110 section 11.6.1).
     fn challenging(self, challenge: impl TryInto<HeaderValue>) -> Self {
         self.with(header::WWW_AUTHENTICATE, challenge)
     }

@@ -15,7 +15,6 @@ const KEPT_OF: usize = 4;
 /// The part of all places, one in that many, that the holders of the scope of one client may have.
 const OF_A_CLIENT: usize = 2;
 
-/// The places of one instance. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Places {
     all: Arc<Semaphore>,

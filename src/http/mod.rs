@@ -24,7 +24,6 @@ mod table;
 
 pub(crate) use server::serve;
 
-/// The OpenAPI document of the service.
 pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
     docs::openapi(&table::forms())
 }

@@ -15,11 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::routes::Routes;
 use crate::app::Issuer;
 
-/// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection is kept open between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a closing connection may linger.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections of one worker, beside those of the revocation feed, which never end; further
 /// ones wait.

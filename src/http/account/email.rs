@@ -31,7 +31,6 @@ pub(crate) struct AcceptedBody {
     detail: &'static str,
 }
 
-/// 202: the mail has the rest.
 pub(super) fn accepted(detail: &'static str) -> HttpResponse {
     HttpResponse::Accepted()
         .insert_header(("Cache-Control", "no-store"))
@@ -50,7 +49,6 @@ pub(crate) struct SignupAcceptedBody {
     signup_token: String,
 }
 
-/// 202: the mail to the address that was signed up has the rest.
 pub(super) fn signup_accepted(signup_token: Secret<String>) -> HttpResponse {
     let detail = "a mail is on its way to this address: it says what to do next";
     HttpResponse::Accepted()
@@ -76,7 +74,6 @@ request_body! {
     }
 }
 
-/// Asks for mail to the address that the request names.
 pub(super) async fn ask_mail(
     app: Data<Issuer>,
     request: HttpRequest,

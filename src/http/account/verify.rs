@@ -138,7 +138,6 @@ async fn vouch_signed_in(
     }
 }
 
-/// Checks `evidence` for the token of `found`.
 async fn vouch(
     app: &Data<Issuer>,
     found: &Provable,

@@ -94,7 +94,6 @@ pub(crate) async fn read_public_key(admin: Administrator, kid: Path<String>) -> 
 const JWK: &str = "application/jwk+json";
 const PEM: &str = "application/x-pem-file";
 
-/// How a public key is written.
 enum Form {
     Jwk,
     Pem,

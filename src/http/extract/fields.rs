@@ -64,7 +64,6 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 impl Fields {
-    /// Reads the JSON object of `request`.
     pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, BodyError> {
         Self::read_as(Reading::JSON, request, payload).await
     }
@@ -96,7 +95,6 @@ impl Fields {
         }
     }
 
-    /// Reads the members of `B`.
     pub(crate) fn body<B: Body>(&mut self) -> B {
         if B::READING.refuses_others {
             self.refuse_others(B::NAMES);
@@ -145,7 +143,6 @@ impl Fields {
         }
     }
 
-    /// Whether the member `name` is a list.
     pub(crate) fn is_list(&self, name: &str) -> bool {
         self.members.get(name).is_some_and(Value::is_array)
     }
@@ -155,7 +152,6 @@ impl Fields {
         self.members.contains_key(name)
     }
 
-    /// Notes that `name` is wrong.
     pub(crate) fn reject(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -170,12 +166,10 @@ impl Fields {
         None
     }
 
-    /// Whether anything was wrong so far.
     pub(crate) fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }
 
-    /// Succeeds if nothing was wrong.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
         let errors = std::mem::take(&mut self.errors);
         if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }

@@ -19,7 +19,6 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads the query of `request`.
     pub(crate) fn read(request: &HttpRequest) -> Self {
         Self::parse(request.query_string())
     }
@@ -87,18 +86,15 @@ impl Query {
         value
     }
 
-    /// The parameter `name` that is a user's id.
     pub(crate) fn user_id(&mut self, name: &'static str) -> Option<Uuid> {
         self.take_as(name, "must be the id of a user", |value| value.parse().ok())
     }
 
-    /// The parameter `name` that is a moment.
     pub(crate) fn time(&mut self, name: &'static str) -> Option<Timestamp> {
         let must_be = "must be a time such as 2026-01-30T09:30:00Z";
         self.take_as(name, must_be, Timestamp::parse)
     }
 
-    /// How many items a page is to have.
     pub(crate) fn limit(&mut self) -> u32 {
         let must_be = format!("must be from 1 to {}", paging::MAX_LIMIT);
         let within = |limit: &u32| (1..=paging::MAX_LIMIT).contains(limit);

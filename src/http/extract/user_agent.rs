@@ -39,7 +39,6 @@ const SYSTEMS: [(&str, &str); 7] = [
     ("Linux", "Linux"),
 ];
 
-/// The user agent of `request`, if it names one.
 pub(super) fn of(request: &HttpRequest) -> Option<String> {
     summarise(request.headers().get(header::USER_AGENT)?.to_str().ok()?)
 }

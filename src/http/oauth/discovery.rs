@@ -13,11 +13,9 @@ use crate::domain::keys::KeyRing;
 use crate::http::precondition;
 use crate::services::oauth::metadata::Metadata;
 
-/// The metadata document, serialised once.
 pub(crate) struct MetadataBody(Bytes);
 
 impl MetadataBody {
-    /// The document of `app`.
     pub(crate) fn new(app: &Issuer) -> Self {
         let config = &app.config;
         let algorithms = &config.keys.policy.algorithms;
@@ -79,7 +77,6 @@ pub(crate) async fn jwks(
     response.body(jwks.body.clone())
 }
 
-/// The `Cache-Control` of the key set.
 pub(crate) struct CacheControl {
     max_age: Duration,
     lead: Duration,
@@ -88,7 +85,6 @@ pub(crate) struct CacheControl {
 }
 
 impl CacheControl {
-    /// By the policy of `app`'s keys.
     pub(crate) fn new(app: &Issuer) -> Self {
         let policy = app.keys.policy();
         let max_age = policy.jwks_max_age;

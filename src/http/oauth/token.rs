@@ -22,7 +22,6 @@ use crate::services::oauth::{PasswordRequest, RefreshRequest, TokenError, TokenR
 const GRANTS: &str = "the grants are password, refresh_token and client_credentials";
 const LOGIN_GRANT: &str = "the grant here is password; others are for the token endpoint";
 
-/// The most resources that a request may name.
 const MAX_RESOURCES: usize = 16;
 
 /// A successful answer (RFC 6749 section 5.1).
@@ -267,7 +266,6 @@ async fn sign_in(
     to_the_end(async move { app.authorization_server.password(request, &by).await }).await
 }
 
-/// The login that `body` asks for. Empty text counts as absent.
 fn wanted(request: &HttpRequest, body: LoginBody) -> Result<PasswordRequest, OAuthError> {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     if filled(body.grant_type).is_some_and(|grant| grant != "password") {

@@ -13,7 +13,6 @@ use crate::domain::login_limits::{AttemptError, Limits};
 use crate::domain::users::User;
 use crate::services::authentication::{Authentication, CheckError, address_of};
 
-/// What callers do to accounts by themselves.
 pub(crate) struct SelfService {
     pub(crate) accounts: Accounts,
     pub(crate) authentication: Authentication,

@@ -19,8 +19,7 @@ use crate::storage::{StorageError, Stored};
 
 /// What a mailed token can prove. Nothing is used up yet.
 #[derive(Clone)]
-pub enum Provable {
-    /// The present address of an account.
+pub(crate) enum Provable {
     Present(MailedToken, User),
     /// Another address, which becomes that of the account.
     Change(MailedToken, User),
@@ -29,10 +28,8 @@ pub enum Provable {
 }
 
 /// The proof beside the mailed token, checked already.
-pub enum Voucher {
-    /// The caller owns the account.
+pub(crate) enum Voucher {
     Owner,
-    /// The caller made this sign-up.
     SignUp(PendingSignup),
     /// Nothing has to: the account gets this password hash, and its previous holder loses it.
     NewPassword(Secret<String>),
@@ -40,25 +37,21 @@ pub enum Voucher {
 
 /// The evidence that a caller gives beside a mailed token.
 pub(crate) enum Evidence {
-    /// What the sign-up answered.
     SignupToken(Secret<String>),
-    /// The password of the account or of the sign-up.
     Password(Password),
-    /// A new password.
     NewPassword(Password),
 }
 
 impl Provable {
     /// The account, where there is one already.
-    pub fn user(&self) -> Option<&User> {
+    pub(crate) fn user(&self) -> Option<&User> {
         match self {
             Self::Present(_, user) | Self::Change(_, user) => Some(user),
             Self::SignUp(..) => None,
         }
     }
 
-    /// The address that a new password is for.
-    pub fn email(&self) -> &str {
+    pub(crate) fn email(&self) -> &str {
         match self {
             Self::Present(_, user) | Self::Change(_, user) => &user.email,
             Self::SignUp(token, _) => &token.email,
@@ -68,7 +61,7 @@ impl Provable {
 
 impl Accounts {
     /// What `token` can prove; `None` when it is not good, for whatever reason.
-    pub async fn find_provable(
+    pub(crate) async fn find_provable(
         &self,
         token: &Secret<String>,
         now: Timestamp,
@@ -99,7 +92,7 @@ impl Accounts {
     }
 
     /// The proof that a signup token is; `None` where it is of no use here.
-    pub async fn match_signup_token(
+    pub(crate) async fn match_signup_token(
         &self,
         provable: &Provable,
         signup_token: &Secret<String>,
@@ -122,7 +115,7 @@ impl Accounts {
     /// Redeems the token of `provable`: the address is the account's, or becomes so. A new password
     /// has the wrong ones forgotten. `false`, with nothing changed, when the token, the sign-up or
     /// the account has changed since it was found, or the address is taken by now.
-    pub async fn prove(
+    pub(crate) async fn prove(
         &self,
         provable: Provable,
         voucher: Voucher,

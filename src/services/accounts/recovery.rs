@@ -10,16 +10,14 @@ use crate::domain::users::{MailedToken, PendingToken, Purpose, Redemption, User}
 use crate::storage::Stored;
 
 /// What a mailed token may set a password for.
-pub enum Resettable {
-    /// An account.
+pub(crate) enum Resettable {
     Account(MailedToken, Box<User>),
     /// An address that is only signed up: who reads its mail gets the account.
     SignUp(PendingToken),
 }
 
 impl Resettable {
-    /// The address that the password is for.
-    pub fn email(&self) -> &str {
+    pub(crate) fn email(&self) -> &str {
         match self {
             Self::Account(_, user) => &user.email,
             Self::SignUp(token) => &token.email,
@@ -29,7 +27,7 @@ impl Resettable {
 
 impl Accounts {
     /// What `token` may set a password for now; nothing is used up yet.
-    pub async fn find_password_reset(
+    pub(crate) async fn find_password_reset(
         &self,
         token: &Secret<String>,
         now: Timestamp,
@@ -60,7 +58,7 @@ impl Accounts {
     /// Redeems the token of `found` for a new password, ends all sessions, forgets the wrong
     /// passwords and notifies the user; of an address that is only signed up, makes the account.
     /// `false` when the token was used, or the account has changed, since it was found.
-    pub async fn reset_password(
+    pub(crate) async fn reset_password(
         &self,
         found: &Resettable,
         hash: &Secret<String>,

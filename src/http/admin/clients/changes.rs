@@ -234,7 +234,6 @@ fn bare(
     bare.check(now).map_err(reject).ok()
 }
 
-/// Applies the changes in `body` to `client`. Returns `None` when it rejected a field.
 fn changed(
     fields: &mut Fields,
     body: ClientChangeBody,

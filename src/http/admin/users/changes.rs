@@ -217,7 +217,6 @@ pub(crate) async fn unlock_user(admin: Administrator, id: Path<String>) -> Answe
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Names of roles, checked.
 pub(crate) struct RoleNames(Vec<String>);
 
 impl Member for RoleNames {

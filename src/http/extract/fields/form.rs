@@ -12,7 +12,6 @@ use super::{Body, Fields};
 use crate::base::secret::Secret;
 use crate::domain::clients::authentication::form_decode;
 
-/// More parameters than this are refused.
 const MAX_PARAMETERS: usize = 64;
 
 /// The one parameter that may be repeated (RFC 8707 section 2), and so is a list.
@@ -41,7 +40,6 @@ pub(crate) async fn read_form<B: Body>(
     Ok(fields(parameters).body())
 }
 
-/// The parameters of a form, in their order.
 fn parse(text: &str) -> Result<Vec<(String, Secret<String>)>, BodyError> {
     let mut parameters = Vec::new();
     let mut seen = HashSet::new();

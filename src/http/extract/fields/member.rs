@@ -77,7 +77,6 @@ impl Reading {
 
 /// A request body.
 pub(crate) trait Body: Sized {
-    /// The names of its members.
     const NAMES: &'static [&'static str];
     /// How it is read, where an extractor does that.
     const READING: Reading = Reading::JSON;
