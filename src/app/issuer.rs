@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Process, StartError, Stores, open_keys, open_login_limits};
 use crate::domain::keys::{Keys, KeysError};
-use crate::domain::login_limits::{Limits, LoginLimits, Names, RefreshLimit, RevocationLimit};
+use crate::domain::login_limits::{Limits, LoginLimits, RefreshLimit, RevocationLimit};
 use crate::domain::revocations::Revocations;
 use crate::domain::tokens::{AccessTokens, RefreshTokenKey, Signer};
 use crate::services::accounts::{Accounts, SelfService};
@@ -65,10 +65,12 @@ impl Issuer {
             requires_verified_email: config.require_verified_email,
         };
         let proof_within = config.mail.as_ref().filter(|_| config.require_verified_email);
+        // Kept beside the login limits and under the same names.
+        let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
         let self_service = SelfService {
             accounts: stores.accounts.clone(),
             authentication: authentication.clone(),
-            limits: open_account_limits(&process, &stores, login_limits.names()),
+            limits: Limits::new(&stores.records(), login_limits.names(), sign_ups, mails),
             proof_within: proof_within.map(|mail| mail.policy.pending_lifetime()),
         };
         let refresh_token_key = keys.refresh_token_key(&stores.random, now).await?;
@@ -123,13 +125,6 @@ async fn open_keys_of_service(
         maintained => maintained?,
     }
     Ok(key_management)
-}
-
-/// The limits on sign-ups, mail and own changes, kept beside the login limits and under the same names.
-fn open_account_limits(process: &Process, stores: &Stores, names: &Names) -> Limits {
-    let config = &process.config;
-    let (sign_ups, mails) = (config.signup_limits.clone(), config.mail_limits.clone());
-    Limits::new(&stores.records(), names, sign_ups, mails)
 }
 
 async fn open_notifier(

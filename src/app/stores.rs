@@ -74,14 +74,14 @@ impl Stores {
             audit.clone(),
             random.clone(),
         );
-        let client_management = ClientManagement::new(
-            db.clone(),
-            clients.clone(),
-            revocations.clone(),
-            audit.clone(),
-            random.clone(),
-            config.tokens.admin_audience.clone(),
-        );
+        let client_management = ClientManagement {
+            db: db.clone(),
+            clients: clients.clone(),
+            revocations: revocations.clone(),
+            audit: audit.clone(),
+            random: random.clone(),
+            admin_audience: config.tokens.admin_audience.clone(),
+        };
         let role_store = RoleStore::new(db.clone());
         let role_management = RoleManagement::new(role_store.clone(), users.clone(), audit.clone());
         ensure_first_party(&clients, now).await.map_err(StartError::Database)?;

@@ -105,24 +105,6 @@ fn names(media_types: &[MediaType]) -> String {
     media_types.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
-/// What the body may hold, if it is of one of `media_types`, in a charset that is read here, and not
-/// compressed.
-fn check_type(
-    request: &HttpRequest,
-    media_types: &'static [MediaType],
-) -> Result<Charset, BodyError> {
-    if !MediaType::of(request).is_some_and(|given| media_types.contains(&given)) {
-        return Err(BodyError::WrongType(media_types));
-    }
-    let charset = Charset::of(request)?;
-    match request.headers().get(header::CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            Err(BodyError::Encoded)
-        }
-        _ => Ok(charset),
-    }
-}
-
 /// Reads a body of one of `media_types`, of at most `longest` bytes. Bodies hold passwords and
 /// tokens, so the text is a secret. Its bytes are those of its charset.
 async fn body(
@@ -131,7 +113,14 @@ async fn body(
     media_types: &'static [MediaType],
     longest: usize,
 ) -> Result<(Secret<String>, Charset), BodyError> {
-    let charset = check_type(request, media_types)?;
+    if !MediaType::of(request).is_some_and(|given| media_types.contains(&given)) {
+        return Err(BodyError::WrongType(media_types));
+    }
+    let charset = Charset::of(request)?;
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(BodyError::Encoded);
+    }
     let text = read(request, payload, longest).await?;
     charset.check(text.expose())?;
     Ok((text, charset))
@@ -204,13 +193,9 @@ pub(super) fn bearer(request: &HttpRequest) -> Result<&str, BearerError> {
     Ok(token.trim())
 }
 
-/// The caller of `request`, who is not known yet, and the present time.
+/// The caller of `request`, who is not known yet, and the present time. A forwarded address counts only
+/// when a configured proxy sent it.
 pub(super) fn caller(request: &HttpRequest, app: &Issuer) -> Initiator {
-    Initiator::anonymous(origin(request, app), app.clock.now())
-}
-
-/// Where `request` comes from. A forwarded address counts only when a configured proxy sent it.
-pub(super) fn origin(request: &HttpRequest, app: &Issuer) -> Origin {
     let proxies = &app.config.http.trusted_proxies;
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
@@ -223,11 +208,12 @@ pub(super) fn origin(request: &HttpRequest, app: &Issuer) -> Origin {
         }
         peer => peer,
     };
-    Origin {
+    let origin = Origin {
         address: address.map(|address| address.to_string()),
         user_agent: user_agent::of(request),
         request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
-    }
+    };
+    Initiator::anonymous(origin, app.clock.now())
 }
 
 /// The last address of `X-Forwarded-For` that is not a proxy of ours: what stands before it was

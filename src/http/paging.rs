@@ -32,12 +32,6 @@ pub(super) enum Kind {
     Events = b'e',
 }
 
-impl Kind {
-    fn mark(self) -> char {
-        char::from(self as u8)
-    }
-}
-
 /// A part of a list.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Page<T> {
@@ -71,13 +65,13 @@ impl<T> Page<T> {
 }
 
 fn cursor(kind: Kind, place: &str) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}:{place}", kind.mark()))
+    URL_SAFE_NO_PAD.encode(format!("{}:{place}", char::from(kind as u8)))
 }
 
 /// The place in a list of that kind that `cursor` stands for.
 pub(super) fn place_of(kind: Kind, cursor: &str) -> Option<String> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let place = text.strip_prefix(kind.mark())?.strip_prefix(':')?;
+    let place = text.strip_prefix(char::from(kind as u8))?.strip_prefix(':')?;
     // PostgreSQL's text cannot hold NUL.
     (!place.contains('\0')).then(|| place.to_owned())
 }

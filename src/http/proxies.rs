@@ -1,7 +1,6 @@
 //! The proxies that are trusted (`http.trusted_proxies`). What only a proxy may say, the caller's
 //! address and the id of a request, counts from nobody else.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::ServiceRequest;
@@ -23,26 +22,18 @@ impl Proxies {
     /// name, so that all callers seem to have its address, or anybody who tries.
     pub(super) fn sent(&self, request: &ServiceRequest) -> bool {
         let Some(peer) = request.peer_addr() else { return false };
-        let is_trusted = self.contains(peer.ip());
-        if !is_trusted && request.headers().contains_key("x-forwarded-for") {
-            self.warn(peer.ip());
-        }
-        is_trusted
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(address))
-    }
-
-    fn warn(&self, peer: IpAddr) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            let peer = peer.to_canonical();
+        let is_trusted = self.networks.iter().any(|network| network.contains(peer.ip()));
+        if !is_trusted
+            && request.headers().contains_key("x-forwarded-for")
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
             tracing::warn!(
-                %peer,
+                peer = %peer.ip().to_canonical(),
                 "X-Forwarded-For is ignored, since it comes from a peer that is not in \
                  http.trusted_proxies: if that is your proxy, name it there, or all callers have its \
                  address (logged once)"
             );
         }
+        is_trusted
     }
 }

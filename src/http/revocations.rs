@@ -1,8 +1,6 @@
 //! The revocation feed for resource servers: the snapshot at `GET /revocations`, and the stream of events
 //! at `GET /revocations/stream`.
 
-use std::net::IpAddr;
-
 use actix_web::http::header::{self, ContentEncoding, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::web::Data;
@@ -16,7 +14,7 @@ use super::{precondition, signed_in};
 use crate::app::Issuer;
 use crate::domain::revocations::LANE;
 use crate::domain::tokens::{Claims, scope};
-use crate::services::authentication::BearerError;
+use crate::services::authentication::{BearerError, address_of};
 use crate::storage::StorageError;
 
 pub(super) struct Listeners {
@@ -157,7 +155,9 @@ pub(super) async fn stream(
     let opened_by = listener(&app, &request).await?;
     let place = match &opened_by {
         Some(claims) => listeners.places.take(&claims.client_id),
-        None => listeners.places.take_as_stranger(address(&app, &request)),
+        None => {
+            listeners.places.take_as_stranger(address_of(&extract::caller(&request, &app)).ok())
+        }
     };
     let place = place.ok_or_else(|| {
         Problem::unavailable(
@@ -198,10 +198,6 @@ pub(super) async fn stream(
 fn place_in_history(id: &str) -> Option<i64> {
     let (lane, seq) = id.split_once(':').unwrap_or((LANE, id));
     seq.parse().ok().filter(|_| lane == LANE)
-}
-
-fn address(app: &Issuer, request: &HttpRequest) -> Option<IpAddr> {
-    extract::origin(request, app).address.and_then(|address| address.parse().ok())
 }
 
 /// The claims of a listener who holds the scope `revocations:read`; `None` for a stranger, while the

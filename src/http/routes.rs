@@ -21,7 +21,6 @@ pub(super) struct Routes {
     app: Data<Issuer>,
     ids: Arc<RequestIds>,
     metadata: Data<discovery::MetadataBody>,
-    cache_control: Data<discovery::CacheControl>,
     docs: Data<docs::Docs>,
     listeners: Data<revocations::Listeners>,
     /// The path of the issuer, empty for the root.
@@ -39,7 +38,6 @@ impl Routes {
         Self {
             ids: Arc::new(ids),
             metadata: Data::new(discovery::MetadataBody::new(&app)),
-            cache_control: Data::new(discovery::CacheControl::new(&app)),
             docs: Data::new(docs::Docs::new(&prefix, &forms())),
             listeners: Data::new(revocations::Listeners::new(&app)),
             prefix,
@@ -51,7 +49,6 @@ impl Routes {
     pub(super) fn configure(&self, service: &mut ServiceConfig) {
         service.app_data(self.app.clone());
         service.app_data(self.metadata.clone());
-        service.app_data(self.cache_control.clone());
         service.app_data(self.docs.clone());
         service.app_data(self.listeners.clone());
         self.add_table(service);

@@ -60,27 +60,16 @@ pub(crate) enum ClientChangeError {
 /// The use cases of registered clients. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ClientManagement {
-    db: Db,
-    clients: ClientStore,
-    revocations: Revocations,
-    audit: Audit,
-    random: Random,
-    admin_audience: String,
+    pub(crate) db: Db,
+    pub(crate) clients: ClientStore,
+    pub(crate) revocations: Revocations,
+    pub(crate) audit: Audit,
+    pub(crate) random: Random,
+    /// No client is registered for it.
+    pub(crate) admin_audience: String,
 }
 
 impl ClientManagement {
-    /// The use cases of the clients in `db`. No client is registered for `admin_audience`.
-    pub(crate) fn new(
-        db: Db,
-        clients: ClientStore,
-        revocations: Revocations,
-        audit: Audit,
-        random: Random,
-        admin_audience: String,
-    ) -> Self {
-        Self { db, clients, revocations, audit, random, admin_audience }
-    }
-
     /// The client with this id, as it is in the store now.
     pub(crate) async fn load(&self, client_id: &str) -> Result<Client, ClientChangeError> {
         let found = self.clients.find(client_id).await?;

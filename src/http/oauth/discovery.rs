@@ -1,15 +1,11 @@
 //! Discovery for clients and verifiers: the metadata (RFC 8414, OpenID Connect Discovery 1.0) and the
 //! key set (RFC 7517), both made before they are asked for.
 
-use std::time::Duration;
-
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::Issuer;
-use crate::base::time::Timestamp;
-use crate::domain::keys::KeyRing;
 use crate::http::precondition;
 use crate::services::oauth::metadata::Metadata;
 
@@ -58,16 +54,15 @@ pub(crate) async fn openid_configuration() {}
         (status = 304, description = "The set whose `ETag` came in `If-None-Match`"),
     )
 )]
-pub(crate) async fn jwks(
-    app: Data<Issuer>,
-    cache_control: Data<CacheControl>,
-    request: HttpRequest,
-) -> HttpResponse {
+pub(crate) async fn jwks(app: Data<Issuer>, request: HttpRequest) -> HttpResponse {
     let ring = app.keys.ring();
     let jwks = ring.jwks();
     let known = precondition::is_known(&request, &jwks.etag);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((header::CACHE_CONTROL, cache_control.of(&ring, app.clock.now())));
+    let policy = app.keys.policy();
+    let lead = policy.least_ahead();
+    let max_age = ring.jwks_max_age(policy.jwks_max_age, lead, app.clock.now()).as_secs();
+    response.insert_header((header::CACHE_CONTROL, format!("public, max-age={max_age}")));
     response.insert_header((header::ETAG, jwks.etag.as_str()));
     if known {
         // RFC 9110 section 15.4.5: without content, or the next answer is read amiss.
@@ -75,31 +70,4 @@ pub(crate) async fn jwks(
     }
     response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     response.body(jwks.body.clone())
-}
-
-pub(crate) struct CacheControl {
-    max_age: Duration,
-    lead: Duration,
-    /// The usual answer, ready-made.
-    usual: HeaderValue,
-}
-
-impl CacheControl {
-    pub(crate) fn new(app: &Issuer) -> Self {
-        let policy = app.keys.policy();
-        let max_age = policy.jwks_max_age;
-        Self { max_age, lead: policy.least_ahead(), usual: public_for(max_age) }
-    }
-
-    fn of(&self, ring: &KeyRing, now: Timestamp) -> HeaderValue {
-        match ring.jwks_max_age(self.max_age, self.lead, now) {
-            usual if usual == self.max_age => self.usual.clone(),
-            shorter => public_for(shorter),
-        }
-    }
-}
-
-fn public_for(max_age: Duration) -> HeaderValue {
-    let value = HeaderValue::from_str(&format!("public, max-age={}", max_age.as_secs()));
-    value.unwrap_or(HeaderValue::from_static("no-cache"))
 }

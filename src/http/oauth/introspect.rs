@@ -13,15 +13,6 @@ use crate::http::extract::{self, read_form};
 use crate::services::oauth::Introspection;
 use crate::storage::StorageError;
 
-/// The members of `body` that have a value. A token of an earlier version or of another issuer may
-/// have empty claims.
-fn without_empty(mut body: Value) -> Value {
-    if let Value::Object(members) = &mut body {
-        members.retain(|_, value| has_value(value));
-    }
-    body
-}
-
 /// The state of a token (RFC 7662 section 2.2). For a token that is not active, `active` is the only
 /// member. An access token shows all its claims, also those that its client adds.
 #[derive(ToSchema)]
@@ -91,7 +82,7 @@ pub(crate) async fn introspect(
     let credentials = form.credentials(&request)?;
     let token = form.token.as_deref();
     let found = app.authorization_server.introspect(credentials, token, by).await?;
-    let body = match found {
+    let mut body = match found {
         Introspection::Inactive => json!({ "active": false }),
         Introspection::AccessToken(claims) => {
             let claims = serde_json::to_value(claims)
@@ -110,6 +101,9 @@ pub(crate) async fn introspect(
             })
         }
     };
-    let body = without_empty(body);
+    // A token of an earlier version or of another issuer may have empty claims.
+    if let Value::Object(members) = &mut body {
+        members.retain(|_, value| has_value(value));
+    }
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
 }

@@ -18,7 +18,7 @@ impl AuthorizationServer {
         let scope = super::scope::grant_scope(&client.scope, None, None, wish.scope.as_ref())?;
         let resources = target::of_grant(&client, &wish, self.access_tokens.policy())?;
         let access = self.sign(&client, &scope, &resources, None, by.at).await?;
-        self.count(GrantType::ClientCredentials);
+        self.metrics.count_token(GrantType::ClientCredentials.as_str());
         Ok(TokenResponse { access, scope, refresh_token: None })
     }
 }

@@ -152,10 +152,6 @@ impl AuthorizationServer {
         };
         self.access_tokens.issue(grant, &self.stores.random, now).await
     }
-
-    fn count(&self, grant: GrantType) {
-        self.metrics.count_token(grant.as_str());
-    }
 }
 
 /// The credentials of a request; without any, those of the bundled first-party client.

@@ -63,7 +63,7 @@ impl AuthorizationServer {
         let by = &by.as_user(user.id);
         let logged_in = Event::new(Kind::LoggedIn, by).about(user.id).client(&client.client_id);
         self.stores.audit.record(logged_in).await;
-        self.count(GrantType::Password);
+        self.metrics.count_token(GrantType::Password.as_str());
         let refreshes = client.may_use(GrantType::RefreshToken);
         let refresh_token = refreshes.then(|| self.refresh_tokens.encode(&first));
         Ok(TokenResponse { access, scope, refresh_token })

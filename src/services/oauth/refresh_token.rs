@@ -107,7 +107,7 @@ impl AuthorizationServer {
         presented: RefreshToken,
         by: &Initiator,
     ) {
-        self.count(GrantType::RefreshToken);
+        self.metrics.count_token(GrantType::RefreshToken.as_str());
         self.metrics.count_refresh(
             match advance {
                 None => "replayed",
