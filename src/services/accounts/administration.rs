@@ -208,11 +208,17 @@ impl Accounts {
     /// account was disabled, or its sessions ended, since it was read: what showed that the user asks for
     /// it no longer counts.
     pub async fn leave(&self, user: &User, by: &Initiator) -> Result<(), ChangeError> {
-        let leave = async |present: User| match present.is_in(Some(user.session_epoch)) {
-            true => self.remove_as_read(&present, false, by).await,
-            false => Err(ChangeError::Stale),
+        let leave = async |present: User| {
+            let counts = present.is_in(Some(user.session_epoch));
+            if counts {
+                self.remove_as_read(&present, false, by).await?;
+            }
+            Ok(counts)
         };
-        self.on_present(user.id, leave).await.map(Option::unwrap_or_default)
+        match self.on_present(user.id, leave).await? {
+            Some(false) => Err(ChangeError::Stale),
+            Some(true) | None => Ok(()),
+        }
     }
 
     async fn remove_as_read(

@@ -34,6 +34,7 @@ impl AuthorizationServer {
         let is_identified = request.credentials.is_some();
         let credentials = super::or_first_party(request.credentials);
         let client = &*self.client(&credentials, by).await?;
+        let by = &by.as_client(&client.client_id);
         let refresh_token =
             request.refresh_token.ok_or(TokenError::InvalidRequest("refresh_token is missing"))?;
         super::check_grant(client, GrantType::RefreshToken)?;
@@ -133,7 +134,6 @@ impl AuthorizationServer {
             Some(user_agent) => format!("session {}; {user_agent}", presented.sid),
             None => format!("session {}", presented.sid),
         };
-        let by = &by.as_client(&client.client_id);
         let event = Event::new(kind, by).about(presented.user_id).client(&client.client_id);
         self.stores.audit.record(event.detail(detail)).await;
     }
@@ -147,7 +147,6 @@ impl AuthorizationServer {
         by: &Initiator,
     ) -> TokenError {
         self.metrics.count_refresh("refused", reason);
-        let by = &by.as_client(&client.client_id);
         let event = Event::new(Kind::RefreshRefused, by).client(&client.client_id);
         let event = match presented {
             Some(RefreshToken { user_id, sid, .. }) => {
