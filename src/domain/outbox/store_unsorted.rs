@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::Outbox;
-use crate::storage::{Stored, rows_of_values};
+use crate::storage::{Stored, Value, rows_of_values, statement};
 
 impl Outbox {
     /// Removes rows that are not sorted yet and lead to no message.
@@ -16,8 +16,7 @@ impl Outbox {
             "DELETE FROM mail_outbox WHERE sorted_at IS NULL AND id IN {}",
             rows_of_values(1, ids.len())
         );
-        let delete = sqlx::query(AssertSqlSafe(delete));
-        let delete = ids.iter().fold(delete, |delete, id| delete.bind(id.to_string()));
-        self.db.execute(delete).await.map(drop)
+        let ids: Vec<_> = ids.iter().map(|id| id as &dyn Value).collect();
+        self.db.execute(statement(AssertSqlSafe(delete), &ids)).await.map(drop)
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::audit::{Actor, Initiator, Kind, Origin};
 use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
-use crate::domain::users::{Email, PendingSignup, PendingToken, User, email};
+use crate::domain::users::{Email, MailedToken, PendingSignup, User, email};
 use crate::services::authentication::CheckError;
 use crate::storage::{StorageError, Stored};
 
@@ -102,7 +102,7 @@ impl Accounts {
     /// their own and nothing of any sign-up; forgets the wrong passwords.
     pub(super) async fn sign_up_anew(
         &self,
-        token: &PendingToken,
+        token: &MailedToken,
         hash: &Secret<String>,
         attempts: &LoginLimits,
         origin: &Origin,
@@ -121,7 +121,7 @@ impl Accounts {
     /// the rules of today.
     pub(super) async fn complete_signup(
         &self,
-        token: &PendingToken,
+        token: &MailedToken,
         signup: Option<&PendingSignup>,
         hash: &Secret<String>,
         origin: &Origin,
@@ -141,7 +141,7 @@ impl Accounts {
                 Some(signup) => self.users.take_pending_in(transaction, signup.id, now).await?,
                 None => true,
             };
-            if !stands || !self.users.redeem_pending_in(transaction, token, now).await? {
+            if !stands || !self.users.redeem_in(transaction, token, now).await? {
                 return Err(StorageError::Conflict);
             }
             self.users.end_pending_in(transaction, &email::key_of(&user.email), now).await?;
