@@ -156,7 +156,9 @@ impl UserStore {
     /// Deletes `user`, as long as that is as it was read. The last administrator stays unless
     /// `force` is set.
     pub async fn delete(&self, user: &User, force: bool) -> Stored<Changed> {
-        self.guarded(deletion(user), None, user.is_administrator() && !force).await
+        let text = "DELETE FROM users WHERE id = $1 AND version = $2";
+        let deletion = statement(text, &[&user.id, &user.version]);
+        self.guarded(deletion, None, user.is_administrator() && !force).await
     }
 
     /// Runs `change`, after which there is one administrator less if `loses_one`: not where that is
@@ -212,10 +214,6 @@ fn replacement(user: &User, next: &User) -> Statement<'static> {
             &next.updated_at,
         ],
     )
-}
-
-fn deletion(user: &User) -> Statement<'static> {
-    statement("DELETE FROM users WHERE id = $1 AND version = $2", &[&user.id, &user.version])
 }
 
 /// The least text that sorts after every text that begins with `prefix`, by code points.
