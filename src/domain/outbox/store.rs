@@ -5,14 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Kind;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError, Stored, Transaction, statement};
+use crate::storage::{
+    Db, Statement, StorageError, Stored, Transaction, Value, rows_of_values, statement,
+};
 
 /// The interval between two messages of one kind to a user or address, where anyone can request them.
 const MIN_INTERVAL_SECONDS: i64 = 60;
@@ -61,7 +63,7 @@ pub struct Waiting {
 /// make, never displace messages.
 #[derive(Clone)]
 pub struct Outbox {
-    pub(super) db: Db,
+    db: Db,
     limit: i64,
     asked: Arc<Notify>,
     sorted: Arc<Notify>,
@@ -235,6 +237,20 @@ impl Outbox {
     pub async fn remove(&self, id: Uuid) -> Stored<bool> {
         let delete = statement("DELETE FROM mail_outbox WHERE id = $1", &[&id]);
         Ok(self.db.execute(delete).await? > 0)
+    }
+
+    /// Removes rows that are not sorted yet and lead to no message; in bulk, since sorting has to keep
+    /// up with the requests that anyone can make.
+    pub async fn remove_unsorted(&self, ids: &[Uuid]) -> Stored<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let delete = format!(
+            "DELETE FROM mail_outbox WHERE sorted_at IS NULL AND id IN {}",
+            rows_of_values(1, ids.len())
+        );
+        let ids: Vec<_> = ids.iter().map(|id| id as &dyn Value).collect();
+        self.db.execute(statement(AssertSqlSafe(delete), &ids)).await.map(drop)
     }
 
     /// The number of rows.
