@@ -26,7 +26,8 @@ use connections::{Connector, Lease};
 pub use error::{StorageError, Stored};
 use session::{Options, Session};
 pub use session::{Statements, Transaction};
-pub use statement::{Statement, Value, statement};
+pub use statement::Statement;
+pub(crate) use statement::{Value, statement};
 
 /// How long one statement, waiting for a connection included, may take before it counts as
 /// unanswered. Below the two seconds within which a caller is told to come back.

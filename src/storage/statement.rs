@@ -11,42 +11,36 @@ use crate::base::time::Timestamp;
 pub type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 
 /// The statement `text` with `values` for `$1`, `$2` and so on.
-pub fn statement<'q>(text: impl SqlSafeStr, values: &[&dyn Value]) -> Statement<'q> {
+pub(crate) fn statement<'q>(text: impl SqlSafeStr, values: &[&dyn Value]) -> Statement<'q> {
     values.iter().fold(sqlx::query(text), |statement, value| match value.column() {
         Column::Text(text) => statement.bind(text),
         Column::Number(number) => statement.bind(number),
     })
 }
 
-/// What is bound.
-pub enum Column {
-    /// TEXT.
+/// What is bound; NULL has the type of its column.
+pub(crate) enum Column {
     Text(Option<String>),
-    /// BIGINT.
     Number(Option<i64>),
 }
 
 /// A value that a column can hold.
-pub trait Value: Sync {
-    /// NULL, in the column's type.
-    fn null() -> Column
-    where
-        Self: Sized;
-
-    /// The value as it is bound.
+pub(crate) trait Value: Sync {
     fn column(&self) -> Column;
 }
 
 macro_rules! values {
     ($($type:ty: $column:ident($value:ident => $bound:expr)),+ $(,)?) => {$(
         impl Value for $type {
-            fn null() -> Column {
-                Column::$column(None)
-            }
-
             fn column(&self) -> Column {
                 let $value = self;
                 Column::$column(Some($bound))
+            }
+        }
+
+        impl Value for Option<$type> {
+            fn column(&self) -> Column {
+                Column::$column(self.as_ref().map(|$value| $bound))
             }
         }
     )+};
@@ -59,14 +53,4 @@ values! {
     Fingerprint: Text(fingerprint => fingerprint.to_string()),
     i64: Number(number => *number),
     Timestamp: Number(time => time.as_unix()),
-}
-
-impl<T: Value> Value for Option<T> {
-    fn null() -> Column {
-        T::null()
-    }
-
-    fn column(&self) -> Column {
-        self.as_ref().map_or_else(T::null, T::column)
-    }
 }

@@ -59,10 +59,7 @@ impl Message {
 
     /// Whether its addresses are ASCII, as the encoded rest is.
     pub(super) fn is_ascii(&self) -> bool {
-        self.envelope.to().iter().all(|address| {
-            let text: &str = address.as_ref();
-            text.is_ascii()
-        })
+        self.envelope.to().iter().all(|address| AsRef::<str>::as_ref(address).is_ascii())
     }
 }
 

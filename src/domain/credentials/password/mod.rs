@@ -25,6 +25,7 @@ use crate::base::secret::Secret;
 use crate::domain::users::email::key_of;
 
 pub use self::argon2::{HashMemory, hash, unmatchable};
+pub(crate) use self::encoding::hex;
 pub use self::pace::Pace;
 pub use self::stored::{check_stored, is_expensive};
 
