@@ -1,5 +1,5 @@
-//! The metrics of Signet, for Prometheus (text format 0.0.4). Handles are made once: counting on
-//! the request path is an atomic addition.
+//! The metrics of Signet, for Prometheus (text format 0.0.4). Handles of routes are made
+//! once: counting a request is an atomic addition.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

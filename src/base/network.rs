@@ -14,6 +14,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// The number of its leading bits, of the form that is compared.
+    pub(crate) fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// Whether `address` is in this network. An IPv4 address written as IPv6 counts as IPv4, since
     /// a dual-stack socket reports its IPv4 peers in that form.
     pub fn contains(&self, address: IpAddr) -> bool {

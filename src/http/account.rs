@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 use super::error::{Answer, Problem};
 use super::extract::{self, Body, DisplayName, Fields, Reading, request_body};
 use super::finish::to_the_end;
-
 use super::signed_in::{self, Asked};
 use crate::app::Issuer;
 use crate::domain::audit::Initiator;

@@ -32,12 +32,14 @@ pub(super) fn read_certificates(
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|_| wrong("is not PEM"))?;
-    for certificate in &certificates {
-        let added = rustls::RootCertStore::empty().add(certificate.clone());
-        added.map_err(|_| wrong("holds something that is no certificate"))?;
+    if certificates.is_empty() {
+        return Err(wrong("holds no certificate in PEM form"));
     }
-    match certificates.is_empty() {
-        true => Err(wrong("holds no certificate in PEM form")),
-        false => Ok((text, certificates)),
+    // A large bundle may have an odd one among many that are good.
+    let (good, _) =
+        rustls::RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
+    match good {
+        0 => Err(wrong("holds something that is no certificate")),
+        _ => Ok((text, certificates)),
     }
 }

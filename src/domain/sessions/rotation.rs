@@ -234,6 +234,9 @@ mod tests {
             ("a previous version recovered without a bound", RECOVER, (4, 30), 4, 11, "reuse"),
             ("a successor is redeemed", RECOVER, (4, 8), 8, 11, "advance"),
             ("its holder may lose answers again", RECOVER, (8, 9), 8, 11, "recover"),
+            ("a displaced token is reuse", RECOVER, (4, 6), 5, 0, "reuse"),
+            ("an early token is reuse", RECOVER, (4, 6), 1, 0, "reuse"),
+            ("a later token heals", RECOVER, (4, 6), 7, 0, "heal"),
         ];
         for (name, (recovery, window), (parent, current), presented, seconds, expected) in table {
             let now = Timestamp::from_unix(ADVANCED + seconds);
@@ -243,7 +246,7 @@ mod tests {
                 outcome(&decision)
             };
             let next = match expected {
-                "advance" => (expected, presented, presented + 1),
+                "advance" | "heal" => (expected, presented, presented + 1),
                 "recover" => (expected, presented, current + 1),
                 _ => (expected, 0, 0),
             };

@@ -217,11 +217,17 @@ impl Accounts {
         by: &Initiator,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
-        let leave = async |present: User| match present.is_in(Some(user.session_epoch)) {
-            true => self.remove_as_read(&present, false, by, now).await,
-            false => Err(ChangeError::Stale),
+        let leave = async |present: User| {
+            let counts = present.is_in(Some(user.session_epoch));
+            if counts {
+                self.remove_as_read(&present, false, by, now).await?;
+            }
+            Ok(counts)
         };
-        self.on_present(user.id, leave).await.map(Option::unwrap_or_default)
+        match self.on_present(user.id, leave).await? {
+            Some(false) => Err(ChangeError::Stale),
+            Some(true) | None => Ok(()),
+        }
     }
 
     async fn remove_as_read(

@@ -91,10 +91,11 @@ pub(super) fn check(
         if url.scheme() == "http" && !address.is_loopback() {
             return Err(NEITHER);
         }
-        // An entry may also name addresses behind NAT64 as they are.
+        // An entry may also name addresses behind NAT64 as they are; a wider one, such as ::/0, means
+        // addresses of IPv6.
         let is_allowed = allow.iter().any(|allowed| {
-            matches!(allowed, Allowed::Network(network)
-                if network.contains(address) || network.contains(found))
+            matches!(allowed, Allowed::Network(network) if network.contains(address)
+                || (network.prefix() >= 96 && network.contains(found)))
         });
         if !is_named && !is_allowed && !is_global(address) {
             return Err(OutboundError::Network(address));
@@ -197,6 +198,10 @@ mod tests {
         asked("[64:ff9b::10.1.2.3]", &["64:ff9b::10.1.2.3"]).unwrap();
         asked("[64:ff9b::10.1.2.3]", &["64:ff9b::/96"]).unwrap();
         assert!(asked("10.1.2.3", &["64:ff9b::/96"]).is_err(), "it is not behind NAT64");
+        assert!(
+            asked("[64:ff9b::10.1.2.3]", &["::/0"]).is_err(),
+            "a wide network names none behind NAT64"
+        );
         asked("[::1]", &["localhost", "::1"]).unwrap();
         assert!(asked("127.0.0.1", &["localhost", "10.0.0.0/8"]).is_err(), "a name is no address");
     }
