@@ -22,7 +22,7 @@
 //!     changes.
 //!   - [`domain::audit`]: who did what to whom.
 //!   - [`domain::outbox`]: messages to be delivered: claims, back-off, bounds.
-//!   - [`domain::mail`]: templates, messages, and the transport to an SMTP server.
+//!   - `domain::mail`: templates, messages, and the transport to an SMTP server.
 //! - [`services`]: the use cases, each written once.
 //!   - `services::authentication`: who a caller is: a user by password, a bearer.
 //!   - `services::oauth`: the grants, revocation, introspection, metadata; one file a use case.

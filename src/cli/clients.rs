@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::output;
+use super::output::{self, Json};
 use crate::app::Stores;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -17,6 +17,12 @@ use crate::views::client::{ClientView, listed};
 
 /// The most clients that a list has.
 const MAX_LISTED: i64 = 10_000;
+
+#[derive(Args)]
+pub(super) struct Which {
+    /// The client.
+    client_id: String,
+}
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -54,11 +60,7 @@ pub(super) enum Command {
         json: bool,
     },
     /// List clients.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List(Json),
     /// Make a new secret, shown once. The present one stays valid for a while.
     RotateSecret {
         /// The client.
@@ -72,10 +74,7 @@ pub(super) enum Command {
         json: bool,
     },
     /// Remove a client. Its tokens are refused from then on.
-    Remove {
-        /// The client.
-        client_id: String,
-    },
+    Remove(Which),
     /// Show a client.
     Show {
         /// The client.
@@ -113,15 +112,9 @@ pub(super) enum Command {
         json: bool,
     },
     /// Let a client get no more tokens.
-    Disable {
-        /// The client.
-        client_id: String,
-    },
+    Disable(Which),
     /// Let a client get tokens again.
-    Enable {
-        /// The client.
-        client_id: String,
-    },
+    Enable(Which),
 }
 
 /// A lifetime, or the configured one.
@@ -173,7 +166,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
             let (client, secret) = created.context("the client cannot be added")?;
             show_secret(&client, secret.as_ref(), json, &format!("added {}", client.client_id))
         }
-        Command::List { json } => list(&stores, json).await,
+        Command::List(Json { json }) => list(&stores, json).await,
         Command::RotateSecret { client_id, overlap, json } => {
             let client = clients.load(&client_id).await?;
             let rotated = clients.rotate_secret(&client, overlap, by).await;
@@ -183,7 +176,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
                 format!("made a new secret for {client_id}; the present one ends at {until}");
             show_secret(&client, Some(&secret), json, &text)
         }
-        Command::Remove { client_id } => {
+        Command::Remove(Which { client_id }) => {
             let client = clients.load(&client_id).await?;
             let deleted = clients.delete(&client, by).await;
             deleted.context("the client cannot be removed")?;
@@ -211,11 +204,11 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
             };
             show(&update(&stores, &client_id, change, now).await?, json)
         }
-        Command::Disable { client_id } => {
+        Command::Disable(Which { client_id }) => {
             update(&stores, &client_id, disable(true), now).await?;
             output::print(&format!("disabled {client_id}"))
         }
-        Command::Enable { client_id } => {
+        Command::Enable(Which { client_id }) => {
             update(&stores, &client_id, disable(false), now).await?;
             output::print(&format!("enabled {client_id}"))
         }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use super::output;
+use super::output::{self, Json};
 use crate::config::Config;
 use crate::domain::mail::Transport;
 
@@ -12,11 +12,7 @@ pub(super) enum Command {
     /// Check the configuration; print everything that is wrong and exit 1 if it is not sound.
     Check,
     /// Show every setting in effect and its origin, secrets masked.
-    Show {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Show(Json),
 }
 
 /// Runs the command. `config` was loaded, so only the files that it names can still be wrong.
@@ -29,6 +25,6 @@ pub(super) fn run(command: Command, config: &Config) -> Result<()> {
             }
             output::print("the configuration is sound")
         }
-        Command::Show { json } => output::print(config.show(json).trim_end()),
+        Command::Show(Json { json }) => output::print(config.show(json).trim_end()),
     }
 }

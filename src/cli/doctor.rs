@@ -57,10 +57,7 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
 
 /// Runs all checks and prints their results; fails if a check failed.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let secret = match arguments.client_secret_stdin {
-        true => Some(read_secret()?),
-        false => None,
-    };
+    let secret = arguments.client_secret_stdin.then(read_secret).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -124,8 +121,8 @@ fn client<'a>(
     report.hide(secret.expose());
     let issuer = &arguments.issuer;
     if !metadata.is_issuers || !issuer.may_be_asked_at(&issuer.url) {
-        report
-            .skipped("token", "the client's secret is sent to nothing but the issuer, and this may be another service");
+        let why = "the client's secret is sent to nothing but the issuer, and this may be another service";
+        report.skipped("token", why);
         return None;
     }
     Some(Client { client_id, secret, metadata })

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
-use super::output;
+use super::output::{self, Json, show};
 use crate::app;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
@@ -26,11 +25,7 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// List the keys: state, what comes next and when, and whether all JWKS caches have them.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List(Json),
     /// Let the next key take over; it is published already, and a further one is made.
     Rotate {
         #[command(flatten)]
@@ -120,11 +115,7 @@ pub(super) enum Command {
         json: bool,
     },
     /// Seal all private keys under the newest key-encryption key.
-    Rewrap {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Rewrap(Json),
 }
 
 #[derive(Args)]
@@ -150,7 +141,7 @@ impl From<ActivationArguments> for Activation {
 /// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     match command {
-        Command::List { json } => list(config, json, Clock::system().now()).await,
+        Command::List(Json { json }) => list(config, json, Clock::system().now()).await,
         Command::Export { kid, pem, .. } => export(config, &kid, pem).await,
         command => change(command, config).await,
     }
@@ -203,16 +194,12 @@ async fn change(command: Command, config: &Config) -> Result<()> {
             let view = ImportView::from(management.import(import, &by()).await?);
             show(json, &view, &view)
         }
-        Command::Rewrap { json } => {
+        Command::Rewrap(Json { json }) => {
             let view = RewrapView::from(management.rewrap(&by()).await?);
             show(json, &view, &view)
         }
-        Command::List { .. } | Command::Export { .. } => Ok(()),
+        Command::List(_) | Command::Export { .. } => Ok(()),
     }
-}
-
-fn show(json: bool, value: &impl Serialize, text: &impl ToString) -> Result<()> {
-    if json { output::json(value) } else { output::print(&text.to_string()) }
 }
 
 async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
@@ -220,11 +207,8 @@ async fn list(config: &Config, json: bool, now: Timestamp) -> Result<()> {
     let read = keys.list(&config.keys.policy, now).await;
     let (keys, refused) = read.context("the keys cannot be read")?;
     refused.iter().for_each(|row| eprintln!("signet: {row}"));
-    let views: Vec<_> = keys.into_iter().map(KeyView::from).collect();
-    if json {
-        return output::json(&views);
-    }
-    output::table(KeyView::COLUMNS, &views.iter().map(KeyView::row).collect::<Vec<_>>())
+    let views = keys.into_iter().map(KeyView::from).collect();
+    output::list(json, KeyView::COLUMNS, views, |view| view.row())
 }
 
 async fn export(config: &Config, kid: &str, pem: bool) -> Result<()> {

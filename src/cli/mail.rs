@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::output;
+use super::output::{self, Json};
 use crate::app::open_database;
 use crate::base::random::Random;
 use crate::base::time::Clock;
@@ -26,11 +26,7 @@ pub(super) enum Command {
         address: String,
     },
     /// List what waits: how often it was tried, when it is next, what went wrong.
-    Outbox {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Outbox(Json),
     /// Write the built-in templates to a folder, but for those that are there already.
     Templates {
         /// The folder, to be named by mail.templates.
@@ -52,7 +48,7 @@ struct WaitingRow {
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::Test { address } => test(&address, config).await,
-        Command::Outbox { json } => list(json, config).await,
+        Command::Outbox(Json { json }) => list(json, config).await,
         Command::Templates { folder } => {
             let shown = folder.display();
             let written = template::export(&folder);

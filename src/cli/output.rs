@@ -3,9 +3,17 @@
 use std::io::Write;
 
 use anyhow::Result;
+use clap::Args;
 use serde::Serialize;
 
 pub(super) use crate::views::cell::{cell, words};
+
+#[derive(Args)]
+pub(super) struct Json {
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub(super) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -15,6 +23,11 @@ pub(super) fn print(text: &str) -> Result<()> {
 
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
+}
+
+/// Prints `value` as JSON, or `text`.
+pub(super) fn show(as_json: bool, value: &impl Serialize, text: &impl ToString) -> Result<()> {
+    if as_json { json(value) } else { print(&text.to_string()) }
 }
 
 /// Prints rows under their headings, each column as wide as its widest cell.

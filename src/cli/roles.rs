@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use super::output;
+use super::output::{self, Json};
 use crate::app::Stores;
 use crate::config::Config;
 use crate::domain::audit::Initiator;
@@ -15,11 +15,7 @@ use crate::views::role::RoleView;
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// List roles.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List(Json),
     /// Define a role. A scope word that some role carries is held only by users with such a role.
     Add {
         /// Its name.
@@ -71,7 +67,7 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     let (did, name, what, expect, force, json) = match command {
-        Command::List { json } => return list(&stores, json).await,
+        Command::List(Json { json }) => return list(&stores, json).await,
         Command::Add { name, scopes, description, force, json } => {
             let what = put(Some(&scopes), Some(description))?;
             ("defined", name, what, Expect::Absent, force, json)
@@ -115,9 +111,6 @@ fn put(scopes: Option<&str>, description: Option<Option<String>>) -> Result<What
 
 async fn list(stores: &Stores, json: bool) -> Result<()> {
     let roles = stores.role_management.list().await.context("the roles cannot be read")?;
-    let views: Vec<_> = roles.iter().map(RoleView::from).collect();
-    if json {
-        return output::json(&views);
-    }
-    output::table(RoleView::COLUMNS, &views.iter().map(RoleView::row).collect::<Vec<_>>())
+    let views = roles.iter().map(RoleView::from).collect();
+    output::list(json, RoleView::COLUMNS, views, |view| view.row())
 }

@@ -104,7 +104,7 @@ fn announce(
     administrator: Option<(String, Secret<String>)>,
 ) -> Result<()> {
     let address = listener.local_addr().context("the listener has no address")?;
-    let (config, profile) = (&app.config, app.config.profile.name());
+    let (config, profile) = (&app.config, app.config.profile.as_str());
     tracing::info!(%address, issuer = config.issuer, profile, "listening");
     if config.profile == Profile::Development {
         eprintln!("Signet listens on http://{address} as {}", config.issuer);

@@ -15,7 +15,7 @@ use std::io::IsTerminal;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use super::output;
+use super::output::{self, Json};
 use crate::app::{Issuer, Stores, open_login_limits_alone};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
@@ -68,11 +68,7 @@ pub(super) enum Command {
         json: bool,
     },
     /// List users by address.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List(Json),
     /// Bar a user from signing in, and end all sessions.
     Disable(Who),
     /// Let a user sign in again.
@@ -117,11 +113,7 @@ pub(super) enum Command {
     RevokeSessions(Who),
     /// List addresses that are compatibility spellings of others, and accounts that share a mailbox
     /// for their domain being spelled in two forms.
-    CheckAddresses {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    CheckAddresses(Json),
     #[command(flatten)]
     Administration(administration::Command),
     /// Import users from JSON, JSON Lines, CSV, or files of Django, Keycloak, Auth0 or Clerk. Users that
@@ -160,13 +152,10 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
                 }
                 result => result.context("the user cannot be added")?,
             };
-            if json {
-                output::json(&ManagedUserView::listed(user))
-            } else {
-                output::print(&format!("added {} ({})", user.email, user.id))
-            }
+            let text = format!("added {} ({})", user.email, user.id);
+            output::show(json, &ManagedUserView::listed(user), &text)
         }
-        Command::List { json } => list(stores, json).await,
+        Command::List(Json { json }) => list(stores, json).await,
         Command::Disable(Who { user }) => act.set_disabled(&user, true).await,
         Command::Enable(Who { user }) => act.set_disabled(&user, false).await,
         Command::GrantRole { user, role } => act.grant_role(&user, &role).await,
@@ -196,7 +185,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
             }
             output::print(&format!("ended all sessions of {}", user.email))
         }
-        Command::CheckAddresses { json } => addresses::check(stores, json).await,
+        Command::CheckAddresses(Json { json }) => addresses::check(stores, json).await,
         Command::Administration(command) => administration::run(command, act).await,
         Command::Import(arguments) => import::run(arguments, act).await,
         Command::Export(arguments) => export::run(arguments, act).await,

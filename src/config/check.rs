@@ -12,9 +12,8 @@ use super::raw::Values;
 use super::{Config, CorsOrigin, HttpConfig, Problem, Profile, SessionsConfig, show};
 use crate::base::network::Network;
 use crate::base::telemetry::{LogConfig, LogFormat};
-use crate::domain::credentials;
-use crate::domain::sessions;
-use crate::domain::sessions::Recovery;
+use crate::domain::credentials::PasswordPolicy;
+use crate::domain::sessions::{self, Recovery};
 use crate::domain::tokens;
 
 /// The struct, of settings all of which are read before one that is wrong ends the section, so that one
@@ -26,6 +25,9 @@ macro_rules! read {
     }};
 }
 pub(super) use read;
+
+const RECOVERY: [(&str, Recovery); 2] =
+    [("recover", Recovery::Recover), ("revoke", Recovery::Revoke)];
 
 pub(super) fn check(
     profile: Profile,
@@ -107,20 +109,12 @@ impl Check<'_> {
     fn sessions(&mut self) -> Option<SessionsConfig> {
         let backend = self.backend();
         let retry_window = self.duration("sessions.retry_window");
-        let recovery = self.choice(
-            "sessions.recovery",
-            &[("recover", Recovery::Recover), ("revoke", Recovery::Revoke)],
-        );
-        let idle_lifetime = self.duration("sessions.idle_lifetime");
-        let absolute_lifetime = self.duration("sessions.absolute_lifetime");
+        let recovery = self.choice("sessions.recovery", &RECOVERY);
+        let idle = self.duration("sessions.idle_lifetime");
+        let absolute = self.duration("sessions.absolute_lifetime");
         let max_per_user = self.number("sessions.max_per_user", 1, u32::MAX);
-        let policy = sessions::Policy::new(
-            retry_window?,
-            recovery?,
-            idle_lifetime?,
-            absolute_lifetime?,
-            max_per_user?,
-        );
+        let policy =
+            sessions::Policy::new(retry_window?, recovery?, idle?, absolute?, max_per_user?);
         let policy = self.accept_policy("sessions", policy);
         Some(SessionsConfig { backend: backend?, policy: policy? })
     }
@@ -136,7 +130,7 @@ impl Check<'_> {
         self.accept_policy("tokens", tokens::Policy::new(issuer, audience, lifetime))
     }
 
-    fn passwords(&mut self) -> Option<credentials::PasswordPolicy> {
+    fn passwords(&mut self) -> Option<PasswordPolicy> {
         let memory_kib = self.number("passwords.memory_kib", 0, u32::MAX);
         let iterations = self.number("passwords.iterations", 0, u32::MAX);
         let parallelism = self.number("passwords.parallelism", 0, u32::MAX);
@@ -144,13 +138,8 @@ impl Check<'_> {
         let queue = self.number("passwords.queue", 0, usize::MAX);
         let threads = or_cores(threads?);
         let queue = if queue? == 0 { threads.saturating_mul(64) } else { queue? };
-        let policy = credentials::PasswordPolicy::new(
-            memory_kib?,
-            iterations?,
-            parallelism?,
-            threads,
-            queue,
-        );
+        let (memory_kib, iterations, parallelism) = (memory_kib?, iterations?, parallelism?);
+        let policy = PasswordPolicy::new(memory_kib, iterations, parallelism, threads, queue);
         self.accept_policy("passwords", policy)
     }
 
@@ -185,11 +174,9 @@ fn check_issuer(text: &str, profile: Profile) -> Result<(), String> {
         ("https", _) => {}
         ("http", Profile::Development) if is_loopback(&url) => {}
         ("http", Profile::Development) => {
-            return Err(
-                "must be https: plain http is allowed for loopback hosts such as 127.0.0.1 \
-                        only, since requests carry passwords and tokens"
-                    .into(),
-            );
+            let problem = "must be https: plain http is allowed for loopback hosts such as 127.0.0.1 \
+                           only, since requests carry passwords and tokens";
+            return Err(problem.into());
         }
         _ => return Err("must be an https URL".into()),
     }

@@ -33,13 +33,10 @@ impl Check<'_> {
         let smtp = self.smtp(way == Some(Way::Smtp), issuer);
         let transport = match way? {
             Way::Off => return Some(None),
-            Way::Files => {
-                let directory = directory?;
-                if directory.is_empty() {
-                    return self.refuse("mail.directory", "must name a folder");
-                }
-                TransportConfig::Files(directory.into())
-            }
+            Way::Files => match directory?.as_str() {
+                "" => return self.refuse("mail.directory", "must name a folder"),
+                directory => TransportConfig::Files(directory.into()),
+            },
             Way::Smtp => TransportConfig::Smtp(smtp??),
         };
         Some(Some(Config {
@@ -64,12 +61,11 @@ impl Check<'_> {
     }
 
     fn mail_policy(&mut self) -> Option<Policy> {
-        let verification_lifetime = self.duration("mail.verification_lifetime");
-        let reset_lifetime = self.duration("mail.reset_lifetime");
+        let verification = self.duration("mail.verification_lifetime");
+        let reset = self.duration("mail.reset_lifetime");
         let give_up_after = self.duration("mail.give_up_after");
         let outbox_limit = self.number("mail.outbox_limit", 0, u32::MAX);
-        let policy =
-            Policy::new(verification_lifetime?, reset_lifetime?, give_up_after?, outbox_limit?);
+        let policy = Policy::new(verification?, reset?, give_up_after?, outbox_limit?);
         self.accept_policy("mail", policy)
     }
 
@@ -109,13 +105,12 @@ impl Check<'_> {
         let ca_file = self.path("mail.smtp.ca_file");
         let hello = self.hello(issuer);
         let credentials = self.smtp_credentials();
-        let timeout = self.duration("mail.smtp.timeout").filter(|timeout| {
-            let good = (1..=600).contains(&timeout.as_secs());
-            if !good {
-                self.problem("mail.smtp.timeout", "must be from 1s to 10m");
+        let timeout = match self.duration("mail.smtp.timeout") {
+            Some(timeout) if !(1..=600).contains(&timeout.as_secs()) => {
+                self.refuse("mail.smtp.timeout", "must be from 1s to 10m")
             }
-            good
-        });
+            timeout => timeout,
+        };
         let connections = self.number("mail.smtp.connections", 1, 32);
         let (host, tls) = (host?, tls?);
         if host.is_empty() {
@@ -199,15 +194,18 @@ fn check_page(text: &str, profile: Profile) -> Result<Url, String> {
     }
 }
 
+/// A host as a URL has it, an IPv6 address in brackets.
+fn in_url(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
 fn check_host(text: &str) -> Result<String, String> {
-    let written = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
-    match Host::parse(&written) {
+    match Host::parse(&in_url(text)) {
         Ok(host) => Ok(host.to_string().trim_matches(['[', ']']).to_owned()),
         Err(_) => Err("must be a host name or address, without a port".into()),
     }
 }
 
 fn is_loopback_host(host: &str) -> bool {
-    let written = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    Url::parse(&format!("http://{written}")).is_ok_and(|url| is_loopback(&url))
+    Url::parse(&format!("http://{}", in_url(host))).is_ok_and(|url| is_loopback(&url))
 }

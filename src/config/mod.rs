@@ -25,6 +25,7 @@ use std::time::Duration;
 pub use origins::CorsOrigin;
 pub use show::Setting;
 
+use crate::base::named::named;
 use crate::base::secret::Secret;
 use crate::base::telemetry::LogConfig;
 use crate::domain::credentials;
@@ -35,75 +36,50 @@ use crate::storage::redis::RedisConfig;
 
 const DEVELOPMENT_ISSUER: &str = "http://127.0.0.1:8080";
 
-/// The purpose of the defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// Works without any setting, and listens on loopback.
-    Development,
-    /// Starts only when every setting that matters is configured.
-    Production,
-}
-
-impl Profile {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Development, Self::Production];
-
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Development => "development",
-            Self::Production => "production",
-        }
+named! {
+    /// The purpose of the defaults.
+    pub enum Profile {
+        /// Works without any setting, and listens on loopback.
+        Development = "development",
+        /// Starts only when every setting that matters is configured.
+        Production = "production",
     }
 }
 
 /// The whole configuration, checked. Each part belongs to one module.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The profile that the defaults are of.
-    pub profile: Profile,
+    pub(crate) profile: Profile,
     /// The `iss` claim: an absolute URL without a trailing slash.
-    pub issuer: String,
-    /// The HTTP server.
-    pub http: HttpConfig,
+    pub(crate) issuer: String,
+    pub(crate) http: HttpConfig,
     /// How long a start waits for stores that do not answer yet.
-    pub startup_timeout: Duration,
-    /// The SQL database.
-    pub database: DatabaseConfig,
-    /// Where sessions are stored, and how refresh tokens rotate.
-    pub sessions: SessionsConfig,
-    /// The rules of access tokens.
-    pub tokens: tokens::Policy,
-    /// Signing keys.
-    pub keys: KeysConfig,
-    /// How passwords are hashed.
-    pub passwords: credentials::PasswordPolicy,
-    /// How often a password may be guessed.
-    pub login_limits: login_limits::Policy,
+    pub(crate) startup_timeout: Duration,
+    pub(crate) database: DatabaseConfig,
+    pub(crate) sessions: SessionsConfig,
+    pub(crate) tokens: tokens::Policy,
+    pub(crate) keys: KeysConfig,
+    pub(crate) passwords: credentials::PasswordPolicy,
+    pub(crate) login_limits: login_limits::Policy,
     /// How many sign-ups are free for a network.
-    pub signup_limits: login_limits::LimitPolicy,
+    pub(crate) signup_limits: login_limits::LimitPolicy,
     /// How many requests for mail are free for a network.
-    pub mail_limits: login_limits::LimitPolicy,
+    pub(crate) mail_limits: login_limits::LimitPolicy,
     /// How often a session may be refreshed.
-    pub refresh_limits: login_limits::RatePolicy,
+    pub(crate) refresh_limits: login_limits::RatePolicy,
     /// How often tokens of one session or client may be revoked.
-    pub revocation_limits: login_limits::RatePolicy,
-    /// The revocation feed.
-    pub revocations: RevocationsConfig,
-    /// How long audit events are kept.
-    pub audit: crate::domain::audit::Retention,
+    pub(crate) revocation_limits: login_limits::RatePolicy,
+    pub(crate) revocations: RevocationsConfig,
+    pub(crate) audit: crate::domain::audit::Retention,
     /// How mail is sent; `None` if it is off.
-    pub mail: Option<crate::domain::mail::Config>,
+    pub(crate) mail: Option<crate::domain::mail::Config>,
     /// The client for addresses that clients register.
     pub outbound: crate::storage::outbound::OutboundPolicy,
-    /// Whether anyone may make an account.
-    pub signup_enabled: bool,
+    pub(crate) signup_enabled: bool,
     /// Whether an address has to be proven before its user can log in.
-    pub require_verified_email: bool,
-    /// Whether the documentation is served.
-    pub docs_enabled: bool,
-    /// Logging.
-    pub log: LogConfig,
+    pub(crate) require_verified_email: bool,
+    pub(crate) docs_enabled: bool,
+    pub(crate) log: LogConfig,
     settings: Vec<Setting>,
 }
 
@@ -111,28 +87,26 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Worker threads, at least one.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// The proxies whose forwarded addresses count.
-    pub trusted_proxies: Vec<crate::base::network::Network>,
+    pub(crate) trusted_proxies: Vec<crate::base::network::Network>,
     /// Web origins that may call the token and account endpoints.
-    pub cors_origins: Vec<CorsOrigin>,
+    pub(crate) cors_origins: Vec<CorsOrigin>,
     /// How long requests in flight may take after SIGTERM.
-    pub shutdown_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
     /// How long readiness is false before the listener closes.
-    pub drain_delay: Duration,
+    pub(crate) drain_delay: Duration,
 }
 
 /// The SQL database.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
     /// `sqlite://…` or `postgres://…`.
-    pub url: Secret<String>,
-    /// The maximum number of connections of this process.
-    pub max_connections: usize,
-    /// The pooler between this process and PostgreSQL.
-    pub pooler: Pooler,
+    pub(crate) url: Secret<String>,
+    pub(crate) max_connections: usize,
+    pub(crate) pooler: Pooler,
 }
 
 /// The pooler between this process and PostgreSQL.
@@ -147,25 +121,23 @@ pub enum Pooler {
 /// Where sessions are stored, and how refresh tokens rotate.
 #[derive(Clone, Debug)]
 pub struct SessionsConfig {
-    /// The store.
-    pub backend: SessionBackend,
-    /// The rules.
-    pub policy: sessions::Policy,
+    pub(crate) backend: SessionBackend,
+    pub(crate) policy: sessions::Policy,
 }
 
 /// The revocation feed.
 #[derive(Clone, Debug)]
 pub struct RevocationsConfig {
     /// Whether every caller may follow; otherwise the scope `revocations:read` is required.
-    pub open: bool,
+    pub(crate) open: bool,
     /// How long the snapshot may be cached.
-    pub max_age: Duration,
+    pub(crate) max_age: Duration,
     /// The interval of heartbeats.
-    pub heartbeat: Duration,
+    pub(crate) heartbeat: Duration,
     /// The maximum number of open streams.
-    pub max_listeners: usize,
+    pub(crate) max_listeners: usize,
     /// The maximum number of them from one address, while every caller may follow.
-    pub max_listeners_per_address: usize,
+    pub(crate) max_listeners_per_address: usize,
 }
 
 /// The store of sessions.
@@ -181,13 +153,12 @@ pub enum SessionBackend {
 #[derive(Clone, Debug)]
 pub struct KeysConfig {
     /// The key-encryption key, or several with the newest first. Never absent in production.
-    pub encryption_key: Option<Secret<String>>,
+    pub(crate) encryption_key: Option<Secret<String>>,
     /// Where development keeps the key-encryption key that it made.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// The token that new private keys are made on.
-    pub pkcs11: Option<crate::domain::keys::Pkcs11Config>,
-    /// The rules that they follow.
-    pub policy: crate::domain::keys::Policy,
+    pub(crate) pkcs11: Option<crate::domain::keys::Pkcs11Config>,
+    pub(crate) policy: crate::domain::keys::Policy,
 }
 
 impl Config {
@@ -235,11 +206,6 @@ impl Config {
         self
     }
 
-    /// Every setting in effect, sorted by key, with its origin; secrets are masked.
-    pub fn settings(&self) -> &[Setting] {
-        &self.settings
-    }
-
     /// The settings as text for people or as JSON for scripts; secrets are masked.
     pub fn show(&self, json: bool) -> String {
         show::render(&self.settings, json)
@@ -259,11 +225,10 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The key, or the file or variable where there is no key.
-    pub key: String,
+    key: String,
     /// What is wrong and what was expected. Never a secret.
-    pub message: String,
-    /// The origin of the value, if it is known.
-    pub origin: Option<String>,
+    message: String,
+    origin: Option<String>,
 }
 
 impl Problem {
@@ -280,10 +245,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.key, self.message)?;
-        match &self.origin {
-            Some(origin) => write!(f, " (from {origin})"),
-            None => Ok(()),
-        }
+        self.origin.iter().try_for_each(|origin| write!(f, " (from {origin})"))
     }
 }
 
@@ -291,7 +253,7 @@ impl fmt::Display for Problem {
 #[derive(Debug)]
 pub struct ConfigError {
     /// At least one.
-    pub problems: Vec<Problem>,
+    problems: Vec<Problem>,
 }
 
 impl fmt::Display for ConfigError {

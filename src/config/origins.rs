@@ -104,9 +104,9 @@ fn app_origin(text: &str, scheme: &str, rest: &str) -> Result<CorsOrigin, String
         return Err(format!("cannot hold {scheme}: origins: browsers send none for such pages"));
     }
     if !is_scheme || !is_host {
-        return Err("must hold origins only, a scheme in lower case and a host, such as \
-                    https://app.example.com or capacitor://localhost"
-            .into());
+        let problem = "must hold origins only, a scheme in lower case and a host, such as \
+                       https://app.example.com or capacitor://localhost";
+        return Err(problem.into());
     }
     Ok(CorsOrigin::Exact(text.to_owned()))
 }

@@ -10,7 +10,6 @@ impl Check<'_> {
         let timeout = self.duration("outbound.timeout");
         let ca_file = self.path("outbound.ca_file");
         let allow = self.items("outbound.allow", Allowed::from_str);
-        let policy = OutboundPolicy::new(timeout?, ca_file?.as_deref(), allow?);
-        self.accept_policy("outbound", policy)
+        self.accept_policy("outbound", OutboundPolicy::new(timeout?, ca_file?.as_deref(), allow?))
     }
 }

@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
 
     fn read_profile(&mut self, value: &Value) -> Option<Profile> {
         let name = value.kind.to_string();
-        let profile = Profile::ALL.into_iter().find(|profile| profile.name() == name);
+        let profile = Profile::parse(&name);
         if profile.is_none() {
             let message = format!("must be development or production, not \"{name}\"");
             self.problems.push(Problem::new("profile", message).from(value));
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
 
     /// The built-in file of the profile, then the one of the working directory.
     fn read_profile_files(&mut self, profile: Profile, folder: &Path) -> [Layer; 2] {
-        let path = format!("config/{}.toml", profile.name());
+        let path = format!("config/{}.toml", profile.as_str());
         let mut layers = [
             self.read_text(built_in(profile), &format!("{path} (built in)")),
             self.read_file(folder, Path::new(&path), false),

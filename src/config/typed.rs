@@ -58,7 +58,7 @@ impl Check<'_> {
     pub(super) fn required(&mut self, key: &str, what: &str) -> Option<String> {
         let text = self.text(key)?;
         if text.is_empty() {
-            let profile = self.profile.name();
+            let profile = self.profile.as_str();
             let message = format!("is required in the {profile} profile: {what}");
             self.problems.push(Problem::new(key, message));
             return None;

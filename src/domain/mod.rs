@@ -6,7 +6,7 @@ pub mod clients;
 pub mod credentials;
 pub mod keys;
 pub mod login_limits;
-pub mod mail;
+pub(crate) mod mail;
 pub mod outbox;
 pub mod revocations;
 pub mod roles;

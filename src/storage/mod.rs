@@ -11,6 +11,7 @@ pub mod records;
 pub mod redis;
 mod session;
 pub mod sqlite;
+mod statement;
 pub mod tls;
 
 use std::fmt::Display;
@@ -18,16 +19,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use deadpool::managed::Pool;
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, Row};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use connections::{Connector, Lease};
 pub use error::{StorageError, Stored};
 use session::{Options, Session};
 pub use session::{Statements, Transaction};
-
-/// A statement with its bound values.
-pub type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
+pub use statement::Statement;
+pub(crate) use statement::{Value, statement};
 
 /// How long one statement, waiting for a connection included, may take before it counts as
 /// unanswered. Below the two seconds within which a caller is told to come back.

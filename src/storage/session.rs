@@ -17,6 +17,8 @@ use sqlx::{
     SqlStr,
 };
 
+use super::{Statement, Stored};
+
 /// How a connection is opened.
 #[derive(Clone, Debug)]
 pub(super) enum Options {
@@ -107,6 +109,11 @@ impl Session {
 pub struct Transaction<'t>(Statements<'t>);
 
 impl Transaction<'_> {
+    /// Runs a statement; returns how many rows it changed.
+    pub async fn execute(&mut self, statement: Statement<'_>) -> Stored<u64> {
+        Ok(statement.execute(&mut self.0).await?.rows_affected())
+    }
+
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self.0.0 {
             Work::Alone(_) => Ok(()),

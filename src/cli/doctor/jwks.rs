@@ -63,16 +63,15 @@ fn names(keys: &ForeignKeys, report: &mut Report) {
     for key in &keys.0 {
         *count.entry(name(key)).or_insert(0) += 1;
     }
-    let twice: Vec<_> =
+    let mut twice: Vec<_> =
         keys.0.iter().filter_map(|key| key.kid.as_deref()).filter(|kid| count[kid] > 1).collect();
+    twice.dedup();
     if keys.0.iter().any(|key| key.kid.is_none()) {
         let mend = "give each key a kid, such as its thumbprint (RFC 7638): verifiers choose by it";
         report.failed("kids", "a key has no kid", mend);
     } else if !twice.is_empty() {
         let mend = "give each key a kid of its own: verifiers take either, and refuse what the other \
                     signed";
-        let mut twice = twice;
-        twice.dedup();
         report.failed("kids", format!("one kid for several keys: {}", list(twice)), mend);
     } else {
         report.ok("kids", "each has its own");
@@ -182,16 +181,15 @@ fn caching(keeping: Keeping, report: &mut Report) {
                 "allow some minutes by max-age, so that an outage does not stop verification";
             report.warning("jwks caching", "it may not be kept", mend);
         }
-        Keeping::For(age) if age < MIN_AGE => {
-            let mend = "allow half a minute at least, unless a key is about to change";
-            report.warning("jwks caching", format!("max-age is {}", seconds(age)), mend);
-        }
-        Keeping::For(age) if age > MAX_AGE => {
-            let mend = "allow a day at most: a key that was revoked is believed for so long";
-            report.warning("jwks caching", format!("max-age is {}", seconds(age)), mend);
-        }
         Keeping::For(age) => {
-            report.ok("jwks caching", format!("max-age is {}", seconds(age)));
+            let seen = format!("max-age is {}", seconds(age));
+            let short = "allow half a minute at least, unless a key is about to change";
+            let long = "allow a day at most: a key that was revoked is believed for so long";
+            match age {
+                age if age < MIN_AGE => report.warning("jwks caching", seen, short),
+                age if age > MAX_AGE => report.warning("jwks caching", seen, long),
+                _ => report.ok("jwks caching", seen),
+            };
         }
     }
 }

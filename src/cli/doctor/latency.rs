@@ -81,19 +81,17 @@ fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<F
     let token = match foreign::verify(text, keys) {
         Ok(token) => token,
         Err(NotVerified::Unreadable(Unreadable::Malformed)) if text.split('.').count() != 3 => {
-            report.skipped(
-                "token signature",
-                "it is opaque: only introspection shows whether it is valid",
-            );
-            return None;
-        }
-        Err(error @ NotVerified::Unreadable(Unreadable::Malformed)) => {
-            let mend = "sign by an algorithm that verifiers know, such as RS256 or ES256";
-            report.failed("token signature", error.to_string(), mend);
+            let why = "it is opaque: only introspection shows whether it is valid";
+            report.skipped("token signature", why);
             return None;
         }
         Err(error) => {
-            let mend = "let every instance use the same keys, and publish each before it signs";
+            let mend = match error {
+                NotVerified::Unreadable(Unreadable::Malformed) => {
+                    "sign by an algorithm that verifiers know, such as RS256 or ES256"
+                }
+                _ => "let every instance use the same keys, and publish each before it signs",
+            };
             report.failed("token signature", error.to_string(), mend);
             return None;
         }
@@ -141,14 +139,10 @@ async fn revoke(
     report: &mut Report,
 ) -> bool {
     let Setting { http, feed, client, keys, .. } = *setting;
-    let watched = match (feed, jti, keys) {
-        (Some(feed), Some(jti), Some(keys)) => Some((feed, jti, keys)),
-        _ => None,
-    };
     // Connected before, so that an immediate event is not missed.
-    let events = match watched {
-        Some((feed, ..)) => Some(listening(http, feed).await),
-        None => None,
+    let watched = match (feed, jti, keys) {
+        (Some(feed), Some(jti), Some(keys)) => Some((feed, jti, keys, listening(http, feed).await)),
+        _ => None,
     };
     report.progress("revoking a token, and waiting until the feed shows it");
     let start = Instant::now();
@@ -156,16 +150,11 @@ async fn revoke(
     let Some(answer) = report.accept("revocation", revoked) else { return false };
     let took = answer.head_after;
     report.ok("revocation", format!("done in {}", seconds(took))).took(took);
-    let Some(((feed, jti, keys), events)) = watched.zip(events) else {
+    let Some((feed, jti, keys, events)) = watched else {
         report.skipped("stream latency", "there is no feed, or the token has no jti to look for");
         return true;
     };
-    let stream = async {
-        match events {
-            Ok(events) => stream_shows(http, events, keys, jti).await.map(|()| start.elapsed()),
-            Err(fault) => Err(fault),
-        }
-    };
+    let stream = async { stream_shows(http, events?, keys, jti).await.map(|()| start.elapsed()) };
     let snapshot = async { snapshot_shows(http, feed, keys, jti).await.map(|()| start.elapsed()) };
     let (stream, snapshot) = tokio::join!(stream, snapshot);
     report_latency("stream latency", stream, SOON[0], report);

@@ -15,14 +15,12 @@ pub(super) async fn check(http: &Http, issuer: &Issuer, report: &mut Report) -> 
     let target = Target::of_operator(&issuer.url);
     let addresses = report.accept("dns", http.in_time(http.outbound.resolve(target)).await);
     let Some(addresses) = addresses else { return false };
-    match issuer.url.host() {
-        Some(Host::Domain(_)) => {
-            let took = start.elapsed();
-            let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
-            let seen = format!("{} in {}", list.join(", "), seconds(took));
-            report.ok("dns", seen).took(took);
-        }
-        _ => report.skipped("dns", "the issuer is named by its address"),
+    if let Some(Host::Domain(_)) = issuer.url.host() {
+        let took = start.elapsed();
+        let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+        report.ok("dns", format!("{} in {}", list.join(", "), seconds(took))).took(took);
+    } else {
+        report.skipped("dns", "the issuer is named by its address");
     }
     let mut silent = Vec::new();
     for address in addresses {

@@ -81,8 +81,7 @@ async fn first(http: &Http, feed: &Feed, events: &mut Events, report: &mut Repor
         }
     };
     let took = events.since.elapsed();
-    let is_snapshot = event.name == "snapshot" && event.object().is_some();
-    if !is_snapshot {
+    if event.name != "snapshot" || event.object().is_none() {
         let mend = "see which service answers there: the first event says where the stream stands";
         let seen = format!("the first event is {:?}, not snapshot, at {}", event.name, feed.stream);
         report.failed("stream", seen, mend);
@@ -117,12 +116,11 @@ fn heartbeat(start: Instant, beats: &[Beat], ended: Option<&Fault>, report: &mut
             let oldest = ages.into_iter().fold(0.0, f64::max);
             let seen =
                 format!("first after {}, knowledge at most {oldest:.1} s old", seconds(after));
-            if oldest > OLD {
-                let mend = "see whether this instance reaches its database: it cannot say that nothing \
-                            was missed";
-                report.failed("heartbeat", seen, mend).took(after);
-            } else {
-                report.ok("heartbeat", seen).took(after);
+            let mend = "see whether this instance reaches its database: it cannot say that nothing \
+                        was missed";
+            match oldest > OLD {
+                true => report.failed("heartbeat", seen, mend).took(after),
+                false => report.ok("heartbeat", seen).took(after),
             }
         }
     }

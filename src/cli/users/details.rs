@@ -66,10 +66,7 @@ impl Act<'_> {
         let metadata = check_metadata(value).map_err(wrong("the metadata"))?;
         let change = UserChange { metadata: Some(metadata), force: true, ..UserChange::default() };
         let user = stores.accounts.change(&user, change, by).await?;
-        if json {
-            output::json(&ManagedUserView::listed(user))
-        } else {
-            output::print(&format!("set the metadata of {}", user.email))
-        }
+        let text = format!("set the metadata of {}", user.email);
+        output::show(json, &ManagedUserView::listed(user), &text)
     }
 }

@@ -98,10 +98,7 @@ pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
     let run = Run { act, origin, dry_run };
     let result = run.all(reading, &mut report).await;
     if report.total() > 0 || result.is_ok() {
-        match json {
-            true => output::json(&report.counts)?,
-            false => output::print(&report.counts.text())?,
-        }
+        output::show(json, &report.counts, &report.counts.text())?;
     }
     result?;
     match report.counts.refused {

@@ -271,7 +271,11 @@ mod tests {
     use super::*;
 
     fn pool(threads: usize, queue: usize) -> Hashing {
-        let policy = PasswordPolicy::new(64, 1, 1, threads, queue).unwrap();
+        pool_of(64, 1, threads, queue)
+    }
+
+    fn pool_of(memory_kib: u32, iterations: u32, threads: usize, queue: usize) -> Hashing {
+        let policy = PasswordPolicy::new(memory_kib, iterations, 1, threads, queue).unwrap();
         Hashing::start(policy, Random::system()).unwrap()
     }
 
@@ -296,8 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_callers() {
-        let policy = PasswordPolicy::new(64 * 1024, 4, 1, 1, 2).unwrap();
-        let pool = Hashing::start(policy, Random::system()).unwrap();
+        let pool = pool_of(64 * 1024, 4, 1, 2);
         let hash = || pool.hash(Password::new("correct horse"));
         let results = futures_util::future::join_all((0..10).map(|_| hash())).await;
         let refused = results.iter().filter(|r| matches!(r, Err(HashingError::Overloaded))).count();
@@ -326,14 +329,11 @@ mod tests {
         // 256 MiB each.
         let expensive = "$argon2id$v=19$m=262144,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5A";
         let expensive = Secret::new(expensive.to_owned());
-        let guesses: Vec<_> = (0..3)
-            .map(|_| {
-                let (pool, expensive) = (pool.clone(), expensive.clone());
-                tokio::spawn(
-                    async move { pool.verify(Password::new("guess"), Some(&expensive)).await },
-                )
-            })
-            .collect();
+        let guess = |_| {
+            let (pool, expensive) = (pool.clone(), expensive.clone());
+            tokio::spawn(async move { pool.verify(Password::new("guess"), Some(&expensive)).await })
+        };
+        let guesses: Vec<_> = (0..3).map(guess).collect();
         while pool.waiting() < 2 {
             tokio::task::yield_now().await;
         }
@@ -349,8 +349,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_for_callers_who_left_is_skipped() {
-        let policy = PasswordPolicy::new(64 * 1024, 8, 1, 1, 64).unwrap();
-        let pool = Hashing::start(policy, Random::system()).unwrap();
+        let pool = pool_of(64 * 1024, 8, 1, 64);
         let one = async || pool.hash(Password::new("correct horse")).await.unwrap();
         let start = std::time::Instant::now();
         one().await;

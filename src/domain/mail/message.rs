@@ -10,15 +10,15 @@ use lettre::message::{MultiPart, SinglePart};
 use url::Host;
 use uuid::Uuid;
 
-pub use lettre::message::Mailbox;
+pub(crate) use lettre::message::Mailbox;
 
 use super::template::Rendered;
 use crate::base::time::Timestamp;
 
 /// An encoded message and its envelope.
-pub struct Message {
+pub(crate) struct Message {
     /// The outbox row that it is written from.
-    pub id: Uuid,
+    pub(crate) id: Uuid,
     pub(super) envelope: Envelope,
     pub(super) bytes: Vec<u8>,
 }
@@ -26,11 +26,11 @@ pub struct Message {
 /// The message cannot be put into the form of RFC 5322, most often because of its address.
 #[derive(Debug, thiserror::Error)]
 #[error("the message cannot be written: {0}")]
-pub struct Unwritable(Box<dyn std::error::Error + Send + Sync>);
+pub(crate) struct Unwritable(Box<dyn std::error::Error + Send + Sync>);
 
 impl Message {
     /// Encodes a rendered message from `from` to the address `to`.
-    pub fn write(
+    pub(crate) fn write(
         id: Uuid,
         from: &Mailbox,
         to: &str,
@@ -59,10 +59,7 @@ impl Message {
 
     /// Whether its addresses are ASCII, as the encoded rest is.
     pub(super) fn is_ascii(&self) -> bool {
-        self.envelope.to().iter().all(|address| {
-            let text: &str = address.as_ref();
-            text.is_ascii()
-        })
+        self.envelope.to().iter().all(|address| AsRef::<str>::as_ref(address).is_ascii())
     }
 }
 
@@ -80,7 +77,7 @@ fn address(text: &str) -> Result<Address, Unwritable> {
 
 /// Parses the sender of mail: `name@example.com` or `Name <name@example.com>`. The error is the
 /// sentence for the operator.
-pub fn parse_sender(text: &str) -> Result<Mailbox, String> {
+pub(crate) fn parse_sender(text: &str) -> Result<Mailbox, String> {
     let wrong = "must be an address such as Example <no-reply@example.com>";
     let mailbox: Mailbox = text.parse().map_err(|_| wrong)?;
     let name = mailbox.name.as_deref().unwrap_or_default();

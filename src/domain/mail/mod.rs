@@ -2,9 +2,9 @@
 //! users: `services::notifications` decides who is written to and why. Invariant: a message leaves
 //! the outbox only when a server has taken it, has refused it for good, or it was given up.
 
-pub mod message;
-pub mod template;
-pub mod transport;
+pub(crate) mod message;
+pub(crate) mod template;
+pub(crate) mod transport;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,28 +12,25 @@ use std::time::Duration;
 use url::Url;
 
 use crate::domain::outbox::Kind;
-pub use message::{Mailbox, Message};
-pub use template::Templates;
-pub use transport::{Connection, NotTaken, SmtpConfig, Tls, Transport, TransportConfig};
+pub(crate) use message::{Mailbox, Message};
+pub(crate) use template::Templates;
+pub(crate) use transport::{Connection, NotTaken, SmtpConfig, Tls, Transport, TransportConfig};
 
 impl Kind {
-    /// The name of the kind's templates.
-    pub fn template(self) -> &'static str {
+    pub(crate) fn template(self) -> &'static str {
         match self {
             Self::SignUp => Self::Verification.as_str(),
             kind => kind.as_str(),
         }
     }
 
-    /// Whether messages of the kind carry a token.
-    pub fn has_token(self) -> bool {
+    pub(crate) fn has_token(self) -> bool {
         matches!(self, Self::Verification | Self::SignUp | Self::PasswordReset | Self::EmailChange)
     }
 }
 
-/// How mail is sent, checked.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     pub(crate) transport: TransportConfig,
     pub(crate) from: Mailbox,
     /// A folder of templates that replace the built-in ones.
@@ -47,7 +44,7 @@ pub struct Config {
 
 impl Config {
     /// The application's page that takes the token of messages of `kind`.
-    pub fn page(&self, kind: Kind) -> Option<&Url> {
+    pub(crate) fn page(&self, kind: Kind) -> Option<&Url> {
         match kind {
             Kind::Verification | Kind::SignUp | Kind::EmailChange => self.verification_url.as_ref(),
             Kind::PasswordReset => self.reset_url.as_ref(),
@@ -55,34 +52,31 @@ impl Config {
         }
     }
 
-    /// Reads and tries all templates.
-    pub fn load_templates(&self) -> Result<Templates, template::TemplateError> {
+    pub(crate) fn load_templates(&self) -> Result<Templates, template::TemplateError> {
         Templates::load(self.templates.as_deref(), |kind| self.page(kind).is_some())
     }
 }
 
-/// Lifetimes and bounds.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// The lifetime of a token that proves an address, from its sending on.
-    pub verification_lifetime: Duration,
+    pub(crate) verification_lifetime: Duration,
     /// The lifetime of a token for a new password, from its sending on.
-    pub reset_lifetime: Duration,
+    pub(crate) reset_lifetime: Duration,
     /// The age at which a message that cannot be delivered is given up.
-    pub give_up_after: Duration,
-    /// The number of messages that may wait.
-    pub outbox_limit: u32,
+    pub(crate) give_up_after: Duration,
+    pub(crate) outbox_limit: u32,
 }
 
 impl Policy {
     /// The time that a sign-up waits for its proof: its mail may arrive late.
-    pub fn pending_lifetime(&self) -> Duration {
+    pub(crate) fn pending_lifetime(&self) -> Duration {
         self.give_up_after + self.verification_lifetime
     }
 
     /// Checks the bounds; the error is the sentence for the operator, with the name of the setting
     /// that is wrong.
-    pub fn new(
+    pub(crate) fn new(
         verification_lifetime: Duration,
         reset_lifetime: Duration,
         give_up_after: Duration,

@@ -49,7 +49,7 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
 
 /// The variables of a template. One without a value is `none`.
 #[derive(Clone, Debug)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     pub(crate) service: &'a str,
     /// Its address.
     pub(crate) issuer: &'a str,
@@ -79,38 +79,32 @@ impl Fields<'_> {
     }
 }
 
-/// A rendered message.
 #[derive(Debug)]
-pub struct Rendered {
-    /// One line.
+pub(crate) struct Rendered {
     pub(crate) subject: String,
     pub(crate) text: String,
     /// The same as HTML; `None` where the template is empty.
     pub(crate) html: Option<String>,
 }
 
-/// Why templates cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TemplateError {
-    /// A file or the folder.
+pub(crate) enum TemplateError {
     #[error("{0} cannot be read")]
     Unreadable(String, #[source] std::io::Error),
     /// A file that no message uses.
     #[error("{0} is not the name of a template: {1}")]
     Unknown(String, String),
-    /// What minijinja says.
     #[error("the template {0} does not work: {1}")]
     Broken(String, String),
 }
 
-/// The templates of all kinds, known to work.
 #[derive(Debug)]
-pub struct Templates(Environment<'static>);
+pub(crate) struct Templates(Environment<'static>);
 
 impl Templates {
     /// Reads the templates, those of `folder` in place of the built-in ones, and tries all of them,
     /// with a link for the kinds that `has_link` says.
-    pub fn load(
+    pub(crate) fn load(
         folder: Option<&Path>,
         has_link: impl Fn(Kind) -> bool,
     ) -> Result<Self, TemplateError> {
@@ -158,8 +152,11 @@ impl Templates {
         Ok(())
     }
 
-    /// Renders a message of `kind`.
-    pub fn render(&self, kind: Kind, fields: &Fields<'_>) -> Result<Rendered, TemplateError> {
+    pub(crate) fn render(
+        &self,
+        kind: Kind,
+        fields: &Fields<'_>,
+    ) -> Result<Rendered, TemplateError> {
         let text = self.render_one(&format!("{}.txt", kind.template()), fields)?;
         let html = self.render_one(&format!("{}.html", kind.template()), fields)?;
         let wrong = |detail: &str| {
@@ -191,7 +188,7 @@ impl Templates {
 
 /// Writes the built-in templates to `folder`, but for those that are there already; returns their
 /// names.
-pub fn export(folder: &Path) -> std::io::Result<Vec<&'static str>> {
+pub(crate) fn export(folder: &Path) -> std::io::Result<Vec<&'static str>> {
     fs::create_dir_all(folder)?;
     let mut written = Vec::new();
     for (name, source) in BUILT_IN {

@@ -6,36 +6,30 @@ mod smtp;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use smtp::{SmtpConfig, Tls};
+pub(crate) use smtp::{SmtpConfig, Tls};
 
 use super::Message;
 use smtp::{Server, Session};
 
 const FILES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The configured transport.
 #[derive(Clone, Debug)]
-pub enum TransportConfig {
-    /// Each message is a file in this folder.
+pub(crate) enum TransportConfig {
     Files(PathBuf),
-    /// An SMTP server.
     Smtp(SmtpConfig),
 }
 
-/// The transport cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TransportError {
-    /// The file of the server's authority.
+pub(crate) enum TransportError {
     #[error("{0} holds no certificate")]
     Authority(String, #[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The TLS library's failure.
     #[error("TLS cannot be set up")]
     Tls(#[source] lettre::transport::smtp::Error),
 }
 
 /// The reason why a message was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub enum NotTaken {
+pub(crate) enum NotTaken {
     /// It may be taken later: the server was not reached, or its reply does not concern the recipient.
     Now(String),
     /// It will never be taken: the server refused the recipient for good (RFC 5321, 5yz).
@@ -44,16 +38,14 @@ pub enum NotTaken {
 
 /// The transport, ready for use. Cheap to clone.
 #[derive(Clone)]
-pub enum Transport {
-    /// Into a folder.
+pub(crate) enum Transport {
     Files(PathBuf),
-    /// To a server.
     Smtp(std::sync::Arc<Server>),
 }
 
 impl Transport {
     /// Prepares the transport of `config`; connects to nothing yet.
-    pub fn open(config: &TransportConfig) -> Result<Self, TransportError> {
+    pub(crate) fn open(config: &TransportConfig) -> Result<Self, TransportError> {
         Ok(match config {
             TransportConfig::Files(folder) => Self::Files(folder.clone()),
             TransportConfig::Smtp(config) => {
@@ -63,15 +55,14 @@ impl Transport {
     }
 
     /// The time limit for the delivery of one message.
-    pub fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         match self {
             Self::Files(_) => FILES_TIMEOUT,
             Self::Smtp(server) => server.config.timeout,
         }
     }
 
-    /// The number of concurrent deliveries.
-    pub fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         match self {
             Self::Files(_) => 1,
             Self::Smtp(server) => server.config.connections,
@@ -79,13 +70,12 @@ impl Transport {
     }
 
     /// A connection of its own, opened by the first delivery.
-    pub fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Connection {
         Connection { transport: self.clone(), session: None }
     }
 }
 
-/// Delivers messages one after the other.
-pub struct Connection {
+pub(crate) struct Connection {
     transport: Transport,
     session: Option<Session>,
 }
@@ -94,7 +84,7 @@ impl Connection {
     /// Delivers `message` within the transport's timeout; returns the server's answer. After a
     /// failure the connection is not used again: it is unknown where in the
     /// conversation it stands.
-    pub async fn deliver(&mut self, message: &Message) -> Result<String, NotTaken> {
+    pub(crate) async fn deliver(&mut self, message: &Message) -> Result<String, NotTaken> {
         match &self.transport {
             Transport::Files(folder) => files::write(folder, message).await,
             Transport::Smtp(server) => {
@@ -113,8 +103,7 @@ impl Connection {
         }
     }
 
-    /// Closes the connection, if it is open.
-    pub async fn hang_up(&mut self) {
+    pub(crate) async fn hang_up(&mut self) {
         if let Some(session) = self.session.take() {
             session.quit().await;
         }

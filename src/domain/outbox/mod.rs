@@ -6,7 +6,6 @@
 
 pub mod backoff;
 mod store;
-mod store_unsorted;
 
 use crate::base::named::named;
 pub use store::{Entry, Outbox, WINDOW, Waiting};

@@ -5,14 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Kind;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError, Stored, Transaction};
+use crate::storage::{
+    Db, Statement, StorageError, Stored, Transaction, Value, rows_of_values, statement,
+};
 
 /// The interval between two messages of one kind to a user or address, where anyone can request them.
 const MIN_INTERVAL_SECONDS: i64 = 60;
@@ -61,7 +63,7 @@ pub struct Waiting {
 /// make, never displace messages.
 #[derive(Clone)]
 pub struct Outbox {
-    pub(super) db: Db,
+    db: Db,
     limit: i64,
     asked: Arc<Notify>,
     sorted: Arc<Notify>,
@@ -97,8 +99,7 @@ impl Outbox {
         entry: &Entry,
         now: Timestamp,
     ) -> Stored<()> {
-        let inserted = insert(entry, None, self.limit, now).execute(&mut **transaction).await?;
-        not_full(inserted.rows_affected())
+        not_full(transaction.execute(insert(entry, None, self.limit, now)).await?)
     }
 
     /// Adds a message about the change that `transaction` makes, even to a full outbox.
@@ -108,8 +109,7 @@ impl Outbox {
         entry: &Entry,
         now: Timestamp,
     ) -> Stored<()> {
-        insert(entry, Some(now), i64::MAX, now).execute(&mut **transaction).await?;
-        Ok(())
+        transaction.execute(insert(entry, Some(now), i64::MAX, now)).await.map(drop)
     }
 
     /// Wakes the loops of this process.
@@ -130,23 +130,18 @@ impl Outbox {
 
     /// Up to `limit` rows that are to be sorted, oldest first.
     pub async fn unsorted(&self, limit: i64) -> Stored<Vec<Waiting>> {
-        let query =
-            sqlx::query(select!("WHERE sorted_at IS NULL ORDER BY id LIMIT $1")).bind(limit);
+        let query = statement(select!("WHERE sorted_at IS NULL ORDER BY id LIMIT $1"), &[&limit]);
         Ok(readable(&self.db.fetch_all(query).await?))
     }
 
     /// Replaces a request by the message `entry`, to be delivered.
     pub async fn set_sorted(&self, entry: &Entry, now: Timestamp) -> Stored<()> {
-        let update = sqlx::query(
+        let Entry { id, kind, recipient, user_id, epoch } = entry;
+        let update = statement(
             "UPDATE mail_outbox SET kind = $2, recipient = $3, user_id = $4, epoch = $5, \
              sorted_at = $6 WHERE id = $1 AND sorted_at IS NULL",
-        )
-        .bind(entry.id.to_string())
-        .bind(entry.kind.as_str())
-        .bind(entry.recipient.clone())
-        .bind(entry.user_id.map(|id| id.to_string()))
-        .bind(entry.epoch)
-        .bind(now.as_unix());
+            &[id, &kind.as_str(), recipient, user_id, epoch, &now],
+        );
         self.db.execute(update).await?;
         self.sorted.notify_one();
         Ok(())
@@ -154,15 +149,12 @@ impl Outbox {
 
     /// Whether a message equal to `entry` waits already.
     pub async fn has_same(&self, entry: &Entry) -> Stored<bool> {
-        let query = sqlx::query(
+        let Entry { id, kind, recipient, user_id, epoch } = entry;
+        let query = statement(
             "SELECT id FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient = $3 \
              AND id <> $4 AND sorted_at IS NOT NULL AND COALESCE(epoch, -1) = $5 LIMIT 1",
-        )
-        .bind(entry.user_id.map(|id| id.to_string()))
-        .bind(entry.kind.as_str())
-        .bind(entry.recipient.clone())
-        .bind(entry.id.to_string())
-        .bind(entry.epoch.unwrap_or(-1));
+            &[user_id, &kind.as_str(), recipient, id, &epoch.unwrap_or(-1)],
+        );
         Ok(self.db.fetch_optional(query).await?.is_some())
     }
 
@@ -181,7 +173,7 @@ impl Outbox {
         now: Timestamp,
     ) -> Stored<bool> {
         let admit = admission(entry.kind, &user_id.to_string(), entry.id, now);
-        Ok(admit.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(transaction.execute(admit).await? > 0)
     }
 
     /// Removes rows of the kind of `entry` for its user and another recipient.
@@ -190,31 +182,27 @@ impl Outbox {
         transaction: &mut Transaction<'_>,
         entry: &Entry,
     ) -> Stored<()> {
-        let delete = sqlx::query(
+        let delete = statement(
             "DELETE FROM mail_outbox WHERE user_id = $1 AND kind = $2 AND recipient <> $3",
-        )
-        .bind(entry.user_id.map(|id| id.to_string()))
-        .bind(entry.kind.as_str())
-        .bind(entry.recipient.clone());
-        delete.execute(&mut **transaction).await?;
-        Ok(())
+            &[&entry.user_id, &entry.kind.as_str(), &entry.recipient],
+        );
+        transaction.execute(delete).await.map(drop)
     }
 
     /// Deletes counts that have no effect any more.
     pub async fn purge(&self, now: Timestamp) -> Stored<()> {
-        let delete = sqlx::query("DELETE FROM mail_limits WHERE last_at <= $1")
-            .bind(now.minus(WINDOW).as_unix());
+        let delete =
+            statement("DELETE FROM mail_limits WHERE last_at <= $1", &[&now.minus(WINDOW)]);
         self.db.execute(delete).await.map(drop)
     }
 
     /// Up to `limit` rows that may be delivered now, the longest due first.
     pub async fn due(&self, limit: i64, now: Timestamp) -> Stored<Vec<Uuid>> {
-        let query = sqlx::query(
+        let query = statement(
             "SELECT id FROM mail_outbox WHERE due_at <= $1 AND sorted_at IS NOT NULL \
              ORDER BY due_at, id LIMIT $2",
-        )
-        .bind(now.as_unix())
-        .bind(limit);
+            &[&now, &limit],
+        );
         self.db.fetch_all(query).await?.iter().map(read_id).collect()
     }
 
@@ -226,33 +214,43 @@ impl Outbox {
         until: Timestamp,
         now: Timestamp,
     ) -> Stored<Option<Waiting>> {
-        let update = sqlx::query(
+        let update = statement(
             "UPDATE mail_outbox SET due_at = $2, attempts = attempts + 1 \
              WHERE id = $1 AND due_at <= $3 AND sorted_at IS NOT NULL \
              RETURNING id, kind, recipient, user_id, epoch, created_at, attempts, due_at, last_error",
-        )
-        .bind(id.to_string())
-        .bind(until.as_unix())
-        .bind(now.as_unix());
+            &[&id, &until, &now],
+        );
         self.db.fetch_optional(update).await?.as_ref().map(read).transpose()
     }
 
     /// Puts a claimed row off until `due_at`, unless another instance has claimed it since.
     pub async fn put_off(&self, claimed: &Waiting, due_at: Timestamp, error: &str) -> Stored<()> {
-        let update = sqlx::query(
+        let error = &error[..error.floor_char_boundary(MAX_ERROR_BYTES)];
+        let update = statement(
             "UPDATE mail_outbox SET due_at = $2, last_error = $3 WHERE id = $1 AND attempts = $4",
-        )
-        .bind(claimed.entry.id.to_string())
-        .bind(due_at.as_unix())
-        .bind(error[..error.floor_char_boundary(MAX_ERROR_BYTES)].to_owned())
-        .bind(claimed.attempts);
+            &[&claimed.entry.id, &due_at, &error, &claimed.attempts],
+        );
         self.db.execute(update).await.map(drop)
     }
 
     /// Removes a row, delivered or not wanted any more; `false` when it was gone.
     pub async fn remove(&self, id: Uuid) -> Stored<bool> {
-        let delete = sqlx::query("DELETE FROM mail_outbox WHERE id = $1").bind(id.to_string());
+        let delete = statement("DELETE FROM mail_outbox WHERE id = $1", &[&id]);
         Ok(self.db.execute(delete).await? > 0)
+    }
+
+    /// Removes rows that are not sorted yet and lead to no message; in bulk, since sorting has to keep
+    /// up with the requests that anyone can make.
+    pub async fn remove_unsorted(&self, ids: &[Uuid]) -> Stored<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let delete = format!(
+            "DELETE FROM mail_outbox WHERE sorted_at IS NULL AND id IN {}",
+            rows_of_values(1, ids.len())
+        );
+        let ids: Vec<_> = ids.iter().map(|id| id as &dyn Value).collect();
+        self.db.execute(statement(AssertSqlSafe(delete), &ids)).await.map(drop)
     }
 
     /// The number of rows.
@@ -264,9 +262,7 @@ impl Outbox {
 
     /// Up to `limit` rows after `after`, oldest first, for listing.
     pub async fn list(&self, after: &str, limit: i64) -> Stored<Vec<Waiting>> {
-        let query = sqlx::query(select!("WHERE id > $1 ORDER BY id LIMIT $2"))
-            .bind(after.to_owned())
-            .bind(limit);
+        let query = statement(select!("WHERE id > $1 ORDER BY id LIMIT $2"), &[&after, &limit]);
         Ok(readable(&self.db.fetch_all(query).await?))
     }
 }
@@ -279,8 +275,9 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
         Kind::SignUp => -MIN_INTERVAL_SECONDS,
         _ => MIN_INTERVAL_SECONDS,
     };
+    let before = now.as_unix() - interval;
     let max = if kind == Kind::SignUp { MAX_SIGN_UPS } else { MAX_IN_WINDOW };
-    sqlx::query(
+    statement(
         "INSERT INTO mail_limits (kind, subject, last_id, last_at, started_at, times) \
          VALUES ($1, $2, $3, $4, $4, 1) \
          ON CONFLICT (kind, subject) DO UPDATE SET \
@@ -292,14 +289,8 @@ fn admission(kind: Kind, subject: &str, id: Uuid, now: Timestamp) -> Statement<'
          last_id = $3, last_at = $4 \
          WHERE mail_limits.last_id = $3 OR (mail_limits.last_at <= $5 \
          AND (mail_limits.started_at <= $6 OR mail_limits.times < $7))",
+        &[&kind.as_str(), &subject, &id, &now, &before, &now.minus(WINDOW), &max],
     )
-    .bind(kind.as_str())
-    .bind(subject.to_owned())
-    .bind(id.to_string())
-    .bind(now.as_unix())
-    .bind(now.as_unix() - interval)
-    .bind(now.minus(WINDOW).as_unix())
-    .bind(max)
 }
 
 fn not_full(inserted: u64) -> Stored<()> {
@@ -315,22 +306,16 @@ fn insert(
     limit: i64,
     now: Timestamp,
 ) -> Statement<'static> {
-    sqlx::query(
+    let Entry { id, kind, recipient, user_id, epoch } = entry;
+    statement(
         "INSERT INTO mail_outbox (id, kind, recipient, user_id, epoch, created_at, sorted_at, \
          attempts, due_at, last_error) \
          SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), \
          CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), 0, CAST($6 AS BIGINT), NULL \
          WHERE (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NULL) < CAST($8 AS BIGINT) \
          AND (SELECT COUNT(*) FROM mail_outbox WHERE sorted_at IS NOT NULL) < CAST($8 AS BIGINT)",
+        &[id, &kind.as_str(), recipient, user_id, epoch, &now, &sorted_at, &limit],
     )
-    .bind(entry.id.to_string())
-    .bind(entry.kind.as_str())
-    .bind(entry.recipient.clone())
-    .bind(entry.user_id.map(|id| id.to_string()))
-    .bind(entry.epoch)
-    .bind(now.as_unix())
-    .bind(sorted_at.map(Timestamp::as_unix))
-    .bind(limit)
 }
 
 fn read_id(row: &AnyRow) -> Stored<Uuid> {

@@ -24,10 +24,9 @@ impl Email {
             return Err("must not be empty");
         }
         if is_compatibility_spelling(&address) {
-            return Err(
-                "must not contain compatibility characters, such as full-width letters or \
-                        ligatures: write them as plain letters",
-            );
+            let problem = "must not contain compatibility characters, such as full-width letters or \
+                           ligatures: write them as plain letters";
+            return Err(problem);
         }
         let options = Options::default().with_required_tld().without_display_text();
         let well_formed = address.len() <= MAX_BYTES

@@ -71,16 +71,11 @@ impl ImportedUser {
 
     /// Compares the data with `stored`, the account with its address.
     pub fn compare(&self, stored: &User) -> Comparison {
-        let imported_id = |metadata: &Metadata| metadata.get(IMPORTED_ID).cloned();
-        let said_id = self.metadata.as_ref().and_then(imported_id);
-        let other_id = self.id.is_some_and(|id| id != stored.id)
-            || said_id
-                .as_ref()
-                .is_some_and(|id| Some(id) != imported_id(&stored.metadata).as_ref());
-        if other_id {
-            return Comparison::Different(
-                "the address is taken by an account of another id".into(),
-            );
+        let said_id = self.metadata.as_ref().and_then(|metadata| metadata.get(IMPORTED_ID));
+        let has_said_id = said_id.is_none() || said_id == stored.metadata.get(IMPORTED_ID);
+        if self.id.is_some_and(|id| id != stored.id) || !has_said_id {
+            let why = "the address is taken by an account of another id";
+            return Comparison::Different(why.into());
         }
         let different = self.differences(stored);
         if !different.is_empty() {

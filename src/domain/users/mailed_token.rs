@@ -24,6 +24,16 @@ named! {
     }
 }
 
+/// The owner of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOwner {
+    /// The user with this id.
+    User(Uuid),
+    /// The sign-up of this id, which alone the token can prove; `None` if it was requested by address,
+    /// and can prove any.
+    SignUp(Option<Uuid>),
+}
+
 /// The stored record of a token; never the token.
 #[derive(Clone, Debug)]
 pub struct MailedToken {
@@ -31,8 +41,8 @@ pub struct MailedToken {
     pub id: Uuid,
     /// Its purpose.
     pub purpose: Purpose,
-    /// Its user.
-    pub user_id: Uuid,
+    /// Whose address or password it is for.
+    pub owner: TokenOwner,
     /// The address that it was mailed to.
     pub email: String,
     /// The only session epoch in which it is valid; any if `None`.

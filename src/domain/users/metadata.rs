@@ -47,11 +47,9 @@ fn check_value(value: &Value, depth: usize) -> Result<(), &'static str> {
 /// Readers may parse numbers as floating point (RFC 8259 section 6, RFC 7493 section 2.2), which
 /// changes larger integers. A number that fits no integer type is already a float here.
 fn check_number(number: &Number) -> Result<(), &'static str> {
-    let is_large = number.as_f64().is_none_or(|value| value.abs() > MAX_INTEGER);
-    if is_large {
-        Err("must have numbers from -(2^53-1) to 2^53-1, larger ones as text")
-    } else {
-        Ok(())
+    match number.as_f64() {
+        Some(value) if value.abs() <= MAX_INTEGER => Ok(()),
+        _ => Err("must have numbers from -(2^53-1) to 2^53-1, larger ones as text"),
     }
 }
 

@@ -17,9 +17,9 @@ use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 
 pub use email::Email;
-pub use mailed_token::{MailedToken, MailedTokenKey, Purpose};
+pub use mailed_token::{MailedToken, MailedTokenKey, Purpose, TokenOwner};
 pub use metadata::{Metadata, check_metadata};
-pub use pending::{MAX_PENDING, PendingSignup, PendingToken};
+pub use pending::{MAX_PENDING, PendingSignup};
 pub use store::{Filter, UserStore};
 pub use store_tokens::Redemption;
 

@@ -5,7 +5,6 @@
 
 use uuid::Uuid;
 
-use super::mailed_token::Purpose;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 
@@ -26,22 +25,5 @@ pub struct PendingSignup {
     /// The fingerprint of the signup token.
     pub fingerprint: Fingerprint,
     /// When it expires; set once, when it is made, for free and taken addresses alike.
-    pub expires_at: Timestamp,
-}
-
-/// The stored record of a token that was mailed to the address of a pending sign-up; never the
-/// token.
-#[derive(Clone, Debug)]
-pub struct PendingToken {
-    /// The id of the message that carries it.
-    pub id: Uuid,
-    /// Its purpose: prove the address, or set a password.
-    pub purpose: Purpose,
-    /// The sign-up that it was mailed for, which alone it can prove; `None` if it was requested by
-    /// address, and can prove any.
-    pub signup_id: Option<Uuid>,
-    /// The address that it was mailed to.
-    pub email: String,
-    /// When it expires.
     pub expires_at: Timestamp,
 }

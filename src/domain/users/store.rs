@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Email, User};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError, Stored, Transaction, rows_of_values};
+use crate::storage::{Db, Statement, StorageError, Stored, Transaction, rows_of_values, statement};
 
 macro_rules! columns {
     () => {
@@ -73,12 +73,12 @@ impl UserStore {
         let insert =
             format!("{INSERT}{} ON CONFLICT (email_key) DO NOTHING", rows_of_values(1, COLUMNS));
         let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
-        Ok(insert.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(transaction.execute(insert).await? > 0)
     }
 
     /// The user with this id.
     pub async fn find(&self, id: Uuid) -> Stored<Option<User>> {
-        let query = sqlx::query(select!("WHERE id = $1")).bind(id.to_string());
+        let query = statement(select!("WHERE id = $1"), &[&id]);
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
@@ -88,18 +88,14 @@ impl UserStore {
         if key.contains('\0') {
             return Ok(None);
         }
-        let query = sqlx::query(select!("WHERE email_key = $1")).bind(key.to_owned());
+        let query = statement(select!("WHERE email_key = $1"), &[&key]);
         self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
     }
 
     /// Up to `limit` users whose address sorts after `after`, by address.
     pub async fn list(&self, after: &str, limit: i64) -> Stored<Vec<User>> {
-        let query = sqlx::query(select!(
-            "WHERE email_key > $1 \
-             ORDER BY email_key LIMIT $2"
-        ))
-        .bind(after.to_owned())
-        .bind(limit);
+        let text = select!("WHERE email_key > $1 ORDER BY email_key LIMIT $2");
+        let query = statement(text, &[&after, &limit]);
         self.db.fetch_all(query).await?.iter().map(read).collect()
     }
 
@@ -111,12 +107,10 @@ impl UserStore {
 
     /// Changes the display name. Returns `false` when no user has this id.
     pub async fn set_name(&self, id: Uuid, name: Option<&str>, now: Timestamp) -> Stored<bool> {
-        let update = sqlx::query(
+        let update = statement(
             "UPDATE users SET name = $2, updated_at = $3, version = version + 1 WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .bind(name.map(str::to_owned))
-        .bind(now.as_unix());
+            &[&id, &name, &now],
+        );
         Ok(self.db.execute(update).await? > 0)
     }
 
@@ -130,15 +124,12 @@ impl UserStore {
         epoch: Option<i64>,
         now: Timestamp,
     ) -> Stored<bool> {
-        let update = sqlx::query(
+        let update = statement(
             "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1, \
              updated_at = $3, version = version + 1 WHERE id = $1 AND (CAST($4 AS BIGINT) IS NULL \
              OR (session_epoch = CAST($4 AS BIGINT) AND disabled_at IS NULL))",
-        )
-        .bind(id.to_string())
-        .bind(hash.expose().clone())
-        .bind(now.as_unix())
-        .bind(epoch);
+            &[&id, hash.expose(), &now, &epoch],
+        );
         Ok(self.db.execute(update).await? > 0)
     }
 
@@ -150,19 +141,17 @@ impl UserStore {
         old: &Secret<String>,
         new: &Secret<String>,
     ) -> Stored<bool> {
-        let update =
-            sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
-                .bind(id.to_string())
-                .bind(old.expose().clone())
-                .bind(new.expose().clone());
+        let update = statement(
+            "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+            &[&id, old.expose(), new.expose()],
+        );
         Ok(self.db.execute(update).await? > 0)
     }
 
     /// Ends every present session of the user.
     pub async fn end_sessions(&self, id: Uuid) -> Stored<bool> {
         let update =
-            sqlx::query("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1")
-                .bind(id.to_string());
+            statement("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1", &[&id]);
         Ok(self.db.execute(update).await? > 0)
     }
 }

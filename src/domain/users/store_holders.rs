@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use super::UserStore;
 use crate::base::time::Timestamp;
-use crate::storage::Stored;
+use crate::storage::{Stored, statement};
 
 /// Whether the user has a role, given as ` name `: between spaces it is no part of another name.
 macro_rules! has_role {
@@ -21,14 +21,12 @@ impl UserStore {
     pub async fn count_with_role(&self, role: &str) -> Stored<u64> {
         let (mut holders, mut after) = (0, String::new());
         while let Some(last) = self.batch_after(&after).await? {
-            let query = sqlx::query(concat!(
+            let text = concat!(
                 "SELECT CAST(COUNT(*) AS BIGINT) AS holders FROM users \
                  WHERE id > $2 AND id <= $3 AND ",
                 has_role!()
-            ))
-            .bind(between_spaces(role))
-            .bind(after)
-            .bind(last.clone());
+            );
+            let query = statement(text, &[&between_spaces(role), &after, &last]);
             let row = self.db.fetch_optional(query).await?;
             let some: i64 = row.map_or(Ok(0), |row| row.try_get("holders"))?;
             holders += some.unsigned_abs();
@@ -42,16 +40,13 @@ impl UserStore {
         let (mut taken, mut after) = (0, String::new());
         while let Some(last) = self.batch_after(&after).await? {
             // Every name with two spaces of its own, so that one that stands twice goes twice.
-            let update = sqlx::query(concat!(
+            let text = concat!(
                 "UPDATE users SET roles = TRIM(REPLACE(REPLACE(\
                  REPLACE(' ' || roles || ' ', ' ', '  '), $1, ''), '  ', ' ')), \
                  updated_at = $4, version = version + 1 WHERE id > $2 AND id <= $3 AND ",
                 has_role!()
-            ))
-            .bind(between_spaces(role))
-            .bind(after)
-            .bind(last.clone())
-            .bind(now.as_unix());
+            );
+            let update = statement(text, &[&between_spaces(role), &after, &last, &now]);
             taken += self.db.execute(update).await?;
             after = last;
         }
@@ -60,12 +55,11 @@ impl UserStore {
 
     /// The last of the next users by id; `None` when there are no more.
     async fn batch_after(&self, id: &str) -> Stored<Option<String>> {
-        let query = sqlx::query(
+        let query = statement(
             "SELECT MAX(id) AS last FROM \
              (SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT $2) AS batch",
-        )
-        .bind(id.to_owned())
-        .bind(BATCH);
+            &[&id, &BATCH],
+        );
         match self.db.fetch_optional(query).await? {
             Some(row) => Ok(row.try_get("last")?),
             None => Ok(None),

@@ -3,15 +3,15 @@
 //! epoch. A used token stays for some time, so that sending its message again does not make it
 //! valid again.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::mailed_token::{MailedToken, Purpose};
+use super::mailed_token::{MailedToken, Purpose, TokenOwner};
 use super::{User, UserStore, email};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::storage::{StorageError, Stored, Transaction};
+use crate::storage::{StorageError, Stored, Transaction, Value, statement};
 
 /// What a mailed token does to its user; each records the token's address as proven.
 #[derive(Clone, Copy)]
@@ -44,27 +44,29 @@ macro_rules! update {
 
 impl UserStore {
     /// Makes the token of `fingerprint` valid, from now until it expires; again if its message is
-    /// sent again. Returns `false` when it was used already, or its message was withdrawn.
+    /// sent again. It changes nothing about the sign-ups that it can prove, since those of a taken
+    /// address, for which no message is sent, must live as long. Returns `false` when it was used
+    /// already, or its message is gone.
     pub async fn issue_token(
         &self,
         token: &MailedToken,
         fingerprint: &Fingerprint,
     ) -> Stored<bool> {
-        let insert = sqlx::query(
-            "INSERT INTO mailed_tokens \
-             (id, fingerprint, purpose, user_id, email, epoch, expires_at, used_at) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, NULL \
+        let key = email::key_of(&token.email);
+        let (columns, owner, other): (_, _, &dyn Value) = match token.owner {
+            TokenOwner::User(id) => ("user_id, epoch", Some(id), &token.epoch),
+            TokenOwner::SignUp(id) => ("signup_id, email_key", id, &key),
+        };
+        let MailedToken { id, purpose, email, expires_at, .. } = token;
+        let (purpose, table) = (purpose.as_str(), token.owner.table());
+        let insert = format!(
+            "INSERT INTO {table} (id, fingerprint, purpose, email, expires_at, used_at, {columns}) \
+             SELECT $1, $2, $3, $4, $5, NULL, CAST($6 AS TEXT), $7 \
              WHERE EXISTS (SELECT 1 FROM mail_outbox WHERE id = $1) \
-             ON CONFLICT (id) DO UPDATE SET expires_at = $7 WHERE mailed_tokens.used_at IS NULL",
-        )
-        .bind(token.id.to_string())
-        .bind(fingerprint.to_string())
-        .bind(token.purpose.as_str())
-        .bind(token.user_id.to_string())
-        .bind(token.email.clone())
-        .bind(token.epoch)
-        .bind(token.expires_at.as_unix());
-        Ok(self.db.execute(insert).await? > 0)
+             ON CONFLICT (id) DO UPDATE SET expires_at = $5 WHERE {table}.used_at IS NULL"
+        );
+        let values: [&dyn Value; 7] = [id, fingerprint, &purpose, email, expires_at, &owner, other];
+        Ok(self.db.execute(statement(AssertSqlSafe(insert), &values)).await? > 0)
     }
 
     /// The token with this fingerprint, if it is valid now.
@@ -73,13 +75,18 @@ impl UserStore {
         fingerprint: &Fingerprint,
         now: Timestamp,
     ) -> Stored<Option<MailedToken>> {
-        let query = sqlx::query(
+        for text in [
             "SELECT id, purpose, user_id, email, epoch, expires_at FROM mailed_tokens \
              WHERE fingerprint = $1 AND used_at IS NULL AND expires_at > $2",
-        )
-        .bind(fingerprint.to_string())
-        .bind(now.as_unix());
-        self.db.fetch_optional(query).await?.as_ref().map(read).transpose()
+            "SELECT id, purpose, signup_id, email, expires_at FROM pending_tokens \
+             WHERE fingerprint = $1 AND used_at IS NULL AND expires_at > $2",
+        ] {
+            let query = statement(text, &[fingerprint, &now]);
+            if let Some(row) = self.db.fetch_optional(query).await? {
+                return read(&row).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Uses `token` up. Returns `false` when another request was faster, or it has expired.
@@ -89,13 +96,12 @@ impl UserStore {
         token: &MailedToken,
         now: Timestamp,
     ) -> Stored<bool> {
-        let update = sqlx::query(
-            "UPDATE mailed_tokens SET used_at = $2 \
-             WHERE id = $1 AND used_at IS NULL AND expires_at > $2",
-        )
-        .bind(token.id.to_string())
-        .bind(now.as_unix());
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+        let update = format!(
+            "UPDATE {} SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND expires_at > $2",
+            token.owner.table()
+        );
+        let update = statement(AssertSqlSafe(update), &[&token.id, &now]);
+        Ok(transaction.execute(update).await? > 0)
     }
 
     /// Ends the tokens of the user that are for `purpose`, or all, and in either case the signup token.
@@ -106,18 +112,14 @@ impl UserStore {
         purpose: Option<Purpose>,
         now: Timestamp,
     ) -> Stored<()> {
-        let update = sqlx::query(
+        let update = statement(
             "UPDATE mailed_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL \
              AND (CAST($3 AS TEXT) IS NULL OR purpose = CAST($3 AS TEXT))",
-        )
-        .bind(user_id.to_string())
-        .bind(now.as_unix())
-        .bind(purpose.map(Purpose::as_str));
-        update.execute(&mut **transaction).await?;
-        let delete =
-            sqlx::query("DELETE FROM signup_tokens WHERE user_id = $1").bind(user_id.to_string());
-        delete.execute(&mut **transaction).await?;
-        Ok(())
+            &[&user_id, &now, &purpose.map(Purpose::as_str)],
+        );
+        transaction.execute(update).await?;
+        let delete = statement("DELETE FROM signup_tokens WHERE user_id = $1", &[&user_id]);
+        transaction.execute(delete).await.map(drop)
     }
 
     /// Ends the tokens that would give the user another address than `new`.
@@ -128,16 +130,12 @@ impl UserStore {
         new: &str,
         now: Timestamp,
     ) -> Stored<()> {
-        let update = sqlx::query(
+        let update = statement(
             "UPDATE mailed_tokens SET used_at = $4 \
              WHERE user_id = $1 AND purpose = $2 AND email <> $3 AND used_at IS NULL",
-        )
-        .bind(user_id.to_string())
-        .bind(Purpose::ChangeEmail.as_str())
-        .bind(new.to_owned())
-        .bind(now.as_unix());
-        update.execute(&mut **transaction).await?;
-        Ok(())
+            &[&user_id, &Purpose::ChangeEmail.as_str(), &new, &now],
+        );
+        transaction.execute(update).await.map(drop)
     }
 
     /// Changes `user` as `redemption` says. Returns `false` when the user has another address by now, is
@@ -151,67 +149,87 @@ impl UserStore {
         redemption: Redemption<'_>,
         now: Timestamp,
     ) -> Stored<bool> {
-        let bound = |text: &'static str| {
-            let update = sqlx::query(text).bind(user.id.to_string()).bind(now.as_unix());
-            update.bind(user.email_key.clone())
-        };
+        let User { id, email_key, session_epoch, .. } = user;
+        let epoch = token.epoch.unwrap_or(-1);
         let update = match redemption {
-            Redemption::Verify => {
-                bound(update!("email_verified_at = COALESCE(email_verified_at, $2)", ""))
-            }
-            Redemption::TakeOver(hash) => bound(update!(
-                "password_hash = $5, name = NULL, email_verified_at = $2, \
-                 session_epoch = session_epoch + 1",
-                " AND session_epoch = $4 AND email_verified_at IS NULL"
-            ))
-            .bind(user.session_epoch)
-            .bind(hash.expose().clone()),
-            Redemption::Reset(hash) => bound(update!(
-                "password_hash = $5, session_epoch = session_epoch + 1, \
-                 name = CASE WHEN email_verified_at IS NULL THEN NULL ELSE name END, \
-                 email_verified_at = COALESCE(email_verified_at, $2)",
-                " AND session_epoch = $4"
-            ))
-            .bind(token.epoch.unwrap_or(-1))
-            .bind(hash.expose().clone()),
+            Redemption::Verify => statement(
+                update!("email_verified_at = COALESCE(email_verified_at, $2)", ""),
+                &[id, &now, email_key],
+            ),
+            Redemption::TakeOver(hash) => statement(
+                update!(
+                    "password_hash = $5, name = NULL, email_verified_at = $2, \
+                     session_epoch = session_epoch + 1",
+                    " AND session_epoch = $4 AND email_verified_at IS NULL"
+                ),
+                &[id, &now, email_key, session_epoch, hash.expose()],
+            ),
+            Redemption::Reset(hash) => statement(
+                update!(
+                    "password_hash = $5, session_epoch = session_epoch + 1, \
+                     name = CASE WHEN email_verified_at IS NULL THEN NULL ELSE name END, \
+                     email_verified_at = COALESCE(email_verified_at, $2)",
+                    " AND session_epoch = $4"
+                ),
+                &[id, &now, email_key, &epoch, hash.expose()],
+            ),
             Redemption::Move => {
                 // Another spelling of the address keeps its stored form.
                 let key = email::key_of(&token.email);
                 let is_same = key == email::key_of(&user.email);
-                let email_key = if is_same { user.email_key.clone() } else { key };
-                let next = User { email: token.email.clone(), email_key, ..user.clone() };
+                let new_key = if is_same { email_key.clone() } else { key };
+                let next = User { email: token.email.clone(), email_key: new_key, ..user.clone() };
                 if self.is_taken_in(transaction, &next).await? {
                     return Err(StorageError::Conflict);
                 }
-                bound(update!(
-                    "email = $5, email_key = $6, email_verified_at = $2",
-                    " AND session_epoch = $4"
-                ))
-                .bind(token.epoch.unwrap_or(-1))
-                .bind(next.email)
-                .bind(next.email_key)
+                statement(
+                    update!(
+                        "email = $5, email_key = $6, email_verified_at = $2",
+                        " AND session_epoch = $4"
+                    ),
+                    &[id, &now, email_key, &epoch, &next.email, &next.email_key],
+                )
             }
         };
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(transaction.execute(update).await? > 0)
     }
 
-    /// Deletes tokens that expired before `then`.
-    pub async fn purge_tokens(&self, then: Timestamp) -> Stored<()> {
-        let delete =
-            sqlx::query("DELETE FROM mailed_tokens WHERE expires_at <= $1").bind(then.as_unix());
-        self.db.execute(delete).await.map(drop)
+    /// Deletes sign-ups that have expired by `now`, and tokens that expired before `then`.
+    pub async fn purge_tokens(&self, now: Timestamp, then: Timestamp) -> Stored<()> {
+        for (text, time) in [
+            ("DELETE FROM pending_signups WHERE expires_at <= $1", now),
+            ("DELETE FROM pending_tokens WHERE expires_at <= $1", then),
+            ("DELETE FROM mailed_tokens WHERE expires_at <= $1", then),
+        ] {
+            self.db.execute(statement(text, &[&time])).await?;
+        }
+        Ok(())
+    }
+}
+
+impl TokenOwner {
+    fn table(self) -> &'static str {
+        match self {
+            Self::User(_) => "mailed_tokens",
+            Self::SignUp(_) => "pending_tokens",
+        }
     }
 }
 
 fn read(row: &AnyRow) -> Stored<MailedToken> {
     let corrupt = || StorageError::corrupt("mailed token");
     let text = |column| -> Stored<String> { Ok(row.try_get(column)?) };
+    let id = |text: String| text.parse().map_err(|_| corrupt());
+    let (owner, epoch) = match row.try_get::<Option<String>, _>("signup_id") {
+        Ok(signup) => (TokenOwner::SignUp(signup.map(id).transpose()?), None),
+        Err(_) => (TokenOwner::User(id(text("user_id")?)?), row.try_get("epoch")?),
+    };
     Ok(MailedToken {
-        id: text("id")?.parse().map_err(|_| corrupt())?,
+        id: id(text("id")?)?,
         purpose: Purpose::parse(&text("purpose")?).ok_or_else(corrupt)?,
-        user_id: text("user_id")?.parse().map_err(|_| corrupt())?,
+        owner,
         email: text("email")?,
-        epoch: row.try_get("epoch")?,
+        epoch,
         expires_at: Timestamp::from_unix(row.try_get("expires_at")?),
     })
 }

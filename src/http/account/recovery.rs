@@ -72,7 +72,7 @@ pub(crate) async fn reset(app: Data<Issuer>, request: HttpRequest, payload: Payl
     if token.is_some() && found.is_none() {
         fields.reject("token", NOT_GOOD);
     }
-    if matches!(found, Some(Resettable::SignUp(_))) && !app.config.signup_enabled {
+    if matches!(found, Some(Resettable { user: None, .. })) && !app.config.signup_enabled {
         fields.reject("token", CLOSED);
     }
     let login = found.as_ref().map_or("", Resettable::email);

@@ -12,7 +12,7 @@ use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
 use crate::domain::users::{
-    MailedToken, PendingSignup, PendingToken, Purpose, Redemption, User, email,
+    MailedToken, PendingSignup, Purpose, Redemption, TokenOwner, User, email,
 };
 use crate::services::authentication::CheckError;
 use crate::storage::{StorageError, Stored};
@@ -24,7 +24,7 @@ pub(crate) enum Provable {
     /// Another address, which becomes that of the account.
     Change(MailedToken, User),
     /// The address of sign-ups that wait for it: those that the token can prove, newest first.
-    SignUp(PendingToken, Vec<PendingSignup>),
+    SignUp(MailedToken, Vec<PendingSignup>),
 }
 
 /// The proof beside the mailed token, checked already.
@@ -66,28 +66,26 @@ impl Accounts {
         token: &Secret<String>,
         now: Timestamp,
     ) -> Stored<Option<Provable>> {
-        let token = match self.find_mailed(token, now).await? {
-            Some(Resettable::Account(token, user)) => {
-                return Ok(match token.purpose {
-                    Purpose::VerifyEmail if token.fits(&user) => {
-                        Some(Provable::Present(token, *user))
-                    }
-                    Purpose::ChangeEmail if user.is_in(token.epoch) => {
-                        Some(Provable::Change(token, *user))
-                    }
-                    _ => None,
-                });
-            }
-            Some(Resettable::SignUp(token)) if token.purpose == Purpose::VerifyEmail => token,
-            _ => return Ok(None),
+        let Some(Resettable { token, user }) = self.find_mailed(token, now).await? else {
+            return Ok(None);
         };
+        match (token.purpose, user) {
+            (Purpose::VerifyEmail, None) => {}
+            (Purpose::VerifyEmail, Some(user)) if token.fits(&user) => {
+                return Ok(Some(Provable::Present(token, user)));
+            }
+            (Purpose::ChangeEmail, Some(user)) if user.is_in(token.epoch) => {
+                return Ok(Some(Provable::Change(token, user)));
+            }
+            _ => return Ok(None),
+        }
         let mut signups = self.users.find_pending(&email::key_of(&token.email), now).await?;
         // After the sign-ups, which end as the account is made: where none is left for that reason,
         // it is the token that is not good any more.
         if self.users.find_by_address(&token.email).await?.is_some() {
             return Ok(None);
         }
-        signups.retain(|signup| token.signup_id.is_none_or(|id| id == signup.id));
+        signups.retain(|signup| matches!(token.owner, TokenOwner::SignUp(id) if id.is_none_or(|id| id == signup.id)));
         Ok(Some(Provable::SignUp(token, signups)))
     }
 

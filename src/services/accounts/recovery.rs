@@ -6,22 +6,20 @@ use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::audit::Initiator;
 use crate::domain::login_limits::LoginLimits;
-use crate::domain::users::{MailedToken, PendingToken, Purpose, Redemption, User};
+use crate::domain::users::{MailedToken, Purpose, Redemption, TokenOwner, User};
 use crate::storage::Stored;
 
 /// What a mailed token may set a password for.
-pub(crate) enum Resettable {
-    Account(MailedToken, Box<User>),
-    /// An address that is only signed up: who reads its mail gets the account.
-    SignUp(PendingToken),
+pub(crate) struct Resettable {
+    pub(super) token: MailedToken,
+    /// The account; of an address that is only signed up, who reads its mail gets it.
+    pub(crate) user: Option<User>,
 }
 
 impl Resettable {
+    /// The address that the password is for.
     pub(crate) fn email(&self) -> &str {
-        match self {
-            Self::Account(_, user) => &user.email,
-            Self::SignUp(token) => &token.email,
-        }
+        self.user.as_ref().map_or(&self.token.email, |user| &user.email)
     }
 }
 
@@ -33,11 +31,9 @@ impl Accounts {
         now: Timestamp,
     ) -> Stored<Option<Resettable>> {
         let found = self.find_mailed(token, now).await?;
-        Ok(found.filter(|found| match found {
-            Resettable::Account(token, user) => {
-                token.purpose == Purpose::ResetPassword && token.fits(user)
-            }
-            Resettable::SignUp(token) => token.purpose == Purpose::ResetPassword,
+        Ok(found.filter(|Resettable { token, user }| {
+            token.purpose == Purpose::ResetPassword
+                && user.as_ref().is_none_or(|user| token.fits(user))
         }))
     }
 
@@ -48,11 +44,12 @@ impl Accounts {
         now: Timestamp,
     ) -> Stored<Option<Resettable>> {
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
-        if let Some(token) = self.users.find_token(&fingerprint, now).await? {
-            let user = self.users.find(token.user_id).await?;
-            return Ok(user.map(|user| Resettable::Account(token, Box::new(user))));
-        }
-        Ok(self.users.find_pending_token(&fingerprint, now).await?.map(Resettable::SignUp))
+        let Some(token) = self.users.find_token(&fingerprint, now).await? else { return Ok(None) };
+        let TokenOwner::User(id) = token.owner else {
+            return Ok(Some(Resettable { token, user: None }));
+        };
+        let user = self.users.find(id).await?;
+        Ok(user.map(|user| Resettable { token, user: Some(user) }))
     }
 
     /// Redeems the token of `found` for a new password, ends all sessions, forgets the wrong
@@ -65,11 +62,10 @@ impl Accounts {
         attempts: &LoginLimits,
         by: &Initiator,
     ) -> Stored<bool> {
-        match found {
-            Resettable::Account(token, user) => {
-                self.redeem(token, user, Redemption::Reset(hash), attempts, by).await
-            }
-            Resettable::SignUp(token) => self.sign_up_anew(token, hash, attempts, by).await,
+        let Resettable { token, user } = found;
+        match user {
+            Some(user) => self.redeem(token, user, Redemption::Reset(hash), attempts, by).await,
+            None => self.sign_up_anew(token, hash, attempts, by).await,
         }
     }
 }

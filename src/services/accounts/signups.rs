@@ -9,7 +9,7 @@ use crate::domain::audit::{Initiator, Kind};
 use crate::domain::credentials::Password;
 use crate::domain::login_limits::LoginLimits;
 use crate::domain::outbox::{self, Entry};
-use crate::domain::users::{Email, PendingSignup, PendingToken, User, email};
+use crate::domain::users::{Email, MailedToken, PendingSignup, User, email};
 use crate::services::authentication::{CheckError, address_of};
 use crate::storage::{StorageError, Stored};
 
@@ -90,7 +90,7 @@ impl Accounts {
     /// their own and nothing of any sign-up; forgets the wrong passwords.
     pub(super) async fn sign_up_anew(
         &self,
-        token: &PendingToken,
+        token: &MailedToken,
         hash: &Secret<String>,
         attempts: &LoginLimits,
         by: &Initiator,
@@ -108,7 +108,7 @@ impl Accounts {
     /// the rules of today.
     pub(super) async fn complete_signup(
         &self,
-        token: &PendingToken,
+        token: &MailedToken,
         signup: Option<&PendingSignup>,
         hash: &Secret<String>,
         by: &Initiator,
@@ -127,7 +127,7 @@ impl Accounts {
                 Some(signup) => self.users.take_pending_in(transaction, signup.id, by.at).await?,
                 None => true,
             };
-            if !stands || !self.users.redeem_pending_in(transaction, token, by.at).await? {
+            if !stands || !self.users.redeem_in(transaction, token, by.at).await? {
                 return Err(StorageError::Conflict);
             }
             self.users.end_pending_in(transaction, &email::key_of(&user.email), by.at).await?;

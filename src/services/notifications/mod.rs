@@ -185,8 +185,7 @@ impl Notifier {
     pub(crate) async fn purge(&self, now: Timestamp) -> Stored<()> {
         self.outbox.purge(now).await?;
         let then = now.minus(2 * self.policy().give_up_after);
-        self.users.purge_pending(now, then).await?;
-        self.users.purge_tokens(then).await
+        self.users.purge_tokens(now, then).await
     }
 }
 

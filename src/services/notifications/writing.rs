@@ -9,7 +9,7 @@ use crate::base::time::Timestamp;
 use crate::domain::mail::Message;
 use crate::domain::mail::template::Fields;
 use crate::domain::outbox::{Entry, Kind};
-use crate::domain::users::{MailedToken, PendingToken, Purpose, User, email};
+use crate::domain::users::{MailedToken, Purpose, TokenOwner, User, email};
 use crate::storage::Stored;
 
 /// A token that was made good.
@@ -75,17 +75,14 @@ impl Notifier {
         let token = self.tokens.token(purpose, claimed.id);
         let fingerprint = Fingerprint::of(token.expose().as_bytes());
         let (id, email, expires_at) = (claimed.id, claimed.recipient.clone(), now.plus(lifetime));
-        let issued = if is_for_signup(claimed) {
-            let signup_id = claimed.user_id;
-            let kept = PendingToken { id, purpose, signup_id, email, expires_at };
-            self.users.issue_pending_token(&kept, &fingerprint).await?
-        } else {
-            let Some(user_id) = claimed.user_id else { return Ok(None) };
-            let epoch = claimed.epoch;
-            let kept = MailedToken { id, purpose, user_id, email, epoch, expires_at };
-            self.users.issue_token(&kept, &fingerprint).await?
+        let owner = match claimed.user_id {
+            id if is_for_signup(claimed) => TokenOwner::SignUp(id),
+            Some(id) => TokenOwner::User(id),
+            None => return Ok(None),
         };
-        if !issued {
+        let epoch = claimed.epoch;
+        let kept = MailedToken { id, purpose, owner, email, epoch, expires_at };
+        if !self.users.issue_token(&kept, &fingerprint).await? {
             return Ok(None);
         }
         let link = self.context.config.page(claimed.kind).map(|page| link(page, &token));

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use signet::base::secret::{Fingerprint, Secret};
 use signet::domain::outbox::{Entry, Kind, Outbox};
 use signet::domain::users::store::Changed;
-use signet::domain::users::{Email, MailedToken, Purpose, Redemption, User, UserStore};
+use signet::domain::users::{Email, MailedToken, Purpose, Redemption, TokenOwner, User, UserStore};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
@@ -168,7 +168,7 @@ async fn issued(db: &Db, users: &UserStore, purpose: Purpose) -> (User, MailedTo
     let token = MailedToken {
         id: new_id(),
         purpose,
-        user_id: user.id,
+        owner: TokenOwner::User(user.id),
         email: user.email.clone(),
         epoch: Some(user.session_epoch),
         expires_at: at(100),
@@ -196,7 +196,7 @@ async fn a_token_is_good_once_until_it_expires(db: Db) {
     let users = UserStore::new(db.clone());
     let (_, token) = issued(&db, &users, Purpose::VerifyEmail).await;
     let found = users.find_token(&fingerprint(&token), at(99)).await.unwrap().unwrap();
-    assert_eq!((found.id, found.purpose, found.user_id), (token.id, token.purpose, token.user_id));
+    assert_eq!((found.id, found.purpose, found.owner), (token.id, token.purpose, token.owner));
     assert_eq!((found.email, found.epoch), (token.email.clone(), token.epoch));
     assert!(users.find_token(&fingerprint(&token), at(100)).await.unwrap().is_none());
     assert!(users.find_token(&Fingerprint::of(b"x"), at(0)).await.unwrap().is_none());
@@ -214,9 +214,9 @@ async fn a_used_token_does_not_come_back(db: Db) {
     assert!(users.issue_token(&again, &fingerprint(&token)).await.unwrap());
     assert!(redeem(&db, &users, &token, 150).await);
     assert!(!users.issue_token(&again, &fingerprint(&token)).await.unwrap());
-    users.purge_tokens(at(199)).await.unwrap();
+    users.purge_tokens(at(199), at(199)).await.unwrap();
     assert!(!users.issue_token(&again, &fingerprint(&token)).await.unwrap(), "still known");
-    users.purge_tokens(at(200)).await.unwrap();
+    users.purge_tokens(at(200), at(200)).await.unwrap();
     let (user, token) = issued(&db, &users, Purpose::ResetPassword).await;
     assert_eq!(users.delete(&user, true).await.unwrap(), Changed::Done);
     assert!(users.find_token(&fingerprint(&token), at(1)).await.unwrap().is_none());

@@ -5,7 +5,9 @@ use signet::base::secret::{Fingerprint, Secret};
 use signet::base::time::Timestamp;
 use signet::domain::outbox::{Entry, Kind, Outbox};
 use signet::domain::users::store::Changed;
-use signet::domain::users::{Email, PendingSignup, PendingToken, Purpose, User, UserStore};
+use signet::domain::users::{
+    Email, MailedToken, PendingSignup, Purpose, TokenOwner, User, UserStore,
+};
 use signet::storage::{Db, StorageError};
 use uuid::Uuid;
 
@@ -77,20 +79,21 @@ async fn many_at_once_leave_five(db: Db) {
 }
 
 /// A token of `signup_id` whose message waits.
-async fn issued(db: &Db, users: &UserStore, signup_id: Option<Uuid>) -> PendingToken {
+async fn issued(db: &Db, users: &UserStore, signup_id: Option<Uuid>) -> MailedToken {
     let email = "Ann@example.com".to_owned();
     let purpose = Purpose::VerifyEmail;
-    let token = PendingToken { id: new_id(), purpose, signup_id, email, expires_at: at(50) };
+    let (owner, epoch) = (TokenOwner::SignUp(signup_id), None);
+    let token = MailedToken { id: new_id(), purpose, owner, email, epoch, expires_at: at(50) };
     // Only while its message is there.
-    assert!(!users.issue_pending_token(&token, &fingerprint(&token)).await.unwrap());
+    assert!(!users.issue_token(&token, &fingerprint(&token)).await.unwrap());
     let (id, kind, recipient) = (token.id, Kind::SignUp, token.email.clone());
     let entry = Entry { id, kind, recipient, user_id: signup_id, epoch: None };
     Outbox::new(db.clone(), 9).ask(&entry, at(0)).await.unwrap();
-    assert!(users.issue_pending_token(&token, &fingerprint(&token)).await.unwrap());
+    assert!(users.issue_token(&token, &fingerprint(&token)).await.unwrap());
     token
 }
 
-fn fingerprint(token: &PendingToken) -> Fingerprint {
+fn fingerprint(token: &MailedToken) -> Fingerprint {
     Fingerprint::of(token.id.as_bytes())
 }
 
@@ -102,22 +105,19 @@ async fn a_token_changes_nothing_about_its_sign_up(db: Db) {
     let token = issued(&db, &users, Some(Uuid::from_u128(1))).await;
     assert_eq!(standing(&users, at(49)).await, [2, 1]);
     assert_eq!(standing(&users, at(99)).await, [2, 1], "it stays as long as it was to");
-    let found = users.find_pending_token(&fingerprint(&token), at(49)).await.unwrap().unwrap();
-    assert_eq!(
-        (found.id, found.purpose, found.signup_id),
-        (token.id, token.purpose, token.signup_id)
-    );
+    let found = users.find_token(&fingerprint(&token), at(49)).await.unwrap().unwrap();
+    assert_eq!((found.id, found.purpose, found.owner), (token.id, token.purpose, token.owner));
     assert_eq!((found.email, found.expires_at), (token.email.clone(), at(50)));
-    assert!(users.find_pending_token(&fingerprint(&token), at(50)).await.unwrap().is_none());
+    assert!(users.find_token(&fingerprint(&token), at(50)).await.unwrap().is_none());
     // One for any of them keeps none of them for longer.
     let any = issued(&db, &users, None).await;
-    let later = PendingToken { expires_at: at(200), ..any.clone() };
-    assert!(users.issue_pending_token(&later, &fingerprint(&any)).await.unwrap());
+    let later = MailedToken { expires_at: at(200), ..any.clone() };
+    assert!(users.issue_token(&later, &fingerprint(&any)).await.unwrap());
     assert!(standing(&users, at(100)).await.is_empty());
     let redeem = async |seconds: i64| {
         let redeem = async |transaction: &mut signet::storage::Transaction<'_>| {
             let taken = users.take_pending_in(transaction, Uuid::from_u128(1), at(seconds)).await?;
-            let redeemed = users.redeem_pending_in(transaction, &later, at(seconds)).await?;
+            let redeemed = users.redeem_in(transaction, &later, at(seconds)).await?;
             if !(taken && redeemed) {
                 return Err(StorageError::Conflict);
             }
@@ -132,8 +132,8 @@ async fn a_token_changes_nothing_about_its_sign_up(db: Db) {
     assert!(standing(&users, at(0)).await.is_empty());
     // Nor does any other token prove the address now, sent again or not.
     for token in [&token, &later] {
-        assert!(users.find_pending_token(&fingerprint(token), at(1)).await.unwrap().is_none());
-        assert!(!users.issue_pending_token(token, &fingerprint(token)).await.unwrap());
+        assert!(users.find_token(&fingerprint(token), at(1)).await.unwrap().is_none());
+        assert!(!users.issue_token(token, &fingerprint(token)).await.unwrap());
     }
 }
 
@@ -141,12 +141,12 @@ async fn what_is_over_is_forgotten(db: Db) {
     let users = UserStore::new(db.clone());
     add(&db, &users, &signup(1, at(60)), at(0)).await;
     let token = issued(&db, &users, None).await;
-    users.purge_pending(at(59), at(49)).await.unwrap();
+    users.purge_tokens(at(59), at(49)).await.unwrap();
     assert_eq!(standing(&users, at(0)).await, [1]);
-    assert!(users.find_pending_token(&fingerprint(&token), at(1)).await.unwrap().is_some());
-    users.purge_pending(at(60), at(50)).await.unwrap();
+    assert!(users.find_token(&fingerprint(&token), at(1)).await.unwrap().is_some());
+    users.purge_tokens(at(60), at(50)).await.unwrap();
     assert!(standing(&users, at(0)).await.is_empty());
-    assert!(users.find_pending_token(&fingerprint(&token), at(1)).await.unwrap().is_none());
+    assert!(users.find_token(&fingerprint(&token), at(1)).await.unwrap().is_none());
 }
 
 async fn a_signup_token_is_the_users_until_sessions_end(db: Db) {

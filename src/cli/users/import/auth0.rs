@@ -11,6 +11,7 @@ use super::members::{self, MALFORMED, UNKNOWN, text, unpadded};
 use super::records::Top;
 use super::sink::Sink;
 use super::source::Reader;
+use crate::domain::credentials::password::hex;
 
 pub(super) fn read(reader: Reader, sink: &mut Sink) -> Result<()> {
     members::read(reader, Top::Record, sink, members::label, |user, _| Some(fields(user)))
@@ -74,17 +75,7 @@ fn bytes(member: &Map<String, Value>) -> Result<String, String> {
     let value = text(member, "value").ok_or(MALFORMED)?;
     let bytes = match text(member, "encoding").unwrap_or("utf8") {
         "base64" => STANDARD_NO_PAD.decode(unpadded(value)).map_err(|_| MALFORMED)?,
-        "hex" => {
-            let digits: Option<Vec<u8>> = value
-                .chars()
-                .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-                .collect();
-            let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or(MALFORMED)?;
-            digits
-                .chunks(2)
-                .map(|pair| pair.iter().fold(0, |sum, digit| sum << 4 | digit))
-                .collect()
-        }
+        "hex" => hex(value).map_err(|_| MALFORMED)?,
         "utf8" => value.as_bytes().to_vec(),
         _ => return Err(MALFORMED.into()),
     };

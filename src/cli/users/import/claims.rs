@@ -82,9 +82,8 @@ impl Claims {
         }
         if self.taken.contains(&address) {
             // Otherwise it is compared with the first one, once that is stored.
-            return self
-                .dry_run
-                .then(|| Outcome::Refused("the address came before in the file".into()));
+            let why = "the address came before in the file";
+            return if self.dry_run { refused(why.into()) } else { None };
         }
         let uuid = user.id.map(|id| self.hash("id", id));
         let is_taken = uuid.is_some_and(|id| self.taken.contains(&id));

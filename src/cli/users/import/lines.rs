@@ -21,10 +21,8 @@ pub(super) fn read(mut reader: Reader, sink: &mut Sink) -> Result<()> {
     }
     let mut line = Vec::new();
     for place in 1.. {
-        let whole = match next(&mut reader, &mut line).context("the file cannot be read")? {
-            Some(whole) => whole,
-            None => break,
-        };
+        let next = next(&mut reader, &mut line).context("the file cannot be read")?;
+        let Some(whole) = next else { break };
         if whole && line.trim_ascii().is_empty() {
             continue;
         }

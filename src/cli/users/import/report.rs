@@ -153,30 +153,22 @@ impl Counts {
         note(self.without_password, "without a password: only a new one lets them in");
         note(self.administrators, "with the role admin, which administers Signet");
         note(self.with_other_password, "of those there already have another password by now");
-        note(
-            self.noticed.superusers,
-            "superusers not made administrators (--superusers-are-admins)",
-        );
+        let Noticed { superusers, groups, skipped } = &self.noticed;
+        note(*superusers, "superusers not made administrators (--superusers-are-admins)");
         note(self.names_cut, "with a name that was cut to 200 characters");
         note(self.dates_left_out, "without created_at, which could not be read");
         for (role, count) in &self.roles_left_out {
-            note(
-                *count,
-                &format!(
-                    "without the role {role}, which administers Signet (--keep-administrators)"
-                ),
-            );
+            let which =
+                format!("the role {role}, which administers Signet (--keep-administrators)");
+            note(*count, &format!("without {which}"));
         }
-        note(
-            self.noticed.groups.len() as u64,
-            "groups or roles left out, since their names make no role:",
-        );
-        lines.extend(self.noticed.groups.iter().map(|name| format!("    {name}")));
-        let skipped: u64 = self.noticed.skipped.values().sum();
-        if skipped > 0 {
-            let models: Vec<_> = self.noticed.skipped.keys().map(String::as_str).collect();
-            lines
-                .push(format!("  {skipped} records of other kinds skipped: {}", models.join(", ")));
+        let count = groups.len() as u64;
+        note(count, "groups or roles left out, since their names make no role:");
+        lines.extend(groups.iter().map(|name| format!("    {name}")));
+        let count: u64 = skipped.values().sum();
+        if count > 0 {
+            let models = skipped.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            lines.push(format!("  {count} records of other kinds skipped: {models}"));
         }
         lines.join("\n")
     }

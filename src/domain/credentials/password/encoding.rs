@@ -114,7 +114,8 @@ pub(super) fn bcrypt_base64<const N: usize>(text: &str) -> Result<[u8; N], &'sta
     bytes.try_into().map_err(|_| MALFORMED)
 }
 
-pub(super) fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
+/// The bytes of hexadecimal digits in pairs.
+pub(crate) fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pair = |pair: &[u8]| match pair {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),

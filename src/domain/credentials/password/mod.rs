@@ -25,6 +25,7 @@ use crate::base::secret::Secret;
 use crate::domain::users::email::key_of;
 
 pub use self::argon2::{HashMemory, hash, unmatchable};
+pub(crate) use self::encoding::hex;
 pub use self::pace::Pace;
 pub use self::stored::{check_stored, is_expensive};
 
@@ -135,20 +136,25 @@ mod tests {
     use super::*;
     use crate::base::random::Random;
 
-    fn cheap(iterations: u32) -> PasswordPolicy {
+    pub(super) fn cheap(iterations: u32) -> PasswordPolicy {
         PasswordPolicy::new(64, iterations, 1, 1, 1).unwrap()
+    }
+
+    pub(super) fn made(password: &Password) -> Secret<String> {
+        hash(password, &cheap(1), &Random::system(), &mut HashMemory::default())
+    }
+
+    pub(super) fn verify_by(policy: &PasswordPolicy, typed: &str, stored: &str) -> Verdict {
+        let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
+        verify(&Password::new(typed), stored, policy, &mut memory, &mut pace)
     }
 
     #[test]
     fn a_hash_knows_its_password_and_its_settings() {
-        let (random, mut memory) = (Random::system(), HashMemory::default());
-        let password = Password::new("correct horse");
-        let stored = hash(&password, &cheap(1), &random, &mut memory);
+        let stored = made(&Password::new("correct horse"));
         let stored = stored.expose();
         assert!(stored.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{stored}");
-        let mut pace = Pace::default();
-        let mut check =
-            |typed, policy| verify(&Password::new(typed), stored, &policy, &mut memory, &mut pace);
+        let check = |typed, policy| verify_by(&policy, typed, stored);
         assert_eq!(check("correct horse", cheap(1)), Verdict::Right);
         assert_eq!(check("correct horse", cheap(2)), Verdict::RightButOutdated);
         assert_eq!(check("correct Horse", cheap(1)), Verdict::Wrong);
@@ -200,11 +206,8 @@ mod tests {
 
     #[test]
     fn nobody_matches_the_unmatchable() {
-        let (random, mut memory) = (Random::system(), HashMemory::default());
-        let stored = unmatchable(&cheap(1), &random);
-        let (nobody, mut pace) = (Password::new(""), Pace::default());
-        let verdict = verify(&nobody, stored.expose(), &cheap(1), &mut memory, &mut pace);
-        assert_eq!(verdict, Verdict::Wrong);
+        let stored = unmatchable(&cheap(1), &Random::system());
+        assert_eq!(verify_by(&cheap(1), "", stored.expose()), Verdict::Wrong);
         assert_eq!(check_stored(stored.expose()), Ok(()), "it is computed like any other");
     }
 
@@ -236,11 +239,8 @@ mod tests {
 
     #[test]
     fn composition_does_not_matter() {
-        let (random, mut memory) = (Random::system(), HashMemory::default());
-        let stored = hash(&Password::new("caf\u{e9} noir"), &cheap(1), &random, &mut memory);
-        let typed = Password::new("cafe\u{301} noir");
-        let mut pace = Pace::default();
-        let verdict = verify(&typed, stored.expose(), &cheap(1), &mut memory, &mut pace);
+        let stored = made(&Password::new("caf\u{e9} noir"));
+        let verdict = verify_by(&cheap(1), "cafe\u{301} noir", stored.expose());
         assert_eq!(verdict, Verdict::Right);
     }
 }

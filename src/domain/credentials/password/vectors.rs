@@ -7,8 +7,8 @@ mod systems;
 use proptest::prelude::*;
 
 use super::encoding::UNKNOWN;
+use super::tests::{cheap, made, verify_by};
 use super::*;
-use crate::base::random::Random;
 
 /// Of RFC 7914 section 12, for `pleaseletmein` and `SodiumChloride`: base64, and hexadecimal.
 const SODIUM: [&str; 2] = [
@@ -137,13 +137,8 @@ fn flask_security() -> [(&'static str, &'static str); 5] {
     ]
 }
 
-fn cheap() -> PasswordPolicy {
-    PasswordPolicy::new(64, 1, 1, 1, 1).unwrap()
-}
-
 fn verify_one(typed: &str, stored: &str) -> Verdict {
-    let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
-    verify(&Password::new(typed), stored, &cheap(), &mut memory, &mut pace)
+    verify_by(&cheap(1), typed, stored)
 }
 
 #[test]
@@ -193,12 +188,8 @@ fn what_was_typed_counts_where_the_old_system_hashed_it() {
     assert_eq!(verify_one(normal, &of(typed)), Verdict::Wrong);
 
     // A present hash of what was typed is another library's: its owner gets one of the normal form.
-    let (random, mut memory, mut pace) = (Random::system(), HashMemory::default(), Pace::default());
-    let raw = Password { normal: Secret::new(typed.into()), typed: None };
-    let stored = hash(&raw, &cheap(), &random, &mut memory);
-    let typed = Password::new(typed);
-    let verdict = verify(&typed, stored.expose(), &cheap(), &mut memory, &mut pace);
-    assert_eq!(verdict, Verdict::RightButOutdated);
+    let stored = made(&Password { normal: Secret::new(typed.into()), typed: None });
+    assert_eq!(verify_one(typed, stored.expose()), Verdict::RightButOutdated);
 }
 
 #[test]

@@ -25,20 +25,16 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The part of a server's answer that is repeated.
 const MAX_ANSWER_BYTES: usize = 200;
 
-/// How the connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
+pub(crate) enum Tls {
     /// By STARTTLS; a server that lacks it gets nothing.
     StartTls,
-    /// From the first byte.
     Implicit,
-    /// Not at all.
     Off,
 }
 
-/// The server that takes mail.
 #[derive(Clone, Debug)]
-pub struct SmtpConfig {
+pub(crate) struct SmtpConfig {
     /// Its name, which its certificate must have, or its address.
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -55,7 +51,7 @@ pub struct SmtpConfig {
 }
 
 /// The server, ready to be connected to.
-pub struct Server {
+pub(crate) struct Server {
     pub(super) config: SmtpConfig,
     tls: Option<TlsParameters>,
     hello: ClientId,

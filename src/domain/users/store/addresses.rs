@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::UserStore;
 use crate::base::time::Timestamp;
 use crate::domain::users::{User, email};
-use crate::storage::{Stored, Transaction, rows_of_values};
+use crate::storage::{Stored, Transaction, rows_of_values, statement};
 
 impl UserStore {
     /// The user with the address `text`, in any of its forms; of a pair of accounts with one
@@ -54,10 +54,7 @@ impl UserStore {
              (SELECT 1 FROM users WHERE id = $1 AND email_key = $2)) LIMIT 1",
             places.join(", ")
         );
-        let query = sqlx::query(AssertSqlSafe(text))
-            .bind(user.id.to_string())
-            .bind(user.email_key.clone())
-            .bind(spelled);
+        let query = statement(AssertSqlSafe(text), &[&user.id, &user.email_key, &spelled]);
         let query = keys.into_iter().fold(query, |query, key| query.bind(key));
         Ok(query.fetch_optional(&mut **transaction).await?.is_some())
     }

@@ -4,9 +4,8 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{UserStore, metadata_text, read};
-use crate::base::time::Timestamp;
 use crate::domain::users::{User, email};
-use crate::storage::{Statement, StorageError, Stored};
+use crate::storage::{Statement, StorageError, Stored, statement};
 
 /// The condition of [`User::is_administrator`], in the words of the index `users_administrators`,
 /// which finds the few among many.
@@ -157,7 +156,9 @@ impl UserStore {
     /// Deletes `user`, as long as that is as it was read. The last administrator stays unless
     /// `force` is set.
     pub async fn delete(&self, user: &User, force: bool) -> Stored<Changed> {
-        self.guarded(deletion(user), None, user.is_administrator() && !force).await
+        let text = "DELETE FROM users WHERE id = $1 AND version = $2";
+        let deletion = statement(text, &[&user.id, &user.version]);
+        self.guarded(deletion, None, user.is_administrator() && !force).await
     }
 
     /// Runs `change`, after which there is one administrator less if `loses_one`: not where that is
@@ -179,9 +180,7 @@ impl UserStore {
                 // the second waits here, and counts without the first.
                 let lock =
                     concat!("UPDATE users SET version = version WHERE ", is_administrator!());
-                if loses_one
-                    && sqlx::query(lock).execute(&mut **transaction).await?.rows_affected() < 2
-                {
+                if loses_one && transaction.execute(sqlx::query(lock)).await? < 2 {
                     return Ok(Changed::LastAdministrator);
                 }
                 if let Some(next) = next
@@ -189,36 +188,32 @@ impl UserStore {
                 {
                     return Err(StorageError::Conflict);
                 }
-                Ok(change.execute(&mut **transaction).await?.rows_affected().into())
+                Ok(transaction.execute(change).await?.into())
             })
             .await
     }
 }
 
 fn replacement(user: &User, next: &User) -> Statement<'static> {
-    sqlx::query(
+    statement(
         "UPDATE users SET email = $3, email_key = $4, name = $5, roles = $6, \
          email_verified_at = $7, disabled_at = $8, metadata = $9, \
          session_epoch = session_epoch + $10, updated_at = $11, version = version + 1 \
          WHERE id = $1 AND version = $2",
+        &[
+            &user.id,
+            &user.version,
+            &next.email,
+            &next.email_key,
+            &next.name,
+            &next.roles.join(" "),
+            &next.email_verified_at,
+            &next.disabled_at,
+            &metadata_text(&next.metadata),
+            &(next.session_epoch - user.session_epoch),
+            &next.updated_at,
+        ],
     )
-    .bind(user.id.to_string())
-    .bind(user.version)
-    .bind(next.email.clone())
-    .bind(next.email_key.clone())
-    .bind(next.name.clone())
-    .bind(next.roles.join(" "))
-    .bind(next.email_verified_at.map(Timestamp::as_unix))
-    .bind(next.disabled_at.map(Timestamp::as_unix))
-    .bind(metadata_text(&next.metadata))
-    .bind(next.session_epoch - user.session_epoch)
-    .bind(next.updated_at.as_unix())
-}
-
-fn deletion(user: &User) -> Statement<'static> {
-    sqlx::query("DELETE FROM users WHERE id = $1 AND version = $2")
-        .bind(user.id.to_string())
-        .bind(user.version)
 }
 
 /// The least text that sorts after every text that begins with `prefix`, by code points.

@@ -11,7 +11,7 @@ use super::{COLUMNS, INSERT, User, UserStore, bind, read};
 use crate::base::fault;
 use crate::domain::users::Metadata;
 use crate::domain::users::import::IMPORTED_ID;
-use crate::storage::{StorageError, Stored, rows_of_values};
+use crate::storage::{StorageError, Stored, rows_of_values, statement};
 
 /// The number of users that one statement stores. More would save PostgreSQL little, and cost
 /// SQLite much: to name a placeholder it scans those before it, at each binding.
@@ -74,16 +74,15 @@ impl UserStore {
 
     /// Up to `limit` users whose id sorts after `after`, in that order: the id, and the imported id
     /// if there is one.
-    /// an import where there is one.
     pub async fn list_imported_ids(
         &self,
         after: &str,
         limit: i64,
     ) -> Stored<Vec<(String, Option<String>)>> {
-        let query =
-            sqlx::query("SELECT id, metadata FROM users WHERE id > $1 ORDER BY id LIMIT $2")
-                .bind(after.to_owned())
-                .bind(limit);
+        let query = statement(
+            "SELECT id, metadata FROM users WHERE id > $1 ORDER BY id LIMIT $2",
+            &[&after, &limit],
+        );
         let row = |row: &AnyRow| {
             let metadata: Option<String> = row.try_get("metadata")?;
             let metadata = metadata.filter(|text| text.contains(IMPORTED_ID));
