@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 use throttle::{MAX_ROUTINE, Throttle};
 use uuid::Uuid;
 
@@ -239,7 +239,7 @@ impl Audit {
         filter: &Filter,
         after: Option<&Place>,
         limit: i64,
-    ) -> Result<Vec<Kept>, StorageError> {
+    ) -> Stored<Vec<Kept>> {
         store::list(&self.db, filter, after, limit).await
     }
 
@@ -262,12 +262,7 @@ impl Audit {
     /// Deletes events that are older than `retention` says, in batches of at most `limit` of each
     /// sort, so that no request waits for it. Returns how many it deleted: fewer than `limit` when
     /// nothing is left to delete.
-    pub async fn purge(
-        &self,
-        retention: &Retention,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<u64, StorageError> {
+    pub async fn purge(&self, retention: &Retention, now: Timestamp, limit: u32) -> Stored<u64> {
         let mut deleted = 0;
         for kind in Kind::LOGINS {
             let before = now.minus(retention.logins);

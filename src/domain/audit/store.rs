@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{Event, Filter, Kept, Kind, Place, actor};
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError};
+use crate::storage::{Db, Statement, Stored};
 
 const HOUR: i64 = 3600;
 
@@ -80,7 +80,7 @@ pub(super) async fn list(
     filter: &Filter,
     after: Option<&Place>,
     limit: i64,
-) -> Result<Vec<Kept>, StorageError> {
+) -> Stored<Vec<Kept>> {
     let mut text = String::from(
         "SELECT id, at, event, actor, subject, client_id, detail, address, request_id \
          FROM audit_events WHERE at >= $1 AND at < $2",
@@ -119,7 +119,7 @@ pub(super) async fn list(
     db.fetch_all(query).await?.iter().map(read).collect()
 }
 
-fn read(row: &AnyRow) -> Result<Kept, StorageError> {
+fn read(row: &AnyRow) -> Stored<Kept> {
     Ok(Kept {
         place: Place { id: row.try_get("id")?, at: Timestamp::from_unix(row.try_get("at")?) },
         event: row.try_get("event")?,

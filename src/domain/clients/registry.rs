@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Client, ClientStore, Credentials};
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// How long an instance may use a cached client. A change of a client is acknowledged only after
 /// this time, so that it is in force on every instance by then.
@@ -66,7 +66,7 @@ impl ClientRegistry {
     }
 
     /// The client of this id, unless it is unknown or disabled.
-    pub async fn find_enabled(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
+    pub async fn find_enabled(&self, client_id: &str) -> Stored<Option<Arc<Client>>> {
         let client = match self.recall(client_id) {
             Some(client) => Some(client),
             None => self.load(client_id).await?,
@@ -74,7 +74,7 @@ impl ClientRegistry {
         Ok(client.filter(|client| client.disabled_at.is_none()))
     }
 
-    async fn load(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
+    async fn load(&self, client_id: &str) -> Stored<Option<Arc<Client>>> {
         // Taken before the read, so the client is at least as new as this moment.
         let since = Instant::now();
         let client = self.store.find(client_id).await?.map(Arc::new);

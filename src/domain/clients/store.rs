@@ -7,7 +7,7 @@ use super::{Client, ClientSecret, ClientType, GrantType, is_client_id};
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
-use crate::storage::{Db, Statement, StorageError};
+use crate::storage::{Db, Statement, StorageError, Stored};
 
 /// A query for clients with their secrets, one row for each secret or one without any.
 macro_rules! select {
@@ -38,7 +38,7 @@ impl ClientStore {
     }
 
     /// Stores a client and its secrets; `Conflict` when its id is taken.
-    pub async fn create(&self, client: &Client) -> Result<(), StorageError> {
+    pub async fn create(&self, client: &Client) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 let insert = sqlx::query(
@@ -63,7 +63,7 @@ impl ClientStore {
     }
 
     /// The client with this id.
-    pub async fn find(&self, client_id: &str) -> Result<Option<Client>, StorageError> {
+    pub async fn find(&self, client_id: &str) -> Stored<Option<Client>> {
         // No other text is a client's id, and PostgreSQL's text cannot contain every character.
         if !is_client_id(client_id) {
             return Ok(None);
@@ -81,7 +81,7 @@ impl ClientStore {
         secret: &ClientSecret,
         others_expire_at: Timestamp,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         self.db
             .write(async |transaction| {
                 // Updating the client first serialises concurrent changes.
@@ -115,7 +115,7 @@ impl ClientStore {
     }
 
     /// The longest access-token lifetime that any client has of its own, in seconds.
-    pub async fn longest_access_token_lifetime(&self) -> Result<Option<i64>, StorageError> {
+    pub async fn longest_access_token_lifetime(&self) -> Stored<Option<i64>> {
         let query = sqlx::query(
             "SELECT CAST(MAX(access_token_lifetime) AS BIGINT) AS longest FROM clients",
         );
@@ -149,7 +149,7 @@ fn insert_secret<'q>(client_id: &'q str, secret: &'q ClientSecret) -> Statement<
 }
 
 /// Collects the rows of the join, in which a client's rows are adjacent, into clients.
-fn collect(rows: &[AnyRow]) -> Result<Vec<Client>, StorageError> {
+fn collect(rows: &[AnyRow]) -> Stored<Vec<Client>> {
     let mut clients: Vec<Client> = Vec::new();
     for row in rows {
         let client_id: String = row.try_get("client_id")?;
@@ -163,8 +163,8 @@ fn collect(rows: &[AnyRow]) -> Result<Vec<Client>, StorageError> {
     Ok(clients)
 }
 
-fn read(row: &AnyRow, client_id: String) -> Result<Client, StorageError> {
-    let words = |column: &str| -> Result<Vec<String>, StorageError> {
+fn read(row: &AnyRow, client_id: String) -> Stored<Client> {
+    let words = |column: &str| -> Stored<Vec<String>> {
         let text: String = row.try_get(column)?;
         Ok(text.split_whitespace().map(str::to_owned).collect())
     };
@@ -195,7 +195,7 @@ fn read(row: &AnyRow, client_id: String) -> Result<Client, StorageError> {
     })
 }
 
-fn read_secret(row: &AnyRow) -> Result<Option<ClientSecret>, StorageError> {
+fn read_secret(row: &AnyRow) -> Stored<Option<ClientSecret>> {
     let Some(fingerprint) = row.try_get::<Option<String>, _>("fingerprint")? else {
         return Ok(None);
     };

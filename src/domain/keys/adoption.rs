@@ -11,7 +11,7 @@ use super::rotation::{State, Times};
 use super::store::{Change, KeyStore, StoredKey};
 use super::{Keys, KeysError, full, off_the_request_path, tag};
 use crate::base::time::Timestamp;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 /// The name under which the end of the upgrade is recorded.
 pub(super) const ADOPTED: &str = "signing_keys_adopted";
@@ -68,7 +68,7 @@ impl std::fmt::Display for Adopted {
 
 impl Keys {
     /// Whether `db` holds keys from before there were tags, which the first start will adopt.
-    pub async fn await_adoption(db: &Db) -> Result<bool, StorageError> {
+    pub async fn await_adoption(db: &Db) -> Stored<bool> {
         let store = KeyStore::new(db.clone());
         Ok(store.find_secret(ADOPTED).await?.is_none() && !store.is_empty().await?)
     }

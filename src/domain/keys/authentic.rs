@@ -12,7 +12,7 @@ use super::tag::{self, TagError};
 use super::{Algorithm, Keys, KeysError, full};
 use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// How many characters of a name are logged, since whoever writes a row chooses its name.
 const MAX_SHOWN_NAME: usize = 128;
@@ -152,11 +152,7 @@ impl Keys {
 
     /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
     /// keys.
-    pub(super) async fn head(
-        &self,
-        algorithm: Algorithm,
-        now: Timestamp,
-    ) -> Result<Head, StorageError> {
+    pub(super) async fn head(&self, algorithm: Algorithm, now: Timestamp) -> Stored<Head> {
         let mut head = self.store.head(algorithm).await?;
         let bounded = head.owed.map(|owed| owed.bounded(now));
         if bounded != head.owed && self.alarms.note_handover(head.owed) {
@@ -210,7 +206,7 @@ impl Keys {
     }
 
     /// The keys that are not retired at `now`. Rows that are not authentic raise the alarm.
-    pub(super) async fn published(&self, now: Timestamp) -> Result<Published, StorageError> {
+    pub(super) async fn published(&self, now: Timestamp) -> Stored<Published> {
         let rows = self.store.load_published(now, |key| self.is_authentic(key)).await?;
         let (keys, refused) = examine(self.vault.sealing(), rows);
         self.alarms.note(&refused, false);
@@ -218,7 +214,7 @@ impl Keys {
     }
 
     /// All present and former keys, newest first. Rows that are not authentic raise the alarm.
-    pub async fn list(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
+    pub async fn list(&self, now: Timestamp) -> Stored<Vec<StoredKey>> {
         let rows = self.store.load_all(|key| self.is_authentic(key)).await?;
         let (keys, refused) = examine_all(self.vault.sealing(), rows, now);
         self.alarms.note(&refused, true);

@@ -38,7 +38,7 @@ use arc_swap::ArcSwap;
 
 use crate::base::sealing::{OpenError, sealed_under};
 use crate::base::time::Timestamp;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 pub use algorithm::Algorithm;
 pub use key_error::KeyError;
@@ -140,7 +140,7 @@ pub struct Rewrapped {
 
 impl Keys {
     /// Whether `db` holds no key yet, so that a new key-encryption key may be made.
-    pub async fn is_empty(db: &Db) -> Result<bool, StorageError> {
+    pub async fn is_empty(db: &Db) -> Stored<bool> {
         KeyStore::new(db.clone()).is_empty().await
     }
 

@@ -30,7 +30,7 @@ use super::rotation::{State, Times};
 use super::{KeyError, PublicKey};
 use crate::base::fault;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError, Transaction};
+use crate::storage::{Db, Statement, StorageError, Stored, Transaction};
 
 /// A signing key as it is stored.
 #[derive(Clone, Debug)]
@@ -117,13 +117,13 @@ impl KeyStore {
     }
 
     /// Whether the table has no row.
-    pub async fn is_empty(&self) -> Result<bool, StorageError> {
+    pub async fn is_empty(&self) -> Stored<bool> {
         let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
         Ok(self.db.fetch_optional(query).await?.is_none())
     }
 
     /// The key named `kid`.
-    pub async fn find(&self, kid: &str) -> Result<Option<StoredKey>, StorageError> {
+    pub async fn find(&self, kid: &str) -> Stored<Option<StoredKey>> {
         // PostgreSQL's text cannot contain NUL.
         if kid.contains('\0') {
             return Ok(None);
@@ -133,7 +133,7 @@ impl KeyStore {
     }
 
     /// The keys with this name, and those that are the same key under another name.
-    pub async fn find_same(&self, kid: &str, spki: &str) -> Result<Vec<StoredKey>, StorageError> {
+    pub async fn find_same(&self, kid: &str, spki: &str) -> Stored<Vec<StoredKey>> {
         let query =
             sqlx::query(select!("WHERE kid = $1 OR public_key = $2 LIMIT 10")).bind(kid).bind(spki);
         Ok(Rows::of(&self.db.fetch_all(query).await?).keys)
@@ -141,7 +141,7 @@ impl KeyStore {
 
     /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
     /// keys.
-    pub async fn head(&self, algorithm: Algorithm) -> Result<Head, StorageError> {
+    pub async fn head(&self, algorithm: Algorithm) -> Stored<Head> {
         let query = sqlx::query(
             "SELECT version, handover_since, handover_in FROM key_chain_versions \
              WHERE algorithm = $1",
@@ -152,7 +152,7 @@ impl KeyStore {
     }
 
     /// Applies `change` as a whole or not at all; `Conflict` when another change came first.
-    pub async fn apply(&self, change: &Change<'_>) -> Result<(), StorageError> {
+    pub async fn apply(&self, change: &Change<'_>) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 raise_version(transaction, change.algorithm, change.from_version).await?;
@@ -177,12 +177,7 @@ impl KeyStore {
 
     /// Revokes a row whose tag does not verify here: it is revoked from `now` on and has no tag, so
     /// it can never be used. `Conflict` when another change came first.
-    pub async fn withdraw(
-        &self,
-        key: &StoredKey,
-        from_version: i64,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    pub async fn withdraw(&self, key: &StoredKey, from_version: i64, now: Timestamp) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 raise_version(transaction, key.algorithm, from_version).await?;
@@ -200,7 +195,7 @@ impl KeyStore {
 }
 
 /// A row that is gone was changed by another instance.
-fn changed_one(result: sqlx::any::AnyQueryResult) -> Result<(), StorageError> {
+fn changed_one(result: sqlx::any::AnyQueryResult) -> Stored<()> {
     if result.rows_affected() == 1 { Ok(()) } else { Err(StorageError::Conflict) }
 }
 
@@ -209,7 +204,7 @@ fn whole_seconds(ahead: Duration) -> i64 {
     i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn read_head(row: &AnyRow) -> Result<Head, StorageError> {
+fn read_head(row: &AnyRow) -> Stored<Head> {
     let since = row.try_get::<Option<i64>, _>("handover_since")?.map(Timestamp::from_unix);
     let ahead = row.try_get::<Option<i64>, _>("handover_in")?;
     let ahead = ahead.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
@@ -230,7 +225,7 @@ async fn raise_version(
     transaction: &mut Transaction<'_>,
     algorithm: Algorithm,
     from_version: i64,
-) -> Result<(), StorageError> {
+) -> Stored<()> {
     let raise = sqlx::query(
         "INSERT INTO key_chain_versions (algorithm, version) VALUES ($1, $2 + 1) \
          ON CONFLICT (algorithm) DO UPDATE SET version = key_chain_versions.version + 1 \
@@ -252,10 +247,7 @@ fn owe<'a>(change: &Change<'_>) -> Statement<'a> {
 }
 
 /// Checks that exactly one of the keys has no successor: two would sign for ever.
-async fn check_last(
-    transaction: &mut Transaction<'_>,
-    change: &Change<'_>,
-) -> Result<(), StorageError> {
+async fn check_last(transaction: &mut Transaction<'_>, change: &Change<'_>) -> Stored<()> {
     let (mut count, mut after) = (0, Some(String::new()));
     while let Some(last) = after {
         // A row without a tag is no key.
@@ -324,8 +316,8 @@ impl Rows {
     }
 }
 
-fn read(row: &AnyRow) -> Result<StoredKey, StorageError> {
-    let optional = |column| -> Result<_, StorageError> {
+fn read(row: &AnyRow) -> Stored<StoredKey> {
+    let optional = |column| -> Stored<_> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_unix))
     };
     let algorithm: String = row.try_get("algorithm")?;

@@ -29,8 +29,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
 use crate::storage::records::Records as Store;
+use crate::storage::{StorageError, Stored};
 use budget::Verdict;
 use queue::Entered;
 use record::{Record, Reserved};
@@ -195,7 +195,7 @@ impl LoginLimits {
         account: &Entered,
         network: &Network,
         now: Timestamp,
-    ) -> Result<Result<(Reserved, Entered, Reserved), Verdict>, StorageError> {
+    ) -> Stored<Result<(Reserved, Entered, Reserved), Verdict>> {
         let (name, policy) = (network.short(), &self.0.policy);
         let at_account = |record: Record| record.reserve_account(name, now, policy);
         let from_network = |record: Record| record.reserve_network(now, policy);
@@ -223,7 +223,7 @@ impl LoginLimits {
     }
 
     /// Settles an attempt by its outcome. Attempts that wait for it go on.
-    pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Result<(), StorageError> {
+    pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Stored<()> {
         let Attempt(Some(place)) = attempt else { return Ok(()) };
         let Place { pair, account, of_account, network, of_network, name, clock } = place;
         let (now, policy) = (clock.now(), &self.0.policy);
@@ -244,7 +244,7 @@ impl LoginLimits {
         reserved: Reserved,
         outcome: Outcome,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let policy = &self.0.policy;
         let settle =
             |record: Record| Ok((record.settle_network(reserved, outcome, now, policy), ()));
@@ -252,7 +252,7 @@ impl LoginLimits {
     }
 
     /// Forgets all failures at `account`. Networks that it signs in from stay known.
-    pub async fn unlock(&self, account: &Account, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn unlock(&self, account: &Account, now: Timestamp) -> Stored<()> {
         let entered = self.0.records.enter(account.key());
         let unlock = |record: Record| Ok((record.unlock(now, &self.0.policy), ()));
         self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
@@ -264,13 +264,13 @@ impl LoginLimits {
         expires_at: ExpiresAt,
         now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
-    ) -> Result<Result<T, Verdict>, StorageError> {
+    ) -> Stored<Result<T, Verdict>> {
         let expires_at = |record: &Record| expires_at(record, now, &self.0.policy);
         self.0.records.change(entered, expires_at, now, decide).await
     }
 
     /// Removes at most `limit` records that have expired; returns how many.
-    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         self.0.records.purge(now, limit).await
     }
 

@@ -33,7 +33,7 @@ pub use snapshot::Snapshot;
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 use feed::{Feed, Subscription};
 use store::Store;
 
@@ -78,7 +78,7 @@ pub struct Revocations {
 
 impl Revocations {
     /// The revocations recorded in `db`. It has no entry before the first [`Revocations::follow`].
-    pub async fn open(db: Db, random: Random) -> Result<Self, StorageError> {
+    pub async fn open(db: Db, random: Random) -> Stored<Self> {
         let store = Store { db };
         store.ensure_history(&random.uuid().simple().to_string()).await?;
         Ok(Self {
@@ -105,11 +105,7 @@ impl Revocations {
     /// Records the longest time for which access tokens can be valid as of now, leeway included:
     /// revocations stay on record that long. To be called at the start, about once a minute, and
     /// before a longer lifetime is configured.
-    pub async fn observe_token_life(
-        &self,
-        life: Duration,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    pub async fn observe_token_life(&self, life: Duration, now: Timestamp) -> Stored<()> {
         self.store.observe_token_life(life, now).await
     }
 
@@ -163,7 +159,7 @@ impl Revocations {
     }
 
     /// Applies new changes of the record. Returns whether a key was revoked.
-    async fn take_over(&self, keys: impl AsyncFnOnce()) -> Result<bool, StorageError> {
+    async fn take_over(&self, keys: impl AsyncFnOnce()) -> Stored<bool> {
         let (head, known) = (self.store.head().await?, self.feed.head());
         let anew = head.epoch != known.epoch || head.seq < known.seq;
         if !anew && head.seq == known.seq {
@@ -183,7 +179,7 @@ impl Revocations {
         Ok(has_key)
     }
 
-    async fn read_after(&self, seq: i64) -> Result<VecDeque<entry::Change>, StorageError> {
+    async fn read_after(&self, seq: i64) -> Stored<VecDeque<entry::Change>> {
         let (mut changes, mut all) = self.store.read_after(seq).await?;
         while !all {
             let after = changes.back().map_or(seq, |last| last.seq);
@@ -319,7 +315,7 @@ impl Revocations {
 
     /// Removes at most `limit` expired entries from the record. Returns how many; when it is
     /// `limit`, there may be more.
-    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         self.store.purge(now, limit).await
     }
 }

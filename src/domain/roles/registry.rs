@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::{Catalogue, RoleStore};
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// How long an instance may use the cached catalogue. A change of a role is acknowledged only after
 /// this time, so that it is in force on every instance by then.
@@ -29,7 +29,7 @@ impl RoleRegistry {
     }
 
     /// The present catalogue, or the one from less than [`STALENESS`] ago.
-    pub async fn catalogue(&self) -> Result<Arc<Catalogue>, StorageError> {
+    pub async fn catalogue(&self) -> Stored<Arc<Catalogue>> {
         if let Some(known) = self.recall() {
             return Ok(known);
         }

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::{Decision, Role, Step};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
-use crate::storage::{Db, Statement, StorageError};
+use crate::storage::{Db, Statement, StorageError, Stored};
 
 /// A query for whole roles, with its condition.
 macro_rules! select {
@@ -35,12 +35,12 @@ impl RoleStore {
     }
 
     /// All roles, by name.
-    pub async fn list(&self) -> Result<Vec<Role>, StorageError> {
+    pub async fn list(&self) -> Stored<Vec<Role>> {
         self.db.fetch_all(sqlx::query(ALL)).await?.iter().map(read).collect()
     }
 
     /// The role of this name.
-    pub async fn find(&self, name: &str) -> Result<Option<Role>, StorageError> {
+    pub async fn find(&self, name: &str) -> Stored<Option<Role>> {
         // No other text is a role's name, and PostgreSQL's text cannot contain every character.
         if check_role(name).is_err() {
             return Ok(None);
@@ -50,7 +50,7 @@ impl RoleStore {
     }
 
     /// Stores the built-in role if it does not exist.
-    pub async fn ensure_built_in(&self, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn ensure_built_in(&self, now: Timestamp) -> Stored<()> {
         if self.find(ADMIN_ROLE).await?.is_some() {
             return Ok(());
         }
@@ -65,7 +65,7 @@ impl RoleStore {
     pub async fn change<R>(
         &self,
         decide: impl FnOnce(&[Role]) -> Result<Decision, R>,
-    ) -> Result<Result<Decision, R>, StorageError> {
+    ) -> Stored<Result<Decision, R>> {
         self.db
             .write(async |transaction| {
                 // Every change updates this role first, so that concurrent changes are serialised:
@@ -116,7 +116,7 @@ fn insert(role: &Role) -> Statement<'static> {
     .bind(role.version)
 }
 
-fn read(row: &AnyRow) -> Result<Role, StorageError> {
+fn read(row: &AnyRow) -> Stored<Role> {
     let scope: String = row.try_get("scope")?;
     Ok(Role {
         name: row.try_get("name")?,

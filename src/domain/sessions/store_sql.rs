@@ -9,7 +9,7 @@ use super::read::{Answer, Held, Page, PageError};
 use super::{Login, Origin, Policy, Session, SessionKind};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 /// More sessions than a user can have.
 const MAX_LISTED: i64 = 10_000;
@@ -250,7 +250,7 @@ impl SqlStore {
     }
 }
 
-fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
+fn read_session(row: &AnyRow) -> Stored<Session> {
     let started_at = Timestamp::from_unix(row.try_get(6)?);
     Ok(Session {
         sid: read_id(row.try_get(0)?)?,

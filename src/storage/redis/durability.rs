@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::{Redis, StorageError};
+use super::{Redis, StorageError, Stored};
 
 /// How long a refusal counts; then the permissions may have changed.
 const REFUSED_FOR: Duration = Duration::from_secs(10 * 60);
@@ -38,7 +38,7 @@ impl Redis {
     /// Whether Redis answers, writes to disk what it is told, and never drops it to make room. The
     /// error says which setting is wrong. Settings that Redis keeps to itself are its operator's
     /// word: they are warned of once.
-    pub async fn check_keeps_data(&self) -> Result<(), StorageError> {
+    pub async fn check_keeps_data(&self) -> Stored<()> {
         if self.memory.settings.stands() {
             return self.ping().await;
         }
@@ -71,7 +71,7 @@ impl Redis {
     }
 
     /// From `INFO memory`: whether each server evicts. That it persists is its operator's word.
-    async fn judge_eviction(&self) -> Result<Vec<Verdict>, StorageError> {
+    async fn judge_eviction(&self) -> Stored<Vec<Verdict>> {
         let servers: Vec<String> = match self.query_masters(redis::cmd("INFO").arg("memory")).await
         {
             Err(StorageError::Internal(_)) => return Ok(Vec::new()),
@@ -86,7 +86,7 @@ impl Redis {
 
     /// The names of the server processes that hold the data now: another after each restart and
     /// failover. `None` where they are not shown to this user.
-    pub async fn run_ids(&self) -> Result<Option<String>, StorageError> {
+    pub async fn run_ids(&self) -> Stored<Option<String>> {
         if self.memory.processes.stands() {
             return Ok(None);
         }
@@ -117,7 +117,7 @@ impl Redis {
     }
 
     /// Whether Redis answers at all; that this user may not ask is an answer.
-    pub(super) async fn ping(&self) -> Result<(), StorageError> {
+    pub(super) async fn ping(&self) -> Stored<()> {
         match self.query::<redis::Value>(&redis::cmd("PING")).await {
             Ok(_) | Err(StorageError::Internal(_)) => Ok(()),
             Err(error) => Err(error),

@@ -11,7 +11,7 @@ use redis::{Client, ErrorKind, RedisResult};
 use super::connection::sentinel_client;
 use super::{Certificates, Redis, RedisConfig, Servers};
 use crate::base::secret::Secret;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,7 +45,7 @@ impl Notices {
 }
 
 impl Redis {
-    async fn publish(&self, channel: &str) -> Result<(), StorageError> {
+    async fn publish(&self, channel: &str) -> Stored<()> {
         self.query(redis::cmd("PUBLISH").arg(channel).arg("changed")).await
     }
 }

@@ -4,11 +4,11 @@
 use super::{ClientStore, bind_changeable, collect};
 use crate::base::time::Timestamp;
 use crate::domain::clients::Client;
-use crate::storage::{StorageError, Transaction};
+use crate::storage::{Stored, Transaction};
 
 impl ClientStore {
     /// Up to `limit` clients whose id sorts after `after`, by id.
-    pub async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
+    pub async fn page(&self, after: &str, limit: i64) -> Stored<Vec<Client>> {
         // The limit counts clients, and a client has a row for each of its few secrets.
         let query = sqlx::query(select!(
             "WHERE c.client_id IN (SELECT client_id FROM clients WHERE client_id > $1 \
@@ -27,7 +27,7 @@ impl ClientStore {
         client: &Client,
         next: &Client,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE clients SET name = $1, grant_types = $2, scope = $3, audience = $4, \
              access_token_lifetime = $5, disabled_at = $6, claims = $7, updated_at = $8, \
@@ -47,7 +47,7 @@ impl ClientStore {
         &self,
         transaction: &mut Transaction<'_>,
         client: &Client,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let delete = sqlx::query(
             "DELETE FROM clients WHERE client_id = $1 AND version = $2 AND created_at = $3",
         )
