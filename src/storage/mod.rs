@@ -4,14 +4,14 @@
 //! `Unavailable`, never an empty result.
 
 mod connections;
-pub mod error;
+pub(crate) mod error;
 mod migrate;
 pub mod outbound;
 pub mod records;
 pub mod redis;
 mod session;
-pub mod sqlite;
-pub mod tls;
+pub(crate) mod sqlite;
+pub(crate) mod tls;
 
 use std::fmt::Display;
 use std::path::Path;

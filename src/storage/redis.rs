@@ -5,11 +5,11 @@
 //! A command whose connection breaks is sent once more and may then have been done twice; all of
 //! Signet's commands bear that.
 
-pub mod address;
+pub(crate) mod address;
 mod certificates;
 mod connection;
 mod durability;
-pub mod notices;
+pub(crate) mod notices;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::base::time::Timestamp;
 
 /// How the client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub(crate) enum Method {
     /// The `Authorization` header (`client_secret_basic`).
     Basic,
     /// The form (`client_secret_post`).
@@ -118,7 +118,7 @@ fn parse_basic(header: &str) -> Result<Option<Credentials>, MalformedCredentials
 
 /// Decodes a name or value of a form (RFC 6749 appendix B). Returns `None` if it is not UTF-8. The
 /// value may be a secret, so the intermediate copy is wiped.
-pub fn form_decode(text: &str) -> Option<String> {
+pub(crate) fn form_decode(text: &str) -> Option<String> {
     let spaced = Zeroizing::new(text.replace('+', " "));
     let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
     decoded.ok().map(|text| text.into_owned())

@@ -2,10 +2,10 @@
 //! audiences. Secrets are made by Signet, shown once and stored as fingerprints; two may be valid
 //! during a rotation.
 
-pub mod authentication;
-pub mod change;
-pub mod registry;
-pub mod store;
+pub(crate) mod authentication;
+pub(crate) mod change;
+pub(crate) mod registry;
+pub(crate) mod store;
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{LEEWAY, Policy as TokenPolicy, Scope, claims};
 
-pub use authentication::{Credentials, MalformedCredentials, Method};
-pub use registry::ClientRegistry;
-pub use store::ClientStore;
+pub(crate) use authentication::{Credentials, MalformedCredentials, Method};
+pub(crate) use registry::ClientRegistry;
+pub(crate) use store::ClientStore;
 
 /// The bundled public client of `/login` and of the docs page.
-pub const FIRST_PARTY: &str = "signet-first-party";
+pub(crate) const FIRST_PARTY: &str = "signet-first-party";
 
 /// RFC 6749 section 2.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -124,7 +124,7 @@ impl Client {
 
 /// An operator's request to register a client, not yet checked.
 #[derive(Debug, Default)]
-pub struct Registration {
+pub(crate) struct Registration {
     pub(crate) client_id: String,
     pub(crate) name: Option<String>,
     pub(crate) confidential: bool,
@@ -140,7 +140,7 @@ pub struct Registration {
 impl Registration {
     /// Checks everything and makes the client, without secrets. The error is the sentence for the
     /// operator.
-    pub fn check(self, now: Timestamp) -> Result<Client, String> {
+    pub(crate) fn check(self, now: Timestamp) -> Result<Client, String> {
         if uuid::Uuid::try_parse(&self.client_id).is_ok() {
             return Err(
                 "client_id must not be a UUID, which could be taken for a user's id: choose \

@@ -19,7 +19,7 @@ const MAX_SHOWN_NAME: usize = 128;
 
 /// A row that is not authentic.
 #[derive(Debug)]
-pub struct Refused {
+pub(crate) struct Refused {
     pub(crate) kid: String,
     /// Its algorithm, if it can be read.
     pub(crate) algorithm: Option<Algorithm>,
@@ -68,7 +68,7 @@ impl Published {
 }
 
 /// Divides rows into keys and others.
-pub fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refused>) {
+pub(crate) fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refused>) {
     let unreadable = |kid| Refused { kid, algorithm: None, error: TagError::Unreadable };
     let mut refused: Vec<_> = rows.unreadable.into_iter().map(unreadable).collect();
     let mut keys = Vec::new();
@@ -83,7 +83,7 @@ pub fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refuse
 
 /// The same for all rows, to list them. Rows without a tag from before the upgrade that are retired
 /// or revoked stay in the list, and have no effect.
-pub fn examine_all(
+pub(crate) fn examine_all(
     sealing: &SealingKeys,
     mut rows: Rows,
     now: Timestamp,

@@ -14,14 +14,14 @@ use super::algorithm::Algorithm;
 use super::rotation::{NOT_PLANNED, State, Times};
 use crate::base::time::Timestamp;
 
-pub use handover::Owed;
-pub use publish_ahead::PublishAhead;
+pub(crate) use handover::Owed;
+pub(crate) use publish_ahead::PublishAhead;
 
 use publish_ahead::check_publish_ahead;
 
 /// The rules that the changes of a chain follow.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// How long a key is published before it signs, by default.
     pub publish_ahead: Duration,
     /// The minimum that an operator may shorten that to.
@@ -92,7 +92,7 @@ pub struct ScheduledKey {
 
 /// The keys of one algorithm that are not retired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// The keys that sign or will sign, in that order.
     entries: Vec<ScheduledKey>,
     /// Keys that only verify, and keys that a change has just ended.
@@ -103,7 +103,7 @@ pub struct Chain {
 
 impl Chain {
     /// The chain of `entries`, in any order; those that are retired at `now` are left out.
-    pub fn new(entries: impl IntoIterator<Item = ScheduledKey>, now: Timestamp) -> Self {
+    pub(crate) fn new(entries: impl IntoIterator<Item = ScheduledKey>, now: Timestamp) -> Self {
         let live = |entry: &ScheduledKey| entry.times.state(now) != State::Retired;
         let (mut entries, aside): (Vec<_>, Vec<_>) =
             entries.into_iter().filter(live).partition(|entry| entry.times.signs_ever());
@@ -113,18 +113,18 @@ impl Chain {
     }
 
     /// All keys of the chain, beginning with those that a change has just ended.
-    pub fn entries(&self) -> impl Iterator<Item = &ScheduledKey> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &ScheduledKey> {
         self.aside.iter().chain(&self.entries)
     }
 
     /// When the key that signs at `now` has done so for `rotate_every`.
-    pub fn rotation_due(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn rotation_due(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
         Some(self.active(now)?.times.activates_at.plus(rules.rotate_every?))
     }
 
     /// Whether a further key is needed now: there is no spare, or the activation of the spare is to
     /// be planned.
-    pub fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
+    pub(crate) fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
         !self.entries.last().is_some_and(ScheduledKey::is_spare)
             || self.spare_is_due(rules, now)
             || self.is_headless(now)
@@ -141,7 +141,7 @@ impl Chain {
     /// Adds `kid`, made now: plans the activation of the spare if that is due, and makes `kid` the
     /// next spare. In an empty chain `kid` signs from `first_at`.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn add_spare(
+    pub(crate) fn add_spare(
         &mut self,
         kid: String,
         first_at: Timestamp,
@@ -168,7 +168,7 @@ impl Chain {
     /// Plans the activation of the next key after `ahead`. Keys that become active before then
     /// because of a revocation are skipped. The chain may then need a further key.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn rotate(
+    pub(crate) fn rotate(
         &mut self,
         ahead: PublishAhead,
         rules: &Rules,
@@ -194,7 +194,7 @@ impl Chain {
 
     /// Adds the imported key `kid`: it signs after `ahead`, before the keys that are pending
     /// already; in an empty chain immediately.
-    pub fn import(
+    pub(crate) fn import(
         &mut self,
         kid: String,
         ahead: PublishAhead,
@@ -223,7 +223,7 @@ impl Chain {
 
     /// Ends a key that is not needed: a pending one, or, if `forced`, one whose tokens can still be
     /// valid.
-    pub fn retire(
+    pub(crate) fn retire(
         &mut self,
         kid: &str,
         forced: bool,
@@ -245,7 +245,12 @@ impl Chain {
     /// itself the successor after a revocation. The chain may then have no key, and must [add
     /// one](Self::add_spare) in the same change.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+    pub(crate) fn revoke(
+        &mut self,
+        kid: &str,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let active = self.find(kid)?.times.state(now) == State::Active;
         let chosen = self.stand_in(rules, now);
         self.take_out(kid, rules, now)?;
@@ -270,13 +275,13 @@ impl Chain {
     }
 
     /// Adds a key that only verifies.
-    pub fn set_aside(&mut self, entry: ScheduledKey) {
+    pub(crate) fn set_aside(&mut self, entry: ScheduledKey) {
         self.aside.push(entry);
     }
 
     /// Ends the whole chain, since its algorithm is not used any more: no key signs from now on,
     /// and the last one stays published while its tokens can be valid.
-    pub fn wind_down(&mut self, rules: &Rules, now: Timestamp) {
+    pub(crate) fn wind_down(&mut self, rules: &Rules, now: Timestamp) {
         while let Some(waiting) = self.first_pending(now) {
             let mut entry = self.entries.remove(waiting);
             (entry.times.deactivates_at, entry.times.retires_at) = (Some(now), Some(now));
@@ -289,12 +294,12 @@ impl Chain {
     }
 
     /// The key that signs at `now`.
-    pub fn active(&self, now: Timestamp) -> Option<&ScheduledKey> {
+    pub(crate) fn active(&self, now: Timestamp) -> Option<&ScheduledKey> {
         self.entries.iter().find(|entry| entry.times.state(now) == State::Active)
     }
 
     /// The key named `kid`.
-    pub fn find(&self, kid: &str) -> Result<&ScheduledKey, Refusal> {
+    pub(crate) fn find(&self, kid: &str) -> Result<&ScheduledKey, Refusal> {
         self.entries()
             .find(|entry| entry.kid == kid)
             .ok_or_else(|| Refusal::Unknown(kid.to_owned()))

@@ -16,7 +16,7 @@ use crate::base::fault;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
-pub use revocation::Revoked;
+pub(crate) use revocation::Revoked;
 
 /// How often a change is decided again; more often than instances could be faster in a row.
 pub(super) const MAX_TRIES: usize = 20;

@@ -24,7 +24,7 @@ pub enum EncryptionKeyError {
 }
 
 /// Reads the keys that were given in the configuration, the newest first.
-pub fn parse(text: &Secret<String>) -> Result<SealingKeys, EncryptionKeyError> {
+pub(crate) fn parse(text: &Secret<String>) -> Result<SealingKeys, EncryptionKeyError> {
     SealingKeys::parse(text.expose())
         .ok_or_else(|| EncryptionKeyError::Malformed("in keys.encryption_key".into()))
 }
@@ -35,7 +35,7 @@ fn file_in(directory: &Path) -> PathBuf {
 }
 
 /// Reads the keys from `directory`, the newest first; `None` when it has none.
-pub fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError> {
+pub(crate) fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError> {
     let path = file_in(directory);
     let text = match fs::read_to_string(&path) {
         Ok(text) => Secret::new(text),
@@ -54,7 +54,7 @@ pub fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError>
 }
 
 /// Makes a key in `directory`, mode 0600. If another process was first, its key is read.
-pub fn create(directory: &Path, random: &Random) -> Result<SealingKeys, EncryptionKeyError> {
+pub(crate) fn create(directory: &Path, random: &Random) -> Result<SealingKeys, EncryptionKeyError> {
     let path = file_in(directory);
     let failed = |error| EncryptionKeyError::File(path.clone(), error);
     fs::create_dir_all(directory).map_err(failed)?;

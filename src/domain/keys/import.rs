@@ -165,7 +165,7 @@ fn decrypt(pem: &str, passphrase: &Secret<String>) -> Result<RsaPrivateKey, Impo
 }
 
 /// Reads a public key that only verifies, with `algorithm`.
-pub fn read_public(
+pub(crate) fn read_public(
     pem: &str,
     algorithm: Algorithm,
     kid: Option<String>,
@@ -184,12 +184,12 @@ pub fn read_public(
 }
 
 /// Whether the text holds a public key and no private one.
-pub fn is_public(pem: &str) -> bool {
+pub(crate) fn is_public(pem: &str) -> bool {
     find_key(pem).is_ok_and(|block| block.label == "PUBLIC KEY")
 }
 
 /// Whether a passphrase is needed for the key in the text.
-pub fn is_encrypted(pem: &str) -> bool {
+pub(crate) fn is_encrypted(pem: &str) -> bool {
     find_key(pem).is_ok_and(|block| block.label == "ENCRYPTED PRIVATE KEY")
 }
 

@@ -33,12 +33,12 @@ impl TagError {
 }
 
 /// The tag of `key`, under the newest of `keys`.
-pub fn make(keys: &SealingKeys, key: &StoredKey) -> String {
+pub(crate) fn make(keys: &SealingKeys, key: &StoredKey) -> String {
     keys.newest().seal(&[], &authenticated_text(key))
 }
 
 /// Whether the tag of `key` verifies.
-pub fn check(keys: &SealingKeys, key: &StoredKey) -> Result<(), TagError> {
+pub(crate) fn check(keys: &SealingKeys, key: &StoredKey) -> Result<(), TagError> {
     let tag = key.tag.as_deref().ok_or(TagError::Missing)?;
     keys.open(tag, &authenticated_text(key)).map(drop).map_err(TagError::Wrong)
 }

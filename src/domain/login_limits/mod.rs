@@ -40,7 +40,7 @@ pub use limit::{Limit, LimitPolicy, Limits};
 pub use names::{Account, Names, Network};
 pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
-pub use refreshes::{RatePolicy, RefreshLimit, RevocationLimit, Revoker};
+pub(crate) use refreshes::{RatePolicy, RefreshLimit, RevocationLimit, Revoker};
 
 /// The longest wait of an attempt for those in flight or before it, until it is refused.
 const MAX_WAIT: Duration = Duration::from_secs(10);

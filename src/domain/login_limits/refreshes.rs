@@ -38,13 +38,13 @@ impl RatePolicy {
 }
 
 /// The limit on the refreshes of a session, by `sid`.
-pub type RefreshLimit = RateLimit<Uuid>;
+pub(crate) type RefreshLimit = RateLimit<Uuid>;
 /// The limit on revocations.
-pub type RevocationLimit = RateLimit<Revoker>;
+pub(crate) type RevocationLimit = RateLimit<Revoker>;
 
 /// The owner of the bucket that a revocation draws on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Revoker {
+pub(crate) enum Revoker {
     /// The session of a user's token, by `sid`.
     Session(Uuid),
     /// The client of its own token, by `client_id`.
@@ -54,7 +54,7 @@ pub enum Revoker {
 }
 
 /// A token bucket for each `K` that did something a moment ago.
-pub struct RateLimit<K> {
+pub(crate) struct RateLimit<K> {
     policy: RatePolicy,
     buckets: Mutex<Buckets<K>>,
     limited: AtomicU64,
@@ -82,13 +82,13 @@ impl Spent {
 
 impl<K: Eq + Hash> RateLimit<K> {
     /// All buckets are full.
-    pub fn new(policy: RatePolicy) -> Self {
+    pub(crate) fn new(policy: RatePolicy) -> Self {
         let buckets = Mutex::new(Buckets { spent: HashMap::new(), look_at: 0 });
         Self { policy, buckets, limited: AtomicU64::default() }
     }
 
     /// Takes a token out of the bucket of `key`, if there is one left.
-    pub fn take(&self, key: K, now: Timestamp) -> Result<(), Limited> {
+    pub(crate) fn take(&self, key: K, now: Timestamp) -> Result<(), Limited> {
         if !self.policy.enabled {
             return Ok(());
         }
@@ -110,7 +110,7 @@ impl<K: Eq + Hash> RateLimit<K> {
     }
 
     /// How many times the limit refused something.
-    pub fn limited(&self) -> u64 {
+    pub(crate) fn limited(&self) -> u64 {
         self.limited.load(Ordering::Relaxed)
     }
 }

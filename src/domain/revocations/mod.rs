@@ -26,9 +26,11 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use uuid::Uuid;
 
-pub use entry::{Entry, Revoked, RevokedToken};
-pub use recording::{EndedSession, ForeignToken, TokenRevocation, TooMany};
-pub use snapshot::Snapshot;
+pub(crate) use entry::Entry;
+pub use entry::{Revoked, RevokedToken};
+pub use recording::TokenRevocation;
+pub(crate) use recording::{EndedSession, ForeignToken, TooMany};
+pub(crate) use snapshot::Snapshot;
 
 use crate::base::random::Random;
 use crate::base::time::Timestamp;

@@ -3,11 +3,11 @@
 //! user of a client that may request it. Invariant: the built-in role `admin` always exists and
 //! always carries the words by which Signet itself is administered, so these are never open.
 
-pub mod catalogue;
-pub mod changes;
+pub(crate) mod catalogue;
+pub(crate) mod changes;
 mod name;
-pub mod registry;
-pub mod store;
+pub(crate) mod registry;
+pub(crate) mod store;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,10 +15,11 @@ use std::str::FromStr;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Scope, scope};
 
-pub use catalogue::Catalogue;
-pub use changes::{Change, Decision, Expect, Refusal, Step, What};
-pub use name::{ADMIN_ROLE, check_role, check_roles};
-pub use registry::RoleRegistry;
+pub(crate) use catalogue::Catalogue;
+pub(crate) use changes::Decision;
+pub use changes::{Change, Expect, Refusal, Step, What};
+pub(crate) use name::{ADMIN_ROLE, check_role, check_roles};
+pub(crate) use registry::RoleRegistry;
 pub use store::RoleStore;
 
 /// The words that the built-in role always carries.

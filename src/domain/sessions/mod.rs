@@ -25,7 +25,8 @@ use uuid::Uuid;
 
 pub use login::{Login, SessionKind};
 pub use policy::{Policy, Recovery};
-pub use read::{Page, PageError};
+pub(crate) use read::Page;
+pub use read::PageError;
 pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
 

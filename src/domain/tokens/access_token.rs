@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 15 * 1024;
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Audience {
+pub(crate) enum Audience {
     /// A single audience.
     One(String),
     /// Several.
@@ -31,7 +31,7 @@ pub enum Audience {
 
 impl Audience {
     /// The audience of `resources`, or `default` where there are none.
-    pub fn new(resources: &[String], default: &str) -> Self {
+    pub(crate) fn new(resources: &[String], default: &str) -> Self {
         match resources {
             [] => Self::One(default.to_owned()),
             [one] => Self::One(one.clone()),
@@ -40,7 +40,7 @@ impl Audience {
     }
 
     /// Each audience.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         let all = match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many.as_slice(),
@@ -49,7 +49,7 @@ impl Audience {
     }
 
     /// Whether `audience` is one of them.
-    pub fn contains(&self, audience: &str) -> bool {
+    pub(crate) fn contains(&self, audience: &str) -> bool {
         self.iter().any(|one| one == audience)
     }
 }
@@ -93,7 +93,7 @@ pub struct Claims {
 }
 
 /// The subject of a new token.
-pub struct Grant<'a> {
+pub(crate) struct Grant<'a> {
     /// The user's or client's id.
     pub(crate) sub: String,
     pub(crate) client_id: &'a str,
@@ -106,7 +106,7 @@ pub struct Grant<'a> {
 }
 
 /// The part of a grant that only users have.
-pub struct UserSession {
+pub(crate) struct UserSession {
     pub(crate) sid: uuid::Uuid,
     pub(crate) auth_time: Timestamp,
     pub(crate) roles: Vec<String>,
@@ -115,7 +115,7 @@ pub struct UserSession {
 }
 
 /// A signed token and its lifetime.
-pub struct AccessToken {
+pub(crate) struct AccessToken {
     /// The compact JWS.
     pub token: String,
     /// Seconds until it ends.
@@ -125,28 +125,28 @@ pub struct AccessToken {
 /// Why a token is not accepted. Callers treat all reasons the same.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the access token is not valid: {0}")]
-pub struct InvalidToken(&'static str);
+pub(crate) struct InvalidToken(&'static str);
 
 /// Issues and verifies access tokens. Cheap to clone.
 #[derive(Clone)]
-pub struct AccessTokens {
+pub(crate) struct AccessTokens {
     keys: Keys,
     policy: std::sync::Arc<Policy>,
 }
 
 impl AccessTokens {
     /// Tokens signed by `keys` under `policy`.
-    pub fn new(keys: Keys, policy: Policy) -> Self {
+    pub(crate) fn new(keys: Keys, policy: Policy) -> Self {
         Self { keys, policy: policy.into() }
     }
 
     /// The rules of its tokens.
-    pub fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// Signs a token for `grant`.
-    pub async fn issue(
+    pub(crate) async fn issue(
         &self,
         grant: Grant<'_>,
         random: &Random,
@@ -196,12 +196,12 @@ impl AccessTokens {
     /// Verifies type, key, algorithm, signature, issuer and times. The caller checks whether the
     /// token was revoked, and whether its audience fits (RFC 9068 section 4). There is no leeway:
     /// the verifier is the issuer.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
         self.verify_with(Duration::ZERO, token, now)
     }
 
     /// The same for a token that resource servers may still accept, whose clocks get `leeway`.
-    pub fn verify_with(
+    pub(crate) fn verify_with(
         &self,
         leeway: Duration,
         token: &str,
@@ -240,13 +240,13 @@ impl AccessTokens {
 
     /// Whether `audience` is one of Signet's own endpoints: the default audience, the issuer, or
     /// the audience of administration.
-    pub fn is_for_signet(&self, audience: &Audience) -> bool {
+    pub(crate) fn is_for_signet(&self, audience: &Audience) -> bool {
         let Policy { issuer, audience: default, admin_audience, .. } = &*self.policy;
         [default, issuer, admin_audience].iter().any(|own| audience.contains(own))
     }
 
     /// Whether `audience` is that of administration and no other.
-    pub fn is_for_administration(&self, audience: &Audience) -> bool {
+    pub(crate) fn is_for_administration(&self, audience: &Audience) -> bool {
         let admin = &self.policy.admin_audience;
         audience.contains(admin) && audience.iter().all(|one| one == admin)
     }

@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::de::DeserializeOwned;
 
 /// A signed token whose header was read and whose signature was not verified yet.
-pub struct Jws<'a> {
+pub(crate) struct Jws<'a> {
     token: &'a str,
     /// The name of the key that signed it, as the header says.
     pub kid: String,
@@ -19,7 +19,7 @@ pub struct Jws<'a> {
 
 /// The reason why a token has no key to be verified by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// It is not three segments with a JSON header, or its `alg` is none of JWA's.
     #[error("it is no signed JWT (RFC 7519)")]
     Malformed,
@@ -33,7 +33,7 @@ pub enum Unreadable {
 
 impl<'a> Jws<'a> {
     /// Reads the header.
-    pub fn parse(token: &'a str) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Unreadable> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Unreadable::Malformed)?;
         if header.crit.is_some() {
             return Err(Unreadable::Critical);
@@ -44,7 +44,7 @@ impl<'a> Jws<'a> {
 
     /// Returns the claims if `key` signed them by `algorithm`, which is the key's and not the
     /// header's word.
-    pub fn verify<C: DeserializeOwned>(
+    pub(crate) fn verify<C: DeserializeOwned>(
         &self,
         key: &DecodingKey,
         algorithm: Algorithm,
@@ -70,7 +70,7 @@ static VALIDATIONS: LazyLock<[Validation; 9]> = LazyLock::new(|| {
 
 /// Whether `typ` of a header is the media type `wanted`: case is free, and so is `application/` before
 /// it (RFC 7515 section 4.1.9).
-pub fn is_of_type(typ: Option<&str>, wanted: &str) -> bool {
+pub(crate) fn is_of_type(typ: Option<&str>, wanted: &str) -> bool {
     let typ = typ.unwrap_or_default().to_ascii_lowercase();
     typ.strip_prefix("application/").unwrap_or(&typ) == wanted
 }

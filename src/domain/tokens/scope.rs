@@ -3,29 +3,29 @@
 use std::fmt;
 
 /// The scope that opens OpenID Connect's userinfo.
-pub const OPENID: &str = "openid";
+pub(crate) const OPENID: &str = "openid";
 /// The scope with which userinfo has the name.
-pub const PROFILE: &str = "profile";
+pub(crate) const PROFILE: &str = "profile";
 /// The scope with which userinfo has the e-mail address.
-pub const EMAIL: &str = "email";
+pub(crate) const EMAIL: &str = "email";
 /// The scope of administration.
-pub const ADMIN: &str = "signet:admin";
+pub(crate) const ADMIN: &str = "signet:admin";
 /// The prefix of every scope word that gives power over Signet itself.
 const POWER_PREFIX: &str = "signet:";
 /// The scope to read users, without changing anything.
-pub const USERS_READ: &str = "users:read";
+pub(crate) const USERS_READ: &str = "users:read";
 /// The scope to follow the revocation feed, where that is not open to all.
-pub const REVOCATIONS_READ: &str = "revocations:read";
+pub(crate) const REVOCATIONS_READ: &str = "revocations:read";
 
 /// Whether `word` gives power over Signet or shows its users. A token with such a word has the
 /// audience of administration and no other, so that no resource server can use it at Signet.
-pub fn is_administrative(word: &str) -> bool {
+pub(crate) fn is_administrative(word: &str) -> bool {
     word.starts_with(POWER_PREFIX) || word == USERS_READ
 }
 
 /// Whether `word` is one of Signet's own words, which are granted only where the request names
 /// them.
-pub fn is_built_in(word: &str) -> bool {
+pub(crate) fn is_built_in(word: &str) -> bool {
     is_administrative(word) || word == REVOCATIONS_READ
 }
 

@@ -52,7 +52,7 @@ impl Redis {
 
 /// Calls `heard` for each notice on `channel`, and after each time that some may have been missed.
 /// Runs until it is dropped.
-pub async fn listen(config: &RedisConfig, channel: &str, heard: impl Fn()) {
+pub(crate) async fn listen(config: &RedisConfig, channel: &str, heard: impl Fn()) {
     loop {
         if let Ok(mut subscription) = subscribe(config, channel).await {
             heard();
