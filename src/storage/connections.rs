@@ -15,7 +15,6 @@ const RESTED: Duration = Duration::from_millis(500);
 /// An older connection is replaced, so that a database which has moved is found again.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// Opens connections and says which ones may be used once more.
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) options: Options,

@@ -26,7 +26,6 @@ impl StorageError {
     }
 }
 
-/// A store that a start could not reach.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct Unreachable {

@@ -23,8 +23,8 @@ use sqlx::{Any, Row};
 
 use connections::{Connector, Lease};
 pub use error::{StorageError, Stored};
+pub use session::Transaction;
 use session::{Options, Session};
-pub use session::{Statements, Transaction};
 
 /// A statement with its bound values.
 pub type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
@@ -37,7 +37,6 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// is free; callers that queue for the one go on the moment it is.
 const SQLITE_CONNECTIONS: usize = 1;
 
-/// Which of the two databases this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
     Sqlite,
@@ -45,7 +44,6 @@ enum Engine {
 }
 
 impl Engine {
-    /// The statement that begins a transaction which may write.
     fn begin(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
@@ -171,7 +169,7 @@ impl Db {
 
     async fn run<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Statements<'_>) -> Result<T, sqlx::Error>,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<T, sqlx::Error>,
     ) -> Stored<T> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
@@ -262,7 +260,6 @@ pub fn rows_of_values(rows: usize, columns: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
-/// Runs statements within the time of one.
 async fn within_time<T>(work: impl Future<Output = Stored<T>>) -> Stored<T> {
     match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {
         Ok(result) => result,

@@ -127,7 +127,6 @@ impl Redis {
         within_time(script.invoke_async(&mut self.link.clone())).await
     }
 
-    /// Runs a command on every server that holds data.
     async fn query_masters<T: FromRedisValue>(&self, command: &Cmd) -> Stored<Vec<T>> {
         let Link::Cluster(cluster) = &self.link else {
             return Ok(vec![self.query(command).await?]);

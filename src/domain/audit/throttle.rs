@@ -18,7 +18,6 @@ pub(super) const MAX_ROUTINE: u32 = 60;
 const APART: Duration = Duration::from_secs(60);
 const MAX_COUNTS: usize = 16_384;
 
-/// What was logged and kept of late.
 #[derive(Default)]
 pub(super) struct Throttle {
     logged: Mutex<HashMap<Kind, Logged>>,

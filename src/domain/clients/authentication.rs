@@ -9,7 +9,6 @@ use super::{Client, ClientType};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 
-/// How the client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     /// The `Authorization` header (`client_secret_basic`).
@@ -20,7 +19,6 @@ pub(crate) enum Method {
     None,
 }
 
-/// The client credentials of a request.
 #[derive(Debug)]
 pub struct Credentials {
     pub(crate) client_id: String,
@@ -35,10 +33,8 @@ pub enum MalformedCredentials {
     /// The header is not Basic credentials (RFC 7617).
     #[error("the Authorization header must carry client credentials by the Basic scheme")]
     Header,
-    /// The request uses two methods at once, or names two clients.
     #[error("give client credentials in the Authorization header or in the body, not in both")]
     TwoMethods,
-    /// The request has a secret without an id.
     #[error("client_secret is given without client_id")]
     NoId,
 }

@@ -15,7 +15,6 @@ pub(crate) struct ClientChange {
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) scopes: Option<Vec<String>>,
     pub(crate) audiences: Option<Vec<String>>,
-    /// Names of claims from the user's metadata.
     pub(crate) claims: Option<Vec<String>>,
     /// The lifetime of its access tokens, or the configured one.
     pub(crate) access_token_lifetime: Option<Option<Duration>>,

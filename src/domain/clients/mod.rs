@@ -9,6 +9,7 @@ pub(crate) mod store;
 
 use std::time::Duration;
 
+use crate::base::named::named;
 use crate::base::random::Random;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
@@ -21,53 +22,24 @@ pub(crate) use store::ClientStore;
 /// The bundled public client of `/login` and of the docs page.
 pub(crate) const FIRST_PARTY: &str = "signet-first-party";
 
-/// RFC 6749 section 2.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientType {
-    /// A client that cannot keep a secret.
-    Public,
-    /// A client that authenticates by a secret.
-    Confidential,
-}
-
-impl ClientType {
-    /// Its name in the store and in listings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Confidential => "confidential",
-        }
+named! {
+    /// RFC 6749 section 2.1.
+    pub enum ClientType {
+        /// A client that cannot keep a secret.
+        Public = "public",
+        /// A client that authenticates by a secret.
+        Confidential = "confidential",
     }
 }
 
-/// The grants that Signet serves (RFC 6749 sections 4.3, 4.4 and 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantType {
-    /// The user's name and password, for first-party clients.
-    Password,
-    /// A refresh token.
-    RefreshToken,
-    /// The client's own credentials.
-    ClientCredentials,
-}
-
-impl GrantType {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Password, Self::RefreshToken, Self::ClientCredentials];
-
-    /// Its registered name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::RefreshToken => "refresh_token",
-            Self::ClientCredentials => "client_credentials",
-        }
-    }
-
-    /// The grant of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|grant| grant.as_str() == name)
+named! {
+    /// The grants that Signet serves (RFC 6749 sections 4.3, 4.4 and 6).
+    pub enum GrantType {
+        /// The user's name and password, for first-party clients.
+        Password = "password",
+        RefreshToken = "refresh_token",
+        /// The client's own credentials.
+        ClientCredentials = "client_credentials",
     }
 }
 
@@ -80,7 +52,6 @@ pub struct ClientSecret {
     pub(crate) expires_at: Option<Timestamp>,
 }
 
-/// A registered client.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) client_id: String,
@@ -103,7 +74,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whether it is registered for `grant`.
     pub fn may_use(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
     }

@@ -15,7 +15,6 @@ pub(crate) const STALENESS: Duration = Duration::from_secs(1);
 
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Why a client is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthenticationError {
     /// The client is unknown or disabled, or the credentials are wrong: the same for all callers.
@@ -24,7 +23,6 @@ pub(crate) enum AuthenticationError {
         /// Whether a client of this id is registered, for the audit trail alone.
         registered: bool,
     },
-    /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -42,12 +40,10 @@ struct Remembered {
 }
 
 impl ClientRegistry {
-    /// A registry on `store`.
     pub(crate) fn new(store: ClientStore) -> Self {
         Self { store, remembered: Arc::default() }
     }
 
-    /// The client with these credentials, if they are valid.
     pub(crate) async fn authenticate(
         &self,
         credentials: &Credentials,

@@ -32,7 +32,6 @@ pub struct ClientStore {
 }
 
 impl ClientStore {
-    /// A store on `db`.
     pub fn new(db: Db) -> Self {
         Self { db }
     }
@@ -52,17 +51,16 @@ impl ClientStore {
                     .bind(client.client_type.as_str())
                     .bind(client.created_at.as_unix())
                     .bind(client.version)
-                    .execute(&mut **transaction)
+                    .execute(&mut *transaction)
                     .await?;
                 for secret in &client.secrets {
-                    insert_secret(&client.client_id, secret).execute(&mut **transaction).await?;
+                    insert_secret(&client.client_id, secret).execute(&mut *transaction).await?;
                 }
                 Ok(())
             })
             .await
     }
 
-    /// The client with this id.
     pub async fn find(&self, client_id: &str) -> Stored<Option<Client>> {
         // No other text is a client's id, and PostgreSQL's text cannot contain every character.
         if !is_client_id(client_id) {
@@ -89,7 +87,7 @@ impl ClientStore {
                     sqlx::query("UPDATE clients SET updated_at = $2, version = version + 1 WHERE client_id = $1")
                         .bind(client_id)
                         .bind(now.as_unix())
-                        .execute(&mut **transaction)
+                        .execute(&mut *transaction)
                         .await?;
                 if touched.rows_affected() == 0 {
                     return Ok(false);
@@ -98,7 +96,7 @@ impl ClientStore {
                     "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at IS NOT NULL",
                 )
                 .bind(client_id)
-                .execute(&mut **transaction)
+                .execute(&mut *transaction)
                 .await?;
                 let expire = if others_expire_at <= now {
                     sqlx::query("DELETE FROM client_secrets WHERE client_id = $1").bind(client_id)
@@ -107,8 +105,8 @@ impl ClientStore {
                         .bind(client_id)
                         .bind(others_expire_at.as_unix())
                 };
-                expire.execute(&mut **transaction).await?;
-                insert_secret(client_id, secret).execute(&mut **transaction).await?;
+                expire.execute(&mut *transaction).await?;
+                insert_secret(client_id, secret).execute(&mut *transaction).await?;
                 Ok(true)
             })
             .await
@@ -168,18 +166,14 @@ fn read(row: &AnyRow, client_id: String) -> Stored<Client> {
         let text: String = row.try_get(column)?;
         Ok(text.split_whitespace().map(str::to_owned).collect())
     };
-    let client_type = match row.try_get::<String, _>("client_type")?.as_str() {
-        "public" => ClientType::Public,
-        "confidential" => ClientType::Confidential,
-        _ => return Err(StorageError::corrupt("client type")),
-    };
+    let client_type = ClientType::parse(row.try_get("client_type")?);
     let scope: String = row.try_get("scope")?;
     let lifetime: Option<i64> = row.try_get("access_token_lifetime")?;
     let disabled_at: Option<i64> = row.try_get("disabled_at")?;
     Ok(Client {
         client_id,
         name: row.try_get("name")?,
-        client_type,
+        client_type: client_type.ok_or_else(|| StorageError::corrupt("client type"))?,
         // A grant that only a newer version supports is left out, not an error.
         grant_types: words("grant_types")?.iter().filter_map(|g| GrantType::parse(g)).collect(),
         scope: Scope::parse(&scope).map_err(|_| StorageError::corrupt("client scope"))?,

@@ -16,10 +16,8 @@ use crate::storage::{Db, StorageError, Stored};
 /// The name under which the end of the upgrade is recorded.
 pub(super) const ADOPTED: &str = "signing_keys_adopted";
 
-/// The outcome for the rows that had no tag.
 #[derive(Clone, Debug, Default)]
 pub struct Adoption {
-    /// The keys that have a tag now.
     pub adopted: Vec<Adopted>,
     /// The names of the keys that wait for an operator, since their private part does not open,
     /// with the reason.
@@ -30,13 +28,10 @@ pub struct Adoption {
 #[derive(Clone, Debug)]
 pub struct Adopted {
     pub(crate) kid: String,
-    /// The RFC 7638 thumbprint of its public part.
     pub(crate) thumbprint: String,
     /// Whether it is another issuer's, and only verifies.
     pub(crate) only_verifies: bool,
-    /// Whether its private part opens, if it has one.
     pub(crate) opens: bool,
-    /// When it leaves JWKS, if that is decided.
     pub(crate) retires_at: Option<Timestamp>,
 }
 

@@ -21,7 +21,6 @@ const MAX_SHOWN_NAME: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) kid: String,
-    /// Its algorithm, if it can be read.
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) error: TagError,
 }
@@ -61,7 +60,6 @@ impl Published {
         self.refused.iter().find(may_be).filter(|_| !is_whole())
     }
 
-    /// The reason why no key is usable: that of the first row that is not authentic.
     pub(super) fn into_refusal(self) -> KeysError {
         self.refused.into_iter().next().map_or(KeysError::NoneActive, Refused::into_error)
     }

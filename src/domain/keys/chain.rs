@@ -19,29 +19,23 @@ pub(crate) use publish_ahead::PublishAhead;
 
 use publish_ahead::check_publish_ahead;
 
-/// The rules that the changes of a chain follow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// How long a key is published before it signs, by default.
     pub publish_ahead: Duration,
     /// The minimum that an operator may shorten that to.
     pub least_ahead: Duration,
-    /// How long a key signs before the next one becomes active; `None` for no automatic rotation.
     pub rotate_every: Option<Duration>,
     /// How long a token can be valid, leeway included.
     pub token_lifetime: Duration,
 }
 
-/// Why a change is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The next key already signs at that time or earlier.
     #[error("a rotation is already under way: the next key starts to sign at {0}")]
     UnderWay(Timestamp),
     /// The activation would be so far ahead that no other change were possible until then.
     #[error("the new key must start to sign within {} days", .0.as_secs() / 86_400)]
     TooLate(Duration),
-    /// Verifiers would receive tokens of a key that they do not have.
     #[error(
         "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
          5s, at least 30s), since verifiers would receive tokens of a key that they do not have; \
@@ -49,44 +43,33 @@ pub enum Refusal {
         humantime::format_duration(*.0)
     )]
     TooSoon(Duration),
-    /// No key has this name.
     #[error("no key has the kid {}", .0.escape_debug())]
     Unknown(String),
-    /// The key is active.
     #[error(
         "the key is active: rotate first, and it retires automatically, or revoke it if it is \
          compromised"
     )]
     Live,
-    /// Tokens that the key signed can be valid.
     #[error(
         "tokens of the key can be valid until {0}, when it retires automatically; to retire it \
          now can be forced, with a reason"
     )]
     InUse(Timestamp),
-    /// The key is not published any more.
     #[error("the key is retired already")]
     Retired,
-    /// The configuration has no such algorithm.
     #[error("{0} is not among the algorithms of the configuration (keys.algorithm, keys.also)")]
     NotConfigured(Algorithm),
-    /// The key's row is authentic, so nobody has to vouch for it.
     #[error("the key is authentic already")]
     Authentic,
-    /// No pending key can replace the key.
     #[error("no key is pending; one is being made")]
     NothingNext,
-    /// The key is in the database already.
     #[error("the key {0} exists already")]
     Known(String),
 }
 
-/// One key of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledKey {
-    /// Its name.
     pub kid: String,
-    /// When it starts and ends to be published and to sign.
     pub times: Times,
 }
 
@@ -293,12 +276,10 @@ impl Chain {
         }
     }
 
-    /// The key that signs at `now`.
     pub(crate) fn active(&self, now: Timestamp) -> Option<&ScheduledKey> {
         self.entries.iter().find(|entry| entry.times.state(now) == State::Active)
     }
 
-    /// The key named `kid`.
     pub(crate) fn find(&self, kid: &str) -> Result<&ScheduledKey, Refusal> {
         self.entries()
             .find(|entry| entry.kid == kid)
@@ -359,11 +340,8 @@ impl Chain {
 /// The planned activation of the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
-    /// The key that becomes active.
     pub kid: String,
-    /// When it becomes active.
     pub at: Timestamp,
-    /// When the old key leaves JWKS.
     pub old_retires_at: Timestamp,
 }
 

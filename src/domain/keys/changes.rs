@@ -29,13 +29,9 @@ pub(super) fn every_try_lost() -> KeysError {
 /// A key that the service made because it was due.
 #[derive(Clone, Debug)]
 pub struct AddedKey {
-    /// The new key.
     pub kid: String,
-    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The activation that was planned with it.
     pub handover: Option<Handover>,
-    /// The reason for that activation.
     pub because: Because,
 }
 

@@ -9,16 +9,12 @@ use crate::base::random::Random;
 use crate::base::sealing::{SealingKey, SealingKeys};
 use crate::base::secret::Secret;
 
-/// Why no key-encryption key can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptionKeyError {
-    /// One of them is not 32 bytes of base64.
     #[error("the key-encryption key {0} is not 32 bytes of base64 (several: the newest first)")]
     Malformed(String),
-    /// Others can read the file.
     #[error("{0} can be read by others: run chmod 600 on it")]
     Exposed(PathBuf),
-    /// The file cannot be read or written.
     #[error("cannot use {0}")]
     File(PathBuf, #[source] io::Error),
 }

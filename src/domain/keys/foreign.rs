@@ -9,9 +9,7 @@ use serde_json::{Map, Value};
 /// The parameters of a key (RFC 7518 section 6, RFC 8037 section 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Material {
-    /// An RSA key.
     Rsa {
-        /// The length of the modulus.
         bits: usize,
         /// The public exponent; `None` if it is longer than 64 bits.
         exponent: Option<u64>,
@@ -20,25 +18,21 @@ pub(crate) enum Material {
     Ec(String),
     /// An octet key pair on this curve.
     Okp(String),
-    /// A secret.
     Symmetric,
     /// An unknown type, or members that do not fit the type.
     Unknown(String),
 }
 
-/// A key that is published.
 #[derive(Clone, Debug)]
 pub(crate) struct ForeignKey {
     pub(crate) kid: Option<String>,
     pub(crate) key_use: Option<String>,
     pub(crate) alg: Option<String>,
     pub(crate) material: Material,
-    /// Whether it contains private members.
     pub(crate) is_private: bool,
     decoding_key: Option<DecodingKey>,
 }
 
-/// A key set.
 #[derive(Clone, Debug)]
 pub(crate) struct ForeignKeys(pub Vec<ForeignKey>);
 

@@ -33,7 +33,6 @@ pub(super) enum Pair {
     OnToken(Algorithm, TokenKey),
 }
 
-/// No signature could be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SignatureError {
     #[error("the key did not sign")]

@@ -3,7 +3,6 @@
 //! the version that was read. This module verifies no tag: rows are claims until [`super::tag`] has
 //! verified them.
 
-/// A query for whole keys, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!(
@@ -156,17 +155,17 @@ impl KeyStore {
         self.db
             .write(async |transaction| {
                 raise_version(transaction, change.algorithm, change.from_version).await?;
-                owe(change).execute(&mut **transaction).await?;
+                owe(change).execute(&mut *transaction).await?;
                 fault::point("keys.version_raised");
                 if let Some(replaced) = &change.replaced {
-                    changed_one(remove_foreign(replaced).execute(&mut **transaction).await?)?;
+                    changed_one(remove_foreign(replaced).execute(&mut *transaction).await?)?;
                 }
                 for key in &change.changed {
-                    changed_one(update(key).execute(&mut **transaction).await?)?;
+                    changed_one(update(key).execute(&mut *transaction).await?)?;
                     fault::point("keys.times_changed");
                 }
                 if let Some(added) = &change.added {
-                    insert(added).execute(&mut **transaction).await?;
+                    insert(added).execute(&mut *transaction).await?;
                 }
                 check_last(transaction, change).await?;
                 fault::point("keys.before_commit");
@@ -188,7 +187,7 @@ impl KeyStore {
                 )
                 .bind(now.as_unix())
                 .bind(key.kid.as_str());
-                changed_one(update.execute(&mut **transaction).await?)
+                changed_one(update.execute(&mut *transaction).await?)
             })
             .await
     }
@@ -233,7 +232,7 @@ async fn raise_version(
     )
     .bind(algorithm.as_str())
     .bind(from_version);
-    changed_one(raise.execute(&mut **transaction).await?)
+    changed_one(raise.execute(&mut *transaction).await?)
 }
 
 /// Stores the owed handover, once the version is raised.
@@ -258,7 +257,7 @@ async fn check_last(transaction: &mut Transaction<'_>, change: &Change<'_>) -> S
         .bind(last)
         .bind(change.algorithm.as_str())
         .bind(PAGE);
-        let rows = page.fetch_all(&mut **transaction).await?;
+        let rows = page.fetch_all(&mut *transaction).await?;
         after = next_page(&rows);
         count += Rows::of(&rows).keys.iter().filter(|key| !(change.ignores)(key)).count();
     }

@@ -25,7 +25,6 @@ impl StoredKey {
 #[derive(Clone)]
 pub(super) struct Kept {
     pub public: PublicKey,
-    /// What is stored of the private half.
     pub private_key: String,
 }
 
@@ -64,7 +63,6 @@ impl Vault {
         self.keep(SigningKey::generate(algorithm, rsa_bits)?)
     }
 
-    /// Deletes a pair that is not used after all.
     #[cfg(feature = "pkcs11")]
     pub(super) fn discard(&self, kept: &Kept) {
         if let (Some(token), Some(id)) = (&self.token, kept.private_key.strip_prefix(ON_TOKEN))
@@ -78,7 +76,6 @@ impl Vault {
     #[cfg(not(feature = "pkcs11"))]
     pub(super) fn discard(&self, _kept: &Kept) {}
 
-    /// Seals an imported pair.
     pub(super) fn keep(&self, key: SigningKey) -> Result<Kept, KeysError> {
         let document = mark::set(key.to_pkcs8()?.expose());
         let sealed = self.sealing.newest().seal(&document, &key.public.kid);

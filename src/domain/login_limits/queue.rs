@@ -49,7 +49,6 @@ pub(super) struct Queue {
     pub(super) record: AsyncMutex<Option<Option<String>>>,
     /// Held by the attempt that may reserve, or wait for those in flight.
     pub(super) front: AsyncMutex<()>,
-    /// An attempt was settled.
     pub(super) settled: Notify,
     /// The number of times that the store did not answer. An attempt that waited then need not ask again.
     pub(super) outages: AtomicU32,

@@ -39,7 +39,6 @@ impl RatePolicy {
 
 /// The limit on the refreshes of a session, by `sid`.
 pub(crate) type RefreshLimit = RateLimit<Uuid>;
-/// The limit on revocations.
 pub(crate) type RevocationLimit = RateLimit<Revoker>;
 
 /// The owner of the bucket that a revocation draws on.
@@ -109,7 +108,6 @@ impl<K: Eq + Hash> RateLimit<K> {
         Ok(())
     }
 
-    /// How many times the limit refused something.
     pub(crate) fn limited(&self) -> u64 {
         self.limited.load(Ordering::Relaxed)
     }

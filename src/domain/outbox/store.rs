@@ -97,7 +97,7 @@ impl Outbox {
         entry: &Entry,
         now: Timestamp,
     ) -> Stored<()> {
-        let inserted = insert(entry, None, self.limit, now).execute(&mut **transaction).await?;
+        let inserted = insert(entry, None, self.limit, now).execute(&mut *transaction).await?;
         not_full(inserted.rows_affected())
     }
 
@@ -108,7 +108,7 @@ impl Outbox {
         entry: &Entry,
         now: Timestamp,
     ) -> Stored<()> {
-        insert(entry, Some(now), i64::MAX, now).execute(&mut **transaction).await?;
+        insert(entry, Some(now), i64::MAX, now).execute(&mut *transaction).await?;
         Ok(())
     }
 
@@ -181,7 +181,7 @@ impl Outbox {
         now: Timestamp,
     ) -> Stored<bool> {
         let admit = admission(entry.kind, &user_id.to_string(), entry.id, now);
-        Ok(admit.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(admit.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// Removes rows of the kind of `entry` for its user and another recipient.
@@ -196,7 +196,7 @@ impl Outbox {
         .bind(entry.user_id.map(|id| id.to_string()))
         .bind(entry.kind.as_str())
         .bind(entry.recipient.clone());
-        delete.execute(&mut **transaction).await?;
+        delete.execute(&mut *transaction).await?;
         Ok(())
     }
 

@@ -69,16 +69,13 @@ impl Revoked {
     }
 }
 
-/// A revocation, and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The revoked tokens.
     pub revoked: Revoked,
     /// When the last of them has expired.
     pub expires_at: Timestamp,
 }
 
-/// The entries of one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub seq: i64,

@@ -45,7 +45,6 @@ const AT_ONCE: usize = 32;
 /// The delay within which the last listener receives an event, however many there are.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 
-/// The events of a listener: first the missed ones, then new ones.
 pub(super) struct Subscription {
     pub missed: Vec<Bytes>,
     pub coming: broadcast::Receiver<Bytes>,
@@ -54,7 +53,6 @@ pub(super) struct Subscription {
     pub delay: Duration,
 }
 
-/// The delay of a listener that comes after `others`.
 fn delay_after(others: usize) -> Duration {
     Duration::from_millis((others / AT_ONCE) as u64).min(MAX_DELAY)
 }
@@ -126,7 +124,6 @@ impl Feed {
         Some((known.head.epoch.clone(), Change { seq: *seq, at: *at, entries }))
     }
 
-    /// Publishes the event of the change that was waiting.
     pub(super) fn publish(&self, event: Event) {
         let mut known = self.write();
         if known.waiting.front().is_none_or(|change| change.seq != event.seq) {

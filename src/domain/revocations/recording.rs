@@ -64,10 +64,8 @@ pub enum TokenRevocation {
     Subject,
 }
 
-/// A session that ends.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedSession {
-    /// The session.
     pub sid: Uuid,
     /// The last moment at which an access token of it can have been issued.
     pub last_issue: Timestamp,

@@ -43,7 +43,6 @@ struct Claims {
     revocations: Vec<Entry>,
 }
 
-/// A snapshot, ready to send.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The compact JWS.

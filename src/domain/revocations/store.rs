@@ -27,7 +27,6 @@ const A_SECOND: Duration = Duration::from_secs(1);
 /// The age at which the recorded longest life is written again.
 const SEEN_EVERY: i64 = 60;
 
-/// The position of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub epoch: String,
@@ -106,7 +105,7 @@ impl Store {
              RETURNING last_seq, token_life",
         )
         .bind(count)
-        .fetch_one(&mut **transaction)
+        .fetch_one(&mut *transaction)
         .await?;
         let first = row.try_get::<i64, _>("last_seq")? - count + 1;
         Ok((first, life_of(row.try_get("token_life")?)))
@@ -135,7 +134,7 @@ impl Store {
         .bind(session.map(|sid| sid.to_string()).unwrap_or_default())
         .bind(since)
         .bind(now.as_unix());
-        let count: i64 = count.fetch_one(&mut **transaction).await?.try_get(0)?;
+        let count: i64 = count.fetch_one(&mut *transaction).await?.try_get(0)?;
         let is_whole = count >= limit;
         let revoked = if is_whole { whole } else { std::slice::from_ref(single) };
         let rows: Vec<_> =
@@ -238,7 +237,7 @@ async fn insert(
             .bind(now.as_unix())
             .bind(ends_at.as_unix());
     }
-    insert.execute(&mut **transaction).await?;
+    insert.execute(&mut *transaction).await?;
     Ok(())
 }
 

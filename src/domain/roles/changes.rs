@@ -56,10 +56,8 @@ pub enum Step {
     Delete(String),
 }
 
-/// An allowed change, and its effects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The change to store.
     pub step: Step,
     /// Words that all users had and only users with a role have from now on.
     pub closes: Vec<String>,
@@ -100,14 +98,11 @@ pub enum Refusal {
     NotForced(Effects),
 }
 
-/// The effects of a change beyond the role itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effects {
-    /// How many users have the name of the role.
     pub holders: u64,
     /// Words of administration that these users would get; empty if they lose the role.
     pub gains: Vec<String>,
-    /// Words that all users would get.
     pub opens: Vec<String>,
 }
 

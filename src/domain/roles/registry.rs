@@ -23,7 +23,6 @@ struct Remembered {
 }
 
 impl RoleRegistry {
-    /// A registry on `store`.
     pub(crate) fn new(store: RoleStore) -> Self {
         Self { store, remembered: Arc::default() }
     }

@@ -9,7 +9,6 @@ use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
 use crate::storage::{Db, Statement, StorageError, Stored};
 
-/// A query for whole roles, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!(
@@ -72,15 +71,15 @@ impl RoleStore {
                 // whether a word is still carried depends on all roles.
                 sqlx::query("UPDATE roles SET version = version WHERE name = $1")
                     .bind(ADMIN_ROLE)
-                    .execute(&mut **transaction)
+                    .execute(&mut *transaction)
                     .await?;
-                let rows = sqlx::query(ALL).fetch_all(&mut **transaction).await?;
+                let rows = sqlx::query(ALL).fetch_all(&mut *transaction).await?;
                 let roles = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
                 let decision = match decide(&roles) {
                     Ok(decision) => decision,
                     Err(refusal) => return Ok(Err(refusal)),
                 };
-                statement(&decision.step).execute(&mut **transaction).await?;
+                statement(&decision.step).execute(&mut *transaction).await?;
                 Ok(Ok(decision))
             })
             .await

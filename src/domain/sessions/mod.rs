@@ -41,7 +41,6 @@ use store::Store;
 use store_redis::RedisStore;
 use store_sql::SqlStore;
 
-/// The number of revocations that are written back concurrently.
 const MAX_CONCURRENT_RESTORES: usize = 64;
 
 /// All sessions. Cheap to clone.

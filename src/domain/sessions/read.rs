@@ -13,7 +13,6 @@ pub(super) struct Held {
     pub record: Vec<u8>,
 }
 
-/// A page of all sessions.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The sessions of this page; there may be none although others follow.

@@ -14,7 +14,6 @@ use super::{Policy, Session};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
 
-/// The engine that keeps sessions and revoked access tokens.
 pub(super) enum Store {
     Sql(SqlStore),
     Redis(Box<RedisStore>),
@@ -44,7 +43,6 @@ engine_methods! {
     /// Returns the same session unless the access token `jti` is revoked, in one round trip.
     fn load_for_token(user_id: Uuid, sid: Uuid, jti: &str) -> Answer<Option<Session>>;
 
-    /// Whether the access token `jti` of `subject` is revoked.
     fn is_token_revoked(subject: &str, jti: &str) -> Answer<bool>;
 
     /// Returns the user's sessions that have not expired in the store, newest first.

@@ -14,7 +14,6 @@ use crate::storage::{Db, StorageError, Stored};
 /// More sessions than a user can have.
 const MAX_LISTED: i64 = 10_000;
 
-/// The columns of a whole session.
 macro_rules! columns {
     () => {
         "sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
@@ -23,7 +22,6 @@ macro_rules! columns {
     };
 }
 
-/// A query for whole sessions, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!("SELECT ", columns!(), " FROM sessions ", $condition)
@@ -74,7 +72,6 @@ impl SqlStore {
         self.0.fetch_all(query).await?.iter().map(read_session).collect()
     }
 
-    /// A page of all sessions, in the order of their `sid`.
     pub(super) async fn page(
         &self,
         from: Option<&str>,

@@ -23,9 +23,7 @@ const MAX_BYTES: usize = 15 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Audience {
-    /// A single audience.
     One(String),
-    /// Several.
     Many(Vec<String>),
 }
 
@@ -39,7 +37,6 @@ impl Audience {
         }
     }
 
-    /// Each audience.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         let all = match self {
             Self::One(one) => std::slice::from_ref(one),
@@ -48,7 +45,6 @@ impl Audience {
         all.iter().map(String::as_str)
     }
 
-    /// Whether `audience` is one of them.
     pub(crate) fn contains(&self, audience: &str) -> bool {
         self.iter().any(|one| one == audience)
     }
@@ -71,10 +67,8 @@ pub struct Claims {
     /// The beginning of its validity; Signet issues none with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nbf: Option<Timestamp>,
-    /// The time of the user's last login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) auth_time: Option<Timestamp>,
-    /// The session to which it belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sid: Option<uuid::Uuid>,
     /// The user's roles; absent when the user has none.
@@ -92,31 +86,24 @@ pub struct Claims {
     pub(crate) kid: String,
 }
 
-/// The subject of a new token.
 pub(crate) struct Grant<'a> {
-    /// The user's or client's id.
     pub(crate) sub: String,
     pub(crate) client_id: &'a str,
     pub(crate) scope: String,
     /// The requested resources; empty for the default audience.
     pub(crate) resources: &'a [String],
-    /// The client's own lifetime, if it has one.
     pub(crate) lifetime: Option<Duration>,
     pub(crate) session: Option<UserSession>,
 }
 
-/// The part of a grant that only users have.
 pub(crate) struct UserSession {
     pub(crate) sid: uuid::Uuid,
     pub(crate) auth_time: Timestamp,
     pub(crate) roles: Vec<String>,
-    /// The claims that the client adds from the user's metadata.
     pub(crate) claims: Map<String, Value>,
 }
 
-/// A signed token and its lifetime.
 pub(crate) struct AccessToken {
-    /// The compact JWS.
     pub token: String,
     /// Seconds until it ends.
     pub expires_in: u64,
@@ -135,17 +122,14 @@ pub(crate) struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Tokens signed by `keys` under `policy`.
     pub(crate) fn new(keys: Keys, policy: Policy) -> Self {
         Self { keys, policy: policy.into() }
     }
 
-    /// The rules of its tokens.
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Signs a token for `grant`.
     pub(crate) async fn issue(
         &self,
         grant: Grant<'_>,

@@ -10,29 +10,19 @@ use crate::domain::keys::foreign::ForeignKeys;
 #[derive(Clone, Debug)]
 pub(crate) struct ForeignToken {
     pub(crate) kid: String,
-    /// The media type in the header.
     pub(crate) typ: Option<String>,
     pub(crate) claims: Map<String, Value>,
 }
 
-/// Why a JWT is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotVerified {
-    /// It has no header to find a key by.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The key is not published, or its `kid` is published twice.
     #[error("the key set has no key {0}")]
     UnknownKey(String),
-    /// The key is for another algorithm.
     #[error("it is signed by {algorithm}, which the key {kid} is not for")]
-    Algorithm {
-        /// The key.
-        kid: String,
-        /// The `alg` of the header.
-        algorithm: String,
-    },
-    /// The signature or the claims are invalid.
+    Algorithm { kid: String, algorithm: String },
     #[error("it is not signed by the key {0}, or its claims are no JSON object")]
     Signature(String),
 }
@@ -52,7 +42,6 @@ pub(crate) fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, No
 }
 
 impl ForeignToken {
-    /// A claim with a text value.
     pub(crate) fn text(&self, claim: &str) -> Option<&str> {
         self.claims.get(claim)?.as_str()
     }

@@ -9,9 +9,7 @@ use serde::de::DeserializeOwned;
 /// A signed token whose header was read and whose signature was not verified yet.
 pub(crate) struct Jws<'a> {
     token: &'a str,
-    /// The name of the key that signed it, as the header says.
     pub kid: String,
-    /// The media type in the header.
     pub typ: Option<String>,
     /// The algorithm in the header. The key decides whether it counts.
     pub algorithm: Algorithm,
@@ -23,16 +21,13 @@ pub(crate) enum Unreadable {
     /// It is not three segments with a JSON header, or its `alg` is none of JWA's.
     #[error("it is no signed JWT (RFC 7519)")]
     Malformed,
-    /// The header has extensions that must be understood.
     #[error("its header has critical extensions")]
     Critical,
-    /// The header names no key.
     #[error("its header names no key (kid)")]
     NoKid,
 }
 
 impl<'a> Jws<'a> {
-    /// Reads the header.
     pub(crate) fn parse(token: &'a str) -> Result<Self, Unreadable> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Unreadable::Malformed)?;
         if header.crit.is_some() {

@@ -13,7 +13,6 @@ const VERSION: u8 = 1;
 const PAYLOAD: usize = 1 + 16 + 16 + 8;
 const TAG: usize = 32;
 
-/// The content of a genuine refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RefreshToken {
     pub(crate) user_id: Uuid,
@@ -27,7 +26,6 @@ pub(crate) struct RefreshToken {
 pub(crate) struct RefreshTokenKey(hmac::Key);
 
 impl RefreshTokenKey {
-    /// A key of `secret` bytes.
     pub(crate) fn new(secret: &Secret<Vec<u8>>) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))
     }

@@ -8,7 +8,6 @@ pub(crate) const OPENID: &str = "openid";
 pub(crate) const PROFILE: &str = "profile";
 /// The scope with which userinfo has the e-mail address.
 pub(crate) const EMAIL: &str = "email";
-/// The scope of administration.
 pub(crate) const ADMIN: &str = "signet:admin";
 /// The prefix of every scope word that gives power over Signet itself.
 const POWER_PREFIX: &str = "signet:";
@@ -33,7 +32,6 @@ pub(crate) fn is_built_in(word: &str) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope(Vec<String>);
 
-/// The text is not a scope.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scope must be words of printable ASCII without quotes or backslashes, at most 64 of them")]
 pub struct MalformedScope;

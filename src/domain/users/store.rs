@@ -73,7 +73,7 @@ impl UserStore {
         let insert =
             format!("{INSERT}{} ON CONFLICT (email_key) DO NOTHING", rows_of_values(1, COLUMNS));
         let insert = bind(sqlx::query(AssertSqlSafe(insert)), user);
-        Ok(insert.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(insert.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// The user with this id.

@@ -30,7 +30,7 @@ impl UserStore {
         .bind(key.clone())
         .bind(now.as_unix())
         .bind(MAX_PENDING as i64 - 1);
-        delete.execute(&mut **transaction).await?;
+        delete.execute(&mut *transaction).await?;
         let insert = sqlx::query(
             "INSERT INTO pending_signups \
              (id, email, email_key, name, password_hash, fingerprint, expires_at) \
@@ -43,7 +43,7 @@ impl UserStore {
         .bind(signup.password_hash.expose().clone())
         .bind(signup.fingerprint.to_string())
         .bind(signup.expires_at.as_unix());
-        insert.execute(&mut **transaction).await?;
+        insert.execute(&mut *transaction).await?;
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl UserStore {
         let delete = sqlx::query("DELETE FROM pending_signups WHERE id = $1 AND expires_at > $2")
             .bind(id.to_string())
             .bind(now.as_unix());
-        Ok(delete.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(delete.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// Ends every sign-up of an address, given in its comparison form, and every token that was
@@ -87,13 +87,13 @@ impl UserStore {
     ) -> Stored<()> {
         let delete =
             sqlx::query("DELETE FROM pending_signups WHERE email_key = $1").bind(key.to_owned());
-        delete.execute(&mut **transaction).await?;
+        delete.execute(&mut *transaction).await?;
         let update = sqlx::query(
             "UPDATE pending_tokens SET used_at = $2 WHERE email_key = $1 AND used_at IS NULL",
         )
         .bind(key.to_owned())
         .bind(now.as_unix());
-        update.execute(&mut **transaction).await?;
+        update.execute(&mut *transaction).await?;
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl UserStore {
         )
         .bind(token.id.to_string())
         .bind(now.as_unix());
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(update.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// Deletes sign-ups that have expired by `now`, and tokens that expired before `then`.
@@ -176,7 +176,7 @@ impl UserStore {
         .bind(user.id.to_string())
         .bind(fingerprint.to_string())
         .bind(user.session_epoch);
-        insert.execute(&mut **transaction).await?;
+        insert.execute(&mut *transaction).await?;
         Ok(())
     }
 

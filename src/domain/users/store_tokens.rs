@@ -95,7 +95,7 @@ impl UserStore {
         )
         .bind(token.id.to_string())
         .bind(now.as_unix());
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(update.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// Ends the tokens of the user that are for `purpose`, or all, and in either case the signup token.
@@ -113,10 +113,10 @@ impl UserStore {
         .bind(user_id.to_string())
         .bind(now.as_unix())
         .bind(purpose.map(Purpose::as_str));
-        update.execute(&mut **transaction).await?;
+        update.execute(&mut *transaction).await?;
         let delete =
             sqlx::query("DELETE FROM signup_tokens WHERE user_id = $1").bind(user_id.to_string());
-        delete.execute(&mut **transaction).await?;
+        delete.execute(&mut *transaction).await?;
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl UserStore {
         .bind(Purpose::ChangeEmail.as_str())
         .bind(new.to_owned())
         .bind(now.as_unix());
-        update.execute(&mut **transaction).await?;
+        update.execute(&mut *transaction).await?;
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl UserStore {
                 .bind(next.email_key)
             }
         };
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(update.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// Deletes tokens that expired before `then`.

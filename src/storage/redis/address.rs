@@ -7,14 +7,11 @@ use url::Url;
 
 use crate::base::secret::Secret;
 
-/// What is reached at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// One server, or the login at the master that sentinels watch.
     Server,
-    /// A node of a cluster.
     ClusterNode,
-    /// A sentinel.
     Sentinel,
 }
 

@@ -10,7 +10,6 @@ use super::{Redis, StorageError, Stored};
 /// How long a refusal counts; then the permissions may have changed.
 const REFUSED_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// When a question was last refused.
 #[derive(Default)]
 pub(super) struct Refusal(Mutex<Option<Instant>>);
 
@@ -27,7 +26,6 @@ impl Refusal {
     }
 }
 
-/// What one server's settings say.
 enum Verdict {
     Good,
     Unknown,

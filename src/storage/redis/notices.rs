@@ -18,9 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The way to notify the other instances, if they share a Redis.
 #[derive(Clone)]
 pub enum Notices {
-    /// No Redis is configured.
     Nowhere,
-    /// The connection of this process.
     Connected(Redis),
     /// A Redis to connect to for each notice: a command that needs it for nothing else does not fail
     /// where it is out of reach.
@@ -28,7 +26,6 @@ pub enum Notices {
 }
 
 impl Notices {
-    /// Notifies the instances that listen on `channel` that something has changed.
     pub async fn send(&self, channel: &str) {
         let sent = match self {
             Self::Nowhere => Ok(()),

@@ -38,7 +38,7 @@ impl ClientStore {
             .bind(client.client_id.clone())
             .bind(client.version)
             .bind(client.created_at.as_unix());
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(update.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// Removes `client` with its secrets, if it is unchanged since it was read. Returns `false`
@@ -54,6 +54,6 @@ impl ClientStore {
         .bind(client.client_id.clone())
         .bind(client.version)
         .bind(client.created_at.as_unix());
-        Ok(delete.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(delete.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 }

@@ -49,7 +49,6 @@ impl Chain {
         self
     }
 
-    /// The handover that the last revocation requested, to be stored with the chain.
     pub(crate) fn owed(&self) -> Option<Owed> {
         self.owed
     }

@@ -6,7 +6,6 @@ use crate::base::time::Timestamp;
 use crate::domain::keys::rotation::State;
 
 impl Chain {
-    /// Whether any key signs at `now`, or will.
     pub(crate) fn signs_at_all(&self, now: Timestamp) -> bool {
         self.entries.iter().any(|entry| entry.signs_after(now))
     }

@@ -20,7 +20,7 @@ impl KeyStore {
         self.db
             .write(async |transaction| {
                 let (name, value) = done;
-                insert_secret(name, value, now).execute(&mut **transaction).await?;
+                insert_secret(name, value, now).execute(&mut *transaction).await?;
                 for key in tagged {
                     let update = sqlx::query(
                         "UPDATE signing_keys SET tag = $1, sealed_private_key = $2 \
@@ -29,7 +29,7 @@ impl KeyStore {
                     .bind(key.tag.as_deref())
                     .bind(key.private_key.as_str())
                     .bind(key.kid.as_str());
-                    changed_one(update.execute(&mut **transaction).await?)?;
+                    changed_one(update.execute(&mut *transaction).await?)?;
                 }
                 Ok(())
             })

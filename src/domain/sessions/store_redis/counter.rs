@@ -50,7 +50,6 @@ impl Counter {
         Ok((self.repaired.load(SeqCst) != losses).then(|| format!("{PREFIX}{losses}")))
     }
 
-    /// Whether this name is a counter's.
     pub(super) fn is_name(lineage: &str) -> bool {
         lineage.starts_with(PREFIX)
     }

@@ -59,7 +59,7 @@ impl UserStore {
             .bind(user.email_key.clone())
             .bind(spelled);
         let query = keys.into_iter().fold(query, |query, key| query.bind(key));
-        Ok(query.fetch_optional(&mut **transaction).await?.is_some())
+        Ok(query.fetch_optional(&mut *transaction).await?.is_some())
     }
 
     /// Those of `keys`, addresses in every form that they may be stored under, that have an account

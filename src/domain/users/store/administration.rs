@@ -180,7 +180,7 @@ impl UserStore {
                 let lock =
                     concat!("UPDATE users SET version = version WHERE ", is_administrator!());
                 if loses_one
-                    && sqlx::query(lock).execute(&mut **transaction).await?.rows_affected() < 2
+                    && sqlx::query(lock).execute(&mut *transaction).await?.rows_affected() < 2
                 {
                     return Ok(Changed::LastAdministrator);
                 }
@@ -189,7 +189,7 @@ impl UserStore {
                 {
                     return Err(StorageError::Conflict);
                 }
-                Ok(change.execute(&mut **transaction).await?.rows_affected().into())
+                Ok(change.execute(&mut *transaction).await?.rows_affected().into())
             })
             .await
     }
