@@ -26,8 +26,7 @@ pub use retention::Retention;
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The network address of the caller.
-    pub address: Option<String>,
+    pub(crate) address: Option<String>,
     /// The caller's user agent in a few words of ASCII.
     pub user_agent: Option<String>,
     /// The request's id, as in its log line and answer.
@@ -37,8 +36,7 @@ pub struct Origin {
 /// The one who causes an event, and from where.
 #[derive(Clone, Debug)]
 pub struct Initiator {
-    /// The user, client or operator who acts.
-    pub actor: Actor,
+    pub(crate) actor: Actor,
     /// Where the request came from; empty at the command line and for Signet itself.
     pub origin: Origin,
 }
@@ -49,28 +47,24 @@ impl Initiator {
         Self { actor: Actor::User(id), origin }
     }
 
-    /// A client that has authenticated.
-    pub fn client(client_id: &str, origin: Origin) -> Self {
+    pub(crate) fn client(client_id: &str, origin: Origin) -> Self {
         Self { actor: Actor::Client(client_id.to_owned()), origin }
     }
 
-    /// A caller who is not known.
-    pub fn anonymous(origin: Origin) -> Self {
+    pub(crate) fn anonymous(origin: Origin) -> Self {
         Self { actor: Actor::Anonymous, origin }
     }
 
-    /// The operator at the command line.
-    pub fn command_line() -> Self {
+    pub(crate) fn command_line() -> Self {
         Self { actor: Actor::CommandLine, origin: Origin::default() }
     }
 
-    /// Signet itself.
+    /// Whether this is the user with this id.
     pub fn system() -> Self {
         Self { actor: Actor::System, origin: Origin::default() }
     }
 
-    /// Whether this is the user with this id.
-    pub fn is_user(&self, id: Uuid) -> bool {
+    pub(crate) fn is_user(&self, id: Uuid) -> bool {
         matches!(self.actor, Actor::User(actor) if actor == id)
     }
 }
@@ -131,12 +125,10 @@ impl Event {
 /// The events that a list is to have.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The name of what happened.
-    pub event: Option<String>,
+    pub(crate) event: Option<String>,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
     pub subject: Option<String>,
-    /// The name of its actor.
-    pub actor: Option<String>,
+    pub(crate) actor: Option<String>,
     /// Not before this moment.
     pub since: Option<Timestamp>,
     /// Before this moment.
@@ -146,31 +138,24 @@ pub struct Filter {
 /// The place of an event in the trail: when it happened, and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// When.
-    pub at: Timestamp,
-    /// Its id.
-    pub id: String,
+    pub(crate) at: Timestamp,
+    pub(crate) id: String,
 }
 
 /// An event as it was kept.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// Its place.
-    pub place: Place,
+    pub(crate) place: Place,
     /// The name of what happened; a newer version may know more of them.
     pub event: String,
     /// The name of its actor.
     pub actor: String,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
     pub subject: Option<String>,
-    /// The client that it was done by or to.
-    pub client_id: Option<String>,
-    /// An explanation for people.
-    pub detail: Option<String>,
-    /// The network address of the caller.
-    pub address: Option<String>,
-    /// The request's id.
-    pub request_id: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) detail: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) request_id: Option<String>,
 }
 
 /// The trail. Cheap to clone.

@@ -18,8 +18,7 @@ named! {
 }
 
 impl Algorithm {
-    /// Whether its keys are RSA keys.
-    pub fn is_rsa(self) -> bool {
+    pub(crate) fn is_rsa(self) -> bool {
         matches!(self, Self::Rs256 | Self::Ps256)
     }
 

@@ -226,8 +226,7 @@ impl Keys {
         known.iter().map(|(kid, reason)| (shown(kid), reason.clone())).collect()
     }
 
-    /// How many rows are not authentic.
-    pub fn count_unverified(&self) -> usize {
+    pub(crate) fn count_unverified(&self) -> usize {
         self.alarms.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

@@ -197,13 +197,12 @@ impl Keys {
         }
     }
 
-    /// The present snapshot.
+    /// The rules that these keys follow.
     pub fn ring(&self) -> Arc<KeyRing> {
         self.ring.load_full()
     }
 
-    /// The rules that these keys follow.
-    pub fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 

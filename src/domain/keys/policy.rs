@@ -9,8 +9,7 @@ use crate::base::time::Timestamp;
 /// The rules for signing keys. `publish_ahead` and `jwks_max_age` are visible to verifiers.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The algorithms of tokens.
-    pub algorithms: Algorithms,
+    pub(crate) algorithms: Algorithms,
     /// Size of new RSA keys: 2048, 3072 or 4096 bits.
     pub rsa_bits: u32,
     /// How long a key signs before the next one becomes active; `None` for no automatic rotation.

@@ -139,8 +139,7 @@ impl SigningKey {
         Self::checked(Pair::OnToken(algorithm, key))
     }
 
-    /// Whether signing waits for a token.
-    pub fn signs_elsewhere(&self) -> bool {
+    pub(crate) fn signs_elsewhere(&self) -> bool {
         #[cfg(feature = "pkcs11")]
         if matches!(*self.pair, Pair::OnToken(..)) {
             return true;

@@ -36,8 +36,7 @@ use crate::storage::{Db, Statement, StorageError, Stored, Transaction};
 pub struct StoredKey {
     /// RFC 7638 thumbprint, or the original name of an imported key.
     pub kid: String,
-    /// Its one algorithm.
-    pub algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     /// SubjectPublicKeyInfo, base64.
     pub public_key: String,
     /// PKCS#8, sealed; or its id on the token; empty for a key that only verifies.
@@ -61,24 +60,21 @@ impl StoredKey {
         self.revoked_at.is_none() && self.times.state(now) != State::Retired
     }
 
-    /// The public half.
-    pub fn public(&self) -> Result<PublicKey, KeyError> {
+    pub(crate) fn public(&self) -> Result<PublicKey, KeyError> {
         PublicKey::stored(&self.kid, self.algorithm, &self.public_key)
     }
 }
 
 /// A change of the keys of one algorithm.
 pub struct Change<'a> {
-    /// Its algorithm.
-    pub algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     /// The version that was read before the keys.
     pub from_version: i64,
     /// Another issuer's key that the added one replaces.
     pub replaced: Option<String>,
     /// Keys with new times and tags.
     pub changed: Vec<StoredKey>,
-    /// A key that is added.
-    pub added: Option<StoredKey>,
+    pub(crate) added: Option<StoredKey>,
     /// The rows to ignore, since they do not verify.
     pub ignores: &'a (dyn Fn(&StoredKey) -> bool + Sync),
     /// The handover that a revocation requested, from now on.
@@ -115,8 +111,7 @@ impl KeyStore {
         Self { db }
     }
 
-    /// Whether the table has no row.
-    pub async fn is_empty(&self) -> Stored<bool> {
+    pub(crate) async fn is_empty(&self) -> Stored<bool> {
         let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
         Ok(self.db.fetch_optional(query).await?.is_none())
     }

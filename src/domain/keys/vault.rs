@@ -15,8 +15,7 @@ use super::pkcs11::Token;
 const ON_TOKEN: &str = "pkcs11.";
 
 impl StoredKey {
-    /// Whether its private half is on a token.
-    pub fn is_on_token(&self) -> bool {
+    pub(crate) fn is_on_token(&self) -> bool {
         self.private_key.starts_with(ON_TOKEN)
     }
 }

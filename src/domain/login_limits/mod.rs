@@ -124,8 +124,7 @@ impl LoginLimits {
         Self(Arc::new(Shared { records, names, policy, limited }))
     }
 
-    /// The names of accounts and networks in the records.
-    pub fn names(&self) -> &Names {
+    pub(crate) fn names(&self) -> &Names {
         &self.0.names
     }
 
@@ -274,8 +273,7 @@ impl LoginLimits {
         self.0.records.purge(now, limit).await
     }
 
-    /// The number of attempts that were refused.
-    pub fn limited(&self) -> u64 {
+    pub(crate) fn limited(&self) -> u64 {
         self.0.limited.load(Ordering::Relaxed)
     }
 }

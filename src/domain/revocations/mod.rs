@@ -99,8 +99,7 @@ impl Revocations {
         self.recorded.notify_one();
     }
 
-    /// Waits until something was recorded by this process.
-    pub async fn recorded(&self) {
+    pub(crate) async fn recorded(&self) {
         self.recorded.notified().await;
     }
 
@@ -111,23 +110,21 @@ impl Revocations {
         self.store.observe_token_life(life, now).await
     }
 
-    /// Whether the token with these claims is revoked, by this instance's state.
-    pub fn covers(&self, claims: &Claims) -> bool {
+    pub(crate) fn covers(&self, claims: &Claims) -> bool {
         self.feed.ask(|live| live.covers(claims))
     }
 
-    /// Whether the session has ended, by this instance's state.
+    /// Drops the expired entries of this process.
     pub fn has_session(&self, sid: Uuid) -> bool {
         self.feed.ask(|live| live.has_session(sid))
     }
 
-    /// The number of published entries in this instance.
+    /// Ends all streams, and accepts no more.
     pub fn count(&self) -> usize {
         self.feed.ask(live::Live::len)
     }
 
-    /// How long ago this instance's state was complete.
-    pub fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         self.feed.age().unwrap_or(Duration::MAX)
     }
 
@@ -304,13 +301,11 @@ impl Revocations {
         self.feed.beat();
     }
 
-    /// Ends all streams, and accepts no more.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.feed.close();
     }
 
-    /// Drops the expired entries of this process.
-    pub fn forget(&self, signer: &Signer, now: Timestamp) {
+    pub(crate) fn forget(&self, signer: &Signer, now: Timestamp) {
         let oldest = now.minus(Policy::MAX_ACCESS_TOKEN_LIFETIME).minus(LEEWAY);
         self.feed.forget(|kid| signer.is_published(kid, now), oldest, now);
     }

@@ -253,8 +253,7 @@ impl Revocations {
         self.store.record_in(transaction, &[&[revoked]], now).await
     }
 
-    /// Records that the key named `kid` is revoked, unless that is on record.
-    pub async fn ensure_key(&self, kid: &str, now: Timestamp) -> Stored<()> {
+    pub(crate) async fn ensure_key(&self, kid: &str, now: Timestamp) -> Stored<()> {
         if self.store.has_key(kid).await? {
             return Ok(());
         }

@@ -194,8 +194,7 @@ impl Change {
 }
 
 impl Step {
-    /// The name of the role.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Create(role) | Self::Replace(role) => &role.name,
             Self::Delete(name) => name,

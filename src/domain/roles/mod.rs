@@ -28,24 +28,19 @@ pub const BUILT_IN_WORDS: [&str; 2] = [scope::ADMIN, scope::USERS_READ];
 /// The words that no role can carry, since every login of OpenID Connect needs them.
 pub const EVERYBODYS_WORDS: [&str; 3] = [scope::OPENID, scope::PROFILE, scope::EMAIL];
 
-/// The maximum number of roles.
-pub const MAX_ROLES: usize = 1000;
+pub(crate) const MAX_ROLES: usize = 1000;
 
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     /// Its name, as users carry it.
     pub name: String,
-    /// The scope words that it carries.
-    pub scope: Scope,
-    /// Its description, for people.
-    pub description: Option<String>,
+    pub(crate) scope: Scope,
+    pub(crate) description: Option<String>,
     /// When it was defined.
     pub created_at: Timestamp,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
-    /// The version, raised by every change.
-    pub version: i64,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) version: i64,
 }
 
 impl Role {

@@ -28,7 +28,7 @@ pub struct RoleStore {
 }
 
 impl RoleStore {
-    /// A store on `db`.
+    /// The role of this name.
     pub fn new(db: Db) -> Self {
         Self { db }
     }
@@ -38,7 +38,7 @@ impl RoleStore {
         self.db.fetch_all(sqlx::query(ALL)).await?.iter().map(read).collect()
     }
 
-    /// The role of this name.
+    /// A store on `db`.
     pub async fn find(&self, name: &str) -> Stored<Option<Role>> {
         // No other text is a role's name, and PostgreSQL's text cannot contain every character.
         if check_role(name).is_err() {

@@ -62,7 +62,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The session as it will be after the commit.
+    /// The session, if it is live.
     pub fn session(&self) -> &Session {
         self.change.as_ref().map_or(&self.held.session, |(next, _)| next)
     }
@@ -134,8 +134,7 @@ impl Sessions {
         Self { store: Arc::new(store), policy: Arc::new(policy), revocations }
     }
 
-    /// The rules.
-    pub fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
@@ -196,7 +195,7 @@ impl Sessions {
         }
     }
 
-    /// The session, if it is live.
+    /// The rules.
     pub async fn find(&self, user_id: Uuid, sid: Uuid, now: Timestamp) -> Stored<Option<Session>> {
         let session = self.store.load(user_id, sid).await?.map(|held| held.session);
         Ok(session.filter(|session| !session.is_expired(&self.policy, now)))

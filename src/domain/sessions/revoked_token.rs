@@ -27,8 +27,7 @@ impl Sessions {
         Ok(revoked)
     }
 
-    /// Revokes one access token of another issuer.
-    pub async fn revoke_foreign_token(
+    pub(crate) async fn revoke_foreign_token(
         &self,
         token: &ForeignToken,
         now: Timestamp,

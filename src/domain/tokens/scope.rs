@@ -57,8 +57,7 @@ impl Scope {
         Ok(Self(words))
     }
 
-    /// Whether the scope has `word`.
-    pub fn contains(&self, word: &str) -> bool {
+    pub(crate) fn contains(&self, word: &str) -> bool {
         self.0.iter().any(|known| known == word)
     }
 
@@ -72,13 +71,11 @@ impl Scope {
         Self(self.0.iter().filter(|word| keep(word)).cloned().collect())
     }
 
-    /// Whether any of its words is administrative.
-    pub fn is_administrative(&self) -> bool {
+    pub(crate) fn is_administrative(&self) -> bool {
         self.0.iter().any(|word| is_administrative(word))
     }
 
-    /// Whether the scope has no words.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

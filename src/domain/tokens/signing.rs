@@ -67,8 +67,7 @@ impl Signer {
         Self { keys, issuer }
     }
 
-    /// The issuer, as in its access tokens.
-    pub fn issuer(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
 

@@ -35,8 +35,7 @@ impl Certificates {
         Ok(Self { client: Some((client, Secret::new(key))), ..self })
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.authority.is_none() && self.client.is_none()
     }
 
