@@ -1,6 +1,7 @@
 //! What the stores of roles and of users promise of each other on both databases, however many change
 //! them at once.
 
+use futures_util::future::join_all;
 use signet::base::random::Random;
 use signet::base::secret::Secret;
 use signet::domain::audit::{Audit, Initiator};
@@ -90,13 +91,11 @@ async fn turn(accounts: Accounts, id: Uuid, role: String, give: bool) -> Result<
 async fn roles_given_at_once_are_all_there(stores: Stores) {
     let id = stores.user("").await;
     let given: Vec<_> = (0..8).map(|n| format!("role-{n}")).collect();
-    let tasks: Vec<_> = given
-        .iter()
-        .map(|role| tokio::spawn(turn(stores.accounts.clone(), id, role.clone(), true)))
-        .collect();
+    let turns = given.iter().map(|role| turn(stores.accounts.clone(), id, role.clone(), true));
+    let done = join_all(turns).await;
     let mut expected = Vec::new();
-    for (task, role) in tasks.into_iter().zip(given) {
-        match task.await.unwrap() {
+    for (done, role) in done.into_iter().zip(given) {
+        match done {
             Ok(true) => expected.push(role),
             // Told, not swallowed; eight that go one after the other all find their turn.
             Err(ChangeError::Stale | ChangeError::Storage(StorageError::Unavailable(_)))
@@ -119,11 +118,10 @@ async fn one_of_the_last_two_administrators_stays(stores: Stores) {
     assert_eq!(stores.users.replace(&active, &next, true).await.unwrap(), Changed::Done);
     let two = [stores.user("admin clerk").await, stores.user("clerk admin").await];
     for round in 0..10 {
-        let tasks =
-            two.map(|id| tokio::spawn(turn(stores.accounts.clone(), id, "admin".into(), false)));
+        let turns = two.map(|id| turn(stores.accounts.clone(), id, "admin".into(), false));
         let mut taken = 0;
-        for task in tasks {
-            match task.await.unwrap() {
+        for done in join_all(turns).await {
+            match done {
                 Ok(done) => taken += u32::from(done),
                 Err(ChangeError::LastAdministrator) => {}
                 // Two that wait for each other: one of them is told to come back.

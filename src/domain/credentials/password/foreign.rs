@@ -7,15 +7,18 @@ use zeroize::Zeroizing;
 /// A hash, or a sentence for the operator without any part of it.
 pub(super) type Parsed = Result<Foreign, &'static str>;
 
+/// What a scheme makes of a password; `None` of one that it does not take.
+type Derivation = dyn Fn(&[u8]) -> Option<Zeroizing<Vec<u8>>>;
+
 pub(super) struct Foreign {
     /// Whether it takes much memory, or a good part of the maximum work.
     pub is_expensive: bool,
     expected: Vec<u8>,
-    derive: Box<dyn Fn(&[u8]) -> Option<Zeroizing<Vec<u8>>>>,
+    derive: Box<Derivation>,
 }
 
 impl Foreign {
-    /// `derive` makes what is expected of the password; `None` of one that the scheme does not take.
+    /// `derive` makes what is expected of the password.
     pub(super) fn new(
         is_expensive: bool,
         expected: Vec<u8>,
