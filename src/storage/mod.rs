@@ -190,10 +190,7 @@ impl Db {
             let mut lease = Lease::take(&self.pool).await?;
             let mut transaction = lease.connection()?.begin(self.engine.begin()).await?;
             let result = work(&mut transaction).await;
-            let ended = match &result {
-                Ok(_) => transaction.commit().await,
-                Err(_) => transaction.rollback().await,
-            };
+            let ended = transaction.end(result.is_ok()).await;
             match (result, lease.give_back_after(ended)) {
                 (Ok(_), Err(error)) => Err(error),
                 (result, _) => result,

@@ -88,10 +88,7 @@ impl Session {
         let mut transaction = self.begin("BEGIN").await?;
         let result = work(&mut transaction).await;
         // A connection that cannot even end a transaction is what the error then tells of.
-        match &result {
-            Ok(_) => transaction.commit().await?,
-            Err(_) => transaction.rollback().await?,
-        }
+        transaction.end(result.is_ok()).await?;
         result
     }
 }
@@ -102,19 +99,14 @@ impl Session {
 pub struct Transaction<'t>(Work<'t>);
 
 impl Transaction<'_> {
-    pub(super) async fn commit(self) -> Result<(), Error> {
-        match self.0 {
-            Work::Alone(_) => Ok(()),
-            Work::Direct(transaction) => transaction.commit().await,
-            Work::Pooled(transaction) => transaction.commit().await,
-        }
-    }
-
-    pub(super) async fn rollback(self) -> Result<(), Error> {
-        match self.0 {
-            Work::Alone(_) => Ok(()),
-            Work::Direct(transaction) => transaction.rollback().await,
-            Work::Pooled(transaction) => transaction.rollback().await,
+    /// Commits, or rolls back where `is_good` is false.
+    pub(super) async fn end(self, is_good: bool) -> Result<(), Error> {
+        match (self.0, is_good) {
+            (Work::Alone(_), _) => Ok(()),
+            (Work::Direct(transaction), true) => transaction.commit().await,
+            (Work::Direct(transaction), false) => transaction.rollback().await,
+            (Work::Pooled(transaction), true) => transaction.commit().await,
+            (Work::Pooled(transaction), false) => transaction.rollback().await,
         }
     }
 }

@@ -48,8 +48,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Makes the file where it is missing, readable by its owner alone since it holds password
-    /// hashes, and its folders.
+    /// Makes the file, readable by its owner alone since it holds password hashes, and its folders.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let mut made = Self::default();
         match made.fill(path) {

@@ -18,8 +18,7 @@ pub(super) fn insert(id: String, event: &Event, now: Timestamp) -> Statement<'st
     bind(insert, id, event, now)
 }
 
-/// Appends `event` unless one of the same kind and user or client was appended within the last hour,
-/// by whichever instance.
+/// Appends `event` unless any instance did within the hour for the same kind and user or client.
 pub(super) fn insert_once_an_hour(event: &Event, now: Timestamp) -> Statement<'static> {
     let hour = now.as_unix().div_euclid(HOUR);
     // Within an hour of the clock the key decides; across its end, the row before.

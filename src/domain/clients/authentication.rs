@@ -40,9 +40,8 @@ pub enum MalformedCredentials {
 }
 
 impl Credentials {
-    /// Reads the credentials of a request: its `Authorization` header, and the form's `client_id`
-    /// and `client_secret`, where empty ones count as absent. Returns `Ok(None)` for a request
-    /// without any.
+    /// Reads the credentials of a request, if it has any: its `Authorization` header, and the
+    /// form's `client_id` and `client_secret`, where empty ones count as absent.
     pub fn read(
         authorization: Option<&str>,
         client_id: Option<&str>,

@@ -108,8 +108,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Checks everything and makes the client, without secrets. The error is the sentence for the
-    /// operator.
+    /// Makes the client, without secrets. The error is the sentence for the operator.
     pub(crate) fn check(self, now: Timestamp) -> Result<Client, String> {
         if uuid::Uuid::try_parse(&self.client_id).is_ok() {
             return Err(

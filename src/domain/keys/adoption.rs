@@ -19,8 +19,7 @@ pub(super) const ADOPTED: &str = "signing_keys_adopted";
 #[derive(Clone, Debug, Default)]
 pub struct Adoption {
     pub adopted: Vec<Adopted>,
-    /// The names of the keys that wait for an operator, since their private part does not open,
-    /// with the reason.
+    /// The keys that wait for an operator, since their private part does not open, with the reason.
     pub waiting: Vec<(String, String)>,
 }
 
@@ -68,8 +67,7 @@ impl Keys {
         Ok(store.find_secret(ADOPTED).await?.is_none() && !store.is_empty().await?)
     }
 
-    /// Adds the missing tags, unless that was done already. Runs as a part of the start, so no
-    /// request waits for it.
+    /// Adds the missing tags, unless that was done already, as a part of the start.
     pub(super) async fn adopt_once(&self, now: Timestamp) -> Result<Option<Adoption>, KeysError> {
         // This order matters: a process that reads another's tags must read its record as well.
         let is_empty = self.store.is_empty().await?;

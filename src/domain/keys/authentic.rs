@@ -148,8 +148,7 @@ impl Keys {
         checked.is_err_and(|error| is_decided || error.missing_key().is_none())
     }
 
-    /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
-    /// keys.
+    /// The version of the keys of `algorithm`, and what they owe. Read it before the keys.
     pub(super) async fn head(&self, algorithm: Algorithm, now: Timestamp) -> Stored<Head> {
         let mut head = self.store.head(algorithm).await?;
         let bounded = head.owed.map(|owed| owed.bounded(now));
@@ -219,8 +218,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The names of the rows that are not authentic, with the reasons, as of the last complete
-    /// read.
+    /// The rows that are not authentic, with the reasons, as of the last complete read.
     pub fn unverified(&self) -> Vec<(String, String)> {
         let known = self.alarms.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|(kid, reason)| (shown(kid), reason.clone())).collect()

@@ -105,8 +105,7 @@ impl Chain {
         Some(self.active(now)?.times.activates_at.plus(rules.rotate_every?))
     }
 
-    /// Whether a further key is needed now: there is no spare, or the activation of the spare is to
-    /// be planned.
+    /// Whether a further key is needed now, as the spare or since the spare is to be activated.
     pub(crate) fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
         !self.entries.last().is_some_and(ScheduledKey::is_spare)
             || self.spare_is_due(rules, now)
@@ -204,8 +203,7 @@ impl Chain {
         self.entries.insert(place, entry);
     }
 
-    /// Ends a key that is not needed: a pending one, or, if `forced`, one whose tokens can still be
-    /// valid.
+    /// Ends a pending key, or, if `forced`, one whose tokens can still be valid.
     pub(crate) fn retire(
         &mut self,
         kid: &str,
@@ -359,8 +357,7 @@ impl ScheduledKey {
         self.times.deactivates_at.is_none_or(|at| at > now)
     }
 
-    /// The same as [`end`](Self::end), except that a key which has ceased to sign does not sign
-    /// again.
+    /// The same as [`end`](Self::end), except for a key that has ceased to sign.
     fn sign_until(&mut self, at: Timestamp, rules: &Rules, now: Timestamp) {
         if self.signs_after(now) {
             self.end(at, rules);

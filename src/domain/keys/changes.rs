@@ -181,9 +181,8 @@ impl Keys {
         Ok(kid)
     }
 
-    /// Checks that neither the name nor the key itself is in use, under whatever name. Another
-    /// issuer's key may be replaced, by its own pair or by a new publication. Returns the key that
-    /// is replaced.
+    /// Checks that neither the name nor the key itself is in use, under whatever name. Returns
+    /// another issuer's key that is replaced, by its own pair or by a new publication.
     async fn room_for(&self, new: &Kept, now: Timestamp) -> Result<Option<String>, KeysError> {
         let Kept { public, private_key } = new;
         let mut gone = None;

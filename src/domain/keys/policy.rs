@@ -63,8 +63,7 @@ const HANDOVER_MARGIN: Duration = Duration::from_secs(30);
 const MIN_PUBLISH_AHEAD: Duration = Duration::from_secs(30);
 
 impl Policy {
-    /// Checks that verifiers can follow. The error is the name of the wrong setting, and a sentence
-    /// for the operator.
+    /// Checks that verifiers can follow. The error is the wrong setting, and a sentence about it.
     pub fn new(
         algorithms: Algorithms,
         rsa_bits: u32,
@@ -93,8 +92,7 @@ impl Policy {
         Ok(Self { algorithms, rsa_bits, rotate_every, publish_ahead, jwks_max_age })
     }
 
-    /// The minimum time for which a key is published before it signs, unless an operator forces
-    /// less.
+    /// The minimum of `publish_ahead`, unless an operator forces less.
     pub fn least_ahead(&self) -> Duration {
         (self.jwks_max_age + ROLLOUT).max(MIN_PUBLISH_AHEAD).min(self.publish_ahead)
     }

@@ -133,8 +133,7 @@ impl KeyStore {
         Ok(Rows::of(&self.db.fetch_all(query).await?).keys)
     }
 
-    /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
-    /// keys.
+    /// The version of the keys of `algorithm`, and what they owe. Read it before the keys.
     pub async fn head(&self, algorithm: Algorithm) -> Stored<Head> {
         let query = sqlx::query(
             "SELECT version, handover_since, handover_in FROM key_chain_versions \

@@ -81,8 +81,7 @@ impl Vault {
         Ok(Kept { public: key.public, private_key: sealed })
     }
 
-    /// The pair of a stored key; `None` for a key that only verifies. Blocks until a token has
-    /// answered.
+    /// The pair of a stored key, if it has a private half. Blocks until a token has answered.
     pub(super) fn open_key(&self, stored: &StoredKey) -> Result<Option<SigningKey>, KeysError> {
         if stored.is_foreign() {
             return Ok(None);

@@ -65,8 +65,7 @@ struct Shared {
     limited: AtomicU64,
 }
 
-/// An attempt that may be made. What is not settled counts as failed, and holds its place for up to
-/// a minute.
+/// An attempt that may be made. Unsettled, it counts as failed after a minute at most.
 #[must_use = "an attempt holds its place until it is settled"]
 pub struct Attempt(Option<Place>);
 
@@ -154,8 +153,8 @@ impl LoginLimits {
         clock: RunningClock,
     ) -> Result<Attempt, AttemptError> {
         let name = network.short().to_owned();
-        let pair = self.0.records.enter(&format!("{} {name}", account.key()));
-        let account = self.0.records.enter(account.key());
+        let pair = self.0.records.enter(&format!("{} {name}", account.0));
+        let account = self.0.records.enter(&account.0);
         let outages = pair.queue.outages.load(Ordering::Relaxed);
         let deadline = clock.began + MAX_WAIT;
         let (of_account, network, of_network) = {
@@ -198,7 +197,7 @@ impl LoginLimits {
         let (name, policy) = (network.short(), &self.0.policy);
         let at_account = |record: Record| record.reserve_account(name, now, policy);
         let from_network = |record: Record| record.reserve_network(now, policy);
-        let network = self.0.records.enter(network.key());
+        let network = self.0.records.enter(&network.0);
         if let Err(verdict) = self.0.records.look(account, now, at_account).await? {
             return Ok(Err(verdict));
         }
@@ -252,7 +251,7 @@ impl LoginLimits {
 
     /// Forgets all failures at `account`. Networks that it signs in from stay known.
     pub async fn unlock(&self, account: &Account, now: Timestamp) -> Stored<()> {
-        let entered = self.0.records.enter(account.key());
+        let entered = self.0.records.enter(&account.0);
         let unlock = |record: Record| Ok((record.unlock(now, &self.0.policy), ()));
         self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
     }

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
 use tokio::time::Instant;
 
-/// Attempts at one account from one network that may wait; more are refused immediately. Each holds
-/// a password.
+/// Attempts at one account from one network that may wait; each holds a password.
 const MAX_WAITING: usize = 1024;
 /// Attempts that may wait in all. One that need not wait does not count.
 const MAX_WAITING_IN_ALL: usize = 4096;

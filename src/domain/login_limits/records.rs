@@ -55,8 +55,7 @@ impl Records {
         Ok(Ok(()))
     }
 
-    /// Changes a record in one atomic step, as `decide` says, which is asked again where another
-    /// instance was faster.
+    /// Changes a record in one atomic step; `decide` is asked again if another instance was faster.
     pub(super) async fn change<T>(
         &self,
         entered: &Entered,

@@ -25,8 +25,7 @@ pub struct RatePolicy {
 }
 
 impl RatePolicy {
-    /// Checks the bounds; the error is the sentence for the operator, with the name of the setting
-    /// that is wrong.
+    /// Checks the bounds; the error names the setting, with the sentence for the operator.
     pub fn new(enabled: bool, burst: u32, per_second: u32) -> Result<Self, (&'static str, String)> {
         for (name, number) in [("burst", burst), ("per_second", per_second)] {
             if !(1..=1_000_000).contains(&number) {

@@ -16,8 +16,7 @@ pub enum Revoked {
         /// Its user.
         user_id: Uuid,
     },
-    /// A session whose tokens another entry covers: kept for Signet's own stores, and not
-    /// published.
+    /// A session whose tokens another entry covers: kept for Signet's own stores, not published.
     Ended {
         /// The session.
         sid: Uuid,

@@ -15,8 +15,7 @@ use crate::base::time::Timestamp;
 
 /// The maximum number of past events that a returning listener can still receive one by one.
 const MAX_HELD: usize = 1_000;
-/// The maximum number of changes that wait for a key to sign them. Beyond it listeners are sent to
-/// the snapshot.
+/// The number of changes that wait for a key, beyond which listeners are sent to the snapshot.
 const MAX_WAITING: usize = 10_000;
 /// The maximum number of events that a listener may lag behind before it is disconnected.
 const MAX_BEHIND: usize = 256;
@@ -354,14 +353,5 @@ mod tests {
             assert!(quick.coming.recv().await.is_ok());
         }
         assert!(slow.coming.recv().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn when_it_is_closed_all_hearings_end() {
-        let feed = published_up_to(10);
-        let mut subscription = feed.listen(None).unwrap();
-        feed.close();
-        assert!(subscription.coming.recv().await.is_err());
-        assert!(feed.listen(None).is_none());
     }
 }

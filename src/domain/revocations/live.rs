@@ -178,8 +178,7 @@ impl Live {
         self.tokens.contains_key(jti)
     }
 
-    /// Whether the token with these claims is revoked. The verification of its signature checks its
-    /// key.
+    /// Whether the token with these claims is revoked, its key aside.
     pub(super) fn covers(&self, claims: &Claims) -> bool {
         let is_cut_off = |cut_off: &CutOff| claims.iat < cut_off.before;
         claims.sid.is_some_and(|sid| self.has_session(sid))

@@ -72,8 +72,7 @@ pub struct EndedSession {
 }
 
 impl Revocations {
-    /// Records what one request ended, each item as a change of its own. To be called before the
-    /// request is answered.
+    /// Records what one request ended, before it is answered, each item as a change of its own.
     pub async fn record(&self, revoked: &[Revoked], now: Timestamp) -> Stored<()> {
         let changes: Vec<_> = revoked.chunks(1).collect();
         self.record_changes(&changes, now).await
@@ -221,8 +220,7 @@ impl Revocations {
         self.feed.ask(|live| live.of_user(user_id).tokens) < MAX_TOKENS_OF_USER
     }
 
-    /// The entry that covers all tokens issued to the subject up to `last_issue`, unless one on
-    /// record does.
+    /// The entry for all tokens issued to the subject up to `last_issue`, unless one is on record.
     fn cut_off(&self, sub: &str, last_issue: Timestamp) -> Option<Revoked> {
         let before = last_issue.plus(A_SECOND);
         let present = self.feed.ask(|live| live.cut_off_of(sub));

@@ -63,8 +63,7 @@ pub struct Decision {
     pub closes: Vec<String>,
     /// Words that all users have from now on.
     pub opens: Vec<String>,
-    /// How many users had the name: those who lose a removed role, or who get the words of a new
-    /// one.
+    /// How many users lose a removed role, or get the words of a new one.
     pub holders: u64,
 }
 
@@ -92,8 +91,7 @@ pub enum Refusal {
     /// The maximum number of roles exists.
     #[error("there can be at most {MAX_ROLES} roles")]
     Full,
-    /// The change takes something from users, or gives them more than is obvious, and was not
-    /// forced.
+    /// The change takes from users, or gives them more than is obvious, and was not forced.
     #[error("{0}: that has to be forced")]
     NotForced(Effects),
 }

@@ -59,8 +59,7 @@ impl RoleStore {
         }
     }
 
-    /// Passes all roles to `decide` and stores its decision, in one transaction: no role changes in
-    /// between.
+    /// Stores the decision of `decide` on all roles, in one transaction with the reading.
     pub async fn change<R>(
         &self,
         decide: impl FnOnce(&[Role]) -> Result<Decision, R>,

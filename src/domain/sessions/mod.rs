@@ -89,8 +89,7 @@ impl Rotation {
 /// What a live access token depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
-    /// The epoch of its session, to be compared with that of the user; `None` for a client's own
-    /// token.
+    /// The epoch of its session, to compare with the user's; `None` for a client's own token.
     pub epoch: Option<i64>,
 }
 

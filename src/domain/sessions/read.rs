@@ -1,9 +1,7 @@
 //! What the stores return of sessions: one as it was read, or a page of them all.
 
 use super::Session;
-use crate::storage::{StorageError, Stored};
-
-pub(super) type Answer<T> = Stored<T>;
+use crate::storage::StorageError;
 
 /// A session as it was read, with what its store needs to find it unchanged.
 #[derive(Debug)]

@@ -15,8 +15,7 @@ use crate::domain::keys::Keys;
 
 /// The media type in the header (RFC 9068 section 2.1).
 const TYPE: &str = "at+jwt";
-/// The maximum length in bytes of a token. It leaves room in a form for the other parameters of an
-/// introspection.
+/// The maximum length in bytes, which leaves room in the form of an introspection.
 const MAX_BYTES: usize = 15 * 1024;
 
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).

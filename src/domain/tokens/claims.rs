@@ -5,8 +5,7 @@ use serde_json::{Map, Value};
 
 const MAX_CLAIMS: usize = 20;
 const MAX_NAME_LENGTH: usize = 64;
-/// The maximum size of all added claims together as JSON, in bytes: a token has to fit into a
-/// header.
+/// The maximum size of all added claims as JSON, in bytes: a token has to fit into a header.
 pub(crate) const MAX_CLAIMS_BYTES: usize = 2048;
 
 /// Names that a client cannot add, since the user's metadata would be read as the claim that they

@@ -37,8 +37,7 @@ impl<'a> Jws<'a> {
         Ok(Self { token, kid, typ: header.typ, algorithm: header.alg })
     }
 
-    /// Returns the claims if `key` signed them by `algorithm`, which is the key's and not the
-    /// header's word.
+    /// Returns the claims if `key` signed them by `algorithm`, the key's and not the header's.
     pub(crate) fn verify<C: DeserializeOwned>(
         &self,
         key: &DecodingKey,

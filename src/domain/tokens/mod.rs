@@ -39,8 +39,7 @@ impl Policy {
     /// The maximum lifetime; a longer one would outlive the revocations on record.
     pub const MAX_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 
-    /// Checks the lifetime and the audience. The error is the setting's name and the sentence for
-    /// the operator.
+    /// Checks the values. The error is the setting's name and the sentence for the operator.
     pub fn new(
         issuer: String,
         audience: String,

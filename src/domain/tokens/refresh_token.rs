@@ -42,8 +42,7 @@ impl RefreshTokenKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads `text` if this key made it. Returns `None` for anything else, in the same time for
-    /// every wrong tag.
+    /// Reads `text` if this key made it, in the same time for every wrong tag.
     pub(crate) fn parse(&self, text: &str) -> Option<RefreshToken> {
         let mut bytes = [0; PAYLOAD + TAG];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;

@@ -22,8 +22,7 @@ pub(crate) fn is_administrative(word: &str) -> bool {
     word.starts_with(POWER_PREFIX) || word == USERS_READ
 }
 
-/// Whether `word` is one of Signet's own words, which are granted only where the request names
-/// them.
+/// Whether `word` is Signet's own, granted only where the request names it.
 pub(crate) fn is_built_in(word: &str) -> bool {
     is_administrative(word) || word == REVOCATIONS_READ
 }

@@ -70,16 +70,20 @@ impl Redis {
 
     /// From `INFO memory`: whether each server evicts. That it persists is its operator's word.
     async fn judge_eviction(&self) -> Stored<Vec<Verdict>> {
-        let servers: Vec<String> = match self.query_masters(redis::cmd("INFO").arg("memory")).await
-        {
-            Err(StorageError::Internal(_)) => return Ok(Vec::new()),
-            answer => answer?,
-        };
+        let servers = self.info("memory").await?;
         let policy = |info: &String| {
             let policy = find_line(info, "maxmemory_policy:")?;
             Some(find_eviction(policy).map_or(Verdict::Good, Verdict::Bad))
         };
         Ok(servers.iter().map(|info| policy(info).unwrap_or(Verdict::Unknown)).collect())
+    }
+
+    /// A section of each server's `INFO`; none where it is not shown to this user.
+    async fn info(&self, section: &str) -> Stored<Vec<String>> {
+        match self.query_masters(redis::cmd("INFO").arg(section)).await {
+            Err(StorageError::Internal(_)) => Ok(Vec::new()),
+            answer => answer,
+        }
     }
 
     /// The names of the server processes that hold the data now: another after each restart and
@@ -88,11 +92,7 @@ impl Redis {
         if self.memory.processes.stands() {
             return Ok(None);
         }
-        let servers: Vec<String> = match self.query_masters(redis::cmd("INFO").arg("server")).await
-        {
-            Err(StorageError::Internal(_)) => Vec::new(),
-            answer => answer?,
-        };
+        let servers = self.info("server").await?;
         let run_ids: Option<Vec<_>> = servers
             .iter()
             .map(|info| find_line(info, "run_id:").filter(|id| !id.is_empty()))

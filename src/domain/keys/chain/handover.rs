@@ -66,8 +66,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Whether a key has to be made for a handover. Not while too many keys are pending; the
-    /// handover stays owed.
+    /// Whether a key has to be made for a handover, which waits while too many keys are pending.
     pub(crate) fn needs_successor(&self, now: Timestamp) -> bool {
         let waiting = self.entries.iter().filter(|entry| entry.times.state(now) == State::Pending);
         self.owed.is_some_and(|owed| owed.ahead.is_some())
@@ -93,8 +92,7 @@ impl Chain {
         Some(Handover { kid, at, old_retires_at: at.plus(rules.token_lifetime) })
     }
 
-    /// The successor after the last revocation, and when it becomes active. `None` while it is not
-    /// planned.
+    /// The successor after the last revocation; `None` while its activation is not planned.
     pub(crate) fn successor(&self) -> Option<&ScheduledKey> {
         let owed = self.owed.filter(|owed| owed.ahead.is_none())?;
         let planned = |entry: &&ScheduledKey| {

@@ -13,8 +13,7 @@ const MAX_KEYS: usize = 500;
 pub(super) const PAGE: i64 = 500;
 
 impl KeyStore {
-    /// All rows, newest first. If there are too many, those for which `counts` is true displace the
-    /// others.
+    /// All rows, newest first; of too many, those stay for which `counts` is true.
     pub async fn load_all(&self, counts: impl Fn(&StoredKey) -> bool) -> Stored<Rows> {
         self.load(None, counts).await
     }

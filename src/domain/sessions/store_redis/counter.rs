@@ -54,8 +54,7 @@ impl Counter {
         lineage.starts_with(PREFIX)
     }
 
-    /// Marks the loss as repaired. The increment comes after the repair's writes and is lost with any of
-    /// them.
+    /// Marks the loss as repaired, by an increment that is lost with any of the repair's writes.
     pub(super) async fn repaired(&self, redis: &Redis, lineage: &str) -> Stored<()> {
         self.raise(redis).await?;
         if let Some(loss) = lineage.strip_prefix(PREFIX).and_then(|loss| loss.parse().ok()) {
