@@ -36,7 +36,8 @@ pub struct Origin {
 /// The one who causes an event, and from where.
 #[derive(Clone, Debug)]
 pub struct Initiator {
-    pub(crate) actor: Actor,
+    /// The user, client or operator who acts.
+    pub actor: Actor,
     /// Where the request came from; empty at the command line and for Signet itself.
     pub origin: Origin,
 }
@@ -125,10 +126,12 @@ impl Event {
 /// The events that a list is to have.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    pub(crate) event: Option<String>,
+    /// The name of what happened.
+    pub event: Option<String>,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
     pub subject: Option<String>,
-    pub(crate) actor: Option<String>,
+    /// The name of its actor.
+    pub actor: Option<String>,
     /// Not before this moment.
     pub since: Option<Timestamp>,
     /// Before this moment.

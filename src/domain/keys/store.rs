@@ -36,7 +36,8 @@ use crate::storage::{Db, Statement, StorageError, Stored, Transaction};
 pub struct StoredKey {
     /// RFC 7638 thumbprint, or the original name of an imported key.
     pub kid: String,
-    pub(crate) algorithm: Algorithm,
+    /// Its one algorithm.
+    pub algorithm: Algorithm,
     /// SubjectPublicKeyInfo, base64.
     pub public_key: String,
     /// PKCS#8, sealed; or its id on the token; empty for a key that only verifies.
@@ -67,14 +68,16 @@ impl StoredKey {
 
 /// A change of the keys of one algorithm.
 pub struct Change<'a> {
-    pub(crate) algorithm: Algorithm,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
     /// The version that was read before the keys.
     pub from_version: i64,
     /// Another issuer's key that the added one replaces.
     pub replaced: Option<String>,
     /// Keys with new times and tags.
     pub changed: Vec<StoredKey>,
-    pub(crate) added: Option<StoredKey>,
+    /// A key that is added.
+    pub added: Option<StoredKey>,
     /// The rows to ignore, since they do not verify.
     pub ignores: &'a (dyn Fn(&StoredKey) -> bool + Sync),
     /// The handover that a revocation requested, from now on.

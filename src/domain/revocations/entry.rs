@@ -49,8 +49,10 @@ pub enum Revoked {
 /// An access token that is revoked alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedToken {
-    pub(crate) jti: String,
-    pub(crate) subject: String,
+    /// Its `jti`.
+    pub jti: String,
+    /// Its `sub`.
+    pub subject: String,
     /// Its `sid`; `None` for a client's own token, and for an entry that a previous version wrote.
     pub session: Option<Uuid>,
     /// Its `iat`; `None` where another issuer made it, and for an entry that a previous version wrote.
