@@ -15,7 +15,7 @@
 //!   - [`domain::users`]: accounts, their addresses and mailed tokens.
 //!   - [`domain::credentials`]: passwords, and the threads that hash them.
 //!   - [`domain::roles`]: which users may have which scopes.
-//!   - [`domain::clients`]: who may request tokens, and which ones.
+//!   - `domain::clients`: who may request tokens, and which ones.
 //!   - [`domain::revocations`]: the record of tokens that end before their `exp`, and its feed.
 //!   - [`domain::sessions`]: one small record for each login, and the rotation of its refresh tokens.
 //!   - [`domain::login_limits`]: limits on guessing passwords, refreshes, sign-ups, mails and own

@@ -2,7 +2,7 @@
 //! configuration, and none reaches into another's store.
 
 pub mod audit;
-pub mod clients;
+pub(crate) mod clients;
 pub mod credentials;
 pub mod keys;
 pub mod login_limits;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 
-use super::StorageError;
 use super::session::{Options, Session};
+use super::{StorageError, Stored};
 
 /// A connection that has rested for longer may have lost its server meanwhile, and a request
 /// should not be what finds out; a busy one proves itself by use.
@@ -15,7 +15,6 @@ const RESTED: Duration = Duration::from_millis(500);
 /// An older connection is replaced, so that a database which has moved is found again.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// Opens connections and says which ones may be used once more.
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) options: Options,
@@ -49,7 +48,7 @@ impl Manager for Connector {
 pub(super) struct Lease(Option<Object<Connector>>);
 
 impl Lease {
-    pub(super) async fn take(pool: &Pool<Connector>) -> Result<Self, StorageError> {
+    pub(super) async fn take(pool: &Pool<Connector>) -> Stored<Self> {
         match pool.get().await {
             Ok(connection) => Ok(Self(Some(connection))),
             Err(PoolError::Backend(error)) => Err(error.into()),
@@ -57,15 +56,12 @@ impl Lease {
         }
     }
 
-    pub(super) fn connection(&mut self) -> Result<&mut Session, StorageError> {
+    pub(super) fn connection(&mut self) -> Stored<&mut Session> {
         self.0.as_deref_mut().ok_or_else(|| StorageError::Internal("a lease was given back".into()))
     }
 
     /// Gives the connection back unless `result` says that it is of no more use.
-    pub(super) fn give_back_after<T>(
-        mut self,
-        result: Result<T, sqlx::Error>,
-    ) -> Result<T, StorageError> {
+    pub(super) fn give_back_after<T>(mut self, result: Result<T, sqlx::Error>) -> Stored<T> {
         let result = result.map_err(StorageError::from);
         if !matches!(result, Err(StorageError::Unavailable(_))) {
             drop(self.0.take());

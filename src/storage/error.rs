@@ -26,7 +26,6 @@ impl StorageError {
     }
 }
 
-/// A store that a start could not reach.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct Unreachable {
@@ -94,10 +93,9 @@ pub(super) fn explained(error: sqlx::Error) -> StorageError {
     }
 }
 
-/// Codes of a database that is stopping, starting, full, locked, read-only, or whose password is
-/// being changed: PostgreSQL's SQLSTATE classes 08, 28, 40 (a deadlock lost), 53 and 57, 25006 and
-/// 55P03; SQLite's BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN (the low byte of its extended
-/// codes).
+/// Codes of a database that stops, starts, is full, locked or read-only, or whose password changes:
+/// PostgreSQL's SQLSTATE classes 08, 28, 40 (a deadlock lost), 53 and 57, 25006 and 55P03; SQLite's
+/// BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN (the low byte of its extended codes).
 fn is_passing(code: &str) -> bool {
     if code.len() == 5 {
         return ["08", "28", "40", "53", "57"].iter().any(|class| code.starts_with(class))

@@ -10,7 +10,7 @@ use sqlx::migrate::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqlSafeStr};
 
 use super::session::Session;
-use super::{Db, Engine, StorageError};
+use super::{Db, Engine, StorageError, Stored};
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
@@ -65,7 +65,7 @@ fn text_for(engine: Engine, version: i64, sql: &str) -> String {
 }
 
 /// Applies what is missing, all or nothing, in one transaction.
-pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
+pub(super) async fn run(db: &Db) -> Stored<()> {
     let mut migrator = Migrator::new(Embedded(db.engine)).await.map_err(internal)?;
     // A newer neighbour may already have added its own.
     migrator.set_ignore_missing(true);
@@ -102,7 +102,7 @@ pub(super) async fn run(db: &Db) -> Result<(), StorageError> {
 
 /// Frees sqlx's names on a server where a client without `database.pooler` left statements, such as
 /// Signet itself before the setting was made.
-async fn forget_prepared(connection: &mut PgConnection) -> Result<(), StorageError> {
+async fn forget_prepared(connection: &mut PgConnection) -> Stored<()> {
     let left = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'sqlx\\_s\\_%' LIMIT 1000";
     let rows = sqlx::query(left).persistent(false).fetch_all(&mut *connection).await?;
     for row in rows {
@@ -120,7 +120,7 @@ pub(super) fn known() -> usize {
     MIGRATIONS.len()
 }
 
-pub(super) async fn applied(db: &Db) -> Result<usize, StorageError> {
+pub(super) async fn applied(db: &Db) -> Stored<usize> {
     let mut session = db.connect_apart().await?;
     let applied = match &mut session {
         Session::Direct(connection) => list_applied(connection).await?,
@@ -137,9 +137,7 @@ pub(super) async fn applied(db: &Db) -> Result<usize, StorageError> {
     Ok(applied.iter().filter(|a| MIGRATIONS.iter().any(|m| m.0 == a.version)).count())
 }
 
-async fn list_applied(
-    connection: &mut impl Migrate,
-) -> Result<Vec<AppliedMigration>, StorageError> {
+async fn list_applied(connection: &mut impl Migrate) -> Stored<Vec<AppliedMigration>> {
     connection.ensure_migrations_table("_sqlx_migrations").await.map_err(internal)?;
     connection.list_applied_migrations("_sqlx_migrations").await.map_err(internal)
 }

@@ -4,15 +4,15 @@
 //! `Unavailable`, never an empty result.
 
 mod connections;
-pub mod error;
+pub(crate) mod error;
 mod migrate;
 pub mod outbound;
 pub mod records;
 pub mod redis;
 mod session;
-pub mod sqlite;
+pub(crate) mod sqlite;
 mod statement;
-pub mod tls;
+pub(crate) mod tls;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -24,8 +24,8 @@ use sqlx::any::AnyRow;
 
 use connections::{Connector, Lease};
 pub use error::{StorageError, Stored};
+pub use session::Transaction;
 use session::{Options, Session};
-pub use session::{Statements, Transaction};
 pub use statement::Statement;
 pub(crate) use statement::{Value, statement};
 
@@ -37,7 +37,6 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// is free; callers that queue for the one go on the moment it is.
 const SQLITE_CONNECTIONS: usize = 1;
 
-/// Which of the two databases this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
     Sqlite,
@@ -45,7 +44,6 @@ enum Engine {
 }
 
 impl Engine {
-    /// The statement that begins a transaction which may write.
     fn begin(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
@@ -84,7 +82,7 @@ const SQLITE_PREPARATION: &[&str] = &[
 impl Db {
     /// Prepares a pool for `url` (`sqlite://…` or `postgres://…`) of at most `max_connections`.
     /// A SQLite file is created with its folder where it is missing; a failure leaves neither behind.
-    pub async fn connect(url: &str, max_connections: usize) -> Result<Self, StorageError> {
+    pub async fn connect(url: &str, max_connections: usize) -> Stored<Self> {
         sqlx::any::install_default_drivers();
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::connect_sqlite(url).await,
@@ -92,7 +90,7 @@ impl Db {
         }
     }
 
-    async fn connect_sqlite(url: &str) -> Result<Self, StorageError> {
+    async fn connect_sqlite(url: &str) -> Stored<Self> {
         let failed = |path: &Path, error: &dyn Display| {
             let message = format!("the database file {} cannot be used: {error}", path.display());
             StorageError::Unavailable(message.into())
@@ -116,17 +114,11 @@ impl Db {
     /// The same for PostgreSQL behind a transaction pooler, such as pgbouncer with `pool_mode =
     /// transaction`: every statement runs inside a transaction, and nothing stays prepared beyond
     /// it. Four round trips a statement instead of one.
-    pub async fn connect_through_pooler(
-        url: &str,
-        max_connections: usize,
-    ) -> Result<Self, StorageError> {
+    pub async fn connect_through_pooler(url: &str, max_connections: usize) -> Stored<Self> {
         Self::connect_postgres(Options::pooled(url)?, max_connections).await
     }
 
-    async fn connect_postgres(
-        options: Options,
-        max_connections: usize,
-    ) -> Result<Self, StorageError> {
+    async fn connect_postgres(options: Options, max_connections: usize) -> Stored<Self> {
         let db = Self::with_pool(Engine::Postgres, options, max_connections)?;
         // A wrong address or password shows at the start.
         within_time(async {
@@ -137,11 +129,7 @@ impl Db {
         Ok(db)
     }
 
-    fn with_pool(
-        engine: Engine,
-        options: Options,
-        max_connections: usize,
-    ) -> Result<Self, StorageError> {
+    fn with_pool(engine: Engine, options: Options, max_connections: usize) -> Stored<Self> {
         let pool = Pool::builder(Connector { options })
             .max_size(max_connections)
             .build()
@@ -155,37 +143,34 @@ impl Db {
     }
 
     /// Applies the migrations that are missing. Safe to run by many processes at once.
-    pub async fn migrate(&self) -> Result<(), StorageError> {
+    pub async fn migrate(&self) -> Stored<()> {
         migrate::run(self).await
     }
 
     /// How many migrations this version has, and how many of them are applied.
-    pub async fn migrations(&self) -> Result<(usize, usize), StorageError> {
+    pub async fn migrations(&self) -> Stored<(usize, usize)> {
         Ok((migrate::known(), migrate::applied(self).await?))
     }
 
     /// Runs a statement; returns how many rows it changed.
-    pub async fn execute(&self, statement: Statement<'_>) -> Result<u64, StorageError> {
+    pub async fn execute(&self, statement: Statement<'_>) -> Stored<u64> {
         Ok(self.run(async |on| statement.execute(on).await).await?.rows_affected())
     }
 
     /// Runs a query for at most one row.
-    pub async fn fetch_optional(
-        &self,
-        statement: Statement<'_>,
-    ) -> Result<Option<AnyRow>, StorageError> {
+    pub async fn fetch_optional(&self, statement: Statement<'_>) -> Stored<Option<AnyRow>> {
         self.run(async |on| statement.fetch_optional(on).await).await
     }
 
     /// Runs a query for all of its rows. The statement itself must carry a LIMIT.
-    pub async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StorageError> {
+    pub async fn fetch_all(&self, statement: Statement<'_>) -> Stored<Vec<AnyRow>> {
         self.run(async |on| statement.fetch_all(on).await).await
     }
 
     async fn run<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Statements<'_>) -> Result<T, sqlx::Error>,
-    ) -> Result<T, StorageError> {
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<T, sqlx::Error>,
+    ) -> Stored<T> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
             let result = lease.connection()?.run(work).await;
@@ -199,16 +184,13 @@ impl Db {
     /// locked beside another writer.
     pub async fn write<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Stored<T>,
+    ) -> Stored<T> {
         within_time(async {
             let mut lease = Lease::take(&self.pool).await?;
             let mut transaction = lease.connection()?.begin(self.engine.begin()).await?;
             let result = work(&mut transaction).await;
-            let ended = match &result {
-                Ok(_) => transaction.commit().await,
-                Err(_) => transaction.rollback().await,
-            };
+            let ended = transaction.end(result.is_ok()).await;
             match (result, lease.give_back_after(ended)) {
                 (Ok(_), Err(error)) => Err(error),
                 (result, _) => result,
@@ -218,14 +200,14 @@ impl Db {
     }
 
     /// Whether the database answers now, from its tables.
-    pub async fn check_health(&self) -> Result<(), StorageError> {
+    pub async fn check_health(&self) -> Stored<()> {
         let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
         self.fetch_optional(query).await.map(drop)
     }
 
     /// On SQLite, folds the write-ahead log into the file, on a connection of its own that holds up
     /// neither readers nor the writer. To be called about once a second.
-    pub async fn checkpoint(&self) -> Result<(), StorageError> {
+    pub async fn checkpoint(&self) -> Stored<()> {
         if self.engine == Engine::Sqlite {
             let mut session = self.connect_apart().await?;
             let passive = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
@@ -275,10 +257,7 @@ pub fn rows_of_values(rows: usize, columns: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
-/// Runs statements within the time of one.
-async fn within_time<T>(
-    work: impl Future<Output = Result<T, StorageError>>,
-) -> Result<T, StorageError> {
+async fn within_time<T>(work: impl Future<Output = Stored<T>>) -> Stored<T> {
     match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {
         Ok(result) => result,
         Err(elapsed) => Err(StorageError::Unavailable(elapsed.into())),

@@ -117,7 +117,6 @@ pub struct Answer {
     /// The status, redirects included.
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// The body, as it came.
     pub(crate) body: Vec<u8>,
     pub(crate) asked_at: Instant,
     /// The time until the head of the answer arrived.

@@ -10,7 +10,7 @@ use redis::{Script, cmd};
 use sqlx::Row;
 
 use super::redis::Redis;
-use super::{Db, Statement, StorageError};
+use super::{Db, Statement, Stored};
 use crate::base::time::Timestamp;
 
 /// The engine that keeps records. Cheap to clone.
@@ -39,7 +39,7 @@ impl Records {
     }
 
     /// The record of `key`.
-    pub async fn find(&self, key: &str, now: Timestamp) -> Result<Option<String>, StorageError> {
+    pub async fn find(&self, key: &str, now: Timestamp) -> Stored<Option<String>> {
         match &self.0 {
             Engine::Sql(db) => {
                 let find = "SELECT record FROM login_attempts WHERE id = $1 AND expires_at > $2";
@@ -57,7 +57,7 @@ impl Records {
         value: &str,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         match &self.0 {
             Engine::Sql(db) => {
                 let insert = sqlx::query(
@@ -86,7 +86,7 @@ impl Records {
         next: &str,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         match &self.0 {
             Engine::Sql(db) => {
                 let update = sqlx::query(
@@ -104,7 +104,7 @@ impl Records {
     }
 
     /// Deletes the record of `key` and returns it. Of concurrent calls one gets it.
-    pub async fn take(&self, key: &str, now: Timestamp) -> Result<Option<String>, StorageError> {
+    pub async fn take(&self, key: &str, now: Timestamp) -> Stored<Option<String>> {
         match &self.0 {
             Engine::Sql(db) => {
                 let delete = sqlx::query(
@@ -117,7 +117,7 @@ impl Records {
     }
 
     /// Deletes at most `limit` records that have expired; returns how many. Redis needs no help.
-    pub async fn delete_expired(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub async fn delete_expired(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         let Engine::Sql(db) = &self.0 else { return Ok(0) };
         // The outer condition counts: a row may be used while the inner query reads it.
         let delete = sqlx::query(
@@ -128,7 +128,7 @@ impl Records {
     }
 }
 
-async fn one(db: &Db, statement: Statement<'_>) -> Result<Option<String>, StorageError> {
+async fn one(db: &Db, statement: Statement<'_>) -> Stored<Option<String>> {
     let row = db.fetch_optional(statement).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }

@@ -5,11 +5,11 @@
 //! A command whose connection breaks is sent once more and may then have been done twice; all of
 //! Signet's commands bear that.
 
-pub mod address;
+pub(crate) mod address;
 mod certificates;
 mod connection;
 mod durability;
-pub mod notices;
+pub(crate) mod notices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use connection::Link;
 use durability::Refusal;
 
 use super::error::Unreachable;
-use super::{StorageError, tls};
+use super::{StorageError, Stored, tls};
 use crate::base::secret::Secret;
 
 /// How long one call may take, whatever it has to wait for.
@@ -89,7 +89,7 @@ struct Memory {
 impl Redis {
     /// Connects, and fails if nobody answers: a wrong address is to be seen at the start. Later
     /// outages heal by themselves.
-    pub async fn connect(config: &RedisConfig) -> Result<Self, StorageError> {
+    pub async fn connect(config: &RedisConfig) -> Stored<Self> {
         let start = async {
             let redis = Self { link: Link::new(config).await?, memory: Arc::default() };
             let pong: RedisResult<Value> =
@@ -118,23 +118,16 @@ impl Redis {
     }
 
     /// Runs a command.
-    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StorageError> {
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Stored<T> {
         within_time(command.query_async(&mut self.link.clone())).await
     }
 
     /// Runs a script by its hash; loads it first where the server does not know it (any more).
-    pub async fn invoke<T: FromRedisValue>(
-        &self,
-        script: &ScriptInvocation<'_>,
-    ) -> Result<T, StorageError> {
+    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Stored<T> {
         within_time(script.invoke_async(&mut self.link.clone())).await
     }
 
-    /// Runs a command on every server that holds data.
-    async fn query_masters<T: FromRedisValue>(
-        &self,
-        command: &Cmd,
-    ) -> Result<Vec<T>, StorageError> {
+    async fn query_masters<T: FromRedisValue>(&self, command: &Cmd) -> Stored<Vec<T>> {
         let Link::Cluster(cluster) = &self.link else {
             return Ok(vec![self.query(command).await?]);
         };
@@ -148,7 +141,7 @@ impl Redis {
     }
 }
 
-async fn within_time<T>(work: impl Future<Output = RedisResult<T>>) -> Result<T, StorageError> {
+async fn within_time<T>(work: impl Future<Output = RedisResult<T>>) -> Stored<T> {
     match tokio::time::timeout(CALL_TIMEOUT, work).await {
         Ok(result) => result.map_err(classify),
         Err(elapsed) => Err(StorageError::Unavailable(elapsed.into())),

@@ -5,7 +5,6 @@
 //! before another client gets the server. Invariant: nothing stays prepared beyond a transaction.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
@@ -19,12 +18,10 @@ use sqlx::{
 
 use super::{Statement, Stored};
 
-/// How a connection is opened.
 #[derive(Clone, Debug)]
 pub(super) enum Options {
     /// To the database itself, with statements that are run on each new connection.
     Direct(AnyConnectOptions, &'static [&'static str]),
-    /// Through a transaction pooler.
     Pooled(PgConnectOptions),
 }
 
@@ -36,7 +33,6 @@ impl Options {
     }
 }
 
-/// One connection.
 #[derive(Debug)]
 pub(super) enum Session {
     Direct(AnyConnection),
@@ -77,91 +73,65 @@ impl Session {
         &mut self,
         statement: &'static str,
     ) -> Result<Transaction<'_>, Error> {
-        Ok(Transaction(Statements(match self {
+        Ok(Transaction(match self {
             Self::Direct(connection) => Work::Direct(connection.begin_with(statement).await?),
             Self::Pooled(connection) => Work::Pooled(connection.begin_with(statement).await?),
-        })))
+        }))
     }
 
     /// Runs one statement, by `work`, in a transaction only where the connection needs one.
     pub(super) async fn run<T>(
         &mut self,
-        work: impl AsyncFnOnce(&mut Statements<'_>) -> Result<T, Error>,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         if let Self::Direct(connection) = self {
-            return work(&mut Statements(Work::Alone(connection))).await;
+            return work(&mut Transaction(Work::Alone(connection))).await;
         }
         let mut transaction = self.begin("BEGIN").await?;
         let result = work(&mut transaction).await;
         // A connection that cannot even end a transaction is what the error then tells of.
-        match &result {
-            Ok(_) => transaction.commit().await?,
-            Err(_) => transaction.rollback().await?,
-        }
+        transaction.end(result.is_ok()).await?;
         result
     }
 }
 
 /// A transaction that may write: what [`Db::write`](super::Db::write) gives to its work, and stores
-/// take where a use case spans several of them. Statements run on `&mut **transaction`. Dropped, it
+/// take where a use case spans several of them. Statements run on `&mut *transaction`. Dropped, it
 /// is rolled back.
-#[derive(Debug)]
-pub struct Transaction<'t>(Statements<'t>);
+pub struct Transaction<'t>(Work<'t>);
 
 impl Transaction<'_> {
     /// Runs a statement; returns how many rows it changed.
     pub async fn execute(&mut self, statement: Statement<'_>) -> Stored<u64> {
-        Ok(statement.execute(&mut self.0).await?.rows_affected())
+        Ok(statement.execute(&mut *self).await?.rows_affected())
     }
 
-    pub(super) async fn commit(self) -> Result<(), Error> {
-        match self.0.0 {
-            Work::Alone(_) => Ok(()),
-            Work::Direct(transaction) => transaction.commit().await,
-            Work::Pooled(transaction) => transaction.commit().await,
-        }
-    }
-
-    pub(super) async fn rollback(self) -> Result<(), Error> {
-        match self.0.0 {
-            Work::Alone(_) => Ok(()),
-            Work::Direct(transaction) => transaction.rollback().await,
-            Work::Pooled(transaction) => transaction.rollback().await,
+    /// Commits, or rolls back where `is_good` is false.
+    pub(super) async fn end(self, is_good: bool) -> Result<(), Error> {
+        match (self.0, is_good) {
+            (Work::Alone(_), _) => Ok(()),
+            (Work::Direct(transaction), true) => transaction.commit().await,
+            (Work::Direct(transaction), false) => transaction.rollback().await,
+            (Work::Pooled(transaction), true) => transaction.commit().await,
+            (Work::Pooled(transaction), false) => transaction.rollback().await,
         }
     }
 }
-
-impl<'t> Deref for Transaction<'t> {
-    type Target = Statements<'t>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl DerefMut for Transaction<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
-    }
-}
-
-/// Runs the statements of a [`Transaction`], or one alone.
-pub struct Statements<'t>(Work<'t>);
 
 enum Work<'t> {
-    /// Statements outside of a transaction.
+    /// One statement outside of a transaction.
     Alone(&'t mut AnyConnection),
     Direct(sqlx::Transaction<'t, Any>),
     Pooled(sqlx::Transaction<'t, Postgres>),
 }
 
-impl fmt::Debug for Statements<'_> {
+impl fmt::Debug for Transaction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Statements")
+        f.write_str("Transaction")
     }
 }
 
-impl<'c> Executor<'c> for &'c mut Statements<'_> {
+impl<'c> Executor<'c> for &'c mut Transaction<'_> {
     type Database = Any;
 
     fn fetch_many<'e, 'q: 'e, E>(
@@ -174,7 +144,7 @@ impl<'c> Executor<'c> for &'c mut Statements<'_> {
     {
         match &mut self.0 {
             Work::Alone(connection) => connection.fetch_many(query),
-            Work::Direct(transaction) => (&mut **transaction).fetch_many(query),
+            Work::Direct(transaction) => (&mut *transaction).fetch_many(query),
             Work::Pooled(transaction) => fetch_unnamed(transaction, query),
         }
     }
@@ -186,7 +156,7 @@ impl<'c> Executor<'c> for &'c mut Statements<'_> {
     {
         match &mut self.0 {
             Work::Alone(connection) => connection.fetch_optional(query),
-            Work::Direct(transaction) => (&mut **transaction).fetch_optional(query),
+            Work::Direct(transaction) => (&mut *transaction).fetch_optional(query),
             Work::Pooled(transaction) => {
                 let mut steps = fetch_unnamed(transaction, query);
                 async move {
@@ -214,7 +184,7 @@ impl<'c> Executor<'c> for &'c mut Statements<'_> {
     {
         match &mut self.0 {
             Work::Alone(connection) => connection.prepare_with(sql, parameters),
-            Work::Direct(transaction) => (&mut **transaction).prepare_with(sql, parameters),
+            Work::Direct(transaction) => (&mut *transaction).prepare_with(sql, parameters),
             Work::Pooled(_) => {
                 let message = "nothing stays prepared behind a transaction pooler";
                 std::future::ready(Err(Error::AnyDriverError(message.into()))).boxed()

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
 /// The file that `url` names, and its parameters; an error says what is wrong with it.
-pub fn parse_url(url: &str) -> Result<(PathBuf, Option<&str>), &'static str> {
+pub(crate) fn parse_url(url: &str) -> Result<(PathBuf, Option<&str>), &'static str> {
     let address = url.strip_prefix("sqlite://").unwrap_or(url);
     let (path, parameters) = match address.split_once('?') {
         Some((path, parameters)) => (path, Some(parameters)),
@@ -48,8 +48,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Makes the file where it is missing, readable by its owner alone since it holds password
-    /// hashes, and its folders.
+    /// Makes the file, readable by its owner alone since it holds password hashes, and its folders.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let mut made = Self::default();
         match made.fill(path) {

@@ -63,7 +63,6 @@ kinds! {
     EmailChangeAsked = "email.change_asked" Refusal,
     /// A message was not delivered; the reason is in the detail.
     MailGivenUp = "mail.given_up",
-    /// A session began.
     LoggedIn = "login.succeeded" Routine,
     /// A login was refused; the reason is in the detail.
     LoginRefused = "login.refused" Refusal,
@@ -71,10 +70,8 @@ kinds! {
     LoginLimited = "login.limited" Refusal,
     /// An operator had an account's wrong passwords forgotten.
     UserUnlocked = "user.unlocked",
-    /// A session was ended by its user, client or an operator.
     SessionRevoked = "session.revoked" Routine,
     SessionsRevoked = "sessions.revoked" Routine,
-    /// All sessions of a user but the one they were using were ended.
     OtherSessionsRevoked = "sessions.others_revoked" Routine,
     TokenRevoked = "token.revoked" Routine,
     /// A refresh token was refused; the reason is in the detail.
@@ -89,7 +86,6 @@ kinds! {
     ClientEnabled = "client.enabled",
     ClientSecretRotated = "client.secret_rotated",
     ClientDeleted = "client.deleted",
-    /// A client failed to authenticate.
     ClientRefused = "client.refused" Refusal,
     /// A user or client without the power to administer called `/admin`.
     AdminRefused = "admin.refused" Refusal,
@@ -111,7 +107,6 @@ kinds! {
     KeyRetired = "key.retired",
     /// A signing key was taken out by an operator who did not need it.
     KeyWithdrawn = "key.withdrawn",
-    /// A compromised signing key was taken out.
     KeyRevoked = "key.revoked",
     KeyImported = "key.imported",
     /// The row of a signing key is not authentic: it is neither published nor used.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 use throttle::{MAX_ROUTINE, Throttle};
 use uuid::Uuid;
 
@@ -26,8 +26,7 @@ pub use retention::Retention;
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The network address of the caller.
-    pub address: Option<String>,
+    pub(crate) address: Option<String>,
     /// The caller's user agent in a few words of ASCII.
     pub user_agent: Option<String>,
     /// The request's id, as in its log line and answer.
@@ -77,7 +76,7 @@ impl Initiator {
     }
 
     /// Whether this is the user with this id.
-    pub fn is_user(&self, id: Uuid) -> bool {
+    pub(crate) fn is_user(&self, id: Uuid) -> bool {
         matches!(self.actor, Actor::User(actor) if actor == id)
     }
 }
@@ -153,31 +152,24 @@ pub struct Filter {
 /// The place of an event in the trail: when it happened, and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// When.
-    pub at: Timestamp,
-    /// Its id.
-    pub id: String,
+    pub(crate) at: Timestamp,
+    pub(crate) id: String,
 }
 
 /// An event as it was kept.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// Its place.
-    pub place: Place,
+    pub(crate) place: Place,
     /// The name of what happened; a newer version may know more of them.
     pub event: String,
     /// The name of its actor.
     pub actor: String,
     /// What it happened to: a user's or client's id, a key's `kid`, a role's name.
     pub subject: Option<String>,
-    /// The client that it was done by or to.
-    pub client_id: Option<String>,
-    /// An explanation for people.
-    pub detail: Option<String>,
-    /// The network address of the caller.
-    pub address: Option<String>,
-    /// The request's id.
-    pub request_id: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) detail: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) request_id: Option<String>,
 }
 
 /// The trail. Cheap to clone.
@@ -247,7 +239,7 @@ impl Audit {
         filter: &Filter,
         after: Option<&Place>,
         limit: i64,
-    ) -> Result<Vec<Kept>, StorageError> {
+    ) -> Stored<Vec<Kept>> {
         store::list(&self.db, filter, after, limit).await
     }
 
@@ -270,12 +262,7 @@ impl Audit {
     /// Deletes events that are older than `retention` says, in batches of at most `limit` of each
     /// sort, so that no request waits for it. Returns how many it deleted: fewer than `limit` when
     /// nothing is left to delete.
-    pub async fn purge(
-        &self,
-        retention: &Retention,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<u64, StorageError> {
+    pub async fn purge(&self, retention: &Retention, now: Timestamp, limit: u32) -> Stored<u64> {
         let mut deleted = 0;
         for kind in Kind::LOGINS {
             let before = now.minus(retention.logins);

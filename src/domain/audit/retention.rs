@@ -5,7 +5,6 @@ use std::time::Duration;
 /// How long events are kept. Older ones are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// For events that are not logins.
     pub(crate) events: Duration,
     /// For logins, and refusals of logins.
     pub(crate) logins: Duration,

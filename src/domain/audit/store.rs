@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{Event, Filter, Kept, Kind, Place, actor};
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError};
+use crate::storage::{Db, Statement, Stored};
 
 const HOUR: i64 = 3600;
 
@@ -18,8 +18,7 @@ pub(super) fn insert(id: String, event: &Event) -> Statement<'static> {
     bind(insert, id, event)
 }
 
-/// Appends `event` unless one of the same kind and user or client was appended within the last hour,
-/// by whichever instance.
+/// Appends `event` unless any instance did within the hour for the same kind and user or client.
 pub(super) fn insert_once_an_hour(event: &Event) -> Statement<'static> {
     let now = event.initiator.at;
     let hour = now.as_unix().div_euclid(HOUR);
@@ -76,7 +75,7 @@ pub(super) async fn list(
     filter: &Filter,
     after: Option<&Place>,
     limit: i64,
-) -> Result<Vec<Kept>, StorageError> {
+) -> Stored<Vec<Kept>> {
     let mut text = String::from(
         "SELECT id, at, event, actor, subject, client_id, detail, address, request_id \
          FROM audit_events WHERE at >= $1 AND at < $2",
@@ -115,7 +114,7 @@ pub(super) async fn list(
     db.fetch_all(query).await?.iter().map(read).collect()
 }
 
-fn read(row: &AnyRow) -> Result<Kept, StorageError> {
+fn read(row: &AnyRow) -> Stored<Kept> {
     Ok(Kept {
         place: Place { id: row.try_get("id")?, at: Timestamp::from_unix(row.try_get("at")?) },
         event: row.try_get("event")?,

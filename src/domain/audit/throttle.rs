@@ -10,15 +10,13 @@ use crate::base::time::Timestamp;
 
 /// The period in which events of one kind and user or client are counted.
 const HOUR: Duration = Duration::from_secs(3600);
-/// Of what users do routinely to themselves, the events of one kind and user that are kept in an
-/// hour by one instance.
+/// The routine events of one kind and user that one instance keeps in an hour.
 pub(super) const MAX_ROUTINE: u32 = 60;
 /// Requests that run side by side take their time one after the other, but not further apart than
 /// this: a `now` that lies further back is a clock that was set.
 const APART: Duration = Duration::from_secs(60);
 const MAX_COUNTS: usize = 16_384;
 
-/// What was logged and kept of late.
 #[derive(Default)]
 pub(super) struct Throttle {
     logged: Mutex<HashMap<Kind, Logged>>,
@@ -39,8 +37,7 @@ struct Count {
 }
 
 impl Throttle {
-    /// Whether an event of `kind` is logged now: one a second, with the number of those before it
-    /// that were not.
+    /// The events of `kind` suppressed since the last one, if one is logged now: one a second.
     pub(super) fn logs(&self, kind: Kind, now: Timestamp) -> Option<u64> {
         let mut logged = lock(&self.logged);
         let logged = logged.entry(kind).or_default();
@@ -53,8 +50,7 @@ impl Throttle {
         Some(std::mem::take(&mut logged.suppressed))
     }
 
-    /// Whether `event` is to be kept: it is among the first `most` of its kind and user or client in an
-    /// hour.
+    /// Whether `event` is among the first `most` of its kind and user or client in an hour.
     pub(super) fn keeps(&self, event: &Event, most: u32) -> bool {
         let now = event.initiator.at;
         let mut counts = lock(&self.counts);

@@ -9,9 +9,8 @@ use super::{Client, ClientType};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 
-/// How the client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub(crate) enum Method {
     /// The `Authorization` header (`client_secret_basic`).
     Basic,
     /// The form (`client_secret_post`).
@@ -20,9 +19,8 @@ pub enum Method {
     None,
 }
 
-/// The client credentials of a request.
 #[derive(Debug)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     pub(crate) client_id: String,
     /// Its secret; `None` for public clients.
     pub(crate) secret: Option<Secret<String>>,
@@ -31,23 +29,20 @@ pub struct Credentials {
 
 /// The request does not identify its client in exactly one way.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MalformedCredentials {
+pub(crate) enum MalformedCredentials {
     /// The header is not Basic credentials (RFC 7617).
     #[error("the Authorization header must carry client credentials by the Basic scheme")]
     Header,
-    /// The request uses two methods at once, or names two clients.
     #[error("give client credentials in the Authorization header or in the body, not in both")]
     TwoMethods,
-    /// The request has a secret without an id.
     #[error("client_secret is given without client_id")]
     NoId,
 }
 
 impl Credentials {
-    /// Reads the credentials of a request: its `Authorization` header, and the form's `client_id`
-    /// and `client_secret`, where empty ones count as absent. Returns `Ok(None)` for a request
-    /// without any.
-    pub fn read(
+    /// Reads the credentials of a request, if it has any: its `Authorization` header, and the
+    /// form's `client_id` and `client_secret`, where empty ones count as absent.
+    pub(crate) fn read(
         authorization: Option<&str>,
         client_id: Option<&str>,
         client_secret: Option<&str>,
@@ -74,7 +69,7 @@ impl Credentials {
 
     /// Whether these are the credentials of `client` at `now`: a confidential client must show one
     /// of its secrets, a public one must not show any.
-    pub fn match_client(&self, client: &Client, now: Timestamp) -> bool {
+    pub(crate) fn match_client(&self, client: &Client, now: Timestamp) -> bool {
         match (client.client_type, &self.secret) {
             (ClientType::Public, None) => true,
             (ClientType::Confidential, Some(secret)) => {
@@ -118,7 +113,7 @@ fn parse_basic(header: &str) -> Result<Option<Credentials>, MalformedCredentials
 
 /// Decodes a name or value of a form (RFC 6749 appendix B). Returns `None` if it is not UTF-8. The
 /// value may be a secret, so the intermediate copy is wiped.
-pub fn form_decode(text: &str) -> Option<String> {
+pub(crate) fn form_decode(text: &str) -> Option<String> {
     let spaced = Zeroizing::new(text.replace('+', " "));
     let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
     decoded.ok().map(|text| text.into_owned())

@@ -9,13 +9,12 @@ use crate::domain::tokens::{Scope, claims};
 
 /// The requested change; a field of `None` stays unchanged.
 #[derive(Clone, Debug, Default)]
-pub struct ClientChange {
+pub(crate) struct ClientChange {
     /// A name for people; empty to remove it.
     pub(crate) name: Option<String>,
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) scopes: Option<Vec<String>>,
     pub(crate) audiences: Option<Vec<String>>,
-    /// Names of claims from the user's metadata.
     pub(crate) claims: Option<Vec<String>>,
     /// The lifetime of its access tokens, or the configured one.
     pub(crate) access_token_lifetime: Option<Option<Duration>>,
@@ -23,11 +22,15 @@ pub struct ClientChange {
 }
 
 /// A field, and the sentence that says what is wrong with it.
-pub type FieldProblem = (&'static str, String);
+pub(crate) type FieldProblem = (&'static str, String);
 
 impl ClientChange {
     /// Checks everything and returns the client after the change, or all errors.
-    pub fn applied_to(self, client: &Client, now: Timestamp) -> Result<Client, Vec<FieldProblem>> {
+    pub(crate) fn applied_to(
+        self,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<Client, Vec<FieldProblem>> {
         let mut next = client.clone();
         let grants = |names: Vec<String>| match names.is_empty() {
             true => Err("must name at least one grant".into()),

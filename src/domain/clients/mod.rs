@@ -2,87 +2,58 @@
 //! audiences. Secrets are made by Signet, shown once and stored as fingerprints; two may be valid
 //! during a rotation.
 
-pub mod authentication;
-pub mod change;
-pub mod registry;
-pub mod store;
+pub(crate) mod authentication;
+pub(crate) mod change;
+pub(crate) mod registry;
+pub(crate) mod store;
 
 use std::time::Duration;
 
+use crate::base::named::named;
 use crate::base::random::Random;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{LEEWAY, Policy as TokenPolicy, Scope, claims};
 
-pub use authentication::{Credentials, MalformedCredentials, Method};
-pub use registry::ClientRegistry;
-pub use store::ClientStore;
+pub(crate) use authentication::{Credentials, MalformedCredentials, Method};
+pub(crate) use registry::ClientRegistry;
+pub(crate) use store::ClientStore;
 
 /// The bundled public client of `/login` and of the docs page.
-pub const FIRST_PARTY: &str = "signet-first-party";
+pub(crate) const FIRST_PARTY: &str = "signet-first-party";
 
-/// RFC 6749 section 2.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientType {
-    /// A client that cannot keep a secret.
-    Public,
-    /// A client that authenticates by a secret.
-    Confidential,
-}
-
-impl ClientType {
-    /// Its name in the store and in listings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Confidential => "confidential",
-        }
+named! {
+    /// RFC 6749 section 2.1.
+    pub(crate) enum ClientType {
+        /// A client that cannot keep a secret.
+        Public = "public",
+        /// A client that authenticates by a secret.
+        Confidential = "confidential",
     }
 }
 
-/// The grants that Signet serves (RFC 6749 sections 4.3, 4.4 and 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantType {
-    /// The user's name and password, for first-party clients.
-    Password,
-    /// A refresh token.
-    RefreshToken,
-    /// The client's own credentials.
-    ClientCredentials,
-}
-
-impl GrantType {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Password, Self::RefreshToken, Self::ClientCredentials];
-
-    /// Its registered name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::RefreshToken => "refresh_token",
-            Self::ClientCredentials => "client_credentials",
-        }
-    }
-
-    /// The grant of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|grant| grant.as_str() == name)
+named! {
+    /// The grants that Signet serves (RFC 6749 sections 4.3, 4.4 and 6).
+    pub(crate) enum GrantType {
+        /// The user's name and password, for first-party clients.
+        Password = "password",
+        RefreshToken = "refresh_token",
+        /// The client's own credentials.
+        ClientCredentials = "client_credentials",
     }
 }
 
 /// A secret of a client, without its text.
 #[derive(Clone, Debug)]
-pub struct ClientSecret {
+pub(crate) struct ClientSecret {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) created_at: Timestamp,
     /// When it expires, once it has a successor.
     pub(crate) expires_at: Option<Timestamp>,
 }
 
-/// A registered client.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     pub(crate) client_id: String,
     pub(crate) name: Option<String>,
     pub(crate) client_type: ClientType,
@@ -103,19 +74,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whether it is registered for `grant`.
-    pub fn may_use(&self, grant: GrantType) -> bool {
+    pub(crate) fn may_use(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
     }
 
     /// Whether a grant made at `then` was made to an earlier client with the same id. Has a leeway
     /// for clocks that differ a little.
-    pub fn is_younger_than(&self, then: Timestamp) -> bool {
+    pub(crate) fn is_younger_than(&self, then: Timestamp) -> bool {
         then.plus(LEEWAY) < self.created_at
     }
 
     /// Makes a secret for it: the text to show once, and the form to store.
-    pub fn new_secret(random: &Random, now: Timestamp) -> (Secret<String>, ClientSecret) {
+    pub(crate) fn new_secret(random: &Random, now: Timestamp) -> (Secret<String>, ClientSecret) {
         let text = random.token();
         let fingerprint = Fingerprint::of(text.expose().as_bytes());
         (text, ClientSecret { fingerprint, created_at: now, expires_at: None })
@@ -124,7 +94,7 @@ impl Client {
 
 /// An operator's request to register a client, not yet checked.
 #[derive(Debug, Default)]
-pub struct Registration {
+pub(crate) struct Registration {
     pub(crate) client_id: String,
     pub(crate) name: Option<String>,
     pub(crate) confidential: bool,
@@ -138,9 +108,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Checks everything and makes the client, without secrets. The error is the sentence for the
-    /// operator.
-    pub fn check(self, now: Timestamp) -> Result<Client, String> {
+    /// Makes the client, without secrets. The error is the sentence for the operator.
+    pub(crate) fn check(self, now: Timestamp) -> Result<Client, String> {
         if uuid::Uuid::try_parse(&self.client_id).is_ok() {
             return Err(
                 "client_id must not be a UUID, which could be taken for a user's id: choose \

@@ -7,31 +7,29 @@ use std::time::{Duration, Instant};
 
 use super::{Client, ClientStore, Credentials};
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// How long an instance may use a cached client. A change of a client is acknowledged only after
 /// this time, so that it is in force on every instance by then.
-pub const STALENESS: Duration = Duration::from_secs(1);
+pub(crate) const STALENESS: Duration = Duration::from_secs(1);
 
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Why a client is not authenticated.
 #[derive(Debug, thiserror::Error)]
-pub enum AuthenticationError {
+pub(crate) enum AuthenticationError {
     /// The client is unknown or disabled, or the credentials are wrong: the same for all callers.
     #[error("client authentication failed")]
     Invalid {
         /// Whether a client of this id is registered, for the audit trail alone.
         registered: bool,
     },
-    /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
 /// Authenticates clients. Cheap to clone; clones share the cache.
 #[derive(Clone)]
-pub struct ClientRegistry {
+pub(crate) struct ClientRegistry {
     store: ClientStore,
     remembered: Arc<RwLock<HashMap<String, Remembered>>>,
 }
@@ -42,13 +40,11 @@ struct Remembered {
 }
 
 impl ClientRegistry {
-    /// A registry on `store`.
-    pub fn new(store: ClientStore) -> Self {
+    pub(crate) fn new(store: ClientStore) -> Self {
         Self { store, remembered: Arc::default() }
     }
 
-    /// The client with these credentials, if they are valid.
-    pub async fn authenticate(
+    pub(crate) async fn authenticate(
         &self,
         credentials: &Credentials,
         now: Timestamp,
@@ -66,7 +62,7 @@ impl ClientRegistry {
     }
 
     /// The client of this id, unless it is unknown or disabled.
-    pub async fn find_enabled(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
+    pub(crate) async fn find_enabled(&self, client_id: &str) -> Stored<Option<Arc<Client>>> {
         let client = match self.recall(client_id) {
             Some(client) => Some(client),
             None => self.load(client_id).await?,
@@ -74,7 +70,7 @@ impl ClientRegistry {
         Ok(client.filter(|client| client.disabled_at.is_none()))
     }
 
-    async fn load(&self, client_id: &str) -> Result<Option<Arc<Client>>, StorageError> {
+    async fn load(&self, client_id: &str) -> Stored<Option<Arc<Client>>> {
         // Taken before the read, so the client is at least as new as this moment.
         let since = Instant::now();
         let client = self.store.find(client_id).await?.map(Arc::new);

@@ -7,7 +7,7 @@ use super::{Client, ClientSecret, ClientType, GrantType, is_client_id};
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
-use crate::storage::{Db, Statement, StorageError};
+use crate::storage::{Db, Statement, StorageError, Stored};
 
 /// A query for clients with their secrets, one row for each secret or one without any.
 macro_rules! select {
@@ -27,18 +27,17 @@ mod administration;
 
 /// The tables `clients` and `client_secrets`. Cheap to clone.
 #[derive(Clone)]
-pub struct ClientStore {
+pub(crate) struct ClientStore {
     db: Db,
 }
 
 impl ClientStore {
-    /// A store on `db`.
-    pub fn new(db: Db) -> Self {
+    pub(crate) fn new(db: Db) -> Self {
         Self { db }
     }
 
     /// Stores a client and its secrets; `Conflict` when its id is taken.
-    pub async fn create(&self, client: &Client) -> Result<(), StorageError> {
+    pub(crate) async fn create(&self, client: &Client) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 let insert = sqlx::query(
@@ -52,18 +51,17 @@ impl ClientStore {
                     .bind(client.client_type.as_str())
                     .bind(client.created_at.as_unix())
                     .bind(client.version)
-                    .execute(&mut **transaction)
+                    .execute(&mut *transaction)
                     .await?;
                 for secret in &client.secrets {
-                    insert_secret(&client.client_id, secret).execute(&mut **transaction).await?;
+                    insert_secret(&client.client_id, secret).execute(&mut *transaction).await?;
                 }
                 Ok(())
             })
             .await
     }
 
-    /// The client with this id.
-    pub async fn find(&self, client_id: &str) -> Result<Option<Client>, StorageError> {
+    pub(crate) async fn find(&self, client_id: &str) -> Stored<Option<Client>> {
         // No other text is a client's id, and PostgreSQL's text cannot contain every character.
         if !is_client_id(client_id) {
             return Ok(None);
@@ -75,13 +73,13 @@ impl ClientStore {
 
     /// Adds a secret, lets the present ones expire at `others_expire_at`, and removes those that
     /// are expired at `now`. Returns `false` when no client has this id.
-    pub async fn add_secret(
+    pub(crate) async fn add_secret(
         &self,
         client_id: &str,
         secret: &ClientSecret,
         others_expire_at: Timestamp,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         self.db
             .write(async |transaction| {
                 // Updating the client first serialises concurrent changes.
@@ -89,7 +87,7 @@ impl ClientStore {
                     sqlx::query("UPDATE clients SET updated_at = $2, version = version + 1 WHERE client_id = $1")
                         .bind(client_id)
                         .bind(now.as_unix())
-                        .execute(&mut **transaction)
+                        .execute(&mut *transaction)
                         .await?;
                 if touched.rows_affected() == 0 {
                     return Ok(false);
@@ -98,7 +96,7 @@ impl ClientStore {
                     "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at IS NOT NULL",
                 )
                 .bind(client_id)
-                .execute(&mut **transaction)
+                .execute(&mut *transaction)
                 .await?;
                 let expire = if others_expire_at <= now {
                     sqlx::query("DELETE FROM client_secrets WHERE client_id = $1").bind(client_id)
@@ -107,15 +105,15 @@ impl ClientStore {
                         .bind(client_id)
                         .bind(others_expire_at.as_unix())
                 };
-                expire.execute(&mut **transaction).await?;
-                insert_secret(client_id, secret).execute(&mut **transaction).await?;
+                expire.execute(&mut *transaction).await?;
+                insert_secret(client_id, secret).execute(&mut *transaction).await?;
                 Ok(true)
             })
             .await
     }
 
     /// The longest access-token lifetime that any client has of its own, in seconds.
-    pub async fn longest_access_token_lifetime(&self) -> Result<Option<i64>, StorageError> {
+    pub(crate) async fn longest_access_token_lifetime(&self) -> Stored<Option<i64>> {
         let query = sqlx::query(
             "SELECT CAST(MAX(access_token_lifetime) AS BIGINT) AS longest FROM clients",
         );
@@ -149,7 +147,7 @@ fn insert_secret<'q>(client_id: &'q str, secret: &'q ClientSecret) -> Statement<
 }
 
 /// Collects the rows of the join, in which a client's rows are adjacent, into clients.
-fn collect(rows: &[AnyRow]) -> Result<Vec<Client>, StorageError> {
+fn collect(rows: &[AnyRow]) -> Stored<Vec<Client>> {
     let mut clients: Vec<Client> = Vec::new();
     for row in rows {
         let client_id: String = row.try_get("client_id")?;
@@ -163,23 +161,19 @@ fn collect(rows: &[AnyRow]) -> Result<Vec<Client>, StorageError> {
     Ok(clients)
 }
 
-fn read(row: &AnyRow, client_id: String) -> Result<Client, StorageError> {
-    let words = |column: &str| -> Result<Vec<String>, StorageError> {
+fn read(row: &AnyRow, client_id: String) -> Stored<Client> {
+    let words = |column: &str| -> Stored<Vec<String>> {
         let text: String = row.try_get(column)?;
         Ok(text.split_whitespace().map(str::to_owned).collect())
     };
-    let client_type = match row.try_get::<String, _>("client_type")?.as_str() {
-        "public" => ClientType::Public,
-        "confidential" => ClientType::Confidential,
-        _ => return Err(StorageError::corrupt("client type")),
-    };
+    let client_type = ClientType::parse(row.try_get("client_type")?);
     let scope: String = row.try_get("scope")?;
     let lifetime: Option<i64> = row.try_get("access_token_lifetime")?;
     let disabled_at: Option<i64> = row.try_get("disabled_at")?;
     Ok(Client {
         client_id,
         name: row.try_get("name")?,
-        client_type,
+        client_type: client_type.ok_or_else(|| StorageError::corrupt("client type"))?,
         // A grant that only a newer version supports is left out, not an error.
         grant_types: words("grant_types")?.iter().filter_map(|g| GrantType::parse(g)).collect(),
         scope: Scope::parse(&scope).map_err(|_| StorageError::corrupt("client scope"))?,
@@ -195,7 +189,7 @@ fn read(row: &AnyRow, client_id: String) -> Result<Client, StorageError> {
     })
 }
 
-fn read_secret(row: &AnyRow) -> Result<Option<ClientSecret>, StorageError> {
+fn read_secret(row: &AnyRow) -> Stored<Option<ClientSecret>> {
     let Some(fingerprint) = row.try_get::<Option<String>, _>("fingerprint")? else {
         return Ok(None);
     };

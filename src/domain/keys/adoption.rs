@@ -11,18 +11,15 @@ use super::rotation::{State, Times};
 use super::store::{Change, KeyStore, StoredKey};
 use super::{Keys, KeysError, full, off_the_request_path, tag};
 use crate::base::time::Timestamp;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 /// The name under which the end of the upgrade is recorded.
 pub(super) const ADOPTED: &str = "signing_keys_adopted";
 
-/// The outcome for the rows that had no tag.
 #[derive(Clone, Debug, Default)]
-pub struct Adoption {
-    /// The keys that have a tag now.
+pub(crate) struct Adoption {
     pub adopted: Vec<Adopted>,
-    /// The names of the keys that wait for an operator, since their private part does not open,
-    /// with the reason.
+    /// The keys that wait for an operator, since their private part does not open, with the reason.
     pub waiting: Vec<(String, String)>,
 }
 
@@ -30,13 +27,10 @@ pub struct Adoption {
 #[derive(Clone, Debug)]
 pub struct Adopted {
     pub(crate) kid: String,
-    /// The RFC 7638 thumbprint of its public part.
     pub(crate) thumbprint: String,
     /// Whether it is another issuer's, and only verifies.
     pub(crate) only_verifies: bool,
-    /// Whether its private part opens, if it has one.
     pub(crate) opens: bool,
-    /// When it leaves JWKS, if that is decided.
     pub(crate) retires_at: Option<Timestamp>,
 }
 
@@ -68,13 +62,12 @@ impl std::fmt::Display for Adopted {
 
 impl Keys {
     /// Whether `db` holds keys from before there were tags, which the first start will adopt.
-    pub async fn await_adoption(db: &Db) -> Result<bool, StorageError> {
+    pub async fn await_adoption(db: &Db) -> Stored<bool> {
         let store = KeyStore::new(db.clone());
         Ok(store.find_secret(ADOPTED).await?.is_none() && !store.is_empty().await?)
     }
 
-    /// Adds the missing tags, unless that was done already. Runs as a part of the start, so no
-    /// request waits for it.
+    /// Adds the missing tags, unless that was done already, as a part of the start.
     pub(super) async fn adopt_once(&self, now: Timestamp) -> Result<Option<Adoption>, KeysError> {
         // This order matters: a process that reads another's tags must read its record as well.
         let is_empty = self.store.is_empty().await?;

@@ -12,16 +12,15 @@ use super::tag::{self, TagError};
 use super::{Algorithm, Keys, KeysError, full};
 use crate::base::sealing::SealingKeys;
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// How many characters of a name are logged, since whoever writes a row chooses its name.
 const MAX_SHOWN_NAME: usize = 128;
 
 /// A row that is not authentic.
 #[derive(Debug)]
-pub struct Refused {
+pub(crate) struct Refused {
     pub(crate) kid: String,
-    /// Its algorithm, if it can be read.
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) error: TagError,
 }
@@ -61,14 +60,13 @@ impl Published {
         self.refused.iter().find(may_be).filter(|_| !is_whole())
     }
 
-    /// The reason why no key is usable: that of the first row that is not authentic.
     pub(super) fn into_refusal(self) -> KeysError {
         self.refused.into_iter().next().map_or(KeysError::NoneActive, Refused::into_error)
     }
 }
 
 /// Divides rows into keys and others.
-pub fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refused>) {
+pub(crate) fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refused>) {
     let unreadable = |kid| Refused { kid, algorithm: None, error: TagError::Unreadable };
     let mut refused: Vec<_> = rows.unreadable.into_iter().map(unreadable).collect();
     let mut keys = Vec::new();
@@ -83,7 +81,7 @@ pub fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refuse
 
 /// The same for all rows, to list them. Rows without a tag from before the upgrade that are retired
 /// or revoked stay in the list, and have no effect.
-pub fn examine_all(
+pub(crate) fn examine_all(
     sealing: &SealingKeys,
     mut rows: Rows,
     now: Timestamp,
@@ -150,13 +148,8 @@ impl Keys {
         checked.is_err_and(|error| is_decided || error.missing_key().is_none())
     }
 
-    /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
-    /// keys.
-    pub(super) async fn head(
-        &self,
-        algorithm: Algorithm,
-        now: Timestamp,
-    ) -> Result<Head, StorageError> {
+    /// The version of the keys of `algorithm`, and what they owe. Read it before the keys.
+    pub(super) async fn head(&self, algorithm: Algorithm, now: Timestamp) -> Stored<Head> {
         let mut head = self.store.head(algorithm).await?;
         let bounded = head.owed.map(|owed| owed.bounded(now));
         if bounded != head.owed && self.alarms.note_handover(head.owed) {
@@ -210,7 +203,7 @@ impl Keys {
     }
 
     /// The keys that are not retired at `now`. Rows that are not authentic raise the alarm.
-    pub(super) async fn published(&self, now: Timestamp) -> Result<Published, StorageError> {
+    pub(super) async fn published(&self, now: Timestamp) -> Stored<Published> {
         let rows = self.store.load_published(now, |key| self.is_authentic(key)).await?;
         let (keys, refused) = examine(self.vault.sealing(), rows);
         self.alarms.note(&refused, false);
@@ -218,22 +211,20 @@ impl Keys {
     }
 
     /// All present and former keys, newest first. Rows that are not authentic raise the alarm.
-    pub async fn list(&self, now: Timestamp) -> Result<Vec<StoredKey>, StorageError> {
+    pub async fn list(&self, now: Timestamp) -> Stored<Vec<StoredKey>> {
         let rows = self.store.load_all(|key| self.is_authentic(key)).await?;
         let (keys, refused) = examine_all(self.vault.sealing(), rows, now);
         self.alarms.note(&refused, true);
         Ok(keys)
     }
 
-    /// The names of the rows that are not authentic, with the reasons, as of the last complete
-    /// read.
+    /// The rows that are not authentic, with the reasons, as of the last complete read.
     pub fn unverified(&self) -> Vec<(String, String)> {
         let known = self.alarms.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|(kid, reason)| (shown(kid), reason.clone())).collect()
     }
 
-    /// How many rows are not authentic.
-    pub fn count_unverified(&self) -> usize {
+    pub(crate) fn count_unverified(&self) -> usize {
         self.alarms.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

@@ -14,34 +14,28 @@ use super::algorithm::Algorithm;
 use super::rotation::{NOT_PLANNED, State, Times};
 use crate::base::time::Timestamp;
 
-pub use handover::Owed;
-pub use publish_ahead::PublishAhead;
+pub(crate) use handover::Owed;
+pub(crate) use publish_ahead::PublishAhead;
 
 use publish_ahead::check_publish_ahead;
 
-/// The rules that the changes of a chain follow.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// How long a key is published before it signs, by default.
+pub(crate) struct Rules {
     pub publish_ahead: Duration,
     /// The minimum that an operator may shorten that to.
     pub least_ahead: Duration,
-    /// How long a key signs before the next one becomes active; `None` for no automatic rotation.
     pub rotate_every: Option<Duration>,
     /// How long a token can be valid, leeway included.
     pub token_lifetime: Duration,
 }
 
-/// Why a change is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The next key already signs at that time or earlier.
     #[error("a rotation is already under way: the next key starts to sign at {0}")]
     UnderWay(Timestamp),
     /// The activation would be so far ahead that no other change were possible until then.
     #[error("the new key must start to sign within {} days", .0.as_secs() / 86_400)]
     TooLate(Duration),
-    /// Verifiers would receive tokens of a key that they do not have.
     #[error(
         "the new key must be published for at least {} before it signs (keys.jwks_max_age and \
          5s, at least 30s), since verifiers would receive tokens of a key that they do not have; \
@@ -49,50 +43,39 @@ pub enum Refusal {
         humantime::format_duration(*.0)
     )]
     TooSoon(Duration),
-    /// No key has this name.
     #[error("no key has the kid {}", .0.escape_debug())]
     Unknown(String),
-    /// The key is active.
     #[error(
         "the key is active: rotate first, and it retires automatically, or revoke it if it is \
          compromised"
     )]
     Live,
-    /// Tokens that the key signed can be valid.
     #[error(
         "tokens of the key can be valid until {0}, when it retires automatically; to retire it \
          now can be forced, with a reason"
     )]
     InUse(Timestamp),
-    /// The key is not published any more.
     #[error("the key is retired already")]
     Retired,
-    /// The configuration has no such algorithm.
     #[error("{0} is not among the algorithms of the configuration (keys.algorithm, keys.also)")]
     NotConfigured(Algorithm),
-    /// The key's row is authentic, so nobody has to vouch for it.
     #[error("the key is authentic already")]
     Authentic,
-    /// No pending key can replace the key.
     #[error("no key is pending; one is being made")]
     NothingNext,
-    /// The key is in the database already.
     #[error("the key {0} exists already")]
     Known(String),
 }
 
-/// One key of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledKey {
-    /// Its name.
     pub kid: String,
-    /// When it starts and ends to be published and to sign.
     pub times: Times,
 }
 
 /// The keys of one algorithm that are not retired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// The keys that sign or will sign, in that order.
     entries: Vec<ScheduledKey>,
     /// Keys that only verify, and keys that a change has just ended.
@@ -103,7 +86,7 @@ pub struct Chain {
 
 impl Chain {
     /// The chain of `entries`, in any order; those that are retired at `now` are left out.
-    pub fn new(entries: impl IntoIterator<Item = ScheduledKey>, now: Timestamp) -> Self {
+    pub(crate) fn new(entries: impl IntoIterator<Item = ScheduledKey>, now: Timestamp) -> Self {
         let live = |entry: &ScheduledKey| entry.times.state(now) != State::Retired;
         let (mut entries, aside): (Vec<_>, Vec<_>) =
             entries.into_iter().filter(live).partition(|entry| entry.times.signs_ever());
@@ -113,18 +96,17 @@ impl Chain {
     }
 
     /// All keys of the chain, beginning with those that a change has just ended.
-    pub fn entries(&self) -> impl Iterator<Item = &ScheduledKey> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &ScheduledKey> {
         self.aside.iter().chain(&self.entries)
     }
 
     /// When the key that signs at `now` has done so for `rotate_every`.
-    pub fn rotation_due(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn rotation_due(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
         Some(self.active(now)?.times.activates_at.plus(rules.rotate_every?))
     }
 
-    /// Whether a further key is needed now: there is no spare, or the activation of the spare is to
-    /// be planned.
-    pub fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
+    /// Whether a further key is needed now, as the spare or since the spare is to be activated.
+    pub(crate) fn needs_key(&self, rules: &Rules, now: Timestamp) -> bool {
         !self.entries.last().is_some_and(ScheduledKey::is_spare)
             || self.spare_is_due(rules, now)
             || self.is_headless(now)
@@ -141,7 +123,7 @@ impl Chain {
     /// Adds `kid`, made now: plans the activation of the spare if that is due, and makes `kid` the
     /// next spare. In an empty chain `kid` signs from `first_at`.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn add_spare(
+    pub(crate) fn add_spare(
         &mut self,
         kid: String,
         first_at: Timestamp,
@@ -168,7 +150,7 @@ impl Chain {
     /// Plans the activation of the next key after `ahead`. Keys that become active before then
     /// because of a revocation are skipped. The chain may then need a further key.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn rotate(
+    pub(crate) fn rotate(
         &mut self,
         ahead: PublishAhead,
         rules: &Rules,
@@ -194,7 +176,7 @@ impl Chain {
 
     /// Adds the imported key `kid`: it signs after `ahead`, before the keys that are pending
     /// already; in an empty chain immediately.
-    pub fn import(
+    pub(crate) fn import(
         &mut self,
         kid: String,
         ahead: PublishAhead,
@@ -221,9 +203,8 @@ impl Chain {
         self.entries.insert(place, entry);
     }
 
-    /// Ends a key that is not needed: a pending one, or, if `forced`, one whose tokens can still be
-    /// valid.
-    pub fn retire(
+    /// Ends a pending key, or, if `forced`, one whose tokens can still be valid.
+    pub(crate) fn retire(
         &mut self,
         kid: &str,
         forced: bool,
@@ -245,7 +226,12 @@ impl Chain {
     /// itself the successor after a revocation. The chain may then have no key, and must [add
     /// one](Self::add_spare) in the same change.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn revoke(&mut self, kid: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+    pub(crate) fn revoke(
+        &mut self,
+        kid: &str,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let active = self.find(kid)?.times.state(now) == State::Active;
         let chosen = self.stand_in(rules, now);
         self.take_out(kid, rules, now)?;
@@ -270,13 +256,13 @@ impl Chain {
     }
 
     /// Adds a key that only verifies.
-    pub fn set_aside(&mut self, entry: ScheduledKey) {
+    pub(crate) fn set_aside(&mut self, entry: ScheduledKey) {
         self.aside.push(entry);
     }
 
     /// Ends the whole chain, since its algorithm is not used any more: no key signs from now on,
     /// and the last one stays published while its tokens can be valid.
-    pub fn wind_down(&mut self, rules: &Rules, now: Timestamp) {
+    pub(crate) fn wind_down(&mut self, rules: &Rules, now: Timestamp) {
         while let Some(waiting) = self.first_pending(now) {
             let mut entry = self.entries.remove(waiting);
             (entry.times.deactivates_at, entry.times.retires_at) = (Some(now), Some(now));
@@ -288,13 +274,11 @@ impl Chain {
         }
     }
 
-    /// The key that signs at `now`.
-    pub fn active(&self, now: Timestamp) -> Option<&ScheduledKey> {
+    pub(crate) fn active(&self, now: Timestamp) -> Option<&ScheduledKey> {
         self.entries.iter().find(|entry| entry.times.state(now) == State::Active)
     }
 
-    /// The key named `kid`.
-    pub fn find(&self, kid: &str) -> Result<&ScheduledKey, Refusal> {
+    pub(crate) fn find(&self, kid: &str) -> Result<&ScheduledKey, Refusal> {
         self.entries()
             .find(|entry| entry.kid == kid)
             .ok_or_else(|| Refusal::Unknown(kid.to_owned()))
@@ -354,11 +338,8 @@ impl Chain {
 /// The planned activation of the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
-    /// The key that becomes active.
     pub kid: String,
-    /// When it becomes active.
     pub at: Timestamp,
-    /// When the old key leaves JWKS.
     pub old_retires_at: Timestamp,
 }
 
@@ -376,8 +357,7 @@ impl ScheduledKey {
         self.times.deactivates_at.is_none_or(|at| at > now)
     }
 
-    /// The same as [`end`](Self::end), except that a key which has ceased to sign does not sign
-    /// again.
+    /// The same as [`end`](Self::end), except for a key that has ceased to sign.
     fn sign_until(&mut self, at: Timestamp, rules: &Rules, now: Timestamp) {
         if self.signs_after(now) {
             self.end(at, rules);

@@ -16,7 +16,7 @@ use crate::base::fault;
 use crate::base::time::Timestamp;
 use crate::storage::StorageError;
 
-pub use revocation::Revoked;
+pub(crate) use revocation::Revoked;
 
 /// How often a change is decided again; more often than instances could be faster in a row.
 pub(super) const MAX_TRIES: usize = 20;
@@ -29,13 +29,9 @@ pub(super) fn every_try_lost() -> KeysError {
 /// A key that the service made because it was due.
 #[derive(Clone, Debug)]
 pub struct AddedKey {
-    /// The new key.
     pub kid: String,
-    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The activation that was planned with it.
     pub handover: Option<Handover>,
-    /// The reason for that activation.
     pub because: Because,
 }
 
@@ -185,9 +181,8 @@ impl Keys {
         Ok(kid)
     }
 
-    /// Checks that neither the name nor the key itself is in use, under whatever name. Another
-    /// issuer's key may be replaced, by its own pair or by a new publication. Returns the key that
-    /// is replaced.
+    /// Checks that neither the name nor the key itself is in use, under whatever name. Returns
+    /// another issuer's key that is replaced, by its own pair or by a new publication.
     async fn room_for(&self, new: &Kept, now: Timestamp) -> Result<Option<String>, KeysError> {
         let Kept { public, private_key } = new;
         let mut gone = None;

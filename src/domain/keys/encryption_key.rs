@@ -9,22 +9,18 @@ use crate::base::random::Random;
 use crate::base::sealing::{SealingKey, SealingKeys};
 use crate::base::secret::Secret;
 
-/// Why no key-encryption key can be used.
 #[derive(Debug, thiserror::Error)]
-pub enum EncryptionKeyError {
-    /// One of them is not 32 bytes of base64.
+pub(crate) enum EncryptionKeyError {
     #[error("the key-encryption key {0} is not 32 bytes of base64 (several: the newest first)")]
     Malformed(String),
-    /// Others can read the file.
     #[error("{0} can be read by others: run chmod 600 on it")]
     Exposed(PathBuf),
-    /// The file cannot be read or written.
     #[error("cannot use {0}")]
     File(PathBuf, #[source] io::Error),
 }
 
 /// Reads the keys that were given in the configuration, the newest first.
-pub fn parse(text: &Secret<String>) -> Result<SealingKeys, EncryptionKeyError> {
+pub(crate) fn parse(text: &Secret<String>) -> Result<SealingKeys, EncryptionKeyError> {
     SealingKeys::parse(text.expose())
         .ok_or_else(|| EncryptionKeyError::Malformed("in keys.encryption_key".into()))
 }
@@ -35,7 +31,7 @@ fn file_in(directory: &Path) -> PathBuf {
 }
 
 /// Reads the keys from `directory`, the newest first; `None` when it has none.
-pub fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError> {
+pub(crate) fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError> {
     let path = file_in(directory);
     let text = match fs::read_to_string(&path) {
         Ok(text) => Secret::new(text),
@@ -54,7 +50,7 @@ pub fn find(directory: &Path) -> Result<Option<SealingKeys>, EncryptionKeyError>
 }
 
 /// Makes a key in `directory`, mode 0600. If another process was first, its key is read.
-pub fn create(directory: &Path, random: &Random) -> Result<SealingKeys, EncryptionKeyError> {
+pub(crate) fn create(directory: &Path, random: &Random) -> Result<SealingKeys, EncryptionKeyError> {
     let path = file_in(directory);
     let failed = |error| EncryptionKeyError::File(path.clone(), error);
     fs::create_dir_all(directory).map_err(failed)?;

@@ -8,10 +8,8 @@ use serde_json::{Map, Value};
 
 /// The parameters of a key (RFC 7518 section 6, RFC 8037 section 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Material {
-    /// An RSA key.
+pub(crate) enum Material {
     Rsa {
-        /// The length of the modulus.
         bits: usize,
         /// The public exponent; `None` if it is longer than 64 bits.
         exponent: Option<u64>,
@@ -20,31 +18,27 @@ pub enum Material {
     Ec(String),
     /// An octet key pair on this curve.
     Okp(String),
-    /// A secret.
     Symmetric,
     /// An unknown type, or members that do not fit the type.
     Unknown(String),
 }
 
-/// A key that is published.
 #[derive(Clone, Debug)]
-pub struct ForeignKey {
+pub(crate) struct ForeignKey {
     pub(crate) kid: Option<String>,
     pub(crate) key_use: Option<String>,
     pub(crate) alg: Option<String>,
     pub(crate) material: Material,
-    /// Whether it contains private members.
     pub(crate) is_private: bool,
     decoding_key: Option<DecodingKey>,
 }
 
-/// A key set.
 #[derive(Clone, Debug)]
-pub struct ForeignKeys(pub Vec<ForeignKey>);
+pub(crate) struct ForeignKeys(pub Vec<ForeignKey>);
 
 impl ForeignKeys {
     /// Reads the JSON document; `None` if it is no key set (RFC 7517 section 5).
-    pub fn parse(document: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(document: &[u8]) -> Option<Self> {
         let document: Map<String, Value> = serde_json::from_slice(document).ok()?;
         let keys = document.get("keys")?.as_array()?;
         keys.iter()
@@ -54,7 +48,7 @@ impl ForeignKeys {
     }
 
     /// The only key with this `kid`.
-    pub fn find(&self, kid: &str) -> Option<&ForeignKey> {
+    pub(crate) fn find(&self, kid: &str) -> Option<&ForeignKey> {
         let mut named = self.0.iter().filter(|key| key.kid.as_deref() == Some(kid));
         named.next().filter(|_| named.next().is_none())
     }
@@ -75,12 +69,12 @@ impl ForeignKey {
     }
 
     /// Whether `use` and `key_ops`, if present, allow signatures.
-    pub fn signs(&self) -> bool {
+    pub(crate) fn signs(&self) -> bool {
         self.key_use.as_deref().is_none_or(|key_use| key_use == "sig")
     }
 
     /// The key to verify `algorithm` with, if it is a key of that algorithm.
-    pub fn decoding_key(&self, algorithm: Algorithm) -> Option<&DecodingKey> {
+    pub(crate) fn decoding_key(&self, algorithm: Algorithm) -> Option<&DecodingKey> {
         use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         let fits = match &self.material {
             Material::Rsa { .. } => {

@@ -28,17 +28,14 @@ const MAX_LANES: u16 = 16;
 /// Characters that have a meaning in the path of a URL.
 const NO_NAMES: [&str; 5] = [".", "..", "rotate", "import", "rewrap"];
 
-/// A key to be imported.
 pub struct Imported {
     pub(crate) key: SigningKey,
     /// The `kid` that its tokens already carry; its thumbprint if `None`.
     pub(crate) kid: Option<String>,
 }
 
-/// Why a key is not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The text is not PEM, or not of a supported kind; with what was found instead.
     #[error(
         "the text is not a PEM of an RSA key: expected BEGIN PRIVATE KEY (PKCS#8), BEGIN \
          ENCRYPTED PRIVATE KEY or BEGIN RSA PRIVATE KEY (PKCS#1), or BEGIN PUBLIC KEY for a key \
@@ -48,7 +45,6 @@ pub enum ImportError {
     /// The text has several keys of a kind: how many, of which kind, and where.
     #[error("the text holds {0} {1} keys ({2}), expected one: remove the others")]
     Several(usize, &'static str, String),
-    /// The text is longer than any key.
     #[error("the text is too long for a key: at most 32 KiB are accepted")]
     TooLong,
     /// The key has the encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
@@ -57,46 +53,35 @@ pub enum ImportError {
          and import the result"
     )]
     OldEncryption,
-    /// The key is encrypted, and no passphrase was given.
     #[error("the key is encrypted: its passphrase is needed")]
     PassphraseNeeded,
-    /// Its key derivation costs too much.
     #[error(
         "the key is encrypted with a key derivation that takes too long or too much memory: at \
          most 10000000 iterations of PBKDF2, or 128 MiB and 16 lanes of scrypt, are accepted"
     )]
     DearDerivation,
-    /// Its encryption is not supported.
     #[error(
         "the key is encrypted in an unsupported way: expected PBES2 with PBKDF2 or scrypt and \
          AES, as `openssl pkcs8 -topk8 -v2 aes256` makes it"
     )]
     Encryption,
-    /// The key does not open, or is not an RSA key.
     #[error("the key does not open: wrong passphrase, damaged, or not an RSA key")]
     DoesNotOpen,
-    /// The key is damaged, or of another kind.
     #[error("the key cannot be read: it is damaged or not an RSA key")]
     Unreadable,
-    /// Its private and public part do not match.
     #[error("the private and the public part of the key do not match")]
     Mismatch,
-    /// Its size is out of bounds.
     #[error("the key has {0} bits: from 2048 to 4096 are accepted")]
     Size(usize),
-    /// Its public exponent is too small, or even.
     #[error("the public exponent is {0}: expected an odd number of at least 65537")]
     Exponent(String),
     /// Its primes are so close together that Fermat's method finds them.
     #[error("the primes of the key are too close to each other: anyone can factor it")]
     ClosePrimes,
-    /// The chosen `kid` is malformed.
     #[error("a kid has 1 to 128 characters, all of them printable ASCII without spaces")]
     Kid,
-    /// An RSA key cannot sign with the chosen algorithm.
     #[error("an RSA key signs by RS256 or PS256, not by {0}")]
     NotForRsa(Algorithm),
-    /// The key does not sign.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
@@ -165,7 +150,7 @@ fn decrypt(pem: &str, passphrase: &Secret<String>) -> Result<RsaPrivateKey, Impo
 }
 
 /// Reads a public key that only verifies, with `algorithm`.
-pub fn read_public(
+pub(crate) fn read_public(
     pem: &str,
     algorithm: Algorithm,
     kid: Option<String>,
@@ -184,12 +169,11 @@ pub fn read_public(
 }
 
 /// Whether the text holds a public key and no private one.
-pub fn is_public(pem: &str) -> bool {
+pub(crate) fn is_public(pem: &str) -> bool {
     find_key(pem).is_ok_and(|block| block.label == "PUBLIC KEY")
 }
 
-/// Whether a passphrase is needed for the key in the text.
-pub fn is_encrypted(pem: &str) -> bool {
+pub(crate) fn is_encrypted(pem: &str) -> bool {
     find_key(pem).is_ok_and(|block| block.label == "ENCRYPTED PRIVATE KEY")
 }
 

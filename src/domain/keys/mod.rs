@@ -4,31 +4,31 @@
 //! while a token of it can be valid, unless an operator revokes it; and no row is used that is not
 //! authenticated under the key-encryption key.
 
-pub mod adoption;
-pub mod algorithm;
-pub mod authentic;
-pub mod chain;
+pub(crate) mod adoption;
+pub(crate) mod algorithm;
+pub(crate) mod authentic;
+pub(crate) mod chain;
 #[cfg(test)]
 mod chain_tests;
-pub mod changes;
-pub mod encryption_key;
-pub mod foreign;
-pub mod import;
+pub(crate) mod changes;
+pub(crate) mod encryption_key;
+pub(crate) mod foreign;
+pub(crate) mod import;
 pub mod jwks;
-pub mod key_error;
+pub(crate) mod key_error;
 mod mark;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
-pub mod policy;
-pub mod public_key;
-pub mod ring;
+pub(crate) mod policy;
+pub(crate) mod public_key;
+pub(crate) mod ring;
 pub mod rotation;
 mod secrets;
 mod signer;
 mod signing_key;
 pub mod store;
-pub mod tag;
-pub mod token_config;
+pub(crate) mod tag;
+pub(crate) mod token_config;
 mod vault;
 
 use std::sync::Arc;
@@ -38,13 +38,13 @@ use arc_swap::ArcSwap;
 
 use crate::base::sealing::{OpenError, sealed_under};
 use crate::base::time::Timestamp;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 pub use algorithm::Algorithm;
-pub use key_error::KeyError;
+pub(crate) use key_error::KeyError;
 pub use policy::{Algorithms, Policy};
-pub use public_key::PublicKey;
-pub use ring::KeyRing;
+pub(crate) use public_key::PublicKey;
+pub(crate) use ring::KeyRing;
 pub use signing_key::SigningKey;
 pub use token_config::Pkcs11Config;
 pub use vault::Vault;
@@ -140,7 +140,7 @@ pub struct Rewrapped {
 
 impl Keys {
     /// Whether `db` holds no key yet, so that a new key-encryption key may be made.
-    pub async fn is_empty(db: &Db) -> Result<bool, StorageError> {
+    pub async fn is_empty(db: &Db) -> Stored<bool> {
         KeyStore::new(db.clone()).is_empty().await
     }
 
@@ -197,13 +197,12 @@ impl Keys {
         }
     }
 
-    /// The present snapshot.
+    /// The rules that these keys follow.
     pub fn ring(&self) -> Arc<KeyRing> {
         self.ring.load_full()
     }
 
-    /// The rules that these keys follow.
-    pub fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 

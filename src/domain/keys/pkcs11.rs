@@ -141,8 +141,7 @@ impl Token {
         })
     }
 
-    /// The key that was made under this id, with its public half read from the token and its
-    /// private half tested.
+    /// The key of this id, with its public half read from the token and its private half tested.
     #[allow(clippy::indexing_slicing, reason = "lengths are constants, or were found before")]
     pub fn find(&self, id: &str) -> Result<TokenKey, TokenError> {
         let key_id = parse_id(id)?;

@@ -9,8 +9,7 @@ use crate::base::time::Timestamp;
 /// The rules for signing keys. `publish_ahead` and `jwks_max_age` are visible to verifiers.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The algorithms of tokens.
-    pub algorithms: Algorithms,
+    pub(crate) algorithms: Algorithms,
     /// Size of new RSA keys: 2048, 3072 or 4096 bits.
     pub rsa_bits: u32,
     /// How long a key signs before the next one becomes active; `None` for no automatic rotation.
@@ -64,8 +63,7 @@ const HANDOVER_MARGIN: Duration = Duration::from_secs(30);
 const MIN_PUBLISH_AHEAD: Duration = Duration::from_secs(30);
 
 impl Policy {
-    /// Checks that verifiers can follow. The error is the name of the wrong setting, and a sentence
-    /// for the operator.
+    /// Checks that verifiers can follow. The error is the wrong setting, and a sentence about it.
     pub fn new(
         algorithms: Algorithms,
         rsa_bits: u32,
@@ -94,8 +92,7 @@ impl Policy {
         Ok(Self { algorithms, rsa_bits, rotate_every, publish_ahead, jwks_max_age })
     }
 
-    /// The minimum time for which a key is published before it signs, unless an operator forces
-    /// less.
+    /// The minimum of `publish_ahead`, unless an operator forces less.
     pub fn least_ahead(&self) -> Duration {
         (self.jwks_max_age + ROLLOUT).max(MIN_PUBLISH_AHEAD).min(self.publish_ahead)
     }

@@ -26,18 +26,14 @@ const P256_SPKI: [u8; 26] = [
 const ED25519_SPKI: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// A public key.
 #[derive(Clone)]
 pub struct PublicKey {
     /// RFC 7638 SHA-256 thumbprint, or the name that an imported key had before.
     pub kid: String,
-    /// The algorithm that it verifies.
     pub algorithm: Algorithm,
-    /// Its members in a JWK.
     pub members: Members,
     /// SubjectPublicKeyInfo, base64.
     pub spki: String,
-    /// The parsed form, for verification.
     pub decoding_key: DecodingKey,
 }
 

@@ -11,11 +11,8 @@ use super::rotation::{State, Times};
 use super::{PublicKey, SigningKey, signer};
 use crate::base::time::Timestamp;
 
-/// One key of the ring.
 pub struct RingKey {
-    /// When it starts and ends to be published and to sign.
     pub times: Times,
-    /// The public half, which verifies.
     pub public: PublicKey,
     /// Whether it belongs to another issuer, whose tokens are only verified here.
     pub foreign: bool,
@@ -38,7 +35,6 @@ impl RingKey {
         Self { times, public, foreign: false, private: Some(Private { key, handle }) }
     }
 
-    /// A key that only verifies here.
     pub fn verifying(times: Times, public: PublicKey, foreign: bool) -> Self {
         Self { times, public, foreign, private: None }
     }
@@ -48,7 +44,6 @@ impl RingKey {
         self.private.as_ref().map(|private| &private.handle)
     }
 
-    /// Whether signing waits for a token.
     pub fn signs_elsewhere(&self) -> bool {
         self.private.as_ref().is_some_and(|private| private.key.signs_elsewhere())
     }
@@ -97,17 +92,14 @@ impl KeyRing {
             .or_else(|| in_state(State::Pending).filter(opens).min_by_key(turn))
     }
 
-    /// The published key named `kid`, for verification.
     pub fn find(&self, kid: &str, now: Timestamp) -> Option<&RingKey> {
         self.keys.iter().find(|key| key.public.kid == kid && key.times.state(now) != State::Retired)
     }
 
-    /// Whether the ring has no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The published set.
     pub fn jwks(&self) -> &Jwks {
         &self.jwks
     }

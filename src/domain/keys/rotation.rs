@@ -1,32 +1,22 @@
 //! The lifecycle of a signing key, as a pure function of its times and `now`.
 
+use crate::base::named::named;
 use crate::base::time::Timestamp;
 
 /// The time of a step that is not planned: the last second of the year 9999.
 pub const NOT_PLANNED: Timestamp = Timestamp::from_unix(253_402_300_799);
 
-/// The state of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Published, not signing yet.
-    Pending,
-    /// Signing: exactly one key of its algorithm.
-    Active,
-    /// Published while tokens that it signed can be valid.
-    Retiring,
-    /// Not published any more.
-    Retired,
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-            Self::Retired => "retired",
-        })
+named! {
+    /// The state of a key.
+    pub enum State {
+        /// Published, not signing yet.
+        Pending = "pending",
+        /// Signing: exactly one key of its algorithm.
+        Active = "active",
+        /// Published while tokens that it signed can be valid.
+        Retiring = "retiring",
+        /// Not published any more.
+        Retired = "retired",
     }
 }
 

@@ -64,8 +64,7 @@ impl Keys {
         })
     }
 
-    /// Marks the existing secrets, once the signing keys are authenticated. A secret that does not
-    /// open is left unchanged.
+    /// Marks the secrets that open, once the signing keys are authenticated.
     pub(super) async fn mark_secrets(&self) -> Result<(), KeysError> {
         for name in [REFRESH_TOKEN_KEY, MAILED_TOKEN_KEY] {
             let Some(old) = self.store.find_secret(name).await? else { continue };

@@ -20,8 +20,7 @@ use super::signing_key::Pair;
 static PARSED: RwLock<Option<HashMap<String, Weak<Pair>>>> = RwLock::new(None);
 static INSTALLED: Once = Once::new();
 
-/// Registers `key` with jsonwebtoken and returns the handle to sign with. The handle is valid as
-/// long as the key lives.
+/// Registers `key` with jsonwebtoken; the handle to sign with is valid as long as the key lives.
 pub(super) fn register(key: &SigningKey) -> EncodingKey {
     INSTALLED.call_once(|| {
         // Only a second provider in the process could refuse, and then the tests of signing fail.

@@ -33,7 +33,6 @@ pub(super) enum Pair {
     OnToken(Algorithm, TokenKey),
 }
 
-/// No signature could be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SignatureError {
     #[error("the key did not sign")]
@@ -140,8 +139,7 @@ impl SigningKey {
         Self::checked(Pair::OnToken(algorithm, key))
     }
 
-    /// Whether signing waits for a token.
-    pub fn signs_elsewhere(&self) -> bool {
+    pub(crate) fn signs_elsewhere(&self) -> bool {
         #[cfg(feature = "pkcs11")]
         if matches!(*self.pair, Pair::OnToken(..)) {
             return true;

@@ -3,7 +3,6 @@
 //! the version that was read. This module verifies no tag: rows are claims until [`super::tag`] has
 //! verified them.
 
-/// A query for whole keys, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!(
@@ -30,7 +29,7 @@ use super::rotation::{State, Times};
 use super::{KeyError, PublicKey};
 use crate::base::fault;
 use crate::base::time::Timestamp;
-use crate::storage::{Db, Statement, StorageError, Transaction};
+use crate::storage::{Db, Statement, StorageError, Stored, Transaction};
 
 /// A signing key as it is stored.
 #[derive(Clone, Debug)]
@@ -62,8 +61,7 @@ impl StoredKey {
         self.revoked_at.is_none() && self.times.state(now) != State::Retired
     }
 
-    /// The public half.
-    pub fn public(&self) -> Result<PublicKey, KeyError> {
+    pub(crate) fn public(&self) -> Result<PublicKey, KeyError> {
         PublicKey::stored(&self.kid, self.algorithm, &self.public_key)
     }
 }
@@ -116,14 +114,13 @@ impl KeyStore {
         Self { db }
     }
 
-    /// Whether the table has no row.
-    pub async fn is_empty(&self) -> Result<bool, StorageError> {
+    pub(crate) async fn is_empty(&self) -> Stored<bool> {
         let query = sqlx::query("SELECT kid FROM signing_keys LIMIT 1");
         Ok(self.db.fetch_optional(query).await?.is_none())
     }
 
     /// The key named `kid`.
-    pub async fn find(&self, kid: &str) -> Result<Option<StoredKey>, StorageError> {
+    pub async fn find(&self, kid: &str) -> Stored<Option<StoredKey>> {
         // PostgreSQL's text cannot contain NUL.
         if kid.contains('\0') {
             return Ok(None);
@@ -133,15 +130,14 @@ impl KeyStore {
     }
 
     /// The keys with this name, and those that are the same key under another name.
-    pub async fn find_same(&self, kid: &str, spki: &str) -> Result<Vec<StoredKey>, StorageError> {
+    pub async fn find_same(&self, kid: &str, spki: &str) -> Stored<Vec<StoredKey>> {
         let query =
             sqlx::query(select!("WHERE kid = $1 OR public_key = $2 LIMIT 10")).bind(kid).bind(spki);
         Ok(Rows::of(&self.db.fetch_all(query).await?).keys)
     }
 
-    /// The version of the keys of `algorithm`, and the handover that they owe. Read it before the
-    /// keys.
-    pub async fn head(&self, algorithm: Algorithm) -> Result<Head, StorageError> {
+    /// The version of the keys of `algorithm`, and what they owe. Read it before the keys.
+    pub async fn head(&self, algorithm: Algorithm) -> Stored<Head> {
         let query = sqlx::query(
             "SELECT version, handover_since, handover_in FROM key_chain_versions \
              WHERE algorithm = $1",
@@ -152,21 +148,21 @@ impl KeyStore {
     }
 
     /// Applies `change` as a whole or not at all; `Conflict` when another change came first.
-    pub async fn apply(&self, change: &Change<'_>) -> Result<(), StorageError> {
+    pub async fn apply(&self, change: &Change<'_>) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 raise_version(transaction, change.algorithm, change.from_version).await?;
-                owe(change).execute(&mut **transaction).await?;
+                owe(change).execute(&mut *transaction).await?;
                 fault::point("keys.version_raised");
                 if let Some(replaced) = &change.replaced {
-                    changed_one(remove_foreign(replaced).execute(&mut **transaction).await?)?;
+                    changed_one(remove_foreign(replaced).execute(&mut *transaction).await?)?;
                 }
                 for key in &change.changed {
-                    changed_one(update(key).execute(&mut **transaction).await?)?;
+                    changed_one(update(key).execute(&mut *transaction).await?)?;
                     fault::point("keys.times_changed");
                 }
                 if let Some(added) = &change.added {
-                    insert(added).execute(&mut **transaction).await?;
+                    insert(added).execute(&mut *transaction).await?;
                 }
                 check_last(transaction, change).await?;
                 fault::point("keys.before_commit");
@@ -177,12 +173,7 @@ impl KeyStore {
 
     /// Revokes a row whose tag does not verify here: it is revoked from `now` on and has no tag, so
     /// it can never be used. `Conflict` when another change came first.
-    pub async fn withdraw(
-        &self,
-        key: &StoredKey,
-        from_version: i64,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    pub async fn withdraw(&self, key: &StoredKey, from_version: i64, now: Timestamp) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 raise_version(transaction, key.algorithm, from_version).await?;
@@ -193,14 +184,14 @@ impl KeyStore {
                 )
                 .bind(now.as_unix())
                 .bind(key.kid.as_str());
-                changed_one(update.execute(&mut **transaction).await?)
+                changed_one(update.execute(&mut *transaction).await?)
             })
             .await
     }
 }
 
 /// A row that is gone was changed by another instance.
-fn changed_one(result: sqlx::any::AnyQueryResult) -> Result<(), StorageError> {
+fn changed_one(result: sqlx::any::AnyQueryResult) -> Stored<()> {
     if result.rows_affected() == 1 { Ok(()) } else { Err(StorageError::Conflict) }
 }
 
@@ -209,7 +200,7 @@ fn whole_seconds(ahead: Duration) -> i64 {
     i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn read_head(row: &AnyRow) -> Result<Head, StorageError> {
+fn read_head(row: &AnyRow) -> Stored<Head> {
     let since = row.try_get::<Option<i64>, _>("handover_since")?.map(Timestamp::from_unix);
     let ahead = row.try_get::<Option<i64>, _>("handover_in")?;
     let ahead = ahead.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
@@ -230,7 +221,7 @@ async fn raise_version(
     transaction: &mut Transaction<'_>,
     algorithm: Algorithm,
     from_version: i64,
-) -> Result<(), StorageError> {
+) -> Stored<()> {
     let raise = sqlx::query(
         "INSERT INTO key_chain_versions (algorithm, version) VALUES ($1, $2 + 1) \
          ON CONFLICT (algorithm) DO UPDATE SET version = key_chain_versions.version + 1 \
@@ -238,7 +229,7 @@ async fn raise_version(
     )
     .bind(algorithm.as_str())
     .bind(from_version);
-    changed_one(raise.execute(&mut **transaction).await?)
+    changed_one(raise.execute(&mut *transaction).await?)
 }
 
 /// Stores the owed handover, once the version is raised.
@@ -252,10 +243,7 @@ fn owe<'a>(change: &Change<'_>) -> Statement<'a> {
 }
 
 /// Checks that exactly one of the keys has no successor: two would sign for ever.
-async fn check_last(
-    transaction: &mut Transaction<'_>,
-    change: &Change<'_>,
-) -> Result<(), StorageError> {
+async fn check_last(transaction: &mut Transaction<'_>, change: &Change<'_>) -> Stored<()> {
     let (mut count, mut after) = (0, Some(String::new()));
     while let Some(last) = after {
         // A row without a tag is no key.
@@ -266,7 +254,7 @@ async fn check_last(
         .bind(last)
         .bind(change.algorithm.as_str())
         .bind(PAGE);
-        let rows = page.fetch_all(&mut **transaction).await?;
+        let rows = page.fetch_all(&mut *transaction).await?;
         after = next_page(&rows);
         count += Rows::of(&rows).keys.iter().filter(|key| !(change.ignores)(key)).count();
     }
@@ -324,8 +312,8 @@ impl Rows {
     }
 }
 
-fn read(row: &AnyRow) -> Result<StoredKey, StorageError> {
-    let optional = |column| -> Result<_, StorageError> {
+fn read(row: &AnyRow) -> Stored<StoredKey> {
+    let optional = |column| -> Stored<_> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_unix))
     };
     let algorithm: String = row.try_get("algorithm")?;

@@ -7,7 +7,6 @@ use super::store::StoredKey;
 use crate::base::sealing::{OpenError, SealingKeys};
 use crate::base::time::Timestamp;
 
-/// Why a row is not authentic.
 #[derive(Debug, thiserror::Error)]
 pub enum TagError {
     /// The row has no tag: it was written without the key-encryption key, or before tags existed.
@@ -16,7 +15,6 @@ pub enum TagError {
     /// The tag belongs to another row, or the row was changed.
     #[error("its row does not verify")]
     Wrong(#[source] OpenError),
-    /// A column has an invalid value.
     #[error("its row cannot be read")]
     Unreadable,
 }
@@ -33,12 +31,11 @@ impl TagError {
 }
 
 /// The tag of `key`, under the newest of `keys`.
-pub fn make(keys: &SealingKeys, key: &StoredKey) -> String {
+pub(crate) fn make(keys: &SealingKeys, key: &StoredKey) -> String {
     keys.newest().seal(&[], &authenticated_text(key))
 }
 
-/// Whether the tag of `key` verifies.
-pub fn check(keys: &SealingKeys, key: &StoredKey) -> Result<(), TagError> {
+pub(crate) fn check(keys: &SealingKeys, key: &StoredKey) -> Result<(), TagError> {
     let tag = key.tag.as_deref().ok_or(TagError::Missing)?;
     keys.open(tag, &authenticated_text(key)).map(drop).map_err(TagError::Wrong)
 }

@@ -15,8 +15,7 @@ use super::pkcs11::Token;
 const ON_TOKEN: &str = "pkcs11.";
 
 impl StoredKey {
-    /// Whether its private half is on a token.
-    pub fn is_on_token(&self) -> bool {
+    pub(crate) fn is_on_token(&self) -> bool {
         self.private_key.starts_with(ON_TOKEN)
     }
 }
@@ -25,7 +24,6 @@ impl StoredKey {
 #[derive(Clone)]
 pub(super) struct Kept {
     pub public: PublicKey,
-    /// What is stored of the private half.
     pub private_key: String,
 }
 
@@ -64,7 +62,6 @@ impl Vault {
         self.keep(SigningKey::generate(algorithm, rsa_bits)?)
     }
 
-    /// Deletes a pair that is not used after all.
     #[cfg(feature = "pkcs11")]
     pub(super) fn discard(&self, kept: &Kept) {
         if let (Some(token), Some(id)) = (&self.token, kept.private_key.strip_prefix(ON_TOKEN))
@@ -78,15 +75,13 @@ impl Vault {
     #[cfg(not(feature = "pkcs11"))]
     pub(super) fn discard(&self, _kept: &Kept) {}
 
-    /// Seals an imported pair.
     pub(super) fn keep(&self, key: SigningKey) -> Result<Kept, KeysError> {
         let document = mark::set(key.to_pkcs8()?.expose());
         let sealed = self.sealing.newest().seal(&document, &key.public.kid);
         Ok(Kept { public: key.public, private_key: sealed })
     }
 
-    /// The pair of a stored key; `None` for a key that only verifies. Blocks until a token has
-    /// answered.
+    /// The pair of a stored key, if it has a private half. Blocks until a token has answered.
     pub(super) fn open_key(&self, stored: &StoredKey) -> Result<Option<SigningKey>, KeysError> {
         if stored.is_foreign() {
             return Ok(None);

@@ -9,10 +9,8 @@ use super::policy::Rule;
 /// The lease of an attempt, in seconds: it counts as in flight for one to two of these.
 pub(super) const LEASE: i64 = 30;
 
-/// The decision on an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It may be made.
     Granted,
     /// The attempts in flight decide: wait for them.
     Busy,
@@ -27,7 +25,6 @@ pub(super) struct Budget {
     pub(super) charged: u32,
     /// The moment from which failures are forgotten.
     pub(super) since: i64,
-    /// When the newest attempt was reserved.
     pub(super) last: i64,
     /// The number of the present lease period since the epoch.
     pub(super) lease: i64,

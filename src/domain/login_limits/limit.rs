@@ -18,7 +18,7 @@ use super::record::{AT_LEAST, Record};
 use super::records::Records;
 use super::{AttemptError, Limited, Names};
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 use crate::storage::records::Records as Store;
 
 /// The period in which the free requests are counted.
@@ -142,7 +142,7 @@ impl Limit {
         })
     }
 
-    async fn charge(&self, key: &str, now: Timestamp) -> Result<Result<(), Verdict>, StorageError> {
+    async fn charge(&self, key: &str, now: Timestamp) -> Stored<Result<(), Verdict>> {
         let Shared { records, policy, .. } = &*self.0;
         let entered = records.enter(key);
         let charge = |record: Record| record.charge(now, &policy.rule).map(|next| (next, ()));
@@ -166,7 +166,7 @@ impl Limit {
 fn remembered_refusal(
     entered: &Entered,
     charge: impl Fn(Record) -> Result<(Record, ()), Verdict>,
-) -> Result<Option<Verdict>, StorageError> {
+) -> Stored<Option<Verdict>> {
     let seen = entered.queue.record.try_lock().ok().and_then(|seen| seen.clone());
     match seen {
         Some(text) => Ok(charge(Record::from_text(text.as_deref())?).err()),

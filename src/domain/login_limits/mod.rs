@@ -29,8 +29,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
 use crate::storage::records::Records as Store;
+use crate::storage::{StorageError, Stored};
 use budget::Verdict;
 use queue::Entered;
 use record::{Record, Reserved};
@@ -40,7 +40,7 @@ pub use limit::{Limit, LimitPolicy, Limits};
 pub use names::{Account, Names, Network};
 pub use policy::{Delays, Free, Policy};
 pub use record::Outcome;
-pub use refreshes::{RatePolicy, RefreshLimit, RevocationLimit, Revoker};
+pub(crate) use refreshes::{RatePolicy, RefreshLimit, RevocationLimit, Revoker};
 
 /// The longest wait of an attempt for those in flight or before it, until it is refused.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -65,8 +65,7 @@ struct Shared {
     limited: AtomicU64,
 }
 
-/// An attempt that may be made. What is not settled counts as failed, and holds its place for up to
-/// a minute.
+/// An attempt that may be made. Unsettled, it counts as failed after a minute at most.
 #[must_use = "an attempt holds its place until it is settled"]
 pub struct Attempt(Option<Place>);
 
@@ -124,8 +123,7 @@ impl LoginLimits {
         Self(Arc::new(Shared { records, names, policy, limited }))
     }
 
-    /// The names of accounts and networks in the records.
-    pub fn names(&self) -> &Names {
+    pub(crate) fn names(&self) -> &Names {
         &self.0.names
     }
 
@@ -155,8 +153,8 @@ impl LoginLimits {
         clock: RunningClock,
     ) -> Result<Attempt, AttemptError> {
         let name = network.short().to_owned();
-        let pair = self.0.records.enter(&format!("{} {name}", account.key()));
-        let account = self.0.records.enter(account.key());
+        let pair = self.0.records.enter(&format!("{} {name}", account.0));
+        let account = self.0.records.enter(&account.0);
         let outages = pair.queue.outages.load(Ordering::Relaxed);
         let deadline = clock.began + MAX_WAIT;
         let (of_account, network, of_network) = {
@@ -195,11 +193,11 @@ impl LoginLimits {
         account: &Entered,
         network: &Network,
         now: Timestamp,
-    ) -> Result<Result<(Reserved, Entered, Reserved), Verdict>, StorageError> {
+    ) -> Stored<Result<(Reserved, Entered, Reserved), Verdict>> {
         let (name, policy) = (network.short(), &self.0.policy);
         let at_account = |record: Record| record.reserve_account(name, now, policy);
         let from_network = |record: Record| record.reserve_network(now, policy);
-        let network = self.0.records.enter(network.key());
+        let network = self.0.records.enter(&network.0);
         if let Err(verdict) = self.0.records.look(account, now, at_account).await? {
             return Ok(Err(verdict));
         }
@@ -223,7 +221,7 @@ impl LoginLimits {
     }
 
     /// Settles an attempt by its outcome. Attempts that wait for it go on.
-    pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Result<(), StorageError> {
+    pub async fn settle(&self, attempt: Attempt, outcome: Outcome) -> Stored<()> {
         let Attempt(Some(place)) = attempt else { return Ok(()) };
         let Place { pair, account, of_account, network, of_network, name, clock } = place;
         let (now, policy) = (clock.now(), &self.0.policy);
@@ -244,7 +242,7 @@ impl LoginLimits {
         reserved: Reserved,
         outcome: Outcome,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let policy = &self.0.policy;
         let settle =
             |record: Record| Ok((record.settle_network(reserved, outcome, now, policy), ()));
@@ -252,8 +250,8 @@ impl LoginLimits {
     }
 
     /// Forgets all failures at `account`. Networks that it signs in from stay known.
-    pub async fn unlock(&self, account: &Account, now: Timestamp) -> Result<(), StorageError> {
-        let entered = self.0.records.enter(account.key());
+    pub async fn unlock(&self, account: &Account, now: Timestamp) -> Stored<()> {
+        let entered = self.0.records.enter(&account.0);
         let unlock = |record: Record| Ok((record.unlock(now, &self.0.policy), ()));
         self.change(&entered, ACCOUNT, now, unlock).await.map(drop)
     }
@@ -264,18 +262,17 @@ impl LoginLimits {
         expires_at: ExpiresAt,
         now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
-    ) -> Result<Result<T, Verdict>, StorageError> {
+    ) -> Stored<Result<T, Verdict>> {
         let expires_at = |record: &Record| expires_at(record, now, &self.0.policy);
         self.0.records.change(entered, expires_at, now, decide).await
     }
 
     /// Removes at most `limit` records that have expired; returns how many.
-    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         self.0.records.purge(now, limit).await
     }
 
-    /// The number of attempts that were refused.
-    pub fn limited(&self) -> u64 {
+    pub(crate) fn limited(&self) -> u64 {
         self.0.limited.load(Ordering::Relaxed)
     }
 }

@@ -19,12 +19,12 @@ pub struct Names(hmac::Key);
 
 /// An account, whether it exists or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account(String);
+pub struct Account(pub(super) String);
 
 /// Where an attempt comes from: an IPv4 address, or an IPv6 network of 64 bits, within which one
 /// household or server has as many addresses as it likes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network(String);
+pub struct Network(pub(super) String);
 
 impl Names {
     /// Names under a key that is derived from `secret`.
@@ -60,17 +60,7 @@ impl Names {
     }
 }
 
-impl Account {
-    pub(super) fn key(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Network {
-    pub(super) fn key(&self) -> &str {
-        &self.0
-    }
-
     /// What it is called in an account's record, which knows few of them.
     pub(super) fn short(&self) -> &str {
         &self.0[2..13]
@@ -95,8 +85,8 @@ mod tests {
             assert_ne!(network(one), network(other));
         }
         assert_eq!(names.account("ann@example.com"), names.account("ann@example.com"));
-        assert_ne!(names.account("ann@example.com").key(), names.account("bob@example.com").key());
-        assert_eq!(names.account("").key().len(), 24);
+        assert_ne!(names.account("ann@example.com"), names.account("bob@example.com"));
+        assert_eq!(names.account("").0.len(), 24);
         assert_eq!(network("10.1.2.3").short().len(), 11);
 
         let other = Names::new(&Secret::new(vec![8; 32]));

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
 use tokio::time::Instant;
 
-/// Attempts at one account from one network that may wait; more are refused immediately. Each holds
-/// a password.
+/// Attempts at one account from one network that may wait; each holds a password.
 const MAX_WAITING: usize = 1024;
 /// Attempts that may wait in all. One that need not wait does not count.
 const MAX_WAITING_IN_ALL: usize = 4096;
@@ -49,7 +48,6 @@ pub(super) struct Queue {
     pub(super) record: AsyncMutex<Option<Option<String>>>,
     /// Held by the attempt that may reserve, or wait for those in flight.
     pub(super) front: AsyncMutex<()>,
-    /// An attempt was settled.
     pub(super) settled: Notify,
     /// The number of times that the store did not answer. An attempt that waited then need not ask again.
     pub(super) outages: AtomicU32,

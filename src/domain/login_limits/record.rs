@@ -138,8 +138,7 @@ impl Record {
         Self { shared: settle(budget, reserved.own, outcome), networks: Vec::new() }
     }
 
-    /// Counts a request that is limited by `rule` in this record, or says how many seconds it has
-    /// to wait.
+    /// Counts a request under `rule` in this record, or says how many seconds it has to wait.
     pub(super) fn charge(self, now: Timestamp, rule: &Rule) -> Result<Self, Verdict> {
         let budget = self.shared.at(now, rule);
         match budget.wait(now, rule) {

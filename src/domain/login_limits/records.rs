@@ -7,8 +7,8 @@ use super::budget::Verdict;
 use super::queue::{Entered, Queues};
 use super::record::Record;
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
 use crate::storage::records::Records as Store;
+use crate::storage::{StorageError, Stored};
 
 /// How long a change of one record may take, others in front included.
 const CHANGE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -36,7 +36,7 @@ impl Records {
         entered: &Entered,
         now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
-    ) -> Result<Result<(), Verdict>, StorageError> {
+    ) -> Stored<Result<(), Verdict>> {
         let remembered = entered.queue.record.try_lock().ok().and_then(|seen| seen.clone());
         if let Some(text) = remembered
             && decide(Record::from_text(text.as_deref())?).is_ok()
@@ -55,15 +55,14 @@ impl Records {
         Ok(Ok(()))
     }
 
-    /// Changes a record in one atomic step, as `decide` says, which is asked again where another
-    /// instance was faster.
+    /// Changes a record in one atomic step; `decide` is asked again if another instance was faster.
     pub(super) async fn change<T>(
         &self,
         entered: &Entered,
         expires_at: impl Fn(&Record) -> Timestamp,
         now: Timestamp,
         decide: impl Fn(Record) -> Result<(Record, T), Verdict>,
-    ) -> Result<Result<T, Verdict>, StorageError> {
+    ) -> Stored<Result<T, Verdict>> {
         let Entered { key, queue, .. } = entered;
         let change = async {
             let mut seen = queue.record.lock().await;
@@ -106,7 +105,7 @@ impl Records {
     }
 
     /// Removes at most `limit` records that have expired; returns how many.
-    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         self.store.delete_expired(now, limit).await
     }
 }

@@ -18,16 +18,19 @@ const FEW: usize = 1024;
 
 /// The size of a burst, and the rate a second that may go on for ever.
 #[derive(Clone, Copy, Debug)]
-pub struct RatePolicy {
+pub(crate) struct RatePolicy {
     enabled: bool,
     burst: u32,
     per_second: u32,
 }
 
 impl RatePolicy {
-    /// Checks the bounds; the error is the sentence for the operator, with the name of the setting
-    /// that is wrong.
-    pub fn new(enabled: bool, burst: u32, per_second: u32) -> Result<Self, (&'static str, String)> {
+    /// Checks the bounds; the error names the setting, with the sentence for the operator.
+    pub(crate) fn new(
+        enabled: bool,
+        burst: u32,
+        per_second: u32,
+    ) -> Result<Self, (&'static str, String)> {
         for (name, number) in [("burst", burst), ("per_second", per_second)] {
             if !(1..=1_000_000).contains(&number) {
                 return Err((name, "must be from 1 to 1000000".into()));
@@ -38,13 +41,12 @@ impl RatePolicy {
 }
 
 /// The limit on the refreshes of a session, by `sid`.
-pub type RefreshLimit = RateLimit<Uuid>;
-/// The limit on revocations.
-pub type RevocationLimit = RateLimit<Revoker>;
+pub(crate) type RefreshLimit = RateLimit<Uuid>;
+pub(crate) type RevocationLimit = RateLimit<Revoker>;
 
 /// The owner of the bucket that a revocation draws on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Revoker {
+pub(crate) enum Revoker {
     /// The session of a user's token, by `sid`.
     Session(Uuid),
     /// The client of its own token, by `client_id`.
@@ -54,7 +56,7 @@ pub enum Revoker {
 }
 
 /// A token bucket for each `K` that did something a moment ago.
-pub struct RateLimit<K> {
+pub(crate) struct RateLimit<K> {
     policy: RatePolicy,
     buckets: Mutex<Buckets<K>>,
     limited: AtomicU64,
@@ -82,13 +84,13 @@ impl Spent {
 
 impl<K: Eq + Hash> RateLimit<K> {
     /// All buckets are full.
-    pub fn new(policy: RatePolicy) -> Self {
+    pub(crate) fn new(policy: RatePolicy) -> Self {
         let buckets = Mutex::new(Buckets { spent: HashMap::new(), look_at: 0 });
         Self { policy, buckets, limited: AtomicU64::default() }
     }
 
     /// Takes a token out of the bucket of `key`, if there is one left.
-    pub fn take(&self, key: K, now: Timestamp) -> Result<(), Limited> {
+    pub(crate) fn take(&self, key: K, now: Timestamp) -> Result<(), Limited> {
         if !self.policy.enabled {
             return Ok(());
         }
@@ -109,8 +111,7 @@ impl<K: Eq + Hash> RateLimit<K> {
         Ok(())
     }
 
-    /// How many times the limit refused something.
-    pub fn limited(&self) -> u64 {
+    pub(crate) fn limited(&self) -> u64 {
         self.limited.load(Ordering::Relaxed)
     }
 }

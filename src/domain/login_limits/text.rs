@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 use super::budget::Budget;
 use super::record::{Entry, Record};
@@ -33,7 +33,7 @@ impl Record {
     }
 
     /// Reads what a store had; nothing there is an empty record.
-    pub(super) fn from_text(text: Option<&str>) -> Result<Self, StorageError> {
+    pub(super) fn from_text(text: Option<&str>) -> Stored<Self> {
         let Some(text) = text else { return Ok(Self::default()) };
         parse(text).ok_or_else(|| StorageError::corrupt("record of login attempts"))
     }

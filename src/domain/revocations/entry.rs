@@ -16,8 +16,7 @@ pub enum Revoked {
         /// Its user.
         user_id: Uuid,
     },
-    /// A session whose tokens another entry covers: kept for Signet's own stores, and not
-    /// published.
+    /// A session whose tokens another entry covers: kept for Signet's own stores, not published.
     Ended {
         /// The session.
         sid: Uuid,
@@ -69,16 +68,13 @@ impl Revoked {
     }
 }
 
-/// A revocation, and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The revoked tokens.
     pub revoked: Revoked,
     /// When the last of them has expired.
     pub expires_at: Timestamp,
 }
 
-/// The entries of one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub seq: i64,

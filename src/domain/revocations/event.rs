@@ -36,8 +36,7 @@ struct Claims {
     iss: String,
     aud: String,
     iat: Timestamp,
-    /// The id of the change, the same from every instance, so that a receiver can drop a
-    /// repetition.
+    /// The id of the change, the same from every instance, so that receivers drop repetitions.
     jti: String,
     lane: &'static str,
     epoch: String,

@@ -15,8 +15,7 @@ use crate::base::time::Timestamp;
 
 /// The maximum number of past events that a returning listener can still receive one by one.
 const MAX_HELD: usize = 1_000;
-/// The maximum number of changes that wait for a key to sign them. Beyond it listeners are sent to
-/// the snapshot.
+/// The number of changes that wait for a key, beyond which listeners are sent to the snapshot.
 const MAX_WAITING: usize = 10_000;
 /// The maximum number of events that a listener may lag behind before it is disconnected.
 const MAX_BEHIND: usize = 256;
@@ -45,7 +44,6 @@ const AT_ONCE: usize = 32;
 /// The delay within which the last listener receives an event, however many there are.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 
-/// The events of a listener: first the missed ones, then new ones.
 pub(super) struct Subscription {
     pub missed: Vec<Bytes>,
     pub coming: broadcast::Receiver<Bytes>,
@@ -54,7 +52,6 @@ pub(super) struct Subscription {
     pub delay: Duration,
 }
 
-/// The delay of a listener that comes after `others`.
 fn delay_after(others: usize) -> Duration {
     Duration::from_millis((others / AT_ONCE) as u64).min(MAX_DELAY)
 }
@@ -126,7 +123,6 @@ impl Feed {
         Some((known.head.epoch.clone(), Change { seq: *seq, at: *at, entries }))
     }
 
-    /// Publishes the event of the change that was waiting.
     pub(super) fn publish(&self, event: Event) {
         let mut known = self.write();
         if known.waiting.front().is_none_or(|change| change.seq != event.seq) {
@@ -357,14 +353,5 @@ mod tests {
             assert!(quick.coming.recv().await.is_ok());
         }
         assert!(slow.coming.recv().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn when_it_is_closed_all_hearings_end() {
-        let feed = published_up_to(10);
-        let mut subscription = feed.listen(None).unwrap();
-        feed.close();
-        assert!(subscription.coming.recv().await.is_err());
-        assert!(feed.listen(None).is_none());
     }
 }

@@ -9,7 +9,6 @@ use super::entry::{Entry, Revoked, RevokedToken};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Claims;
 
-/// The revocations of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     sessions: HashMap<Uuid, Session>,
@@ -22,7 +21,6 @@ pub(super) struct Live {
     /// The keys in `tokens` for one session, or for one client's own tokens, so that an entry for
     /// the whole can replace them.
     grouped: HashMap<Group, Vec<String>>,
-    /// The published entries of each user.
     by_user: HashMap<Uuid, OfUser>,
 }
 
@@ -36,7 +34,6 @@ pub(super) struct OfUser {
 /// Tokens that one entry can cover.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Group {
-    /// The tokens of a session.
     Session(Uuid),
     /// A client's own tokens, or those in entries of a previous version.
     Subject(String),
@@ -154,7 +151,6 @@ impl Live {
         }
     }
 
-    /// The number of published entries that name a session or token of the user.
     pub(super) fn of_user(&self, user_id: Uuid) -> OfUser {
         self.by_user.get(&user_id).copied().unwrap_or_default()
     }
@@ -174,7 +170,6 @@ impl Live {
         Some(Entry { revoked: Revoked::Subject { sub: sub.to_owned(), before }, expires_at })
     }
 
-    /// Whether all tokens of the session are revoked.
     pub(super) fn has_session(&self, sid: Uuid) -> bool {
         self.sessions.contains_key(&sid) || self.ended.contains_key(&sid)
     }
@@ -183,8 +178,7 @@ impl Live {
         self.tokens.contains_key(jti)
     }
 
-    /// Whether the token with these claims is revoked. The verification of its signature checks its
-    /// key.
+    /// Whether the token with these claims is revoked, its key aside.
     pub(super) fn covers(&self, claims: &Claims) -> bool {
         let is_cut_off = |cut_off: &CutOff| claims.iat < cut_off.before;
         claims.sid.is_some_and(|sid| self.has_session(sid))

@@ -26,14 +26,16 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use uuid::Uuid;
 
-pub use entry::{Entry, Revoked, RevokedToken};
-pub use recording::{EndedSession, ForeignToken, TokenRevocation, TooMany};
-pub use snapshot::Snapshot;
+pub(crate) use entry::Entry;
+pub use entry::{Revoked, RevokedToken};
+pub use recording::TokenRevocation;
+pub(crate) use recording::{EndedSession, ForeignToken, TooMany};
+pub(crate) use snapshot::Snapshot;
 
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Claims, LEEWAY, Policy, SignError, Signer};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 use feed::{Feed, Subscription};
 use store::Store;
 
@@ -78,7 +80,7 @@ pub struct Revocations {
 
 impl Revocations {
     /// The revocations recorded in `db`. It has no entry before the first [`Revocations::follow`].
-    pub async fn open(db: Db, random: Random) -> Result<Self, StorageError> {
+    pub async fn open(db: Db, random: Random) -> Stored<Self> {
         let store = Store { db };
         store.ensure_history(&random.uuid().simple().to_string()).await?;
         Ok(Self {
@@ -97,39 +99,32 @@ impl Revocations {
         self.recorded.notify_one();
     }
 
-    /// Waits until something was recorded by this process.
-    pub async fn recorded(&self) {
+    pub(crate) async fn recorded(&self) {
         self.recorded.notified().await;
     }
 
     /// Records the longest time for which access tokens can be valid as of now, leeway included:
     /// revocations stay on record that long. To be called at the start, about once a minute, and
     /// before a longer lifetime is configured.
-    pub async fn observe_token_life(
-        &self,
-        life: Duration,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    pub async fn observe_token_life(&self, life: Duration, now: Timestamp) -> Stored<()> {
         self.store.observe_token_life(life, now).await
     }
 
-    /// Whether the token with these claims is revoked, by this instance's state.
-    pub fn covers(&self, claims: &Claims) -> bool {
+    pub(crate) fn covers(&self, claims: &Claims) -> bool {
         self.feed.ask(|live| live.covers(claims))
     }
 
-    /// Whether the session has ended, by this instance's state.
+    /// Drops the expired entries of this process.
     pub fn has_session(&self, sid: Uuid) -> bool {
         self.feed.ask(|live| live.has_session(sid))
     }
 
-    /// The number of published entries in this instance.
+    /// Ends all streams, and accepts no more.
     pub fn count(&self) -> usize {
         self.feed.ask(live::Live::len)
     }
 
-    /// How long ago this instance's state was complete.
-    pub fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         self.feed.age().unwrap_or(Duration::MAX)
     }
 
@@ -163,7 +158,7 @@ impl Revocations {
     }
 
     /// Applies new changes of the record. Returns whether a key was revoked.
-    async fn take_over(&self, keys: impl AsyncFnOnce()) -> Result<bool, StorageError> {
+    async fn take_over(&self, keys: impl AsyncFnOnce()) -> Stored<bool> {
         let (head, known) = (self.store.head().await?, self.feed.head());
         let anew = head.epoch != known.epoch || head.seq < known.seq;
         if !anew && head.seq == known.seq {
@@ -183,7 +178,7 @@ impl Revocations {
         Ok(has_key)
     }
 
-    async fn read_after(&self, seq: i64) -> Result<VecDeque<entry::Change>, StorageError> {
+    async fn read_after(&self, seq: i64) -> Stored<VecDeque<entry::Change>> {
         let (mut changes, mut all) = self.store.read_after(seq).await?;
         while !all {
             let after = changes.back().map_or(seq, |last| last.seq);
@@ -306,20 +301,18 @@ impl Revocations {
         self.feed.beat();
     }
 
-    /// Ends all streams, and accepts no more.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.feed.close();
     }
 
-    /// Drops the expired entries of this process.
-    pub fn forget(&self, signer: &Signer, now: Timestamp) {
+    pub(crate) fn forget(&self, signer: &Signer, now: Timestamp) {
         let oldest = now.minus(Policy::MAX_ACCESS_TOKEN_LIFETIME).minus(LEEWAY);
         self.feed.forget(|kid| signer.is_published(kid, now), oldest, now);
     }
 
     /// Removes at most `limit` expired entries from the record. Returns how many; when it is
     /// `limit`, there may be more.
-    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         self.store.purge(now, limit).await
     }
 }

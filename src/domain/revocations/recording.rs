@@ -11,7 +11,7 @@ use super::store::TokenGroup;
 use super::{Revocations, Revoked, RevokedToken};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::LEEWAY;
-use crate::storage::{StorageError, Transaction};
+use crate::storage::{Stored, Transaction};
 
 /// The maximum number of entries of one change, which is sent as one event and signed as one token.
 const MAX_ENTRIES_OF_CHANGE: usize = 1_000;
@@ -64,19 +64,16 @@ pub enum TokenRevocation {
     Subject,
 }
 
-/// A session that ends.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedSession {
-    /// The session.
     pub sid: Uuid,
     /// The last moment at which an access token of it can have been issued.
     pub last_issue: Timestamp,
 }
 
 impl Revocations {
-    /// Records what one request ended, each item as a change of its own. To be called before the
-    /// request is answered.
-    pub async fn record(&self, revoked: &[Revoked], now: Timestamp) -> Result<(), StorageError> {
+    /// Records what one request ended, before it is answered, each item as a change of its own.
+    pub async fn record(&self, revoked: &[Revoked], now: Timestamp) -> Stored<()> {
         let changes: Vec<_> = revoked.chunks(1).collect();
         self.record_changes(&changes, now).await
     }
@@ -87,7 +84,7 @@ impl Revocations {
         user_id: Uuid,
         ended: &[EndedSession],
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let (single, folded) = ended.split_at(self.room_for_sessions(user_id).min(ended.len()));
         let session = |ended: &EndedSession| Revoked::Session { sid: ended.sid, user_id };
         let mut changes: Vec<_> = single.iter().map(|ended| vec![session(ended)]).collect();
@@ -112,7 +109,7 @@ impl Revocations {
         user_id: Uuid,
         sids: impl Iterator<Item = Uuid>,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let sids: Vec<_> = sids.collect();
         let fits = sids.len() <= self.room_for_sessions(user_id);
         let before = if fits { now } else { now.plus(A_SECOND) };
@@ -131,7 +128,7 @@ impl Revocations {
         &self,
         token: &RevokedToken,
         now: Timestamp,
-    ) -> Result<TokenRevocation, StorageError> {
+    ) -> Stored<TokenRevocation> {
         let RevokedToken { jti, subject, session, issued_at, .. } = token;
         let issued_at = issued_at.unwrap_or(now);
         let owner = Uuid::parse_str(subject).ok();
@@ -183,7 +180,7 @@ impl Revocations {
         &self,
         token: &ForeignToken,
         now: Timestamp,
-    ) -> Result<Result<TokenRevocation, TooMany>, StorageError> {
+    ) -> Stored<Result<TokenRevocation, TooMany>> {
         // No client id and no user id contains a colon.
         let owner = format!("kid:{}", token.kid);
         if self.feed.ask(|live| live.has_token(&token.jti)) {
@@ -207,7 +204,7 @@ impl Revocations {
         sid: Uuid,
         ends_at: Timestamp,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         if self.has_session(sid) || ends_at.plus(self.store.token_life().await?) <= now {
             return Ok(());
         }
@@ -223,8 +220,7 @@ impl Revocations {
         self.feed.ask(|live| live.of_user(user_id).tokens) < MAX_TOKENS_OF_USER
     }
 
-    /// The entry that covers all tokens issued to the subject up to `last_issue`, unless one on
-    /// record does.
+    /// The entry for all tokens issued to the subject up to `last_issue`, unless one is on record.
     fn cut_off(&self, sub: &str, last_issue: Timestamp) -> Option<Revoked> {
         let before = last_issue.plus(A_SECOND);
         let present = self.feed.ask(|live| live.cut_off_of(sub));
@@ -232,11 +228,7 @@ impl Revocations {
         (!is_covered).then(|| Revoked::Subject { sub: sub.to_owned(), before })
     }
 
-    async fn record_changes(
-        &self,
-        changes: &[&[Revoked]],
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    async fn record_changes(&self, changes: &[&[Revoked]], now: Timestamp) -> Stored<()> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -255,12 +247,11 @@ impl Revocations {
         transaction: &mut Transaction<'_>,
         revoked: Revoked,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         self.store.record_in(transaction, &[&[revoked]], now).await
     }
 
-    /// Records that the key named `kid` is revoked, unless that is on record.
-    pub async fn ensure_key(&self, kid: &str, now: Timestamp) -> Result<(), StorageError> {
+    pub(crate) async fn ensure_key(&self, kid: &str, now: Timestamp) -> Stored<()> {
         if self.store.has_key(kid).await? {
             return Ok(());
         }

@@ -43,13 +43,11 @@ struct Claims {
     revocations: Vec<Entry>,
 }
 
-/// A snapshot, ready to send.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The compact JWS.
     pub body: Bytes,
-    /// A weak entity tag, with its quotes, the same for some time on every instance with the same
-    /// state.
+    /// A weak entity tag, with its quotes, the same for some time on every instance.
     pub etag: String,
     /// The compressed body, and how long that took.
     gzip: OnceCell<(Bytes, Duration)>,
@@ -63,8 +61,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Signs all `entries` up to `head`, which were complete at `known_at`; the making of the snapshot
-    /// began at `made_at`.
+    /// Signs the `entries` up to `head`, complete at `known_at`, in work begun at `made_at`.
     pub(super) async fn sign(
         Head { epoch, seq }: Head,
         entries: Vec<Entry>,
@@ -100,8 +97,7 @@ impl Snapshot {
         self.took + self.gzip.get().map_or(Duration::ZERO, |(_, took)| *took)
     }
 
-    /// The compressed body (RFC 1952). Made at the first request for it; concurrent requests wait
-    /// for it without a thread.
+    /// The compressed body (RFC 1952), made once; concurrent requests wait without a thread.
     pub async fn gzip(&self) -> Result<Bytes, JoinError> {
         let make = || async {
             let (start, body) = (Instant::now(), self.body.clone());

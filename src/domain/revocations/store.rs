@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::entry::{Change, Entry, Revoked, RevokedToken};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{LEEWAY, Policy};
-use crate::storage::{Db, StorageError, Transaction, rows_of_values};
+use crate::storage::{Db, StorageError, Stored, Transaction, rows_of_values};
 
 const ROWS_AT_ONCE: usize = 100;
 /// The number of rows that one statement reads, more than a change has.
@@ -27,7 +27,6 @@ const A_SECOND: Duration = Duration::from_secs(1);
 /// The age at which the recorded longest life is written again.
 const SEEN_EVERY: i64 = 60;
 
-/// The position of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub epoch: String,
@@ -52,7 +51,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Starts the history under the name `epoch`, if there is none.
-    pub(super) async fn ensure_history(&self, epoch: &str) -> Result<(), StorageError> {
+    pub(super) async fn ensure_history(&self, epoch: &str) -> Stored<()> {
         let insert = sqlx::query(
             "INSERT INTO revocation_history (id, epoch, last_seq, token_life, token_life_seen_at) \
              VALUES (1, $1, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
@@ -62,11 +61,7 @@ impl Store {
 
     /// Records that access tokens can be valid for `life` from now on. A longer earlier value
     /// counts until the last token with it must have expired.
-    pub(super) async fn observe_token_life(
-        &self,
-        life: Duration,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    pub(super) async fn observe_token_life(&self, life: Duration, now: Timestamp) -> Stored<()> {
         let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
         let update = sqlx::query(
             "UPDATE revocation_history SET token_life = $1, token_life_seen_at = $2 WHERE id = 1 \
@@ -85,7 +80,7 @@ impl Store {
         transaction: &mut Transaction<'_>,
         changes: &[&[Revoked]],
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         let (first, life) = self.take_numbers(transaction, changes.len() as i64).await?;
         let ends_at = now.plus(life).plus(SLACK);
         let numbered = changes.iter().zip(first..).flat_map(|(change, seq)| {
@@ -104,13 +99,13 @@ impl Store {
         &self,
         transaction: &mut Transaction<'_>,
         count: i64,
-    ) -> Result<(i64, Duration), StorageError> {
+    ) -> Stored<(i64, Duration)> {
         let row = sqlx::query(
             "UPDATE revocation_history SET last_seq = last_seq + $1 WHERE id = 1 \
              RETURNING last_seq, token_life",
         )
         .bind(count)
-        .fetch_one(&mut **transaction)
+        .fetch_one(&mut *transaction)
         .await?;
         let first = row.try_get::<i64, _>("last_seq")? - count + 1;
         Ok((first, life_of(row.try_get("token_life")?)))
@@ -126,7 +121,7 @@ impl Store {
         single: &Revoked,
         whole: &[Revoked],
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let (seq, life) = self.take_numbers(transaction, 1).await?;
         let TokenGroup { owner, session, since, limit } = *group;
         // A session's tokens all belong to it, whenever they were issued.
@@ -139,7 +134,7 @@ impl Store {
         .bind(session.map(|sid| sid.to_string()).unwrap_or_default())
         .bind(since)
         .bind(now.as_unix());
-        let count: i64 = count.fetch_one(&mut **transaction).await?.try_get(0)?;
+        let count: i64 = count.fetch_one(&mut *transaction).await?.try_get(0)?;
         let is_whole = count >= limit;
         let revoked = if is_whole { whole } else { std::slice::from_ref(single) };
         let rows: Vec<_> =
@@ -149,13 +144,13 @@ impl Store {
     }
 
     /// For how long access tokens can be valid from now on, leeway included.
-    pub(super) async fn token_life(&self) -> Result<Duration, StorageError> {
+    pub(super) async fn token_life(&self) -> Stored<Duration> {
         let query = sqlx::query("SELECT token_life FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
         Ok(life_of(row.map_or(Ok(0), |row| row.try_get(0))?))
     }
 
-    pub(super) async fn head(&self) -> Result<Head, StorageError> {
+    pub(super) async fn head(&self) -> Stored<Head> {
         let query = sqlx::query("SELECT epoch, last_seq FROM revocation_history WHERE id = 1");
         let row = self.db.fetch_optional(query).await?;
         let row = row.ok_or_else(|| StorageError::corrupt("history of revocations"))?;
@@ -163,10 +158,7 @@ impl Store {
     }
 
     /// The next changes after number `seq`, and whether they are all.
-    pub(super) async fn read_after(
-        &self,
-        seq: i64,
-    ) -> Result<(VecDeque<Change>, bool), StorageError> {
+    pub(super) async fn read_after(&self, seq: i64) -> Stored<(VecDeque<Change>, bool)> {
         let query = sqlx::query(
             "SELECT seq, claim, value, owner, session_id, issued_before, changed_at, expires_at \
              FROM revocations WHERE seq > $1 ORDER BY seq, part LIMIT $2",
@@ -191,14 +183,14 @@ impl Store {
         Ok((changes, all))
     }
 
-    pub(super) async fn has_key(&self, kid: &str) -> Result<bool, StorageError> {
+    pub(super) async fn has_key(&self, kid: &str) -> Stored<bool> {
         let query =
             sqlx::query("SELECT seq FROM revocations WHERE claim = 'kid' AND value = $1 LIMIT 1");
         Ok(self.db.fetch_optional(query.bind(kid.to_owned())).await?.is_some())
     }
 
     /// Removes at most `limit` expired entries. Returns how many it removed.
-    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         let delete = sqlx::query(
             "DELETE FROM revocations WHERE (seq, part) IN (SELECT seq, part FROM revocations \
              WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
@@ -220,7 +212,7 @@ async fn insert(
     rows: &[(i64, i64, &Revoked)],
     ends_at: Timestamp,
     now: Timestamp,
-) -> Result<(), StorageError> {
+) -> Stored<()> {
     let text = format!(
         "INSERT INTO revocations (seq, part, claim, value, owner, session_id, issued_before, \
          changed_at, expires_at) VALUES {}",
@@ -245,7 +237,7 @@ async fn insert(
             .bind(now.as_unix())
             .bind(ends_at.as_unix());
     }
-    insert.execute(&mut **transaction).await?;
+    insert.execute(&mut *transaction).await?;
     Ok(())
 }
 
@@ -288,7 +280,7 @@ fn columns(revoked: &Revoked) -> Columns {
 }
 
 /// The entry of a row; `None` for a kind that only a newer version understands.
-fn read(row: &AnyRow) -> Result<Option<Entry>, StorageError> {
+fn read(row: &AnyRow) -> Stored<Option<Entry>> {
     let unreadable = || StorageError::corrupt("revocation");
     let value: String = row.try_get("value")?;
     let owner: Option<String> = row.try_get("owner")?;

@@ -7,11 +7,11 @@ use super::{BUILT_IN_WORDS, Role};
 
 /// Each word that a role carries, with those roles.
 #[derive(Debug)]
-pub struct Catalogue(HashMap<String, HashSet<String>>);
+pub(crate) struct Catalogue(HashMap<String, HashSet<String>>);
 
 impl Catalogue {
     /// The catalogue of `roles`, always with the words of the built-in role.
-    pub fn new(roles: &[Role]) -> Self {
+    pub(crate) fn new(roles: &[Role]) -> Self {
         let mut carried: HashMap<String, HashSet<String>> = HashMap::new();
         let words = |role: &Role| {
             let name = role.name.clone();
@@ -25,12 +25,12 @@ impl Catalogue {
     }
 
     /// Whether a role carries `word`, so that only some users have it.
-    pub fn is_carried(&self, word: &str) -> bool {
+    pub(crate) fn is_carried(&self, word: &str) -> bool {
         self.0.contains_key(word)
     }
 
     /// Whether a user with `roles` has `word`: by one of them, or since no role carries it.
-    pub fn holds(&self, roles: &[String], word: &str) -> bool {
+    pub(crate) fn holds(&self, roles: &[String], word: &str) -> bool {
         let carriers = self.0.get(word);
         carriers.is_none_or(|carriers| roles.iter().any(|role| carriers.contains(role)))
     }

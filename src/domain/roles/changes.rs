@@ -56,17 +56,14 @@ pub enum Step {
     Delete(String),
 }
 
-/// An allowed change, and its effects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The change to store.
     pub step: Step,
     /// Words that all users had and only users with a role have from now on.
     pub closes: Vec<String>,
     /// Words that all users have from now on.
     pub opens: Vec<String>,
-    /// How many users had the name: those who lose a removed role, or who get the words of a new
-    /// one.
+    /// How many users lose a removed role, or get the words of a new one.
     pub holders: u64,
 }
 
@@ -94,20 +91,16 @@ pub enum Refusal {
     /// The maximum number of roles exists.
     #[error("there can be at most {MAX_ROLES} roles")]
     Full,
-    /// The change takes something from users, or gives them more than is obvious, and was not
-    /// forced.
+    /// The change takes from users, or gives them more than is obvious, and was not forced.
     #[error("{0}: that has to be forced")]
     NotForced(Effects),
 }
 
-/// The effects of a change beyond the role itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effects {
-    /// How many users have the name of the role.
     pub holders: u64,
     /// Words of administration that these users would get; empty if they lose the role.
     pub gains: Vec<String>,
-    /// Words that all users would get.
     pub opens: Vec<String>,
 }
 
@@ -199,8 +192,7 @@ impl Change {
 }
 
 impl Step {
-    /// The name of the role.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Create(role) | Self::Replace(role) => &role.name,
             Self::Delete(name) => name,

@@ -3,11 +3,11 @@
 //! user of a client that may request it. Invariant: the built-in role `admin` always exists and
 //! always carries the words by which Signet itself is administered, so these are never open.
 
-pub mod catalogue;
-pub mod changes;
+pub(crate) mod catalogue;
+pub(crate) mod changes;
 mod name;
-pub mod registry;
-pub mod store;
+pub(crate) mod registry;
+pub(crate) mod store;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,10 +15,11 @@ use std::str::FromStr;
 use crate::base::time::Timestamp;
 use crate::domain::tokens::{Scope, scope};
 
-pub use catalogue::Catalogue;
-pub use changes::{Change, Decision, Expect, Refusal, Step, What};
-pub use name::{ADMIN_ROLE, check_role, check_roles};
-pub use registry::RoleRegistry;
+pub(crate) use catalogue::Catalogue;
+pub(crate) use changes::Decision;
+pub use changes::{Change, Expect, Refusal, Step, What};
+pub(crate) use name::{ADMIN_ROLE, check_role, check_roles};
+pub(crate) use registry::RoleRegistry;
 pub use store::RoleStore;
 
 /// The words that the built-in role always carries.
@@ -27,24 +28,19 @@ pub const BUILT_IN_WORDS: [&str; 2] = [scope::ADMIN, scope::USERS_READ];
 /// The words that no role can carry, since every login of OpenID Connect needs them.
 pub const EVERYBODYS_WORDS: [&str; 3] = [scope::OPENID, scope::PROFILE, scope::EMAIL];
 
-/// The maximum number of roles.
-pub const MAX_ROLES: usize = 1000;
+pub(crate) const MAX_ROLES: usize = 1000;
 
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     /// Its name, as users carry it.
     pub name: String,
-    /// The scope words that it carries.
-    pub scope: Scope,
-    /// Its description, for people.
-    pub description: Option<String>,
+    pub(crate) scope: Scope,
+    pub(crate) description: Option<String>,
     /// When it was defined.
     pub created_at: Timestamp,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
-    /// The version, raised by every change.
-    pub version: i64,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) version: i64,
 }
 
 impl Role {

@@ -1,10 +1,10 @@
 //! The names of roles.
 
 /// The role that may administer Signet.
-pub const ADMIN_ROLE: &str = "admin";
+pub(crate) const ADMIN_ROLE: &str = "admin";
 
 /// Checks a role's name: 1 to 64 characters of `a-z 0-9 _ - . :`.
-pub fn check_role(role: &str) -> Result<(), &'static str> {
+pub(crate) fn check_role(role: &str) -> Result<(), &'static str> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.:".contains(c);
     if role.is_empty() || role.len() > 64 || !role.chars().all(allowed) {
         return Err("a role is 1 to 64 characters of a-z, 0-9, _, -, . and :");
@@ -16,7 +16,7 @@ pub fn check_role(role: &str) -> Result<(), &'static str> {
 pub(super) const MAX_ROLES: usize = 32;
 
 /// Checks the roles of a user, without repetitions.
-pub fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {
+pub(crate) fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {
     let mut checked: Vec<String> = Vec::new();
     for role in roles {
         check_role(role)?;

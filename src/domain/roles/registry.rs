@@ -4,15 +4,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::{Catalogue, RoleStore};
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// How long an instance may use the cached catalogue. A change of a role is acknowledged only after
 /// this time, so that it is in force on every instance by then.
-pub const STALENESS: Duration = Duration::from_secs(1);
+pub(crate) const STALENESS: Duration = Duration::from_secs(1);
 
 /// Caches the catalogue. Cheap to clone; clones share the cache.
 #[derive(Clone)]
-pub struct RoleRegistry {
+pub(crate) struct RoleRegistry {
     store: RoleStore,
     remembered: Arc<RwLock<Option<Remembered>>>,
 }
@@ -23,13 +23,12 @@ struct Remembered {
 }
 
 impl RoleRegistry {
-    /// A registry on `store`.
-    pub fn new(store: RoleStore) -> Self {
+    pub(crate) fn new(store: RoleStore) -> Self {
         Self { store, remembered: Arc::default() }
     }
 
     /// The present catalogue, or the one from less than [`STALENESS`] ago.
-    pub async fn catalogue(&self) -> Result<Arc<Catalogue>, StorageError> {
+    pub(crate) async fn catalogue(&self) -> Stored<Arc<Catalogue>> {
         if let Some(known) = self.recall() {
             return Ok(known);
         }

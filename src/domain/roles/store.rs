@@ -7,9 +7,8 @@ use sqlx::any::AnyRow;
 use super::{Decision, Role, Step};
 use crate::base::time::Timestamp;
 use crate::domain::tokens::Scope;
-use crate::storage::{Db, Statement, StorageError};
+use crate::storage::{Db, Statement, StorageError, Stored};
 
-/// A query for whole roles, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!(
@@ -29,18 +28,18 @@ pub struct RoleStore {
 }
 
 impl RoleStore {
-    /// A store on `db`.
+    /// The role of this name.
     pub fn new(db: Db) -> Self {
         Self { db }
     }
 
     /// All roles, by name.
-    pub async fn list(&self) -> Result<Vec<Role>, StorageError> {
+    pub async fn list(&self) -> Stored<Vec<Role>> {
         self.db.fetch_all(sqlx::query(ALL)).await?.iter().map(read).collect()
     }
 
-    /// The role of this name.
-    pub async fn find(&self, name: &str) -> Result<Option<Role>, StorageError> {
+    /// A store on `db`.
+    pub async fn find(&self, name: &str) -> Stored<Option<Role>> {
         // No other text is a role's name, and PostgreSQL's text cannot contain every character.
         if check_role(name).is_err() {
             return Ok(None);
@@ -50,7 +49,7 @@ impl RoleStore {
     }
 
     /// Stores the built-in role if it does not exist.
-    pub async fn ensure_built_in(&self, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn ensure_built_in(&self, now: Timestamp) -> Stored<()> {
         if self.find(ADMIN_ROLE).await?.is_some() {
             return Ok(());
         }
@@ -60,27 +59,26 @@ impl RoleStore {
         }
     }
 
-    /// Passes all roles to `decide` and stores its decision, in one transaction: no role changes in
-    /// between.
+    /// Stores the decision of `decide` on all roles, in one transaction with the reading.
     pub async fn change<R>(
         &self,
         decide: impl FnOnce(&[Role]) -> Result<Decision, R>,
-    ) -> Result<Result<Decision, R>, StorageError> {
+    ) -> Stored<Result<Decision, R>> {
         self.db
             .write(async |transaction| {
                 // Every change updates this role first, so that concurrent changes are serialised:
                 // whether a word is still carried depends on all roles.
                 sqlx::query("UPDATE roles SET version = version WHERE name = $1")
                     .bind(ADMIN_ROLE)
-                    .execute(&mut **transaction)
+                    .execute(&mut *transaction)
                     .await?;
-                let rows = sqlx::query(ALL).fetch_all(&mut **transaction).await?;
+                let rows = sqlx::query(ALL).fetch_all(&mut *transaction).await?;
                 let roles = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
                 let decision = match decide(&roles) {
                     Ok(decision) => decision,
                     Err(refusal) => return Ok(Err(refusal)),
                 };
-                statement(&decision.step).execute(&mut **transaction).await?;
+                statement(&decision.step).execute(&mut *transaction).await?;
                 Ok(Ok(decision))
             })
             .await
@@ -116,7 +114,7 @@ fn insert(role: &Role) -> Statement<'static> {
     .bind(role.version)
 }
 
-fn read(row: &AnyRow) -> Result<Role, StorageError> {
+fn read(row: &AnyRow) -> Stored<Role> {
     let scope: String = row.try_get("scope")?;
     Ok(Role {
         name: row.try_get("name")?,

@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// What depends on a session, and what it depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl SessionKind {
     }
 
     /// The kind of that word; an error for the word of a later version, whose rules are not known.
-    pub(super) fn parse(word: Option<&str>) -> Result<Self, StorageError> {
+    pub(super) fn parse(word: Option<&str>) -> Stored<Self> {
         let Some(word) = word else { return Ok(Self::Direct) };
         let known = Self::WORDS.iter().find(|(_, known)| *known == word);
         known.map(|(kind, _)| *kind).ok_or_else(|| StorageError::corrupt("session kind"))

@@ -25,7 +25,8 @@ use uuid::Uuid;
 
 pub use login::{Login, SessionKind};
 pub use policy::{Policy, Recovery};
-pub use read::{Page, PageError};
+pub(crate) use read::Page;
+pub use read::PageError;
 pub use rotation::{Advance, Refusal};
 pub use session::{NewSession, Origin, Session};
 
@@ -33,14 +34,13 @@ use crate::base::random::time_of;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::{EndedSession, Entry, Revocations, Revoked};
 use crate::storage::redis::Redis;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 use read::Held;
 use rotation::Decision;
 use store::Store;
 use store_redis::RedisStore;
 use store_sql::SqlStore;
 
-/// The number of revocations that are written back concurrently.
 const MAX_CONCURRENT_RESTORES: usize = 64;
 
 /// All sessions. Cheap to clone.
@@ -62,7 +62,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The session as it will be after the commit.
+    /// The session, if it is live.
     pub fn session(&self) -> &Session {
         self.change.as_ref().map_or(&self.held.session, |(next, _)| next)
     }
@@ -89,8 +89,7 @@ impl Rotation {
 /// What a live access token depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
-    /// The epoch of its session, to be compared with that of the user; `None` for a client's own
-    /// token.
+    /// The epoch of its session, to compare with the user's; `None` for a client's own token.
     pub epoch: Option<i64>,
 }
 
@@ -134,14 +133,13 @@ impl Sessions {
         Self { store: Arc::new(store), policy: Arc::new(policy), revocations }
     }
 
-    /// The rules.
-    pub fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// Begins a session, and ends the user's oldest ones beyond the limit. The first refresh token of the
     /// session has the generation [`NewSession::FIRST_GENERATION`].
-    pub async fn start(&self, new: NewSession, now: Timestamp) -> Result<Session, StorageError> {
+    pub async fn start(&self, new: NewSession, now: Timestamp) -> Stored<Session> {
         let (session, sessions) = (new.begin(now), self.clone());
         // On a task of its own: a caller who goes away would leave ended sessions unpublished.
         let started = tokio::spawn(async move {
@@ -196,19 +194,14 @@ impl Sessions {
         }
     }
 
-    /// The session, if it is live.
-    pub async fn find(
-        &self,
-        user_id: Uuid,
-        sid: Uuid,
-        now: Timestamp,
-    ) -> Result<Option<Session>, StorageError> {
+    /// The rules.
+    pub async fn find(&self, user_id: Uuid, sid: Uuid, now: Timestamp) -> Stored<Option<Session>> {
         let session = self.store.load(user_id, sid).await?.map(|held| held.session);
         Ok(session.filter(|session| !session.is_expired(&self.policy, now)))
     }
 
     /// The user's live sessions, newest first.
-    pub async fn list(&self, user_id: Uuid, now: Timestamp) -> Result<Vec<Session>, StorageError> {
+    pub async fn list(&self, user_id: Uuid, now: Timestamp) -> Stored<Vec<Session>> {
         let mut sessions = self.store.list(user_id, now).await?;
         sessions.retain(|session| !session.is_expired(&self.policy, now));
         Ok(sessions)
@@ -228,12 +221,7 @@ impl Sessions {
     }
 
     /// Ends a session; returns whether there was one.
-    pub async fn revoke(
-        &self,
-        user_id: Uuid,
-        sid: Uuid,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    pub async fn revoke(&self, user_id: Uuid, sid: Uuid, now: Timestamp) -> Stored<bool> {
         if let Some(session) = self.find(user_id, sid, now).await? {
             self.publish(&session, now).await?;
         }
@@ -243,7 +231,7 @@ impl Sessions {
     /// Ends all sessions of a user, and all tokens issued until now; returns how many sessions there
     /// were. A login under way may still begin one: raise the user's epoch after this, then call
     /// [`Sessions::revoke_begun`].
-    pub async fn revoke_all(&self, user_id: Uuid, now: Timestamp) -> Result<u64, StorageError> {
+    pub async fn revoke_all(&self, user_id: Uuid, now: Timestamp) -> Stored<u64> {
         let listed = self.listed(user_id, None, now).await?;
         let sids = listed.iter().map(|ended| ended.sid);
         self.revocations.record_user(user_id, sids, now).await?;
@@ -251,7 +239,7 @@ impl Sessions {
     }
 
     /// Ends the sessions that were begun since [`Sessions::revoke_all`].
-    pub async fn revoke_begun(&self, user_id: Uuid, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn revoke_begun(&self, user_id: Uuid, now: Timestamp) -> Stored<()> {
         let listed = self.listed(user_id, None, now).await?;
         self.revocations.record_sessions(user_id, &listed, now).await?;
         self.delete_all(user_id, None, &listed, now).await.map(drop)
@@ -259,12 +247,7 @@ impl Sessions {
 
     /// Ends all sessions of a user except the one with that `sid`; returns how many. A session that
     /// begins concurrently may live on.
-    pub async fn revoke_others(
-        &self,
-        user_id: Uuid,
-        sid: Uuid,
-        now: Timestamp,
-    ) -> Result<u64, StorageError> {
+    pub async fn revoke_others(&self, user_id: Uuid, sid: Uuid, now: Timestamp) -> Stored<u64> {
         let listed = self.listed(user_id, Some(sid), now).await?;
         self.revocations.record_sessions(user_id, &listed, now).await?;
         self.delete_all(user_id, Some(sid), &listed, now).await
@@ -275,7 +258,7 @@ impl Sessions {
         user_id: Uuid,
         kept: Option<Uuid>,
         now: Timestamp,
-    ) -> Result<Vec<EndedSession>, StorageError> {
+    ) -> Stored<Vec<EndedSession>> {
         let sessions = self.store.list(user_id, now).await?;
         let others = sessions.iter().filter(|session| Some(session.sid) != kept);
         Ok(others.map(|session| session.ended(&self.policy, now)).collect())
@@ -288,7 +271,7 @@ impl Sessions {
         kept: Option<Uuid>,
         listed: &[EndedSession],
         now: Timestamp,
-    ) -> Result<u64, StorageError> {
+    ) -> Stored<u64> {
         let deleted = self.store.delete_all(user_id, kept).await?;
         let count = deleted.len() as u64;
         let is_listed = |sid: &Uuid| listed.iter().any(|ended| ended.sid == *sid);
@@ -301,19 +284,14 @@ impl Sessions {
 
     /// Publishes the end of a session whose record is gone, unless it is published already or all its
     /// access tokens have expired.
-    pub async fn record_lost(
-        &self,
-        user_id: Uuid,
-        sid: Uuid,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    pub async fn record_lost(&self, user_id: Uuid, sid: Uuid, now: Timestamp) -> Stored<()> {
         // An identifier without a time in it does not tell when its session began.
         let started_at = time_of(sid).unwrap_or(now);
         let ends_at = started_at.plus(self.policy.absolute_lifetime);
         self.revocations.record_lost_session(user_id, sid, ends_at, now).await
     }
 
-    async fn publish(&self, session: &Session, now: Timestamp) -> Result<(), StorageError> {
+    async fn publish(&self, session: &Session, now: Timestamp) -> Stored<()> {
         let ended = [session.ended(&self.policy, now)];
         self.revocations.record_sessions(session.user_id, &ended, now).await
     }
@@ -326,7 +304,7 @@ impl Sessions {
         sid: Option<Uuid>,
         jti: &str,
         now: Timestamp,
-    ) -> Result<Option<Live>, StorageError> {
+    ) -> Stored<Option<Live>> {
         let Some(sid) = sid else {
             let revoked = self.store.is_token_revoked(subject, jti).await?;
             return Ok((!revoked).then_some(Live { epoch: None }));
@@ -340,13 +318,13 @@ impl Sessions {
 
     /// Whether the store has kept its writes since revocations were last written back to it; if not,
     /// call [`Sessions::restore`].
-    pub async fn is_restored(&self) -> Result<bool, StorageError> {
+    pub async fn is_restored(&self) -> Stored<bool> {
         Ok(self.store.lineage().await?.is_none())
     }
 
     /// Writes revocations back to a store that lost its last writes. The caller must have read the
     /// revocations from the database since the loss.
-    pub async fn restore(&self, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn restore(&self, now: Timestamp) -> Stored<()> {
         let Some(lineage) = self.store.lineage().await? else { return Ok(()) };
         let entries = self.revocations.entries(now);
         let restored = stream::iter(entries).map(Ok).try_for_each_concurrent(
@@ -371,12 +349,12 @@ impl Sessions {
     }
 
     /// Removes at most `limit` expired records; returns how many. When it is `limit`, there may be more.
-    pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+    pub async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         self.store.purge(now, limit).await
     }
 
     /// Whether the store answers and can be relied on to keep what it is given.
-    pub async fn check_health(&self) -> Result<(), StorageError> {
+    pub async fn check_health(&self) -> Stored<()> {
         self.store.check_health().await
     }
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// What happens when a redeemed token comes back after the retry window and its successor has
-/// never been redeemed.
+/// What happens after the retry window if the successor was never redeemed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// Its holder never received the successor: issue a new one and displace the lost one.

@@ -3,8 +3,6 @@
 use super::Session;
 use crate::storage::StorageError;
 
-pub(super) type Answer<T> = Result<T, StorageError>;
-
 /// A session as it was read, with what its store needs to find it unchanged.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -13,7 +11,6 @@ pub(super) struct Held {
     pub record: Vec<u8>,
 }
 
-/// A page of all sessions.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The sessions of this page; there may be none although others follow.

@@ -3,7 +3,7 @@
 use super::Sessions;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::{ForeignToken, RevokedToken, TokenRevocation, TooMany};
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 impl Sessions {
     /// Revokes one access token. Beyond a number of tokens of one session, the session ends instead, as
@@ -12,7 +12,7 @@ impl Sessions {
         &self,
         token: &RevokedToken,
         now: Timestamp,
-    ) -> Result<TokenRevocation, StorageError> {
+    ) -> Stored<TokenRevocation> {
         let RevokedToken { subject, jti, ends_at, .. } = token;
         if *ends_at <= now {
             return Ok(TokenRevocation::Covered);
@@ -27,12 +27,11 @@ impl Sessions {
         Ok(revoked)
     }
 
-    /// Revokes one access token of another issuer.
-    pub async fn revoke_foreign_token(
+    pub(crate) async fn revoke_foreign_token(
         &self,
         token: &ForeignToken,
         now: Timestamp,
-    ) -> Result<Result<TokenRevocation, TooMany>, StorageError> {
+    ) -> Stored<Result<TokenRevocation, TooMany>> {
         let revoked = self.revocations.record_foreign_token(token, now).await?;
         if revoked == Ok(TokenRevocation::Token) {
             self.store.revoke_token(&token.subject, &token.jti, token.ends_at, now).await?;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::{Policy, Recovery, Session};
+use crate::base::named::named;
 use crate::base::time::Timestamp;
 
 /// The highest generation that is accepted: its successor still fits the stores' signed integers.
@@ -15,17 +16,18 @@ const LAST_GENERATION: u64 = i64::MAX as u64 - 1;
 /// that loses more answers than this is not to be told from two parties that hold the same token.
 const MAX_RECOVERIES: u64 = 3;
 
-/// The decision on a presented refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "most decisions are the large one, and none is kept")]
 pub(super) enum Decision {
     /// Store `next` in place of the record, and give out the generation that is then current.
-    Advance { next: Session, advance: Advance },
+    Advance {
+        next: Session,
+        advance: Advance,
+    },
     /// Give out the current generation again; nothing changes.
     Replay,
     /// The token was displaced: end the session.
     Reuse,
-    /// Not good, and nothing changes.
     Refuse(Refusal),
 }
 
@@ -41,28 +43,17 @@ pub enum Advance {
     Healed,
 }
 
-/// Why a refresh token is not good. For the audit trail; every answer says `invalid_grant`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The session is not found: it never existed, was revoked, or has expired.
-    Unknown,
-    /// The session has been idle for too long, or has reached its end.
-    Expired,
-    /// The session belongs to another client (RFC 6749 section 10.4).
-    OtherClient,
-    /// A generation that is never issued.
-    NeverIssued,
-}
-
-impl Refusal {
-    /// A short name for logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown_session",
-            Self::Expired => "expired_session",
-            Self::OtherClient => "other_client",
-            Self::NeverIssued => "never_issued",
-        }
+named! {
+    /// Why a refresh token is not good. For the audit trail; every answer says `invalid_grant`.
+    pub enum Refusal {
+        /// The session is not found: it never existed, was revoked, or has expired.
+        Unknown = "unknown_session",
+        /// The session has been idle for too long, or has reached its end.
+        Expired = "expired_session",
+        /// The session belongs to another client (RFC 6749 section 10.4).
+        OtherClient = "other_client",
+        /// A generation that is never issued.
+        NeverIssued = "never_issued",
     }
 }
 

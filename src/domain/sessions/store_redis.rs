@@ -26,13 +26,13 @@ use uuid::Uuid;
 
 use self::counter::Counter;
 use self::record::{VERSION, decode, encode};
-use super::read::{Answer, Held};
+use super::read::Held;
 use super::{Policy, Session};
 use crate::base::random::part_of_second;
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
-use crate::storage::StorageError;
 use crate::storage::redis::Redis;
+use crate::storage::{StorageError, Stored};
 
 const LINEAGE: &str = "signet:lineage";
 
@@ -60,7 +60,7 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<Option<Held>> {
+    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Stored<Option<Held>> {
         let record: Option<Vec<u8>> =
             self.redis.query(cmd("GET").arg(session_key(user_id, sid))).await?;
         let Some(record) = record else { return Ok(None) };
@@ -73,7 +73,7 @@ impl RedisStore {
         user_id: Uuid,
         sid: Uuid,
         jti: &str,
-    ) -> Answer<Option<Session>> {
+    ) -> Stored<Option<Session>> {
         let token = token_key(&short(user_id), jti);
         let (record, revoked): (Option<Vec<u8>>, Option<Vec<u8>>) =
             self.redis.query(cmd("MGET").arg(session_key(user_id, sid)).arg(token)).await?;
@@ -83,11 +83,11 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn is_token_revoked(&self, subject: &str, jti: &str) -> Answer<bool> {
+    pub(super) async fn is_token_revoked(&self, subject: &str, jti: &str) -> Stored<bool> {
         self.redis.query(cmd("EXISTS").arg(token_key(&tag(subject), jti))).await
     }
 
-    pub(super) async fn list(&self, user_id: Uuid, _now: Timestamp) -> Answer<Vec<Session>> {
+    pub(super) async fn list(&self, user_id: Uuid, _now: Timestamp) -> Stored<Vec<Session>> {
         let mut call = self.list.key(index_key(user_id));
         let found: Vec<(String, Vec<u8>)> =
             self.redis.invoke(call.arg(record_prefix(user_id))).await?;
@@ -105,7 +105,7 @@ impl RedisStore {
         session: &Session,
         policy: &Policy,
         now: Timestamp,
-    ) -> Answer<Vec<EndedSession>> {
+    ) -> Stored<Vec<EndedSession>> {
         let ends_at = session.ends_at(policy);
         let mut call = self.start.key(index_key(session.user_id));
         call.key(session_key(session.user_id, session.sid))
@@ -136,13 +136,13 @@ impl RedisStore {
         next: &Session,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Answer<bool> {
+    ) -> Stored<bool> {
         let mut call = self.swap.key(session_key(next.user_id, next.sid));
         call.arg(held.record.as_slice()).arg(encode(next, &held.record)?);
         self.redis.invoke(call.arg(seconds_until(expires_at, now))).await
     }
 
-    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<bool> {
+    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Stored<bool> {
         let mut call = self.delete.key(index_key(user_id));
         call.key(session_key(user_id, sid)).arg(short(sid));
         let was_there = self.redis.invoke(&call).await?;
@@ -150,7 +150,7 @@ impl RedisStore {
         Ok(was_there)
     }
 
-    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<Vec<Uuid>> {
+    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Stored<Vec<Uuid>> {
         let mut call = self.delete_all.key(index_key(user_id));
         call.arg(record_prefix(user_id)).arg(kept.map(short).unwrap_or_default());
         let deleted = self.redis.invoke::<Vec<String>>(&call).await?;
@@ -164,7 +164,7 @@ impl RedisStore {
         jti: &str,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Answer<()> {
+    ) -> Stored<()> {
         let mut set = cmd("SET");
         set.arg(token_key(&tag(subject), jti)).arg(VERSION);
         set.arg("EX").arg(seconds_until(expires_at, now));
@@ -173,7 +173,7 @@ impl RedisStore {
         Ok(())
     }
 
-    pub(super) async fn lineage(&self) -> Answer<Option<String>> {
+    pub(super) async fn lineage(&self) -> Stored<Option<String>> {
         // In this order: a Redis that is replaced in between has a name that was not set.
         let Some(present) = self.redis.run_ids().await? else {
             return self.counter.lineage(&self.redis).await;
@@ -182,14 +182,14 @@ impl RedisStore {
         Ok((given.as_ref() != Some(&present)).then_some(present))
     }
 
-    pub(super) async fn set_lineage(&self, lineage: &str) -> Answer<()> {
+    pub(super) async fn set_lineage(&self, lineage: &str) -> Stored<()> {
         if Counter::is_name(lineage) {
             return self.counter.repaired(&self.redis, lineage).await;
         }
         self.redis.query(cmd("SET").arg(LINEAGE).arg(lineage)).await
     }
 
-    pub(super) async fn check_health(&self) -> Answer<()> {
+    pub(super) async fn check_health(&self) -> Stored<()> {
         self.redis.check_keeps_data().await
     }
 }
@@ -203,15 +203,14 @@ fn short(id: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
-fn parse_short(text: &str) -> Answer<Uuid> {
+fn parse_short(text: &str) -> Stored<Uuid> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     bytes
         .and_then(|bytes| Uuid::from_slice(&bytes).ok())
         .ok_or_else(|| StorageError::corrupt("session index"))
 }
 
-/// A subject's hash tag: short for a user, so that it is the one of their sessions; a client's
-/// name as it is.
+/// A subject's hash tag: short for a user, as for their sessions; a client's name as it is.
 fn tag(subject: &str) -> String {
     Uuid::parse_str(subject).map_or_else(|_| subject.to_owned(), short)
 }

@@ -5,16 +5,15 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::read::{Answer, Held, Page, PageError};
+use super::read::{Held, Page, PageError};
 use super::{Login, Origin, Policy, Session, SessionKind};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, StorageError, Stored};
 
 /// More sessions than a user can have.
 const MAX_LISTED: i64 = 10_000;
 
-/// The columns of a whole session.
 macro_rules! columns {
     () => {
         "sid, user_id, client_id, scope, audience, epoch, started_at, current, parent, \
@@ -23,7 +22,6 @@ macro_rules! columns {
     };
 }
 
-/// A query for whole sessions, with its condition.
 macro_rules! select {
     ($condition:literal) => {
         concat!("SELECT ", columns!(), " FROM sessions ", $condition)
@@ -33,7 +31,7 @@ macro_rules! select {
 pub(super) struct SqlStore(pub Db);
 
 impl SqlStore {
-    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Answer<Option<Held>> {
+    pub(super) async fn load(&self, user_id: Uuid, sid: Uuid) -> Stored<Option<Held>> {
         let query = sqlx::query(select!("WHERE sid = $1 AND user_id = $2"))
             .bind(sid.to_string())
             .bind(user_id.to_string());
@@ -47,7 +45,7 @@ impl SqlStore {
         user_id: Uuid,
         sid: Uuid,
         jti: &str,
-    ) -> Answer<Option<Session>> {
+    ) -> Stored<Option<Session>> {
         let query = sqlx::query(select!(
             "WHERE sid = $1 AND user_id = $2 \
              AND NOT EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $3)"
@@ -58,12 +56,12 @@ impl SqlStore {
         self.0.fetch_optional(query).await?.as_ref().map(read_session).transpose()
     }
 
-    pub(super) async fn is_token_revoked(&self, _subject: &str, jti: &str) -> Answer<bool> {
+    pub(super) async fn is_token_revoked(&self, _subject: &str, jti: &str) -> Stored<bool> {
         let query = sqlx::query("SELECT jti FROM revoked_tokens WHERE jti = $1").bind(jti);
         Ok(self.0.fetch_optional(query).await?.is_some())
     }
 
-    pub(super) async fn list(&self, user_id: Uuid, now: Timestamp) -> Answer<Vec<Session>> {
+    pub(super) async fn list(&self, user_id: Uuid, now: Timestamp) -> Stored<Vec<Session>> {
         let query = sqlx::query(select!(
             "WHERE user_id = $1 AND expires_at > $2 \
              ORDER BY started_at DESC, sid DESC LIMIT $3"
@@ -74,7 +72,6 @@ impl SqlStore {
         self.0.fetch_all(query).await?.iter().map(read_session).collect()
     }
 
-    /// A page of all sessions, in the order of their `sid`.
     pub(super) async fn page(
         &self,
         from: Option<&str>,
@@ -103,7 +100,7 @@ impl SqlStore {
         session: &Session,
         policy: &Policy,
         now: Timestamp,
-    ) -> Answer<Vec<EndedSession>> {
+    ) -> Stored<Vec<EndedSession>> {
         let (sid, user_id) = (session.sid.to_string(), session.user_id.to_string());
         let login = &session.login;
         let insert = sqlx::query(concat!(
@@ -172,7 +169,7 @@ impl SqlStore {
         next: &Session,
         expires_at: Timestamp,
         _now: Timestamp,
-    ) -> Answer<bool> {
+    ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE sessions SET current = $1, parent = $2, advanced_at = $3, \
              expires_at = $4, address = $5, user_agent = $6 WHERE sid = $7 AND current = $8",
@@ -188,14 +185,14 @@ impl SqlStore {
         Ok(self.0.execute(update).await? == 1)
     }
 
-    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Answer<bool> {
+    pub(super) async fn delete(&self, user_id: Uuid, sid: Uuid) -> Stored<bool> {
         let delete = sqlx::query("DELETE FROM sessions WHERE sid = $1 AND user_id = $2")
             .bind(sid.to_string())
             .bind(user_id.to_string());
         Ok(self.0.execute(delete).await? == 1)
     }
 
-    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Answer<Vec<Uuid>> {
+    pub(super) async fn delete_all(&self, user_id: Uuid, kept: Option<Uuid>) -> Stored<Vec<Uuid>> {
         // No session has the empty sid.
         let kept = kept.map(|sid| sid.to_string()).unwrap_or_default();
         let delete =
@@ -212,7 +209,7 @@ impl SqlStore {
         jti: &str,
         expires_at: Timestamp,
         _now: Timestamp,
-    ) -> Answer<()> {
+    ) -> Stored<()> {
         let insert = sqlx::query(
             "INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) \
              ON CONFLICT (jti) DO NOTHING",
@@ -222,7 +219,7 @@ impl SqlStore {
         self.0.execute(insert).await.map(drop)
     }
 
-    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Answer<u64> {
+    pub(super) async fn purge(&self, now: Timestamp, limit: u32) -> Stored<u64> {
         // The outer condition counts: a row may be refreshed while the inner query reads it.
         let sessions = sqlx::query(
             "DELETE FROM sessions WHERE expires_at <= $1 AND sid IN \
@@ -245,12 +242,12 @@ impl SqlStore {
         Ok(purged + self.0.execute(tokens).await?)
     }
 
-    pub(super) async fn check_health(&self) -> Answer<()> {
+    pub(super) async fn check_health(&self) -> Stored<()> {
         self.0.check_health().await
     }
 }
 
-fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
+fn read_session(row: &AnyRow) -> Stored<Session> {
     let started_at = Timestamp::from_unix(row.try_get(6)?);
     Ok(Session {
         sid: read_id(row.try_get(0)?)?,
@@ -283,14 +280,14 @@ fn read_session(row: &AnyRow) -> Result<Session, StorageError> {
     })
 }
 
-fn read_id(text: &str) -> Answer<Uuid> {
+fn read_id(text: &str) -> Stored<Uuid> {
     Uuid::parse_str(text).map_err(|_| StorageError::corrupt("session id"))
 }
 
-fn read_generation(value: i64) -> Answer<u64> {
+fn read_generation(value: i64) -> Stored<u64> {
     u64::try_from(value).map_err(|_| StorageError::corrupt("session generation"))
 }
 
-fn write_generation(value: u64) -> Answer<i64> {
+fn write_generation(value: u64) -> Stored<i64> {
     i64::try_from(value).map_err(|_| StorageError::corrupt("session generation"))
 }

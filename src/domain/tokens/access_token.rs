@@ -15,23 +15,20 @@ use crate::domain::keys::Keys;
 
 /// The media type in the header (RFC 9068 section 2.1).
 const TYPE: &str = "at+jwt";
-/// The maximum length in bytes of a token. It leaves room in a form for the other parameters of an
-/// introspection.
+/// The maximum length in bytes, which leaves room in the form of an introspection.
 const MAX_BYTES: usize = 15 * 1024;
 
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Audience {
-    /// A single audience.
+pub(crate) enum Audience {
     One(String),
-    /// Several.
     Many(Vec<String>),
 }
 
 impl Audience {
     /// The audience of `resources`, or `default` where there are none.
-    pub fn new(resources: &[String], default: &str) -> Self {
+    pub(crate) fn new(resources: &[String], default: &str) -> Self {
         match resources {
             [] => Self::One(default.to_owned()),
             [one] => Self::One(one.clone()),
@@ -39,8 +36,7 @@ impl Audience {
         }
     }
 
-    /// Each audience.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         let all = match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many.as_slice(),
@@ -48,15 +44,14 @@ impl Audience {
         all.iter().map(String::as_str)
     }
 
-    /// Whether `audience` is one of them.
-    pub fn contains(&self, audience: &str) -> bool {
+    pub(crate) fn contains(&self, audience: &str) -> bool {
         self.iter().any(|one| one == audience)
     }
 }
 
 /// The claims, RFC 9068 section 2.2. Tokens of clients have none of the claims of a login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Claims {
+pub(crate) struct Claims {
     pub(crate) iss: String,
     /// The user's id, or the client's for `client_credentials`.
     pub(crate) sub: String,
@@ -71,10 +66,8 @@ pub struct Claims {
     /// The beginning of its validity; Signet issues none with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nbf: Option<Timestamp>,
-    /// The time of the user's last login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) auth_time: Option<Timestamp>,
-    /// The session to which it belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sid: Option<uuid::Uuid>,
     /// The user's roles; absent when the user has none.
@@ -92,31 +85,24 @@ pub struct Claims {
     pub(crate) kid: String,
 }
 
-/// The subject of a new token.
-pub struct Grant<'a> {
-    /// The user's or client's id.
+pub(crate) struct Grant<'a> {
     pub(crate) sub: String,
     pub(crate) client_id: &'a str,
     pub(crate) scope: String,
     /// The requested resources; empty for the default audience.
     pub(crate) resources: &'a [String],
-    /// The client's own lifetime, if it has one.
     pub(crate) lifetime: Option<Duration>,
     pub(crate) session: Option<UserSession>,
 }
 
-/// The part of a grant that only users have.
-pub struct UserSession {
+pub(crate) struct UserSession {
     pub(crate) sid: uuid::Uuid,
     pub(crate) auth_time: Timestamp,
     pub(crate) roles: Vec<String>,
-    /// The claims that the client adds from the user's metadata.
     pub(crate) claims: Map<String, Value>,
 }
 
-/// A signed token and its lifetime.
-pub struct AccessToken {
-    /// The compact JWS.
+pub(crate) struct AccessToken {
     pub token: String,
     /// Seconds until it ends.
     pub expires_in: u64,
@@ -125,28 +111,25 @@ pub struct AccessToken {
 /// Why a token is not accepted. Callers treat all reasons the same.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the access token is not valid: {0}")]
-pub struct InvalidToken(&'static str);
+pub(crate) struct InvalidToken(&'static str);
 
 /// Issues and verifies access tokens. Cheap to clone.
 #[derive(Clone)]
-pub struct AccessTokens {
+pub(crate) struct AccessTokens {
     keys: Keys,
     policy: std::sync::Arc<Policy>,
 }
 
 impl AccessTokens {
-    /// Tokens signed by `keys` under `policy`.
-    pub fn new(keys: Keys, policy: Policy) -> Self {
+    pub(crate) fn new(keys: Keys, policy: Policy) -> Self {
         Self { keys, policy: policy.into() }
     }
 
-    /// The rules of its tokens.
-    pub fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Signs a token for `grant`.
-    pub async fn issue(
+    pub(crate) async fn issue(
         &self,
         grant: Grant<'_>,
         random: &Random,
@@ -196,12 +179,12 @@ impl AccessTokens {
     /// Verifies type, key, algorithm, signature, issuer and times. The caller checks whether the
     /// token was revoked, and whether its audience fits (RFC 9068 section 4). There is no leeway:
     /// the verifier is the issuer.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
         self.verify_with(Duration::ZERO, token, now)
     }
 
     /// The same for a token that resource servers may still accept, whose clocks get `leeway`.
-    pub fn verify_with(
+    pub(crate) fn verify_with(
         &self,
         leeway: Duration,
         token: &str,
@@ -240,13 +223,13 @@ impl AccessTokens {
 
     /// Whether `audience` is one of Signet's own endpoints: the default audience, the issuer, or
     /// the audience of administration.
-    pub fn is_for_signet(&self, audience: &Audience) -> bool {
+    pub(crate) fn is_for_signet(&self, audience: &Audience) -> bool {
         let Policy { issuer, audience: default, admin_audience, .. } = &*self.policy;
         [default, issuer, admin_audience].iter().any(|own| audience.contains(own))
     }
 
     /// Whether `audience` is that of administration and no other.
-    pub fn is_for_administration(&self, audience: &Audience) -> bool {
+    pub(crate) fn is_for_administration(&self, audience: &Audience) -> bool {
         let admin = &self.policy.admin_audience;
         audience.contains(admin) && audience.iter().all(|one| one == admin)
     }

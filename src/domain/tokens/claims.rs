@@ -5,9 +5,8 @@ use serde_json::{Map, Value};
 
 const MAX_CLAIMS: usize = 20;
 const MAX_NAME_LENGTH: usize = 64;
-/// The maximum size of all added claims together as JSON, in bytes: a token has to fit into a
-/// header.
-pub const MAX_CLAIMS_BYTES: usize = 2048;
+/// The maximum size of all added claims as JSON, in bytes: a token has to fit into a header.
+pub(crate) const MAX_CLAIMS_BYTES: usize = 2048;
 
 /// Names that a client cannot add, since the user's metadata would be read as the claim that they
 /// stand for. Most are registered with IANA as "JSON Web Token Claims"; those that the syntax of a
@@ -61,7 +60,7 @@ const TAKEN: &[&str] = &[
 
 /// Checks the names of the claims that a client adds, without repetitions. The error is the
 /// sentence for the operator.
-pub fn check(names: &[String]) -> Result<Vec<String>, String> {
+pub(crate) fn check(names: &[String]) -> Result<Vec<String>, String> {
     let mut checked: Vec<String> = Vec::new();
     for name in names {
         check_name(name)?;
@@ -93,11 +92,11 @@ pub(super) fn is_free(name: &str) -> bool {
 
 /// The claims would have made a token too long.
 #[derive(Debug, PartialEq, Eq)]
-pub struct TooLarge;
+pub(crate) struct TooLarge;
 
 /// Whether a value is not empty. Null and an empty text, list or object are empty: validators
 /// refuse them, and readers treat them as absent.
-pub fn has_value(value: &Value) -> bool {
+pub(crate) fn has_value(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
@@ -109,7 +108,7 @@ pub fn has_value(value: &Value) -> bool {
 
 /// The members of `metadata` that `names` allow, without empty ones. Fails when they are too large
 /// together, since a part of them could be read as all.
-pub fn select(
+pub(crate) fn select(
     names: &[String],
     metadata: &Map<String, Value>,
 ) -> Result<Map<String, Value>, TooLarge> {

@@ -8,37 +8,27 @@ use crate::domain::keys::foreign::ForeignKeys;
 
 /// A JWT with a valid signature.
 #[derive(Clone, Debug)]
-pub struct ForeignToken {
+pub(crate) struct ForeignToken {
     pub(crate) kid: String,
-    /// The media type in the header.
     pub(crate) typ: Option<String>,
     pub(crate) claims: Map<String, Value>,
 }
 
-/// Why a JWT is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotVerified {
-    /// It has no header to find a key by.
+pub(crate) enum NotVerified {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The key is not published, or its `kid` is published twice.
     #[error("the key set has no key {0}")]
     UnknownKey(String),
-    /// The key is for another algorithm.
     #[error("it is signed by {algorithm}, which the key {kid} is not for")]
-    Algorithm {
-        /// The key.
-        kid: String,
-        /// The `alg` of the header.
-        algorithm: String,
-    },
-    /// The signature or the claims are invalid.
+    Algorithm { kid: String, algorithm: String },
     #[error("it is not signed by the key {0}, or its claims are no JSON object")]
     Signature(String),
 }
 
 /// Verifies the signature of `token`, and reads it.
-pub fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, NotVerified> {
+pub(crate) fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, NotVerified> {
     let jws = Jws::parse(token)?;
     let Some(key) = keys.find(&jws.kid) else { return Err(NotVerified::UnknownKey(jws.kid)) };
     let Some(decoding_key) = key.decoding_key(jws.algorithm) else {
@@ -52,20 +42,19 @@ pub fn verify(token: &str, keys: &ForeignKeys) -> Result<ForeignToken, NotVerifi
 }
 
 impl ForeignToken {
-    /// A claim with a text value.
-    pub fn text(&self, claim: &str) -> Option<&str> {
+    pub(crate) fn text(&self, claim: &str) -> Option<&str> {
         self.claims.get(claim)?.as_str()
     }
 
     /// A claim that is a `NumericDate` (RFC 7519 section 2), in whole seconds.
-    pub fn date(&self, claim: &str) -> Option<i64> {
+    pub(crate) fn date(&self, claim: &str) -> Option<i64> {
         let value = self.claims.get(claim)?;
         value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
     }
 
     /// Whether the header has this media type, compared without case, with or without
     /// `application/` before it (RFC 7515 section 4.1.9).
-    pub fn is_of_type(&self, wanted: &str) -> bool {
+    pub(crate) fn is_of_type(&self, wanted: &str) -> bool {
         jws::is_of_type(self.typ.as_deref(), wanted)
     }
 }

@@ -7,11 +7,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::de::DeserializeOwned;
 
 /// A signed token whose header was read and whose signature was not verified yet.
-pub struct Jws<'a> {
+pub(crate) struct Jws<'a> {
     token: &'a str,
-    /// The name of the key that signed it, as the header says.
     pub kid: String,
-    /// The media type in the header.
     pub typ: Option<String>,
     /// The algorithm in the header. The key decides whether it counts.
     pub algorithm: Algorithm,
@@ -19,21 +17,18 @@ pub struct Jws<'a> {
 
 /// The reason why a token has no key to be verified by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// It is not three segments with a JSON header, or its `alg` is none of JWA's.
     #[error("it is no signed JWT (RFC 7519)")]
     Malformed,
-    /// The header has extensions that must be understood.
     #[error("its header has critical extensions")]
     Critical,
-    /// The header names no key.
     #[error("its header names no key (kid)")]
     NoKid,
 }
 
 impl<'a> Jws<'a> {
-    /// Reads the header.
-    pub fn parse(token: &'a str) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Unreadable> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Unreadable::Malformed)?;
         if header.crit.is_some() {
             return Err(Unreadable::Critical);
@@ -42,9 +37,8 @@ impl<'a> Jws<'a> {
         Ok(Self { token, kid, typ: header.typ, algorithm: header.alg })
     }
 
-    /// Returns the claims if `key` signed them by `algorithm`, which is the key's and not the
-    /// header's word.
-    pub fn verify<C: DeserializeOwned>(
+    /// Returns the claims if `key` signed them by `algorithm`, the key's and not the header's.
+    pub(crate) fn verify<C: DeserializeOwned>(
         &self,
         key: &DecodingKey,
         algorithm: Algorithm,
@@ -70,7 +64,7 @@ static VALIDATIONS: LazyLock<[Validation; 9]> = LazyLock::new(|| {
 
 /// Whether `typ` of a header is the media type `wanted`: case is free, and so is `application/` before
 /// it (RFC 7515 section 4.1.9).
-pub fn is_of_type(typ: Option<&str>, wanted: &str) -> bool {
+pub(crate) fn is_of_type(typ: Option<&str>, wanted: &str) -> bool {
     let typ = typ.unwrap_or_default().to_ascii_lowercase();
     typ.strip_prefix("application/").unwrap_or(&typ) == wanted
 }

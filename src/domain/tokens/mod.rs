@@ -2,20 +2,21 @@
 //! form of refresh tokens, with scopes. Signing and verifying happen here; rotation is decided in
 //! `sessions`.
 
-pub mod access_token;
-pub mod claims;
-pub mod foreign;
-pub mod jws;
-pub mod refresh_token;
-pub mod scope;
-pub mod signing;
+pub(crate) mod access_token;
+pub(crate) mod claims;
+pub(crate) mod foreign;
+pub(crate) mod jws;
+pub(crate) mod refresh_token;
+pub(crate) mod scope;
+pub(crate) mod signing;
 
 use std::time::Duration;
 
-pub use access_token::{AccessToken, AccessTokens, Audience, Claims, Grant, UserSession};
-pub use refresh_token::{RefreshToken, RefreshTokenKey};
+pub(crate) use access_token::{AccessToken, AccessTokens, Claims, Grant, UserSession};
+pub(crate) use refresh_token::{RefreshToken, RefreshTokenKey};
 pub use scope::Scope;
-pub use signing::{SignError, Signer};
+pub(crate) use signing::SignError;
+pub use signing::Signer;
 
 /// The leeway for other parties' clocks: keys stay published and revocations on record for this
 /// much longer than a token lives.
@@ -38,8 +39,7 @@ impl Policy {
     /// The maximum lifetime; a longer one would outlive the revocations on record.
     pub const MAX_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 
-    /// Checks the lifetime and the audience. The error is the setting's name and the sentence for
-    /// the operator.
+    /// Checks the values. The error is the setting's name and the sentence for the operator.
     pub fn new(
         issuer: String,
         audience: String,

@@ -13,9 +13,8 @@ const VERSION: u8 = 1;
 const PAYLOAD: usize = 1 + 16 + 16 + 8;
 const TAG: usize = 32;
 
-/// The content of a genuine refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefreshToken {
+pub(crate) struct RefreshToken {
     pub(crate) user_id: Uuid,
     pub(crate) sid: Uuid,
     /// The position in the session's family of tokens.
@@ -24,16 +23,15 @@ pub struct RefreshToken {
 
 /// The key that tags refresh tokens (HMAC-SHA-256, RFC 2104). Cheap to clone.
 #[derive(Clone)]
-pub struct RefreshTokenKey(hmac::Key);
+pub(crate) struct RefreshTokenKey(hmac::Key);
 
 impl RefreshTokenKey {
-    /// A key of `secret` bytes.
-    pub fn new(secret: &Secret<Vec<u8>>) -> Self {
+    pub(crate) fn new(secret: &Secret<Vec<u8>>) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))
     }
 
     /// The text of `token`. The same token always has the same text.
-    pub fn encode(&self, token: &RefreshToken) -> String {
+    pub(crate) fn encode(&self, token: &RefreshToken) -> String {
         let mut bytes = [0; PAYLOAD + TAG];
         bytes[0] = VERSION;
         bytes[1..17].copy_from_slice(token.user_id.as_bytes());
@@ -44,9 +42,8 @@ impl RefreshTokenKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads `text` if this key made it. Returns `None` for anything else, in the same time for
-    /// every wrong tag.
-    pub fn parse(&self, text: &str) -> Option<RefreshToken> {
+    /// Reads `text` if this key made it, in the same time for every wrong tag.
+    pub(crate) fn parse(&self, text: &str) -> Option<RefreshToken> {
         let mut bytes = [0; PAYLOAD + TAG];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         if length != bytes.len() || bytes[0] != VERSION {

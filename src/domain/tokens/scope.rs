@@ -3,29 +3,27 @@
 use std::fmt;
 
 /// The scope that opens OpenID Connect's userinfo.
-pub const OPENID: &str = "openid";
+pub(crate) const OPENID: &str = "openid";
 /// The scope with which userinfo has the name.
-pub const PROFILE: &str = "profile";
+pub(crate) const PROFILE: &str = "profile";
 /// The scope with which userinfo has the e-mail address.
-pub const EMAIL: &str = "email";
-/// The scope of administration.
-pub const ADMIN: &str = "signet:admin";
+pub(crate) const EMAIL: &str = "email";
+pub(crate) const ADMIN: &str = "signet:admin";
 /// The prefix of every scope word that gives power over Signet itself.
 const POWER_PREFIX: &str = "signet:";
 /// The scope to read users, without changing anything.
-pub const USERS_READ: &str = "users:read";
+pub(crate) const USERS_READ: &str = "users:read";
 /// The scope to follow the revocation feed, where that is not open to all.
-pub const REVOCATIONS_READ: &str = "revocations:read";
+pub(crate) const REVOCATIONS_READ: &str = "revocations:read";
 
 /// Whether `word` gives power over Signet or shows its users. A token with such a word has the
 /// audience of administration and no other, so that no resource server can use it at Signet.
-pub fn is_administrative(word: &str) -> bool {
+pub(crate) fn is_administrative(word: &str) -> bool {
     word.starts_with(POWER_PREFIX) || word == USERS_READ
 }
 
-/// Whether `word` is one of Signet's own words, which are granted only where the request names
-/// them.
-pub fn is_built_in(word: &str) -> bool {
+/// Whether `word` is Signet's own, granted only where the request names it.
+pub(crate) fn is_built_in(word: &str) -> bool {
     is_administrative(word) || word == REVOCATIONS_READ
 }
 
@@ -33,7 +31,6 @@ pub fn is_built_in(word: &str) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope(Vec<String>);
 
-/// The text is not a scope.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scope must be words of printable ASCII without quotes or backslashes, at most 64 of them")]
 pub struct MalformedScope;
@@ -59,8 +56,7 @@ impl Scope {
         Ok(Self(words))
     }
 
-    /// Whether the scope has `word`.
-    pub fn contains(&self, word: &str) -> bool {
+    pub(crate) fn contains(&self, word: &str) -> bool {
         self.0.iter().any(|known| known == word)
     }
 
@@ -74,13 +70,11 @@ impl Scope {
         Self(self.0.iter().filter(|word| keep(word)).cloned().collect())
     }
 
-    /// Whether any of its words is administrative.
-    pub fn is_administrative(&self) -> bool {
+    pub(crate) fn is_administrative(&self) -> bool {
         self.0.iter().any(|word| is_administrative(word))
     }
 
-    /// Whether the scope has no words.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

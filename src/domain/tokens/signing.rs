@@ -12,19 +12,14 @@ use crate::domain::keys::ring::RingKey;
 /// How long a token (HSM) has for a signature.
 const AWAY_AFTER: Duration = Duration::from_secs(5);
 
-/// No key could sign.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// There is no active key.
     #[error("no signing key is active")]
     NoKey,
-    /// The key is on a token that does not answer.
     #[error("the token that holds the signing key does not answer")]
     Away,
-    /// No recipient would accept the token.
     #[error("the token would be longer than 15 KiB: request fewer resources or scopes")]
     TooLong,
-    /// The key failed.
     #[error("signing failed")]
     Failed(#[from] jsonwebtoken::errors::Error),
 }
@@ -60,10 +55,8 @@ pub struct Signer {
     issuer: String,
 }
 
-/// A signed JWT of the issuer.
 #[derive(Clone, Debug)]
 pub struct SignedJwt {
-    /// The compact JWS.
     pub(crate) jws: String,
     pub(crate) kid: String,
 }
@@ -74,8 +67,7 @@ impl Signer {
         Self { keys, issuer }
     }
 
-    /// The issuer, as in its access tokens.
-    pub fn issuer(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
 

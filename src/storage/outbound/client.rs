@@ -26,8 +26,7 @@ use super::{Answer, Giver, OutboundError, OutboundPolicy, Request, Target, netwo
 
 /// The time for each step of a request but connecting: name, TLS, head, body.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time for a connection to one of a name's addresses, at most a quarter of the whole; then the
-/// next one is tried.
+/// The time for a connection to one of a name's addresses, at most a quarter of the whole.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_ADDRESSES: usize = 8;

@@ -6,8 +6,12 @@ use tokio::net::TcpListener;
 use super::*;
 
 fn client(allow: &[&str]) -> Outbound {
+    client_within(1, allow)
+}
+
+fn client_within(seconds: u64, allow: &[&str]) -> Outbound {
     let allow = allow.iter().map(|text| text.parse().unwrap()).collect();
-    let policy = OutboundPolicy::new(Duration::from_secs(1), None, allow).unwrap();
+    let policy = OutboundPolicy::new(Duration::from_secs(seconds), None, allow).unwrap();
     Outbound::new(policy, "test").unwrap()
 }
 
@@ -100,7 +104,7 @@ async fn redirects_are_not_followed_and_answers_are_bounded_in_size_and_time() {
 async fn a_host_is_fetched_from_by_one_call_at_a_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let outbound = client(&[]);
+    let outbound = client_within(10, &[]);
     let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
     let fetch = || outbound.fetch(Target::of_operator(&url), Request::default(), 2);
     let server = async {

@@ -7,14 +7,11 @@ use url::Url;
 
 use crate::base::secret::Secret;
 
-/// What is reached at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// One server, or the login at the master that sentinels watch.
     Server,
-    /// A node of a cluster.
     ClusterNode,
-    /// A sentinel.
     Sentinel,
 }
 
@@ -28,7 +25,7 @@ const TCP_PARAMETERS: &[&str] = &["protocol"];
 const SOCKET_PARAMETERS: &[&str] = &["db", "user", "pass", "protocol"];
 
 /// Checks an address; returns what is wrong with it and what would be right.
-pub fn check_address(text: &str, place: Place) -> Result<Secret<String>, String> {
+pub(crate) fn check_address(text: &str, place: Place) -> Result<Secret<String>, String> {
     let form = if place == Place::Server { SERVER_FORM } else { TCP_FORM };
     let url = Url::parse(text).map_err(|_| form)?;
     let parameters = match url.scheme() {
@@ -59,7 +56,7 @@ pub fn check_address(text: &str, place: Place) -> Result<Secret<String>, String>
 }
 
 /// Refuses parameters that are not `known` or come twice.
-pub fn check_parameters(url: &Url, known: &[&str]) -> Result<(), String> {
+pub(crate) fn check_parameters(url: &Url, known: &[&str]) -> Result<(), String> {
     let mut seen = Vec::new();
     for (name, _) in url.query_pairs() {
         if known.contains(&name.as_ref()) && !seen.contains(&name) {

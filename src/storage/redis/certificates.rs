@@ -25,9 +25,8 @@ impl Certificates {
         Ok(Self { authority: Some(text), ..self })
     }
 
-    /// Shows this certificate, with those that follow it in the file, to the servers. `client` is
-    /// the certificate's file and `key` its private key's; an error comes with whether it is the
-    /// key's.
+    /// Shows the certificates in the file `client` to the servers, with the private key in the file
+    /// `key`. An error comes with whether it is the key's.
     pub fn with_client(self, client: &Path, key: &Path) -> Result<Self, (bool, String)> {
         let (client, _) = read_certificates(client).map_err(|error| (false, error))?;
         let key = read(key).map_err(|error| (true, error))?;
@@ -35,8 +34,7 @@ impl Certificates {
         Ok(Self { client: Some((client, Secret::new(key))), ..self })
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.authority.is_none() && self.client.is_none()
     }
 

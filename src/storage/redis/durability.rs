@@ -5,12 +5,11 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::{Redis, StorageError};
+use super::{Redis, StorageError, Stored};
 
 /// How long a refusal counts; then the permissions may have changed.
 const REFUSED_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// When a question was last refused.
 #[derive(Default)]
 pub(super) struct Refusal(Mutex<Option<Instant>>);
 
@@ -27,7 +26,6 @@ impl Refusal {
     }
 }
 
-/// What one server's settings say.
 enum Verdict {
     Good,
     Unknown,
@@ -38,7 +36,7 @@ impl Redis {
     /// Whether Redis answers, writes to disk what it is told, and never drops it to make room. The
     /// error says which setting is wrong. Settings that Redis keeps to itself are its operator's
     /// word: they are warned of once.
-    pub async fn check_keeps_data(&self) -> Result<(), StorageError> {
+    pub async fn check_keeps_data(&self) -> Stored<()> {
         if self.memory.settings.stands() {
             return self.ping().await;
         }
@@ -71,12 +69,8 @@ impl Redis {
     }
 
     /// From `INFO memory`: whether each server evicts. That it persists is its operator's word.
-    async fn judge_eviction(&self) -> Result<Vec<Verdict>, StorageError> {
-        let servers: Vec<String> = match self.query_masters(redis::cmd("INFO").arg("memory")).await
-        {
-            Err(StorageError::Internal(_)) => return Ok(Vec::new()),
-            answer => answer?,
-        };
+    async fn judge_eviction(&self) -> Stored<Vec<Verdict>> {
+        let servers = self.info("memory").await?;
         let policy = |info: &String| {
             let policy = find_line(info, "maxmemory_policy:")?;
             Some(find_eviction(policy).map_or(Verdict::Good, Verdict::Bad))
@@ -84,17 +78,21 @@ impl Redis {
         Ok(servers.iter().map(|info| policy(info).unwrap_or(Verdict::Unknown)).collect())
     }
 
+    /// A section of each server's `INFO`; none where it is not shown to this user.
+    async fn info(&self, section: &str) -> Stored<Vec<String>> {
+        match self.query_masters(redis::cmd("INFO").arg(section)).await {
+            Err(StorageError::Internal(_)) => Ok(Vec::new()),
+            answer => answer,
+        }
+    }
+
     /// The names of the server processes that hold the data now: another after each restart and
     /// failover. `None` where they are not shown to this user.
-    pub async fn run_ids(&self) -> Result<Option<String>, StorageError> {
+    pub async fn run_ids(&self) -> Stored<Option<String>> {
         if self.memory.processes.stands() {
             return Ok(None);
         }
-        let servers: Vec<String> = match self.query_masters(redis::cmd("INFO").arg("server")).await
-        {
-            Err(StorageError::Internal(_)) => Vec::new(),
-            answer => answer?,
-        };
+        let servers = self.info("server").await?;
         let run_ids: Option<Vec<_>> = servers
             .iter()
             .map(|info| find_line(info, "run_id:").filter(|id| !id.is_empty()))
@@ -117,7 +115,7 @@ impl Redis {
     }
 
     /// Whether Redis answers at all; that this user may not ask is an answer.
-    pub(super) async fn ping(&self) -> Result<(), StorageError> {
+    pub(super) async fn ping(&self) -> Stored<()> {
         match self.query::<redis::Value>(&redis::cmd("PING")).await {
             Ok(_) | Err(StorageError::Internal(_)) => Ok(()),
             Err(error) => Err(error),

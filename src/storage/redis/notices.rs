@@ -11,16 +11,14 @@ use redis::{Client, ErrorKind, RedisResult};
 use super::connection::sentinel_client;
 use super::{Certificates, Redis, RedisConfig, Servers};
 use crate::base::secret::Secret;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The way to notify the other instances, if they share a Redis.
 #[derive(Clone)]
-pub enum Notices {
-    /// No Redis is configured.
+pub(crate) enum Notices {
     Nowhere,
-    /// The connection of this process.
     Connected(Redis),
     /// A Redis to connect to for each notice: a command that needs it for nothing else does not fail
     /// where it is out of reach.
@@ -28,8 +26,7 @@ pub enum Notices {
 }
 
 impl Notices {
-    /// Notifies the instances that listen on `channel` that something has changed.
-    pub async fn send(&self, channel: &str) {
+    pub(crate) async fn send(&self, channel: &str) {
         let sent = match self {
             Self::Nowhere => Ok(()),
             Self::Connected(redis) => redis.publish(channel).await,
@@ -45,14 +42,14 @@ impl Notices {
 }
 
 impl Redis {
-    async fn publish(&self, channel: &str) -> Result<(), StorageError> {
+    async fn publish(&self, channel: &str) -> Stored<()> {
         self.query(redis::cmd("PUBLISH").arg(channel).arg("changed")).await
     }
 }
 
 /// Calls `heard` for each notice on `channel`, and after each time that some may have been missed.
 /// Runs until it is dropped.
-pub async fn listen(config: &RedisConfig, channel: &str, heard: impl Fn()) {
+pub(crate) async fn listen(config: &RedisConfig, channel: &str, heard: impl Fn()) {
     loop {
         if let Ok(mut subscription) = subscribe(config, channel).await {
             heard();

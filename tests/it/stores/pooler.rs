@@ -64,8 +64,8 @@ async fn nothing_stays_prepared_and_no_transaction_stays_open() {
         };
         let twice = db
             .write(async |transaction| {
-                insert().bind("a").bind("b").execute(&mut **transaction).await?;
-                insert().bind("a").bind("b").execute(&mut **transaction).await?;
+                insert().bind("a").bind("b").execute(&mut *transaction).await?;
+                insert().bind("a").bind("b").execute(&mut *transaction).await?;
                 Ok(())
             })
             .await;
@@ -79,9 +79,9 @@ async fn nothing_stays_prepared_and_no_transaction_stays_open() {
             let query = sqlx::query(
                 "SELECT COUNT(*) AS number FROM pg_prepared_statements WHERE name <> ''",
             );
-            let count: i64 = query.fetch_one(&mut **transaction).await?.try_get("number")?;
+            let count: i64 = query.fetch_one(&mut *transaction).await?.try_get("number")?;
             let sleep = sqlx::query("SELECT pg_sleep(0.2)");
-            sleep.execute(&mut **transaction).await?;
+            sleep.execute(&mut *transaction).await?;
             Ok(count)
         })
         .await
@@ -105,9 +105,9 @@ async fn what_others_left_prepared_is_in_nobodys_way() {
         db.write(async |transaction| {
             for number in 1..=20 {
                 let prepare = AssertSqlSafe(format!("PREPARE sqlx_s_{number} AS SELECT 1"));
-                sqlx::query(prepare).execute(&mut **transaction).await?;
+                sqlx::query(prepare).execute(&mut *transaction).await?;
             }
-            sqlx::query("SELECT pg_sleep(0.2)").execute(&mut **transaction).await?;
+            sqlx::query("SELECT pg_sleep(0.2)").execute(&mut *transaction).await?;
             Ok(())
         })
     };

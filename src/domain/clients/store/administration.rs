@@ -4,11 +4,11 @@
 use super::{ClientStore, bind_changeable, collect};
 use crate::base::time::Timestamp;
 use crate::domain::clients::Client;
-use crate::storage::{StorageError, Transaction};
+use crate::storage::{Stored, Transaction};
 
 impl ClientStore {
     /// Up to `limit` clients whose id sorts after `after`, by id.
-    pub async fn page(&self, after: &str, limit: i64) -> Result<Vec<Client>, StorageError> {
+    pub(crate) async fn page(&self, after: &str, limit: i64) -> Stored<Vec<Client>> {
         // The limit counts clients, and a client has a row for each of its few secrets.
         let query = sqlx::query(select!(
             "WHERE c.client_id IN (SELECT client_id FROM clients WHERE client_id > $1 \
@@ -21,13 +21,13 @@ impl ClientStore {
 
     /// Replaces `client`, except for secrets, by `next`, if `client` is unchanged since it was
     /// read. Returns `false` when it was changed or removed.
-    pub async fn replace_in(
+    pub(crate) async fn replace_in(
         &self,
         transaction: &mut Transaction<'_>,
         client: &Client,
         next: &Client,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE clients SET name = $1, grant_types = $2, scope = $3, audience = $4, \
              access_token_lifetime = $5, disabled_at = $6, claims = $7, updated_at = $8, \
@@ -38,22 +38,22 @@ impl ClientStore {
             .bind(client.client_id.clone())
             .bind(client.version)
             .bind(client.created_at.as_unix());
-        Ok(update.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(update.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 
     /// Removes `client` with its secrets, if it is unchanged since it was read. Returns `false`
     /// when it was changed or removed.
-    pub async fn remove_in(
+    pub(crate) async fn remove_in(
         &self,
         transaction: &mut Transaction<'_>,
         client: &Client,
-    ) -> Result<bool, StorageError> {
+    ) -> Stored<bool> {
         let delete = sqlx::query(
             "DELETE FROM clients WHERE client_id = $1 AND version = $2 AND created_at = $3",
         )
         .bind(client.client_id.clone())
         .bind(client.version)
         .bind(client.created_at.as_unix());
-        Ok(delete.execute(&mut **transaction).await?.rows_affected() > 0)
+        Ok(delete.execute(&mut *transaction).await?.rows_affected() > 0)
     }
 }

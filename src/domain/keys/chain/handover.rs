@@ -44,20 +44,19 @@ impl Owed {
 
 impl Chain {
     /// The same chain with the handover that is stored for it.
-    pub fn owing(mut self, owed: Option<Owed>) -> Self {
+    pub(crate) fn owing(mut self, owed: Option<Owed>) -> Self {
         self.owed = owed;
         self
     }
 
-    /// The handover that the last revocation requested, to be stored with the chain.
-    pub fn owed(&self) -> Option<Owed> {
+    pub(crate) fn owed(&self) -> Option<Owed> {
         self.owed
     }
 
     /// Requests a key that becomes active `ahead` after its publication, because another was
     /// revoked at `now`. If an earlier revocation still waits for its key, one key serves both,
     /// after the shorter of the two times. Refuses an `ahead` of more than 90 days.
-    pub fn owe(&mut self, ahead: Duration, now: Timestamp) -> Result<(), Refusal> {
+    pub(crate) fn owe(&mut self, ahead: Duration, now: Timestamp) -> Result<(), Refusal> {
         if ahead > MAX_AHEAD {
             return Err(Refusal::TooLate(MAX_AHEAD));
         }
@@ -67,9 +66,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Whether a key has to be made for a handover. Not while too many keys are pending; the
-    /// handover stays owed.
-    pub fn needs_successor(&self, now: Timestamp) -> bool {
+    /// Whether a key has to be made for a handover, which waits while too many keys are pending.
+    pub(crate) fn needs_successor(&self, now: Timestamp) -> bool {
         let waiting = self.entries.iter().filter(|entry| entry.times.state(now) == State::Pending);
         self.owed.is_some_and(|owed| owed.ahead.is_some())
             && self.entries.iter().any(|entry| entry.signs_after(now))
@@ -80,7 +78,12 @@ impl Chain {
     /// other keys stay as they are. It counts as published from the second after the revocation at
     /// the earliest, since the clock of the instance that revoked may be ahead. Returns `None` when
     /// no key is needed.
-    pub fn succeed(&mut self, kid: String, rules: &Rules, now: Timestamp) -> Option<Handover> {
+    pub(crate) fn succeed(
+        &mut self,
+        kid: String,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Option<Handover> {
         let owed = self.owed.filter(|_| self.needs_successor(now))?;
         let made = now.max(owed.since.plus(Duration::from_secs(1)));
         let at = made.plus(owed.ahead?);
@@ -89,9 +92,8 @@ impl Chain {
         Some(Handover { kid, at, old_retires_at: at.plus(rules.token_lifetime) })
     }
 
-    /// The successor after the last revocation, and when it becomes active. `None` while it is not
-    /// planned.
-    pub fn successor(&self) -> Option<&ScheduledKey> {
+    /// The successor after the last revocation; `None` while its activation is not planned.
+    pub(crate) fn successor(&self) -> Option<&ScheduledKey> {
         let owed = self.owed.filter(|owed| owed.ahead.is_none())?;
         let planned = |entry: &&ScheduledKey| {
             owed.is_met_by(entry) && entry.times.activates_at != NOT_PLANNED

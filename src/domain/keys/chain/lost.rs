@@ -6,14 +6,13 @@ use crate::base::time::Timestamp;
 use crate::domain::keys::rotation::State;
 
 impl Chain {
-    /// Whether any key signs at `now`, or will.
-    pub fn signs_at_all(&self, now: Timestamp) -> bool {
+    pub(crate) fn signs_at_all(&self, now: Timestamp) -> bool {
         self.entries.iter().any(|entry| entry.signs_after(now))
     }
 
     /// Whether only the spare is left to sign: the key before it was lost, which no change does.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn is_headless(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_headless(&self, now: Timestamp) -> bool {
         let next = self.first_pending(now).map(|next| &self.entries[next]);
         self.active(now).is_none() && next.is_some_and(ScheduledKey::is_spare)
     }
@@ -21,7 +20,7 @@ impl Chain {
     /// Whether one key signs at `now`, each pending key follows the one before it, and the last has
     /// no end: then no key is missing.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn is_whole(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_whole(&self, now: Timestamp) -> bool {
         let from = self.entries.iter().position(|entry| entry.times.state(now) == State::Active);
         let Some(rest) = from.map(|from| &self.entries[from..]) else { return false };
         let follows = |pair: &[ScheduledKey]| {
@@ -33,7 +32,7 @@ impl Chain {
 
     /// Makes the spare sign from `now` on if no other key is left to sign.
     #[allow(clippy::indexing_slicing, reason = "positions are those of entries")]
-    pub fn activate_spare(&mut self, now: Timestamp) {
+    pub(crate) fn activate_spare(&mut self, now: Timestamp) {
         if self.is_headless(now)
             && let Some(spare) = self.first_pending(now)
         {

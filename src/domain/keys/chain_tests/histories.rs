@@ -38,7 +38,6 @@ struct Action {
     crash: bool,
 }
 
-/// The table of keys, with its version.
 #[derive(Clone, Default)]
 struct Table {
     version: u64,

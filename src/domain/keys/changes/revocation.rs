@@ -13,16 +13,13 @@ use crate::domain::keys::{Algorithm, Keys, KeysError, tag};
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// What a revocation did.
 #[derive(Clone, Debug)]
 pub struct Revoked {
     /// Whether another issuer made its tokens, so that their first issue is unknown here.
     pub only_verified: bool,
     /// When the key began to sign; `None` if it never did.
     pub signed_from: Option<Timestamp>,
-    /// When it ceased to sign.
     pub signed_until: Option<Timestamp>,
-    /// The key that is active now, with the time of its publication.
     pub active: Option<ScheduledKey>,
     /// The algorithm of the key that becomes active later.
     pub successor_of: Algorithm,

@@ -10,10 +10,8 @@ const MAX_NAMED: usize = 5;
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
 
-/// A block of a PEM file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block<'a> {
-    /// Its label, such as `PRIVATE KEY`.
     pub label: &'a str,
     /// From its first to its last dash.
     pub text: &'a str,

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::{KeyStore, Rows, StoredKey};
 use crate::base::time::Timestamp;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 
 /// The maximum number of keys that are loaded, and of rows that are not keys; the oldest are left
 /// out. All rows are read, a page at a time, so that planted rows displace no key.
@@ -13,12 +13,8 @@ const MAX_KEYS: usize = 500;
 pub(super) const PAGE: i64 = 500;
 
 impl KeyStore {
-    /// All rows, newest first. If there are too many, those for which `counts` is true displace the
-    /// others.
-    pub async fn load_all(
-        &self,
-        counts: impl Fn(&StoredKey) -> bool,
-    ) -> Result<Rows, StorageError> {
+    /// All rows, newest first; of too many, those stay for which `counts` is true.
+    pub async fn load_all(&self, counts: impl Fn(&StoredKey) -> bool) -> Stored<Rows> {
         self.load(None, counts).await
     }
 
@@ -28,7 +24,7 @@ impl KeyStore {
         &self,
         now: Timestamp,
         counts: impl Fn(&StoredKey) -> bool,
-    ) -> Result<Rows, StorageError> {
+    ) -> Stored<Rows> {
         self.load(Some(now), counts).await
     }
 
@@ -36,7 +32,7 @@ impl KeyStore {
         &self,
         published_at: Option<Timestamp>,
         counts: impl Fn(&StoredKey) -> bool,
-    ) -> Result<Rows, StorageError> {
+    ) -> Stored<Rows> {
         let (mut keys, mut others) = (Rows::default(), Rows::default());
         let mut after = Some(String::new());
         while let Some(last) = after {

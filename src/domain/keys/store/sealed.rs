@@ -5,7 +5,7 @@ use sqlx::Row;
 
 use super::{KeyStore, StoredKey, changed_one};
 use crate::base::time::Timestamp;
-use crate::storage::{Statement, StorageError};
+use crate::storage::{Statement, Stored};
 
 impl KeyStore {
     /// Stores the tags of `tagged`, with the sealed private parts, for rows that have none, and
@@ -16,11 +16,11 @@ impl KeyStore {
         tagged: &[StoredKey],
         done: (&str, &str),
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         self.db
             .write(async |transaction| {
                 let (name, value) = done;
-                insert_secret(name, value, now).execute(&mut **transaction).await?;
+                insert_secret(name, value, now).execute(&mut *transaction).await?;
                 for key in tagged {
                     let update = sqlx::query(
                         "UPDATE signing_keys SET tag = $1, sealed_private_key = $2 \
@@ -29,7 +29,7 @@ impl KeyStore {
                     .bind(key.tag.as_deref())
                     .bind(key.private_key.as_str())
                     .bind(key.kid.as_str());
-                    changed_one(update.execute(&mut **transaction).await?)?;
+                    changed_one(update.execute(&mut *transaction).await?)?;
                 }
                 Ok(())
             })
@@ -38,11 +38,7 @@ impl KeyStore {
 
     /// Replaces the private part and the tag of `old` by those of `new`: the same, sealed under
     /// another key. Returns `false` when they are not those of `old` any more.
-    pub async fn replace_sealed(
-        &self,
-        old: &StoredKey,
-        new: &StoredKey,
-    ) -> Result<bool, StorageError> {
+    pub async fn replace_sealed(&self, old: &StoredKey, new: &StoredKey) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE signing_keys SET sealed_private_key = $1, tag = $2 \
              WHERE kid = $3 AND sealed_private_key = $4 AND tag = $5",
@@ -56,7 +52,7 @@ impl KeyStore {
     }
 
     /// The sealed secret `name`, if present.
-    pub async fn find_secret(&self, name: &str) -> Result<Option<String>, StorageError> {
+    pub async fn find_secret(&self, name: &str) -> Stored<Option<String>> {
         let query =
             sqlx::query("SELECT sealed_value FROM sealed_secrets WHERE name = $1").bind(name);
         let row = self.db.fetch_optional(query).await?;
@@ -69,18 +65,13 @@ impl KeyStore {
         name: &str,
         sealed_value: &str,
         now: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Stored<()> {
         self.db.execute(insert_secret(name, sealed_value, now)).await.map(drop)
     }
 
     /// Replaces `old` by `new`, the same secret sealed differently. Returns `false` when the stored
     /// one is not `old` any more.
-    pub async fn replace_secret(
-        &self,
-        name: &str,
-        old: &str,
-        new: &str,
-    ) -> Result<bool, StorageError> {
+    pub async fn replace_secret(&self, name: &str, old: &str, new: &str) -> Stored<bool> {
         let update = sqlx::query(
             "UPDATE sealed_secrets SET sealed_value = $1 WHERE name = $2 AND sealed_value = $3",
         )

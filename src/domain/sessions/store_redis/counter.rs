@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use redis::cmd;
 
 use crate::base::random::Random;
-use crate::storage::StorageError;
+use crate::storage::Stored;
 use crate::storage::redis::Redis;
 
 /// How long a counter outlives its instance, in seconds. A counter that expires too early looks like a
@@ -43,21 +43,19 @@ impl Counter {
 
     /// Raises the counter; returns `None` where nothing was lost since the last repair, else the name of
     /// the loss for [`repaired`](Self::repaired).
-    pub(super) async fn lineage(&self, redis: &Redis) -> Result<Option<String>, StorageError> {
+    pub(super) async fn lineage(&self, redis: &Redis) -> Stored<Option<String>> {
         self.runs.store(true, SeqCst);
         self.raise(redis).await?;
         let losses = self.losses.load(SeqCst);
         Ok((self.repaired.load(SeqCst) != losses).then(|| format!("{PREFIX}{losses}")))
     }
 
-    /// Whether this name is a counter's.
     pub(super) fn is_name(lineage: &str) -> bool {
         lineage.starts_with(PREFIX)
     }
 
-    /// Marks the loss as repaired. The increment comes after the repair's writes and is lost with any of
-    /// them.
-    pub(super) async fn repaired(&self, redis: &Redis, lineage: &str) -> Result<(), StorageError> {
+    /// Marks the loss as repaired, by an increment that is lost with any of the repair's writes.
+    pub(super) async fn repaired(&self, redis: &Redis, lineage: &str) -> Stored<()> {
         self.raise(redis).await?;
         if let Some(loss) = lineage.strip_prefix(PREFIX).and_then(|loss| loss.parse().ok()) {
             // A loss that came in between has a higher number, and is repaired next.
@@ -74,7 +72,7 @@ impl Counter {
         }
     }
 
-    async fn raise(&self, redis: &Redis) -> Result<(), StorageError> {
+    async fn raise(&self, redis: &Redis) -> Stored<()> {
         // Every value returned before this call is below the value that it returns.
         let seen = self.seen.load(SeqCst);
         let value: i64 = redis.query(cmd("INCR").arg(&self.key)).await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{parse_short, short};
 use crate::base::time::Timestamp;
 use crate::domain::sessions::{Login, Origin, Session, SessionKind};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stored};
 
 /// The format of records, their first field.
 pub(super) const VERSION: &str = "1";
@@ -20,7 +20,7 @@ const KNOWN_FIELDS: usize = 18;
 
 /// The record of a session; the key contains its user and sid. `held` is the record that it replaces,
 /// or empty: the fields that a later version has added to it are kept.
-pub(super) fn encode(session: &Session, held: &[u8]) -> Result<Vec<u8>, StorageError> {
+pub(super) fn encode(session: &Session, held: &[u8]) -> Stored<Vec<u8>> {
     let Session { client_id, scope, audience, epoch, current, parent, origin, login, .. } = session;
     let address = origin.address.map(encode_address).unwrap_or_default();
     let user_agent = origin.user_agent.as_deref().unwrap_or_default();
@@ -77,7 +77,7 @@ fn decode_address(text: &str) -> Option<IpAddr> {
 }
 
 /// The session of a record.
-pub(super) fn decode(user_id: Uuid, sid: Uuid, record: &[u8]) -> Result<Session, StorageError> {
+pub(super) fn decode(user_id: Uuid, sid: Uuid, record: &[u8]) -> Stored<Session> {
     parse_record(user_id, sid, record).ok_or_else(|| StorageError::corrupt("session record"))
 }
 

@@ -56,7 +56,7 @@ impl UserStore {
         );
         let query = statement(AssertSqlSafe(text), &[&user.id, &user.email_key, &spelled]);
         let query = keys.into_iter().fold(query, |query, key| query.bind(key));
-        Ok(query.fetch_optional(&mut **transaction).await?.is_some())
+        Ok(query.fetch_optional(&mut *transaction).await?.is_some())
     }
 
     /// Those of `keys`, addresses in every form that they may be stored under, that have an account

@@ -16,8 +16,7 @@ macro_rules! is_administrator {
 }
 
 impl User {
-    /// Whether the user may sign in and has the role
-    /// [`ADMIN_ROLE`](crate::domain::roles::ADMIN_ROLE).
+    /// Whether the user may sign in and has the role `admin`.
     pub fn is_administrator(&self) -> bool {
         self.is_active() && self.has_role("admin")
     }

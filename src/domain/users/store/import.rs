@@ -50,7 +50,7 @@ impl UserStore {
                 for (text, users) in &statements {
                     let insert = sqlx::query(AssertSqlSafe(text.as_str()));
                     let insert = users.iter().fold(insert, bind);
-                    rows.extend(insert.fetch_all(&mut **transaction).await?);
+                    rows.extend(insert.fetch_all(&mut *transaction).await?);
                 }
                 fault::point("users.before_commit");
                 Ok(rows)
