@@ -61,11 +61,8 @@ pub struct Config {
     pub(crate) keys: KeysConfig,
     pub(crate) passwords: credentials::PasswordPolicy,
     pub(crate) login_limits: login_limits::Policy,
-    /// How many sign-ups are free for a network.
     pub(crate) signup_limits: login_limits::LimitPolicy,
-    /// How many requests for mail are free for a network.
     pub(crate) mail_limits: login_limits::LimitPolicy,
-    /// How often a session may be refreshed.
     pub(crate) refresh_limits: login_limits::RatePolicy,
     /// How often tokens of one session or client may be revoked.
     pub(crate) revocation_limits: login_limits::RatePolicy,
@@ -130,11 +127,8 @@ pub struct SessionsConfig {
 pub struct RevocationsConfig {
     /// Whether every caller may follow; otherwise the scope `revocations:read` is required.
     pub(crate) open: bool,
-    /// How long the snapshot may be cached.
     pub(crate) max_age: Duration,
-    /// The interval of heartbeats.
     pub(crate) heartbeat: Duration,
-    /// The maximum number of open streams.
     pub(crate) max_listeners: usize,
     /// The maximum number of them from one address, while every caller may follow.
     pub(crate) max_listeners_per_address: usize,
@@ -252,7 +246,6 @@ impl fmt::Display for Problem {
 /// All problems of the configuration.
 #[derive(Debug)]
 pub struct ConfigError {
-    /// At least one.
     problems: Vec<Problem>,
 }
 

@@ -10,7 +10,6 @@ use crate::storage::redis::address::{Place, check_address, check_parameters};
 use crate::storage::redis::{Certificates, RedisConfig, Servers};
 use crate::storage::sqlite;
 
-/// The allowed parameters of PostgreSQL's addresses.
 const POSTGRES_PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",

@@ -77,7 +77,6 @@ impl Check<'_> {
         }
     }
 
-    /// A path, if one is given.
     pub(super) fn path(&mut self, key: &str) -> Option<Option<PathBuf>> {
         let text = self.text(key)?;
         Some((!text.is_empty()).then(|| text.into()))

@@ -60,7 +60,6 @@ impl FromRequest for Administrator {
     }
 }
 
-/// A request of an administrator with a body.
 pub(super) struct Asked<B> {
     pub admin: Administrator,
     /// The members of the body, with what is wrong in them.

@@ -85,7 +85,6 @@ pub(super) struct Failure<F> {
 pub(super) type OAuthError = Failure<OAuthForm>;
 /// An error in the form of RFC 9457.
 pub(super) type Problem = Failure<ProblemForm>;
-/// What a handler returns whose failures are problems.
 pub(super) type Answer = Result<HttpResponse, Problem>;
 
 impl<F: Form> Failure<F> {
@@ -123,7 +122,6 @@ impl<F: Form> Failure<F> {
         self
     }
 
-    /// Adds the cause, for the log line of the request.
     pub(super) fn because(self, error: &(dyn Error + 'static)) -> Self {
         Self { cause: Some(describe(error)), ..self }
     }
@@ -264,7 +262,6 @@ impl Form for ProblemForm {
 }
 
 impl Problem {
-    /// 400 with what is wrong in each field.
     pub(super) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let described: Vec<_> =
             errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();

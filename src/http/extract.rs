@@ -100,7 +100,6 @@ impl MediaType {
     }
 }
 
-/// Names of media types, as a sentence lists them.
 fn names(media_types: &[MediaType]) -> String {
     media_types.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(" or ")
 }

@@ -168,7 +168,6 @@ fn usual_answers(
     answers
 }
 
-/// The bodies and headers of errors.
 fn complete_errors(form: ErrorForm, operation: &mut Operation, caller: Caller) {
     let (media_type, schema) = match form {
         ErrorForm::Problem => ("application/problem+json", "ProblemBody"),

@@ -35,7 +35,6 @@ pub(super) enum Kind {
 /// A part of a list.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Page<T> {
-    /// In the list's order.
     items: Vec<T>,
     /// The `cursor` of the next page; null where there is none.
     next_cursor: Option<String>,

@@ -33,7 +33,6 @@ pub(super) async fn user(
     app.authentication.user(extract::bearer(request)?, now).await
 }
 
-/// A change that a signed-in user asks for.
 pub(super) struct Asked {
     pub(super) user: User,
     pub(super) fields: Fields,

@@ -44,7 +44,6 @@ pub(super) struct Row {
     pub methods: Vec<Route>,
 }
 
-/// The form in which each route answers failures.
 pub(super) fn forms() -> HashMap<&'static str, ErrorForm> {
     rows(true).into_iter().map(|row| (row.at, row.form)).collect()
 }

@@ -53,7 +53,6 @@ async fn follow_once(app: &Issuer) -> Result<(), FollowError> {
     app.revocations.follow(&app.signer, read_keys, now).await
 }
 
-/// Sends heartbeats to listeners.
 pub(super) async fn beat(app: Arc<Issuer>) {
     let mut interval = every(app.config.revocations.heartbeat);
     loop {

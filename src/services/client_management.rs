@@ -238,7 +238,6 @@ impl ClientManagement {
     }
 }
 
-/// All tokens of a client that is disabled or deleted.
 fn all_tokens(client: &Client, now: Timestamp) -> Revoked {
     Revoked::Client { client_id: client.client_id.clone(), before: now.plus(CUT_OFF_AHEAD) }
 }

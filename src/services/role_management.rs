@@ -102,7 +102,6 @@ impl RoleManagement {
     }
 }
 
-/// Checks the name and the description of a role.
 fn check(change: Change) -> Result<Change, RoleChangeError> {
     if let Err(problem) = check_role(&change.name) {
         // No role has such a name.

@@ -103,7 +103,6 @@ impl<'a> Target<'a> {
 /// A request: a POST of a form where there is one, else a GET.
 #[derive(Clone, Default)]
 pub struct Request {
-    /// The form, encoded.
     pub(crate) form: Option<String>,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) if_none_match: Option<HeaderValue>,
@@ -114,7 +113,6 @@ pub struct Request {
 /// An answer that was read whole.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status, redirects included.
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,

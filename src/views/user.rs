@@ -88,7 +88,6 @@ impl ManagedUserView {
         [email, cell(name), words(&roles), state, created_at, id]
     }
 
-    /// Everything of this user, each with its name.
     pub(crate) fn fields(self) -> [(&'static str, String); 9] {
         let state = self.state();
         let Self { user, metadata } = self;

@@ -75,7 +75,6 @@ impl Initiator {
         self.acting(Actor::Client(client_id.to_owned()))
     }
 
-    /// Whether this is the user with this id.
     pub(crate) fn is_user(&self, id: Uuid) -> bool {
         matches!(self.actor, Actor::User(actor) if actor == id)
     }

@@ -57,7 +57,6 @@ impl ClientChange {
     }
 }
 
-/// Puts what was checked, if it was given and is good.
 fn put<T, E: ToString>(
     place: &mut T,
     field: &'static str,

@@ -48,7 +48,6 @@ named! {
 pub(crate) struct ClientSecret {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) created_at: Timestamp,
-    /// When it expires, once it has a successor.
     pub(crate) expires_at: Option<Timestamp>,
 }
 
@@ -64,7 +63,6 @@ pub(crate) struct Client {
     /// The lifetime of its access tokens, if it differs from the configured one.
     pub(crate) access_token_lifetime: Option<Duration>,
     pub(crate) disabled_at: Option<Timestamp>,
-    /// Its secrets, expired ones included.
     pub(crate) secrets: Vec<ClientSecret>,
     pub(crate) created_at: Timestamp,
     /// The members of the user's metadata that its tokens contain.
@@ -100,7 +98,6 @@ pub(crate) struct Registration {
     pub(crate) confidential: bool,
     /// Names of grants; empty for the default of its type.
     pub(crate) grants: Vec<String>,
-    /// Space-separated scope words.
     pub(crate) scope: String,
     pub(crate) audiences: Vec<String>,
     pub(crate) access_token_lifetime: Option<Duration>,

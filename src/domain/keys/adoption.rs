@@ -28,7 +28,6 @@ pub(crate) struct Adoption {
 pub struct Adopted {
     pub(crate) kid: String,
     pub(crate) thumbprint: String,
-    /// Whether it is another issuer's, and only verifies.
     pub(crate) only_verifies: bool,
     pub(crate) opens: bool,
     pub(crate) retires_at: Option<Timestamp>,

@@ -65,7 +65,6 @@ impl Published {
     }
 }
 
-/// Divides rows into keys and others.
 pub(crate) fn examine(sealing: &SealingKeys, rows: Rows) -> (Vec<StoredKey>, Vec<Refused>) {
     let unreadable = |kid| Refused { kid, algorithm: None, error: TagError::Unreadable };
     let mut refused: Vec<_> = rows.unreadable.into_iter().map(unreadable).collect();

@@ -80,7 +80,6 @@ pub(crate) struct Chain {
     entries: Vec<ScheduledKey>,
     /// Keys that only verify, and keys that a change has just ended.
     aside: Vec<ScheduledKey>,
-    /// The handover that the last revocation asked for.
     owed: Option<Owed>,
 }
 
@@ -255,7 +254,6 @@ impl Chain {
         Ok(())
     }
 
-    /// Adds a key that only verifies.
     pub(crate) fn set_aside(&mut self, entry: ScheduledKey) {
         self.aside.push(entry);
     }

@@ -168,7 +168,6 @@ pub(crate) fn read_public(
     Ok(PublicKey { kid: kid.unwrap_or(public.kid), ..public })
 }
 
-/// Whether the text holds a public key and no private one.
 pub(crate) fn is_public(pem: &str) -> bool {
     find_key(pem).is_ok_and(|block| block.label == "PUBLIC KEY")
 }

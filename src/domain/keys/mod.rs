@@ -310,7 +310,6 @@ fn ring_key(vault: &Vault, present: &KeyRing, stored: &StoredKey) -> Result<Ring
     })
 }
 
-/// An error with its cause.
 fn full(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),

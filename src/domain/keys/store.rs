@@ -232,7 +232,6 @@ async fn raise_version(
     changed_one(raise.execute(&mut *transaction).await?)
 }
 
-/// Stores the owed handover, once the version is raised.
 fn owe<'a>(change: &Change<'_>) -> Statement<'a> {
     sqlx::query(
         "UPDATE key_chain_versions SET handover_since = $1, handover_in = $2 WHERE algorithm = $3",

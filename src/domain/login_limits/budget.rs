@@ -48,7 +48,6 @@ impl Budget {
         self.charged == 0
     }
 
-    /// Attempts that may still turn out well.
     pub(super) fn in_flight(&self) -> u32 {
         self.fresh + self.stale
     }

@@ -21,7 +21,6 @@ use crate::base::time::Timestamp;
 use crate::storage::Stored;
 use crate::storage::records::Records as Store;
 
-/// The period in which the free requests are counted.
 const HOUR: Duration = Duration::from_secs(3600);
 /// Own changes of one user in an hour: far above what people do, far below what fills a table.
 const OWN_CHANGES: u32 = 60;

@@ -75,7 +75,6 @@ struct Place {
     of_account: Reserved,
     network: Entered,
     of_network: Reserved,
-    /// The name of the network in the account's record.
     name: String,
     clock: RunningClock,
 }

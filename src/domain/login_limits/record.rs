@@ -40,7 +40,6 @@ pub(super) struct Reserved {
 pub(super) struct Record {
     /// Of a network: its attempts. Of an account: those from networks that were not known.
     pub(super) shared: Budget,
-    /// Of an account: its networks.
     pub(super) networks: Vec<Entry>,
 }
 
@@ -49,7 +48,6 @@ pub(super) struct Record {
 pub(super) struct Entry {
     pub(super) network: String,
     pub(super) budget: Budget,
-    /// The newest login from there.
     pub(super) signed_in_at: Option<Timestamp>,
 }
 

@@ -11,7 +11,6 @@ use super::budget::Budget;
 use super::record::{Entry, Record};
 
 const VERSION: &str = "1";
-/// Stands for nothing.
 const NONE: &str = "-";
 /// No time or lease that was ever written lies beyond.
 const FARTHEST: i64 = 1 << 40;

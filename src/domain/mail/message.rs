@@ -15,7 +15,6 @@ pub(crate) use lettre::message::Mailbox;
 use super::template::Rendered;
 use crate::base::time::Timestamp;
 
-/// An encoded message and its envelope.
 pub(crate) struct Message {
     /// The outbox row that it is written from.
     pub(crate) id: Uuid,

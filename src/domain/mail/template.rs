@@ -17,7 +17,6 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// The length of a subject; receivers cut longer ones off.
 const MAX_SUBJECT_BYTES: usize = 200;
 const MAX_MESSAGE_BYTES: usize = 512 * 1024;
-/// The beginning of a text template's first line.
 const SUBJECT: &str = "Subject:";
 
 macro_rules! built_in {
@@ -51,7 +50,6 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
 #[derive(Clone, Debug)]
 pub(crate) struct Fields<'a> {
     pub(crate) service: &'a str,
-    /// Its address.
     pub(crate) issuer: &'a str,
     pub(crate) email: &'a str,
     /// The user's display name, where the address is known to be the user's.

@@ -54,7 +54,6 @@ impl Transport {
         })
     }
 
-    /// The time limit for the delivery of one message.
     pub(crate) fn timeout(&self) -> Duration {
         match self {
             Self::Files(_) => FILES_TIMEOUT,
@@ -69,7 +68,6 @@ impl Transport {
         }
     }
 
-    /// A connection of its own, opened by the first delivery.
     pub(crate) fn connection(&self) -> Connection {
         Connection { transport: self.clone(), session: None }
     }

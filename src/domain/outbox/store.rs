@@ -25,7 +25,6 @@ pub const WINDOW: Duration = Duration::from_secs(3600);
 /// The number of messages for sign-ups to an address within [`WINDOW`]: one for each sign-up that may
 /// be pending for it, and one that replaces the oldest.
 const MAX_SIGN_UPS: i64 = 6;
-/// The part of a failure's text that is kept.
 const MAX_ERROR_BYTES: usize = 300;
 
 /// A message that is requested.

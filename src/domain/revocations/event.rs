@@ -40,7 +40,6 @@ struct Claims {
     jti: String,
     lane: &'static str,
     epoch: String,
-    /// The first and the last change that it contains.
     first_seq: i64,
     seq: i64,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -33,7 +33,6 @@ struct Known {
     sent: i64,
     /// The events of the last changes, without a gap up to `sent`.
     held: VecDeque<Event>,
-    /// When the database was last read completely.
     confirmed_at: Option<Instant>,
     /// `None` once the service is about to stop.
     listeners: Option<broadcast::Sender<Bytes>>,

@@ -71,7 +71,6 @@ pub struct Revocations {
     feed: Arc<Feed>,
     random: Random,
     recorded: Arc<Notify>,
-    /// Held while new changes are applied.
     following: Arc<Mutex<()>>,
     snapshot: Arc<ArcSwapOption<Snapshot>>,
     /// Held while the next snapshot is made; with the time of the last failure.

@@ -55,7 +55,6 @@ pub struct Snapshot {
     pub(super) seq: i64,
     pub(super) kid: String,
     pub(super) made_at: Instant,
-    /// When its entries were complete.
     pub(super) known_at: Instant,
     took: Duration,
 }
@@ -87,7 +86,6 @@ impl Snapshot {
         Ok(Self { body, etag, gzip, epoch, seq, kid, made_at, known_at, took: made_at.elapsed() })
     }
 
-    /// Whether it is too old to be served without a change.
     pub(super) fn is_old(&self) -> bool {
         self.made_at.elapsed() > RENEWED_AFTER
     }

@@ -171,7 +171,6 @@ impl Change {
         Ok(Decision { step, closes, opens, holders: concerned })
     }
 
-    /// The present role, if it is in the expected state.
     fn expected<'a>(&self, roles: &'a [Role], holders: u64) -> Result<Option<&'a Role>, Refusal> {
         let present = roles.iter().find(|role| role.name == self.name);
         match (present, &self.expect) {
@@ -208,7 +207,6 @@ impl Step {
     }
 }
 
-/// The rules that cannot be forced.
 fn check(step: &Step, roles: &[Role]) -> Result<(), Refusal> {
     let keeps = |role: &Role| BUILT_IN_WORDS.iter().all(|word| role.scope.contains(word));
     if step.name() == ADMIN_ROLE && !step.role().is_some_and(keeps) {

@@ -1,6 +1,5 @@
 //! The names of roles.
 
-/// The role that may administer Signet.
 pub(crate) const ADMIN_ROLE: &str = "admin";
 
 /// Checks a role's name: 1 to 64 characters of `a-z 0-9 _ - . :`.
@@ -15,7 +14,6 @@ pub(crate) fn check_role(role: &str) -> Result<(), &'static str> {
 /// The maximum number of roles of a user: they are in every token.
 pub(super) const MAX_ROLES: usize = 32;
 
-/// Checks the roles of a user, without repetitions.
 pub(crate) fn check_roles(roles: &[String]) -> Result<Vec<String>, &'static str> {
     let mut checked: Vec<String> = Vec::new();
     for role in roles {

@@ -77,7 +77,6 @@ engine_methods! {
         subject: &str, jti: &str, expires_at: Timestamp, now: Timestamp
     ) -> Stored<()>;
 
-    /// Whether the store answers, and keeps what it is given.
     fn check_health() -> Stored<()>;
 }
 

@@ -15,7 +15,6 @@ pub const IMPORTED_ID: &str = "imported_id";
 /// The imported data of one user, each part checked as at sign-up; `None` for absent parts.
 #[derive(Clone, Debug)]
 pub struct ImportedUser {
-    /// The id to keep.
     pub(crate) id: Option<Uuid>,
     pub(crate) email: Email,
     /// A hash that this version can verify; without one, only a reset lets the user in.

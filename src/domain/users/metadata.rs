@@ -8,7 +8,6 @@ pub type Metadata = serde_json::Map<String, Value>;
 
 /// The maximum size as JSON, in bytes.
 pub const MAX_METADATA_BYTES: usize = 16 * 1024;
-/// The maximum nesting of objects and arrays.
 const DEEPEST: usize = 8;
 /// 2^53 - 1, the largest integer up to which every integer is exact as a floating-point number.
 const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;

@@ -24,7 +24,6 @@ pub(crate) use form::read_form;
 pub(crate) use member::{Body, DisplayName, Member, NotNull, Object, Reading, Schema};
 pub(crate) use member::{name_of, request_body};
 
-/// The most unknown members that an answer names.
 const MAX_NAMED: usize = 10;
 /// The most bytes of an unknown name that an answer repeats.
 const MAX_NAME: usize = 100;

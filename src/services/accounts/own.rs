@@ -57,7 +57,6 @@ impl SelfService {
         Ok(self.authentication.hashing.hash_anonymous(new).await?)
     }
 
-    /// The numbers of refused sign-ups, mails and own changes.
     pub(crate) fn limited(&self) -> [u64; 3] {
         let Limits { sign_ups, mails, own_changes, confirmed_changes } = &self.limits;
         let own_changes = own_changes.limited() + confirmed_changes.limited();
@@ -83,7 +82,6 @@ impl SelfService {
         self.admitted(counted, kind, by).await
     }
 
-    /// Records a refusal by a limit.
     pub(super) async fn admitted(
         &self,
         counted: Result<(), AttemptError>,

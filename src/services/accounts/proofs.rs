@@ -27,7 +27,6 @@ pub(crate) enum Provable {
     SignUp(MailedToken, Vec<PendingSignup>),
 }
 
-/// The proof beside the mailed token, checked already.
 pub(crate) enum Voucher {
     Owner,
     SignUp(PendingSignup),
@@ -43,7 +42,6 @@ pub(crate) enum Evidence {
 }
 
 impl Provable {
-    /// The account, where there is one already.
     pub(crate) fn user(&self) -> Option<&User> {
         match self {
             Self::Present(_, user) | Self::Change(_, user) => Some(user),

@@ -9,7 +9,6 @@ use crate::domain::login_limits::LoginLimits;
 use crate::domain::users::{MailedToken, Purpose, Redemption, TokenOwner, User};
 use crate::storage::Stored;
 
-/// What a mailed token may set a password for.
 pub(crate) struct Resettable {
     pub(super) token: MailedToken,
     /// The account; of an address that is only signed up, who reads its mail gets it.
@@ -17,7 +16,6 @@ pub(crate) struct Resettable {
 }
 
 impl Resettable {
-    /// The address that the password is for.
     pub(crate) fn email(&self) -> &str {
         self.user.as_ref().map_or(&self.token.email, |user| &user.email)
     }

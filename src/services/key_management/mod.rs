@@ -72,7 +72,6 @@ pub(crate) struct Grounds {
 }
 
 impl Grounds {
-    /// The grounds of a step that is always against the rules.
     fn forced(reason: &str) -> Self {
         Self { forced: true, reason: Some(reason.to_owned()) }
     }
@@ -167,7 +166,6 @@ impl KeyManagement {
         Ok(())
     }
 
-    /// All keys that there are or were, newest first.
     pub(crate) async fn list(&self, now: Timestamp) -> Stored<Vec<KeyStatus>> {
         Ok(status::of_all(self.keys.list(now).await?, self.keys.policy(), now))
     }

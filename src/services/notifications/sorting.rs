@@ -141,9 +141,7 @@ impl Notifier {
 
 struct ToSend {
     entry: Entry,
-    /// The kind of mail that it counts as.
     counted_as: Kind,
-    /// The users and addresses that it counts against.
     subjects: Vec<String>,
 }
 

@@ -12,7 +12,6 @@ use crate::domain::outbox::{Entry, Kind};
 use crate::domain::users::{MailedToken, Purpose, TokenOwner, User, email};
 use crate::storage::Stored;
 
-/// A token that was made good.
 struct Issued {
     token: Secret<String>,
     expires_in: String,
@@ -146,7 +145,6 @@ fn link(page: &Url, token: &Secret<String>) -> Secret<String> {
     Secret::new(url.into())
 }
 
-/// Whole minutes, hours or days in words.
 fn in_words(seconds: u64) -> String {
     let (count, unit) = match seconds {
         86_400.. if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),

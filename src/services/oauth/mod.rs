@@ -165,7 +165,6 @@ fn required(credentials: Option<Credentials>) -> Result<Credentials, TokenError>
     credentials.ok_or(TokenError::InvalidClient { basic: false })
 }
 
-/// What a session keeps of where a request came from.
 fn session_origin(origin: &Origin) -> sessions::Origin {
     sessions::Origin {
         address: origin.address.as_deref().and_then(|address| address.parse().ok()),

@@ -22,7 +22,6 @@ const NOT_RECORDED: TokenError = TokenError::InvalidRequest(
 /// The characters that such an identifier may have.
 const MAX_FOREIGN_ID: usize = 128;
 
-/// What a revocation ended, for the audit trail.
 struct Revoked {
     kind: Kind,
     subject: String,

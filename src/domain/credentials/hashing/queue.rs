@@ -12,7 +12,6 @@ use crate::domain::credentials::password::{Password, Verdict};
 pub(super) enum Job {
     Hash {
         password: Password,
-        /// Whether its caller has not signed in.
         anonymous: bool,
         reply: oneshot::Sender<Secret<String>>,
     },

@@ -19,7 +19,6 @@ const TOO_DEAR: &str = "asks for more work than is allowed: bcrypt goes up to co
 const MAX_BYTES: usize = 72;
 const OUTPUT: usize = 23;
 
-/// The digest of the password before bcrypt.
 pub(super) enum Before {
     Nothing,
     /// Django: SHA-256 in hexadecimal digits.
@@ -36,7 +35,6 @@ pub(super) enum Before {
 const WORDPRESS_KEY: &[u8] = b"wp-sha384";
 
 impl Before {
-    /// The input of bcrypt in place of the password.
     fn digest(&self, password: &[u8]) -> Option<Zeroizing<String>> {
         let sha256 = || digest::digest(&digest::SHA256, password);
         // Room for the longest, so that no move leaves a copy behind.

@@ -32,7 +32,6 @@ pub use self::stored::{check_stored, is_expensive};
 const MIN_CHARACTERS: usize = 8;
 const MAX_CHARACTERS: usize = 256;
 
-/// The commonest passwords, in lower case.
 const COMMON: &str = include_str!("common_passwords.txt");
 
 /// A password in Unicode normal form KC, so that it does not matter how a keyboard composes

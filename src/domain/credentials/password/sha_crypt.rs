@@ -34,7 +34,6 @@ pub(super) fn sha256(text: &str) -> Parsed {
     })
 }
 
-/// The same with SHA-512.
 pub(super) fn sha512(text: &str) -> Parsed {
     parse(text, 86, |password, salt, params| {
         write(&sha512_crypt(password, salt, params), &ORDER_512)

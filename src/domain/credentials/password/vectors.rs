@@ -33,7 +33,6 @@ const LONG_DIGITS: &str = "01234567890123456789012345678901234567890123456789012
 /// A `SECURITY_PASSWORD_SALT`, in base64.
 const FLASK_SALT: &str = "MTQ2NTg1MTQ1MzY4MTMyMzg2MTczNTA1Njc4MDE2NzI4NTA5NjM0JHDDqXBwZXI=";
 
-/// Passwords with their hashes.
 fn vectors() -> Vec<(&'static str, String)> {
     let [base64, hex] = SODIUM;
     let [salt, hash, key] = FIREBASE;

@@ -36,14 +36,12 @@ impl Owed {
         Self { since: self.since.clamp(Timestamp::from_unix(0), now.plus(LEEWAY)), ahead }
     }
 
-    /// Whether the key was published after the revocation.
     fn is_met_by(&self, entry: &ScheduledKey) -> bool {
         entry.times.created_at > self.since
     }
 }
 
 impl Chain {
-    /// The same chain with the handover that is stored for it.
     pub(crate) fn owing(mut self, owed: Option<Owed>) -> Self {
         self.owed = owed;
         self

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Refusal, Rules};
 
-/// The longest time that an operator may choose.
 pub(super) const MAX_AHEAD: Duration = Duration::from_secs(90 * 86_400);
 
 /// When a key is to sign.

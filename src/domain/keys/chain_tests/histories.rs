@@ -31,10 +31,8 @@ enum Step {
 struct Action {
     elapsed: i64,
     instance: usize,
-    /// Whether it reads before it decides.
     fresh: bool,
     step: Step,
-    /// Whether it is cut off before it commits.
     crash: bool,
 }
 
@@ -70,7 +68,6 @@ struct World {
     table: Table,
     instances: [Table; 3],
     made: usize,
-    /// The last second at which each key signed.
     signed: HashMap<String, Timestamp>,
     /// Keys that may leave before their tokens are dead.
     excused: HashSet<String>,

@@ -15,7 +15,6 @@ pub(super) struct Block<'a> {
     pub label: &'a str,
     /// From its first to its last dash.
     pub text: &'a str,
-    /// The line of the file that it begins in, from 1.
     line: usize,
 }
 

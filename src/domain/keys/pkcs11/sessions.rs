@@ -52,7 +52,6 @@ impl Login {
 
 struct Pool {
     idle: Vec<Login>,
-    /// The number of open sessions, idle or in use.
     open: usize,
     limit: usize,
     /// Raised by a failure: older sessions are not used again.
@@ -210,7 +209,6 @@ impl Sessions {
     }
 }
 
-/// Whether another session may succeed.
 fn is_failure<T>(outcome: &Result<T, TokenError>) -> bool {
     matches!(outcome, Err(TokenError::Failed(_) | TokenError::Unusable(..)))
 }

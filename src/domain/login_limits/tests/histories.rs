@@ -11,7 +11,6 @@ use crate::domain::login_limits::record::{Outcome, Reserved};
 struct Seen {
     network: usize,
     at: i64,
-    /// How it was settled, if it was.
     outcome: Option<Outcome>,
     /// Whether it was settled only when its lease may have run out: a failure to all others then.
     late: bool,

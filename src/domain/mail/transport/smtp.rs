@@ -43,14 +43,11 @@ pub(crate) struct SmtpConfig {
     pub(crate) ca_file: Option<PathBuf>,
     /// The name or address that this host gives itself in EHLO (RFC 5321 section 4.1.1.1).
     pub(crate) hello: String,
-    /// User and password, where it asks for them.
     pub(crate) credentials: Option<(String, Secret<String>)>,
     pub(crate) timeout: Duration,
-    /// The number of connections of one process.
     pub(crate) connections: usize,
 }
 
-/// The server, ready to be connected to.
 pub(crate) struct Server {
     pub(super) config: SmtpConfig,
     tls: Option<TlsParameters>,

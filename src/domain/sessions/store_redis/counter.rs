@@ -20,7 +20,6 @@ const PREFIX: &str = "counted:";
 
 pub(super) struct Counter {
     key: String,
-    /// Whether the counter is in use.
     runs: AtomicBool,
     /// The highest value that Redis has answered.
     seen: AtomicI64,

@@ -55,7 +55,6 @@ impl RedisStore {
     }
 }
 
-/// The user and the sid that the key of a record names.
 fn parse_key(key: &str) -> Option<(Uuid, Uuid)> {
     let (user_id, sid) = key.strip_prefix("signet:{")?.split_once("}:s:")?;
     Some((parse_short(user_id).ok()?, parse_short(sid).ok()?))

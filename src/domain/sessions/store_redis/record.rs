@@ -76,7 +76,6 @@ fn decode_address(text: &str) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from)).ok()
 }
 
-/// The session of a record.
 pub(super) fn decode(user_id: Uuid, sid: Uuid, record: &[u8]) -> Stored<Session> {
     parse_record(user_id, sid, record).ok_or_else(|| StorageError::corrupt("session record"))
 }

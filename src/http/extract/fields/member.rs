@@ -21,7 +21,6 @@ pub(crate) trait Member: Sized {
 
 /// A type that the schema of a member has.
 pub(crate) trait Schema {
-    /// Whether the member must be there.
     const IS_REQUIRED: bool;
 }
 
