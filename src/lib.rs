@@ -1,47 +1,9 @@
 //! Signet: a token-issuing identity service. People sign up and log in, programs authenticate, and
-//! resource servers verify the tokens locally, with the keys that Signet publishes. This page is the
-//! map of the code. A path names its layer, a folder its subject, a file its use.
-//! `docs/architecture.md` has walks through the code and recipes for the usual changes.
-//!
-//! # The layers, from below
-//!
-//! - [`base`]: values and tools without a rule of the service in them: time, random values, secrets,
-//!   sealing, log, metrics.
-//! - [`storage`]: SQLite, PostgreSQL and Redis, with time limits and an error type of the failures that
-//!   matter; small expiring records; the HTTP client for addresses that others give.
-//! - [`domain`]: the rules and their stores, one room for each subject.
-//!   - [`domain::keys`]: signing keys: sealed, published, rotated.
-//!   - [`domain::tokens`]: access tokens, the form of refresh tokens, scopes.
-//!   - [`domain::users`]: accounts, their addresses and mailed tokens.
-//!   - [`domain::credentials`]: passwords, and the threads that hash them.
-//!   - [`domain::roles`]: which users may have which scopes.
-//!   - `domain::clients`: who may request tokens, and which ones.
-//!   - [`domain::revocations`]: the record of tokens that end before their `exp`, and its feed.
-//!   - [`domain::sessions`]: one small record for each login, and the rotation of its refresh tokens.
-//!   - [`domain::login_limits`]: limits on guessing passwords, refreshes, sign-ups, mails and own
-//!     changes.
-//!   - [`domain::audit`]: who did what to whom.
-//!   - [`domain::outbox`]: messages to be delivered: claims, back-off, bounds.
-//!   - `domain::mail`: templates, messages, and the transport to an SMTP server.
-//! - [`services`]: the use cases, each written once.
-//!   - `services::authentication`: who a caller is: a user by password, a bearer.
-//!   - `services::oauth`: the grants, revocation, introspection, metadata; one file a use case.
-//!   - [`services::accounts`]: sign-up, a new password or address, disabling, removal, roles.
-//!   - `services::key_management`, `services::client_management`, [`services::role_management`]:
-//!     what operators and the service itself do to signing keys, clients and roles.
-//!   - `services::notifications`: which mail goes to whom.
-//! - [`config`]: layers of settings in, one checked configuration out.
-//! - `app`: a process and the issuer that it serves; the only place that picks engines.
-//! - `jobs`: the background loops of the service.
-//! - `views`: what is shown of a thing, one form each.
-//! - `http` and [`cli`]: the edges: they parse, call a use case, and render.
-//!
-//! # Dependencies
-//!
-//! Imports go down only, and no files stand in a circle but a module and its own children. Between
-//! domains, `tokens` imports `keys`; `revocations`, `clients` and `roles` import `tokens`; `sessions`
-//! imports `revocations`; `credentials` imports `users`; `mail` imports `outbox`. No domain imports another's store, HTTP or
-//! the configuration. `tests/it/architecture/` holds all this.
+//! resource servers verify the tokens locally, with the keys that Signet publishes.
+//! `docs/architecture.md` is the map of the code: its layers, who may import whom, walks from file to
+//! file, and recipes for the usual changes. A path names its layer, a folder its subject, a file its
+//! use. Imports go down only: `http` and `cli`, `views`, `jobs`, `app`, `config`, `services`, `domain`,
+//! `storage`, `base`.
 //!
 //! # Invariants
 //!

@@ -75,15 +75,15 @@ pub(super) enum Command {
     Enable(Who),
     /// Give a user a role.
     GrantRole {
-        /// The e-mail address or id.
-        user: String,
+        #[command(flatten)]
+        who: Who,
         /// The role.
         role: String,
     },
     /// Take a role from a user.
     RevokeRole {
-        /// The e-mail address or id.
-        user: String,
+        #[command(flatten)]
+        who: Who,
         /// The role.
         role: String,
         /// Revoke it even if no administrator is left.
@@ -92,13 +92,7 @@ pub(super) enum Command {
     },
     /// Set what the application keeps of a user: a JSON object on standard input, in place of what
     /// was there.
-    SetMetadata {
-        /// The e-mail address or id.
-        user: String,
-        /// Show the user as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    SetMetadata(Shown),
     /// Forget a user's wrong passwords, so that the next login need not wait.
     Unlock(Who),
     /// Give a user a new password, and end all sessions.
@@ -158,9 +152,9 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
         Command::List(Json { json }) => list(stores, json).await,
         Command::Disable(Who { user }) => act.set_disabled(&user, true).await,
         Command::Enable(Who { user }) => act.set_disabled(&user, false).await,
-        Command::GrantRole { user, role } => act.grant_role(&user, &role).await,
-        Command::RevokeRole { user, role, force } => act.revoke_role(&user, &role, force).await,
-        Command::SetMetadata { user, json } => act.set_metadata(&user, json).await,
+        Command::GrantRole { who, role } => act.grant_role(&who.user, &role).await,
+        Command::RevokeRole { who, role, force } => act.revoke_role(&who.user, &role, force).await,
+        Command::SetMetadata(Shown { user, json }) => act.set_metadata(&user, json).await,
         Command::Unlock(Who { user }) => {
             let user = find(stores, &user).await?;
             let attempts = open_login_limits_alone(config, stores, now).await?;
