@@ -38,26 +38,22 @@ pub(super) enum BodyError {
     TooLarge(usize),
     #[error("the body must be {}", names(.0))]
     WrongType(&'static [MediaType]),
-    /// The `Content-Type` names a charset that is unknown, or not a superset of ASCII.
     #[error(
         "the body must be UTF-8: the charset that its Content-Type names is unknown, or not a \
          superset of ASCII"
     )]
     WrongCharset,
-    /// The `Content-Type` names a charset other than UTF-8, and the body is not ASCII.
     #[error(
         "the body must be UTF-8: its Content-Type names another charset, which is accepted only \
          where the body is ASCII once it is decoded"
     )]
     NotAscii,
-    /// Compressed, or encoded otherwise.
     #[error("the body must come without a Content-Encoding")]
     Encoded,
     #[error("the body did not arrive in time")]
     TimedOut,
     #[error("the body is missing: send the parameters as application/x-www-form-urlencoded")]
     Absent,
-    /// It broke off, or is not what its type says.
     #[error("{0}")]
     Malformed(&'static str),
 }

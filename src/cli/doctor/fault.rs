@@ -16,7 +16,6 @@ pub(super) enum Fault {
     Slow(Duration),
     #[error("not done when the time was up (--timeout)")]
     TimeUp,
-    /// The server's error code, and the status of its answer.
     #[error("{0} (status {status})", status = .1.as_u16())]
     Refused(&'static str, StatusCode),
     #[error("the metadata names no endpoint that may be asked")]

@@ -17,7 +17,6 @@ const MAX_REMEMBERED: usize = 10_000;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthenticationError {
-    /// The client is unknown or disabled, or the credentials are wrong: the same for all callers.
     #[error("client authentication failed")]
     Invalid {
         /// Whether a client of this id is registered, for the audit trail alone.

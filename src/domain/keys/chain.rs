@@ -33,7 +33,6 @@ pub(crate) struct Rules {
 pub enum Refusal {
     #[error("a rotation is already under way: the next key starts to sign at {0}")]
     UnderWay(Timestamp),
-    /// The activation would be so far ahead that no other change were possible until then.
     #[error("the new key must start to sign within {} days", .0.as_secs() / 86_400)]
     TooLate(Duration),
     #[error(

@@ -42,12 +42,10 @@ pub enum ImportError {
          that only verifies{}{}", if .0.is_empty() { "" } else { "; the text holds " }, .0
     )]
     NoKey(String),
-    /// The text has several keys of a kind: how many, of which kind, and where.
     #[error("the text holds {0} {1} keys ({2}), expected one: remove the others")]
     Several(usize, &'static str, String),
     #[error("the text is too long for a key: at most 32 KiB are accepted")]
     TooLong,
-    /// The key has the encryption of OpenSSL before PKCS#8, whose key derivation is a single MD5.
     #[error(
         "the key is encrypted in an old, weak way: convert it with `openssl pkcs8 -topk8 -in FILE` \
          and import the result"

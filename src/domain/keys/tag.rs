@@ -12,7 +12,6 @@ pub enum TagError {
     /// The row has no tag: it was written without the key-encryption key, or before tags existed.
     #[error("its row has no tag")]
     Missing,
-    /// The tag belongs to another row, or the row was changed.
     #[error("its row does not verify")]
     Wrong(#[source] OpenError),
     #[error("its row cannot be read")]

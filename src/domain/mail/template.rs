@@ -89,7 +89,6 @@ pub(crate) struct Rendered {
 pub(crate) enum TemplateError {
     #[error("{0} cannot be read")]
     Unreadable(String, #[source] std::io::Error),
-    /// A file that no message uses.
     #[error("{0} is not the name of a template: {1}")]
     Unknown(String, String),
     #[error("the template {0} does not work: {1}")]

@@ -18,7 +18,6 @@ pub(crate) struct Jws<'a> {
 /// The reason why a token has no key to be verified by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
-    /// It is not three segments with a JSON header, or its `alg` is none of JWA's.
     #[error("it is no signed JWT (RFC 7519)")]
     Malformed,
     #[error("its header has critical extensions")]

@@ -19,7 +19,6 @@ pub(crate) enum BearerError {
     Missing,
     #[error("present one bearer token, by one Authorization header")]
     Repeated,
-    /// The token is not good, was revoked, is for another audience, or its session or user is gone.
     #[error("the access token is not valid")]
     Invalid,
     #[error("the access token was not issued to a user")]
