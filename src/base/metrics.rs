@@ -22,7 +22,6 @@ pub(crate) struct Metrics {
     followers: Vec<Follower>,
 }
 
-/// A metric that follows a count kept by another part.
 enum Follower {
     Gauge(Gauge),
     /// With the last count that was read.

@@ -23,7 +23,6 @@ pub struct Random {
 
 /// How many numbers a second has: one for each millisecond and the 12 bits after it.
 const A_SECOND: u64 = 1000 << 12;
-/// The bits of such a number.
 const SECOND_BITS: u32 = 22;
 /// The last second that fits into an identifier, in the year 10889.
 const LAST_SECOND: i64 = (1 << 48) / 1000 - 1;

@@ -15,7 +15,6 @@ use crate::domain::clients::change::ClientChange;
 use crate::domain::clients::{Client, Registration};
 use crate::views::client::{ClientView, listed};
 
-/// The most clients that a list has.
 const MAX_LISTED: i64 = 10_000;
 
 #[derive(Args)]
@@ -132,7 +131,6 @@ fn not_empty(words: Vec<String>) -> Vec<String> {
     words.into_iter().filter(|word| !word.is_empty()).collect()
 }
 
-/// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     let clients = &stores.client_management;

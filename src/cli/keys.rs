@@ -138,7 +138,6 @@ impl From<ActivationArguments> for Activation {
     }
 }
 
-/// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     match command {
         Command::List(Json { json }) => list(config, json, Clock::system().now()).await,

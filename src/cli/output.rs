@@ -61,7 +61,6 @@ pub(super) fn list<T: Serialize, const N: usize>(
     table(headings, &items.into_iter().map(row).collect::<Vec<_>>())
 }
 
-/// Prints what one thing is, a line for each field.
 pub(super) fn fields(fields: &[(&str, String)]) -> Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let line = |(name, value): &(&str, String)| format!("{name:width$}  {value}");

@@ -63,7 +63,6 @@ pub(super) enum Command {
     },
 }
 
-/// Runs the command.
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     let (did, name, what, expect, force, json) = match command {

@@ -117,7 +117,6 @@ pub(super) enum Command {
     Export(export::Arguments),
 }
 
-/// What a command acts on, who acts, and when.
 struct Act<'a> {
     config: &'a Config,
     stores: &'a Stores,

@@ -85,9 +85,7 @@ pub struct Config {
 pub struct HttpConfig {
     /// Where it listens; port 0 takes a free one.
     pub(crate) listen: SocketAddr,
-    /// Worker threads, at least one.
     pub(crate) workers: usize,
-    /// The proxies whose forwarded addresses count.
     pub(crate) trusted_proxies: Vec<crate::base::network::Network>,
     /// Web origins that may call the token and account endpoints.
     pub(crate) cors_origins: Vec<CorsOrigin>,
@@ -150,7 +148,6 @@ pub struct KeysConfig {
     pub(crate) encryption_key: Option<Secret<String>>,
     /// Where development keeps the key-encryption key that it made.
     pub(crate) directory: PathBuf,
-    /// The token that new private keys are made on.
     pub(crate) pkcs11: Option<crate::domain::keys::Pkcs11Config>,
     pub(crate) policy: crate::domain::keys::Policy,
 }

@@ -46,7 +46,6 @@ impl ErrorForm {
         self.answer(StatusCode::NOT_FOUND, "no endpoint has this path".into())
     }
 
-    /// The answer to a failure outside of a handler.
     pub(super) fn answer(self, status: StatusCode, description: String) -> HttpResponse {
         match self {
             Self::OAuth => OAuthError::new(status, description).error_response(),

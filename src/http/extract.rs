@@ -30,7 +30,6 @@ pub(super) use query::Query;
 
 /// The most bytes that a body may have, where the endpoint does not say otherwise.
 pub(super) const MAX_BODY: usize = 16 * 1024;
-/// The longest that a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {

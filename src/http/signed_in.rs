@@ -36,7 +36,6 @@ pub(super) async fn user(
 pub(super) struct Asked {
     pub(super) user: User,
     pub(super) fields: Fields,
-    /// The user, as the one who causes events.
     pub(super) by: Initiator,
 }
 

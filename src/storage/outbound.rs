@@ -117,7 +117,6 @@ pub struct Answer {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) asked_at: Instant,
-    /// The time until the head of the answer arrived.
     pub(crate) head_after: Duration,
 }
 

@@ -43,7 +43,6 @@ pub(super) fn address(path: &Path, parameters: Option<&str>) -> io::Result<Strin
 #[derive(Default)]
 pub(super) struct Made {
     file: Option<PathBuf>,
-    /// The outermost first.
     folders: Vec<PathBuf>,
 }
 

@@ -43,7 +43,6 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// The form that introspection and revocation take.
     pub(super) fn form(&self) -> [(&str, &str); 2] {
         [("token", self.token.expose()), ("token_type_hint", "access_token")]
     }

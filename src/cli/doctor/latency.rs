@@ -71,7 +71,6 @@ pub(super) async fn check(setting: &Setting<'_>, report: &mut Report) {
     }
 }
 
-/// Checks what any resource server would.
 fn verify(setting: &Setting<'_>, token: &Token, report: &mut Report) -> Option<ForeignToken> {
     let Some(keys) = setting.keys else {
         report.skipped("token signature", "there are no keys to verify it with");

@@ -13,7 +13,6 @@ use crate::base::secret::Secret;
 use crate::cli::output;
 
 const MAX_TEXT: usize = 400;
-/// The length from which a word counts as a secret.
 const MIN_SECRET: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -98,7 +97,6 @@ impl Report {
         self.add(check, Status::Failed, &seen.into(), Some(&mend.into()))
     }
 
-    /// Adds that there was no answer, and why.
     pub(super) fn fault(&mut self, check: &'static str, fault: &Fault) {
         self.failed(check, fault.to_string(), fault.mend());
     }

@@ -107,7 +107,6 @@ pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
     }
 }
 
-/// The names of the roles whose holders administer Signet.
 async fn administrators(stores: &Stores) -> Result<Vec<String>> {
     let roles = stores.role_management.list().await.context("the roles cannot be read")?;
     let administers = |role: &Role| role.is_built_in() || role.scope.contains(scope::ADMIN);

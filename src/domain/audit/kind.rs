@@ -118,7 +118,6 @@ kinds! {
 }
 
 impl Kind {
-    /// What is kept for as long as logins are.
     pub(super) const LOGINS: [Self; 3] = [Self::LoggedIn, Self::LoginRefused, Self::LoginLimited];
 
     pub(super) fn changes_nothing(self) -> bool {

@@ -6,7 +6,6 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     pub(crate) events: Duration,
-    /// For logins, and refusals of logins.
     pub(crate) logins: Duration,
 }
 

@@ -10,7 +10,6 @@ use crate::domain::tokens::{Scope, claims};
 /// The requested change; a field of `None` stays unchanged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientChange {
-    /// A name for people; empty to remove it.
     pub(crate) name: Option<String>,
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) scopes: Option<Vec<String>>,

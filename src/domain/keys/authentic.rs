@@ -125,13 +125,11 @@ impl Alarms {
     }
 }
 
-/// A name that an attacker may have chosen, for the log.
 fn shown(kid: &str) -> String {
     kid.chars().take(MAX_SHOWN_NAME).flat_map(char::escape_debug).collect()
 }
 
 impl Keys {
-    /// The same row with a tag for its present content.
     pub(super) fn tagged(&self, key: StoredKey) -> StoredKey {
         let tag = Some(tag::make(self.vault.sealing(), &key));
         StoredKey { tag, ..key }

@@ -75,7 +75,6 @@ pub struct ScheduledKey {
 /// The keys of one algorithm that are not retired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// The keys that sign or will sign, in that order.
     entries: Vec<ScheduledKey>,
     /// Keys that only verify, and keys that a change has just ended.
     aside: Vec<ScheduledKey>,

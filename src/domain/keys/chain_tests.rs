@@ -110,7 +110,6 @@ fn take(step: Step, chain: &mut Chain, now: i64) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Before, the moment, the step, and after or the refusal.
 fn check(rows: &[(&str, i64, Step, Result<&str, Refusal>)]) {
     for (before, now, step, expected) in rows {
         let mut chain = chain(before, *now);

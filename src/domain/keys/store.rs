@@ -190,7 +190,6 @@ impl KeyStore {
     }
 }
 
-/// A row that is gone was changed by another instance.
 fn changed_one(result: sqlx::any::AnyQueryResult) -> Stored<()> {
     if result.rows_affected() == 1 { Ok(()) } else { Err(StorageError::Conflict) }
 }

@@ -21,9 +21,7 @@ pub(super) enum Verdict {
 /// Failures that are not forgotten yet, and attempts in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Budget {
-    /// The failures and the attempts in flight together.
     pub(super) charged: u32,
-    /// The moment from which failures are forgotten.
     pub(super) since: i64,
     pub(super) last: i64,
     /// The number of the present lease period since the epoch.
@@ -150,7 +148,6 @@ impl Budget {
         Self { charged: self.in_flight(), ..self }
     }
 
-    /// When nothing of it will be left.
     pub(super) fn forgotten_at(&self, rule: &Rule) -> Timestamp {
         let (charged, free) = (u64::from(self.charged), u64::from(rule.free));
         // What is in flight now may be a failure later, and begins to be forgotten then.

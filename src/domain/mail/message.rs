@@ -16,7 +16,6 @@ use super::template::Rendered;
 use crate::base::time::Timestamp;
 
 pub(crate) struct Message {
-    /// The outbox row that it is written from.
     pub(crate) id: Uuid,
     pub(super) envelope: Envelope,
     pub(super) bytes: Vec<u8>,

@@ -56,7 +56,6 @@ pub(crate) struct Fields<'a> {
     pub(crate) name: Option<&'a str>,
     /// The page to go to with the token in it, where there is such a page.
     pub(crate) link: Option<&'a str>,
-    /// The token, of kinds that have one.
     pub(crate) token: Option<&'a str>,
     /// How long it is good, such as `30 minutes`.
     pub(crate) expires_in: Option<&'a str>,
@@ -225,7 +224,6 @@ fn read_folder(folder: &Path, sources: &mut BTreeMap<String, String>) -> Result<
     Ok(())
 }
 
-/// In one line: which template, where, and what is wrong.
 fn broken(name: &str, error: &Error) -> TemplateError {
     let mut said = error.kind().to_string();
     // The innermost of what went wrong says the most.

@@ -27,9 +27,7 @@ pub(super) struct Feed {
 struct Known {
     head: Head,
     live: Live,
-    /// Changes that were not published to listeners yet.
     waiting: VecDeque<Change>,
-    /// The last change that was published to listeners.
     sent: i64,
     /// The events of the last changes, without a gap up to `sent`.
     held: VecDeque<Event>,

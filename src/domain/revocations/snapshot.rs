@@ -49,7 +49,6 @@ pub struct Snapshot {
     pub body: Bytes,
     /// A weak entity tag, with its quotes, the same for some time on every instance.
     pub etag: String,
-    /// The compressed body, and how long that took.
     gzip: OnceCell<(Bytes, Duration)>,
     pub(super) epoch: String,
     pub(super) seq: i64,

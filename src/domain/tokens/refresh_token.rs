@@ -17,7 +17,6 @@ const TAG: usize = 32;
 pub(crate) struct RefreshToken {
     pub(crate) user_id: Uuid,
     pub(crate) sid: Uuid,
-    /// The position in the session's family of tokens.
     pub(crate) generation: u64,
 }
 

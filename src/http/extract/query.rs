@@ -102,7 +102,6 @@ impl Query {
         self.take_as("limit", &must_be, read).unwrap_or(paging::DEFAULT_LIMIT)
     }
 
-    /// Where the page begins, in a list of that kind.
     pub(crate) fn cursor(&mut self, kind: paging::Kind) -> Option<String> {
         let must_be = "must be a next_cursor of this list";
         self.take_as("cursor", must_be, |value| paging::place_of(kind, value))

@@ -34,7 +34,6 @@ pub(crate) enum Voucher {
     NewPassword(Secret<String>),
 }
 
-/// The evidence that a caller gives beside a mailed token.
 pub(crate) enum Evidence {
     SignupToken(Secret<String>),
     Password(Password),

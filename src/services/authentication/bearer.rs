@@ -47,7 +47,6 @@ pub(crate) struct AdminRequest<'a> {
     pub(crate) own: Option<&'static str>,
     /// The method and route, for the audit event of a refusal.
     pub(crate) route: &'a str,
-    /// The caller, who is not known yet.
     pub(crate) by: Initiator,
 }
 

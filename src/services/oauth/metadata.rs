@@ -6,7 +6,6 @@ use crate::domain::clients::GrantType;
 use crate::domain::keys::{Algorithm, Algorithms};
 use crate::domain::tokens::scope;
 
-/// Paths below the issuer.
 pub(crate) mod path {
     /// OpenID Connect Discovery 1.0 section 4.
     pub(crate) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
@@ -24,7 +23,6 @@ pub(crate) mod path {
     pub(crate) const USERINFO: &str = "/oauth2/userinfo";
     /// What is revoked, for who verifies locally.
     pub(crate) const REVOCATIONS: &str = "/revocations";
-    /// The same as it happens.
     pub(crate) const REVOCATIONS_STREAM: &str = "/revocations/stream";
 }
 

@@ -9,7 +9,6 @@ use crate::domain::sessions::Session;
 use crate::domain::tokens::{Policy, Scope, scope};
 use crate::storage::{StorageError, Stored};
 
-/// A resource that the client may not name.
 const NOT_REGISTERED: TokenError =
     TokenError::InvalidTarget("the resource is not registered for this client");
 /// An administrative word beside a resource of somebody else.

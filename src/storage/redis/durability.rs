@@ -19,7 +19,6 @@ impl Refusal {
         refused.is_some_and(|at| at.elapsed() < REFUSED_FOR)
     }
 
-    /// Notes a refusal; whether it is the first one.
     fn note(&self) -> bool {
         let mut refused = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         refused.replace(Instant::now()).is_none()

@@ -53,7 +53,6 @@ impl Claims {
         self.knows_stored_ids = true;
     }
 
-    /// The entry is refused for what it says.
     pub(super) fn refuse(&mut self, entry: &Entry) {
         if let Ok(email) = Email::parse(&entry.email) {
             self.reserve(self.hash("address", email.key()), entry.place);

@@ -114,7 +114,6 @@ fn password_hash(credentials: Option<&Value>) -> Result<Option<String>, String> 
     }
 }
 
-/// A part of a credential: an object, or its text.
 fn part(credential: &Value, name: &str) -> Result<Map<String, Value>, String> {
     match credential.get(name) {
         Some(Value::Object(part)) => Ok(part.clone()),

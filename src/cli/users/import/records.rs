@@ -44,7 +44,6 @@ pub(super) struct Form<S> {
     pub expected: [&'static str; 2],
 }
 
-/// What one record may take.
 pub(super) fn allowance() -> Allowance {
     Allowance::new(MAX_RECORD)
 }
@@ -133,7 +132,6 @@ where
     S: for<'de> DeserializeSeed<'de, Value = V> + Clone,
     T: FnMut(Record<V>) -> Result<()>,
 {
-    /// Values that stand one after the other.
     fn records<R: Read>(&mut self, json: &mut Deserializer<IoRead<R>>) -> serde_json::Result<()> {
         loop {
             self.form.allowance.renew();

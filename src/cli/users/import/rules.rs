@@ -47,7 +47,6 @@ impl Format {
         }
     }
 
-    /// What the places that a report names are.
     pub(super) fn place(self) -> &'static str {
         if matches!(self, Self::Jsonl | Self::Csv) { "line" } else { "record" }
     }
@@ -71,7 +70,6 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Whether users come in without this role.
     pub(crate) fn leaves_out(&self, role: &str) -> bool {
         self.administrators.iter().any(|administrator| administrator == role)
     }

@@ -20,7 +20,6 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// More names are no file that anybody has.
 const MAX_NOTICED: usize = 1000;
 
-/// One user of the file, or why it is none.
 pub(super) struct Entry {
     /// The line, or the number of the record in a dump.
     pub place: u64,

@@ -75,7 +75,6 @@ fn failure(error: csv::Error, line: u64, allowance: &Allowance) -> anyhow::Error
     }
 }
 
-/// The known names of the columns, in the file's order.
 fn columns(names: &ByteRecord) -> Result<Vec<&'static str>> {
     let mut columns = Vec::new();
     for (number, name) in (1..).zip(names) {

@@ -77,7 +77,6 @@ mod tests {
     use super::*;
     use crate::base::random::Random;
 
-    /// The median of some wrong passwords' times.
     fn time(typed: &str, stored: &str, memory: &mut HashMemory, pace: &mut Pace) -> f64 {
         let policy = policy();
         let password = Password::new(typed);

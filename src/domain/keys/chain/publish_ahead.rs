@@ -17,7 +17,6 @@ pub enum PublishAhead {
     Forced(Duration),
 }
 
-/// The time to wait, within the bounds of the rules.
 pub(super) fn check_publish_ahead(ahead: PublishAhead, rules: &Rules) -> Result<Duration, Refusal> {
     let ahead = match ahead {
         PublishAhead::Usual => rules.publish_ahead,

@@ -69,7 +69,6 @@ struct World {
     instances: [Table; 3],
     made: usize,
     signed: HashMap<String, Timestamp>,
-    /// Keys that may leave before their tokens are dead.
     excused: HashSet<String>,
     /// When keys were revoked after which no key has signed yet that was published later.
     unmet: Vec<Timestamp>,
@@ -210,7 +209,6 @@ impl World {
         self.check_now(action)
     }
 
-    /// No key signs before verifiers know it.
     fn check_publish_ahead(
         &self,
         action: &Action,

@@ -22,7 +22,6 @@ use crate::base::secret::Secret;
 use crate::storage::tls;
 
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The part of a server's answer that is repeated.
 const MAX_ANSWER_BYTES: usize = 200;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,6 @@ const PREFIX: &str = "counted:";
 pub(super) struct Counter {
     key: String,
     runs: AtomicBool,
-    /// The highest value that Redis has answered.
     seen: AtomicI64,
     /// Losses so far. A start counts as one, because earlier instances may have seen one.
     losses: AtomicU64,

@@ -12,14 +12,12 @@ use crate::domain::credentials::Password;
 use crate::domain::users::{Email, Metadata};
 use crate::http::extract::{MAX_BODY, MediaType};
 
-/// A type that a member of a body is read as.
 pub(crate) trait Member: Sized {
     /// Reads the member `name` of `fields`. `None` where it is absent or wrong; what is wrong is noted
     /// in `fields`.
     fn read(fields: &mut Fields, name: &'static str) -> Option<Self>;
 }
 
-/// A type that the schema of a member has.
 pub(crate) trait Schema {
     const IS_REQUIRED: bool;
 }
@@ -74,7 +72,6 @@ impl Reading {
     }
 }
 
-/// A request body.
 pub(crate) trait Body: Sized {
     const NAMES: &'static [&'static str];
     /// How it is read, where an extractor does that.
