@@ -6,7 +6,7 @@ use super::Profile;
 use super::check::{Check, is_loopback};
 use crate::base::secret::Secret;
 use crate::domain::mail::message::parse_sender;
-use crate::domain::mail::{Config, Mailbox, Policy, SmtpConfig, Tls, TransportConfig};
+use crate::domain::mail::{Config, Encryption, Mailbox, Policy, SmtpConfig, TransportConfig};
 
 /// The words of `mail.transport`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,11 @@ impl Check<'_> {
         let port = self.number("mail.smtp.port", 0, u16::MAX);
         let tls = self.choice(
             "mail.smtp.tls",
-            &[("starttls", Tls::StartTls), ("tls", Tls::Implicit), ("off", Tls::Off)],
+            &[
+                ("starttls", Encryption::StartTls),
+                ("tls", Encryption::Implicit),
+                ("off", Encryption::Off),
+            ],
         );
         let allow_plaintext = self.flag("mail.smtp.allow_plaintext");
         let ca_file = self.path("mail.smtp.ca_file");
@@ -121,15 +125,15 @@ impl Check<'_> {
             return Some(None);
         }
         let host = self.accept("mail.smtp.host", check_host(&host))?;
-        if tls == Tls::Off && !allow_plaintext? && !is_loopback_host(&host) {
+        if tls == Encryption::Off && !allow_plaintext? && !is_loopback_host(&host) {
             let problem = "may be off for a loopback host only, since mails carry tokens; set \
                            mail.smtp.allow_plaintext to true to allow it for any host";
             return self.refuse("mail.smtp.tls", problem);
         }
         let port = match (port?, tls) {
-            (0, Tls::StartTls) => 587,
-            (0, Tls::Implicit) => 465,
-            (0, Tls::Off) => 25,
+            (0, Encryption::StartTls) => 587,
+            (0, Encryption::Implicit) => 465,
+            (0, Encryption::Off) => 25,
             (port, _) => port,
         };
         Some(Some(SmtpConfig {

@@ -1,6 +1,6 @@
 //! Small records that expire, by key: texts that are inserted, replaced or taken in one atomic step
 //! each. A record that has expired is absent, whether or not it was deleted yet. An engine that does
-//! not answer gives [`StorageError::Unavailable`], never an empty result; whether a change that was
+//! not answer gives `Unavailable`, never an empty result; whether a change that was
 //! not answered has happened is then unknown. No Redis command touches two records, so a cluster may
 //! keep each on any node; the caller passes the time, and Redis's clock is never asked for it.
 

@@ -1,6 +1,6 @@
 //! Keys in the database: public parts and times in the clear, private parts sealed, and a tag that
 //! authenticates each row. The keys of an algorithm change together or not at all, and only from
-//! the version that was read. This module verifies no tag: rows are claims until [`super::tag`] has
+//! the version that was read. This module verifies no tag: rows are claims until `tag` has
 //! verified them.
 
 macro_rules! select {

@@ -14,7 +14,9 @@ use url::Url;
 use crate::domain::outbox::Kind;
 pub(crate) use message::{Mailbox, Message};
 pub(crate) use template::Templates;
-pub(crate) use transport::{Connection, NotTaken, SmtpConfig, Tls, Transport, TransportConfig};
+pub(crate) use transport::{
+    Connection, Encryption, NotTaken, SmtpConfig, Transport, TransportConfig,
+};
 
 impl Kind {
     pub(crate) fn template(self) -> &'static str {

@@ -6,7 +6,7 @@ mod smtp;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use smtp::{SmtpConfig, Tls};
+pub(crate) use smtp::{Encryption, SmtpConfig};
 
 use super::Message;
 use smtp::{Server, Session};

@@ -25,7 +25,7 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ANSWER_BYTES: usize = 200;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tls {
+pub(crate) enum Encryption {
     /// By STARTTLS; a server that lacks it gets nothing.
     StartTls,
     Implicit,
@@ -37,7 +37,7 @@ pub(crate) struct SmtpConfig {
     /// Its name, which its certificate must have, or its address.
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) tls: Tls,
+    pub(crate) tls: Encryption,
     /// A PEM file of the authority it is trusted by, in the place of the system's.
     pub(crate) ca_file: Option<PathBuf>,
     /// The name or address that this host gives itself in EHLO (RFC 5321 section 4.1.1.1).
@@ -55,7 +55,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(super) fn new(config: SmtpConfig) -> Result<Self, TransportError> {
-        let tls = (config.tls != Tls::Off).then(|| tls_parameters(&config)).transpose()?;
+        let tls = (config.tls != Encryption::Off).then(|| tls_parameters(&config)).transpose()?;
         let hello = client_id(&config.hello);
         Ok(Self { config, tls, hello })
     }
@@ -81,7 +81,7 @@ impl Server {
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
         let SmtpConfig { host, port, timeout, .. } = &self.config;
-        let implicit = self.tls.clone().filter(|_| self.config.tls == Tls::Implicit);
+        let implicit = self.tls.clone().filter(|_| self.config.tls == Encryption::Implicit);
         let mut connection = AsyncSmtpConnection::connect_tokio1(
             (host.as_str(), *port),
             Some(*timeout),
@@ -90,7 +90,7 @@ impl Server {
             None,
         )
         .await?;
-        if self.config.tls == Tls::StartTls
+        if self.config.tls == Encryption::StartTls
             && let Some(tls) = self.tls.clone()
         {
             connection.starttls(tls, &self.hello).await?;
