@@ -16,6 +16,9 @@ mod stored;
 mod vectors;
 mod yescrypt;
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use unicode_normalization::UnicodeNormalization;
 
 use self::pace::Watch;
@@ -32,7 +35,8 @@ pub use self::stored::{check_stored, is_expensive};
 const MIN_CHARACTERS: usize = 8;
 const MAX_CHARACTERS: usize = 256;
 
-const COMMON: &str = include_str!("common_passwords.txt");
+static COMMON: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 /// A password in Unicode normal form KC, so that it does not matter how a keyboard composes
 /// characters, and as it was typed, which is what other systems hashed.
@@ -66,7 +70,7 @@ impl Password {
             return Err("must not contain the NUL character");
         }
         let lower = text.to_lowercase();
-        if COMMON.lines().any(|common| common == lower) {
+        if COMMON.contains(lower.as_str()) {
             return Err("is one of the most common passwords");
         }
         if key_of(&lower) == key_of(login) {
