@@ -1,7 +1,7 @@
-//! The SQL database, one face for SQLite and PostgreSQL. Stores write one SQL text in the portable
-//! subset (TEXT and BIGINT, `$n`, bound times) and run it here, where every statement but a
-//! migration has a time limit and every failure is classified. Invariant: an unanswered statement is
-//! `Unavailable`, never an empty result.
+//! The SQL database, one face for SQLite and PostgreSQL; Redis, small records on either, and the HTTP
+//! client stand in modules. Stores write one SQL text in the portable subset (TEXT and BIGINT, `$n`,
+//! bound times), run here, where every statement but a migration has a time limit and every failure is
+//! classified. Invariant: an unanswered statement is `Unavailable`, never an empty result.
 
 mod connections;
 pub(crate) mod error;

@@ -194,7 +194,7 @@ impl Sessions {
         }
     }
 
-    /// The rules.
+    /// The session of the user with this `sid`, unless it has expired.
     pub async fn find(&self, user_id: Uuid, sid: Uuid, now: Timestamp) -> Stored<Option<Session>> {
         let session = self.store.load(user_id, sid).await?.map(|held| held.session);
         Ok(session.filter(|session| !session.is_expired(&self.policy, now)))

@@ -1,5 +1,5 @@
 //! Endpoints for administrators, a file a thing; the same as the command line does. Each parses a
-//! request, calls one use case in `services` and shows what it returns.
+//! request, calls one use case in `services` or reads a list, and shows what it returns.
 
 pub(super) mod audit;
 pub(super) mod clients;

@@ -1,6 +1,6 @@
-//! Who is this: a user by a password within the login limits, or the bearer of an access token. Invariants: no password is hashed before its attempt is reserved within the
-//! limits; an unknown user costs as much as a known one; a refusal does not show which of the reasons
-//! it had, but to a caller who has the password.
+//! Who is this: a user by a password within the login limits, or the bearer of an access token.
+//! Invariants: no password is hashed before its attempt is reserved within the limits; an unknown user
+//! costs as much as a known one; a refusal shows which reason it had only to who has the password.
 
 mod bearer;
 mod login;
