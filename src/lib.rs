@@ -17,7 +17,7 @@
 //!   ahead.
 //! - No store holds a password, token or private key in the clear; no log, error or answer shows one
 //!   to anyone but its receiver.
-//! - One active administrator stays, unless the command line is told otherwise.
+//! - One active administrator stays, except at the command line.
 //! - No password is hashed for a check before the attempt has been reserved within its limits.
 //! - A store that does not answer gives "unavailable", never "invalid".
 //! - Password hashing has its own threads, and nothing else waits behind it.
