@@ -14,7 +14,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// The number of its leading bits, of the form that is compared.
+    /// The number of leading bits to compare, after an IPv4 address in IPv6 form became IPv4.
     pub(crate) fn prefix(&self) -> u8 {
         self.prefix
     }

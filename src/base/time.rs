@@ -91,7 +91,7 @@ impl fmt::Display for Timestamp {
 /// The source of `now`: the clock of the system.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    /// Says how far ahead tests have set this clock.
+    /// The file that says how far ahead tests have set this clock.
     #[cfg(debug_assertions)]
     file: Option<std::path::PathBuf>,
 }

@@ -8,7 +8,7 @@ use crate::base::time::Clock;
 use crate::config::Config;
 use crate::domain::keys::Keys;
 
-/// Applies what is missing. `serve` does the same at its start.
+/// Applies the missing migrations; `serve` does so at its start too.
 pub(super) async fn migrate(config: &Config) -> Result<()> {
     let db = open_database(config).await?;
     let (known, applied) = db.migrations().await.context("the migrations cannot be read")?;
@@ -18,8 +18,8 @@ pub(super) async fn migrate(config: &Config) -> Result<()> {
     if adopts { adopt(config).await } else { Ok(()) }
 }
 
-/// Authenticates the signing keys of before they had tags, once, and prints each. Where the
-/// key-encryption key is not at hand, the first start that has it does so.
+/// Authenticates the signing keys of versions without tags, once, and prints each one. Without the
+/// key-encryption key, the first start that has it authenticates them instead.
 async fn adopt(config: &Config) -> Result<()> {
     let key_management = match open_key_management(config, Clock::system().now()).await {
         Ok(key_management) => key_management,
@@ -35,7 +35,7 @@ async fn adopt(config: &Config) -> Result<()> {
     }
     for (kid, reason) in &adoption.waiting {
         output::print(&format!(
-            "key {kid} is not used: {reason}; to take it for authentic: signet keys adopt {kid} \
+            "key {kid} is not used: {reason}; to vouch for it, run: signet keys adopt {kid} \
              --reason TEXT"
         ))?;
     }

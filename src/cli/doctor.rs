@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// The issuer, exactly as tokens name it (`iss`).
     #[arg(long, value_name = "URL")]
     issuer: Issuer,
-    /// A confidential client: gets a token, revokes it, and measures how long the feed takes to say so.
+    /// A confidential client, whose token is revoked to measure how fast the feed publishes that.
     #[arg(long, value_name = "ID", requires = "client_secret_stdin")]
     client_id: Option<String>,
     /// Read the client's secret from standard input, one line.
@@ -86,11 +86,11 @@ async fn examine(
     let issuer = &arguments.issuer;
     report.progress(&format!("asking {}", issuer.url));
     if !reach::check(http, issuer, report).await {
-        report.skipped("metadata", "the issuer is not reached");
+        report.skipped("metadata", "the issuer cannot be reached");
         return;
     }
     let Some((metadata, answer)) = metadata::check(http, issuer, report).await else {
-        report.skipped("jwks", "there is no metadata that leads to it");
+        report.skipped("jwks", "no metadata document names its address");
         return;
     };
     clock::check(&http.clock, &answer, report);

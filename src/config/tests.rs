@@ -107,7 +107,7 @@ fn every_file_that_is_shipped_loads() {
     let mut seen = 0;
     for entry in fs::read_dir(root.join("config")).unwrap() {
         let path = entry.unwrap().path();
-        // production.toml names nothing by itself; the variables do.
+        // production.toml alone lacks the required keys; the variables set them.
         for variables in [vec![], production()] {
             let is_production = path.ends_with("production.toml");
             if !is_production || !variables.is_empty() {

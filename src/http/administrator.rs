@@ -96,7 +96,7 @@ pub(super) async fn reader_of_users(
     caller(app, request, Some(scope::USERS_READ)).await.map(drop)
 }
 
-/// What only administrators see, as the answer to one of them: nobody keeps it.
+/// Answers with `body`, which only administrators may see: no cache may store it.
 pub(super) fn shown(body: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }

@@ -3,7 +3,7 @@
 
 use std::panic::resume_unwind;
 
-/// Runs `work` to its end, whoever waits for it, and returns what it returns.
+/// Runs `work` to its end, even if the caller disconnects, and returns its result.
 pub(super) async fn to_the_end<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
     match actix_web::rt::spawn(work).await {
         Ok(done) => done,

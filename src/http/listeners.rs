@@ -1,7 +1,7 @@
-//! Places for those who listen to the stream of revocations. While the feed is open to all, strangers
-//! cannot take them all: one address has so many, and some are kept for holders of the scope
-//! `revocations:read`, who need no address of their own. Of those holders, one client cannot take them
-//! all either.
+//! Limits on the listeners of the revocation stream. While the feed is open to all, strangers
+//! cannot take every place: an address has a maximum, and a part is kept for clients with the scope
+//! `revocations:read`, for which the maximum of an address does not count. One such client gets at
+//! most half of all places.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 pub(super) const DEFAULT_LIMIT: u32 = 50;
 pub(super) const MAX_LIMIT: u32 = 200;
 
-/// Which page is asked for.
+/// The query parameters that select a page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes parameters for the documentation")]
@@ -18,11 +18,11 @@ pub(super) struct PageParams {
     /// How many items the page has at most.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// What is listed. A cursor of one list is none of another.
+/// The list that a cursor belongs to; every other list refuses the cursor.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Events = b'e',
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Page<T> {
     items: Vec<T>,
@@ -41,8 +41,8 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The page that `found` begins: of more than `limit` items, the first ones. `place` is where
-    /// an item stands.
+    /// Makes a page of the first `limit` items of `found`, with a cursor if there are more. `place`
+    /// returns the position of an item.
     pub(super) fn of<F: Into<T>>(
         mut found: Vec<F>,
         limit: u32,
@@ -57,7 +57,7 @@ impl<T> Page<T> {
         Self { next_cursor, items: found.into_iter().map(Into::into).collect() }
     }
 
-    /// A page of a list whose store says where the next begins.
+    /// Makes a page of a list whose store returns the position at which the next page begins.
     pub(super) fn up_to(items: Vec<T>, kind: Kind, next: Option<String>) -> Self {
         Self { items, next_cursor: next.map(|place| cursor(kind, &place)) }
     }
@@ -67,7 +67,7 @@ fn cursor(kind: Kind, place: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}:{place}", char::from(kind as u8)))
 }
 
-/// The place in a list of that kind that `cursor` stands for.
+/// Returns the position that `cursor` marks; `None` if it belongs to another list.
 pub(super) fn place_of(kind: Kind, cursor: &str) -> Option<String> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     let place = text.strip_prefix(char::from(kind as u8))?.strip_prefix(':')?;

@@ -1,5 +1,5 @@
-//! The proxies that are trusted (`http.trusted_proxies`). What only a proxy may say, the caller's
-//! address and the id of a request, counts from nobody else.
+//! The proxies that are trusted (`http.trusted_proxies`). Only such a proxy may
+//! set the caller's address and the id of a request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

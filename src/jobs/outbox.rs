@@ -92,8 +92,8 @@ async fn deliver(app: Arc<Issuer>, mut stopping: watch::Receiver<bool>) {
     connection.hang_up().await;
 }
 
-/// Whether no further message is begun: from when the service is told to stop, so that the one in
-/// flight has as long as the requests in flight.
+/// Whether no further message is begun: true once the service is stopping, so that the delivery in
+/// progress has as long as the requests in progress.
 fn is_over(app: &Issuer, stopping: &watch::Receiver<bool>) -> bool {
     app.is_draining() || *stopping.borrow()
 }

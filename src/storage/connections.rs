@@ -1,6 +1,6 @@
 //! The pool of database connections. sqlx's own pool asks the database after every statement
-//! whether the connection is still good, a second round trip for each. Here one that was cut off in
-//! the middle of something is closed at once, and one that has rested is asked before its next use.
+//! whether the connection is still good, a second round trip for each. Here one that was
+//! interrupted is closed immediately, and one that has rested is asked before its next use.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError,
 use super::session::{Options, Session};
 use super::{StorageError, Stored};
 
-/// A connection that has rested for longer may have lost its server meanwhile, and a request
+/// A connection that has rested for longer may have lost its server since, and a request
 /// should not be what finds out; a busy one proves itself by use.
 const RESTED: Duration = Duration::from_millis(500);
 /// An older connection is replaced, so that a database which has moved is found again.

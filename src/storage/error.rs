@@ -1,4 +1,4 @@
-//! What can go wrong in a store, told apart only as far as callers act differently.
+//! The failures of a store, distinguished only as far as callers act differently.
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,8 +35,8 @@ pub(super) struct Unreachable {
 }
 
 impl StorageError {
-    /// Whether a store that cannot be used at a start is likely to be in a moment: nobody listens
-    /// there yet, or it is still starting. A wrong password, name or certificate is none of that.
+    /// Whether a store that cannot be used at a start is likely to be in a moment: it does not
+    /// listen yet, or is still starting. A wrong password, name or certificate does not count.
     pub fn is_late(&self) -> bool {
         let Self::Unavailable(cause) = self else { return false };
         if let Some(unreachable) = cause.downcast_ref::<Unreachable>() {

@@ -30,7 +30,7 @@ pub use statement::Statement;
 pub(crate) use statement::{Value, statement};
 
 /// How long one statement, waiting for a connection included, may take before it counts as
-/// unanswered. Below the two seconds within which a caller is told to come back.
+/// unanswered. Below the two seconds within which a caller gets 503.
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// SQLite takes one writer at a time. A second connection would meet the lock and sleep until it
@@ -62,7 +62,7 @@ pub struct Db {
 /// Pages of SQLite's write-ahead log after which it is begun anew: 32 MiB.
 const MAX_LOG: i64 = 8192;
 
-/// How long it is waited for the readers of the old log. The writer is held up meanwhile.
+/// The time to wait for readers of the old log, during which the writer waits too.
 const RESTART_PATIENCE: &str = "PRAGMA busy_timeout = 50";
 
 const SQLITE_PREPARATION: &[&str] = &[
@@ -142,7 +142,7 @@ impl Db {
         Session::open(&self.pool.manager().options).await
     }
 
-    /// Applies the migrations that are missing. Safe to run by many processes at once.
+    /// Applies the migrations that are missing. Safe to run from many processes concurrently.
     pub async fn migrate(&self) -> Stored<()> {
         migrate::run(self).await
     }
@@ -180,8 +180,8 @@ impl Db {
     }
 
     /// Runs `work` in a transaction that may write, committed where `work` succeeds. On SQLite it
-    /// takes the write lock at once, since a transaction that reads first and then writes fails as
-    /// locked beside another writer.
+    /// takes the write lock immediately, since a transaction that reads first and then writes fails
+    /// as locked beside another writer.
     pub async fn write<T>(
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Stored<T>,
@@ -247,7 +247,7 @@ impl Db {
     }
 }
 
-/// The placeholders of so many rows of values: `($1, $2), ($3, $4)` for two rows of two.
+/// The placeholders of a number of rows of values: `($1, $2), ($3, $4)` for two rows of two.
 pub fn rows_of_values(rows: usize, columns: usize) -> String {
     let row = |row: usize| {
         let numbers = row * columns + 1..=(row + 1) * columns;

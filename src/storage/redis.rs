@@ -87,7 +87,7 @@ struct Memory {
 }
 
 impl Redis {
-    /// Connects, and fails if nobody answers: a wrong address is to be seen at the start. Later
+    /// Connects, and fails without an answer, so that a wrong address shows at the start. Later
     /// outages heal by themselves.
     pub async fn connect(config: &RedisConfig) -> Stored<Self> {
         let start = async {

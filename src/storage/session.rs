@@ -89,7 +89,7 @@ impl Session {
         }
         let mut transaction = self.begin("BEGIN").await?;
         let result = work(&mut transaction).await;
-        // A connection that cannot even end a transaction is what the error then tells of.
+        // If the transaction cannot even be ended, that error is returned instead.
         transaction.end(result.is_ok()).await?;
         result
     }

@@ -80,7 +80,7 @@ impl Made {
         Ok(())
     }
 
-    /// Removes what was made, as far as nobody else has used it: only an empty file and empty folders.
+    /// Removes what was made and is not used yet: only an empty file and empty folders.
     pub(super) fn remove(self) {
         if let Some(file) = self.file
             && fs::metadata(&file).is_ok_and(|file| file.len() == 0)

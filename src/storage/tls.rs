@@ -1,5 +1,5 @@
-//! Files of certificates, checked as they are read, and what the TLS library's words mean for whoever
-//! set them up.
+//! Files of certificates, checked as they are read, and what the TLS library's errors mean for
+//! the operator.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the revocation of a signing key means for verifiers, as it is shown to administrators.
+//! The effects on verifiers when a signing key is revoked, as administrators see them.
 
 use std::time::Duration;
 
@@ -8,52 +8,52 @@ use crate::base::time::Timestamp;
 use crate::domain::keys::Policy;
 use crate::services::key_management::KeyRevocation;
 
-/// What the revocation of a key means for everybody else. Times are RFC 3339.
+/// The effects on verifiers when a key is revoked. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RevocationView {
     /// The revoked key.
     pub kid: String,
-    /// Its tokens that were issued from here on have died before their time; absent if it never
-    /// signed.
+    /// The time of issue of the first tokens that end with the key before their `exp`; absent if it
+    /// never signed.
     pub tokens_issued_from: Option<String>,
-    /// And up to here.
+    /// The time of issue of the last such tokens; absent if the key never signed.
     pub tokens_issued_until: Option<String>,
-    /// Whether another issuer made its tokens: then all of them have died.
+    /// Whether the key only verified: another issuer signed its tokens, and all of them have ended.
     pub only_verified: bool,
     /// The key that signs now.
     pub active_kid: Option<String>,
-    /// Since when that one has been published.
+    /// When the key that signs now was published.
     pub active_published_at: Option<String>,
-    /// From here on every cache that follows `max-age` has the key that signs now.
+    /// From this time on, every cache that follows `max-age` has the key that signs now.
     pub active_in_all_caches_at: Option<String>,
-    /// The new key that takes over, so that verifiers fetch JWKS; null while it is still being made.
+    /// The new key that takes over, so that verifiers fetch JWKS; null while it is being made.
     pub handover_kid: Option<String>,
-    /// When it takes over, or the earliest time at which it can while it is being made.
+    /// When the new key takes over, or the earliest possible time while that key is being made.
     pub handover_at: String,
-    /// How long verifiers take tokens of the revoked key, by what they are built on.
+    /// How long verifiers accept tokens of the revoked key, for each library that they use.
     pub verifiers: Vec<VerifierView>,
 }
 
-/// How long verifiers of one kind take tokens of a revoked key, unless they are configured otherwise.
+/// How long verifiers with the same libraries accept tokens of a revoked key by default.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct VerifierView {
-    /// The libraries that they are built on.
+    /// The names of the libraries.
     pub clients: String,
-    /// Until when, at most. Where `needs_new_token` is true, until they meet the first token of the
-    /// new key from this time on.
+    /// The latest time at which they accept such tokens. Where `needs_new_token` is true, they do
+    /// so until they receive a token of the new key, from this time on.
     pub until: String,
-    /// The same in seconds from the revocation on.
+    /// The number of seconds from the revocation to `until`.
     pub seconds: u64,
-    /// Whether only a token of the new key makes them drop the revoked one by then.
+    /// Whether they drop the revoked key only when they receive a token of the new one.
     pub needs_new_token: bool,
 }
 
-/// How verifiers forget a key, with the defaults of the libraries that they are built on.
+/// How verifiers with the same libraries cache keys by default.
 struct Verifier {
     clients: &'static str,
-    /// How long a set, or a key, is kept at most; `None` where it is kept until a `kid` is unknown.
+    /// The maximum time in their cache; `None` where keys stay until a token has an unknown `kid`.
     keeps: Option<Duration>,
-    /// Whether an unknown `kid` makes them fetch the set, and drop what is not in it.
+    /// Whether an unknown `kid` makes them fetch the set, and drop the keys that are not in it.
     asks: bool,
     /// Whether a longer `max-age` makes them keep the set longer.
     follows_max_age: bool,
@@ -96,7 +96,7 @@ impl Verifier {
 }
 
 impl RevocationView {
-    /// What `revocation` means, by `policy`.
+    /// Computes the effects of `revocation` under `policy`.
     pub(crate) fn new(revocation: KeyRevocation, policy: &Policy) -> Self {
         let KeyRevocation { kid, revoked, at: now, successor, handover_at } = revocation;
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());

@@ -17,17 +17,17 @@ use crate::domain::roles::Role;
     "updated_at": "2026-01-31T09:30:00Z",
 }))]
 pub(crate) struct RoleView {
-    /// Its name, as users carry it.
+    /// The name of the role, as users carry it.
     pub name: String,
     /// The scope words that it carries, separated by spaces.
     pub scope: String,
-    /// What it is for.
+    /// What the role is for.
     pub description: Option<String>,
-    /// Whether it is part of Signet: it cannot be removed and keeps its words.
+    /// Whether the role is part of Signet: it cannot be removed and keeps its scope.
     pub built_in: bool,
-    /// RFC 3339.
+    /// When the role was defined, in RFC 3339.
     pub created_at: String,
-    /// RFC 3339.
+    /// When the role was last changed, in RFC 3339.
     pub updated_at: String,
 }
 

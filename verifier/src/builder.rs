@@ -151,8 +151,8 @@ impl Builder {
         self
     }
 
-    /// Tells `listener` what happens, for metrics and logs. It is called where it happens and must
-    /// neither block nor panic.
+    /// Calls `listener` for each event, for metrics and logs. It is called where the event happens
+    /// and must neither block nor panic.
     pub fn observer(mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Observer::new(listener);
         self

@@ -101,7 +101,7 @@ impl Issuer {
         let [first, second] = self.documents();
         match self.read(&first).await {
             Ok(metadata) => Ok(metadata),
-            // Nobody is there who could have the other one.
+            // A server that does not answer has no other document either.
             Err(error @ (FetchError::Connection(_) | FetchError::Timeout)) => Err(error),
             Err(error) => match self.read(&second).await {
                 Ok(metadata) => Ok(metadata),

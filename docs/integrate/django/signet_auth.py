@@ -33,7 +33,7 @@ def tokens():
 
 
 class Refusal(APIException):
-    """What Refused says, as REST framework wants to hear it."""
+    """The answer of Refused, as an exception of REST framework."""
 
     def __init__(self, refused):
         super().__init__(refused.detail)

@@ -32,7 +32,7 @@ const challenge = (...details) => ({
 const noToken = () => new Refused(401, 'a token is needed', challenge())
 const invalidToken = () =>
   new Refused(401, 'the token is not valid', challenge('error="invalid_token"'))
-// Nothing is wrong with the token: whoever hears 401 would throw it away.
+// Nothing is wrong with the token: at a 401 the client would discard it.
 const unavailable = () =>
   new Refused(503, 'tokens cannot be verified now', { 'Retry-After': '1' })
 
@@ -63,8 +63,8 @@ export class AccessTokens {
         throw unavailable()
       }
     }
-    // The feed has an issuer and audience of its own. A Signet of before names the issuer, which counts
-    // until the next release.
+    // The feed has an issuer and audience of its own. The previous version names the issuer,
+    // which is accepted until the next release.
     const feed = `${issuer}/revocations`
     const claims = async (jws, typ) => {
       const { payload } = await this.#verify(jws, typ, { issuer: [feed, issuer] })
@@ -97,7 +97,7 @@ export class AccessTokens {
   }
 
   async #verify(jws, typ, rules) {
-    // Signet signs other things than access tokens, with the same keys: `typ` tells.
+    // Signet signs other things than access tokens, with the same keys: `typ` differs.
     const pinned = { issuer: this.issuer, algorithms: [ALGORITHM], clockTolerance: LEEWAY, typ }
     return jwtVerify(jws, this.keys, { ...pinned, ...rules })
   }

@@ -1,8 +1,8 @@
-// Hears from Signet which access tokens are dead before their time. Needs nothing but Node 18;
+// Follows Signet's feed of access tokens that end before they expire. Needs nothing but Node 18;
 // access-tokens.mjs beside it says how a token is verified. Copy both.
 //
-// Takes the signed snapshot of all revocations, then follows the stream of changes. It comes back by
-// itself after an outage, and `age()` tells how long nothing is known for certain.
+// Takes the signed snapshot of all revocations, then follows the stream of changes. It recovers
+// automatically after an outage, and `age()` returns how old its knowledge is.
 
 // What is longer than this is not Signet's, or not meant to be held in memory.
 const LONGEST_SNAPSHOT = 64 * 1024 * 1024
@@ -37,12 +37,12 @@ class Lane {
 
 export class Revocations {
   #lanes = new Map([['0', new Lane(-Infinity)]])
-  #namesLanes = false // a Signet of before does not
+  #namesLanes = false // the previous version of Signet does not
   #purgedAt = 0
 
   // `verify(jws, typ)` resolves to the claims of what Signet signed for its feed, or rejects. `headers()`
-  // resolves to the headers of requests, for a Signet that tells only clients with the scope
-  // revocations:read.
+  // resolves to the headers of requests, for a feed that is open only to clients with the
+  // scope revocations:read.
   constructor(issuer, metadata, verify, maxStaleness = 10, headers = async () => ({})) {
     this.snapshotUri = metadata.revocations_uri ?? `${issuer}/revocations`
     this.streamUri = metadata.revocations_stream_uri ?? `${issuer}/revocations/stream`
@@ -84,7 +84,7 @@ export class Revocations {
       try {
         // At the start, and as long as there is no stream to be had.
         if (behind) for (const name of [...this.#lanes.keys()]) await this.#takeSnapshot(name)
-        behind = true // unless an event is heard
+        behind = true // unless an event arrives
         for await (const { name, data } of this.#events()) {
           await this.#hear(name, data)
           pause = 1
@@ -93,7 +93,7 @@ export class Revocations {
       } catch (error) {
         this.#warn(error)
       }
-      // Not everybody at once, and not for long: what is not heard is not known.
+      // Followers do not all reconnect at the same time, nor wait long, since they miss changes.
       await sleep(pause * (500 + 500 * Math.random()))
       pause = Math.min(pause * 2, Math.max(1, this.silence / 2))
     }
@@ -155,7 +155,7 @@ export class Revocations {
     lane.askFrom = start + 1
     const headers = await this.headers()
     if (lane.etag) headers['If-None-Match'] = lane.etag
-    // The first lane has no name for a Signet of before, which knows no others.
+    // The first lane has no name for the previous version of Signet, which has no others.
     const query = name === '0' ? '' : `?lane=${encodeURIComponent(name)}`
     const signal = AbortSignal.timeout(60_000)
     const answer = await fetch(this.snapshotUri + query, { headers, signal })
@@ -163,7 +163,7 @@ export class Revocations {
     if (answer.status !== 200) {
       await answer.body?.cancel()
       if (answer.status === 404 && name !== '0') {
-        // The lane has ended. What it told stays in effect.
+        // The lane has ended. Its entries stay in effect.
         const { entries } = this.#lanes.get('0')
         for (const [key, entry] of lane.entries) entries.set(key, entry)
         this.#lanes.delete(name)
@@ -219,7 +219,7 @@ export class Revocations {
     }
     heard()
     try {
-      // Of the other lanes Signet tells where they stand.
+      // Signet sends the positions of the other lanes.
       const last = (this.#namesLanes ? '0:' : '') + this.#lanes.get('0').seq
       const headers = { ...(await this.headers()), 'Last-Event-ID': last }
       const answer = await fetch(this.streamUri, { headers, signal: connection.signal })

@@ -39,7 +39,7 @@ var (
 	// Without credentials there is no error to speak of, so there is none in the challenge.
 	noToken      = &Refused{401, "a token is needed", `Bearer realm="orders"`}
 	invalidToken = &Refused{401, "the token is not valid", `Bearer realm="orders", error="invalid_token"`}
-	// Nothing is wrong with the token: whoever hears 401 would throw it away.
+	// Nothing is wrong with the token: at a 401 the client would discard it.
 	unavailable = &Refused{503, "tokens cannot be verified now", ""}
 )
 
@@ -151,7 +151,7 @@ func header(jws, typ string) (string, error) {
 }
 
 // statement returns the claims of what Signet signed for its feed, which has an issuer and audience
-// of its own. A Signet of before names the issuer, which counts until the next release.
+// of its own. The previous version names the issuer, which is accepted until the next release.
 func (t *AccessTokens) statement(ctx context.Context, jws, typ string) ([]byte, error) {
 	if _, err := header(jws, typ); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ var (
 
 type handler func(http.ResponseWriter, *http.Request, *Claims) error
 
-// authenticated lets nobody through whose token is not good, and answers what is refused.
+// authenticated passes on requests with a valid token only, and answers all others.
 func authenticated(tokens *AccessTokens, next handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims, err := tokens.Check(r.Context(), r.Header.Get("Authorization"))

@@ -1,10 +1,10 @@
 package main
 
-// Hears from Signet which access tokens are dead before their time. Needs the standard library only;
-// access_tokens.go beside it says how a token is verified. Copy both.
+// Follows Signet's feed of access tokens that end before they expire. Needs the standard library
+// only; access_tokens.go beside it says how a token is verified. Copy both.
 //
 // A goroutine takes the signed snapshot of all revocations, then follows the stream of changes. It
-// comes back by itself after an outage, and Age tells how long nothing is known for certain.
+// recovers automatically after an outage, and Age returns how old its knowledge is.
 
 import (
 	"bufio"
@@ -43,13 +43,13 @@ type Revocations struct {
 	// MaxStaleness is for how long nothing may be known for certain. A connection that is silent for
 	// half of it is dead; heartbeats come every 2 seconds.
 	MaxStaleness time.Duration
-	// Authorize, if set, adds a token to a request, for a Signet that tells only clients with the
+	// Authorize, if set, adds a token to a request, for a feed that is open only to clients with the
 	// scope revocations:read.
 	Authorize func(*http.Request) error
 
 	mutex      sync.RWMutex
 	lanes      map[string]*lane
-	namesLanes bool // a Signet of before does not
+	namesLanes bool // the previous version of Signet does not
 	purgedAt   time.Time
 }
 
@@ -94,7 +94,7 @@ func (r *Revocations) Start() {
 	}
 }
 
-// IsStale tells whether too long nothing is known for certain.
+// IsStale reports whether the follower's knowledge is older than MaxStaleness.
 func (r *Revocations) IsStale() bool {
 	r.mutex.RLock()
 	defer r.mutex.RUnlock()
@@ -113,7 +113,7 @@ func (r *Revocations) knownAt() time.Time {
 	return knownAt
 }
 
-// Covers tells whether the token with these claims, signed by the key kid, is revoked.
+// Covers reports whether the token with these claims, signed by the key kid, is revoked.
 func (r *Revocations) Covers(claims *Claims, kid string) bool {
 	r.mutex.RLock()
 	defer r.mutex.RUnlock()
@@ -146,12 +146,12 @@ func (r *Revocations) run() {
 				}
 			}
 		}
-		behind = true // unless an event is heard
+		behind = true // unless an event arrives
 		if err == nil {
 			err = r.listen(func() { pause, behind = time.Second, false })
 		}
 		log.Printf("no stream of revocations: %v", err)
-		// Not everybody at once, and not for long: what is not heard is not known.
+		// Followers do not all reconnect at the same time, nor wait long, since they miss changes.
 		time.Sleep(pause/2 + time.Duration(random.Int63n(int64(pause/2))))
 		if pause *= 2; pause > r.MaxStaleness/4 {
 			pause = r.MaxStaleness / 4
@@ -175,7 +175,7 @@ func (r *Revocations) listen(heard func()) error {
 	defer cancel()
 	silence := time.AfterFunc(r.MaxStaleness/2, cancel)
 	defer silence.Stop()
-	// Of the other lanes Signet tells where they stand.
+	// Signet sends the positions of the other lanes.
 	last := strconv.FormatInt(r.lanes["0"].seq, 10)
 	if r.namesLanes {
 		last = "0:" + last
@@ -329,7 +329,7 @@ func (r *Revocations) takeSnapshot(name string) error {
 	defer cancel()
 	uri := r.SnapshotURI
 	if name != "0" {
-		// The first lane has no name for a Signet of before, which knows no others.
+		// The first lane has no name for the previous version of Signet, which has no others.
 		uri += "?lane=" + url.QueryEscape(name)
 	}
 	answer, err := r.get(ctx, uri, "If-None-Match", lane.etag)
@@ -384,7 +384,7 @@ func (r *Revocations) takeSnapshot(name string) error {
 	return nil
 }
 
-// end forgets a lane that is no more. What it told stays in effect.
+// end forgets a lane that is no more. Its entries stay in effect.
 func (r *Revocations) end(name string) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

@@ -136,13 +136,13 @@ final class Refused extends Exception {
         return new Refused(403, "only for the role " + role, null);
     }
 
-    /** Nothing is wrong with the token: whoever hears 401 would throw it away. */
+    /** Nothing is wrong with the token: at a 401 the client would discard it. */
     static Refused unavailable() {
         return new Refused(503, "tokens cannot be verified now", null);
     }
 }
 
-/** A token that is good by itself. */
+/** A valid token, whether or not it is revoked. */
 record AccessToken(String token, Map<?, ?> claims) {
     void requireScope(String word) throws Refused {
         Object scope = claims.get("scope");
@@ -185,7 +185,7 @@ record AccessTokens(Issuer issuer, String audience) {
         require(parts.length == 3 && token.length() <= LONGEST_TOKEN);
         Map<?, ?> header = (Map<?, ?>) Json.read(decode(parts[0]));
         // The algorithm is the issuer's keys.algorithm, never the token's. And Signet signs other things
-        // than access tokens, with the same keys: typ tells.
+        // than access tokens, with the same keys: typ differs.
         require("RS256".equals(header.get("alg")) && "at+jwt".equals(header.get("typ")));
         require(!header.containsKey("crit"));
         Signature signature = Signature.getInstance("SHA256withRSA");

@@ -49,7 +49,7 @@ def challenge(*details):
 # Without credentials there is no error to speak of, so there is none in the challenge.
 NO_TOKEN = (401, "a token is needed", challenge())
 INVALID_TOKEN = (401, "the token is not valid", challenge('error="invalid_token"'))
-# Nothing is wrong with the token: whoever hears 401 would throw it away.
+# Nothing is wrong with the token: at a 401 the client would discard it.
 UNAVAILABLE = (503, "tokens cannot be verified now", {"Retry-After": "1"})
 
 
@@ -132,8 +132,8 @@ class AccessTokens:
         self._fetched_at = time.monotonic()
 
     def _claims(self, jws, typ):
-        """The claims of what is signed for the feed: it has an issuer and audience of its own. A Signet
-        of before names the issuer, which counts until the next release."""
+        """The claims of what is signed for the feed: it has an issuer and audience of its own. The
+        previous version names the issuer, which is accepted until the next release."""
         feed = f"{self._issuer}/revocations"
         options = {"require": ["iss", "iat"], "verify_aud": False}
         claims = self._verify(jws, typ, issuer=[feed, self._issuer], options=options)[1]

@@ -1,8 +1,8 @@
-"""Hears from Signet which access tokens are dead before their time. Needs the standard library
+"""Follows Signet's feed of access tokens that end before they expire. Needs the standard library
 only; access_tokens.py beside it says how a token is verified. Copy both.
 
-A thread takes the signed snapshot of all revocations, then follows the stream of changes. It comes
-back by itself after an outage, and `age` tells how long nothing is known for certain.
+A thread takes the signed snapshot of all revocations, then follows the stream of changes. It
+recovers automatically after an outage, and `age` returns how old its knowledge is.
 """
 
 import json
@@ -49,18 +49,18 @@ class Lane:
 
 class Revocations:
     """`verify(jws, typ)` returns the claims of what Signet signed for its feed, or raises. `headers()`
-    gives the headers of requests, for a Signet that tells only clients with the scope
-    revocations:read."""
+    gives the headers of requests, for a feed that is open only to clients with the
+    scope revocations:read."""
 
     def __init__(self, issuer, metadata, verify, max_staleness=10.0, headers=dict):
         self._snapshot_uri = metadata.get("revocations_uri", f"{issuer}/revocations")
         self._stream_uri = metadata.get("revocations_stream_uri", f"{issuer}/revocations/stream")
         self._verify = verify
         self._headers = headers
-        # A connection that is silent for so long is dead. Heartbeats come every 2 seconds.
+        # A connection that is silent for this long is dead. Heartbeats come every 2 seconds.
         self._silence = max_staleness / 2
         self._lanes = {"0": Lane(-math.inf)}
-        self._names_lanes = False  # a Signet of before does not
+        self._names_lanes = False  # the previous version of Signet does not
         self._purged_at = 0.0
         self._first = threading.Event()
 
@@ -93,8 +93,8 @@ class Revocations:
                     # At the start, and as long as there is no stream to be had.
                     for name in list(self._lanes):
                         self._take_snapshot(name)
-                behind = True  # unless an event is heard
-                # Of the other lanes Signet tells where they stand.
+                behind = True  # unless an event arrives
+                # Signet sends the positions of the other lanes.
                 last = ("0:" if self._names_lanes else "") + str(self._lanes["0"].seq)
                 with self._open(self._stream_uri, {"Last-Event-ID": last}) as stream:
                     for name, data in events(stream):
@@ -103,7 +103,7 @@ class Revocations:
                 log.info("the stream of revocations ended")
             except Exception as error:
                 log.warning("no stream of revocations: %s", error)
-            # Not everybody at once, and not for long: what is not heard is not known.
+            # Not all followers reconnect at the same time, or wait long: they miss changes.
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, max(1.0, self._silence / 2))
 
@@ -151,7 +151,7 @@ class Revocations:
     def _take_snapshot(self, name):
         lane, start = self._lanes[name], time.monotonic()
         lane.ask_from = start + 1.0
-        # The first lane has no name for a Signet of before, which knows no others.
+        # The first lane has no name for the previous version of Signet, which has no others.
         query = "" if name == "0" else "?lane=" + urllib.parse.quote(name, safe="")
         headers = {"If-None-Match": lane.etag} if lane.etag else {}
         try:
@@ -159,7 +159,7 @@ class Revocations:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 404 and name != "0":
-                # The lane has ended. What it told stays in effect.
+                # The lane has ended. Its entries stay in effect.
                 self._lanes["0"].entries.update(lane.entries)
                 del self._lanes[name]
                 return

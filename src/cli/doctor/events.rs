@@ -1,4 +1,4 @@
-//! Server-sent events (WHATWG HTML section 9.2), each bounded.
+//! Server-sent events (WHATWG HTML section 9.2), each bounded in size.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ impl Events {
         let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if kind.and_then(|kind| kind.split(';').next()).map(str::trim) != Some("text/event-stream")
         {
-            return Err(Fault::Content("it is no text/event-stream"));
+            return Err(Fault::Content("its content type is not text/event-stream"));
         }
         Ok(Self { body, parser: Parser::default(), since })
     }
@@ -69,7 +69,7 @@ impl Events {
         http.within(limit, next).await
     }
 
-    /// The next event of this name, others passed over.
+    /// Returns the next event called `name`, and skips all others.
     pub(super) async fn named(
         &mut self,
         http: &Http,
@@ -91,13 +91,13 @@ impl Events {
 #[derive(Default)]
 struct Parser {
     unread: Vec<u8>,
-    /// How much of it holds no end of a line.
+    /// The number of unread bytes that are known to contain no line break.
     searched: usize,
     event: Event,
 }
 
 impl Parser {
-    /// The next event that is whole. Bare comments are none.
+    /// Returns the next complete event; a comment alone is not an event.
     #[allow(clippy::indexing_slicing, reason = "both places were found in the text")]
     fn event(&mut self) -> Option<Event> {
         let mut read = 0;

@@ -1,4 +1,4 @@
-//! The reasons why a check has no answer, in words for whoever has to fix them.
+//! The reasons why a check has no answer, in words for the operator who has to fix them.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;

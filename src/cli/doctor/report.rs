@@ -139,17 +139,17 @@ impl Report {
         self.add(check, Status::Skipped, &why.into(), None);
     }
 
-    /// Never shows `secret`, whoever says it from now on. A short one could be found by the gaps that
-    /// it leaves in other words.
+    /// Masks `secret` in all further output. A short secret is not masked, since the gaps that it
+    /// leaves in other words would reveal it.
     pub(super) fn hide(&mut self, secret: &str) {
         if secret.len() >= MIN_SECRET {
             self.secrets.push(Secret::new(secret.to_owned()));
         }
     }
 
-    /// Tells on standard error what takes a while.
+    /// Reports on standard error which step is running.
     pub(super) fn progress(&self, what: &str) {
-        // Nobody may be there to read it.
+        // Standard error may be closed.
         let _ = writeln!(std::io::stderr(), "signet: {what} …");
     }
 

@@ -224,7 +224,7 @@ impl Run<'_> {
         Ok((outcomes.collect::<Result<_>>()?, imported.wrote_for))
     }
 
-    /// Reads which ids of before are taken. Only once: no column has them, so this goes through all
+    /// Reads which imported ids are taken. Only once: no column has them, so this goes through all
     /// users, some seconds for a million.
     async fn learn_stored_ids(
         &self,

@@ -311,8 +311,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_the_answer_finds_room_again() {
-        // As many at once as there is room for, again and again: none may meet a thread that has
-        // answered and still counts as busy.
+        // As many concurrently as there is room for, again and again: none may meet a thread that
+        // has answered and still counts as busy.
         let pool = pool(1, 1);
         for round in 0..2_000 {
             let both = (0..2).map(|_| pool.hash(Password::new("correct horse")));

@@ -109,7 +109,7 @@ impl Keys {
     /// Divides the keys without a tag: first those whose private part opens or is on the token,
     /// sealed again with the mark, and those that are published and have no private part; then the
     /// other published ones, with the reason.
-    #[allow(clippy::type_complexity, reason = "two lists that go their own ways at once")]
+    #[allow(clippy::type_complexity, reason = "the good keys, and the waiting ones with a reason")]
     async fn open_each(
         &self,
         keys: Vec<StoredKey>,

@@ -1,5 +1,5 @@
 //! The tag of a key's row: an AES-256-GCM tag under the key-encryption key over every part of the
-//! row that matters (NIST SP 800-38D; nothing is encrypted). Without that key, nobody can make a
+//! row that matters (NIST SP 800-38D; nothing is encrypted). Without that key, no one can make a
 //! row that verifies or change one; an authentic older row still verifies.
 
 use super::Algorithm;

@@ -148,7 +148,7 @@ fn what_is_in_flight_is_waited_for() {
     account.fail_times("here", FREE, 0);
     assert_eq!(account.reserve("here", 0), Err(Verdict::Refused(1)));
 
-    // In a wait, one at a time, and who comes meanwhile waits for it.
+    // In a wait, one at a time: a concurrent attempt waits for the first one.
     let one = account.reserve("here", 1).unwrap();
     assert_eq!(account.reserve("here", 1), Err(Verdict::Busy));
     account.settle("here", one, Outcome::Succeeded, 1);

@@ -25,8 +25,8 @@ const MAX_SESSIONS_OF_USER: usize = 100;
 /// The number of published entries for single access tokens of one user. They are counted apart
 /// from sessions: however often a user logs out, a revoked token ends alone.
 const MAX_TOKENS_OF_USER: usize = 100;
-/// The number of live tokens of one key of another issuer that can be on record. Signet cannot tell
-/// which tokens that issuer has issued, so no other entry can cover them.
+/// The number of live tokens of one key of another issuer that can be on record. Signet does not
+/// know which tokens that issuer has issued, so no other entry can cover them.
 const MAX_TOKENS_OF_FOREIGN_KEY: usize = 1_000;
 /// Tokens carry their time of issue in whole seconds: those of the present second are covered too.
 const A_SECOND: Duration = Duration::from_secs(1);

@@ -285,7 +285,7 @@ impl Sessions {
     /// Publishes the end of a session whose record is gone, unless it is published already or all its
     /// access tokens have expired.
     pub async fn record_lost(&self, user_id: Uuid, sid: Uuid, now: Timestamp) -> Stored<()> {
-        // An identifier without a time in it does not tell when its session began.
+        // An identifier without a time in it does not show when its session began.
         let started_at = time_of(sid).unwrap_or(now);
         let ends_at = started_at.plus(self.policy.absolute_lifetime);
         self.revocations.record_lost_session(user_id, sid, ends_at, now).await

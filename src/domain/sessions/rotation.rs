@@ -1,7 +1,7 @@
 //! What a genuine refresh token meets (RFC 9700 section 4.14.2): a pure decision over the session's
 //! record. Invariants: a change always raises `current`, so that it serves as the version for
 //! compare-and-swap; and the same token presented again within the retry window changes nothing,
-//! so that whoever lost the answer converges on one successor.
+//! so that a client that lost the answer gets the same successor.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::base::time::Timestamp;
 const LAST_GENERATION: u64 = i64::MAX as u64 - 1;
 
 /// The number of recoveries in a row, without a redemption of the successor in between. A client
-/// that loses more answers than this is not to be told from two parties that hold the same token.
+/// that loses more answers looks the same as two parties that hold the same token.
 const MAX_RECOVERIES: u64 = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

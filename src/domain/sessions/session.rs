@@ -9,7 +9,7 @@ use super::{Login, Policy};
 use crate::base::time::Timestamp;
 use crate::domain::revocations::EndedSession;
 
-/// Where a session is used from: as much as its user needs to tell it from the others.
+/// Where a session is used from, in enough detail for its user to recognise it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The network address.

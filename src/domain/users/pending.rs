@@ -1,5 +1,5 @@
 //! Sign-ups whose address is not proven yet. Several people may sign up with one address, and only
-//! one of them can read its mail. So each sign-up is a record of its own, nobody can sign in to
+//! one of them can read its mail. So each sign-up is a record of its own, no one can sign in to
 //! any, and the first one that is proven becomes the account. The proof is a mailed token together
 //! with something that only the person who signed up has: the signup token, or the password.
 

@@ -1,6 +1,6 @@
 //! Changes to whole accounts, across users, sessions, mail and audit: sign-up, a new password,
 //! another address, and what administrators do. Invariant: the change in the users' table raises
-//! the session epoch in the same step, so no session of before it is ever refreshed again; the
+//! the session epoch in the same step, so no earlier session is ever refreshed again; the
 //! sessions' records are deleted before and after it, so that introspection sees the end as well.
 
 mod addresses;

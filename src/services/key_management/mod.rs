@@ -1,6 +1,6 @@
-//! What is done to signing keys, by administrators and by Signet itself: the step in
-//! [`crate::domain::keys`], how long tokens can live, the audit event that says who did it and why, and
-//! the notice to the other instances. Each use case is complete; HTTP and the command line call it.
+//! The use cases of signing keys, for administrators and for Signet itself. Each one changes the
+//! keys by [`crate::domain::keys`], allows for the lifetime of tokens, audits who did it and why,
+//! and notifies the other instances. HTTP and the command line call them.
 
 mod events;
 mod import;
@@ -40,7 +40,7 @@ pub(crate) enum KeyChangeError {
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error(
-        "what is forced, and a revocation, needs a reason of 1 to 500 characters, which is kept \
+        "a forced change or a revocation needs a reason of 1 to 500 characters, which is kept \
          in the audit trail"
     )]
     NoReason,
@@ -54,20 +54,20 @@ impl From<StorageError> for KeyChangeError {
     }
 }
 
-/// When a key is to start to sign.
+/// When a key starts to sign.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activation {
-    /// After how long; `keys.publish_ahead` if `None`.
+    /// The time until then; `keys.publish_ahead` if `None`.
     pub after: Option<Duration>,
-    /// Whether it may be sooner than verifiers can follow, and why.
+    /// Whether the key may sign sooner than verifiers can follow, and why.
     pub grounds: Grounds,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grounds {
-    /// Whether it is to be done against the rules; then there must be a reason.
+    /// Whether the change overrides the rules; a reason is then required.
     pub forced: bool,
-    /// For people; kept in the audit trail.
+    /// The reason, for people; kept in the audit trail.
     pub reason: Option<String>,
 }
 
@@ -103,12 +103,12 @@ impl Activation {
     }
 }
 
-/// What key management reads, writes and notifies beside the keys.
+/// The stores and notices that key management uses beside the keys.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     /// The clients, for the lifetimes of their tokens.
     pub clients: ClientStore,
-    /// The record of tokens that are dead before their time.
+    /// The record of tokens that end before their `exp`.
     pub revocations: Revocations,
     pub audit: Audit,
     pub notices: Notices,
@@ -120,7 +120,7 @@ pub(crate) struct KeyManagement {
     pub keys: Keys,
     around: Surroundings,
     access_token_lifetime: Duration,
-    /// What became of keys from before their rows were authenticated, if this process did that.
+    /// The outcome of authenticating keys of versions without tags, if this process did that.
     pub adoption: Option<Adoption>,
 }
 
@@ -153,8 +153,8 @@ impl KeyManagement {
         Ok(())
     }
 
-    /// Adds to the record of revocations the keys that were revoked and are missing there, since the
-    /// instance that revoked one was cut off, and notes how long tokens live.
+    /// Records how long tokens live, and adds the revoked keys that are missing from the record of
+    /// revocations because the instance that revoked them was interrupted.
     pub(crate) async fn maintain_revocations(&self, now: Timestamp) -> Stored<()> {
         let life = self.token_lifetime().await?;
         self.around.revocations.observe_token_life(life, now).await?;
@@ -193,7 +193,7 @@ impl KeyManagement {
         by: &Initiator,
     ) -> Result<Handover, KeyChangeError> {
         activation.grounds.check()?;
-        // So that a key waits to take over.
+        // Makes sure that a spare exists.
         self.maintain(by.at).await?;
         let policy = self.keys.policy();
         let algorithm = algorithm.unwrap_or(policy.algorithms.default);
@@ -206,8 +206,8 @@ impl KeyManagement {
         Ok(handover)
     }
 
-    /// Takes a key out that is not needed; by force, also one whose tokens can be alive. Returns the
-    /// key as it is then.
+    /// Retires a key that is not needed; by force, also one whose tokens can be alive. Returns the
+    /// key in its new state.
     pub(crate) async fn retire(
         &self,
         kid: &str,
@@ -217,8 +217,8 @@ impl KeyManagement {
         grounds.check()?;
         let lifetime = self.token_lifetime().await?;
         if grounds.forced && self.is_retiring(kid, by.at).await? {
-            // Its tokens die with it. Recorded first: a retirement that is cut off after this can be
-            // requested again.
+            // The key's tokens end with it. They are recorded first: an administrator can repeat a
+            // retirement that is interrupted after this.
             self.around.revocations.ensure_key(kid, by.at).await?;
         }
         let leaves_at = self.keys.retire(kid, grounds.forced, lifetime, by.at).await?;
@@ -237,8 +237,8 @@ impl KeyManagement {
         Ok(keys.iter().any(|key| key.kid == kid && key.times.state(now) == State::Retiring))
     }
 
-    /// Vouches for a row that does not verify, for a reason that is kept: its key is published again.
-    /// Returns what was adopted, and the key as it is then.
+    /// Vouches for a row that does not verify, and records the reason: its key is published again.
+    /// Returns what was adopted, and the key in its new state.
     pub(crate) async fn adopt(
         &self,
         kid: &str,
@@ -262,8 +262,8 @@ impl KeyManagement {
         Ok(rewrapped)
     }
 
-    /// Makes the next spare where one was used up; not where a key-encryption key is missing, under
-    /// which it would be lost. Where that fails, the job that follows the keys makes it.
+    /// Makes the next spare if one was used, unless a key does not open: a spare made under
+    /// a wrong key-encryption key would be lost. If that fails, a background job repeats it.
     async fn make_spare(&self, now: Timestamp) {
         if self.keys.check_all_open(now).await.is_ok()
             && let Err(error) = self.maintain(now).await
@@ -285,8 +285,7 @@ impl KeyManagement {
     }
 }
 
-/// The lifetime of the longest-lived access token there can be, with the leeway that
-/// verifiers grant it.
+/// Returns the longest lifetime that an access token can have, plus the leeway of verifiers.
 async fn longest_token_life(usual: Duration, clients: &ClientStore) -> Stored<Duration> {
     let own = clients.longest_access_token_lifetime().await?.unwrap_or(0);
     Ok(usual.max(Duration::from_secs(own.max(0).unsigned_abs())) + LEEWAY)

@@ -1,5 +1,5 @@
 //! The keys of a database as they are stored, without opening any: also for an operator without the
-//! key-encryption key, who cannot tell authentic rows from others.
+//! key-encryption key, who cannot distinguish authentic rows from others.
 
 use super::status::{self, KeyStatus};
 use crate::base::sealing::SealingKeys;

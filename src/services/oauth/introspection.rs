@@ -24,7 +24,7 @@ pub(crate) enum Introspection {
 
 impl AuthorizationServer {
     /// The state of `token` now. Only confidential clients may ask: an open endpoint would let anybody
-    /// try tokens (section 2.1). The client is authenticated before it hears that the token is missing.
+    /// try tokens (section 2.1). Authentication comes before the check for a missing token.
     pub(crate) async fn introspect(
         &self,
         credentials: Option<Credentials>,

@@ -14,8 +14,8 @@ use crate::storage::StorageError;
 pub(crate) struct PasswordRequest {
     /// What the client authenticates by; where absent, the bundled first-party client.
     pub(crate) credentials: Option<Credentials>,
-    /// The login name as it was typed. A client is authenticated before it hears that this, or the
-    /// password, is missing.
+    /// The login name as it was typed. A client is authenticated before the answer says that this,
+    /// or the password, is missing.
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Password>,
     pub(crate) wish: Wish,

@@ -41,7 +41,7 @@ pub(super) fn grant_scope(
     }
 }
 
-/// What the tokens of `client` tell of the user beyond Signet's own claims.
+/// The claims that tokens of `client` have of `user` beyond Signet's own.
 pub(super) fn claims_of(client: &Client, user: &User) -> Map<String, Value> {
     claims::select(&client.claims, &user.metadata).unwrap_or_else(|claims::TooLarge| {
         tracing::warn!(

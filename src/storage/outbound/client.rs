@@ -1,5 +1,5 @@
 //! The client itself: resolves, connects, encrypts and asks, each step open to callers that measure
-//! it, and bounded by itself.
+//! it, and each bounded on its own.
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Failures of a request to another service, told apart as far as callers act differently.
+//! Failures of a request to another service, distinguished as far as callers act differently.
 
 use std::error::Error;
 use std::io;

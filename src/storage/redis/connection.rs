@@ -29,7 +29,7 @@ const PIPELINE_BUFFER: usize = 1024;
 #[derive(Clone)]
 pub(super) enum Link {
     Direct(Arc<Direct>),
-    /// It finds its nodes again by itself.
+    /// The client library finds the nodes again automatically.
     Cluster(ClusterConnection),
 }
 

@@ -1,13 +1,13 @@
-//! Whether Redis keeps what it is given. It is asked only for what it may be asked: a user without
-//! the category `@dangerous` gets neither `CONFIG` nor `INFO`, and each refusal is an entry in the
-//! log of the ACL, so what was refused is not asked again for a while.
+//! Checks that Redis keeps what Signet writes to it. A Redis user without the category `@dangerous`
+//! may run neither `CONFIG` nor `INFO`, and Redis logs each refusal in its ACL log, so Signet sends
+//! a refused command again only after a while.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::{Redis, StorageError, Stored};
 
-/// How long a refusal counts; then the permissions may have changed.
+/// The time before a refused command is sent again: the permissions may have changed.
 const REFUSED_FOR: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Default)]
@@ -32,9 +32,9 @@ enum Verdict {
 }
 
 impl Redis {
-    /// Whether Redis answers, writes to disk what it is told, and never drops it to make room. The
-    /// error says which setting is wrong. Settings that Redis keeps to itself are its operator's
-    /// word: they are warned of once.
+    /// Checks that Redis answers, persists its data and never evicts any. The error names the wrong
+    /// setting. Where Redis does not show its settings to this user, the log warns once and the
+    /// check passes.
     pub async fn check_keeps_data(&self) -> Stored<()> {
         if self.memory.settings.stands() {
             return self.ping().await;
@@ -43,7 +43,7 @@ impl Redis {
         command.arg("GET").arg("maxmemory-policy").arg("appendonly").arg("save");
         let verdicts = match self.query_masters::<Vec<(String, String)>>(&command).await {
             Ok(servers) => servers.iter().map(|settings| judge(settings)).collect(),
-            // A hosted Redis may keep its settings to itself, and still tell whether it evicts.
+            // A hosted Redis may refuse `CONFIG` and still show in `INFO` whether it evicts.
             Err(StorageError::Internal(_)) => self.judge_eviction().await?,
             Err(error) => return Err(error),
         };
@@ -67,7 +67,7 @@ impl Redis {
         Ok(())
     }
 
-    /// From `INFO memory`: whether each server evicts. That it persists is its operator's word.
+    /// Reads from `INFO memory` whether each server evicts. It does not show whether one persists.
     async fn judge_eviction(&self) -> Stored<Vec<Verdict>> {
         let servers = self.info("memory").await?;
         let policy = |info: &String| {
@@ -77,7 +77,7 @@ impl Redis {
         Ok(servers.iter().map(|info| policy(info).unwrap_or(Verdict::Unknown)).collect())
     }
 
-    /// A section of each server's `INFO`; none where it is not shown to this user.
+    /// Returns a section of each server's `INFO`; an empty list where this user may not read it.
     async fn info(&self, section: &str) -> Stored<Vec<String>> {
         match self.query_masters(redis::cmd("INFO").arg(section)).await {
             Err(StorageError::Internal(_)) => Ok(Vec::new()),
@@ -85,8 +85,8 @@ impl Redis {
         }
     }
 
-    /// The names of the server processes that hold the data now: another after each restart and
-    /// failover. `None` where they are not shown to this user.
+    /// Returns the ids of the server processes that hold the data now, which change with each
+    /// restart and failover. `None` where this user may not read them.
     pub async fn run_ids(&self) -> Stored<Option<String>> {
         if self.memory.processes.stands() {
             return Ok(None);
@@ -113,7 +113,7 @@ impl Redis {
         }
     }
 
-    /// Whether Redis answers at all; that this user may not ask is an answer.
+    /// Checks that Redis answers at all; a refusal counts as an answer.
     pub(super) async fn ping(&self) -> Stored<()> {
         match self.query::<redis::Value>(&redis::cmd("PING")).await {
             Ok(_) | Err(StorageError::Internal(_)) => Ok(()),

@@ -12,7 +12,7 @@ use crate::clock::unix_seconds;
 use crate::http::{Answer, FetchError};
 use crate::keys::{Asker, freshness};
 
-/// The snapshot that was taken last, by which the next one may be told to be the same.
+/// The snapshot that was applied last, to detect that the next one is the same.
 #[derive(Clone, Debug)]
 pub struct Former {
     etag: HeaderValue,

@@ -243,7 +243,7 @@ mod tests {
         let one = rsa("1");
         assert_eq!(read(&[one.clone(), one.clone()]).len(), 1);
         assert_eq!(read(&[one.clone(), rsa("1"), one.clone()]).len(), 0);
-        // Of different kinds, the algorithm tells them apart (RFC 7517 section 4.5).
+        // If the kinds differ, the algorithm distinguishes them (RFC 7517 section 4.5).
         assert_eq!(read(&[one, ed25519("1")]).len(), 2);
     }
 }

@@ -27,8 +27,8 @@ pub struct Key {
     kid: Box<str>,
     algorithm: Algorithm,
     public: ParsedPublicKey,
-    /// Segments that were read once, and whose tokens' signatures were good. Nobody without the
-    /// private key puts anything here.
+    /// Segments that were read once, and whose tokens' signatures were good. Only a holder of
+    /// the private key can add one.
     headers: [OnceLock<Box<str>>; HEADERS],
 }
 

@@ -165,7 +165,7 @@ impl Keys {
         self.wish.notified().await;
     }
 
-    /// For the task: a fetch begins; whoever needs a missing key waits for this one.
+    /// For the task: a fetch begins, and every caller that needs a missing key waits for it.
     pub(super) fn begin(&self) {
         let mut asks = self.asks();
         asks.in_flight = true;
@@ -221,7 +221,7 @@ mod tests {
         for waiting in waiting {
             assert!(waiting.await.unwrap().is_ok());
         }
-        // The next one has to wait for its turn, and what is known to be absent asks nobody.
+        // The next fetch has to wait, and a key that is known to be absent causes none.
         let refused = keys.refetch(Asker::Token, Some("x"), now).await;
         assert!(matches!(refused, Err(NotFetched::Refused(None))));
         // A fetch that was under way says nothing of who comes later.

@@ -21,7 +21,7 @@ pub(super) struct Claims {
     /// Addresses and UUIDs of those who are new: in a dry run all of the file's, otherwise one
     /// batch's, for the database knows those before.
     taken: HashSet<u64>,
-    /// Ids of before, stored ones and the file's.
+    /// Imported ids, the stored ones and the file's.
     imported_ids: HashSet<u64>,
     knows_stored_ids: bool,
     /// Addresses of refused lines that no account has, with the first such place.
@@ -40,7 +40,7 @@ impl Claims {
         }
     }
 
-    /// Whether the stored ids of before matter for a user who meets `met`, and are not known yet.
+    /// Whether the stored imported ids matter for a user who meets `met`, and are not loaded yet.
     pub(super) fn wants_stored_ids(&self, user: &ImportedUser, met: &Met) -> bool {
         !self.knows_stored_ids && *met == Met::NoAccount && own_id(user).is_some()
     }
@@ -107,7 +107,7 @@ impl Claims {
     }
 }
 
-/// The id of before of a user who is known by that alone. Where two systems were brought together
+/// The imported id of a user who has no other id. Where two systems were brought together
 /// an export has such ids twice, beside UUIDs.
 fn own_id(user: &ImportedUser) -> Option<&str> {
     user.imported_id().filter(|_| user.id.is_none())

@@ -44,7 +44,7 @@ fn checked(moment: Option<Timestamp>, now: Timestamp) -> Option<Option<Timestamp
     moment.filter(|moment| *moment <= now.plus(CLOCKS_DIFFER)).map(Some)
 }
 
-/// Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by how many they are.
+/// Seconds, milliseconds, microseconds or nanoseconds since 1970, distinguished by their size.
 fn epoch(number: f64, now: Timestamp) -> Option<Option<Timestamp>> {
     if number == 0.0 {
         return Some(None);

@@ -1,5 +1,5 @@
 //! The records of a Django dump, one after the other: it is one JSON array, or with `--format jsonl` a
-//! record a line, which need not fit into memory. Of models that nobody asks for, not even one record is held.
+//! record a line, and need not fit into memory. Records of other models are skipped, never held.
 
 use std::fmt;
 

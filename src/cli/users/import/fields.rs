@@ -104,7 +104,7 @@ fn identity(
         id => match text("id", id)? {
             None => return Ok((None, metadata)),
             Some(id) => match Uuid::try_parse(id.trim()) {
-                // Written for want of an id, by whoever writes it.
+                // Some systems write one of these instead of a missing id.
                 Ok(id) if id.is_nil() || id.is_max() => {
                     return Err("id must not be the nil or the max UUID".into());
                 }
@@ -303,7 +303,7 @@ mod tests {
     fn the_bounds_are_those_of_every_user() {
         let user = check(json!({"roles": "a ".repeat(40)})).unwrap();
         assert_eq!(user.roles.unwrap(), ["a"]);
-        // The id of before takes its room too.
+        // The imported id takes its room too.
         let filled = |length: usize| json!({"a": "x".repeat(length)});
         let room = 16 * 1024 - filled(0).to_string().len();
         assert!(check(json!({"metadata": filled(room)})).is_ok());

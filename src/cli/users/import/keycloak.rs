@@ -26,7 +26,7 @@ const OWN_ROLES: [&str; 2] = ["offline_access", "uma_authorization"];
 
 pub(super) fn read(reader: Reader, sink: &mut Sink) -> Result<()> {
     members::read(reader, Top::List(&["users"]), sink, members::label, |user, noticed| {
-        // The account of a client that authenticates by itself.
+        // The service account of a client.
         if text(&user, "serviceAccountClientId").is_some() {
             noticed.skip("service account");
             return None;

@@ -1,5 +1,5 @@
-//! JSON Lines: an object a line, and a JSON array of the same objects. What cannot be read is refused
-//! by itself, and the next one is read all the same.
+//! JSON Lines: an object a line, and a JSON array of the same objects. An object that cannot
+//! be read is refused alone, and the next one is read all the same.
 
 use std::io::{self, BufRead, Read};
 

@@ -20,7 +20,7 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// Whether nothing is seen of `c`, by itself or in its place: control characters, marks of direction,
+/// Whether `c` cannot be seen, alone or among others: control characters, marks of direction,
 /// joiners, fillers, spaces other than the usual one, variation selectors and tags.
 fn is_invisible(c: char) -> bool {
     c.is_control()

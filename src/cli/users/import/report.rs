@@ -68,7 +68,7 @@ impl Report {
         self.counts.imported + self.counts.present + self.counts.refused
     }
 
-    /// Counts what became of `entry`, and tells it where it was refused.
+    /// Counts the outcome of `entry`, and prints a refusal.
     pub(super) fn add(&mut self, entry: &Entry, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Created => {
@@ -106,7 +106,7 @@ impl Report {
         self.progress.clear();
         let (email, what, place) = (plain(&entry.email), plain(what), entry.place);
         let who = if email.is_empty() { String::new() } else { format!("{email} \u{2014} ") };
-        // Nobody may listen any more, which does not stop an import.
+        // Standard error may be closed, which does not stop an import.
         let _ = writeln!(std::io::stderr(), "{} {place}: {who}{what}", self.place);
     }
 

@@ -1,5 +1,5 @@
-//! What is to be imported and how it is written, what holds for all its users, and what is told of those
-//! who come in with less than the file says.
+//! The format of the imported file, the rules for all its users, and the warnings about users who
+//! are imported with less than the file says.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By the end of the file's name. Of a JSON file its beginning tells whether it is a list of users
-    /// or a Django dump.
+    /// By the end of the file's name. The beginning of a JSON file shows whether it is a list of
+    /// users or a Django dump.
     pub(super) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_lowercase().as_str() {
             "jsonl" | "ndjson" => Some(Self::Jsonl),

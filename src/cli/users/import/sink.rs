@@ -79,8 +79,8 @@ impl Sink {
         Self { batch: Vec::new(), bytes: 0, sender, rules, noticed: Noticed::default() }
     }
 
-    /// Checks what is said, in `bytes`, of the user at `place`, who is called `email` in the report; fails
-    /// when nobody waits for it any more.
+    /// Checks `bytes`, which describe the user at `place`, who is called `email` in the report;
+    /// fails when the import has ended.
     pub(super) fn check(
         &mut self,
         place: u64,

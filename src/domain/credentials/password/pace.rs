@@ -21,7 +21,7 @@ impl Pace {
         self.0 = Some(self.0.map_or(cost, |usual| (usual * 7 + cost) / 8));
     }
 
-    /// Computes on until `hashes` hashes could have been computed since `watch` was started.
+    /// Keeps computing until `hashes` hashes could have been computed since `watch` was started.
     pub fn keep(
         &mut self,
         hashes: u32,
@@ -54,7 +54,7 @@ impl Pace {
 pub struct Watch(Duration);
 
 impl Watch {
-    /// Starts it.
+    /// Starts the stopwatch.
     pub fn start() -> Self {
         Self(cpu_time())
     }
@@ -103,7 +103,7 @@ mod tests {
         "no hash at all",
     ];
 
-    /// However fast or busy the machine is: less than the pace would be told from it.
+    /// On any machine, fast or busy: an answer faster than the pace would reveal the cheap hash.
     #[test]
     fn a_wrong_password_never_takes_less_than_the_pace() {
         let usual = Duration::from_millis(40);
@@ -123,7 +123,7 @@ mod tests {
         let (mut memory, mut pace) = (HashMemory::default(), Pace::default());
         let nobody = unmatchable(&policy(), &Random::system());
         for typed in ["wrong horse", "wrong caf\u{fb01}"] {
-            // Both by turns, so that a machine whose speed changes changes it for both.
+            // Measured alternately, so that a change in the machine's speed affects both.
             let mut ratios: Vec<_> = CHEAP
                 .map(|stored| {
                     let nobody = time(typed, nobody.expose(), &mut memory, &mut pace);
