@@ -109,6 +109,7 @@ async fn a_host_is_fetched_from_by_one_call_at_a_time() {
     let fetch = || outbound.fetch(Target::of_operator(&url), Request::default(), 2);
     let server = async {
         let answer = async |mut stream: tokio::net::TcpStream| {
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0, "or its end is a reset");
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
         };
         let (first, _) = listener.accept().await.unwrap();
