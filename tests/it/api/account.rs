@@ -117,7 +117,8 @@ async fn a_removal_takes_the_current_password() {
 
 #[tokio::test]
 async fn guesses_of_the_password_for_a_removal_count_as_at_the_login() {
-    let signet = Signet::start();
+    // Long enough that no machine is too slow to meet the wait.
+    let signet = Signet::builder().set("login_limits.shortest_delay", "1m").start();
     let client = Client::new(signet.base());
     for (method, path) in REMOVALS {
         let user = client.new_user().await;

@@ -254,7 +254,8 @@ async fn tokens_of_a_former_issuer_verify_by_its_public_key() {
 /// for a year.
 #[tokio::test]
 async fn a_key_that_only_verifies_needs_the_present_password() {
-    let service = Service::started(Signet::builder()).await;
+    let service =
+        Service::started(Signet::builder().set("login_limits.shortest_delay", "1m")).await;
     let public = pem("pkey -pubout", &new_key());
     let body = |password: Value| json!({ "pem": public, "kid": "theirs", "verify_for": "366d", "current_password": password });
     for missing in [json!({ "pem": public, "verify_for": "366d" }), body(Value::Null)] {

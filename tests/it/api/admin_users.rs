@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::administration::{Admin, READING, ROUTES, assert_closed, id_of};
 use crate::support::client::{PASSWORD, Send};
 use crate::support::on_every_backend;
-use crate::support::signet::Backend;
+use crate::support::signet::{Backend, Signet};
 
 const NEW_PASSWORD: &str = "twelve orange bicycles";
 
@@ -159,7 +159,9 @@ async fn without_a_password_nobody_signs_in(backend: Backend) {
 
 #[tokio::test]
 async fn wrong_passwords_are_forgotten() {
-    let admin = Admin::start(Backend::PostgresRedis).await;
+    // Long enough that no machine is too slow to meet the wait.
+    let builder = Signet::builder().set("login_limits.shortest_delay", "1m");
+    let admin = Admin::of(builder.backend(Backend::PostgresRedis).start()).await;
     let client = &admin.client;
     let user = client.new_user().await;
     while client.try_login(&user.email, NEW_PASSWORD).await.status != 429 {}
