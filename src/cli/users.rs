@@ -121,13 +121,12 @@ struct Act<'a> {
     config: &'a Config,
     stores: &'a Stores,
     by: &'a Initiator,
-    now: Timestamp,
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<()> {
     let (now, stores) = super::open(config).await?;
     let (stores, by) = (&stores, &Initiator::command_line(now));
-    let act = &Act { config, stores, by, now };
+    let act = &Act { config, stores, by };
     match command {
         Command::Add { email, password_stdin, name, roles, email_verified, json } => {
             let email = Email::parse(&email).map_err(wrong("EMAIL"))?;

@@ -46,7 +46,7 @@ pub(crate) enum Command {
 }
 
 pub(super) async fn run(command: Command, act: &Act<'_>) -> Result<()> {
-    let Act { stores, by, now, .. } = *act;
+    let Act { stores, by, .. } = *act;
     match command {
         Command::Show(Shown { user, json }) => show(find(stores, &user).await?, json),
         Command::Set { user, name, email, roles, email_verified, json } => {
@@ -74,7 +74,7 @@ pub(super) async fn run(command: Command, act: &Act<'_>) -> Result<()> {
         }
         Command::Sessions(Shown { user, json }) => {
             let user = find(stores, &user).await?;
-            sessions(stores, &user, json, now).await
+            sessions(stores, &user, json, by.at).await
         }
     }
 }

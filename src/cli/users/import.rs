@@ -82,13 +82,13 @@ pub(crate) struct Arguments {
 
 /// Runs the command. The exit code is 0 where every user was taken or there already.
 pub(super) async fn run(arguments: Arguments, act: &Act<'_>) -> Result<()> {
-    let Act { stores, now, .. } = *act;
+    let Act { stores, by, .. } = *act;
     let (json, dry_run, rejects) = (arguments.json, arguments.dry_run, arguments.rejects.clone());
     let administrators = match arguments.keep_administrators {
         true => Vec::new(),
         false => administrators(stores).await?,
     };
-    let rules = Rules { now, administrators: administrators.into() };
+    let rules = Rules { now: by.at, administrators: administrators.into() };
     let job = job(arguments, rules)?;
     let (origin, place) = (job.path.display().to_string(), job.format.place());
     let read = Arc::default();
@@ -214,7 +214,7 @@ impl Run<'_> {
             let outcomes = missing.iter().map(|_| Outcome::Created).collect();
             Imported { outcomes, wrote_for: Duration::ZERO }
         } else {
-            let (policy, now) = (&self.act.config.passwords, self.act.now);
+            let (policy, now) = (&self.act.config.passwords, self.act.by.at);
             patiently(async || accounts.import(&missing, policy, now).await, interrupted).await?
         };
         let mut stored = imported.outcomes.into_iter();

@@ -183,9 +183,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_pinned_to_its_algorithm() {
+    fn a_key_survives_its_pkcs8_form_and_is_pinned_to_its_algorithm() {
         for algorithm in Algorithm::ALL {
             assert!(SigningKey::from_pkcs8(algorithm, b"nonsense").is_err(), "{algorithm}");
+            let key = SigningKey::generate(algorithm, 2048).unwrap();
+            let document = key.to_pkcs8().unwrap();
+            let again = SigningKey::from_pkcs8(algorithm, document.expose()).unwrap();
+            assert_eq!(again.public.kid, key.public.kid, "{algorithm}");
         }
         assert!(SigningKey::generate(Algorithm::Rs256, 1024).is_err());
         let rs = SigningKey::generate(Algorithm::Rs256, 2048).unwrap();

@@ -351,4 +351,13 @@ mod tests {
         }
         assert!(slow.coming.recv().await.is_err());
     }
+
+    #[tokio::test]
+    async fn when_it_is_closed_no_stream_goes_on_and_none_begins() {
+        let feed = published_up_to(10);
+        let mut subscription = feed.listen(None).unwrap();
+        feed.close();
+        assert!(subscription.coming.recv().await.is_err());
+        assert!(feed.listen(None).is_none());
+    }
 }

@@ -18,8 +18,8 @@ use crate::storage::{StorageError, Stored, Transaction, Value, statement};
 pub enum Redemption<'a> {
     /// Nothing else.
     Verify,
-    /// Gives the account, whose address was not proven, to whoever proved it: this password hash, no
-    /// display name, all sessions end. Not where sessions were ended since the user was read.
+    /// Gives the account, whose address was not proven, to the caller who proved it: this password hash,
+    /// no display name, all sessions end. Not where sessions were ended since the user was read.
     TakeOver(&'a Secret<String>),
     /// Gives the user the address. Not where sessions were ended since the token was requested.
     Move,

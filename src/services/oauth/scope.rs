@@ -149,4 +149,12 @@ mod tests {
             assert_eq!(scope.as_deref(), expected, "{session:?} {roles:?} {wished:?}");
         }
     }
+
+    #[test]
+    fn a_clients_own_token_is_bounded_by_the_client_alone() {
+        let own = |wished| granted("read users:read", None, None, wished);
+        assert_eq!(own(None).as_deref(), Some("read"));
+        assert_eq!(own(Some("users:read")).as_deref(), Some("users:read"));
+        assert_eq!(own(Some("write")), None);
+    }
 }

@@ -67,6 +67,9 @@ async fn of_changes_to_the_same_state_one_is_made(backend: Backend) {
         let read = admin.get(&path).await.expect(200).json();
         assert_eq!(made, read);
     }
+    // What changes nothing is no event.
+    let name = admin.get(&path).await.expect(200).json()["name"].clone();
+    admin.change("PATCH", &path, "*", json!({ "name": name })).await.expect(200);
     let of_this = admin.events(id_of(&path)).await;
     assert_eq!(of_this.iter().filter(|(event, ..)| event == "user.changed").count(), 3);
 }

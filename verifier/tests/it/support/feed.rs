@@ -201,13 +201,14 @@ impl Feed {
     }
 }
 
-/// Waits until `verifier` refuses `token` as revoked.
-pub async fn refused(verifier: &Verifier, token: &str) {
+/// Waits until `verifier` refuses `token` as revoked, and for no other reason, and returns how long
+/// that takes.
+pub async fn refused(verifier: &Verifier, token: &str) -> Duration {
     let began = Instant::now();
     loop {
         let verified = verifier.verify(token).await;
         if verified == Err(Error::Invalid(Reason::Revoked)) {
-            return;
+            return began.elapsed();
         }
         assert!(began.elapsed() < Duration::from_secs(20), "{verified:?}");
         tokio::time::sleep(Duration::from_millis(2)).await;
