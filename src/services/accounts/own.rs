@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use super::Accounts;
 use crate::base::secret::Secret;
-use crate::domain::audit::{Event, Initiator, Kind};
+use crate::domain::audit::{Actor, Event, Initiator, Kind};
 use crate::domain::credentials::Password;
 use crate::domain::login_limits::{AttemptError, Limits};
 use crate::domain::users::User;
 use crate::services::authentication::{Authentication, CheckError, address_of};
+
+/// How late a caller who is not known is refused: a connection gets ten refusals a second, so that a
+/// flood leaves the processor to logins.
+const REFUSED_AFTER: Duration = Duration::from_millis(100);
 
 pub(crate) struct SelfService {
     pub(crate) accounts: Accounts,
@@ -91,6 +95,9 @@ impl SelfService {
         if let Err(AttemptError::Limited(limited)) = &counted {
             let detail = format!("try again in {} s", limited.retry_after);
             self.accounts.audit.record(Event::new(kind, by).detail(detail)).await;
+            if matches!(by.actor, Actor::Anonymous) {
+                tokio::time::sleep(REFUSED_AFTER).await;
+            }
         }
         Ok(counted?)
     }

@@ -1,7 +1,7 @@
 //! The limits on sign-ups, mail and own changes, from outside: what they let through, whom they keep
 //! out, and whom they must not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -90,7 +90,9 @@ async fn sign_ups_of_a_network_are_limited_before_any_hash(backend: Backend) {
     }
     assert!(hashes().await - before <= FREE as u64);
     // Taken addresses are refused alike, what is malformed is reported, and others sign up.
+    let start = Instant::now();
     expect_limited(&sign_up(&clients[0], HERE, &known).await);
+    assert!(start.elapsed() >= Duration::from_millis(100), "a flood has to wait");
     sign_up(&clients[0], HERE, "no address").await.expect_problem(400);
     sign_up(&clients[0], ELSEWHERE, &unique_email()).await.expect(201);
     let limited = clients.iter().map(|client| count(client, "signet_signups_limited_total"));
@@ -118,7 +120,9 @@ async fn requests_for_mail_of_a_network_are_limited(backend: Backend) {
         (answer.body.clone(), names)
     });
     assert_eq!(seen[0], seen[1], "known and unknown addresses look the same");
+    let start = Instant::now();
     expect_limited(&ask(1, HERE, &known).await);
+    assert!(start.elapsed() >= Duration::from_millis(100), "a flood has to wait");
     ask(0, ELSEWHERE, &known).await.expect(202);
     ask(1, ELSEWHERE, &known).await.expect(202);
     let limited = clients.iter().map(|client| count(client, "signet_mails_limited_total"));
