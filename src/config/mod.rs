@@ -89,7 +89,6 @@ pub struct HttpConfig {
     pub(crate) trusted_proxies: Vec<crate::base::network::Network>,
     /// Web origins that may call the token and account endpoints.
     pub(crate) cors_origins: Vec<CorsOrigin>,
-    /// How long requests in flight may take after SIGTERM.
     pub(crate) shutdown_timeout: Duration,
     /// How long readiness is false before the listener closes.
     pub(crate) drain_delay: Duration,

@@ -131,7 +131,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads TOML and refuses keys that are not known.
     fn read_text(&mut self, text: &str, origin: &str) -> Layer {
         let mut layer = Layer::default();
         self.read_table(text, origin, &mut layer);

@@ -18,7 +18,6 @@ use super::*;
 /// The SHA-256 of nothing: no secret, and as good as random.
 const KEY: &str = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
 
-/// Loads with these variables in an empty folder.
 fn load(profile: Option<&str>, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let folder = TempDir::new().unwrap();
     load_in(folder.path(), profile, None, variables)

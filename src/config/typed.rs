@@ -82,7 +82,6 @@ impl Check<'_> {
         Some((!text.is_empty()).then(|| text.into()))
     }
 
-    /// A folder, which has to be named.
     pub(super) fn folder(&mut self, key: &str) -> Option<PathBuf> {
         self.path(key)?.or_else(|| self.refuse(key, "must name a folder"))
     }

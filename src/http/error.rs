@@ -57,7 +57,6 @@ impl ErrorForm {
     }
 }
 
-/// What one form of failures has and the other has not.
 pub(super) trait Form: fmt::Debug + Sized + 'static {
     /// What it is for `status`, unless more is known.
     fn usual(status: StatusCode) -> Self;

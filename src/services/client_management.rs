@@ -70,7 +70,6 @@ pub(crate) struct ClientManagement {
 }
 
 impl ClientManagement {
-    /// The client with this id, as it is in the store now.
     pub(crate) async fn load(&self, client_id: &str) -> Result<Client, ClientChangeError> {
         let found = self.clients.find(client_id).await?;
         found.ok_or_else(|| ClientChangeError::Unknown(client_id.to_owned()))

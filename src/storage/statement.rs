@@ -24,7 +24,6 @@ pub(crate) enum Column {
     Number(Option<i64>),
 }
 
-/// A value that a column can hold.
 pub(crate) trait Value: Sync {
     fn column(&self) -> Column;
 }

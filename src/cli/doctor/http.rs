@@ -67,7 +67,6 @@ impl Http {
         self.in_time(connection.fetch(url, request, max_bytes)).await
     }
 
-    /// The same, of which only success is an answer.
     pub(super) async fn get(
         &self,
         url: &Url,

@@ -147,7 +147,6 @@ impl Report {
         }
     }
 
-    /// Reports on standard error which step is running.
     pub(super) fn progress(&self, what: &str) {
         // Standard error may be closed.
         let _ = writeln!(std::io::stderr(), "signet: {what} …");

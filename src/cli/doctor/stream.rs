@@ -63,7 +63,6 @@ pub(super) async fn check(http: &Http, feed: &Feed, report: &mut Report) {
     history(feed, &beats, report);
 }
 
-/// Whether the stream says where it stands.
 async fn first(http: &Http, feed: &Feed, events: &mut Events, report: &mut Report) -> bool {
     let event = match events.next(http, FIRST_WITHIN).await {
         Ok(Some(event)) => event,

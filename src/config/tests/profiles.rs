@@ -3,7 +3,6 @@
 
 use super::*;
 
-/// 32 times the letter A.
 const WEAK_KEY: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
 
 #[test]

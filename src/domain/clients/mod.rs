@@ -96,7 +96,6 @@ pub(crate) struct Registration {
     pub(crate) client_id: String,
     pub(crate) name: Option<String>,
     pub(crate) confidential: bool,
-    /// Names of grants; empty for the default of its type.
     pub(crate) grants: Vec<String>,
     pub(crate) scope: String,
     pub(crate) audiences: Vec<String>,

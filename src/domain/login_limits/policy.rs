@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-/// Failures of an account are counted by the day.
 const DAY: Duration = Duration::from_secs(86_400);
 /// Those of a network by the hour: behind one address there may be many people.
 const HOUR: Duration = Duration::from_secs(3600);

@@ -11,7 +11,6 @@ use super::policy::{Policy, Rule};
 
 /// The newest networks that an account is known to sign in from.
 const MAX_KNOWN: usize = 20;
-/// The newest other networks with failures.
 const MAX_OTHERS: usize = 20;
 /// The shortest time that a record is kept, even an empty one: the next attempt is often near.
 pub(super) const AT_LEAST: Duration = Duration::from_secs(60);

@@ -83,7 +83,6 @@ impl Spent {
 }
 
 impl<K: Eq + Hash> RateLimit<K> {
-    /// All buckets are full.
     pub(crate) fn new(policy: RatePolicy) -> Self {
         let buckets = Mutex::new(Buckets { spent: HashMap::new(), look_at: 0 });
         Self { policy, buckets, limited: AtomicU64::default() }

@@ -35,7 +35,6 @@ impl Kind {
 pub(crate) struct Config {
     pub(crate) transport: TransportConfig,
     pub(crate) from: Mailbox,
-    /// A folder of templates that replace the built-in ones.
     pub(crate) templates: Option<PathBuf>,
     /// The application's page that takes a token which proves an address.
     pub(crate) verification_url: Option<Url>,

@@ -2,16 +2,12 @@
 
 use std::fmt;
 
-/// The scope that opens OpenID Connect's userinfo.
 pub(crate) const OPENID: &str = "openid";
-/// The scope with which userinfo has the name.
 pub(crate) const PROFILE: &str = "profile";
-/// The scope with which userinfo has the e-mail address.
 pub(crate) const EMAIL: &str = "email";
 pub(crate) const ADMIN: &str = "signet:admin";
 /// The prefix of every scope word that gives power over Signet itself.
 const POWER_PREFIX: &str = "signet:";
-/// The scope to read users, without changing anything.
 pub(crate) const USERS_READ: &str = "users:read";
 /// The scope to follow the revocation feed, where that is not open to all.
 pub(crate) const REVOCATIONS_READ: &str = "revocations:read";

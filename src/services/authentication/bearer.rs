@@ -45,7 +45,6 @@ pub(crate) struct AdminRequest<'a> {
     pub(crate) token: &'a str,
     /// The scope word that admits a client in its own name as well, where there is one.
     pub(crate) own: Option<&'static str>,
-    /// The method and route, for the audit event of a refusal.
     pub(crate) route: &'a str,
     pub(crate) by: Initiator,
 }

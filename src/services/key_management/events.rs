@@ -15,7 +15,7 @@ use crate::storage::Stored;
 /// Steps that lie further back are recorded already, or are of no use any more.
 const RECORD_STEPS_FOR: Duration = Duration::from_secs(7 * 86_400);
 
-/// By then, whoever made or revoked a key has recorded it.
+/// By then, the instance that made or revoked a key has recorded it.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 
 impl KeyManagement {

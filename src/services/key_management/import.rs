@@ -10,7 +10,6 @@ use crate::domain::keys::Algorithm;
 use crate::domain::keys::import::{self, Imported};
 use crate::storage::StorageError;
 
-/// The longest time that a public key may stay published.
 const MAX_VERIFY_FOR: Duration = Duration::from_secs(366 * 86_400);
 
 pub(crate) struct Import {

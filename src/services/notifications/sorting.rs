@@ -161,7 +161,6 @@ impl ToSend {
     }
 }
 
-/// What a caller who knows an address may have sent to it.
 fn for_address(asked: &Entry, user: &User) -> Option<ToSend> {
     let epoch = (asked.kind == Kind::PasswordReset).then_some(user.session_epoch);
     let is_proven = asked.kind == Kind::Verification && user.email_verified_at.is_some();

@@ -160,7 +160,6 @@ fn or_first_party(credentials: Option<Credentials>) -> Credentials {
     credentials.unwrap_or(Credentials { client_id, secret: None, method: Method::None })
 }
 
-/// The credentials of a request that cannot do without.
 fn required(credentials: Option<Credentials>) -> Result<Credentials, TokenError> {
     credentials.ok_or(TokenError::InvalidClient { basic: false })
 }

@@ -19,7 +19,6 @@ const NOT_RECORDED: TokenError = TokenError::InvalidRequest(
     "the token is another issuer's and is not published to resource servers: its jti and sub must \
      have 1 to 128 characters, and no control characters",
 );
-/// The characters that such an identifier may have.
 const MAX_FOREIGN_ID: usize = 128;
 
 struct Revoked {

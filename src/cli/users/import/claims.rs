@@ -21,7 +21,6 @@ pub(super) struct Claims {
     /// Addresses and UUIDs of those who are new: in a dry run all of the file's, otherwise one
     /// batch's, for the database knows those before.
     taken: HashSet<u64>,
-    /// Imported ids, the stored ones and the file's.
     imported_ids: HashSet<u64>,
     knows_stored_ids: bool,
     /// Addresses of refused lines that no account has, with the first such place.

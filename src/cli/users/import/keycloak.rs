@@ -21,7 +21,6 @@ const OWN_CLIENTS: [&str; 7] = [
     "realm-management",
     "security-admin-console",
 ];
-/// Realm roles that every user has.
 const OWN_ROLES: [&str; 2] = ["offline_access", "uma_authorization"];
 
 pub(super) fn read(reader: Reader, sink: &mut Sink) -> Result<()> {

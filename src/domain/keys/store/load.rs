@@ -64,7 +64,6 @@ impl KeyStore {
 }
 
 impl Rows {
-    /// Adds keys, and drops the oldest if there are too many.
     fn add(&mut self, mut keys: Vec<StoredKey>) {
         self.keys.append(&mut keys);
         self.keys.sort_by_key(newest_first);

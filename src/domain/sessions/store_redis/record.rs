@@ -12,7 +12,6 @@ use crate::base::time::Timestamp;
 use crate::domain::sessions::{Login, Origin, Session, SessionKind};
 use crate::storage::{StorageError, Stored};
 
-/// The format of records, their first field.
 pub(super) const VERSION: &str = "1";
 
 /// The number of fields of a whole record, its version included.
